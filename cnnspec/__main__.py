@@ -1,0 +1,6 @@
+"""`python -m cnnspec` is `cnnspec`."""
+
+from cnnspec.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The command line. Each verb is one file of its name; only the file of the verb that runs is imported."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from cnnspec.errors import CnnspecError, SpecError
+
+__all__ = ["VERBS", "app", "main"]
+
+VERBS: Final = ("inspect", "train", "export", "predict")  # as `--help` lists them
+
+INTERRUPTED: Final = 130
+WrongUsage: Final = typer.BadParameter.__mro__[1]  # typer carries click inside, and does not export this base
+
+
+class _Verbs(TyperGroup):
+    """Finds a verb's command in the module of its name, which exports it as `app`."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"cnnspec.cli.{cmd_name}")
+        command = typer.main.get_command(module.app)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(
+    cls=_Verbs,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from cnnspec import __version__
+
+        print(f"cnnspec {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and exit.", callback=_show_version, is_eager=True
+    ),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error.", envvar="CNNSPEC_DEBUG"),
+) -> None:
+    """Convolutional networks as short declarations: analysed exactly, compiled into PyTorch, trained, exported, run.
+
+    A SPEC is a path (.yaml, .yml, .json) or the name of a bundled network: lenet5, simple_cnn, …
+
+    Start with: cnnspec inspect lenet5
+    """
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and exit with the code that the outcome has."""
+    arguments = sys.argv[1:] if argv is None else argv
+    debug = "--debug" in arguments or bool(os.environ.get("CNNSPEC_DEBUG"))
+    try:
+        result: Any = app(args=arguments, standalone_mode=False, prog_name="cnnspec")
+        sys.stdout.flush()
+        sys.exit(result if isinstance(result, int) else 0)
+    except CnnspecError as error:
+        if debug:
+            raise
+        report(error)
+        sys.exit(error.exit_code)
+    except WrongUsage as error:  # type: ignore[misc]
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has gone: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def report(error: CnnspecError) -> None:
+    """Print an error to stderr, as a person wants to read it."""
+    if isinstance(error, SpecError):
+        from cnnspec.spec.diagnostics import render_all
+
+        print(render_all(error), file=sys.stderr)
+        return
+    print(f"error: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"  help: {error.hint}", file=sys.stderr)

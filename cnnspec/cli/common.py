@@ -1,0 +1,52 @@
+"""What several verbs share: their arguments, and reading the spec that they name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cnnspec import api
+from cnnspec.errors import UsageError
+from cnnspec.ops import Shape
+from cnnspec.spec import MAX_NODES, parse_setting
+
+__all__ = ["InputOption", "MaxNodesOption", "SetOption", "SpecArgument", "VariantOption", "load_spec", "parse_shape"]
+
+SpecArgument = Annotated[
+    str, typer.Argument(metavar="SPEC", help="A path, or the name of a bundled network.", show_default=False)
+]
+VariantOption = Annotated[str | None, typer.Option("--variant", metavar="NAME", help="A variant that the spec names.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter of the spec.")
+]
+InputOption = Annotated[str | None, typer.Option("--input", metavar="CxHxW", help="Another input shape: 1x32x32.")]
+MaxNodesOption = Annotated[int, typer.Option("--max-nodes", min=1, help="The most nodes a network may have.")]
+
+
+def parse_shape(text: str) -> Shape:
+    """`3x224x224` as a shape. Raises UsageError."""
+    parts = text.lower().replace("×", "x").split("x")
+    if not 1 <= len(parts) <= 4 or not all(
+        part.isascii() and part.isdigit() and 0 < int(part) < 2**31 for part in parts
+    ):
+        raise UsageError(f"`{text}` is no input shape", hint="write channels and axes: `--input 3x224x224`")
+    return tuple(int(part) for part in parts)
+
+
+def load_spec(
+    spec: str,
+    *,
+    variant: str | None = None,
+    settings: list[str] | None = None,
+    input_shape: str | None = None,
+    max_nodes: int = MAX_NODES,
+) -> api.Spec:
+    """The spec that the arguments of a verb name."""
+    return api.load(
+        spec,
+        variant=variant,
+        params=dict(parse_setting(text) for text in settings or []),
+        input_shape=parse_shape(input_shape) if input_shape else None,
+        max_nodes=max_nodes,
+    )

@@ -1,0 +1,123 @@
+"""Everything that cnnspec raises, and the exit code that each kind gets on the command line.
+
+    CnnspecError                 1   failed while running
+    ├── UsageError               2   wrong usage: a missing file, a bad flag
+    │   └── MissingExtraError    2   an optional dependency is not installed
+    ├── SpecError                3   the spec is invalid; carries one or more `Diagnostic`s
+    ├── VerificationError        4   a check of the result failed
+    └── ShapeError               -   the bare fact that an operator states; elaboration adds the place
+
+Rules state the bare fact; the boundary that knows the file, the line and the blocks adds them once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "CnnspecError",
+    "Diagnostic",
+    "MissingExtraError",
+    "Place",
+    "ShapeError",
+    "SpecError",
+    "UsageError",
+    "VerificationError",
+]
+
+
+class CnnspecError(Exception):
+    """Base of every error that a user can cause. `hint` says the way out, where there is one."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(CnnspecError):
+    """The program was called wrongly."""
+
+    exit_code = 2
+
+
+class MissingExtraError(UsageError):
+    """An optional dependency is needed and absent."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"this needs `{package}`, which is not installed",
+            hint=f"pip install 'cnnspec[{extra}]'",
+        )
+
+
+class VerificationError(CnnspecError):
+    """A result was made and a check found it wrong; the result was not kept."""
+
+    exit_code = 4
+
+
+class ShapeError(ValueError):
+    """An operator cannot take the shapes it is given. States the fact; elaboration adds the place."""
+
+    def __init__(self, message: str, code: str = "E201") -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A span of a spec's text: 1-based line and column, and a length in characters on that line."""
+
+    line: int
+    column: int
+    length: int = 1
+
+    def shifted(self, offset: int, length: int = 1) -> Place:
+        """The place `offset` characters further on the same line."""
+        return Place(self.line, self.column + offset, length)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding about a spec: what, where, why and the way out."""
+
+    code: str
+    message: str
+    place: Place | None = None
+    label: str | None = None  # under the caret: "did you mean `kernel_size`?"
+    notes: tuple[str, ...] = ()
+    help: str | None = None
+    severity: str = "error"
+
+    def to_dict(self) -> dict[str, object]:
+        """The finding as plain data, as `--format json` prints it."""
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "message": self.message,
+            "line": self.place.line if self.place else None,
+            "column": self.place.column if self.place else None,
+            "length": self.place.length if self.place else None,
+            "label": self.label,
+            "notes": list(self.notes),
+            "help": self.help,
+        }
+
+
+class SpecError(CnnspecError):
+    """A spec is invalid. `diagnostics` holds every error found, in the order of the text."""
+
+    exit_code = 3
+
+    def __init__(self, diagnostics: list[Diagnostic], *, path: str, text: str = "") -> None:
+        self.diagnostics = diagnostics
+        self.path = path
+        self.text = text
+        first = diagnostics[0]
+        where = f"{path}:{first.place.line}:{first.place.column}: " if first.place else f"{path}: "
+        more = f" (and {len(diagnostics) - 1} more)" if len(diagnostics) > 1 else ""
+        super().__init__(f"{where}{first.code}: {first.message}{more}")

@@ -1,0 +1,81 @@
+"""The flat, checked network: the program's one intermediate form.
+
+A graph is a list of nodes in an order in which they can be run. Every node has a unique dotted name, its operator
+with concrete arguments, the names of what it reads, and its output shape. Nothing here is torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from cnnspec.errors import Place
+from cnnspec.ops import AnyOp, Shape
+
+__all__ = ["INPUT", "Graph", "Node", "Origin"]
+
+INPUT = "input"  # the name under which nodes read the network's input
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a node was written, and the calls of blocks that led to it, outermost first."""
+
+    place: Place | None = None
+    stack: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One layer of the network. Shapes are without the batch axis."""
+
+    name: str
+    op: AnyOp
+    inputs: tuple[str, ...]
+    input_shapes: tuple[Shape, ...]
+    shape: Shape
+    origin: Origin = field(default_factory=Origin, compare=False)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network: its input, its nodes in running order, and which of them are outputs."""
+
+    name: str
+    input_shape: Shape
+    nodes: tuple[Node, ...]
+    outputs: tuple[str, ...]
+    aux_outputs: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    classes: tuple[str, ...] = ()
+    path: str | None = None
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    @cached_property
+    def by_name(self) -> dict[str, Node]:
+        """The nodes by name."""
+        return {node.name: node for node in self.nodes}
+
+    def shape_of(self, name: str) -> Shape:
+        """The shape of a node's output, or of the input."""
+        return self.input_shape if name == INPUT else self.by_name[name].shape
+
+    @property
+    def output_shape(self) -> Shape:
+        """The shape of the first output."""
+        return self.shape_of(self.outputs[0])
+
+    def state_shapes(self) -> dict[str, Shape]:
+        """Every parameter and buffer by its `state_dict` name, in order."""
+        state: dict[str, Shape] = {}
+        for node in self.nodes:
+            tensors = node.op.parameter_shapes(*node.input_shapes) | node.op.buffer_shapes(*node.input_shapes)
+            state.update((f"{node.name}.{key}", shape) for key, shape in tensors.items())
+        return state

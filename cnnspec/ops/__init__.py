@@ -1,0 +1,76 @@
+"""The operators of the language. `AnyOp` is the only list of them; everything else is derived from it."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final, get_args
+
+from cnnspec.ops.activation import GELU, Dropout, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from cnnspec.ops.base import AbstractOp, AbstractSpatialOp, Shape, show_shape
+from cnnspec.ops.conv import Conv, ConvTranspose
+from cnnspec.ops.linear import Linear
+from cnnspec.ops.merge import Add, Concat, Mul
+from cnnspec.ops.norm import BatchNorm
+from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
+from cnnspec.ops.reshape import Flatten, Identity
+
+__all__ = [
+    "JOINS",
+    "AbstractOp",
+    "AbstractSpatialOp",
+    "Add",
+    "AnyOp",
+    "Concat",
+    "Mul",
+    "Shape",
+    "make_op",
+    "operators",
+    "show_shape",
+]
+
+AnyOp = (
+    Conv
+    | ConvTranspose
+    | MaxPool
+    | AvgPool
+    | AdaptiveAvgPool
+    | AdaptiveMaxPool
+    | BatchNorm
+    | Linear
+    | Flatten
+    | Identity
+    | Dropout
+    | ReLU
+    | LeakyReLU
+    | SiLU
+    | GELU
+    | Tanh
+    | Sigmoid
+    | Softmax
+    | Add
+    | Mul
+    | Concat
+)
+
+JOINS: Final = (Add, Mul, Concat)
+
+
+@cache
+def operators() -> dict[str, tuple[type[AnyOp], int | None]]:
+    """Every name a spec can call: `Conv2d` -> (Conv, 2), `Linear` -> (Linear, None)."""
+    found: dict[str, tuple[type[AnyOp], int | None]] = {}
+    for op in get_args(AnyOp):
+        for rank in op.ranks:
+            found[f"{op.__name__}{rank}d"] = (op, rank)
+        if not op.ranks:
+            found[op.__name__] = (op, None)
+    return found
+
+
+def make_op(name: str, **arguments: object) -> AnyOp:
+    """The operator called `name` with these arguments.
+
+    Raises KeyError for an unknown name and pydantic's ValidationError for arguments that do not fit.
+    """
+    op, rank = operators()[name]
+    return op.model_validate(arguments if rank is None else {"rank": rank, **arguments})

@@ -1,0 +1,144 @@
+"""What every operator says about itself.
+
+An operator is a frozen pydantic model: its fields are torch's arguments under torch's names, with torch's
+defaults. Shapes are without the batch axis: `(features,)`, `(C, L)`, `(C, H, W)` or `(C, D, H, W)`.
+
+The concrete methods of `AbstractOp` describe a pointwise operator without parameters. An operator overrides what is
+different about it, in its own file, and nothing overrides it again: leaves are final.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from math import prod
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from cnnspec.errors import ShapeError
+from cnnspec.ops.window import POINT, Window
+
+__all__ = ["AbstractOp", "AbstractSpatialOp", "Count", "Flag", "NonNegative", "Real", "Shape", "Sizes", "show_shape"]
+
+Shape = tuple[int, ...]
+
+LIMIT = 2**31 - 1  # torch and onnxruntime index one axis with 32 bits in many kernels
+
+Count = Annotated[int, Field(strict=True, ge=1, le=LIMIT)]
+NonNegative = Annotated[int, Field(strict=True, ge=0, le=LIMIT)]
+Flag = Annotated[bool, Field(strict=True)]
+Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Sizes = tuple[int, ...]
+
+
+def show_shape(shape: Shape) -> str:
+    """`(6, 28, 28)` as people write it: `6x28x28`."""
+    return "x".join(str(size) for size in shape)
+
+
+class AbstractOp(BaseModel, ABC):
+    """One kind of layer: its arguments, and the rules for shape, window, parameters and cost."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", defer_build=True, hide_input_in_errors=True, validate_default=True
+    )
+
+    positional: ClassVar[tuple[str, ...]] = ()  # arguments that may be given by position, in order
+    words: ClassVar[tuple[str, ...]] = ()  # fields that take words, in which a string is not an expression
+    inferred: ClassVar[str | None] = None  # torch's argument that follows from the input shape
+    arity: ClassVar[tuple[int, int | None]] = (1, 1)  # fewest and most inputs
+    ranks: ClassVar[tuple[int, ...]] = ()  # for `Conv2d` and its siblings: spatial dimensions there are
+
+    @property
+    def op_name(self) -> str:
+        """The name in a spec, which is torch's: `Conv2d`, `Linear`."""
+        return type(self).__name__
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that differ from their defaults, as short as a person would write them: 2 for (2, 2)."""
+        found: dict[str, Any] = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(value, tuple) and len(set(value)) == 1:
+                value = value[0]
+            if name != "rank" and (field.is_required() or value != field.default):
+                found[name] = value
+        return found
+
+    @abstractmethod
+    def out_shape(self, *inputs: Shape) -> Shape:
+        """The shape this layer gives for these input shapes. Raises ShapeError with the bare fact."""
+
+    def windows(self, *inputs: Shape) -> tuple[Window, ...]:
+        """What one output unit reads along each spatial axis of the (first) input."""
+        return (POINT,) * (len(inputs[0]) - 1)
+
+    def parameter_shapes(self, *inputs: Shape) -> dict[str, Shape]:
+        """Trainable tensors by their name in torch's `state_dict`, in torch's order."""
+        return {}
+
+    def buffer_shapes(self, *inputs: Shape) -> dict[str, Shape]:
+        """Tensors that are saved but not trained, by their name in torch's `state_dict`."""
+        return {}
+
+    def parameter_formula(self, *inputs: Shape) -> str | None:
+        """The parameter count as arithmetic with the numbers put in, without the result."""
+        return None
+
+    def macs(self, *inputs: Shape) -> int:
+        """Multiply-accumulates of the matrix product inside, per sample; 0 where there is none."""
+        return 0
+
+    @abstractmethod
+    def other_flops(self, *inputs: Shape) -> int | None:
+        """Operations besides the multiply-accumulates, per sample; None where they are not known."""
+
+
+class AbstractSpatialOp(AbstractOp):
+    """An operator with a sibling for each number of spatial dimensions: `Conv1d`, `Conv2d`, `Conv3d` are one class.
+
+    `rank` is that number. Fields named in `per_axis` hold one value per axis; a single number means all axes.
+    """
+
+    ranks: ClassVar[tuple[int, ...]] = (1, 2, 3)
+    per_axis: ClassVar[dict[str, int]] = {}  # field -> smallest value
+
+    rank: int
+
+    @property
+    def op_name(self) -> str:
+        return f"{type(self).__name__}{self.rank}d"
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _one_per_axis(cls, value: Any, info: ValidationInfo) -> Any:
+        least = cls.per_axis.get(info.field_name or "")
+        if least is None or isinstance(value, str) or value is None:
+            return value
+        rank = info.data["rank"]
+        if type(value) is int:
+            value = (value,) * rank
+        elif not isinstance(value, (tuple, list)):
+            raise ValueError(f"wants a whole number, or {rank} of them, not {value!r}")
+        if len(value) != rank:
+            raise ValueError(f"wants {rank} value{'s' if rank > 1 else ''}, one per axis, not {len(value)}")
+        for size in value:
+            if size is None and info.field_name == "output_size":
+                continue
+            if type(size) is not int:
+                raise ValueError(f"wants whole numbers, not {size!r}")
+            if not least <= size <= LIMIT:
+                raise ValueError(f"{size} is out of range: at least {least}")
+        return tuple(value)
+
+    def check_rank(self, shape: Shape) -> None:
+        """Raise ShapeError unless `shape` is channels and `rank` spatial axes."""
+        if len(shape) != self.rank + 1:
+            axes = ("length",), ("height", "width"), ("depth", "height", "width")
+            wanted = ", ".join(("channels", *axes[self.rank - 1]))
+            raise ShapeError(f"{self.op_name} wants {self.rank + 1} axes ({wanted}), not {show_shape(shape)}", "E202")
+
+
+def elements(shape: Shape) -> int:
+    """How many numbers a tensor of this shape holds."""
+    return prod(shape)

@@ -1,0 +1,45 @@
+"""Fully connected layers."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import ClassVar
+
+from cnnspec.errors import ShapeError
+from cnnspec.ops.base import AbstractOp, Count, Flag, Shape, elements, show_shape
+
+__all__ = ["Linear"]
+
+
+class Linear(AbstractOp):
+    """`y = x A^T + b` on the last axis, as in torch. `(*, in_features) -> (*, out_features)`."""
+
+    positional: ClassVar[tuple[str, ...]] = ("out_features",)
+    inferred: ClassVar[str | None] = "in_features"
+
+    out_features: Count
+    bias: Flag = True
+    in_features: Count | None = None
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        if self.in_features is not None and self.in_features != shape[-1]:
+            raise ShapeError(
+                f"in_features is {self.in_features}, but the last axis of the input {show_shape(shape)} is {shape[-1]}",
+                "E203",
+            )
+        return (*shape[:-1], self.out_features)
+
+    def parameter_shapes(self, *inputs: Shape) -> dict[str, Shape]:
+        weight: dict[str, Shape] = {"weight": (self.out_features, inputs[0][-1])}
+        return weight | {"bias": (self.out_features,)} if self.bias else weight
+
+    def parameter_formula(self, *inputs: Shape) -> str:
+        """`n*m + m` for n input and m output features."""
+        return f"{inputs[0][-1]}*{self.out_features}" + (f" + {self.out_features}" if self.bias else "")
+
+    def macs(self, *inputs: Shape) -> int:
+        return prod(inputs[0]) * self.out_features
+
+    def other_flops(self, *inputs: Shape) -> int:
+        return elements(self.out_shape(*inputs)) if self.bias else 0

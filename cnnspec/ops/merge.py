@@ -1,0 +1,61 @@
+"""Joins: the operators that read several nodes."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from cnnspec.errors import ShapeError
+from cnnspec.ops.base import AbstractOp, Shape, elements, show_shape
+
+__all__ = ["Add", "Concat", "Mul"]
+
+
+class Add(AbstractOp):
+    """The sum of its reads, which have equal shapes."""
+
+    arity: ClassVar[tuple[int, int | None]] = (1, None)
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        for shape in inputs[1:]:
+            if shape != inputs[0]:
+                raise ShapeError(f"Add wants equal shapes, not {show_shape(inputs[0])} and {show_shape(shape)}", "E205")
+        return inputs[0]
+
+    def other_flops(self, *inputs: Shape) -> int:
+        return (len(inputs) - 1) * elements(inputs[0])
+
+
+class Mul(AbstractOp):
+    """The product of its reads; axes of size 1 are broadcast, as in a squeeze-and-excitation gate."""
+
+    arity: ClassVar[tuple[int, int | None]] = (1, None)
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        out = inputs[0]
+        for shape in inputs[1:]:
+            if len(shape) != len(out) or any(a != b and 1 not in (a, b) for a, b in zip(out, shape, strict=True)):
+                raise ShapeError(f"Mul cannot broadcast {show_shape(out)} and {show_shape(shape)}", "E205")
+            out = tuple(max(a, b) for a, b in zip(out, shape, strict=True))
+        return out
+
+    def other_flops(self, *inputs: Shape) -> int:
+        return (len(inputs) - 1) * elements(self.out_shape(*inputs))
+
+
+class Concat(AbstractOp):
+    """Its reads side by side on the channel axis; all other axes are equal."""
+
+    arity: ClassVar[tuple[int, int | None]] = (1, None)
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        for shape in inputs[1:]:
+            if shape[1:] != inputs[0][1:]:
+                raise ShapeError(
+                    f"Concat joins channels, and all other axes must be equal:"
+                    f" {show_shape(inputs[0])} and {show_shape(shape)}",
+                    "E205",
+                )
+        return (sum(shape[0] for shape in inputs), *inputs[0][1:])
+
+    def other_flops(self, *inputs: Shape) -> int:
+        return 0

@@ -1,0 +1,116 @@
+"""Pooling: windows that keep the channels apart and learn nothing."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import ClassVar
+
+from cnnspec.errors import ShapeError
+from cnnspec.ops.base import AbstractSpatialOp, Flag, NonNegative, Shape, Sizes, elements
+from cnnspec.ops.window import GLOBAL, POINT, Adaptive, Sliding, Window
+
+__all__ = ["AdaptiveAvgPool", "AdaptiveMaxPool", "AvgPool", "MaxPool"]
+
+
+class _AbstractPool(AbstractSpatialOp):
+    """A sliding window over each channel; `stride` is the kernel size unless given."""
+
+    positional: ClassVar[tuple[str, ...]] = ("kernel_size",)
+    per_axis: ClassVar[dict[str, int]] = {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}
+
+    kernel_size: Sizes
+    stride: Sizes | None = None
+    padding: Sizes = 0  # type: ignore[assignment]
+    ceil_mode: Flag = False
+
+    @property
+    def strides(self) -> Sizes:
+        """The stride really used."""
+        return self.stride or self.kernel_size
+
+    def windows(self, *inputs: Shape) -> tuple[Window, ...]:
+        return self._sliding()
+
+    def _sliding(self) -> tuple[Sliding, ...]:
+        dilation: Sizes = getattr(self, "dilation", (1,) * self.rank)
+        fields = zip(self.kernel_size, self.strides, dilation, self.padding, strict=True)
+        return tuple(Sliding(k, s, d, p, p, self.ceil_mode) for k, s, d, p in fields)
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        self.check_rank(shape)
+        out = []
+        for window, size in zip(self._sliding(), shape[1:], strict=True):
+            if window.before > window.extent // 2:
+                raise ShapeError(
+                    f"padding {window.before} is more than half of the window, which spans {window.extent}", "E204"
+                )
+            result = window.out_size(size)
+            if result < 1:
+                raise ShapeError(
+                    f"the window does not fit: it spans {window.extent}, but the input is {size}"
+                    + (f" + 2*{window.before} of padding" if window.before else "")
+                )
+            out.append(result)
+        return (shape[0], *out)
+
+    def other_flops(self, *inputs: Shape) -> int:
+        """`k` operations per output: the comparisons of a max, or the sums and the division of a mean."""
+        return elements(self.out_shape(*inputs)) * prod(self.kernel_size)
+
+
+class MaxPool(_AbstractPool):
+    """`MaxPool1d`, `2d`, `3d`: the largest value in the window. `(C, *W) -> (C, *out)`."""
+
+    dilation: Sizes = 1  # type: ignore[assignment]
+
+
+class AvgPool(_AbstractPool):
+    """`AvgPool1d`, `2d`, `3d`: the mean of the window. `(C, *W) -> (C, *out)`."""
+
+    count_include_pad: Flag = True
+    divisor_override: NonNegative | None = None
+
+
+class _AbstractAdaptivePool(AbstractSpatialOp):
+    """Pools to a wanted output size; None keeps the size of that axis."""
+
+    positional: ClassVar[tuple[str, ...]] = ("output_size",)
+    per_axis: ClassVar[dict[str, int]] = {"output_size": 1}
+
+    output_size: tuple[int | None, ...]
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        self.check_rank(shape)
+        sizes = zip(self.output_size, shape[1:], strict=True)
+        return (shape[0], *(size if wanted is None else wanted for wanted, size in sizes))
+
+    def windows(self, *inputs: Shape) -> tuple[Window, ...]:
+        """Where the output divides the input this is an ordinary pool with kernel and stride `W/out`."""
+        windows: list[Window] = []
+        for size, out in zip(inputs[0][1:], self.out_shape(*inputs)[1:], strict=True):
+            if size == out:
+                windows.append(POINT)
+            elif out == 1:
+                windows.append(GLOBAL)
+            elif size % out == 0:
+                windows.append(Sliding(size // out, size // out))
+            else:
+                windows.append(Adaptive(size, out))
+        return tuple(windows)
+
+    def other_flops(self, *inputs: Shape) -> int:
+        """One operation per value read, as for the other pools."""
+        (shape,) = inputs
+        out = self.out_shape(shape)
+        reads = [sum(Adaptive(size, wanted).widths) for size, wanted in zip(shape[1:], out[1:], strict=True)]
+        return shape[0] * prod(reads)
+
+
+class AdaptiveAvgPool(_AbstractAdaptivePool):
+    """`AdaptiveAvgPool1d`, `2d`, `3d`: means over `output_size` windows. `(C, *W) -> (C, *output_size)`."""
+
+
+class AdaptiveMaxPool(_AbstractAdaptivePool):
+    """`AdaptiveMaxPool1d`, `2d`, `3d`: maxima over `output_size` windows. `(C, *W) -> (C, *output_size)`."""

@@ -1,0 +1,118 @@
+"""The language: from text to a graph.
+
+`read_spec` reads a file and `Source.elaborate` works it out. All errors of a file come at once, as one `SpecError`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cnnspec.errors import Diagnostic, Place, SpecError, UsageError
+from cnnspec.graph import Graph
+from cnnspec.ops import Shape
+from cnnspec.spec.document import Document, Expr, plain, read_document
+from cnnspec.spec.elaborate import MAX_NODES, elaborate
+from cnnspec.spec.expression import ExpressionError, parse_expression
+from cnnspec.spec.hints import did_you_mean
+from cnnspec.spec.source import MAX_JSON_BYTES, SourceError, read_text
+
+__all__ = ["MAX_NODES", "Source", "parse_setting", "read_file", "read_spec"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A spec that has been read: its document, its text, and where it came from."""
+
+    document: Document
+    text: str
+    path: str
+    json: bool
+    findings: tuple[Diagnostic, ...] = ()
+
+    def elaborate(
+        self,
+        *,
+        variant: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        input_shape: Shape | None = None,
+        max_nodes: int = MAX_NODES,
+    ) -> Graph:
+        """The graph that the spec declares with these parameters.
+
+        Raises SpecError with everything that is wrong, and UsageError for a variant or parameter there is not.
+        """
+        self._check_settings(variant, params or {})
+        graph, found = elaborate(
+            self.document, variant=variant, params=params, input_shape=input_shape, max_nodes=max_nodes, path=self.path
+        )
+        found = [*self.findings, *found]
+        if graph is None or found:
+            raise SpecError(sorted(found, key=_order), path=self.path, text=self.text)
+        return graph
+
+    def _check_settings(self, variant: str | None, params: Mapping[str, Any]) -> None:
+        variants = self.document.variants
+        if variant is not None and variant not in variants:
+            label = did_you_mean(variant, variants)
+            listed = f"there are: {', '.join(variants)}" if variants else "it has none"
+            raise UsageError(f"{self.path} has no variant `{variant}`", hint=label or listed)
+        known = [param.name for param in self.document.main.params]
+        for name in params:
+            if name not in known:
+                listed = f"there are: {', '.join(known)}" if known else "it has none"
+                raise UsageError(f"{self.path} has no parameter `{name}`", hint=did_you_mean(name, known) or listed)
+
+    def plain(self) -> Any:
+        """The document as plain data, as it was written."""
+        return plain(read_text(self.text.encode(), json=self.json)[0])
+
+
+def _order(diagnostic: Diagnostic) -> tuple[int, int]:
+    return (diagnostic.place.line, diagnostic.place.column) if diagnostic.place else (0, 0)
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a regular file. Raises UsageError for anything else."""
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise UsageError(f"{path} is a directory, not a spec", hint="name a .yaml or .json file")
+        if not stat.S_ISREG(mode):
+            raise UsageError(f"{path} is not a regular file")
+        with open(path, "rb") as file:
+            return file.read(MAX_JSON_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+
+
+def read_spec(path: str | os.PathLike[str], data: bytes | None = None) -> Source:
+    """Read a spec. JSON where the name ends in `.json`, YAML elsewhere. Raises SpecError and UsageError."""
+    shown = str(path)
+    if data is None:
+        data = read_file(path)
+    json = Path(shown).suffix.lower() == ".json"
+    try:
+        value, text = read_text(data, json=json)
+    except SourceError as error:
+        raise SpecError([error.diagnostic], path=shown, text=data.decode("utf-8", "replace")) from None
+    document, found = read_document(value)
+    if document is None:
+        raise SpecError(sorted(found, key=_order), path=shown, text=text)
+    return Source(document, text, shown, json, tuple(found))
+
+
+def parse_setting(text: str) -> tuple[str, Expr]:
+    """`name=value` of a `--set` flag. Raises UsageError."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise UsageError(f"`{text}` is no setting", hint="write `--set width=128`")
+    try:
+        tree = parse_expression(value)
+    except ExpressionError as error:
+        raise UsageError(f"the value of `{name.strip()}`: {error.message}", hint="write `--set width=128`") from None
+    return name.strip(), Expr(tree, Place(1, 1, len(value)), value)

@@ -1,0 +1,213 @@
+"""From the arguments of a call to an operator: positions, words, pydantic's verdict, and errors with their place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from cnnspec.errors import Diagnostic
+from cnnspec.ops import AnyOp, make_op, operators
+from cnnspec.spec.document import Argument, Call, Expr
+from cnnspec.spec.expression import LayerName
+from cnnspec.spec.hints import did_you_mean
+
+__all__ = ["UnknownValue", "argument_names", "bind_operator", "check_names", "name_arguments"]
+
+_MESSAGES: Final[dict[str, str]] = {
+    "int_type": "wants a whole number",
+    "float_type": "wants a number",
+    "bool_type": "wants True or False",
+    "finite_number": "wants a finite number",
+}
+
+
+class UnknownValue(Exception):
+    """A value cannot be worked out because of an error that has been reported."""
+
+
+@lru_cache(maxsize=1024)
+def argument_names(target: str) -> tuple[str, ...]:
+    """The arguments that an operator takes."""
+    op, _ = operators()[target]
+    return tuple(name for name in op.model_fields if name != "rank")
+
+
+@lru_cache(maxsize=8192)
+def _cached_op(target: str, arguments: tuple[tuple[str, Any, str], ...]) -> AnyOp:
+    return make_op(target, **{name: value for name, value, _ in arguments})
+
+
+def name_arguments(
+    call: Call, positional: tuple[str, ...], report: Callable[[Diagnostic], None]
+) -> dict[str, Argument]:
+    """Every argument under its name. Reports too many positions and arguments given twice."""
+    named: dict[str, Argument] = {}
+    for index, arg in enumerate(call.args):
+        if arg.name is None and index >= len(positional):
+            count = sum(1 for other in call.args if other.name is None)
+            listed = f" ({', '.join(positional)})" if positional else ""
+            plural = "" if len(positional) == 1 else "s"
+            report(
+                Diagnostic(
+                    "E105",
+                    f"{call.target} takes {len(positional)} argument{plural} by position{listed}, not {count}",
+                    arg.place,
+                    help=_inferred_hint(call, positional),
+                )
+            )
+            break
+        name = arg.name if arg.name is not None else positional[index]
+        if name in named:
+            report(Diagnostic("E104", f"the argument `{name}` is given twice", arg.place))
+        named[name] = arg
+    return named
+
+
+def _inferred_hint(call: Call, positional: tuple[str, ...]) -> str | None:
+    entry = operators().get(call.target)
+    if entry is None or entry[0].inferred is None:
+        return None
+    given = [
+        arg.expr.word or str(getattr(arg.expr.value, "value", arg.expr.value)) for arg in call.args if not arg.name
+    ]
+    kept = ", ".join(given[1 : 1 + len(positional)])
+    inferred = entry[0].inferred
+    return f"`{inferred}` follows from the input: write `{call.target}({kept})`" if kept or not positional else None
+
+
+def check_names(
+    call: Call, named: dict[str, Argument], known: tuple[str, ...], report: Callable[[Diagnostic], None]
+) -> bool:
+    """Report arguments that do not exist."""
+    good = True
+    for name, arg in named.items():
+        if name not in known:
+            good = False
+            label = did_you_mean(name, known)
+            there_are = f"it takes {', '.join(f'`{other}`' for other in known)}" if known else "it takes none"
+            report(
+                Diagnostic(
+                    "E104",
+                    f"{call.target} has no argument `{name}`",
+                    arg.place,
+                    label,
+                    help=None if label else there_are,
+                )
+            )
+    return good
+
+
+def bind_operator(
+    call: Call, target: str, evaluate: Callable[[Expr], Any], report: Callable[[Diagnostic], None]
+) -> AnyOp | None:
+    """The operator of a call, or None after reporting why there is none."""
+    op_type, _ = operators()[target]
+    lost: list[str] = []
+
+    def note(diagnostic: Diagnostic) -> None:
+        lost.append(diagnostic.code)
+        report(diagnostic)
+
+    named = name_arguments(call, op_type.positional, note)
+    check_names(call, named, argument_names(target), note)
+    if lost:
+        return None
+    values: dict[str, Any] = {}
+    for name, arg in named.items():
+        if name in op_type.words and arg.expr.word in _words_of(target, name):
+            values[name] = arg.expr.word
+        elif arg.expr.word is not None and (arg.expr.value is None or _is_quoted(arg.expr)):
+            listed = ", ".join(_words_of(target, name)) or "none"
+            note(
+                Diagnostic(
+                    "E106", f"`{name}` takes no word `{arg.expr.word:.40}`: words here: {listed}", arg.expr.place
+                )
+            )
+        else:
+            try:
+                value = evaluate(arg.expr)
+            except UnknownValue:
+                lost.append(name)
+                continue
+            values[name] = tuple(value) if isinstance(value, list) else value
+    if lost:
+        return None
+    try:
+        return _cached_op(target, tuple((name, value, repr(value)) for name, value in values.items()))
+    except TypeError:  # an unhashable value: let pydantic say what is wrong with it
+        pass
+    except ValidationError as error:
+        _report_faults(error, call, target, named, values, report)
+        return None
+    try:
+        return make_op(target, **values)
+    except ValidationError as error:
+        _report_faults(error, call, target, named, values, report)
+        return None
+
+
+def _is_quoted(expr: Expr) -> bool:
+    return isinstance(getattr(expr.value, "value", None), str)
+
+
+@lru_cache(maxsize=512)
+def _words_of(target: str, name: str) -> tuple[str, ...]:
+    """The words that a field takes, from its type."""
+    found: list[str] = []
+
+    def collect(annotation: Any) -> None:
+        for part in getattr(annotation, "__args__", ()):
+            if isinstance(part, str):
+                found.append(part)
+            else:
+                collect(part)
+
+    collect(operators()[target][0].model_fields[name].annotation)
+    return tuple(found)
+
+
+def _report_faults(
+    error: ValidationError,
+    call: Call,
+    target: str,
+    named: dict[str, Argument],
+    values: dict[str, Any],
+    report: Callable[[Diagnostic], None],
+) -> None:
+    seen: set[str] = set()
+    for fault in error.errors(include_url=False):
+        name = str(fault["loc"][0])
+        if name in seen:
+            continue
+        seen.add(name)
+        if fault["type"] == "missing":
+            example = f"{call.target}({', '.join(operators()[target][0].positional)})"
+            report(Diagnostic("E105", f"{call.target} needs `{name}`", call.place, help=f"write `{example}`"))
+            continue
+        place = named[name].expr.place if name in named else call.place
+        report(Diagnostic("E106", f"`{name}` {_explain(fault, target, name, values.get(name))}", place))
+
+
+def _explain(fault: Any, target: str, name: str, value: Any) -> str:
+    context = fault.get("ctx", {})
+    shown = value.name if isinstance(value, LayerName) else f"{value!r:.60}"
+    words = _words_of(target, name)
+    per_axis = getattr(operators()[target][0], "per_axis", {})
+    match fault["type"]:
+        case "value_error":
+            return str(context.get("error", fault["msg"]))
+        case "greater_than_equal":
+            return f"must be at least {context['ge']}, not {shown}"
+        case "greater_than":
+            return f"must be above {context['gt']}, not {shown}"
+        case "less_than_equal":
+            return f"must be at most {context['le']}, not {shown}"
+        case _ if name in per_axis or words:
+            choices = ["a whole number"] if name in per_axis else []
+            choices += [f"`{word}`" for word in words]
+            return f"wants {' or '.join(choices)}, not {shown}"
+        case _:
+            return f"{_MESSAGES.get(fault['type'], fault['msg'])}, not {shown}"

@@ -1,0 +1,70 @@
+""" "Did you mean": the words that people bring from elsewhere, and the nearest of those that exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Final
+
+__all__ = ["closest", "did_you_mean"]
+
+# Keras', Caffe's and everyday names of layers and arguments, by their lower-case spelling.
+_SYNONYMS: Final = {
+    "dense": "Linear",
+    "fc": "Linear",
+    "fullyconnected": "Linear",
+    "conv": "Conv2d",
+    "convolution": "Conv2d",
+    "convolution2d": "Conv2d",
+    "conv2dtranspose": "ConvTranspose2d",
+    "deconv": "ConvTranspose2d",
+    "maxpooling2d": "MaxPool2d",
+    "maxpooling": "MaxPool2d",
+    "maxpool": "MaxPool2d",
+    "averagepooling2d": "AvgPool2d",
+    "averagepool2d": "AvgPool2d",
+    "avgpool": "AvgPool2d",
+    "globalaveragepooling2d": "AdaptiveAvgPool2d",
+    "globalavgpool": "AdaptiveAvgPool2d",
+    "globalmaxpooling2d": "AdaptiveMaxPool2d",
+    "batchnormalization": "BatchNorm2d",
+    "batchnorm": "BatchNorm2d",
+    "bn": "BatchNorm2d",
+    "swish": "SiLU",
+    "concatenate": "Concat",
+    "cat": "Concat",
+    "multiply": "Mul",
+    "filters": "out_channels",
+    "units": "out_features",
+    "kernel": "kernel_size",
+    "kernelsize": "kernel_size",
+    "ksize": "kernel_size",
+    "pool_size": "kernel_size",
+    "strides": "stride",
+    "pad": "padding",
+    "paddings": "padding",
+    "dilation_rate": "dilation",
+    "group": "groups",
+    "use_bias": "bias",
+    "rate": "p",
+    "epsilon": "eps",
+}
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant, or None."""
+    names = list(known)
+    by_lower = {name.lower(): name for name in names}
+    lower = word.lower()
+    if lower in by_lower:
+        return by_lower[lower]
+    if _SYNONYMS.get(lower) in names:
+        return _SYNONYMS[lower]
+    matches = get_close_matches(lower, by_lower, n=1, cutoff=0.7)
+    return by_lower[matches[0]] if matches else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """The sentence for the caret's label, or None."""
+    match = closest(word, known)
+    return f"did you mean `{match}`?" if match else None

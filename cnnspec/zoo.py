@@ -1,0 +1,52 @@
+"""Finds the bundled specs. Every variant of a bundled spec is also a name of its own."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+from cnnspec.errors import UsageError
+from cnnspec.spec.hints import did_you_mean
+
+__all__ = ["bundled", "find", "folder", "names"]
+
+
+def folder() -> Path:
+    """Where the bundled specs are: inside an installed package, or beside it in a checkout."""
+    here = Path(__file__).parent
+    installed = here / "_specs"
+    return installed if installed.is_dir() else here.parent / "specs"
+
+
+@cache
+def bundled() -> dict[str, Path]:
+    """The bundled files by their stem."""
+    return {path.stem: path for path in sorted(folder().glob("*.yaml"))}
+
+
+@cache
+def names() -> dict[str, tuple[Path, str | None]]:
+    """Every bundled name: the file, and the variant it stands for."""
+    found: dict[str, tuple[Path, str | None]] = {}
+    for stem, path in bundled().items():
+        found[stem] = (path, None)
+    for path in bundled().values():
+        section = re.search(r"^variants:\n((?:[ #].*\n|\n)+)", path.read_text("utf-8"), re.MULTILINE)
+        for variant in re.findall(r"^  ([\w-]+):", section[1], re.MULTILINE) if section else []:
+            found.setdefault(variant, (path, variant))
+    return found
+
+
+def find(spec: str) -> tuple[Path, str | None]:
+    """The file that SPEC names, and the variant. An existing path beats a bundled name. Raises UsageError."""
+    path = Path(spec)
+    if path.exists() or path.is_symlink():
+        return path, None
+    stem = spec.removesuffix(".yaml")
+    if stem in bundled():
+        return bundled()[stem], None
+    if stem in names():
+        return names()[stem]
+    hint = did_you_mean(stem, names()) or "`cnnspec zoo` lists the bundled specs"
+    raise UsageError(f"there is no file and no bundled spec `{spec}`", hint=hint)
