@@ -2,11 +2,15 @@
 
 An operator answers `windows()` with one of these per spatial axis, or with `GLOBAL` where every unit sees the
 whole axis. Pointwise operators answer with `POINT`, a window of one.
+
+Every local kind says the same three things: `reads(i)`, the inputs of unit `i` (not clipped to the axis), and that the
+pattern repeats: `reads(i + period)` is `reads(i)`, `advance` inputs further on.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 from typing import Final
 
 __all__ = ["GLOBAL", "POINT", "Adaptive", "Global", "Sliding", "Transposed", "Window"]
@@ -22,6 +26,21 @@ class Sliding:
     before: int = 0
     after: int = 0
     ceil_mode: bool = False
+
+    @property
+    def period(self) -> int:
+        """After how many units the pattern repeats."""
+        return 1
+
+    @property
+    def advance(self) -> int:
+        """How many inputs further on it then reads."""
+        return self.stride
+
+    def reads(self, i: int) -> range:
+        """The inputs of unit `i`, unclipped."""
+        first = i * self.stride - self.before
+        return range(first, first + self.extent, self.dilation)
 
     @property
     def extent(self) -> int:
@@ -58,6 +77,22 @@ class Transposed:
     padding: int = 0
     output_padding: int = 0
 
+    @property
+    def period(self) -> int:
+        """After how many units the pattern repeats."""
+        return self.stride
+
+    @property
+    def advance(self) -> int:
+        """How many inputs further on it then reads."""
+        return 1
+
+    def reads(self, i: int) -> list[int]:
+        """The inputs of unit `i`, unclipped: those that have a tap which lands on it. May be none."""
+        last = i + self.padding
+        taps = range(last - self.dilation * (self.kernel - 1), last + 1, self.dilation)
+        return [tap // self.stride for tap in taps if tap % self.stride == 0]
+
     def out_size(self, size: int) -> int:
         """`(W-1)*S - 2P + D*(F-1) + output_padding + 1`."""
         return (size - 1) * self.stride - 2 * self.padding + self.dilation * (self.kernel - 1) + self.output_padding + 1
@@ -69,6 +104,21 @@ class Adaptive:
 
     size: int
     out: int
+
+    @property
+    def period(self) -> int:
+        """After how many units the pattern repeats."""
+        return self.out // gcd(self.size, self.out)
+
+    @property
+    def advance(self) -> int:
+        """How many inputs further on it then reads."""
+        return self.size // gcd(self.size, self.out)
+
+    def reads(self, i: int) -> range:
+        """The inputs of unit `i`."""
+        first, last = self.bounds(i)
+        return range(first, last + 1)
 
     def bounds(self, i: int) -> tuple[int, int]:
         """First and last input of unit `i`."""
