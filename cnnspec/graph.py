@@ -6,7 +6,7 @@ with concrete arguments, the names of what it reads, and its output shape. Nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -71,6 +71,17 @@ class Graph:
     def output_shape(self) -> Shape:
         """The shape of the first output."""
         return self.shape_of(self.outputs[0])
+
+    def ancestors(self, names: Iterable[str]) -> set[str]:
+        """The nodes that these depend on, themselves included."""
+        found: set[str] = set()
+        waiting = [name for name in names if name != INPUT]
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting += [other for other in self.by_name[name].inputs if other != INPUT]
+        return found
 
     def state_shapes(self) -> dict[str, Shape]:
         """Every parameter and buffer by its `state_dict` name, in order."""

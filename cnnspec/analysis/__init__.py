@@ -1,0 +1,67 @@
+"""What follows from a graph: sizes, receptive fields, cost and memory, without running or allocating anything."""
+
+from __future__ import annotations
+
+from math import prod
+
+from cnnspec.analysis.receptive_field import fields, pixels_read, spans
+from cnnspec.analysis.report import CONVENTION, LayerReport, Report, Totals
+from cnnspec.graph import Graph
+
+__all__ = ["CONVENTION", "LayerReport", "Report", "Totals", "analyze"]
+
+FLOAT_BYTES = 4
+
+
+def analyze(graph: Graph, *, batch: int = 1) -> Report:
+    """The report on a graph, memory at the given batch size in float32."""
+    states = fields(graph)
+    live = graph.ancestors(graph.outputs)
+    rows = []
+    for node in graph.nodes:
+        op, shapes, state = node.op, node.input_shapes, states[node.name]
+        macs = op.macs(*shapes)
+        other = op.other_flops(*shapes)
+        units = [node.shape[carrier] if 0 <= carrier < len(node.shape) else 1 for carrier in state.carriers]
+        wide = spans(state.wide, state, node.shape)
+        firsts = [axis[0].phases[0] for axis in state.wide]
+        rows.append(
+            LayerReport(
+                name=node.name,
+                op=op.op_name,
+                inputs=node.inputs,
+                input_shapes=shapes,
+                output_shape=node.shape,
+                params=sum(prod(shape) for shape in op.parameter_shapes(*shapes).values()),
+                buffers=sum(prod(shape) for shape in op.buffer_shapes(*shapes).values()),
+                macs=macs,
+                flops=None if other is None else 2 * macs + other,
+                receptive_field=tuple(wide),
+                effective_stride=tuple(max(band.stride for band in axis) for axis in state.wide),
+                effective_padding=tuple(-first.low if first else 0 for first in firsts),
+                min_receptive_field=tuple(spans(state.narrow, state, node.shape)),
+                pixels_read=tuple(pixels_read(axis, count) for axis, count in zip(state.wide, units, strict=True)),
+                sees_everything=state.through_global,
+                global_context=state.global_context,
+                aligned=state.aligned,
+                output_bytes=batch * prod(node.shape) * FLOAT_BYTES,
+                aux=node.name not in live,
+                line=node.origin.place.line if node.origin.place else None,
+            )
+        )
+    return Report(graph.name, graph.input_shape, batch, tuple(rows), _totals(rows), graph.outputs)
+
+
+def _totals(rows: list[LayerReport]) -> Totals:
+    counted = [row for row in rows if not row.aux]
+    flops = [row.flops for row in counted]
+    params = sum(row.params for row in rows)
+    return Totals(
+        layers=len(rows),
+        params=params,
+        trainable_params=params,
+        buffers=sum(row.buffers for row in rows),
+        macs=sum(row.macs for row in counted),
+        flops=None if None in flops else sum(value for value in flops if value is not None),
+        param_bytes=params * FLOAT_BYTES,
+    )

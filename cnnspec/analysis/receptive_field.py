@@ -1,0 +1,309 @@
+"""Receptive fields on any graph, exactly, in one pass from the input.
+
+After Araujo, Norris and Sim, *Computing Receptive Fields of Convolutional Neural Networks* (Distill, 2019), made
+general. Along one axis, the pixels that unit `i` reads repeat with `i`: a `Band` says them for the units of one
+period, and how many pixels further on the next period reads. One path through convolutions and pools is one band of
+period 1. Upsampling makes the period longer. A join takes the union of its branches; branches whose strides differ
+cannot be one band, so a field is a tuple of bands, and a unit reads what any of them reads.
+
+A path through a global pool, or through a dense layer, sees everything: it sets `through_global`, and the bands go on
+to describe the local paths. At a join, paths that are global count as context beside those that are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import gcd, lcm
+from typing import Final
+
+from cnnspec.graph import INPUT, Graph, Node
+from cnnspec.ops import JOINS, Shape
+from cnnspec.ops.activation import Softmax
+from cnnspec.ops.conv import Conv, ConvTranspose
+from cnnspec.ops.linear import Linear
+from cnnspec.ops.reshape import Flatten
+from cnnspec.ops.window import Global, Sliding, Window
+
+__all__ = ["AxisField", "Band", "FieldState", "fields", "pixels_read", "span", "spans"]
+
+LOST: Final = -1  # where an axis is after Flatten has made features of it
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """The pixels `low` to `high`; `mask` has bit `k` set where `low + k` is read, None where all of them are."""
+
+    low: int
+    high: int
+    mask: int | None = None
+
+    def shifted(self, pixels: int) -> Reads:
+        return Reads(self.low + pixels, self.high + pixels, self.mask)
+
+    @property
+    def size(self) -> int:
+        return self.high - self.low + 1
+
+    @property
+    def bits(self) -> int:
+        return (1 << self.size) - 1 if self.mask is None else self.mask
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """What the units of one path read: `phases[i % period]`, shifted by `step` pixels for each whole period."""
+
+    step: int
+    phases: tuple[Reads | None, ...]  # None: a unit that reads no pixel
+
+    def at(self, i: int) -> Reads | None:
+        """The pixels that unit `i` reads, not clipped to the input."""
+        turns, phase = divmod(i, len(self.phases))
+        reads = self.phases[phase]
+        return reads.shifted(turns * self.step) if reads and turns else reads
+
+    @property
+    def stride(self) -> Fraction:
+        """Pixels per unit."""
+        return Fraction(self.step, len(self.phases))
+
+
+AxisField = tuple[Band, ...]
+_Memo = dict[tuple[int, Window], tuple[AxisField, AxisField]]  # by identity; the value keeps the key's field alive
+
+PIXEL: Final[AxisField] = (Band(1, (Reads(0, 0),)),)
+
+
+def _merge(parts: Sequence[Reads | None]) -> Reads | None:
+    """The union."""
+    found = [part for part in parts if part is not None]
+    if not found:
+        return None
+    if len(found) == 1:
+        return found[0]
+    found.sort(key=lambda part: part.low)
+    low, high = found[0].low, max(part.high for part in found)
+    reached, solid = low - 1, True
+    for part in found:
+        solid = solid and part.mask is None and part.low <= reached + 1
+        reached = max(reached, part.high)
+    if solid:
+        return Reads(low, high)
+    mask = 0
+    for part in found:
+        mask |= part.bits << (part.low - low)
+    return Reads(low, high, None if mask == (1 << (high - low + 1)) - 1 else mask)
+
+
+def _shortest(step: int, phases: list[Reads | None]) -> Band:
+    """The band with the smallest period that says the same."""
+    period = len(phases)
+    for length in range(1, period // 2 + 1):
+        turns = period // length
+        if period % length or step % turns:
+            continue
+        shift = step // turns
+        if all(_is_shifted(phases[i], phases[i % length], i // length * shift) for i in range(length, period)):
+            return Band(shift, tuple(phases[:length]))
+    return Band(step, tuple(phases))
+
+
+def _is_shifted(reads: Reads | None, base: Reads | None, shift: int) -> bool:
+    if reads is None or base is None:
+        return reads is base
+    return reads.low == base.low + shift and reads.high == base.high + shift and reads.mask == base.mask
+
+
+def _slide(band: Band, window: Window) -> Band:
+    """What the units behind `window` read, given what the units before it read."""
+    assert not isinstance(window, Global)
+    if isinstance(window, Sliding) and len(band.phases) == 1 and (only := band.phases[0]) is not None:
+        taps = window.dilation * band.step
+        if only.mask is None and (window.kernel == 1 or taps <= only.size):  # one path of solid windows
+            low = only.low - window.before * band.step
+            return Band(band.step * window.stride, (Reads(low, low + only.size - 1 + (window.kernel - 1) * taps),))
+    turns = len(band.phases) // gcd(window.advance, len(band.phases))
+    phases = [_merge([band.at(tap) for tap in window.reads(i)]) for i in range(window.period * turns)]
+    return _shortest(band.step * window.advance * turns // len(band.phases), phases)
+
+
+def _join(fields: Sequence[AxisField]) -> AxisField:
+    """The union of several fields: bands of one stride become one."""
+    by_stride: dict[Fraction, list[Band]] = {}
+    for field in fields:
+        for band in field:
+            same = by_stride.setdefault(band.stride, [])
+            if band not in same:
+                same.append(band)
+    joined = []
+    for stride, bands in by_stride.items():
+        if len(bands) == 1:
+            joined.append(bands[0])
+            continue
+        period = lcm(*(len(band.phases) for band in bands))
+        phases = [_merge([band.at(i) for band in bands]) for i in range(period)]
+        joined.append(_shortest(int(stride * period), phases))
+    return tuple(joined)
+
+
+def _unit(field: AxisField, i: int) -> Reads | None:
+    return field[0].at(i) if len(field) == 1 else _merge([band.at(i) for band in field])
+
+
+def _telling_units(field: AxisField, units: int) -> list[int]:
+    """Units among which the largest span is: along whole periods a span is convex, so it is largest at an end."""
+    period = lcm(*(len(band.phases) for band in field))
+    if len(field) == 1 or units <= 2 * period:
+        return list(range(min(units, period if len(field) == 1 else units)))
+    return [*range(period), *range(units - period, units)]
+
+
+def span(field: AxisField, units: int) -> int:
+    """The receptive field in pixels: the largest over the units of an axis of this size."""
+    if len(field) == 1 and len(field[0].phases) == 1:
+        only = field[0].phases[0]
+        return only.size if only else 0
+    return max((reads.size for i in _telling_units(field, units) if (reads := _unit(field, i))), default=0)
+
+
+def pixels_read(field: AxisField, units: int) -> int:
+    """How many pixels of the span are really read; less than `span` where dilation leaves holes."""
+    if len(field) == 1 and len(field[0].phases) == 1 and (only := field[0].phases[0]) and only.mask is None:
+        return only.size
+    telling = _telling_units(field, units)
+    return max((reads.bits.bit_count() for i in telling if (reads := _unit(field, i))), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldState:
+    """What the units of one tensor see, for each spatial axis of the network's input."""
+
+    wide: tuple[AxisField, ...]  # the union over all local paths
+    narrow: tuple[AxisField, ...]  # the path that sees least
+    carriers: tuple[int, ...]  # which axis of the tensor each input axis lies on; LOST after Flatten
+    through_global: bool = False  # every path leads through a global pool or a dense layer
+    context: bool = False  # some path does
+    aligned: bool = True  # all paths have one stride and one centre
+
+    @property
+    def global_context(self) -> bool:
+        """Whether some path sees the whole input."""
+        return self.context or self.through_global
+
+
+def spans(axes: tuple[AxisField, ...], state: FieldState, shape: Shape) -> list[int]:
+    """The span on each input axis, for a tensor of this shape."""
+    units = [shape[carrier] if carrier != LOST and carrier < len(shape) else 1 for carrier in state.carriers]
+    return [span(field, count) for field, count in zip(axes, units, strict=True)]
+
+
+def fields(graph: Graph) -> dict[str, FieldState]:
+    """The field of every node, and of the input under its own name."""
+    axes = len(graph.input_shape) - 1
+    start = FieldState((PIXEL,) * axes, (PIXEL,) * axes, tuple(range(1, axes + 1)))
+    states = {INPUT: start}
+    memo: _Memo = {}
+    for node in graph.nodes:
+        before = [states[name] for name in node.inputs]
+        states[node.name] = _after_join(before, node) if isinstance(node.op, JOINS) else _after(before[0], node, memo)
+    return states
+
+
+def _after(state: FieldState, node: Node, memo: _Memo) -> FieldState:
+    """The field behind an operator with one input."""
+    op, shape = node.op, node.input_shapes[0]
+    if isinstance(op, Flatten):
+        return _flattened(state, shape, node.shape)
+    moved = getattr(op, "permuted", None)
+    if moved is not None:
+        order = moved(shape)
+        carriers = tuple(LOST if carrier == LOST else order.index(carrier) for carrier in state.carriers)
+        return FieldState(state.wide, state.narrow, carriers, state.through_global, state.context, state.aligned)
+    windows = op.windows(shape)
+    mixes_all = isinstance(op, (Conv, ConvTranspose))
+    sees_all = False
+    wide, narrow = list(state.wide), list(state.narrow)
+    for axis, carrier in enumerate(state.carriers):
+        if carrier == LOST:
+            sees_all |= isinstance(op, (Linear, Softmax)) or mixes_all
+        elif carrier >= len(shape):
+            continue  # an axis of one unit that Flatten has taken in
+        elif carrier == len(shape) - 1 and isinstance(op, Linear):
+            sees_all |= shape[carrier] > 1
+        elif carrier == 0:
+            sees_all |= mixes_all
+        elif isinstance(window := windows[carrier - 1], Global):
+            sees_all = True
+        else:
+            same = narrow[axis] is wide[axis]
+            wide[axis] = _slide_all(wide[axis], window, memo)
+            narrow[axis] = wide[axis] if same else _slide_all(narrow[axis], window, memo)
+    return FieldState(
+        tuple(wide),
+        tuple(narrow),
+        state.carriers,
+        state.through_global or sees_all,
+        state.context or getattr(op, "global_statistics", False),
+        state.aligned,
+    )
+
+
+def _slide_all(field: AxisField, window: Window, memo: _Memo) -> AxisField:
+    if isinstance(window, Sliding) and window.kernel == 1 == window.stride and not window.before:
+        return field
+    key = (id(field), window)
+    if key not in memo:
+        bands = [(_slide(band, window),) for band in field]
+        memo[key] = field, _join(bands) if len(bands) > 1 else bands[0]
+    return memo[key][1]
+
+
+def _flattened(state: FieldState, shape: Shape, out: Shape) -> FieldState:
+    """Axes that were merged are lost, unless they held one unit and nothing was mixed."""
+    kept = len(out) - 1
+    carriers = []
+    for carrier in state.carriers:
+        if carrier == LOST or shape[carrier] == 1:
+            carriers.append(carrier if carrier == LOST or carrier <= kept else kept + 1)
+        else:
+            carriers.append(carrier if carrier < len(out) and shape[: carrier + 1] == out[: carrier + 1] else LOST)
+    return FieldState(state.wide, state.narrow, tuple(carriers), state.through_global, state.context, state.aligned)
+
+
+def _after_join(before: list[FieldState], node: Node) -> FieldState:
+    """The union over the branches that are local, if any is."""
+    local = [state for state in before if not state.through_global] or before
+    context = any(state.context for state in before) or len(local) < len(before)
+    first = local[0]
+    if all(state.wide is first.wide and state.narrow is first.narrow for state in local):
+        aligned = all(state.aligned for state in local)
+        return FieldState(first.wide, first.narrow, first.carriers, first.through_global, context, aligned)
+    shapes = [shape for shape, state in zip(node.input_shapes, before, strict=True) if state in local]
+    wide_axes = list(zip(*(_broadcast(s.wide, s, shape, node.shape) for s, shape in zip(local, shapes, strict=True))))
+    narrow_axes = zip(*(_broadcast(s.narrow, s, shape, node.shape) for s, shape in zip(local, shapes, strict=True)))
+    wide = tuple(_join(axis) for axis in wide_axes)
+    narrow = tuple(min(axis, key=lambda field: span(field, 64)) for axis in narrow_axes)
+    aligned = all(state.aligned for state in local) and all(_centres(axis) for axis in wide_axes)
+    return FieldState(wide, narrow, first.carriers, first.through_global, context, aligned)
+
+
+def _broadcast(axes: tuple[AxisField, ...], state: FieldState, shape: Shape, out: Shape) -> tuple[AxisField, ...]:
+    """The fields of a branch whose axes of size 1 are read by every unit of the result."""
+    if shape[1:] == out[1:]:
+        return axes
+    return tuple(
+        tuple(Band(0, (band.at(0),)) for band in field) if shape[carrier] == 1 != out[carrier] else field
+        for field, carrier in zip(axes, state.carriers, strict=True)
+    )
+
+
+def _centres(branches: Sequence[AxisField]) -> bool:
+    """Whether all branches have one stride, and centres that coincide."""
+    if len({band.stride for field in branches for band in field}) > 1:
+        return False
+    if any(len(band.phases) > 1 for field in branches for band in field):
+        return True  # upsampled branches: each phase has a centre of its own
+    centres = {only.low + only.high for field in branches for band in field if (only := band.phases[0])}
+    return len(centres) <= 1
