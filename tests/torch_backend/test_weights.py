@@ -1,0 +1,95 @@
+"""Weights go in strictly and come out whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import cnnspec
+from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.torch_backend import build_module, load_weights, read_weights, save_weights
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pt"])
+def test_round_trip(tmp_path: Path, name: str) -> None:
+    module, other = cnnspec.build("simple_cnn"), cnnspec.build("simple_cnn")
+    if name.endswith("safetensors"):
+        save_weights(module, tmp_path / name)
+    else:
+        torch.save({"state_dict": module.state_dict()}, tmp_path / name)
+    load_weights(other, tmp_path / name)
+    assert all(torch.equal(value, other.state_dict()[key]) for key, value in module.state_dict().items())
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_module_on_the_meta_device_takes_them(tmp_path: Path) -> None:
+    module = cnnspec.build("simple_cnn")
+    empty = build_module(cnnspec.load("simple_cnn").graph, device="meta")
+    image = torch.randn(1, 1, 28, 28)
+    save_weights(module, tmp_path / "w.safetensors")
+    load_weights(empty, tmp_path / "w.safetensors")
+    assert torch.equal(empty(image), module(image))
+
+
+def test_every_fault_is_named_and_nothing_is_loaded(tmp_path: Path) -> None:
+    module = cnnspec.build("simple_cnn")
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    state = {key: value + 1 for key, value in before.items()}
+    state["fc.weight"] = torch.zeros(3, 320)
+    state["head.weight"] = state.pop("conv2.bias")
+    save_weights(state, tmp_path / "w.safetensors")
+    with pytest.raises(CnnspecError) as caught:
+        load_weights(module, tmp_path / "w.safetensors")
+    assert "1 missing: conv2.bias" in caught.value.message
+    assert "1 left over: head.weight" in caught.value.message
+    assert "fc.weight (3x320, not 10x320)" in caught.value.message
+    assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return print, ("code ran",)
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pt"])
+def test_files_that_are_no_weights(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / name
+    with pytest.raises(UsageError, match="no file of weights"):
+        read_weights(path)
+    for data in (b"", b"\x00" * 100, b"hello, these are no weights"):
+        path.write_bytes(data)
+        with pytest.raises(CnnspecError, match="cannot be read as weights"):
+            read_weights(path)
+    torch.save(Evil(), path)
+    with pytest.raises(CnnspecError, match="cannot be read as weights"):
+        read_weights(path)
+    assert "code ran" not in capsys.readouterr().out
+    if name == "w.pt":
+        torch.save([1, 2], path)
+        with pytest.raises(CnnspecError, match="holds no state_dict"):
+            read_weights(path)
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    module = cnnspec.build("simple_cnn")
+    path = tmp_path / "w.safetensors"
+    save_weights(module, path)
+    old = path.read_bytes()
+    monkeypatch.setattr("cnnspec.torch_backend.weights.save_file", full)
+    with pytest.raises(CnnspecError, match=r"cannot write .*No space left"):
+        save_weights(module, path)
+    assert path.read_bytes() == old
+    assert [item.name for item in tmp_path.iterdir()] == [path.name]
+
+
+def test_counters_of_batch_norm_may_be_missing(tmp_path: Path) -> None:
+    spec = cnnspec.loads("cnnspec: 1\nname: a\ninput: [2, 4, 4]\nlayers:\n  bn: BatchNorm2d\n")
+    module = spec.build()
+    state = {key: value for key, value in module.state_dict().items() if not key.endswith("tracked")}
+    save_weights(state, tmp_path / "w.safetensors")
+    load_weights(module, tmp_path / "w.safetensors")
