@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from cnnspec.analysis import Report
+    from cnnspec.analysis.explain import Explanation
 
 __all__ = ["Spec", "build", "load", "loads"]
 
@@ -41,6 +42,13 @@ class Spec:
         from cnnspec.analysis import analyze
 
         return analyze(self.graph, batch=batch)
+
+    def explain(self, layer: str) -> Explanation:
+        """The arithmetic behind one layer's figures. Raises UsageError where there is no such layer."""
+        from cnnspec.analysis.explain import explain, find_node
+
+        find_node(self.graph, layer)
+        return explain(self.graph, self.analyze().layer(layer))
 
     def build(self) -> nn.Module:
         """The network as a `torch.fx.GraphModule`, freshly initialised. Needs the extra `train`."""

@@ -274,29 +274,28 @@ def _flattened(state: FieldState, shape: Shape, out: Shape) -> FieldState:
 
 def _after_join(before: list[FieldState], node: Node) -> FieldState:
     """The union over the branches that are local, if any is."""
-    local = [state for state in before if not state.through_global] or before
+    branches = list(zip(before, node.input_shapes, strict=True))
+    local = [(state, shape) for state, shape in branches if not state.through_global] or branches
     context = any(state.context for state in before) or len(local) < len(before)
-    first = local[0]
-    if all(state.wide is first.wide and state.narrow is first.narrow for state in local):
-        aligned = all(state.aligned for state in local)
+    aligned = all(state.aligned for state, _ in local)
+    first = local[0][0]
+    if all(state.wide is first.wide and state.narrow is first.narrow for state, _ in local):
         return FieldState(first.wide, first.narrow, first.carriers, first.through_global, context, aligned)
-    shapes = [shape for shape, state in zip(node.input_shapes, before, strict=True) if state in local]
-    wide_axes = list(zip(*(_broadcast(s.wide, s, shape, node.shape) for s, shape in zip(local, shapes, strict=True))))
-    narrow_axes = zip(*(_broadcast(s.narrow, s, shape, node.shape) for s, shape in zip(local, shapes, strict=True)))
-    wide = tuple(_join(axis) for axis in wide_axes)
-    narrow = tuple(min(axis, key=lambda field: span(field, 64)) for axis in narrow_axes)
-    aligned = all(state.aligned for state in local) and all(_centres(axis) for axis in wide_axes)
-    return FieldState(wide, narrow, first.carriers, first.through_global, context, aligned)
+    wide, narrow = [], []
+    for axis in range(len(first.wide)):
+        unions = [_broadcast(state.wide[axis], state.carriers[axis], shape, node.shape) for state, shape in local]
+        least = [_broadcast(state.narrow[axis], state.carriers[axis], shape, node.shape) for state, shape in local]
+        wide.append(_join(unions))
+        narrow.append(min(least, key=lambda field: span(field, 64)))
+        aligned = aligned and _centres(unions)
+    return FieldState(tuple(wide), tuple(narrow), first.carriers, first.through_global, context, aligned)
 
 
-def _broadcast(axes: tuple[AxisField, ...], state: FieldState, shape: Shape, out: Shape) -> tuple[AxisField, ...]:
-    """The fields of a branch whose axes of size 1 are read by every unit of the result."""
-    if shape[1:] == out[1:]:
-        return axes
-    return tuple(
-        tuple(Band(0, (band.at(0),)) for band in field) if shape[carrier] == 1 != out[carrier] else field
-        for field, carrier in zip(axes, state.carriers, strict=True)
-    )
+def _broadcast(field: AxisField, carrier: int, shape: Shape, out: Shape) -> AxisField:
+    """The field of a branch whose axis of size 1 is read by every unit of the result."""
+    if carrier == LOST or carrier >= len(shape) or shape[carrier] != 1 or out[carrier] == 1:
+        return field
+    return tuple(Band(0, (band.at(0),)) for band in field)
 
 
 def _centres(branches: Sequence[AxisField]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -10,8 +11,19 @@ from cnnspec import api
 from cnnspec.errors import UsageError
 from cnnspec.ops import Shape
 from cnnspec.spec import MAX_NODES, parse_setting
+from cnnspec.spec.hints import did_you_mean
 
-__all__ = ["InputOption", "MaxNodesOption", "SetOption", "SpecArgument", "VariantOption", "load_spec", "parse_shape"]
+__all__ = [
+    "MAX_NODES",
+    "InputOption",
+    "MaxNodesOption",
+    "SetOption",
+    "SpecArgument",
+    "VariantOption",
+    "check_choice",
+    "load_spec",
+    "parse_shape",
+]
 
 SpecArgument = Annotated[
     str, typer.Argument(metavar="SPEC", help="A path, or the name of a bundled network.", show_default=False)
@@ -22,6 +34,13 @@ SetOption = Annotated[
 ]
 InputOption = Annotated[str | None, typer.Option("--input", metavar="CxHxW", help="Another input shape: 1x32x32.")]
 MaxNodesOption = Annotated[int, typer.Option("--max-nodes", min=1, help="The most nodes a network may have.")]
+
+
+def check_choice(flag: str, value: str, choices: Sequence[str]) -> None:
+    """Raise UsageError unless `value` is one of `choices`."""
+    if value not in choices:
+        label = did_you_mean(value, choices)
+        raise UsageError(f"`{flag} {value}` is not known", hint=label or f"there are: {', '.join(choices)}")
 
 
 def parse_shape(text: str) -> Shape:
