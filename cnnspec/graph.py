@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeAlias
 
 from cnnspec.errors import Place
 from cnnspec.ops import AnyOp, Shape
@@ -84,9 +85,33 @@ class Graph:
         return found
 
     def state_shapes(self) -> dict[str, Shape]:
-        """Every parameter and buffer by its `state_dict` name, in order."""
-        state: dict[str, Shape] = {}
+        """Every parameter and buffer by its `state_dict` name, in torch's order.
+
+        A module's own tensors (a `Scale` is one of its parent's) come before those of its children, and the children
+        in the order of their first node.
+        """
+        root: _Tensors = ({}, {})
         for node in self.nodes:
             tensors = node.op.parameter_shapes(*node.input_shapes) | node.op.buffer_shapes(*node.input_shapes)
-            state.update((f"{node.name}.{key}", shape) for key, shape in tensors.items())
-        return state
+            if not tensors:
+                continue
+            *parents, leaf = node.name.split(".")
+            own, children = root
+            for parent in parents:
+                own, children = children.setdefault(parent, ({}, {}))
+            if "" in tensors:
+                own[node.name] = tensors[""]
+            else:
+                own, _ = children.setdefault(leaf, ({}, {}))
+                own.update((f"{node.name}.{key}", shape) for key, shape in tensors.items())
+        return dict(_in_order(root))
+
+
+_Tensors: TypeAlias = tuple[dict[str, Shape], dict[str, "_Tensors"]]  # a module's own, and those of its children
+
+
+def _in_order(tensors: _Tensors) -> Iterator[tuple[str, Shape]]:
+    own, children = tensors
+    yield from own.items()
+    for child in children.values():
+        yield from _in_order(child)

@@ -5,14 +5,34 @@ from __future__ import annotations
 from functools import cache
 from typing import Final, get_args
 
-from cnnspec.ops.activation import GELU, Dropout, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from cnnspec.ops.activation import (
+    ELU,
+    GELU,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LeakyReLU,
+    Mish,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
 from cnnspec.ops.base import AbstractOp, AbstractSpatialOp, Shape, show_shape
 from cnnspec.ops.conv import Conv, ConvTranspose
+from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.merge import Add, Concat, Mul
-from cnnspec.ops.norm import BatchNorm
-from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
-from cnnspec.ops.reshape import Flatten, Identity
+from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
+from cnnspec.ops.pad import ZeroPad
+from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.resample import PixelShuffle, Upsample
+from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
+from cnnspec.ops.scale import Scale
 
 __all__ = [
     "JOINS",
@@ -33,17 +53,39 @@ AnyOp = (
     | ConvTranspose
     | MaxPool
     | AvgPool
+    | LPPool
     | AdaptiveAvgPool
     | AdaptiveMaxPool
     | BatchNorm
+    | InstanceNorm
+    | GroupNorm
+    | LayerNorm
+    | LayerNorm2d
+    | LocalResponseNorm
     | Linear
+    | Scale
     | Flatten
+    | Permute
+    | ChannelShuffle
+    | Slice
+    | ZeroPad
+    | Upsample
+    | PixelShuffle
     | Identity
     | Dropout
+    | StochasticDepth
     | ReLU
+    | ReLU6
     | LeakyReLU
+    | PReLU
+    | ELU
     | SiLU
     | GELU
+    | Mish
+    | Hardswish
+    | Hardsigmoid
+    | Hardtanh
+    | Softplus
     | Tanh
     | Sigmoid
     | Softmax

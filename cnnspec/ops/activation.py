@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops.base import AbstractOp, Flag, Real, Shape, elements, show_shape
+from cnnspec.ops.base import AbstractOp, Count, Flag, Real, Shape, elements, show_shape
 from cnnspec.ops.window import GLOBAL, POINT, Window
 
-__all__ = ["GELU", "Dropout", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softmax", "Tanh"]
+__all__ = [
+    "ELU",
+    "GELU",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
+    "LeakyReLU",
+    "Mish",
+    "PReLU",
+    "ReLU",
+    "ReLU6",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+]
 
 
 class _AbstractPointwise(AbstractOp):
@@ -63,12 +79,87 @@ class Sigmoid(_AbstractPointwise):
     """`1 / (1 + exp(-x))`."""
 
 
-class Dropout(_AbstractPointwise):
-    """Zeroes each element with probability `p` in training; nothing at inference."""
+class ReLU6(_AbstractPointwise):
+    """`min(max(0, x), 6)`."""
 
-    positional: ClassVar[tuple[str, ...]] = ("p",)
-    p: Annotated[Real, Field(ge=0, le=1)] = 0.5
+    positional: ClassVar[tuple[str, ...]] = ("inplace",)
     inplace: Flag = False
+
+
+class ELU(_AbstractPointwise):
+    """`x` where positive, `alpha * (exp(x) - 1)` elsewhere (Clevert, Unterthiner and Hochreiter 2015)."""
+
+    positional: ClassVar[tuple[str, ...]] = ("alpha",)
+    alpha: Real = 1.0
+    inplace: Flag = False
+
+
+class Hardsigmoid(_AbstractPointwise):
+    """`min(max(0, x + 3), 6) / 6`."""
+
+    positional: ClassVar[tuple[str, ...]] = ("inplace",)
+    inplace: Flag = False
+
+
+class Hardswish(_AbstractPointwise):
+    """`x * hardsigmoid(x)` (Howard et al. 2019, Searching for MobileNetV3)."""
+
+    positional: ClassVar[tuple[str, ...]] = ("inplace",)
+    inplace: Flag = False
+
+
+class Hardtanh(_AbstractPointwise):
+    """`min(max(min_val, x), max_val)`."""
+
+    positional: ClassVar[tuple[str, ...]] = ("min_val",)
+    min_val: Real = -1.0
+    max_val: Real = 1.0
+    inplace: Flag = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_val >= self.max_val:
+            raise ValueError(f"min_val {self.min_val} is not below max_val {self.max_val}")
+        return self
+
+
+class Mish(_AbstractPointwise):
+    """`x * tanh(softplus(x))` (Misra 2019)."""
+
+    positional: ClassVar[tuple[str, ...]] = ("inplace",)
+    inplace: Flag = False
+
+
+class Softplus(_AbstractPointwise):
+    """`log(1 + exp(beta * x)) / beta`, and `x` where `beta * x` is above `threshold`."""
+
+    positional: ClassVar[tuple[str, ...]] = ("beta",)
+    beta: Real = 1.0
+    threshold: Real = 20.0
+
+
+class PReLU(_AbstractPointwise):
+    """`x` where positive, `weight * x` elsewhere, with one trained weight or one per channel (He et al. 2015)."""
+
+    positional: ClassVar[tuple[str, ...]] = ("num_parameters",)
+    num_parameters: Count = 1
+    init: Real = 0.25
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        if self.num_parameters not in (1, shape[0]):
+            raise ShapeError(
+                f"num_parameters is {self.num_parameters}, but the input {show_shape(shape)} has {shape[0]} channels:"
+                " one for all, or one for each",
+                "E203",
+            )
+        return shape
+
+    def parameter_shapes(self, *inputs: Shape) -> dict[str, Shape]:
+        return {"weight": (self.num_parameters,)}
+
+    def parameter_formula(self, *inputs: Shape) -> str:
+        return str(self.num_parameters)
 
 
 class Softmax(AbstractOp):

@@ -1,4 +1,4 @@
-"""Normalisation."""
+"""Normalisation. The statistics of all but batch norm are worked out at inference too, over the axes they name."""
 
 from __future__ import annotations
 
@@ -7,9 +7,22 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops.base import AbstractSpatialOp, Count, Flag, Real, Shape, elements, show_shape
+from cnnspec.ops.base import AbstractOp, AbstractSpatialOp, Count, Flag, Real, Shape, elements, show_shape
+from cnnspec.ops.window import GLOBAL, POINT, Window
 
-__all__ = ["BatchNorm"]
+__all__ = ["BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "LayerNorm2d", "LocalResponseNorm"]
+
+Positive = Annotated[Real, Field(gt=0)]
+
+
+# Mean and variance take four operations per element (a sum; a difference, its square, their sum), the division one.
+STATISTICS = 5
+
+
+def _check_written(name: str, value: int | None, shape: Shape, actual: int) -> None:
+    """Raise ShapeError unless an argument that follows from the input is absent or right."""
+    if value is not None and value != actual:
+        raise ShapeError(f"{name} is {value}, but the input {show_shape(shape)} has {actual}", "E203")
 
 
 class BatchNorm(AbstractSpatialOp):
@@ -20,7 +33,7 @@ class BatchNorm(AbstractSpatialOp):
 
     inferred: ClassVar[str | None] = "num_features"
 
-    eps: Annotated[Real, Field(gt=0)] = 1e-5
+    eps: Positive = 1e-5
     momentum: Real | None = 0.1
     affine: Flag = True
     track_running_stats: Flag = True
@@ -30,10 +43,7 @@ class BatchNorm(AbstractSpatialOp):
         (shape,) = inputs
         if not (self.rank == 1 and len(shape) == 1):
             self.check_rank(shape)
-        if self.num_features is not None and self.num_features != shape[0]:
-            raise ShapeError(
-                f"num_features is {self.num_features}, but the input {show_shape(shape)} has {shape[0]}", "E203"
-            )
+        _check_written("num_features", self.num_features, shape, shape[0])
         return shape
 
     def parameter_shapes(self, *inputs: Shape) -> dict[str, Shape]:
@@ -52,3 +62,154 @@ class BatchNorm(AbstractSpatialOp):
     def other_flops(self, *inputs: Shape) -> int:
         """Two per element: at inference scale and shift are folded into one multiply and one add."""
         return 2 * elements(inputs[0])
+
+
+class InstanceNorm(AbstractSpatialOp):
+    """`InstanceNorm1d`, `2d`, `3d`: each channel of each sample to mean 0 and variance 1 (Ulyanov et al. 2016)."""
+
+    inferred: ClassVar[str | None] = "num_features"
+
+    eps: Positive = 1e-5
+    momentum: Real | None = 0.1
+    affine: Flag = False
+    track_running_stats: Flag = False
+    num_features: Count | None = None
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        self.check_rank(shape)
+        _check_written("num_features", self.num_features, shape, shape[0])
+        if not self.track_running_stats and elements(shape[1:]) == 1:
+            raise ShapeError(f"InstanceNorm wants more than one value per channel, not {show_shape(shape)}")
+        return shape
+
+    @property
+    def global_statistics(self) -> bool:
+        """Whether, at inference, every unit depends on all of its channel: without running statistics."""
+        return not self.track_running_stats
+
+    def parameter_shapes(self, *inputs: Shape) -> dict[str, Shape]:
+        channels = inputs[0][:1]
+        return {"weight": channels, "bias": channels} if self.affine else {}
+
+    def buffer_shapes(self, *inputs: Shape) -> dict[str, Shape]:
+        if not self.track_running_stats:
+            return {}
+        channels = inputs[0][:1]
+        return {"running_mean": channels, "running_var": channels, "num_batches_tracked": ()}
+
+    def parameter_formula(self, *inputs: Shape) -> str | None:
+        return f"2*{inputs[0][0]}" if self.affine else None
+
+    def other_flops(self, *inputs: Shape) -> int:
+        """2 per element with running statistics, as batch norm; else those, and 2 for scale and shift."""
+        each = 2 if self.track_running_stats else STATISTICS + 2 * self.affine
+        return each * elements(inputs[0])
+
+
+class GroupNorm(AbstractOp):
+    """The channels in `num_groups` groups, each to mean 0 and variance 1 (Wu and He 2018). Keeps the shape."""
+
+    positional: ClassVar[tuple[str, ...]] = ("num_groups",)
+    global_statistics: ClassVar[bool] = True  # every unit depends on all of its group
+
+    num_groups: Count
+    num_channels: Count | None = None
+    eps: Positive = 1e-5
+    affine: Flag = True
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        _check_written("num_channels", self.num_channels, shape, shape[0])
+        if shape[0] % self.num_groups:
+            raise ShapeError(f"num_groups={self.num_groups} does not divide the {shape[0]} input channels", "E204")
+        return shape
+
+    def parameter_shapes(self, *inputs: Shape) -> dict[str, Shape]:
+        channels = inputs[0][:1]
+        return {"weight": channels, "bias": channels} if self.affine else {}
+
+    def parameter_formula(self, *inputs: Shape) -> str | None:
+        return f"2*{inputs[0][0]}" if self.affine else None
+
+    def other_flops(self, *inputs: Shape) -> int:
+        return (STATISTICS + 2 * self.affine) * elements(inputs[0])
+
+
+class _AbstractLayerNorm(AbstractOp):
+    """One axis of each sample to mean 0 and variance 1 (Ba, Kiros and Hinton 2016). Keeps the shape."""
+
+    inferred: ClassVar[str | None] = "normalized_shape"
+    axis: ClassVar[int]  # of the shape, which has no batch
+
+    eps: Positive = 1e-5
+    elementwise_affine: Flag = True
+    bias: Flag = True
+    normalized_shape: Count | None = None
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        _check_written("normalized_shape", self.normalized_shape, shape, shape[self.axis])
+        return shape
+
+    def parameter_shapes(self, *inputs: Shape) -> dict[str, Shape]:
+        if not self.elementwise_affine:
+            return {}
+        weight: dict[str, Shape] = {"weight": (inputs[0][self.axis],)}
+        return weight | {"bias": (inputs[0][self.axis],)} if self.bias else weight
+
+    def parameter_formula(self, *inputs: Shape) -> str | None:
+        size = inputs[0][self.axis]
+        return (f"2*{size}" if self.bias else str(size)) if self.elementwise_affine else None
+
+    def other_flops(self, *inputs: Shape) -> int:
+        affine = (1 + self.bias) if self.elementwise_affine else 0
+        return (STATISTICS + affine) * elements(inputs[0])
+
+
+class LayerNorm(_AbstractLayerNorm):
+    """Layer norm over the last axis, as torch's with one number. `(*, features) -> (*, features)`."""
+
+    axis: ClassVar[int] = -1
+
+    def windows(self, *inputs: Shape) -> tuple[Window, ...]:
+        """The whole of the last axis."""
+        spatial = len(inputs[0]) - 1
+        return (POINT,) * (spatial - 1) + (GLOBAL,) * min(1, spatial)
+
+
+class LayerNorm2d(_AbstractLayerNorm):
+    """Layer norm over the channels of images, as ConvNeXt's (Liu et al. 2022). `(C, H, W) -> (C, H, W)`."""
+
+    axis: ClassVar[int] = 0
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        if len(shape) != 3:
+            raise ShapeError(f"LayerNorm2d wants 3 axes (channels, height, width), not {show_shape(shape)}", "E202")
+        _check_written("normalized_shape", self.normalized_shape, shape, shape[0])
+        return shape
+
+
+class LocalResponseNorm(AbstractOp):
+    """Each value over `(k + alpha/size * the sum of squares of the size channels around it) ^ beta`.
+
+    Krizhevsky, Sutskever and Hinton 2012, section 3.3, with torch's division by `size`. Keeps the shape.
+    """
+
+    positional: ClassVar[tuple[str, ...]] = ("size",)
+
+    size: Count
+    alpha: Real = 1e-4
+    beta: Real = 0.75
+    k: Real = 1.0
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        if len(shape) < 2:
+            raise ShapeError(f"LocalResponseNorm wants channels and at least one axis, not {show_shape(shape)}", "E202")
+        return shape
+
+    def other_flops(self, *inputs: Shape) -> int:
+        """`size + 4` per element: its square, the sums, two for the base, the power and the division."""
+        return (self.size + 4) * elements(inputs[0])

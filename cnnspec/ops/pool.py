@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from math import prod
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops.base import AbstractSpatialOp, Flag, NonNegative, Shape, Sizes, elements
+from cnnspec.ops.base import AbstractSpatialOp, Flag, NonNegative, Real, Shape, Sizes, elements
 from cnnspec.ops.window import GLOBAL, POINT, Adaptive, Sliding, Window
 
-__all__ = ["AdaptiveAvgPool", "AdaptiveMaxPool", "AvgPool", "MaxPool"]
+__all__ = ["AdaptiveAvgPool", "AdaptiveMaxPool", "AvgPool", "LPPool", "MaxPool"]
+
+
+def _slide(windows: tuple[Sliding, ...], shape: Shape) -> Shape:
+    """The output size of each axis. Raises ShapeError where a window does not fit."""
+    out = []
+    for window, size in zip(windows, shape[1:], strict=True):
+        result = window.out_size(size)
+        if result < 1:
+            raise ShapeError(
+                f"the window does not fit: it spans {window.extent}, but the input is {size}"
+                + (f" + 2*{window.before} of padding" if window.before else "")
+            )
+        out.append(result)
+    return tuple(out)
 
 
 class _AbstractPool(AbstractSpatialOp):
@@ -39,20 +55,12 @@ class _AbstractPool(AbstractSpatialOp):
     def out_shape(self, *inputs: Shape) -> Shape:
         (shape,) = inputs
         self.check_rank(shape)
-        out = []
-        for window, size in zip(self._sliding(), shape[1:], strict=True):
+        for window in self._sliding():
             if window.before > window.extent // 2:
                 raise ShapeError(
                     f"padding {window.before} is more than half of the window, which spans {window.extent}", "E204"
                 )
-            result = window.out_size(size)
-            if result < 1:
-                raise ShapeError(
-                    f"the window does not fit: it spans {window.extent}, but the input is {size}"
-                    + (f" + 2*{window.before} of padding" if window.before else "")
-                )
-            out.append(result)
-        return (shape[0], *out)
+        return (shape[0], *_slide(self._sliding(), shape))
 
     def other_flops(self, *inputs: Shape) -> int:
         """`k` operations per output: the comparisons of a max, or the sums and the division of a mean."""
@@ -70,6 +78,37 @@ class AvgPool(_AbstractPool):
 
     count_include_pad: Flag = True
     divisor_override: NonNegative | None = None
+
+
+class LPPool(AbstractSpatialOp):
+    """`LPPool1d`, `2d`, `3d`: the `norm_type`-norm of the window, without padding. `(C, *W) -> (C, *out)`."""
+
+    positional: ClassVar[tuple[str, ...]] = ("norm_type",)
+    per_axis: ClassVar[dict[str, int]] = {"kernel_size": 1, "stride": 1}
+
+    norm_type: Annotated[Real, Field(gt=0)]
+    kernel_size: Sizes
+    stride: Sizes | None = None
+    ceil_mode: Flag = False
+
+    def windows(self, *inputs: Shape) -> tuple[Window, ...]:
+        return self._sliding()
+
+    def _sliding(self) -> tuple[Sliding, ...]:
+        strides = self.stride or self.kernel_size
+        return tuple(
+            Sliding(kernel, stride, ceil_mode=self.ceil_mode)
+            for kernel, stride in zip(self.kernel_size, strides, strict=True)
+        )
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        self.check_rank(shape)
+        return (shape[0], *_slide(self._sliding(), shape))
+
+    def other_flops(self, *inputs: Shape) -> int:
+        """`2k` per output: the powers, the sums and the root."""
+        return elements(self.out_shape(*inputs)) * 2 * prod(self.kernel_size)
 
 
 class _AbstractAdaptivePool(AbstractSpatialOp):

@@ -1,4 +1,4 @@
-"""Operators that move values and compute nothing."""
+"""Operators that move or pick values and compute nothing."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops.base import AbstractOp, Shape, show_shape
+from cnnspec.ops.base import LIMIT, AbstractOp, Count, Shape, show_shape
 
-__all__ = ["Flatten", "Identity"]
+__all__ = ["ChannelShuffle", "Flatten", "Identity", "Permute", "Slice"]
 
 Axis = Annotated[int, Field(strict=True, ge=-5, le=5)]
 
@@ -46,6 +46,79 @@ class Flatten(AbstractOp):
         if start > end:
             raise ShapeError(f"start_dim {self.start_dim} comes after end_dim {self.end_dim}", "E204")
         return (*shape[: start - 1], prod(shape[start - 1 : end]), *shape[end:])
+
+    def other_flops(self, *inputs: Shape) -> int:
+        return 0
+
+
+class Permute(AbstractOp):
+    """The axes in the order `dims`, which counts the batch, as in torch: `[0, 2, 3, 1]` puts the channels last.
+
+    The batch stays in front.
+    """
+
+    positional: ClassVar[tuple[str, ...]] = ("dims",)
+    dims: tuple[Axis, ...]
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        return tuple(shape[axis] for axis in self.permuted(shape))
+
+    def permuted(self, shape: Shape) -> tuple[int, ...]:
+        """Which axis of `shape` each axis of the result is. Raises ShapeError."""
+        axes = len(shape) + 1
+        order = tuple(dim + axes if dim < 0 else dim for dim in self.dims)
+        if sorted(order) != list(range(axes)) or order[0] != 0:
+            raise ShapeError(
+                f"dims={list(self.dims)} does not order the {axes} axes of {show_shape(shape)} and the batch,"
+                " which is 0 and stays in front",
+                "E204",
+            )
+        return tuple(axis - 1 for axis in order[1:])
+
+    def other_flops(self, *inputs: Shape) -> int:
+        return 0
+
+
+class ChannelShuffle(AbstractOp):
+    """The channels dealt out anew: channel `c` of `C` comes from `(c % groups) * (C/groups) + c // groups`.
+
+    Zhang et al. 2018, ShuffleNet. It mixes what a grouped convolution kept apart.
+    """
+
+    positional: ClassVar[tuple[str, ...]] = ("groups",)
+    groups: Count
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        if len(shape) < 2:
+            raise ShapeError(f"ChannelShuffle wants channels and at least one axis, not {show_shape(shape)}", "E202")
+        if shape[0] % self.groups:
+            raise ShapeError(f"groups={self.groups} does not divide the {shape[0]} input channels", "E204")
+        return shape
+
+    def other_flops(self, *inputs: Shape) -> int:
+        return 0
+
+
+class Slice(AbstractOp):
+    """The channels `start` to `end - 1`; negative numbers count from the end, and `end=None` means all that follow."""
+
+    positional: ClassVar[tuple[str, ...]] = ("start", "end")
+    start: Annotated[int, Field(strict=True, ge=-LIMIT, le=LIMIT)]
+    end: Annotated[int, Field(strict=True, ge=-LIMIT, le=LIMIT)] | None = None
+
+    def bounds(self, channels: int) -> tuple[int, int]:
+        """First channel and the one after the last, both counted from the front."""
+        end = channels if self.end is None else self.end
+        return (self.start + channels if self.start < 0 else self.start, end + channels if end < 0 else end)
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        start, end = self.bounds(shape[0])
+        if not 0 <= start < end <= shape[0]:
+            raise ShapeError(f"there are no channels {start} to {end - 1} in {show_shape(shape)}", "E204")
+        return (end - start, *shape[1:])
 
     def other_flops(self, *inputs: Shape) -> int:
         return 0

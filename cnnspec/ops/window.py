@@ -9,16 +9,22 @@ pattern repeats: `reads(i + period)` is `reads(i)`, `advance` inputs further on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import gcd
-from typing import Final
+from fractions import Fraction
+from math import floor, gcd
+from struct import pack, unpack
+from typing import Final, Literal
 
-__all__ = ["GLOBAL", "POINT", "Adaptive", "Global", "Sliding", "Transposed", "Window"]
+__all__ = ["GLOBAL", "POINT", "Adaptive", "Global", "Resized", "Sliding", "Transposed", "Window"]
 
 
 @dataclass(frozen=True, slots=True)
 class Sliding:
-    """Unit `i` reads the inputs `i*stride - before + k*dilation` for `k` in `0..kernel-1`."""
+    """Unit `i` reads the inputs `i*stride - before + k*dilation` for `k` in `0..kernel-1`.
+
+    `before` and `after` are the padding at both ends; a negative one crops.
+    """
 
     kernel: int
     stride: int = 1
@@ -131,11 +137,83 @@ class Adaptive:
 
 
 @dataclass(frozen=True, slots=True)
+class Resized:
+    """An axis of `size` inputs, resampled to `out` units that are `scale` inputs apart, as torch's `interpolate`.
+
+    - repeat: unit `i` reads the input `floor(i*size/out)`, in whole numbers;
+    - nearest: the input `floor(i*scale)`; nearest-exact: `floor((i + 1/2)*scale)`, in 32-bit numbers as torch;
+    - linear and cubic: the 2 or 4 inputs around `x = (i + 1/2)*scale - 1/2` (`x = i*(size-1)/(out-1)` with
+      `align_corners`), without those of weight 0: a whole `x` reads one input. Beyond the border torch reads the
+      border once more, so that clipping what a unit reads to the axis gives what it really reads.
+    """
+
+    size: int
+    out: int
+    scale: float
+    method: Literal["repeat", "nearest", "nearest-exact", "linear", "cubic"] = "repeat"
+    align_corners: bool = False
+
+    @property
+    def period(self) -> int:
+        """After how many units the pattern repeats: all of them, where rounding spoils it."""
+        return self._rhythm()[0]
+
+    @property
+    def advance(self) -> int:
+        """How many inputs further on it then reads."""
+        return self._rhythm()[1]
+
+    def _rhythm(self) -> tuple[int, int]:
+        step = Fraction(self.size, self.out) if self.method == "repeat" else self._step().limit_denominator(4096)
+        period, advance = step.denominator, step.numerator
+        if self.method == "repeat" or self.out > 2**16:
+            return period, advance
+        first = [self.reads(i) for i in range(min(period, self.out))]
+        for i in range(period, self.out):
+            turns, phase = divmod(i, period)
+            if tuple(self.reads(i)) != tuple(tap + turns * advance for tap in first[phase]):
+                return self.out, self.size
+        return period, advance
+
+    def _step(self) -> Fraction:
+        if self.align_corners and self.method in ("linear", "cubic"):
+            return Fraction(self.size - 1, max(1, self.out - 1))
+        return Fraction(self.scale)
+
+    def reads(self, i: int) -> Sequence[int]:
+        """The inputs of unit `i`, unclipped."""
+        match self.method:
+            case "repeat":
+                return (i * self.size // self.out,)
+            case "nearest" if self.out == self.size:
+                return (i,)
+            case "nearest" if self.out == 2 * self.size:
+                return (i // 2,)
+            case "nearest":
+                return (min(floor(_single(i * _single(self.scale))), self.size - 1),)
+            case "nearest-exact":
+                return (min(floor(_single((i + 0.5) * _single(self.scale))), self.size - 1),)
+        if self.align_corners:
+            at = _single(i * _single((self.size - 1) / max(1, self.out - 1)))
+        else:
+            at = _single(_single(_single(self.scale) * (i + 0.5)) - 0.5)
+        whole = floor(at)
+        if at == whole:
+            return (whole,)
+        return (whole, whole + 1) if self.method == "linear" else range(whole - 1, whole + 3)
+
+
+def _single(value: float) -> float:
+    """`value` rounded to 32 bits."""
+    return float(unpack("f", pack("f", value))[0])
+
+
+@dataclass(frozen=True, slots=True)
 class Global:
     """Every unit sees the whole axis."""
 
 
-Window = Sliding | Transposed | Adaptive | Global
+Window = Sliding | Transposed | Adaptive | Resized | Global
 
 POINT: Final = Sliding(1)
 GLOBAL: Final = Global()

@@ -1,0 +1,45 @@
+"""Noise in training that is absent at inference."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from cnnspec.ops.base import AbstractOp, Flag, Real, Shape
+
+__all__ = ["Dropout", "StochasticDepth"]
+
+Probability = Annotated[Real, Field(ge=0, le=1)]
+
+
+class _AbstractDropout(AbstractOp):
+    """Keeps the shape, and at inference the values: no operations."""
+
+    positional: ClassVar[tuple[str, ...]] = ("p",)
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        return shape
+
+    def other_flops(self, *inputs: Shape) -> int:
+        return 0
+
+
+class Dropout(_AbstractDropout):
+    """Zeroes each element with probability `p` in training; nothing at inference."""
+
+    p: Probability = 0.5
+    inplace: Flag = False
+
+
+class StochasticDepth(_AbstractDropout):
+    """Zeroes the whole tensor of a sample (mode `row`) or of the batch with probability `p` in training.
+
+    Placed at the end of a residual branch it drops the branch (Huang et al. 2016, Deep Networks with Stochastic
+    Depth; `torchvision.ops.StochasticDepth`). What is kept is divided by `1 - p`.
+    """
+
+    words: ClassVar[tuple[str, ...]] = ("mode",)
+    p: Probability
+    mode: Literal["row", "batch"] = "row"

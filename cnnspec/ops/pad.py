@@ -1,0 +1,53 @@
+"""Padding as a layer of its own, for what a symmetric `padding` cannot say."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import ValidationInfo, field_validator
+
+from cnnspec.errors import ShapeError
+from cnnspec.ops.base import LIMIT, AbstractSpatialOp, Shape, Sizes, show_shape
+from cnnspec.ops.window import Sliding, Window
+
+__all__ = ["ZeroPad"]
+
+
+class ZeroPad(AbstractSpatialOp):
+    """`ZeroPad1d`, `2d`, `3d`: zeros around each channel. `(C, *W) -> (C, *W + before + after)`.
+
+    `padding` is one number, or torch's list: before and after for each axis, the last axis first, in two dimensions
+    `(left, right, top, bottom)`. Negative numbers crop.
+    """
+
+    positional: ClassVar[tuple[str, ...]] = ("padding",)
+    padding: Sizes
+
+    @field_validator("padding", mode="before")
+    @classmethod
+    def _two_per_axis(cls, value: Any, info: ValidationInfo) -> Any:
+        wanted = 2 * info.data["rank"]
+        values = (value,) * wanted if type(value) is int else value
+        if not isinstance(values, (tuple, list)) or len(values) != wanted:
+            raise ValueError(f"wants a whole number, or {wanted} of them (before and after, the last axis first)")
+        if any(type(size) is not int or abs(size) > LIMIT for size in values):
+            raise ValueError(f"wants whole numbers, not {tuple(values)!r:.60}")
+        return tuple(values)
+
+    def windows(self, *inputs: Shape) -> tuple[Window, ...]:
+        return self._sliding()
+
+    def _sliding(self) -> tuple[Sliding, ...]:
+        pairs = zip(self.padding[-2::-2], self.padding[-1::-2], strict=True)
+        return tuple(Sliding(1, before=before, after=after) for before, after in pairs)
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        self.check_rank(shape)
+        out = tuple(window.out_size(size) for window, size in zip(self._sliding(), shape[1:], strict=True))
+        if min(out) < 1:
+            raise ShapeError(f"the padding {self.padding} leaves nothing of {show_shape(shape)}")
+        return (shape[0], *out)
+
+    def other_flops(self, *inputs: Shape) -> int:
+        return 0

@@ -1,0 +1,36 @@
+"""A trained factor per channel."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from cnnspec.ops.base import AbstractOp, Real, Shape, elements
+
+__all__ = ["Scale"]
+
+
+class Scale(AbstractOp):
+    """Each channel times a trained factor that starts at `init`. `(C, *W) -> (C, *W)`.
+
+    The factor is a parameter of shape `(C, 1, ...)` and bears the node's own name, without a `.weight`: ConvNeXt's
+    `layer_scale` (Liu et al. 2022; Touvron et al. 2021, Going Deeper with Image Transformers).
+    """
+
+    positional: ClassVar[tuple[str, ...]] = ("init",)
+    init: Real = 1.0
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        return shape
+
+    def parameter_shapes(self, *inputs: Shape) -> dict[str, Shape]:
+        """One tensor under the empty name: its full name is the node's."""
+        (shape,) = inputs
+        return {"": (shape[0], *(1 for _ in shape[1:]))}
+
+    def parameter_formula(self, *inputs: Shape) -> str:
+        return str(inputs[0][0])
+
+    def other_flops(self, *inputs: Shape) -> int:
+        """One multiplication per element."""
+        return elements(inputs[0])

@@ -1,0 +1,41 @@
+"""The operators for which torch itself has no module."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["LayerNorm2d", "StochasticDepth"]
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """Layer norm over the channels of `(batch, C, H, W)`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """`(batch, C, H, W) -> (batch, C, H, W)`."""
+        last = input.permute(0, 2, 3, 1)
+        return functional.layer_norm(last, self.normalized_shape, self.weight, self.bias, self.eps).permute(0, 3, 1, 2)
+
+
+class StochasticDepth(nn.Module):
+    """In training, zeroes whole samples (mode `row`) or the whole batch with probability `p`; else does nothing.
+
+    What is kept is divided by `1 - p`, so that the expectation stays.
+    """
+
+    def __init__(self, p: float, mode: str) -> None:
+        super().__init__()
+        self.p, self.mode = p, mode
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape `(batch, *)`."""
+        if not self.training or self.p == 0:
+            return input
+        rows = input.shape[0] if self.mode == "row" else 1
+        kept = torch.empty((rows, *[1] * (input.dim() - 1)), dtype=input.dtype, device=input.device)
+        kept.bernoulli_(1 - self.p)
+        return input * (kept / (1 - self.p) if self.p < 1 else kept)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, mode={self.mode}"
