@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from cnnspec.analysis.receptive_field import LOST, FieldState, fields
+from cnnspec.analysis.receptive_field import LOST, FieldState, fields, spans
 from cnnspec.analysis.report import LayerReport
 from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
@@ -17,6 +17,7 @@ from cnnspec.spec.hints import did_you_mean
 
 __all__ = ["Explanation", "call_text", "explain", "find_node", "size_formula"]
 
+FIGURES = ("receptive field", "effective stride", "effective padding")
 AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
@@ -196,18 +197,14 @@ def _growth(node: Node, before: FieldState, row: LayerReport) -> list[tuple[str,
         return [("receptive field", show_shape(row.receptive_field))]
     if len(set(grown)) == 1:
         suffix = "  (on every axis)" if len(grown) > 1 else ""
-        names = ("receptive field", "effective stride", "effective padding")
-        return [(name, text + suffix) for name, text in zip(names, grown[0], strict=True)]
-    names = AXES[len(grown)]
+        return [(figure, text + suffix) for figure, text in zip(FIGURES, grown[0], strict=True)]
     return [
         (f"{figure}, {name}", texts[index])
-        for index, figure in enumerate(("receptive field", "effective stride", "effective padding"))
-        for name, texts in zip(names, grown, strict=True)
+        for index, figure in enumerate(FIGURES)
+        for name, texts in zip(AXES[len(grown)], grown, strict=True)
     ]
 
 
 def _shown_span(graph: Graph, name: str, state: FieldState) -> str:
-    from cnnspec.analysis.receptive_field import spans
-
     shown = show_shape(tuple(spans(state.wide, state, graph.shape_of(name))))
     return f"{shown} and everything" if state.through_global and name != INPUT else shown

@@ -26,7 +26,7 @@ from cnnspec.ops.linear import Linear
 from cnnspec.ops.reshape import Flatten
 from cnnspec.ops.window import Global, Sliding, Window
 
-__all__ = ["AxisField", "Band", "FieldState", "fields", "pixels_read", "span", "spans"]
+__all__ = ["AxisField", "Band", "FieldState", "fields", "hull", "pixels_read", "span", "spans"]
 
 LOST: Final = -1  # where an axis is after Flatten has made features of it
 
@@ -124,9 +124,10 @@ def _slide(band: Band, window: Window) -> Band:
         if only.mask is None and (window.kernel == 1 or taps <= only.size):  # one path of solid windows
             low = only.low - window.before * band.step
             return Band(band.step * window.stride, (Reads(low, low + only.size - 1 + (window.kernel - 1) * taps),))
-    turns = len(band.phases) // gcd(window.advance, len(band.phases))
-    phases = [_merge([band.at(tap) for tap in window.reads(i)]) for i in range(window.period * turns)]
-    return _shortest(band.step * window.advance * turns // len(band.phases), phases)
+    period, advance = window.period, window.advance
+    turns = len(band.phases) // gcd(advance, len(band.phases))
+    phases = [_merge([band.at(tap) for tap in window.reads(i)]) for i in range(period * turns)]
+    return _shortest(band.step * advance * turns // len(band.phases), phases)
 
 
 def _join(fields: Sequence[AxisField]) -> AxisField:
@@ -148,7 +149,8 @@ def _join(fields: Sequence[AxisField]) -> AxisField:
     return tuple(joined)
 
 
-def _unit(field: AxisField, i: int) -> Reads | None:
+def hull(field: AxisField, i: int) -> Reads | None:
+    """The pixels that unit `i` reads over all paths, not clipped to the input."""
     return field[0].at(i) if len(field) == 1 else _merge([band.at(i) for band in field])
 
 
@@ -165,7 +167,7 @@ def span(field: AxisField, units: int) -> int:
     if len(field) == 1 and len(field[0].phases) == 1:
         only = field[0].phases[0]
         return only.size if only else 0
-    return max((reads.size for i in _telling_units(field, units) if (reads := _unit(field, i))), default=0)
+    return max((reads.size for i in _telling_units(field, units) if (reads := hull(field, i))), default=0)
 
 
 def pixels_read(field: AxisField, units: int) -> int:
@@ -173,7 +175,7 @@ def pixels_read(field: AxisField, units: int) -> int:
     if len(field) == 1 and len(field[0].phases) == 1 and (only := field[0].phases[0]) and only.mask is None:
         return only.size
     telling = _telling_units(field, units)
-    return max((reads.bits.bit_count() for i in telling if (reads := _unit(field, i))), default=0)
+    return max((reads.bits.bit_count() for i in telling if (reads := hull(field, i))), default=0)
 
 
 @dataclass(frozen=True, slots=True)

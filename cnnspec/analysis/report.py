@@ -11,10 +11,7 @@ from cnnspec.ops import Shape
 
 __all__ = ["CONVENTION", "LayerReport", "Report", "Totals"]
 
-CONVENTION = (
-    "MACs: multiply-accumulates of convolutions, linear layers and matrix products, per sample;"
-    " FLOPs: 2 per MAC plus 1 per other operation."
-)
+CONVENTION = "MACs of convolutions, linear layers and matrix products; FLOPs = 2 per MAC + 1 per other operation"
 
 
 @dataclass(frozen=True, slots=True)
