@@ -1,0 +1,124 @@
+"""The one preprocessing rule, shared by training and inference, so that a network sees the same pixels in both.
+
+EXIF orientation, then grey or RGB as the network has channels, alpha over white, 16 bits scaled to 8, Pillow's bilinear
+resize to the exact size, and normalisation with the spec's mean and standard deviation.
+
+Images are untrusted: only well-known formats are decoded, and the size is checked before the pixels are read.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.ops import Shape, show_shape
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["FORMATS", "MAX_PIXELS", "SUFFIXES", "check_shape", "normalize", "prepare", "read_image", "scale_and_shift"]
+
+FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
+MAX_PIXELS: Final = 100_000_000  # a larger image is refused before it is decoded
+MAX_BYTES: Final = 256 * 2**20
+
+_ORIENTED: Final = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")  # where Pillow finds an orientation
+
+
+def check_shape(shape: Shape) -> tuple[int, int, int]:
+    """`shape` as channels, height and width. Raises UsageError where images do not fit such an input."""
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        raise UsageError(
+            f"the network's input is {show_shape(shape)}, and an image is 1xHxW or 3xHxW",
+            hint="give arrays to `Predictor.run` in Python",
+        )
+    channels, height, width = shape
+    return channels, height, width
+
+
+def read_image(
+    source: str | os.PathLike[str] | bytes, shape: Shape, *, invert: bool = False, name: str | None = None
+) -> NDArray[np.uint8]:
+    """Decode an image, given by its path or its bytes, and fit it to the network's input `(C, H, W)`.
+
+    Returns `(H, W, C)` bytes. Raises UsageError for a missing file, and CnnspecError for what is not a readable image.
+    """
+    shown = name or ("the image" if isinstance(source, bytes) else os.fspath(source))
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+            pixels = image.width * image.height
+            if pixels > MAX_PIXELS:
+                raise CnnspecError(
+                    f"{shown}: {image.width}x{image.height} pixels are too many (at most {MAX_PIXELS:,})"
+                )
+            return prepare(image, shape, invert=invert)
+    except CnnspecError:
+        raise
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        raise UsageError(f"cannot read {shown}: {error.strerror}") from None
+    except UnidentifiedImageError:
+        formats = ", ".join(FORMATS)
+        raise CnnspecError(f"{shown} is not an image that can be read", hint=f"the formats are {formats}") from None
+    except Exception as error:  # decoders raise OSError, ValueError, SyntaxError, struct.error, … on broken files
+        raise CnnspecError(f"{shown} is broken: {error}") from None
+
+
+def prepare(image: Image.Image, shape: Shape, *, invert: bool = False) -> NDArray[np.uint8]:
+    """Fit an opened image to the network's input `(C, H, W)`; `invert` is for dark digits on white paper.
+
+    Returns `(H, W, C)` bytes. Raises CnnspecError for a kind of pixel that has no rule.
+    """
+    channels, height, width = check_shape(shape)
+    image.load()
+    if image.format == "TIFF" or any(key in image.info for key in _ORIENTED):
+        image = ImageOps.exif_transpose(image)
+    mode = "L" if channels == 1 else "RGB"
+    if image.mode != mode or "transparency" in image.info:
+        image = _convert(image, mode)
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image).reshape(height, width, channels)
+    return 255 - pixels if invert else pixels
+
+
+def _convert(image: Image.Image, mode: str) -> Image.Image:
+    """The image in `mode`, "L" or "RGB", with transparency over white and 16 bits scaled to 8."""
+    if image.mode == "F":
+        raise CnnspecError("images of floating-point pixels have no known range", hint="convert it to 8 or 16 bits")
+    if image.mode.startswith("I"):
+        wide = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        clear = image.info.get("transparency")
+        if isinstance(clear, int):
+            wide[wide == clear] = 65535
+        image = Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8))
+    elif image.has_transparency_data:
+        layers = image.convert("RGBA")
+        paper = Image.new("RGBA", layers.size, "white")
+        image = Image.alpha_composite(paper, layers)
+    return image.convert(mode)
+
+
+def scale_and_shift(
+    mean: tuple[float, ...], std: tuple[float, ...], channels: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Per channel `a` and `b` with `a*byte + b = (byte/255 - mean) / std`; no mean is 0, no std is 1."""
+    centre = np.asarray(mean or (0.0,), np.float64)
+    spread = np.asarray(std or (1.0,), np.float64)
+    scale = np.broadcast_to(1 / (255 * spread), (channels,))
+    shift = np.broadcast_to(-centre / spread, (channels,))
+    return scale.astype(np.float32), shift.astype(np.float32)
+
+
+def normalize(pixels: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
+    """`(N, H, W, C)` bytes as the network's input: `(N, C, H, W)` float32, `(byte/255 - mean) / std`."""
+    scale, shift = scale_and_shift(mean, std, pixels.shape[-1])
+    planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 1)).astype(np.float32)
+    planes *= scale[:, None, None]
+    planes += shift[:, None, None]
+    return planes

@@ -1,0 +1,312 @@
+"""Graph and weights to ONNX, layer by layer: no tracing, no torch.
+
+`lower` writes the model; `lower_layer` says what each operator is in ONNX, as one `match` that the type checker
+holds equal to the list of operators. Operators are chosen so that every opset from `MIN_OPSET` on computes the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, assert_never
+
+import numpy as np
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper
+
+from cnnspec import ops
+from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.graph import INPUT, Graph, Node
+from cnnspec.images import scale_and_shift
+from cnnspec.onnx_backend.activations import clip, gelu, hardswish, prelu, softplus
+from cnnspec.onnx_backend.moves import channel_shuffle, flatten, upsample, zero_pad
+from cnnspec.onnx_backend.norms import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm
+from cnnspec.onnx_backend.pools import adaptive_pool, average_pool, lp_pool, max_pool
+from cnnspec.onnx_backend.writer import Writer
+from cnnspec.ops.activation import (
+    ELU,
+    GELU,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LeakyReLU,
+    Mish,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from cnnspec.ops.conv import Conv, ConvTranspose
+from cnnspec.ops.dropout import Dropout, StochasticDepth
+from cnnspec.ops.linear import Linear
+from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
+from cnnspec.ops.pad import ZeroPad
+from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.resample import PixelShuffle, Upsample
+from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
+from cnnspec.ops.scale import Scale
+from cnnspec.spec.hints import did_you_mean
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["DEFAULT_OPSET", "MAX_OPSET", "MIN_OPSET", "Lowering", "lower", "select_outputs"]
+
+MIN_OPSET: Final = 13
+MAX_OPSET: Final = 23  # what the oldest onnxruntime allowed runs
+DEFAULT_OPSET: Final = 18
+MAX_BYTES: Final = 2**31 - 1  # of one protobuf message
+AXES: Final = (("length",), ("height", "width"), ("depth", "height", "width"))
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """What an export may vary."""
+
+    opset: int = DEFAULT_OPSET
+    batch: int | None = None  # None: any
+    dynamic_size: bool = False  # spatial axes of any size
+    half: bool = False  # compute in float16; inputs and outputs stay float32
+    preprocess: bool = False  # the input is bytes (N, H, W, C), normalised inside the graph
+    softmax: bool = False  # the outputs are probabilities
+
+    def __post_init__(self) -> None:
+        if not MIN_OPSET <= self.opset <= MAX_OPSET:
+            raise UsageError(f"opset {self.opset} is not supported", hint=f"use {MIN_OPSET} to {MAX_OPSET}")
+
+
+def select_outputs(graph: Graph, outputs: Sequence[str] = ()) -> Graph:
+    """The part of the network that `outputs` need (default: its own outputs, without the training-only heads).
+
+    Raises UsageError for a name that is no layer.
+    """
+    for name in outputs:
+        if name not in graph.by_name:
+            raise UsageError(f"there is no layer `{name}`", hint=did_you_mean(name, list(graph.by_name)))
+    wanted = tuple(dict.fromkeys(outputs)) or graph.outputs
+    needed = set(wanted)
+    for node in reversed(graph.nodes):
+        if node.name in needed:
+            needed.update(node.inputs)
+    nodes = tuple(node for node in graph.nodes if node.name in needed)
+    return replace(graph, nodes=nodes, outputs=wanted, aux_outputs=())
+
+
+def lower(
+    graph: Graph,
+    weights: Mapping[str, NDArray[Any]],
+    options: Lowering | None = None,
+    *,
+    metadata: Mapping[str, str] | None = None,
+) -> ModelProto:
+    """The network with these weights (by `state_dict` name) as an ONNX model.
+
+    The input is `input`, the outputs and all tensors in between have the names of the spec's layers.
+    Raises CnnspecError where the weights do not belong to the network, or where a layer has no form in ONNX.
+    """
+    options = options or Lowering()
+    size = sum(4 * int(np.prod(shape)) for shape in graph.state_shapes().values())
+    if size > MAX_BYTES:
+        raise CnnspecError(f"the weights are {size:,} bytes, and one ONNX file holds at most {MAX_BYTES:,}")
+    writer = Writer(weights, opset=options.opset, half=options.half, dynamic_size=options.dynamic_size)
+    _enter(writer, graph, options)
+    for node in graph:
+        lower_layer(writer, node)
+    outputs = _leave(writer, graph, options)
+    model = helper.make_model(
+        writer.graph(graph.name, [_input(graph, options)], outputs),
+        opset_imports=[helper.make_opsetid("", options.opset)],
+        producer_name="cnnspec",
+    )
+    model.ir_version = helper.find_min_ir_version_for(list(model.opset_import))
+    helper.set_model_props(model, dict(metadata or {}))
+    return model
+
+
+def _sizes(shape: ops.Shape, options: Lowering) -> list[str | int]:
+    """The dimensions of a tensor as they are declared, with the batch first."""
+    batch: str | int = "batch" if options.batch is None else options.batch
+    if options.dynamic_size and len(shape) > 1:
+        return [batch, shape[0], *AXES[len(shape) - 2]]
+    return [batch, *shape]
+
+
+def _input(graph: Graph, options: Lowering) -> ValueInfoProto:
+    sizes = _sizes(graph.input_shape, options)
+    if not options.preprocess:
+        return helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, sizes)
+    if len(graph.input_shape) != 3:
+        raise UsageError("`--preprocess` is for networks that read images", hint="the input has to be [C, H, W]")
+    return helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [sizes[0], *sizes[2:], sizes[1]])
+
+
+def _enter(writer: Writer, graph: Graph, options: Lowering) -> None:
+    """From what the caller gives to what the first layer reads."""
+    read = INPUT
+    if options.preprocess:
+        scale, shift = scale_and_shift(graph.mean, graph.std, graph.input_shape[0])
+        read = writer.add("Cast", [read], "input/float", to=TensorProto.FLOAT)
+        read = writer.add("Transpose", [read], "input/planes", perm=[0, 3, 1, 2])
+        read = writer.add(
+            "Mul", [read, writer.constant("input/scale", scale[:, None, None], np.float32)], "input/scaled"
+        )
+        read = writer.add(
+            "Add", [read, writer.constant("input/shift", shift[:, None, None], np.float32)], "input/normalized"
+        )
+    if options.half:
+        read = writer.add("Cast", [read], "input/half", to=TensorProto.FLOAT16)
+    writer.alias[INPUT] = read
+
+
+def _leave(writer: Writer, graph: Graph, options: Lowering) -> list[ValueInfoProto]:
+    """The outputs, as float32 and, where wanted, as probabilities over the channels."""
+    outputs = []
+    for name in graph.outputs:
+        given = name
+        if options.softmax:
+            given = writer.add("Softmax", [given], f"{name}/softmax", axis=1)
+        if options.half:
+            given = writer.add("Cast", [given], f"{name}/float", to=TensorProto.FLOAT)
+        shape = graph.shape_of(name)
+        sizes: list[Any] = _sizes(shape, options)
+        if options.dynamic_size:  # the sizes that come out are not the ones that go in
+            sizes = [sizes[0], shape[0], *(None for _ in shape[1:])]
+        outputs.append(helper.make_tensor_value_info(given, TensorProto.FLOAT, sizes))
+    return outputs
+
+
+def lower_layer(writer: Writer, node: Node) -> None:
+    """Write one layer. The last tensor written has the layer's name."""
+    op, name, reads = node.op, node.name, writer.reads(node)
+    match op:
+        case Conv():
+            pads = op.windows(*node.input_shapes)
+            writer.add(
+                "Conv",
+                [*reads, *writer.weights(node, "weight", "bias")],
+                name,
+                kernel_shape=op.kernel_size,
+                strides=op.stride,
+                dilations=op.dilation,
+                group=op.groups,
+                pads=[getattr(w, "before", 0) for w in pads] + [getattr(w, "after", 0) for w in pads],
+            )
+        case ConvTranspose():
+            writer.add(
+                "ConvTranspose",
+                [*reads, *writer.weights(node, "weight", "bias")],
+                name,
+                kernel_shape=op.kernel_size,
+                strides=op.stride,
+                dilations=op.dilation,
+                group=op.groups,
+                pads=op.padding * 2,
+                output_padding=op.output_padding,
+            )
+        case MaxPool():
+            max_pool(writer, op, node)
+        case AvgPool():
+            average_pool(writer, op, node)
+        case LPPool():
+            lp_pool(writer, op, node)
+        case AdaptiveAvgPool() | AdaptiveMaxPool():
+            adaptive_pool(writer, op, node)
+        case BatchNorm():
+            batch_norm(writer, op, node)
+        case InstanceNorm():
+            instance_norm(writer, op, node)
+        case GroupNorm():
+            group_norm(writer, op, node)
+        case LayerNorm() | LayerNorm2d():
+            layer_norm(writer, op, node)
+        case LocalResponseNorm():
+            local_response_norm(writer, op, node)
+        case Linear():
+            _linear(writer, op, node)
+        case Scale():
+            factor = writer.constant(f"{name}/factor", writer.array(node, ""))  # `name` itself is what comes out
+            writer.add("Mul", [*reads, factor], name)
+        case Flatten():
+            flatten(writer, op, node)
+        case Permute():
+            order = op.permuted(node.input_shapes[0])
+            writer.add("Transpose", reads, name, perm=[0, *(axis + 1 for axis in order)])
+        case ChannelShuffle():
+            channel_shuffle(writer, op, node)
+        case Slice():
+            bounds = [[bound] for bound in (*op.bounds(node.input_shapes[0][0]), 1)]
+            parts = zip(("start", "end", "axis"), bounds, strict=True)
+            writer.add("Slice", [*reads, *(writer.integers(f"{name}/{key}", value) for key, value in parts)], name)
+        case ZeroPad():
+            zero_pad(writer, op, node)
+        case Upsample():
+            upsample(writer, op, node)
+        case PixelShuffle():
+            writer.add("DepthToSpace", reads, name, blocksize=op.upscale_factor, mode="CRD")
+        case Identity() | Dropout() | StochasticDepth():
+            writer.add("Identity", reads, name)
+        case ReLU():
+            writer.add("Relu", reads, name)
+        case ReLU6():
+            clip(writer, node, 0, 6)
+        case Hardtanh():
+            clip(writer, node, op.min_val, op.max_val)
+        case LeakyReLU():
+            writer.add("LeakyRelu", reads, name, alpha=op.negative_slope)
+        case PReLU():
+            prelu(writer, op, node)
+        case ELU():
+            writer.add("Elu", reads, name, alpha=op.alpha)
+        case SiLU():
+            gate = writer.add("Sigmoid", reads, f"{name}/gate")
+            writer.add("Mul", [*reads, gate], name)
+        case GELU():
+            gelu(writer, op, node)
+        case Mish():
+            gate = writer.add("Tanh", [writer.add("Softplus", reads, f"{name}/softplus")], f"{name}/gate")
+            writer.add("Mul", [*reads, gate], name)
+        case Hardswish():
+            hardswish(writer, node)
+        case Hardsigmoid():
+            writer.add("HardSigmoid", reads, name, alpha=1 / 6, beta=0.5)
+        case Softplus():
+            softplus(writer, op, node)
+        case Tanh():
+            writer.add("Tanh", reads, name)
+        case Sigmoid():
+            writer.add("Sigmoid", reads, name)
+        case Softmax():
+            writer.add("Softmax", reads, name, axis=op.dim)
+        case ops.Add():
+            _join(writer, "Add", reads, name)
+        case ops.Mul():
+            _join(writer, "Mul", reads, name)
+        case ops.Concat():
+            writer.add("Concat", reads, name, axis=1)
+        case _:
+            assert_never(op)
+
+
+def _linear(writer: Writer, op: Linear, node: Node) -> None:
+    reads = writer.reads(node)
+    if len(node.shape) == 1:
+        writer.add("Gemm", [*reads, *writer.weights(node, "weight", "bias")], node.name, transB=1)
+        return
+    transposed = writer.constant(f"{node.name}.weight/transposed", writer.array(node, "weight").T)
+    product = writer.add("MatMul", [*reads, transposed], f"{node.name}/product" if op.bias else node.name)
+    if op.bias:
+        writer.add("Add", [product, writer.weight(node, "bias")], node.name)
+
+
+def _join(writer: Writer, kind: str, reads: list[str], name: str) -> None:
+    """Two by two, as torch does: rounding is the same."""
+    total = reads[0]
+    for step, read in enumerate(reads[1:-1], 1):
+        total = writer.add(kind, [total, read], f"{name}/{step}")
+    if len(reads) == 1:
+        writer.add("Identity", [total], name)
+    else:
+        writer.add(kind, [total, reads[-1]], name)

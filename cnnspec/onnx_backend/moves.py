@@ -1,0 +1,99 @@
+"""Operators that move values or change the resolution, in ONNX."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cnnspec.graph import Node
+from cnnspec.onnx_backend.writer import Writer
+from cnnspec.ops import Shape
+from cnnspec.ops.pad import ZeroPad
+from cnnspec.ops.resample import Upsample
+from cnnspec.ops.reshape import ChannelShuffle, Flatten
+
+__all__ = ["channel_shuffle", "flatten", "upsample", "zero_pad"]
+
+
+def flatten(writer: Writer, op: Flatten, node: Node) -> None:
+    (shape,) = node.input_shapes
+    start, end = (dim % (len(shape) + 1) for dim in (op.start_dim, op.end_dim))
+    if (start, end) == (1, len(shape)):
+        writer.add("Flatten", writer.reads(node), node.name, axis=1)
+        return
+    # 0 keeps the size of the axis in the same place; the axes after the merged ones have moved
+    sizes = [0] * start + [-1] + list(shape[end:])
+    writer.add("Reshape", [*writer.reads(node), writer.integers(f"{node.name}/shape", sizes)], node.name)
+
+
+def channel_shuffle(writer: Writer, op: ChannelShuffle, node: Node) -> None:
+    channels = node.shape[0]
+    order = [(c % op.groups) * (channels // op.groups) + c // op.groups for c in range(channels)]
+    writer.add("Gather", [*writer.reads(node), writer.integers(f"{node.name}/order", order)], node.name, axis=1)
+
+
+def zero_pad(writer: Writer, op: ZeroPad, node: Node) -> None:
+    """Torch lists the last axis first and both ends together; ONNX all beginnings, then all ends."""
+    pads = [0, 0, *op.padding[-2::-2], 0, 0, *op.padding[-1::-2]]
+    writer.add("Pad", [*writer.reads(node), writer.integers(f"{node.name}/pads", pads)], node.name)
+
+
+def upsample(writer: Writer, op: Upsample, node: Node) -> None:
+    """`Resize`, with the coordinates that torch uses for each mode."""
+    name, (shape,), spatial = node.name, node.input_shapes, range(1, len(node.shape))
+    factors = _factors(op, shape, node.shape)
+    exact = all(float(factor).is_integer() for factor in factors)
+    if op.mode.startswith("nearest") and not exact and not writer.dynamic_size:
+        read = writer.reads(node)[0]
+        for axis in spatial:
+            output = name if axis == spatial[-1] else f"{name}/axis{axis}"
+            places = writer.integers(f"{output}/places", _nearest(op, shape[axis], node.shape[axis], factors[axis - 1]))
+            read = writer.add("Gather", [read, places], output, axis=axis + 1)
+        return
+    if op.mode == "nearest":
+        how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    elif op.mode == "nearest-exact":
+        how = {"mode": "nearest", "coordinate_transformation_mode": "half_pixel", "nearest_mode": "round_prefer_ceil"}
+    else:
+        corners = "align_corners" if op.align_corners else "half_pixel"
+        how = {"mode": "cubic" if op.mode == "bicubic" else "linear", "coordinate_transformation_mode": corners}
+    inputs, axes = _target(writer, op, node, factors)
+    writer.add("Resize", [writer.reads(node)[0], "", *inputs], name, cubic_coeff_a=-0.75, **how, **axes)
+
+
+def _target(
+    writer: Writer, op: Upsample, node: Node, factors: tuple[float, ...]
+) -> tuple[list[str], dict[str, list[int]]]:
+    """`Resize`'s inputs for factors, or for sizes: of the spatial axes from opset 18 on, before that of all axes."""
+    name, (shape,) = node.name, node.input_shapes
+    if op.scale_factor is not None:
+        sizes = zip(shape[1:], node.shape[1:], factors, strict=True)
+        return [writer.constant(f"{name}/scales", [1, 1, *(_scale(*size) for size in sizes)], np.float32)], {}
+    wanted = writer.integers(f"{name}/sizes", node.shape[1:])
+    if writer.opset >= 18:
+        return ["", wanted], {"axes": list(range(2, len(node.shape) + 1))}
+    whole = writer.add("Shape", writer.reads(node), f"{name}/whole")
+    bounds = [writer.integers(f"{name}/{key}", [at]) for key, at in (("first", 0), ("spatial", 2))]
+    front = writer.add("Slice", [whole, *bounds], f"{name}/front")
+    return ["", writer.add("Concat", [front, wanted], f"{name}/target", axis=0)], {}
+
+
+def _factors(op: Upsample, shape: Shape, out: Shape) -> tuple[float, ...]:
+    """By how much each spatial axis grows. A factor that was given is not the ratio of the rounded sizes."""
+    if op.scale_factor is None:
+        return tuple(big / small for big, small in zip(out[1:], shape[1:], strict=True))
+    return op.scale_factor if isinstance(op.scale_factor, tuple) else (op.scale_factor,) * (len(shape) - 1)
+
+
+def _nearest(op: Upsample, size: int, out: int, factor: float) -> list[int]:
+    """Which input each output copies, in float32 as torch works it out: runtimes round fractions differently."""
+    step = np.float32(1 / factor) if op.scale_factor is not None else np.float32(size) / np.float32(out)
+    units = np.arange(out, dtype=np.float32) + np.float32(0.5 if op.mode == "nearest-exact" else 0)
+    return [int(place) for place in np.minimum(np.floor(units * step), size - 1)]
+
+
+def _scale(size: int, out: int, factor: float) -> np.float32:
+    """The factor in float32, as close as rounding lets `floor(size * factor)` be `out`."""
+    scale = np.float32(factor)
+    while np.floor(np.float32(size) * scale) < out:
+        scale = np.nextafter(scale, np.float32(np.inf))
+    return scale

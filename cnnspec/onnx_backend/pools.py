@@ -1,0 +1,127 @@
+"""Pools in ONNX. Torch's `ceil_mode` and adaptive windows need more than one attribute."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from cnnspec.graph import Node
+from cnnspec.onnx_backend.writer import Writer
+from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.window import Adaptive, Sliding
+
+__all__ = ["adaptive_pool", "average_pool", "lp_pool", "max_pool"]
+
+
+def _beyond(op: MaxPool | AvgPool | LPPool, node: Node) -> list[int]:
+    """How far the last window reaches beyond the padded input on each axis: more than 0 only in `ceil_mode`."""
+    reach = []
+    for window, size, out in zip(op.windows(*node.input_shapes), node.input_shapes[0][1:], node.shape[1:], strict=True):
+        assert isinstance(window, Sliding)
+        reach.append(max(0, (out - 1) * window.stride + window.extent - (size + window.before + window.after)))
+    return reach
+
+
+def _rounds_up(writer: Writer, op: MaxPool | AvgPool | LPPool, node: Node) -> int:
+    """ONNX's `ceil_mode`, only where it matters: before opset 22 shape inference has it wrong elsewhere."""
+    return int(op.ceil_mode and (writer.dynamic_size or any(_beyond(op, node))))
+
+
+def max_pool(writer: Writer, op: MaxPool, node: Node) -> None:
+    writer.add(
+        "MaxPool",
+        writer.reads(node),
+        node.name,
+        kernel_shape=op.kernel_size,
+        strides=op.strides,
+        dilations=op.dilation,
+        pads=op.padding * 2,
+        ceil_mode=_rounds_up(writer, op, node),
+    )
+
+
+def average_pool(writer: Writer, op: AvgPool, node: Node) -> None:
+    if op.divisor_override is None:
+        writer.add(
+            "AveragePool",
+            writer.reads(node),
+            node.name,
+            kernel_shape=op.kernel_size,
+            strides=op.strides,
+            pads=op.padding * 2,
+            ceil_mode=_rounds_up(writer, op, node),
+            count_include_pad=int(op.count_include_pad),
+        )
+        return
+    # Sums divided by a fixed number: pad by hand, so that every mean is over the whole window, then rescale.
+    ends = [pad + beyond for pad, beyond in zip(op.padding, _beyond(op, node), strict=True)]
+    mean = writer.add(
+        "AveragePool",
+        writer.reads(node),
+        f"{node.name}/mean",
+        kernel_shape=op.kernel_size,
+        strides=op.strides,
+        pads=[*op.padding, *ends],
+        count_include_pad=1,
+    )
+    factor = writer.constant(f"{node.name}/factor", prod(op.kernel_size) / op.divisor_override)
+    writer.add("Mul", [mean, factor], node.name)
+
+
+def lp_pool(writer: Writer, op: LPPool, node: Node) -> None:
+    """`(sum x^p)^(1/p)` as torch has it: without ONNX's absolute value, a negative number stays negative."""
+    name = node.name
+    powers = writer.add("Pow", [*writer.reads(node), writer.constant(f"{name}/p", op.norm_type)], f"{name}/powers")
+    mean = writer.add(
+        "AveragePool",
+        [powers],
+        f"{name}/mean",
+        kernel_shape=op.kernel_size,
+        strides=op.stride or op.kernel_size,
+        ceil_mode=_rounds_up(writer, op, node),
+        count_include_pad=1,
+    )
+    total = writer.add("Mul", [mean, writer.constant(f"{name}/taps", prod(op.kernel_size))], f"{name}/sum")
+    writer.add("Pow", [total, writer.constant(f"{name}/root", 1 / op.norm_type)], name)
+
+
+def adaptive_pool(writer: Writer, op: AdaptiveAvgPool | AdaptiveMaxPool, node: Node) -> None:
+    """A global or an ordinary pool where the output divides the input; otherwise one axis after the other."""
+    average = isinstance(op, AdaptiveAvgPool)
+    sizes, outs = node.input_shapes[0][1:], node.shape[1:]
+    reads = writer.reads(node)
+    if all(wanted == 1 for wanted in op.output_size):
+        writer.add("GlobalAveragePool" if average else "GlobalMaxPool", reads, node.name)
+    elif sizes == outs:
+        writer.add("Identity", reads, node.name)
+    elif all(size % out == 0 for size, out in zip(sizes, outs, strict=True)):
+        kernel = [size // out for size, out in zip(sizes, outs, strict=True)]
+        writer.add("AveragePool" if average else "MaxPool", reads, node.name, kernel_shape=kernel, strides=kernel)
+    else:
+        axes = [axis for axis, (size, out) in enumerate(zip(sizes, outs, strict=True)) if size != out]
+        (read,) = reads
+        for axis in axes:
+            output = node.name if axis == axes[-1] else f"{node.name}/axis{axis}"
+            read = _adaptive_axis(writer, read, op, axis + 2, Adaptive(sizes[axis], outs[axis]), output)
+
+
+def _adaptive_axis(
+    writer: Writer, read: str, op: AdaptiveAvgPool | AdaptiveMaxPool, axis: int, window: Adaptive, output: str
+) -> str:
+    """Gather every unit's inputs into an axis of their own, padded to the widest unit, and reduce it."""
+    widest = max(window.widths)
+    places = np.zeros((window.out, widest), np.int64)
+    shares = np.zeros((window.out, widest))
+    for unit, width in enumerate(window.widths):
+        first, last = window.bounds(unit)
+        places[unit] = np.minimum(np.arange(first, first + widest), last)  # the last one again changes no maximum
+        shares[unit, :width] = 1 / width
+    index = writer.constant(f"{output}/places", places, np.int64)
+    gathered = writer.add("Gather", [read, index], f"{output}/gathered", axis=axis)
+    if isinstance(op, AdaptiveMaxPool):
+        return writer.reduce("ReduceMax", gathered, [axis + 1], output, keepdims=False)
+    behind = (1,) * (op.rank - axis + 1)  # the spatial axes after this one are broadcast
+    share = writer.constant(f"{output}/shares", shares.reshape(*shares.shape, *behind))
+    parts = writer.add("Mul", [gathered, share], f"{output}/parts")
+    return writer.reduce("ReduceSum", parts, [axis + 1], output, keepdims=False)

@@ -1,0 +1,151 @@
+"""Every operator's ONNX form computes what torch computes, in the oldest, the usual and the newest opset."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import onnx
+import pytest
+from onnx_support import difference, layer_graph, random_module, run, sample
+
+from cnnspec.onnx_backend.lower import DEFAULT_OPSET, MAX_OPSET, MIN_OPSET, Lowering, lower
+from cnnspec.ops import AnyOp, Shape, operators
+
+Row = tuple[str, dict[str, Any], tuple[Shape, ...]]
+
+IMAGE = (4, 9, 11)
+ROWS: list[Row] = [
+    ("Conv1d", {"out_channels": 6, "kernel_size": 3, "stride": 2, "padding": 1}, ((4, 15),)),
+    ("Conv2d", {"out_channels": 6, "kernel_size": (3, 2), "padding": "same", "dilation": 2}, (IMAGE,)),
+    ("Conv2d", {"out_channels": 8, "kernel_size": 3, "groups": 4, "bias": False, "padding": "valid"}, (IMAGE,)),
+    ("Conv3d", {"out_channels": 3, "kernel_size": 2, "stride": (1, 2, 2), "padding": (1, 0, 1)}, ((2, 5, 6, 7),)),
+    ("ConvTranspose1d", {"out_channels": 3, "kernel_size": 4, "stride": 3, "output_padding": 2}, ((4, 6),)),
+    (
+        "ConvTranspose2d",
+        {"out_channels": 6, "kernel_size": 3, "stride": 2, "padding": 1, "output_padding": 1, "groups": 2},
+        (IMAGE,),
+    ),
+    ("ConvTranspose2d", {"out_channels": 3, "kernel_size": 2, "dilation": 3, "bias": False}, (IMAGE,)),
+    ("ConvTranspose3d", {"out_channels": 2, "kernel_size": 2, "stride": 2}, ((3, 3, 4, 5),)),
+    ("MaxPool1d", {"kernel_size": 3, "stride": 2, "padding": 1}, ((4, 15),)),
+    ("MaxPool2d", {"kernel_size": 3, "stride": 2, "padding": 1, "dilation": 2}, ((4, 12, 13),)),
+    ("MaxPool2d", {"kernel_size": 3, "stride": 2, "ceil_mode": True}, ((4, 8, 10),)),
+    ("MaxPool2d", {"kernel_size": 2, "stride": 4, "padding": 1, "ceil_mode": True}, ((4, 8, 11),)),
+    ("MaxPool3d", {"kernel_size": 2}, ((2, 5, 6, 7),)),
+    ("AvgPool1d", {"kernel_size": 4, "stride": 3, "padding": 2, "ceil_mode": True}, ((4, 15),)),
+    ("AvgPool2d", {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}, ((4, 8, 10),)),
+    ("AvgPool2d", {"kernel_size": 3, "padding": 1, "count_include_pad": False}, (IMAGE,)),
+    ("AvgPool2d", {"kernel_size": 3, "padding": 1, "divisor_override": 5, "ceil_mode": True}, ((4, 8, 10),)),
+    ("AvgPool3d", {"kernel_size": 2, "stride": 2, "padding": 1}, ((2, 5, 6, 7),)),
+    ("LPPool1d", {"norm_type": 2, "kernel_size": 3}, ((4, 15),)),
+    ("LPPool2d", {"norm_type": 4, "kernel_size": 3, "stride": 2, "ceil_mode": True}, ((4, 8, 10),)),
+    ("LPPool3d", {"norm_type": 2, "kernel_size": 2}, ((2, 5, 6, 7),)),
+    ("AdaptiveAvgPool1d", {"output_size": 4}, ((3, 10),)),
+    ("AdaptiveAvgPool2d", {"output_size": 1}, (IMAGE,)),
+    ("AdaptiveAvgPool2d", {"output_size": (3, None)}, (IMAGE,)),
+    ("AdaptiveAvgPool2d", {"output_size": 7}, (IMAGE,)),
+    ("AdaptiveAvgPool2d", {"output_size": (12, 11)}, (IMAGE,)),
+    ("AdaptiveAvgPool3d", {"output_size": (2, 3, 4)}, ((2, 5, 6, 7),)),
+    ("AdaptiveMaxPool1d", {"output_size": 4}, ((3, 10),)),
+    ("AdaptiveMaxPool2d", {"output_size": 1}, (IMAGE,)),
+    ("AdaptiveMaxPool2d", {"output_size": (4, 5)}, (IMAGE,)),
+    ("AdaptiveMaxPool3d", {"output_size": (2, 3, 4)}, ((2, 5, 6, 7),)),
+    ("BatchNorm1d", {}, ((7,),)),
+    ("BatchNorm1d", {"eps": 0.01}, ((4, 9),)),
+    ("BatchNorm2d", {"affine": False}, (IMAGE,)),
+    ("BatchNorm3d", {}, ((2, 5, 6, 7),)),
+    ("InstanceNorm1d", {"affine": True}, ((4, 9),)),
+    ("InstanceNorm2d", {}, (IMAGE,)),
+    ("InstanceNorm2d", {"track_running_stats": True, "affine": True}, (IMAGE,)),
+    ("InstanceNorm3d", {}, ((2, 5, 6, 7),)),
+    ("GroupNorm", {"num_groups": 2}, (IMAGE,)),
+    ("GroupNorm", {"num_groups": 2, "affine": False}, ((6, 9),)),
+    ("GroupNorm", {"num_groups": 3}, ((6,),)),
+    ("LayerNorm", {}, (IMAGE,)),
+    ("LayerNorm", {"bias": False, "eps": 0.01}, ((20,),)),
+    ("LayerNorm", {"elementwise_affine": False}, ((3, 20),)),
+    ("LayerNorm2d", {}, (IMAGE,)),
+    ("LayerNorm2d", {"bias": False}, (IMAGE,)),
+    ("LocalResponseNorm", {"size": 3, "alpha": 0.1}, (IMAGE,)),
+    ("LocalResponseNorm", {"size": 2, "alpha": 0.5, "k": 2.0}, (IMAGE,)),
+    ("LocalResponseNorm", {"size": 5, "alpha": 0.5}, ((8, 12),)),
+    ("LocalResponseNorm", {"size": 3, "alpha": 0.5, "beta": 1.5}, ((8, 3, 4, 5),)),
+    ("Linear", {"out_features": 5}, ((12,),)),
+    ("Linear", {"out_features": 5, "bias": False}, ((12,),)),
+    ("Linear", {"out_features": 5}, (IMAGE,)),
+    ("Linear", {"out_features": 5, "bias": False}, ((3, 12),)),
+    ("Scale", {"init": 0.5}, (IMAGE,)),
+    ("Scale", {}, ((12,),)),
+    ("Flatten", {}, (IMAGE,)),
+    ("Flatten", {"start_dim": 2}, (IMAGE,)),
+    ("Flatten", {"start_dim": 1, "end_dim": 2}, (IMAGE,)),
+    ("Permute", {"dims": (0, 2, 3, 1)}, (IMAGE,)),
+    ("ChannelShuffle", {"groups": 3}, ((6, 4, 5),)),
+    ("Slice", {"start": 1, "end": 3}, (IMAGE,)),
+    ("Slice", {"start": -2}, (IMAGE,)),
+    ("ZeroPad1d", {"padding": (1, 2)}, ((3, 8),)),
+    ("ZeroPad2d", {"padding": (1, -2, 3, 0)}, (IMAGE,)),
+    ("ZeroPad3d", {"padding": 1}, ((2, 3, 4, 5),)),
+    ("Upsample", {"scale_factor": 2.0}, (IMAGE,)),
+    ("Upsample", {"scale_factor": 1.7}, (IMAGE,)),
+    ("Upsample", {"size": (5, 25)}, (IMAGE,)),
+    ("Upsample", {"scale_factor": 3.0}, ((4, 9),)),
+    ("Upsample", {"scale_factor": 2.0}, ((2, 3, 4, 5),)),
+    ("Upsample", {"scale_factor": 2.0, "mode": "nearest-exact"}, (IMAGE,)),
+    ("Upsample", {"size": (13, 6), "mode": "nearest-exact"}, (IMAGE,)),
+    ("Upsample", {"scale_factor": 2.0, "mode": "linear"}, ((4, 9),)),
+    ("Upsample", {"scale_factor": 2.0, "mode": "bilinear"}, (IMAGE,)),
+    ("Upsample", {"size": (13, 6), "mode": "bilinear"}, (IMAGE,)),
+    ("Upsample", {"size": (30, 23), "mode": "bilinear", "align_corners": True}, (IMAGE,)),
+    ("Upsample", {"scale_factor": 1.5, "mode": "bicubic"}, (IMAGE,)),
+    ("Upsample", {"scale_factor": 2.0, "mode": "bicubic", "align_corners": True}, (IMAGE,)),
+    ("Upsample", {"scale_factor": 2.0, "mode": "trilinear"}, ((2, 3, 4, 5),)),
+    ("PixelShuffle", {"upscale_factor": 2}, ((8, 3, 5),)),
+    ("Identity", {}, (IMAGE,)),
+    ("Dropout", {"p": 0.9}, (IMAGE,)),
+    ("StochasticDepth", {"p": 0.9}, (IMAGE,)),
+    ("ReLU", {}, (IMAGE,)),
+    ("ReLU6", {}, (IMAGE,)),
+    ("LeakyReLU", {"negative_slope": 0.2}, (IMAGE,)),
+    ("PReLU", {}, (IMAGE,)),
+    ("PReLU", {"num_parameters": 4}, (IMAGE,)),
+    ("PReLU", {"num_parameters": 6}, ((6,),)),
+    ("ELU", {"alpha": 0.7}, (IMAGE,)),
+    ("SiLU", {}, (IMAGE,)),
+    ("GELU", {}, (IMAGE,)),
+    ("GELU", {"approximate": "tanh"}, (IMAGE,)),
+    ("Mish", {}, (IMAGE,)),
+    ("Hardswish", {}, (IMAGE,)),
+    ("Hardsigmoid", {}, (IMAGE,)),
+    ("Hardtanh", {"min_val": -0.3, "max_val": 0.7}, (IMAGE,)),
+    ("Softplus", {}, (IMAGE,)),
+    ("Softplus", {"beta": 2.0, "threshold": 1.5}, (IMAGE,)),
+    ("Softplus", {"beta": 0.5}, (IMAGE,)),
+    ("Tanh", {}, (IMAGE,)),
+    ("Sigmoid", {}, (IMAGE,)),
+    ("Softmax", {}, (IMAGE,)),
+    ("Softmax", {"dim": -1}, (IMAGE,)),
+    ("Add", {}, (IMAGE, IMAGE)),
+    ("Add", {}, (IMAGE,)),
+    ("Add", {}, (IMAGE, IMAGE, IMAGE, IMAGE)),
+    ("Mul", {}, (IMAGE, (4, 1, 1))),
+    ("Concat", {}, (IMAGE, (2, 9, 11), (1, 9, 11))),
+]
+
+
+def test_every_operator_has_a_row() -> None:
+    assert {operators()[name][0] for name, _, _ in ROWS} == set(get_args(AnyOp))
+
+
+@pytest.mark.parametrize("opset", [MIN_OPSET, DEFAULT_OPSET, MAX_OPSET])
+@pytest.mark.parametrize("row", ROWS, ids=[f"{name}-{i}" for i, (name, _, _) in enumerate(ROWS)])
+def test_a_layer_computes_what_torch_computes(row: Row, opset: int) -> None:
+    name, arguments, shapes = row
+    graph = layer_graph(name, arguments, *shapes)
+    module, weights = random_module(graph)
+    model = lower(graph, weights, Lowering(opset=opset))
+    onnx.checker.check_model(model, full_check=True)
+    assert model.graph.node[-1].name == "net.layer"
+    images = sample(graph, batch=3)
+    (got,) = run(model, images.numpy())
+    assert difference(got, module(images)) <= 1e-5
