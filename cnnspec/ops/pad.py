@@ -44,8 +44,9 @@ class ZeroPad(AbstractSpatialOp):
     def out_shape(self, *inputs: Shape) -> Shape:
         (shape,) = inputs
         self.check_rank(shape)
-        out = tuple(window.out_size(size) for window, size in zip(self._sliding(), shape[1:], strict=True))
-        if min(out) < 1:
+        axes = list(zip(self._sliding(), shape[1:], strict=True))
+        out = tuple(window.out_size(size) for window, size in axes)
+        if min(out) < 1 or any(size + min(window.before, 0) + min(window.after, 0) < 0 for window, size in axes):
             raise ShapeError(f"the padding {self.padding} leaves nothing of {show_shape(shape)}")
         return (shape[0], *out)
 

@@ -8,10 +8,16 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops.base import AbstractSpatialOp, Flag, NonNegative, Real, Shape, Sizes, elements
+from cnnspec.ops.base import AbstractSpatialOp, Flag, NonNegative, Real, Shape, Sizes, elements, show_shape
 from cnnspec.ops.window import GLOBAL, POINT, Adaptive, Sliding, Window
 
 __all__ = ["AdaptiveAvgPool", "AdaptiveMaxPool", "AvgPool", "LPPool", "MaxPool"]
+
+
+def _refuse_narrow(op: AbstractSpatialOp, kernel_size: Sizes, shape: Shape) -> None:
+    """Torch's mean over three axes wants an input that is no smaller than the window, even with padding."""
+    if op.rank == 3 and any(size < kernel for size, kernel in zip(shape[1:], kernel_size, strict=True)):
+        raise ShapeError(f"the window does not fit: {op.op_name} wants {show_shape(kernel_size)} at least, as torch's")
 
 
 def _slide(windows: tuple[Sliding, ...], shape: Shape) -> Shape:
@@ -56,10 +62,8 @@ class _AbstractPool(AbstractSpatialOp):
         (shape,) = inputs
         self.check_rank(shape)
         for window in self._sliding():
-            if window.before > window.extent // 2:
-                raise ShapeError(
-                    f"padding {window.before} is more than half of the window, which spans {window.extent}", "E204"
-                )
+            if window.before > window.kernel // 2:
+                raise ShapeError(f"padding {window.before} is more than half of kernel_size {window.kernel}", "E204")
         return (shape[0], *_slide(self._sliding(), shape))
 
     def other_flops(self, *inputs: Shape) -> int:
@@ -78,6 +82,11 @@ class AvgPool(_AbstractPool):
 
     count_include_pad: Flag = True
     divisor_override: NonNegative | None = None
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        out = super().out_shape(*inputs)
+        _refuse_narrow(self, self.kernel_size, inputs[0])
+        return out
 
 
 class LPPool(AbstractSpatialOp):
@@ -104,6 +113,7 @@ class LPPool(AbstractSpatialOp):
     def out_shape(self, *inputs: Shape) -> Shape:
         (shape,) = inputs
         self.check_rank(shape)
+        _refuse_narrow(self, self.kernel_size, shape)
         return (shape[0], *_slide(self._sliding(), shape))
 
     def other_flops(self, *inputs: Shape) -> int:

@@ -94,7 +94,9 @@ def layer(op: AnyOp, *inputs: Shape) -> Layer:
             return ADAPTIVE_MAX_POOL[op.rank - 1](op.out_shape(*inputs)[1:])
         case LPPool():
             power: Callable[..., nn.Module] = LP_POOL[op.rank - 1]
-            return power(op.norm_type, op.kernel_size, op.stride or op.kernel_size, ceil_mode=op.ceil_mode)
+            sizes = (op.kernel_size, op.stride or op.kernel_size)
+            kernel, stride = (each[0] if op.rank == 1 else each for each in sizes)  # LPPool1d takes no tuple
+            return power(op.norm_type, kernel, stride, ceil_mode=op.ceil_mode)
         case norm.BatchNorm() | norm.InstanceNorm():
             kinds: Any = BATCH_NORM if isinstance(op, norm.BatchNorm) else INSTANCE_NORM
             made: nn.Module = kinds[op.rank - 1](
