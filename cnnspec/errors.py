@@ -12,7 +12,7 @@ Rules state the bare fact; the boundary that knows the file, the line and the bl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = [
     "CnnspecError",
@@ -70,15 +70,25 @@ class ShapeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A span of a spec's text: 1-based line and column, and a length in characters on that line."""
+    """A span of a spec's text: 1-based line and column, and a length in characters on that line.
+
+    Where a text has escapes or goes over several lines, `letters` holds the line and column of each of its
+    characters.
+    """
 
     line: int
     column: int
     length: int = 1
+    letters: tuple[tuple[int, int], ...] = field(default=(), compare=False, repr=False)
 
     def shifted(self, offset: int, length: int = 1) -> Place:
-        """The place `offset` characters further on the same line."""
-        return Place(self.line, self.column + offset, length)
+        """The place `offset` characters further in the text."""
+        if not self.letters:
+            return Place(self.line, self.column + offset, length)
+        rest = self.letters[min(max(offset, 0), len(self.letters) - 1) :]
+        line, column = rest[0]
+        last = max(there for row, there in rest[: max(1, length)] if row == line)
+        return Place(line, column, max(1, last - column + 1), rest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,12 @@ from typing import Any
 from cnnspec.errors import Diagnostic, Place, SpecError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.ops import Shape
-from cnnspec.spec.document import Document, Expr, plain, read_document
+from cnnspec.spec.document import Document, Expr
 from cnnspec.spec.elaborate import MAX_NODES, elaborate
 from cnnspec.spec.expression import ExpressionError, parse_expression
 from cnnspec.spec.hints import did_you_mean
-from cnnspec.spec.source import MAX_JSON_BYTES, SourceError, read_text
+from cnnspec.spec.reader import read_document
+from cnnspec.spec.source import MAX_JSON_BYTES, SourceError, plain, read_text
 
 __all__ = ["MAX_NODES", "Source", "parse_setting", "read_file", "read_spec"]
 
@@ -44,13 +45,23 @@ class Source:
     ) -> Graph:
         """The graph that the spec declares with these parameters.
 
-        Raises SpecError with everything that is wrong, and UsageError for a variant or parameter there is not.
+        A text among `params` is an expression. Raises SpecError with everything that is wrong, and UsageError for a
+        variant or parameter there is not, or a value that its parameter cannot hold.
         """
         self._check_settings(variant, params or {})
+        settings = {name: _setting(name, value) for name, value in (params or {}).items()}
+        if input_shape is not None and not _is_shape(input_shape):
+            raise UsageError(f"{input_shape!r:.60} is no input shape", hint="one to four whole numbers: (3, 224, 224)")
         graph, found = elaborate(
-            self.document, variant=variant, params=params, input_shape=input_shape, max_nodes=max_nodes, path=self.path
+            self.document,
+            variant=variant,
+            params=settings,
+            input_shape=None if input_shape is None else tuple(input_shape),
+            max_nodes=max_nodes,
+            path=self.path,
         )
-        found = [*self.findings, *found]
+        known = {diagnostic.place for diagnostic in self.findings}
+        found = [*self.findings, *(diagnostic for diagnostic in found if diagnostic.place not in known)]
         if graph is None or found:
             raise SpecError(sorted(found, key=_order), path=self.path, text=self.text)
         return graph
@@ -69,7 +80,22 @@ class Source:
 
     def plain(self) -> Any:
         """The document as plain data, as it was written."""
-        return plain(read_text(self.text.encode(), json=self.json)[0])
+        return plain(read_text(self.text.encode(), json=self.json).value)
+
+
+def _setting(name: str, value: Any) -> Any:
+    """A parameter's value as it is set from Python. Raises UsageError for what the language cannot say."""
+    if isinstance(value, str):
+        return parse_setting(f"{name}={value}")[1]
+    items = value if isinstance(value, (list, tuple)) else [value]
+    if isinstance(value, Expr) or all(isinstance(item, (int, float, type(None))) for item in items):
+        return value
+    raise UsageError(f"the parameter `{name}` cannot be {value!r:.60}", hint="numbers, lists, None, or an expression")
+
+
+def _is_shape(value: Any) -> bool:
+    good = isinstance(value, (list, tuple)) and 1 <= len(value) <= 4
+    return good and all(type(size) is int and 1 <= size < 2**31 for size in value)
 
 
 def _order(diagnostic: Diagnostic) -> tuple[int, int]:
@@ -88,6 +114,8 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
             return file.read(MAX_JSON_BYTES + 1)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:  # a NUL in the path
+        raise UsageError(f"cannot read {str(path)!r}: {error}") from None
 
 
 def read_spec(path: str | os.PathLike[str], data: bytes | None = None) -> Source:
@@ -97,10 +125,11 @@ def read_spec(path: str | os.PathLike[str], data: bytes | None = None) -> Source
         data = read_file(path)
     json = Path(shown).suffix.lower() == ".json"
     try:
-        value, text = read_text(data, json=json)
+        value, text, twins = read_text(data, json=json)
     except SourceError as error:
-        raise SpecError([error.diagnostic], path=shown, text=data.decode("utf-8", "replace")) from None
+        raise SpecError(list(error.found), path=shown, text=data.decode("utf-8-sig", "replace")) from None
     document, found = read_document(value)
+    found = [*twins, *found]
     if document is None:
         raise SpecError(sorted(found, key=_order), path=shown, text=text)
     return Source(document, text, shown, json, tuple(found))

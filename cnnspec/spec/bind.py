@@ -11,10 +11,11 @@ from pydantic import ValidationError
 from cnnspec.errors import Diagnostic
 from cnnspec.ops import AnyOp, make_op, operators
 from cnnspec.spec.document import Argument, Call, Expr
-from cnnspec.spec.expression import LayerName
+from cnnspec.spec.evaluate import show
 from cnnspec.spec.hints import did_you_mean
+from cnnspec.spec.values import UnknownValue
 
-__all__ = ["UnknownValue", "argument_names", "bind_operator", "check_names", "name_arguments"]
+__all__ = ["argument_names", "bind_operator", "check_names", "name_arguments"]
 
 _MESSAGES: Final[dict[str, str]] = {
     "int_type": "wants a whole number",
@@ -22,10 +23,6 @@ _MESSAGES: Final[dict[str, str]] = {
     "bool_type": "wants True or False",
     "finite_number": "wants a finite number",
 }
-
-
-class UnknownValue(Exception):
-    """A value cannot be worked out because of an error that has been reported."""
 
 
 @lru_cache(maxsize=1024)
@@ -117,15 +114,14 @@ def bind_operator(
         return None
     values: dict[str, Any] = {}
     for name, arg in named.items():
-        if name in op_type.words and arg.expr.word in _words_of(target, name):
-            values[name] = arg.expr.word
-        elif arg.expr.word is not None and (arg.expr.value is None or _is_quoted(arg.expr)):
-            listed = ", ".join(_words_of(target, name)) or "none"
-            note(
-                Diagnostic(
-                    "E106", f"`{name}` takes no word `{arg.expr.word:.40}`: words here: {listed}", arg.expr.place
-                )
-            )
+        words = _words_of(target, name) if name in op_type.words else ()
+        word = arg.expr.word
+        if word is not None and word in words:
+            values[name] = word
+        elif word is not None and (arg.expr.value is None or word.lower() in words):
+            choices = f": it takes {' or '.join(f'`{known}`' for known in words)}" if words else ": it takes no words"
+            label = did_you_mean(word, words)
+            note(Diagnostic("E106", f"`{name}` cannot be `{word:.40}`{choices}", arg.expr.place, label))
         else:
             try:
                 value = evaluate(arg.expr)
@@ -147,10 +143,6 @@ def bind_operator(
     except ValidationError as error:
         _report_faults(error, call, target, named, values, report)
         return None
-
-
-def _is_quoted(expr: Expr) -> bool:
-    return isinstance(getattr(expr.value, "value", None), str)
 
 
 @lru_cache(maxsize=512)
@@ -179,7 +171,7 @@ def _report_faults(
 ) -> None:
     seen: set[str] = set()
     for fault in error.errors(include_url=False):
-        name = str(fault["loc"][0])
+        name = str(fault["loc"][0]) if fault["loc"] else ""
         if name in seen:
             continue
         seen.add(name)
@@ -188,13 +180,14 @@ def _report_faults(
             report(Diagnostic("E105", f"{call.target} needs `{name}`", call.place, help=f"write `{example}`"))
             continue
         place = named[name].expr.place if name in named else call.place
-        report(Diagnostic("E106", f"`{name}` {_explain(fault, target, name, values.get(name))}", place))
+        subject = f"`{name}`" if name else call.target
+        report(Diagnostic("E106", f"{subject} {_explain(fault, target, name, values.get(name))}", place))
 
 
 def _explain(fault: Any, target: str, name: str, value: Any) -> str:
     context = fault.get("ctx", {})
-    shown = value.name if isinstance(value, LayerName) else f"{value!r:.60}"
-    words = _words_of(target, name)
+    shown = show(value)
+    words = _words_of(target, name) if name else ()
     per_axis = getattr(operators()[target][0], "per_axis", {})
     match fault["type"]:
         case "value_error":

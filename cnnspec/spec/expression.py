@@ -7,20 +7,40 @@ Errors carry the offset and length of the part at fault.
 from __future__ import annotations
 
 import ast
-import math
-import operator
 import warnings
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
-__all__ = ["Arg", "ExpressionError", "LayerName", "Line", "evaluate", "parse_expression", "parse_line"]
+__all__ = [
+    "FUNCTIONS",
+    "MAX_NUMBER",
+    "Arg",
+    "ExpressionError",
+    "Line",
+    "fault",
+    "parse_expression",
+    "parse_line",
+    "weight",
+]
 
 MAX_LENGTH: Final = 1000
 MAX_BRACKETS: Final = 24
-MAX_ITEMS: Final = 10_000
+MAX_DEPTH: Final = 40
 MAX_NUMBER: Final = 2**63
+
+# Each function, and the names that its arguments may be given by.
+FUNCTIONS: Final[dict[str, tuple[str, ...]]] = {
+    "min": (),
+    "max": (),
+    "sum": (),
+    "len": (),
+    "round": (),
+    "ceil": (),
+    "floor": (),
+    "int": (),
+    "make_divisible": ("v", "d", "min"),
+}
 
 
 class ExpressionError(Exception):
@@ -29,24 +49,6 @@ class ExpressionError(Exception):
     def __init__(self, message: str, offset: int = 0, length: int = 1, help: str | None = None) -> None:
         super().__init__(message)
         self.message, self.offset, self.length, self.help = message, offset, length, help
-
-
-class UnknownNameError(ExpressionError):
-    """A name that the scope does not hold."""
-
-    def __init__(self, name: str, offset: int) -> None:
-        super().__init__(f"`{name}` is not defined here", offset, len(name))
-        self.name = name
-
-
-@dataclass(frozen=True, slots=True)
-class LayerName:
-    """A parameter's value that names an operator or a block."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ class Line:
     called: bool  # whether brackets were written
 
 
-def _fail(node: ast.AST, message: str, help: str | None = None) -> ExpressionError:
+def fault(node: ast.AST, message: str, help: str | None = None) -> ExpressionError:
+    """The error that `node` is wrong, with its place."""
     return ExpressionError(message, getattr(node, "col_offset", 0), _width(node), help)
 
 
@@ -134,28 +137,28 @@ def parse_line(text: str) -> Line:
     repeat: ast.expr | None = None
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         if isinstance(node.left, ast.BinOp):
-            raise _fail(node, "a line has one `* n`", "put a product in brackets: `Conv2d(8, 3) * (2 * n)`")
+            raise fault(node, "a line has one `* n`", "put a product in brackets: `Conv2d(8, 3) * (2 * n)`")
         repeat = node.right
         _check(repeat, 0)
         node = node.left
     reads = None
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Call):
         if node.keywords:
-            raise _fail(node.keywords[0], "reads are names of nodes, without `=`")
+            raise fault(node.keywords[0], "reads are names of nodes, without `=`")
         reads = tuple(_read(arg) for arg in node.args)
         node = node.func
     if isinstance(node, ast.Name):
         return Line(node.id, (), reads, repeat, when, called=False)
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
-        raise _fail(node, "a layer is written `Name` or `Name(arguments)`")
+        raise fault(node, "a layer is written `Name` or `Name(arguments)`")
     args = [Arg(None, arg, arg.col_offset) for arg in node.args]
     for keyword in node.keywords:
         if keyword.arg is None:
-            raise _fail(keyword, "`**` has no place here")
+            raise fault(keyword, "`**` has no place here")
         args.append(Arg(keyword.arg, keyword.value, keyword.col_offset))
     for arg in args:
         if isinstance(arg.value, ast.Starred):
-            raise _fail(arg.value, "`*` has no place here")
+            raise fault(arg.value, "`*` has no place here")
         if not (isinstance(arg.value, ast.Constant) and isinstance(arg.value.value, str)):
             _check(arg.value, 0)  # a quoted word is refused later, unless the field takes words
     return Line(node.func.id, tuple(args), reads, repeat, when, called=True)
@@ -163,7 +166,7 @@ def parse_line(text: str) -> Line:
 
 def _read(node: ast.expr) -> tuple[str, int]:
     if not isinstance(node, ast.Name):
-        raise _fail(node, "reads are names of earlier nodes")
+        raise fault(node, "reads are names of earlier nodes")
     return node.id, node.col_offset
 
 
@@ -179,42 +182,6 @@ def _find_if(text: str) -> int | None:
 
 # The whitelist ------------------------------------------------------------------------------------------------------
 
-_BINARY: Final[dict[type[ast.AST], Callable[[Any, Any], Any]]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-}
-_COMPARE: Final[dict[type[ast.AST], Callable[[Any, Any], bool]]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-}
-
-
-def make_divisible(v: float, d: int = 8, min: int | None = None) -> int:  # the papers' code calls it so
-    """`v` rounded to a multiple of `d`, not below `min` and not more than 10 % down (MobileNet's rule)."""
-    least = d if min is None else min
-    rounded = max(least, int(v + d / 2) // d * d)
-    return rounded + d if rounded < 0.9 * v else rounded
-
-
-_CALLS: Final[dict[str, Callable[..., Any]]] = {
-    "min": min,
-    "max": max,
-    "sum": sum,
-    "len": len,
-    "round": round,
-    "ceil": math.ceil,
-    "floor": math.floor,
-    "int": int,
-    "make_divisible": make_divisible,
-}
 _NODES: Final = (
     ast.Constant,
     ast.Name,
@@ -230,7 +197,9 @@ _NODES: Final = (
     ast.Call,
     ast.keyword,
 )
-_OPERATORS: Final = (*_BINARY, *_COMPARE, ast.And, ast.Or, ast.Not, ast.USub, ast.UAdd, ast.Load)
+_ARITHMETIC: Final = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod)
+_ORDER: Final = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+_OPERATORS: Final = (*_ARITHMETIC, *_ORDER, ast.And, ast.Or, ast.Not, ast.USub, ast.UAdd, ast.Load)
 _WHY: Final[dict[type[ast.AST], str]] = {
     ast.Attribute: "attributes are not part of the language",
     ast.Pow: "`**` is not part of the language",
@@ -242,139 +211,43 @@ _WHY: Final[dict[type[ast.AST], str]] = {
 
 def _check(node: ast.AST, depth: int) -> None:
     """Raise unless every part of the tree is one that `evaluate` knows."""
-    if depth > 40:
-        raise _fail(node, "too deeply nested to read")
+    if depth > MAX_DEPTH:
+        raise fault(node, "too deeply nested to read")
     if isinstance(node, ast.Constant):
         if isinstance(node.value, str):
-            raise _fail(node, "strings are not part of the language", "write words without quotes")
+            raise fault(node, "strings are not part of the language", "write words without quotes")
         if not isinstance(node.value, (bool, int, float, type(None))):
-            raise _fail(node, "this constant is not part of the language")
-        if isinstance(node.value, (int, float)):
-            _bounded(node.value, node)
+            raise fault(node, "this constant is not part of the language")
+        if isinstance(node.value, (int, float)) and not node.value <= MAX_NUMBER:
+            raise fault(node, "the number is too large (2^63 at most)")
         return
     if isinstance(node, ast.Call):
-        if not (isinstance(node.func, ast.Name) and node.func.id in _CALLS):
+        if not (isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS):
             name = node.func.id if isinstance(node.func, ast.Name) else "this"
-            raise _fail(node, f"`{name}` is no function of the language", f"there are: {', '.join(_CALLS)}")
+            raise fault(node, f"`{name}` is no function of the language", f"there are: {', '.join(FUNCTIONS)}")
+        for word in node.keywords:
+            if word.arg not in FUNCTIONS[node.func.id]:
+                raise fault(word, f"{node.func.id} has no argument `{word.arg or '**'}`")
         children: list[ast.AST] = [*node.args, *node.keywords]
     elif isinstance(node, _NODES):
         children = [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr_context)]
     elif isinstance(node, _OPERATORS):
         return
     else:
-        raise _fail(node, _WHY.get(type(node), "this is not part of the language"))
-    if isinstance(node, ast.BinOp) and type(node.op) not in _BINARY:
-        raise _fail(node, _WHY.get(type(node.op), "this operator is not part of the language"))
+        raise fault(node, _WHY.get(type(node), "this is not part of the language"))
+    if isinstance(node, ast.BinOp) and not isinstance(node.op, _ARITHMETIC):
+        raise fault(node, _WHY.get(type(node.op), "this operator is not part of the language"))
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert):
-        raise _fail(node, "this operator is not part of the language")
-    if isinstance(node, ast.Compare) and any(type(op) not in _COMPARE for op in node.ops):
-        raise _fail(node, "`in` and `is` are not part of the language", "compare with `==`")
+        raise fault(node, "this operator is not part of the language")
+    if isinstance(node, ast.Compare) and not all(isinstance(op, _ORDER) for op in node.ops):
+        raise fault(node, "`in` and `is` are not part of the language", "compare with `==`")
     for child in children:
         _check(child, depth + 1)
 
 
-def _bounded(value: Any, node: ast.AST) -> Any:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and not -MAX_NUMBER <= value <= MAX_NUMBER:
-        raise _fail(node, "the number is too large (2^63 at most)")
-    if isinstance(value, (list, tuple)) and len(value) > MAX_ITEMS:
-        raise _fail(node, f"the list is too long ({MAX_ITEMS} at most)")
-    return value
+_DEAR: Final = (ast.Call, ast.Compare, ast.Slice)  # they may look at every item of a list
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def evaluate(node: ast.expr, scope: Mapping[str, Any]) -> Any:
-    """The value of a checked expression. Raises ExpressionError with the place of the part at fault."""
-    match node:
-        case ast.Constant():
-            return node.value
-        case ast.Name():
-            try:
-                return scope[node.id]
-            except KeyError:
-                raise UnknownNameError(node.id, node.col_offset) from None
-        case ast.BinOp():
-            left, right = evaluate(node.left, scope), evaluate(node.right, scope)
-            lists = isinstance(node.op, ast.Add) and isinstance(left, (list, tuple)) and type(left) is type(right)
-            if not lists and not (_is_number(left) and _is_number(right)):
-                raise _fail(node, f"cannot do arithmetic on {_kind(left)} and {_kind(right)}")
-            try:
-                return _bounded(_BINARY[type(node.op)](left, right), node)
-            except ZeroDivisionError:
-                raise _fail(node, "division by zero") from None
-            except OverflowError:
-                raise _fail(node, "the number is too large (2^63 at most)") from None
-        case ast.UnaryOp():
-            value = evaluate(node.operand, scope)
-            if isinstance(node.op, ast.Not):
-                return not value
-            if not _is_number(value):
-                raise _fail(node, f"cannot do arithmetic on {_kind(value)}")
-            return -value if isinstance(node.op, ast.USub) else value
-        case ast.Compare():
-            left = evaluate(node.left, scope)
-            for op, part in zip(node.ops, node.comparators, strict=True):
-                right = evaluate(part, scope)
-                ordered = _is_number(left) and _is_number(right)
-                if not ordered and not isinstance(op, (ast.Eq, ast.NotEq)):
-                    raise _fail(node, f"cannot compare {_kind(left)} with {_kind(right)}")
-                if not _COMPARE[type(op)](left, right):
-                    return False
-                left = right
-            return True
-        case ast.BoolOp():
-            value = None
-            for part in node.values:
-                value = evaluate(part, scope)
-                if bool(value) is isinstance(node.op, ast.Or):
-                    return value
-            return value
-        case ast.IfExp():
-            return evaluate(node.body if evaluate(node.test, scope) else node.orelse, scope)
-        case ast.List() | ast.Tuple():
-            items = [evaluate(item, scope) for item in node.elts]
-            return items if isinstance(node, ast.List) else tuple(items)
-        case ast.Subscript():
-            return _subscript(node, scope)
-        case ast.Call():
-            return _call(node, scope)
-        case _:
-            raise _fail(node, "this is not part of the language")
-
-
-def _subscript(node: ast.Subscript, scope: Mapping[str, Any]) -> Any:
-    value = evaluate(node.value, scope)
-    if not isinstance(value, (list, tuple)):
-        raise _fail(node, f"cannot index {_kind(value)}")
-    if isinstance(node.slice, ast.Slice):
-        parts = [node.slice.lower, node.slice.upper, node.slice.step]
-        bounds = [None if part is None else evaluate(part, scope) for part in parts]
-        if any(bound is not None and type(bound) is not int for bound in bounds) or bounds[2] == 0:
-            raise _fail(node, "a slice wants whole numbers, and a step that is not 0")
-        return value[slice(*bounds)]
-    index = evaluate(node.slice, scope)
-    if type(index) is not int:
-        raise _fail(node, f"an index is a whole number, not {_kind(index)}")
-    if not -len(value) <= index < len(value):
-        raise _fail(node, f"index {index} is outside of a list of {len(value)}")
-    return value[index]
-
-
-def _call(node: ast.Call, scope: Mapping[str, Any]) -> Any:
-    assert isinstance(node.func, ast.Name)
-    args = [evaluate(arg, scope) for arg in node.args]
-    kwargs = {word.arg or "": evaluate(word.value, scope) for word in node.keywords}
-    try:
-        return _bounded(_CALLS[node.func.id](*args, **kwargs), node)
-    except (TypeError, ValueError, OverflowError, ZeroDivisionError) as error:
-        raise _fail(node, f"{node.func.id}: {error}") from None
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, LayerName):
-        return f"the layer {value.name}"
-    if isinstance(value, (list, tuple)):
-        return "a list"
-    return "None" if value is None else repr(value)
+def weight(tree: ast.AST) -> int:
+    """How much work it is to evaluate a tree, roughly: its parts, with those that walk lists counted 20 times."""
+    return sum(20 if isinstance(node, _DEAR) else 1 for node in ast.walk(tree))

@@ -48,12 +48,19 @@ _SYNONYMS: Final = {
     "use_bias": "bias",
     "rate": "p",
     "epsilon": "eps",
+    "true": "True",
+    "false": "False",
+    "null": "None",
+    "none": "None",
 }
+MAX_KNOWN: Final = 2000  # names to compare with: a network has thousands of nodes
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
     """The known word that was probably meant, or None."""
-    names = list(known)
+    if len(word) > 60:
+        return None
+    names = list(known)[-MAX_KNOWN:]
     by_lower = {name.lower(): name for name in names}
     lower = word.lower()
     if lower in by_lower:

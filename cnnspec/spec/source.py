@@ -2,8 +2,7 @@
 
 YAML is read from libyaml's event stream, so that depth and size are bounded before anything is built (its composer
 is recursive and crashes on deep nesting). Plain scalars follow the YAML 1.2 core schema: `1e-6` is a number, `no` a
-word, `010` ten. Anchors, aliases, tags and merge keys are refused. JSON has a reader of its own, which keeps places
-and refuses what `json` lets through: duplicate keys and NaN.
+word, `010` ten. Anchors, aliases, tags and merge keys are refused. JSON has a reader of its own (`json_reader.py`).
 """
 
 from __future__ import annotations
@@ -12,41 +11,63 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from json.decoder import JSONDecodeError, scanstring  # type: ignore[attr-defined]
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import yaml
 
 from cnnspec.errors import Diagnostic, Place
 
-__all__ = ["MAX_DEPTH", "ListValue", "MapValue", "Scalar", "SourceError", "Value", "read_text"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_VALUES",
+    "Lines",
+    "ListValue",
+    "MapValue",
+    "Scalar",
+    "SourceError",
+    "Text",
+    "Value",
+    "check_controls",
+    "check_digits",
+    "check_key",
+    "fail",
+    "place_letters",
+    "plain",
+    "read_text",
+]
 
 MAX_YAML_BYTES: Final = 2 * 2**20
 MAX_JSON_BYTES: Final = 8 * 2**20
 MAX_DEPTH: Final = 64
 MAX_DIGITS: Final = 300
+MAX_VALUES: Final = 250_000  # keys and values of one file: ten for each of the 20,000 nodes there may be
+MAX_ERRORS: Final = 50
+
+# libyaml's line breaks. JSON is counted in the same way, so that one rule finds the line of every place.
+_BREAK: Final = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+# Characters that a terminal would obey, or that hide what a text says: controls and marks of writing direction.
+_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
 class SourceError(Exception):
-    """The text is no YAML or JSON that cnnspec reads; carries the one diagnostic."""
+    """The text is no YAML or JSON that cnnspec reads; carries the diagnostics."""
 
-    def __init__(self, diagnostic: Diagnostic) -> None:
-        super().__init__(diagnostic.message)
-        self.diagnostic = diagnostic
+    def __init__(self, *found: Diagnostic) -> None:
+        super().__init__(found[0].message)
+        self.found = found
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A number, word, truth value or null. `inset` is how far the content starts after `place` (a quote)."""
+    """A number, word, truth value or null: as written, and as it is meant.
+
+    `content` is the place of the text inside the quotes.
+    """
 
     value: Any
     place: Place
-    inset: int = 0
-
-    @property
-    def content(self) -> Place:
-        """The place of the content, without quotes."""
-        return Place(self.place.line, self.place.column + self.inset, max(1, self.place.length - 2 * self.inset))
+    content: Place
+    spelling: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,43 +82,124 @@ class ListValue:
 class MapValue:
     """A mapping, in the order of the text, with every key a string."""
 
-    entries: list[tuple[Scalar, Value]] = field(default_factory=list)
-    place: Place = Place(1, 1)  # noqa: RUF009  # frozen
+    entries: list[tuple[Scalar, Value]]
+    place: Place
+    seen: set[str] = field(default_factory=set)
 
     def get(self, key: str) -> Value | None:
         """The value of `key`, or None."""
+        if key not in self.seen:
+            return None
         return next((value for name, value in self.entries if name.value == key), None)
 
 
 Value = Scalar | ListValue | MapValue
 
 
+def plain(value: Value) -> Any:
+    """The value without places."""
+    if isinstance(value, Scalar):
+        return value.value
+    if isinstance(value, ListValue):
+        return [plain(item) for item in value.items]
+    return {key.value: plain(item) for key, item in value.entries}
+
+
+class Text(NamedTuple):
+    """What a file holds, its text, and what is wrong with it that does not keep it from being read."""
+
+    value: Value
+    text: str
+    found: list[Diagnostic]
+
+
 def fail(code: str, message: str, place: Place | None = None, help: str | None = None) -> SourceError:
+    """A SourceError with one diagnostic."""
     return SourceError(Diagnostic(code, message, place, help=help))
 
 
-def read_text(data: bytes, *, json: bool) -> tuple[Value, str]:
+class Lines:
+    """Where the lines of a text start."""
+
+    def __init__(self, text: str) -> None:
+        self.starts = [0, *(match.end() for match in _BREAK.finditer(text))]
+
+    def place(self, index: int, length: int = 1) -> Place:
+        """The place of the character at `index`."""
+        line = bisect_right(self.starts, index)
+        return Place(line, index - self.starts[line - 1] + 1, length)
+
+
+def read_text(data: bytes, *, json: bool) -> Text:
     """The value that a file holds, and its text. Raises SourceError."""
     limit = MAX_JSON_BYTES if json else MAX_YAML_BYTES
     if len(data) > limit:
-        raise fail("E101", f"the file is larger than {limit // 2**20} MiB")
+        raise fail("E117", f"the file is larger than {limit // 2**20} MiB, the most that a {_kind(json)} spec may have")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        column = error.start - data.rfind(b"\n", 0, error.start)
-        raise fail("E101", f"not UTF-8 text: {error.reason}", Place(line, column)) from None
-    if "\0" in text:
-        at = text.index("\0")
-        raise fail("E101", "the text holds a NUL character", _place(text, at))
+        at = data[: error.start].decode("utf-8", "replace")
+        raise fail("E101", f"not UTF-8 text: {error.reason}", Lines(at).place(len(at))) from None
+    if control := _CONTROL.search(text):
+        what = f"the character U+{ord(control[0]):04X}, which cannot be seen"
+        raise fail("E101", f"the text holds {what}", Lines(text).place(control.start()))
     if not text.strip():
-        raise fail("E102", "the file is empty", help="`cnnspec zoo lenet5` prints a spec to start from")
-    return (_JsonReader(text).read() if json else _read_yaml(text)), text
+        raise fail("E102", "the file is empty", help="`cnnspec init` writes a spec to start from")
+    if json:
+        from cnnspec.spec.json_reader import JsonReader
+
+        reader = JsonReader(text)
+        return Text(reader.read(), text, reader.found)
+    return _read_yaml(text)
 
 
-def _place(text: str, index: int, length: int = 1) -> Place:
-    line = text.count("\n", 0, index) + 1
-    return Place(line, index - text.rfind("\n", 0, index), length)
+def _kind(json: bool) -> str:
+    return "JSON" if json else "YAML"
+
+
+def check_key(name: str, place: Place, seen: set[str], found: list[Diagnostic]) -> bool:
+    """Whether a key is new in its mapping; reports one that is not."""
+    if name not in seen:
+        seen.add(name)
+        return True
+    found.append(Diagnostic("E114", f"the key `{name:.60}` stands twice in one mapping", place))
+    if len(found) >= MAX_ERRORS:
+        raise SourceError(*found)
+    return False
+
+
+def place_letters(raw: str, start: int, value: str, quote: str, lines: Lines) -> tuple[tuple[int, int], ...]:
+    """The line and column of each character of `value`, which `raw`, at `start` in the text, spells with escapes.
+
+    Escapes are those of the quote around it; blanks of `raw` that `value` has not (an indentation) are passed over.
+    """
+    letters = []
+    at = 0
+    for letter in value:
+        while at < len(raw) and raw[at] != letter:
+            if raw[at] in " \t\r\n" and not letter.isspace():
+                at += 1
+            elif quote == '"' and raw[at : at + 2] in ("\\\n", "\\\r"):
+                at += 2
+            else:
+                break
+        place = lines.place(start + min(at, len(raw) - 1))
+        letters.append((place.line, place.column))
+        if quote == '"' and raw.startswith("\\", at):
+            at += _ESCAPES.get(raw[at + 1 : at + 2], 2)
+        else:
+            at += 2 if quote == "'" and raw.startswith("''", at) else 1
+    return tuple(letters)
+
+
+def check_controls(text: str, place: Place) -> None:
+    """Raise SourceError for a text whose escapes spell a control character: a terminal would obey it."""
+    if control := _CONTROL.search(text):
+        raise fail("E101", f"the text spells the character U+{ord(control[0]):04X}, which cannot be seen", place)
+
+
+_ESCAPES: Final = {"x": 4, "u": 6, "U": 10}  # lengths of the escapes that are not two characters
+LETTERS: Final = 1000  # of a text with escapes have a place of their own: no expression is longer
 
 
 # YAML ---------------------------------------------------------------------------------------------------------------
@@ -121,12 +223,18 @@ def _resolve(text: str, place: Place) -> Any:
         return _WORDS[text]
     if text[0] in "0123456789+-.":
         if _INT.match(text) or _FLOAT.match(text):
-            if len(text) > MAX_DIGITS:
-                raise fail("E101", f"a number of {len(text)} digits is too long", place)
+            check_digits(text, place)
             return int(text) if _INT.match(text) else float(text)
-        if _BASED.match(text) and len(text) <= MAX_DIGITS:
+        if _BASED.match(text):
+            check_digits(text, place)
             return int(text, 0)
     return text
+
+
+def check_digits(text: str, place: Place) -> None:
+    """Raise SourceError for a number that is too long to be read."""
+    if len(text) > MAX_DIGITS:
+        raise fail("E117", f"a number of {len(text)} digits is too long ({MAX_DIGITS} at most)", place)
 
 
 def _events(text: str) -> Iterator[Any]:
@@ -136,35 +244,58 @@ def _events(text: str) -> Iterator[Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark if error.problem_mark is not None else error.context_mark
         at = None if mark is None else Place(mark.line + 1, mark.column + 1)
-        problem = error.problem or "syntax error"
-        context = f" ({error.context})" if error.context else ""
-        hint = "indent with spaces: YAML takes no tabs" if "\\t" in problem or "tab" in problem else None
-        raise fail("E102", f"not YAML: {problem}{context}", at, hint) from None
+        raise fail("E102", *_explain(error, at, text)) from None
     except yaml.YAMLError as error:
-        raise fail("E102", f"not YAML: {' '.join(str(error).split())}") from None
+        raise fail("E102", f"not YAML: {' '.join(str(error).split()):.200}") from None
 
 
-def _read_yaml(text: str) -> Value:
+def _explain(error: Any, at: Place | None, text: str) -> tuple[str, Place | None, str | None]:
+    """libyaml's problem as message, place and way out."""
+    problem = f"{error.problem or 'syntax error'}"
+    lines = _BREAK.split(text)
+    line = lines[at.line - 1] if at and at.line <= len(lines) else ""
+    hint = None
+    if "cannot start any token" in problem:
+        letter = line[at.column - 1 : at.column] if at else ""
+        if letter == "\t":
+            hint = "indent with spaces: YAML takes no tabs"
+        elif letter in ("@", "`", "%"):
+            hint = f"quote a text that starts with `{letter}`"
+    elif "mapping values are not allowed" in problem:
+        hint = "a `: ` inside of a text wants quotes around it; or the line is indented too far"
+    elif "did not find expected" in problem:
+        hint = "look at the lines above: an open bracket or quote, or an indentation that does not line up"
+    context = f" ({error.context})" if error.context else ""
+    return f"not YAML: {problem}{context}", at, hint
+
+
+def _read_yaml(text: str) -> Text:
     """Build the one document of `text` with an explicit stack."""
+    if directive := re.search(r"^%TAG", text, re.MULTILINE):  # libyaml compares each with all before
+        raise fail("E102", "YAML tags are not part of the language", Lines(text).place(directive.start(), 4))
     root: list[Value] = []
-    # Open collections, each with the key that waits for its value, and the keys there were.
-    stack: list[tuple[ListValue | MapValue, list[Scalar], set[str]]] = []
-    documents = 0
+    found: list[Diagnostic] = []
+    lines: Lines | None = None
+    # Open collections, each with the key that waits for its value.
+    stack: list[tuple[ListValue | MapValue, list[Scalar]]] = []
+    documents = values = 0
 
     def add(value: Value) -> None:
         if not stack:
             root.append(value)
             return
-        parent, pending, seen = stack[-1]
+        parent, pending = stack[-1]
         if isinstance(parent, ListValue):
             parent.items.append(value)
         elif pending:
-            parent.entries.append((pending.pop(), value))
+            key = pending.pop()
+            if check_key(key.value, key.place, parent.seen, found):
+                parent.entries.append((key, value))
         else:
-            pending.append(_key(value, seen))
+            pending.append(_key(value))
 
     for event in _events(text):
-        mark = event.start_mark
+        mark: Any = event.start_mark
         place = Place(mark.line + 1, mark.column + 1)
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
@@ -174,24 +305,42 @@ def _read_yaml(text: str) -> Value:
             raise fail("E102", "YAML aliases are not part of the language", place, "write a block, and call it twice")
         elif isinstance(event, yaml.NodeEvent):
             _refuse_extras(event, place)
+            values += 1
+            if values > MAX_VALUES:
+                raise fail("E117", f"the file holds more than {MAX_VALUES:,} values", place)
             if isinstance(event, yaml.ScalarEvent):
-                end = event.end_mark
-                length = end.column - mark.column if end.line == mark.line else 1
-                place = Place(place.line, place.column, max(1, length))
-                plain = event.style is None or event.style == ""
-                value = _resolve(event.value, place) if plain else event.value
-                add(Scalar(value, place, 0 if plain else 1))
+                end: Any = event.end_mark
+                flat = end.line == mark.line
+                place = Place(place.line, place.column, max(1, end.column - mark.column) if flat else 1)
+                if event.style is None or event.style == "":
+                    value, inset = _resolve(event.value, place), 0
+                else:
+                    value, inset = event.value, 1
+                content = Place(place.line, place.column + inset, max(1, place.length - 2 * inset))
+                simple = flat and end.column - mark.column == len(event.value) + 2 * inset
+                if isinstance(value, str) and value and not simple:
+                    lines = lines or Lines(text)
+                    content = _woven(text[mark.index : end.index], mark.index, value, event.style or "", lines)
+                    check_controls(value, place)
+                add(Scalar(value, place, content, event.value))
             else:
                 if len(stack) >= MAX_DEPTH:
-                    raise fail("E113", f"nested deeper than {MAX_DEPTH} levels", place)
+                    raise fail("E118", f"nested deeper than {MAX_DEPTH} levels", place)
                 opened = ListValue([], place) if isinstance(event, yaml.SequenceStartEvent) else MapValue([], place)
                 add(opened)
-                stack.append((opened, [], set()))
+                stack.append((opened, []))
         elif isinstance(event, yaml.CollectionEndEvent):
             stack.pop()
     if not root:
-        raise fail("E102", "the file holds no value")
-    return root[0]
+        raise fail("E102", "the file holds no value", help="`cnnspec init` writes a spec to start from")
+    return Text(root[0], text, found)
+
+
+def _woven(raw: str, start: int, value: str, style: str, lines: Lines) -> Place:
+    """The content's place of a scalar with escapes or several lines."""
+    head = 1 if style and style in "'\"" else raw.find("\n") + 1 if style else 0
+    letters = place_letters(raw[head:], start + head, value[:LETTERS], style, lines)
+    return Place(*letters[0], 1, letters).shifted(0, len(value))
 
 
 def _refuse_extras(event: Any, place: Place) -> None:
@@ -201,120 +350,10 @@ def _refuse_extras(event: Any, place: Place) -> None:
         raise fail("E102", f"YAML tags are not part of the language: {event.tag[:60]}", place)
 
 
-def _key(key: Value, seen: set[str]) -> Scalar:
+def _key(key: Value) -> Scalar:
     if not isinstance(key, Scalar):
-        raise fail("E102", "a key is one word, not a list or mapping", key.place)
-    name = key.value if isinstance(key.value, str) else _spell(key.value)
-    if name == "<<":
+        hint = "quote a key that holds `{` or `[`"
+        raise fail("E102", "a key is one word, not a list or mapping", key.place, hint)
+    if key.spelling == "<<":
         raise fail("E102", "YAML merge keys are not part of the language", key.place)
-    if name in seen:
-        raise fail("E114", f"the key `{name}` stands twice in one mapping", key.place)
-    seen.add(name)
-    return Scalar(name, key.place, key.inset)
-
-
-def _spell(value: Any) -> str:
-    return {None: "null", True: "true", False: "false"}.get(value, str(value))
-
-
-# JSON ---------------------------------------------------------------------------------------------------------------
-
-_SPACE = re.compile(r"[ \t\n\r]*")
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
-_LITERALS: Final[tuple[tuple[str, Any], ...]] = (("true", True), ("false", False), ("null", None))
-
-
-class _JsonReader:
-    """A recursive reader of RFC 8259 that keeps places."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.at = 0
-        self.starts = [0, *(match.end() for match in re.finditer("\n", text))]
-
-    def read(self) -> Value:
-        value = self._value(0)
-        self._skip()
-        if self.at < len(self.text):
-            raise self._fail("unexpected text after the value")
-        return value
-
-    def _place(self, start: int, length: int = 1) -> Place:
-        line = bisect_right(self.starts, start)
-        return Place(line, start - self.starts[line - 1] + 1, length)
-
-    def _fail(self, problem: str) -> SourceError:
-        return fail("E102", f"not JSON: {problem}", self._place(self.at))
-
-    def _skip(self) -> str:
-        self.at = _SPACE.match(self.text, self.at).end()  # type: ignore[union-attr]  # matches the empty string
-        return self.text[self.at : self.at + 1]
-
-    def _value(self, depth: int) -> Value:
-        head = self._skip()
-        if head in "{[" and head:
-            if depth >= MAX_DEPTH:
-                raise fail("E113", f"nested deeper than {MAX_DEPTH} levels", self._place(self.at))
-            return self._map(depth) if head == "{" else self._list(depth)
-        if head == '"':
-            return self._string()
-        for word, value in _LITERALS:
-            if self.text.startswith(word, self.at):
-                self.at += len(word)
-                return Scalar(value, self._place(self.at - len(word), len(word)))
-        number = _NUMBER.match(self.text, self.at)
-        if not number:
-            raise self._fail(f"unexpected {self.text[self.at : self.at + 8]!r}" if head else "the text ends too early")
-        place = self._place(self.at, len(number[0]))
-        if len(number[0]) > MAX_DIGITS:
-            raise fail("E101", f"a number of {len(number[0])} digits is too long", place)
-        self.at = number.end()
-        return Scalar(float(number[0]) if number[1] or number[2] else int(number[0]), place)
-
-    def _string(self) -> Scalar:
-        start = self.at
-        try:
-            value, self.at = scanstring(self.text, start + 1, True)
-        except JSONDecodeError as error:
-            self.at = min(error.pos, len(self.text))
-            raise self._fail(error.msg) from None
-        return Scalar(value, self._place(start, self.at - start), 1)
-
-    def _list(self, depth: int) -> ListValue:
-        found = ListValue([], self._place(self.at))
-        self.at += 1
-        if self._skip() == "]":
-            self.at += 1
-            return found
-        while True:
-            found.items.append(self._value(depth + 1))
-            if not self._comma("]"):
-                return found
-
-    def _map(self, depth: int) -> MapValue:
-        found = MapValue([], self._place(self.at))
-        seen: set[str] = set()
-        self.at += 1
-        if self._skip() == "}":
-            self.at += 1
-            return found
-        while True:
-            if self._skip() != '"':
-                raise self._fail("a key in double quotes is wanted here")
-            key = self._string()
-            if key.value in seen:
-                raise fail("E114", f"the key `{key.value}` stands twice in one object", key.place)
-            seen.add(key.value)
-            if self._skip() != ":":
-                raise self._fail("`:` is wanted here")
-            self.at += 1
-            found.entries.append((key, self._value(depth + 1)))
-            if not self._comma("}"):
-                return found
-
-    def _comma(self, end: str) -> bool:
-        head = self._skip()
-        if head not in (",", end):
-            raise self._fail(f"`,` or `{end}` is wanted here")
-        self.at += 1
-        return head == ","
+    return Scalar(key.spelling, key.place, key.content, key.spelling)  # `1` and `010` are names as they stand

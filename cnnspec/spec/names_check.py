@@ -1,0 +1,147 @@
+"""Names, checked everywhere in a document without working anything out.
+
+Elaboration checks what it reaches. This reaches the rest: absent nodes, blocks that nothing calls, variants that were
+not chosen. Where elaboration has found something at a place, nothing more is said about it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from cnnspec.errors import Diagnostic, Place
+from cnnspec.graph import INPUT
+from cnnspec.ops import operators
+from cnnspec.spec.bind import argument_names, check_names, name_arguments
+from cnnspec.spec.document import Block, Body, Call, Document, Expr, Item
+from cnnspec.spec.expression import FUNCTIONS
+from cnnspec.spec.hints import did_you_mean
+from cnnspec.spec.values import Frame, Log, Scope
+
+__all__ = ["check_names_everywhere"]
+
+
+class _Checker:
+    def __init__(self, document: Document, log: Log) -> None:
+        self.document = document
+        self.log = log
+        self.frame = Frame(Scope({}, frozenset()))
+        self.places = {diagnostic.place for diagnostic in log.found}
+        self.layers = frozenset(operators()) | frozenset(document.blocks)
+        main = document.main
+        self.shared = {param.name for param in main.params} | {name for name, _ in main.let}
+
+    def report(self, diagnostic: Diagnostic) -> None:
+        if diagnostic.place not in self.places:
+            self.places.add(diagnostic.place)
+            self.log.report(diagnostic, self.frame)
+
+    def error(self, code: str, message: str, place: Place, label: str | None = None, help: str | None = None) -> None:
+        self.report(Diagnostic(code, message, place, label, help=help))
+
+    def document_names(self) -> None:
+        document = self.document
+        known = [param.name for param in document.main.params]
+        for variant, settings in document.variants.items():
+            for setting in settings:
+                if setting.name not in known:
+                    label = did_you_mean(setting.name or "", known)
+                    message = f"the variant {variant:.60} sets `{setting.name:.60}`, which is no parameter"
+                    self.error("E115", message, setting.place, label)
+                self.expr(setting.expr, frozenset(known))
+        for block in document.blocks.values():
+            if block.name in operators():
+                message = f"a block may not be called `{block.name}`: that is an operator"
+                self.error("E108", message, block.place)
+        self.block(document.main)
+        for block in document.blocks.values():
+            self.frame = Frame(Scope({}, frozenset()), stack=(f"in block {block.name:.60}",))
+            self.block(block)
+
+    def block(self, block: Block) -> None:
+        for param in block.params:
+            if param.name in self.layers:
+                self.error("E108", f"a parameter may not be called `{param.name}`: that is a layer", param.place)
+        local = {param.name for param in block.params} | {name for name, _ in block.let}
+        names = frozenset(self.shared | local | {"in_channels", "in_features"})
+        for expr in (param.default for param in block.params):
+            if expr is not None:
+                self.expr(expr, names)
+        for _, expr in block.let:
+            self.expr(expr, names)
+        if block.body is not None:
+            held = self.shared | local
+            self.body(block.body, names, held, {INPUT} | {name for name, _ in block.inputs})
+
+    def body(self, body: Body, names: frozenset[str], held: set[str], inputs: set[str]) -> None:
+        earlier: list[str] = []
+        templates = False
+        for item in body.items:
+            seen = names if item.repeat is None else names | {"i"}
+            if item.key in inputs and item.key != INPUT:
+                self.error("E108", f"`{item.key}` is an input of the block already", item.place)
+            for name, place in item.reads or ():
+                if name not in earlier and name not in inputs and not templates:
+                    label = did_you_mean(name, [*earlier, *inputs])
+                    self.error("E109", f"there is no earlier node `{name:.60}` in this body", place, label)
+            if item.repeat is not None:
+                self.expr(item.repeat, names)
+            for expr in _expressions(item):
+                self.expr(expr, seen)
+            if item.call is not None and item.call.target not in held:
+                self.call(item.call, seen)
+            if item.body is not None:
+                self.body(item.body, seen, held, inputs)
+            if item.template:
+                templates = True
+            elif item.key is not None:
+                earlier.append(item.key)
+
+    def call(self, call: Call, names: frozenset[str]) -> None:
+        if call.target in self.document.blocks:
+            block = self.document.blocks[call.target]
+            if block.body is None:
+                return
+            positional = known = tuple(param.name for param in block.params)
+            words: tuple[str, ...] = ()
+        elif call.target in operators():
+            op = operators()[call.target][0]
+            positional, known, words = op.positional, argument_names(call.target), op.words
+        else:
+            label = did_you_mean(call.target, self.layers)
+            self.error("E103", f"there is no layer `{call.target:.60}`", call.place, label)
+            return
+        named = name_arguments(call, positional, self.report)
+        if check_names(call, named, known, self.report):
+            for name, arg in named.items():
+                if name not in words:
+                    self.expr(arg.expr, names)
+
+    def expr(self, expr: Expr, names: frozenset[str]) -> None:
+        if isinstance(expr.value, list):
+            for item in expr.value:
+                self.expr(item, names)
+        elif isinstance(expr.value, ast.expr):
+            called = {id(node.func) for node in ast.walk(expr.value) if isinstance(node, ast.Call)}
+            for node in ast.walk(expr.value):
+                if isinstance(node, ast.Name) and id(node) not in called and not self.known(node.id, names):
+                    label = did_you_mean(node.id, [*names, *self.layers, *FUNCTIONS, "True", "False", "None"])
+                    place = expr.place.shifted(node.col_offset - expr.start, len(node.id))
+                    self.error("E110", f"`{node.id:.60}` is not defined here", place, label)
+
+    def known(self, name: str, names: frozenset[str]) -> bool:
+        return name in names or name in self.layers
+
+
+def _expressions(item: Item) -> Iterator[Expr]:
+    """The expressions of an item besides its arguments and its repetition."""
+    if item.when is not None:
+        yield item.when
+    for part in item.template:
+        if isinstance(part, Expr):
+            yield part
+
+
+def check_names_everywhere(document: Document, log: Log) -> None:
+    """Report every name of the document that means nothing, where elaboration has reported nothing."""
+    _Checker(document, log).document_names()
