@@ -57,8 +57,11 @@ def _run(node: Node, inputs: list[torch.Tensor]) -> torch.Tensor:
             return x
 
 
-def pixels_with_gradient(graph: Graph, layer_name: str) -> dict[tuple[int, ...], torch.Tensor]:
-    """For every unit of a layer, a boolean tensor over the spatial axes of the input."""
+def pixels_with_gradient(graph: Graph, layer_name: str, most: int = 150) -> dict[tuple[int, ...], torch.Tensor]:
+    """For every unit of a layer, a boolean tensor over the spatial axes of the input.
+
+    Where there are more than `most` units, the corners and evenly spread others.
+    """
     x = torch.ones(1, *graph.input_shape, dtype=torch.float64, requires_grad=True)
     values, sees_all = {INPUT: x}, {INPUT: False}
     for node in graph.nodes:
@@ -76,7 +79,11 @@ def pixels_with_gradient(graph: Graph, layer_name: str) -> dict[tuple[int, ...],
             break
     y = values[layer_name]
     found = {}
-    for unit in product(*(range(size) for size in y.shape[2:])):
+    units = list(product(*(range(size) for size in y.shape[2:])))
+    if len(units) > most:
+        corners = list(product(*({0, size - 1} for size in y.shape[2:])))
+        units = corners + units[:: len(units) // most + 1]
+    for unit in units:
         picked = y[(0, slice(None), *unit)].sum()
         (gradient,) = torch.autograd.grad(picked, x, retain_graph=True) if picked.requires_grad else (torch.zeros_like(x),)
         found[unit] = gradient[0].abs().sum(0) > 0
