@@ -7,21 +7,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnspec import zoo
+from cnnspec.errors import MissingExtraError
 from cnnspec.graph import Graph
 from cnnspec.ops import Shape
 from cnnspec.spec import MAX_NODES, Source, read_spec
+from cnnspec.training import Run, TrainConfig, open_run, resolve_config
+from cnnspec.training.run_folder import new_folder, read_config
 
 if TYPE_CHECKING:
     from torch import nn
 
     from cnnspec.analysis import Report
     from cnnspec.analysis.explain import Explanation
+    from cnnspec.training.loop import TrainResult
+    from cnnspec.training.progress import Progress
 
-__all__ = ["Spec", "build", "load", "loads"]
+__all__ = ["Run", "Spec", "TrainConfig", "build", "load", "loads", "open_run", "resume", "train"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class Spec:
     source: Source
     graph: Graph
     variant: str | None = None
+    params: Mapping[str, str] = field(default_factory=dict)  # those that were set, as they are written
 
     @property
     def name(self) -> str:
@@ -72,7 +79,7 @@ def load(
     source = read_spec(path)
     variant = variant or implied
     graph = source.elaborate(variant=variant, params=params, input_shape=input_shape, max_nodes=max_nodes)
-    return Spec(source, graph, variant)
+    return Spec(source, graph, variant, _written(params or {}))
 
 
 def loads(
@@ -87,7 +94,11 @@ def loads(
     """As `load`, from a text; `path` is the name in messages, and `.json` at its end makes the text JSON."""
     source = read_spec(path, text.encode())
     graph = source.elaborate(variant=variant, params=params, input_shape=input_shape, max_nodes=max_nodes)
-    return Spec(source, graph, variant)
+    return Spec(source, graph, variant, _written(params or {}))
+
+
+def _written(params: Mapping[str, Any]) -> dict[str, str]:
+    return {name: getattr(value, "word", None) or str(value) for name, value in params.items()}
 
 
 def build(spec: Spec | Graph | str | os.PathLike[str]) -> nn.Module:
@@ -97,3 +108,61 @@ def build(spec: Spec | Graph | str | os.PathLike[str]) -> nn.Module:
     if isinstance(spec, Graph):
         return build_module(spec)
     return build_module(spec.graph if isinstance(spec, Spec) else load(spec).graph)
+
+
+def train(
+    spec: Spec | str | os.PathLike[str],
+    *,
+    config: str | os.PathLike[str] | None = None,
+    name: str | None = None,
+    runs: str | os.PathLike[str] = "runs",
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **options: Any,
+) -> TrainResult:
+    """Train a network and write its run folder, `runs/name`. Needs the extra `train`.
+
+    `options` are the fields of TrainConfig; they win over the file `config`, that over the spec's `train:`, and that
+    over the defaults. Raises UsageError where an option, the data or the run's name do not fit, and CnnspecError where
+    training fails.
+    """
+    found = spec if isinstance(spec, Spec) else load(spec)
+    in_file = read_config(config)[1] if config is not None else {}
+    resolved = resolve_config(
+        (f"`train:` of {found.source.path}", found.source.document.header.train),
+        (str(config), in_file),
+        ("the options", options),
+    )
+    folder = new_folder(Path(runs), name, found.variant or found.name, overwrite=overwrite)
+    loop = _training_loop()
+    job = loop.Job(found.source, found.graph, resolved, folder, found.variant, found.params)
+    return loop.train(job, progress)  # type: ignore[no-any-return]
+
+
+def resume(
+    run: str | os.PathLike[str],
+    *,
+    device: str | None = None,
+    checkpoint_every: float | None = None,
+    progress: Progress | None = None,
+) -> TrainResult:
+    """Continue a run where its newest good checkpoint was written. Needs the extra `train`.
+
+    Raises UsageError where there is no such run, and CnnspecError where training fails.
+    """
+    found = open_run(run)
+    machine = {"device": device, "checkpoint_every": checkpoint_every}
+    config = resolve_config(("config.yaml", found.config.model_dump()), ("the options", machine))
+    loop = _training_loop()
+    job = loop.Job(found.source, found.graph, config, found.path, found.variant, found.params, resume=True)
+    return loop.train(job, progress)  # type: ignore[no-any-return]
+
+
+def _training_loop() -> Any:
+    try:
+        from cnnspec.training import loop
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("cnnspec"):
+            raise
+        raise MissingExtraError(error.name, "train") from None
+    return loop

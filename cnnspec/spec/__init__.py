@@ -59,6 +59,7 @@ class Source:
             input_shape=None if input_shape is None else tuple(input_shape),
             max_nodes=max_nodes,
             path=self.path,
+            faulty=bool(self.findings),
         )
         known = {diagnostic.place for diagnostic in self.findings}
         found = [*self.findings, *(diagnostic for diagnostic in found if diagnostic.place not in known)]

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any, Final
 
-from cnnspec.errors import Diagnostic, Place, ShapeError
+from cnnspec.errors import Diagnostic, ShapeError
 from cnnspec.graph import INPUT, Graph, Node, Origin
 from cnnspec.ops import JOINS, Add, AnyOp, Concat, Mul, Shape, operators, show_shape
 from cnnspec.spec.bind import bind_operator, check_names, name_arguments
@@ -30,14 +30,15 @@ MAX_NODES: Final = 20_000
 MAX_NOTES: Final = 8  # of the blocks that led to an error
 MAX_ELEMENTS: Final = 2**63 - 1  # of one tensor
 AXIS_LIMIT: Final = 2**31 - 1
-COPY_WORK: Final = 20  # of one copy of an item, in parts of an expression
+COPY_WORK: Final = 40  # of one copy of an item, in parts of an expression
 
 _JOIN_OF: Final[dict[str, AnyOp]] = {"add": Add(), "mul": Mul(), "concat": Concat()}
 
 
 class _Elaborator:
-    def __init__(self, document: Document, max_nodes: int, path: str) -> None:
+    def __init__(self, document: Document, max_nodes: int, path: str, faulty: bool) -> None:
         self.document = document
+        self.faulty = faulty
         self.max_nodes = max_nodes
         self.path = path
         self.log = Log()
@@ -47,6 +48,11 @@ class _Elaborator:
         self.shared = Frame(Scope({}, frozenset()))  # the document's parameters and local values
 
     # The document
+
+    @property
+    def faults(self) -> bool:
+        """Whether anything is wrong so far: then what is missing at the end may only follow from it."""
+        return self.faulty or bool(self.log.found)
 
     def run(self, settings: Mapping[str, Any], variant: str | None, input_shape: Shape | None) -> Graph | None:
         try:
@@ -75,11 +81,10 @@ class _Elaborator:
         frame.inputs = {INPUT: source}
         if document.main.body is None:
             return None
-        siblings: dict[str, Ref] = {}
-        last = self.body(document.main.body, "", source, frame, siblings)
+        last, siblings = self.body(document.main.body, "", source, frame)
         outputs = self.outputs("outputs", document.header.outputs, siblings, frame) or (last.name,)
         aux = self.outputs("aux_outputs", document.header.aux_outputs, siblings, frame)
-        if not log.found and (not self.nodes or last.name == INPUT):
+        if not self.faults and last.name == INPUT:
             place = document.main.body.place
             log.error(frame, "E107", "the network has no layer: its output is its input", place)
         self.check_header(frame, source.shape, outputs)
@@ -103,7 +108,7 @@ class _Elaborator:
             message = f"`mean` and `std` have {len(document.mean)} numbers, but the input has {shape[0]} channels"
             self.log.error(frame, "E206", message, document.places.get("input"))
         classes = document.header.classes
-        if classes and not self.log.found and outputs:
+        if classes and not self.faults and outputs:
             out = next((node.shape for node in self.nodes if node.name == outputs[0]), ())
             if len(out) == 1 and out[0] != len(classes):
                 message = f"`classes` names {len(classes)}, but the output has {out[0]} values"
@@ -116,7 +121,7 @@ class _Elaborator:
                 found.append(siblings[name].name)
             elif name in self.names:
                 found.append(name)
-            elif not self.log.found:
+            elif not self.faults:
                 label = did_you_mean(name, [*siblings, *self.names])
                 message = f"`{key}` names `{name:.60}`, which is no node"
                 self.log.error(frame, "E109", message, self.document.places.get(key), label)
@@ -162,12 +167,12 @@ class _Elaborator:
         self.values.bind_params(block, given, inner, taken)
         self.values.bind_let(block, inner)
         inner.inputs = {INPUT: reads[0], **dict(zip(wanted, reads, strict=True))}
-        return self.body(block.body, name, reads[0], inner, {})
+        return self.body(block.body, name, reads[0], inner)[0]
 
     # Bodies
 
-    def body(self, body: Body, prefix: str, source: Ref, frame: Frame, siblings: dict[str, Ref]) -> Ref:
-        """Elaborate the children of a body; `siblings` collects the named ones. Returns what the body gives."""
+    def body(self, body: Body, prefix: str, source: Ref, frame: Frame) -> tuple[Ref, dict[str, Ref]]:
+        """Elaborate the children of a body. Returns what the body gives, and its named children."""
         frame = frame.inner()
         if frame.depth > MAX_DEPTH:
             self.log.error(frame, "E118", f"blocks and bodies are nested deeper than {MAX_DEPTH} levels", body.place)
@@ -175,22 +180,20 @@ class _Elaborator:
         current, results, index = source, [], 0
         for item in body.items:
             start = source if body.kind != "layers" else current
-            copies, index = self.item(item, prefix, start, frame, siblings, index, body.kind)
+            copies, index = self.item(item, prefix, start, frame, index, body.kind)
             results += copies
             current = copies[-1] if copies else start
-        if body.kind == "layers":
-            return current
-        origin = Origin(body.place, frame.stack)
-        return self.node(prefix or body.kind, _JOIN_OF[body.kind], tuple(results), origin, frame)
+        if body.kind != "layers":
+            origin = Origin(body.place, frame.stack)
+            current = self.node(prefix or body.kind, _JOIN_OF[body.kind], tuple(results), origin, frame)
+        return current, frame.siblings
 
-    def item(
-        self, item: Item, prefix: str, start: Ref, frame: Frame, siblings: dict[str, Ref], index: int, kind: str
-    ) -> tuple[list[Ref], int]:
+    def item(self, item: Item, prefix: str, start: Ref, frame: Frame, index: int, kind: str) -> tuple[list[Ref], int]:
         """All copies of one item: what they give, and the next index of a list.
 
         An absent copy gives what it would have read; side by side with others it is the identity.
         """
-        reads = self.resolve(item, siblings, frame)
+        reads = self.resolve(item, frame)
         first = reads[-1] if reads else start
         results: list[Ref] = []
         current, nested = first, 0
@@ -202,7 +205,7 @@ class _Elaborator:
                 if kind != "layers":
                     results.append(first)
                 if key is not None and item.template:
-                    self.define(key, current, siblings, item, frame)
+                    self.define(key, current, item, frame)
                 continue
             name = str(index) if key is None else key
             if key is None:
@@ -210,21 +213,21 @@ class _Elaborator:
             elif item.repeat is not None and not item.template:
                 name = f"{name}.{nested}"
                 nested += 1
-            taken = reads if reads is not None and (not nested_results(results, kind)) else (current,)
+            taken = reads if reads is not None and not (results and kind == "layers") else (current,)
             result = self.one(item, f"{prefix}.{name}" if prefix else name, taken, inner)
             results.append(result)
             current = result if kind == "layers" else first
             if key is not None and item.template:
-                self.define(key, result, siblings, item, frame)
+                self.define(key, result, item, frame)
         results = results or [first]
         if item.key is not None and not item.template:
-            self.define(item.key, results[-1], siblings, item, frame)
+            self.define(item.key, results[-1], item, frame)
         return results, index
 
-    def define(self, key: str, ref: Ref, siblings: dict[str, Ref], item: Item, frame: Frame) -> None:
-        if key in siblings:
+    def define(self, key: str, ref: Ref, item: Item, frame: Frame) -> None:
+        if key in frame.siblings:
             self.log.error(frame, "E108", f"two nodes of this body are called `{key}`", item.place)
-        siblings[key] = ref
+        frame.siblings[key] = ref
 
     def one(self, item: Item, name: str, reads: tuple[Ref, ...], frame: Frame) -> Ref:
         """One copy of an item that is present."""
@@ -234,7 +237,7 @@ class _Elaborator:
                 hint = "join them with Add, Mul or Concat" if reads else None
                 self.log.error(frame, "E109", f"a body reads one node, not {len(reads)}", item.place, help=hint)
                 return lost
-            return self.body(item.body, name, reads[0], frame, {})
+            return self.body(item.body, name, reads[0], frame)[0]
         if item.call is None:  # it could not be read; that has been reported
             return lost
         call = item.call
@@ -299,18 +302,22 @@ class _Elaborator:
 
     # The parts of an item
 
-    def resolve(self, item: Item, siblings: dict[str, Ref], frame: Frame) -> tuple[Ref, ...] | None:
+    def resolve(self, item: Item, frame: Frame) -> tuple[Ref, ...] | None:
         if item.reads is None:
             return None
         self.values.charge(len(item.reads), frame, item.place)
         found = []
         for name, place in item.reads:
-            if name in siblings:
-                found.append(siblings[name])
+            if name in frame.siblings:
+                found.append(frame.siblings[name])
             elif name in frame.inputs:
                 found.append(frame.inputs[name])
             else:
-                self.log.error(frame, *missing_node(name, place, [*siblings, *frame.inputs]))
+                known = [*frame.siblings, *frame.inputs]
+                label = did_you_mean(name, known)
+                hint = None if label else f"there are: {', '.join(known[-12:])}"
+                message = f"there is no earlier node `{name:.60}` in this body"
+                self.log.error(frame, "E109", message, place, label, hint)
                 found.append(Ref(name, None))
         return tuple(found)
 
@@ -370,18 +377,6 @@ class _Elaborator:
         return key
 
 
-def nested_results(results: list[Ref], kind: str) -> bool:
-    """Whether a copy reads the one before: in a sequence every copy but the first."""
-    return bool(results) and kind == "layers"
-
-
-def missing_node(name: str, place: Place, known: list[str]) -> tuple[str, str, Place, str | None, str | None]:
-    """The error for a read that names nothing: code, message, place, label, help."""
-    label = did_you_mean(name, known)
-    hint = None if label else f"there are: {', '.join(known[-12:])}"
-    return "E109", f"there is no earlier node `{name:.60}` in this body", place, label, hint
-
-
 def _compare(value: Any) -> str | None:
     return "compare it: `n > 0`" if isinstance(value, (int, float)) else None
 
@@ -394,12 +389,14 @@ def elaborate(
     input_shape: Shape | None = None,
     max_nodes: int = MAX_NODES,
     path: str = "spec",
+    faulty: bool = False,
 ) -> tuple[Graph | None, list[Diagnostic]]:
     """The graph that a document declares, and everything that is wrong with it (then the graph is None).
 
     `params` override the document's parameters and those of `variant`; `input_shape` overrides its input.
-    Raises UsageError for a value of `params` that its parameter cannot hold.
+    `faulty` says that errors have been found before. Raises UsageError for a value of `params` that its parameter
+    cannot hold.
     """
-    elaborator = _Elaborator(document, max_nodes, path)
+    elaborator = _Elaborator(document, max_nodes, path, faulty)
     graph = elaborator.run(params or {}, variant, input_shape)
     return graph, elaborator.log.found

@@ -16,7 +16,7 @@ from cnnspec.spec.bind import argument_names, check_names, name_arguments
 from cnnspec.spec.document import Block, Body, Call, Document, Expr, Item
 from cnnspec.spec.expression import FUNCTIONS
 from cnnspec.spec.hints import did_you_mean
-from cnnspec.spec.values import Frame, Log, Scope
+from cnnspec.spec.values import Frame, Log, Scope, read_hint
 
 __all__ = ["check_names_everywhere"]
 
@@ -26,6 +26,7 @@ class _Checker:
         self.document = document
         self.log = log
         self.frame = Frame(Scope({}, frozenset()))
+        self.nodes: dict[str, None] = {}  # of the body that is being checked, so far
         self.places = {diagnostic.place for diagnostic in log.found}
         self.layers = frozenset(operators()) | frozenset(document.blocks)
         main = document.main
@@ -74,15 +75,16 @@ class _Checker:
             self.body(block.body, names, held, {INPUT} | {name for name, _ in block.inputs})
 
     def body(self, body: Body, names: frozenset[str], held: set[str], inputs: set[str]) -> None:
-        earlier: list[str] = []
+        earlier: dict[str, None] = dict.fromkeys(inputs)
         templates = False
         for item in body.items:
+            self.nodes = earlier
             seen = names if item.repeat is None else names | {"i"}
             if item.key in inputs and item.key != INPUT:
                 self.error("E108", f"`{item.key}` is an input of the block already", item.place)
             for name, place in item.reads or ():
-                if name not in earlier and name not in inputs and not templates:
-                    label = did_you_mean(name, [*earlier, *inputs])
+                if name not in earlier and not templates:
+                    label = did_you_mean(name, earlier)
                     self.error("E109", f"there is no earlier node `{name:.60}` in this body", place, label)
             if item.repeat is not None:
                 self.expr(item.repeat, names)
@@ -95,7 +97,7 @@ class _Checker:
             if item.template:
                 templates = True
             elif item.key is not None:
-                earlier.append(item.key)
+                earlier[item.key] = None
 
     def call(self, call: Call, names: frozenset[str]) -> None:
         if call.target in self.document.blocks:
@@ -121,13 +123,14 @@ class _Checker:
         if isinstance(expr.value, list):
             for item in expr.value:
                 self.expr(item, names)
-        elif isinstance(expr.value, ast.expr):
+        elif isinstance(expr.value, ast.expr) and not isinstance(expr.value, ast.Constant):
             called = {id(node.func) for node in ast.walk(expr.value) if isinstance(node, ast.Call)}
             for node in ast.walk(expr.value):
                 if isinstance(node, ast.Name) and id(node) not in called and not self.known(node.id, names):
                     label = did_you_mean(node.id, [*names, *self.layers, *FUNCTIONS, "True", "False", "None"])
                     place = expr.place.shifted(node.col_offset - expr.start, len(node.id))
-                    self.error("E110", f"`{node.id:.60}` is not defined here", place, label)
+                    hint = None if label else read_hint(node.id, self.nodes.keys())
+                    self.error("E110", f"`{node.id:.60}` is not defined here", place, label, hint)
 
     def known(self, name: str, names: frozenset[str]) -> bool:
         return name in names or name in self.layers

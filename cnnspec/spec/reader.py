@@ -221,14 +221,29 @@ class _Reader:
 
     def body(self, kind: str, value: Value) -> Body:
         items: list[Item] = []
+        children: list[tuple[Scalar | None, Value]] = []
         if isinstance(value, ListValue):
-            items = [self.item(None, child, child.place) for child in value.items]
+            children = [(None, child) for child in value.items]
         elif isinstance(value, MapValue):
-            for key, child in value.entries:
-                self.node_name(key)
-                items.append(self.item(key, child, key.place))
+            children = list(value.entries)
         else:
             self.error("E107", f"`{kind}` is a list or a mapping of layers", value.place)
+        open_brackets = 0
+        for key, child in children:
+            place = key.place if key else child.place
+            if open_brackets > 0:  # the rest of a line that a comma has cut
+                open_brackets += _open(key.spelling if key else _spelling(child))
+                continue
+            if key:
+                self.node_name(key)
+            open_brackets = _open(_spelling(child))
+            if open_brackets > 0 and child is not children[-1][1]:
+                hint = "quote the line: between brackets of its own YAML ends a text at a comma"
+                self.error("E110", "a bracket of this line is not closed", child.place, help=hint)
+                items.append(Item(key.value if key else None, place))
+                continue
+            open_brackets = 0
+            items.append(self.item(key, child, place))
         if not items and not isinstance(value, Scalar):
             self.error("E107", f"`{kind}` is empty", value.place)
         return Body(kind, tuple(items), value.place, isinstance(value, MapValue))
@@ -260,7 +275,7 @@ class _Reader:
             return {}
         place = value.content
         try:
-            line = parse_line(value.value)
+            line = parse_line(value.value.rstrip("\n"))  # a block of text ends with a line break
         except ExpressionError as error:
             self.error("E110", error.message, place.shifted(error.offset, error.length), help=error.help)
             return {}
@@ -352,7 +367,7 @@ class _Reader:
             return Expr(FAULT, value.place)
         if isinstance(value.value, str):
             try:
-                tree = parse_expression(value.value)
+                tree = parse_expression(value.value.rstrip("\n"))
             except ExpressionError as error:
                 if error.message.startswith("strings"):
                     return Expr(None, value.content, value.value)
@@ -417,17 +432,24 @@ class _Reader:
 _CONSTANTS: Final = ("True", "False", "None", "and", "or", "not", "if", "else")
 
 
+def _open(text: str) -> int:
+    """How many brackets of a text are not closed."""
+    return sum(text.count(opening) - text.count(closing) for opening, closing in ("()", "[]"))
+
+
+def _spelling(value: Value) -> str:
+    return value.spelling if isinstance(value, Scalar) else ""
+
+
 def _cut_by_comma(text: str) -> str | None:
     """The hint for a part of `{out: f(a, b)}`: to YAML the comma ends the value."""
-    if text.count("(") == text.count(")") and text.count("[") == text.count("]"):
-        return None
-    return 'quote it: between `{` and `}` YAML ends a value at a comma: `{out: "max(a, b)"}`'
+    return 'quote it: between `{` and `}` YAML ends a value at a comma: `{out: "max(a, b)"}`' if _open(text) else None
 
 
 def _headless(value: MapValue) -> str | None:
     """The way out for a mapping that stands where a layer should."""
     for key, item in value.entries:
-        if hint := _cut_by_comma(key.value) or (isinstance(item, Scalar) and _cut_by_comma(item.spelling)):
+        if hint := _cut_by_comma(key.value) or _cut_by_comma(_spelling(item)):
             return hint
     if len(value.entries) != 1:
         return None

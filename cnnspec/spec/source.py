@@ -40,7 +40,7 @@ MAX_YAML_BYTES: Final = 2 * 2**20
 MAX_JSON_BYTES: Final = 8 * 2**20
 MAX_DEPTH: Final = 64
 MAX_DIGITS: Final = 300
-MAX_VALUES: Final = 250_000  # keys and values of one file: ten for each of the 20,000 nodes there may be
+MAX_VALUES: Final = 150_000  # keys and values of one file: seven for each of the 20,000 nodes there may be
 MAX_ERRORS: Final = 50
 
 # libyaml's line breaks. JSON is counted in the same way, so that one rule finds the line of every place.
@@ -253,6 +253,9 @@ def _explain(error: Any, at: Place | None, text: str) -> tuple[str, Place | None
     """libyaml's problem as message, place and way out."""
     problem = f"{error.problem or 'syntax error'}"
     lines = _BREAK.split(text)
+    opened = error.context_mark
+    if at and opened is not None and not "".join((lines[at.line - 1][at.column - 1 :], *lines[at.line :])).strip():
+        at = Place(opened.line + 1, opened.column + 1)  # what is open at the end of the text
     line = lines[at.line - 1] if at and at.line <= len(lines) else ""
     hint = None
     if "cannot start any token" in problem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from cnnspec.spec.expression import ExpressionError
 from cnnspec.spec.hints import did_you_mean
 from cnnspec.spec.source import MAX_ERRORS
 
-__all__ = ["Frame", "Given", "Log", "Ref", "Scope", "TooMany", "UnknownValue", "Values"]
+__all__ = ["Frame", "Given", "Log", "Ref", "Scope", "TooMany", "UnknownValue", "Values", "read_hint"]
 
 WORK_PER_NODE: Final = 150  # of evaluation, for each node that the network may have
 
@@ -73,6 +73,7 @@ class Frame:
 
     scope: Scope
     inputs: dict[str, Ref] = field(default_factory=dict)
+    siblings: dict[str, Ref] = field(default_factory=dict)  # the named nodes of the open body, so far
     stack: tuple[str, ...] = ()  # notes for diagnostics, innermost first
     chain: tuple[str, ...] = ()  # names of the open blocks
     unknown: frozenset[str] = frozenset()  # names whose value an error has taken
@@ -102,7 +103,7 @@ class Frame:
 
     def inner(self) -> Frame:
         """The frame of a nested body."""
-        return replace(self, depth=self.depth + 1)
+        return replace(self, depth=self.depth + 1, siblings={})
 
 
 class Log:
@@ -133,6 +134,11 @@ class Log:
     ) -> None:
         """Keep an error that is told by its parts."""
         self.report(Diagnostic(code, message, place, label, help=help), frame)
+
+
+def read_hint(name: str, nodes: Set[str]) -> str | None:
+    """The way out for a node's name among the arguments."""
+    return f"`{name}` is a node: reads have brackets of their own, `Layer()({name})`" if name in nodes else None
 
 
 class Values:
@@ -178,7 +184,8 @@ class Values:
             if error.name not in frame.unknown:
                 label = did_you_mean(error.name, [*frame.scope, *self.layers, "True", "False", "None"])
                 place = expr.place.shifted(error.offset - expr.start, error.length)
-                self.log.error(frame, "E110", error.message, place, label)
+                hint = None if label else read_hint(error.name, {**frame.siblings, **frame.inputs}.keys())
+                self.log.error(frame, "E110", error.message, place, label, hint)
         except ExpressionError as error:
             place = expr.place.shifted(error.offset - expr.start, error.length)
             self.log.error(frame, "E110", error.message, place, help=error.help)

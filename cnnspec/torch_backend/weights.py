@@ -9,13 +9,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from cnnspec.errors import CnnspecError, UsageError
-from cnnspec.files import atomic_path
+from cnnspec.files import write_atomic
 
-__all__ = ["check_state", "load_weights", "read_weights", "save_weights"]
+__all__ = ["check_state", "load_weights", "read_weights", "save_weights", "weights_bytes"]
 
 SHOWN = 8  # names listed in a message
 
@@ -74,21 +74,22 @@ def load_weights(module: nn.Module, path: str | os.PathLike[str]) -> None:
     module.load_state_dict({**_counters(module, state), **state}, assign=_is_meta(module))
 
 
+def weights_bytes(state: nn.Module | Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
+    """A module's weights in safetensors' format."""
+    tensors = state.state_dict() if isinstance(state, nn.Module) else state
+    plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+    data: bytes = save(plain, {"format": "pt", **(metadata or {})})
+    return data
+
+
 def save_weights(
     state: nn.Module | Mapping[str, Tensor],
     path: str | os.PathLike[str],
     *,
     metadata: Mapping[str, str] | None = None,
-    sync: bool = False,
 ) -> None:
     """Write a module's weights as safetensors, atomically. Raises CnnspecError where they cannot be written."""
-    tensors = state.state_dict() if isinstance(state, nn.Module) else state
-    plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
-    with atomic_path(path, sync=sync) as temporary:
-        try:
-            save_file(plain, temporary, {"format": "pt", **(metadata or {})})
-        except SafetensorError as error:
-            raise OSError(str(error)) from error
+    write_atomic(path, weights_bytes(state, metadata))
 
 
 def _counters(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -80,7 +80,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     path = tmp_path / "w.safetensors"
     save_weights(module, path)
     old = path.read_bytes()
-    monkeypatch.setattr("cnnspec.torch_backend.weights.save_file", full)
+    monkeypatch.setattr("cnnspec.files.os.replace", full)
     with pytest.raises(CnnspecError, match=r"cannot write .*No space left"):
         save_weights(module, path)
     assert path.read_bytes() == old

@@ -1,0 +1,80 @@
+"""Progress of a training run: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from cnnspec.training.progress import Progress
+
+__all__ = ["watch"]
+
+
+@contextmanager
+def watch(stream: TextIO) -> Iterator[Progress]:
+    """What shows a run's progress on `stream` while it runs."""
+    if not stream.isatty():
+        yield _Lines(stream)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    bar = Bar(
+        TextColumn("epoch {task.fields[epoch]}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.4f}  {task.fields[speed]:,.0f} images/s"),
+        TimeRemainingColumn(),
+        console=Console(file=stream),
+        transient=True,
+    )
+    with bar:
+        yield _Bar(bar)
+
+
+def _line(metrics: dict[str, Any]) -> str:
+    return (
+        f"epoch {metrics['epoch']:>3}  loss {metrics['train_loss']:.4f}  validation loss {metrics['val_loss']:.4f}"
+        f"  accuracy {metrics['val_accuracy']:7.2%}  {metrics['images_per_second']:,.0f} images/s"
+    )
+
+
+class _Lines:
+    """One line per epoch."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def message(self, text: str) -> None:
+        print(text, file=self.stream, flush=True)
+
+    def step(self, epoch: int, seen: int, images: int, loss: float, images_per_second: float) -> None:
+        pass
+
+    def epoch(self, metrics: dict[str, Any]) -> None:
+        print(_line(metrics), file=self.stream, flush=True)
+
+
+class _Bar:
+    """A bar for the running epoch, and a line above it for each that is done."""
+
+    def __init__(self, bar: Any) -> None:
+        self.bar = bar
+        self.task: Any = None
+
+    def message(self, text: str) -> None:
+        self.bar.console.print(text, highlight=False, markup=False)
+
+    def step(self, epoch: int, seen: int, images: int, loss: float, images_per_second: float) -> None:
+        fields = {"epoch": epoch, "loss": loss, "speed": images_per_second}
+        if self.task is None:
+            self.task = self.bar.add_task("", total=images, **fields)
+        self.bar.update(self.task, completed=seen, total=images, **fields)
+
+    def epoch(self, metrics: dict[str, Any]) -> None:
+        if self.task is not None:
+            self.bar.remove_task(self.task)
+            self.task = None
+        self.message(_line(metrics))

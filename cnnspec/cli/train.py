@@ -1,0 +1,134 @@
+"""`cnnspec train`: train a network and keep everything about it in a run folder."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from dataclasses import asdict
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+import typer
+from pydantic.fields import FieldInfo
+
+from cnnspec import api
+from cnnspec.cli import common
+from cnnspec.cli.render.progress import watch
+from cnnspec.errors import UsageError
+from cnnspec.training.config import TrainConfig
+from cnnspec.training.run_folder import read_config
+
+app = typer.Typer()
+
+ON_RESUME: Final = ("device", "checkpoint_every")  # what may be given anew to a run that continues
+
+
+def train(
+    spec: Annotated[
+        str | None, typer.Argument(metavar="SPEC", help="A path, or the name of a bundled network.", show_default=False)
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", "-o", help="The run's name, below `--runs`.")] = None,
+    runs: Annotated[str, typer.Option(help="The folder of all runs.")] = "runs",
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Continue this run folder.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start afresh where a run of this name is.")] = False,
+    config: Annotated[str | None, typer.Option(metavar="FILE", help="Options from a YAML file.")] = None,
+    form: Annotated[str, typer.Option("--format", metavar="text|json", help="How to print the result.")] = "text",
+    input_shape: common.InputOption = None,
+    variant: common.VariantOption = None,
+    settings: common.SetOption = None,
+    **options: Any,
+) -> None:
+    """Train a network. The run folder keeps weights, figures and what is needed to continue or to repeat it.
+
+    Examples:
+
+      cnnspec train lenet5 --data digits --name demo
+
+      cnnspec train lenet5 --data mnist --epochs 20 --seed 1
+
+      cnnspec train resnet18 --data photos/ --set num_classes=5 --batch-size 64
+
+      cnnspec train --resume runs/demo
+    """
+    common.check_choice("--format", form, ("text", "json"))
+    given = {key: _value(key, value) for key, value in options.items() if value is not None}
+    if resume is not None:
+        other = [key for key in given if key not in ON_RESUME]
+        if spec or name or overwrite or config or input_shape or variant or settings or other:
+            raise UsageError(
+                "--resume takes the network and the options from the run",
+                hint=f"only {' and '.join('--' + key.replace('_', '-') for key in ON_RESUME)} can be given anew",
+            )
+        with watch(sys.stderr) as progress:
+            result = api.resume(resume, progress=progress, **given)
+    elif spec is None:
+        raise UsageError("which network?", hint="`cnnspec train lenet5`, or `cnnspec train --resume runs/lenet5`")
+    else:
+        written = read_config(config)[0] if config is not None else {}
+        network = common.load_spec(
+            spec,
+            variant=variant or written.get("variant"),
+            settings=[*(f"{key}={value}" for key, value in (written.get("set") or {}).items()), *(settings or [])],
+            input_shape=input_shape or "x".join(map(str, written.get("input") or [])) or None,
+        )
+        with watch(sys.stderr) as progress:
+            result = api.train(
+                network, config=config, name=name, runs=runs, overwrite=overwrite, progress=progress, **given
+            )
+    if form == "json":
+        print(json.dumps({"cnnspec": 1, **asdict(result)}, indent=1))
+        return
+    print(f"{result.run}: best epoch {result.best_epoch} of {result.epochs}, {result.val_accuracy:.2%} in validation")
+    if result.test_accuracy is not None:
+        print(f"{result.test_accuracy:.2%} of {result.test_images:,} test images are recognised")
+
+
+def _option(name: str, field: FieldInfo) -> inspect.Parameter:
+    """The flag of a training option: the list of them is TrainConfig alone."""
+    flag = "--" + name.replace("_", "-")
+    kinds = _plain_types(field.annotation)
+    default = "" if field.default in (None, ()) else f" (default: {field.default})"
+    if kinds == {bool}:
+        default = " (default: yes)" if field.default else ""
+        info = typer.Option(f"{flag}/--no-{flag[2:]}", help=f"{field.description}{default}", show_default=False)
+        kind: Any = bool
+    else:
+        words = [str(word) for part in _literals(field.annotation) for word in part]
+        metavar = "|".join(words) if words else None
+        info = typer.Option(flag, help=f"{field.description}{default}", show_default=False, metavar=metavar)
+        kind = int if kinds == {int} else float if kinds <= {int, float} else str
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, info]
+    )
+
+
+def _plain_types(annotation: Any) -> set[type]:
+    if get_origin(annotation) in (Union, UnionType):
+        return set().union(*(_plain_types(part) for part in get_args(annotation))) - {type(None)}
+    if get_origin(annotation) is Annotated:
+        return _plain_types(get_args(annotation)[0])
+    if get_origin(annotation) in (Literal, tuple):
+        return {str}
+    return {annotation}
+
+
+def _literals(annotation: Any) -> list[tuple[Any, ...]]:
+    if get_origin(annotation) is Literal:
+        return [get_args(annotation)]
+    return []
+
+
+def _value(name: str, value: Any) -> Any:
+    """A flag's value as the option wants it: lists are written with commas."""
+    if "tuple" not in str(TrainConfig.model_fields[name].annotation) or value == "balanced":
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+_signature = inspect.signature(train, eval_str=True)
+_fixed = [p for p in _signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+_flags = [_option(name, info) for name, info in TrainConfig.model_fields.items()]
+train.__signature__ = _signature.replace(parameters=[*_fixed, *_flags])  # type: ignore[attr-defined]
+train.__annotations__ = {p.name: p.annotation for p in [*_fixed, *_flags]} | {"return": None}
+app.command()(train)

@@ -1,0 +1,43 @@
+"""Batches of bytes on the device, from images in memory or in files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from cnnspec.data.sets import Images, Source
+
+__all__ = ["batch_rows", "batches", "to_device"]
+
+
+def batch_rows(order: Tensor, start: int, size: int, rank: int = 0, ranks: int = 1) -> Iterator[Tensor]:
+    """The rows of each batch from position `start` on: of every batch, the part of process `rank` of `ranks`.
+
+    `start` is a multiple of `size`, or the end. Together the parts are the batch, whatever `ranks` is.
+    """
+    for first in range(start, len(order), size):
+        yield order[first : first + size][rank::ranks]
+
+
+def to_device(source: Source, device: torch.device) -> Source:
+    """Images in memory moved to the device, once; files stay where they are."""
+    if isinstance(source, Images) and not source.mapped:
+        return Images(source.images.to(device), source.labels.to(device))
+    return source
+
+
+def batches(
+    source: Source, order: Tensor, size: int, device: torch.device, *, start: int = 0, rank: int = 0, ranks: int = 1,
+    workers: int = 0,
+) -> Iterator[tuple[Tensor, Tensor]]:  # fmt: skip
+    """`(images, labels)` on the device, uint8 `(B, C, H, W)` and int64 `(B,)`, in the order given."""
+    if isinstance(source, Images):
+        order = order.to(source.images.device)
+        for rows in batch_rows(order, start, size, rank, ranks):
+            yield source.images[rows].to(device), source.labels[rows].to(device)
+        return
+    from cnnspec.data.folder import stream
+
+    yield from stream(source, list(batch_rows(order, start, size, rank, ranks)), device, workers)

@@ -1,0 +1,252 @@
+"""Images in folders, one folder per class: found, checked before the first step, and decoded once or as needed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from cnnspec.data.open import OpenOptions
+from cnnspec.data.sets import DataSet, Files, Images, Source, check_fit, stratified
+from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.files import atomic_path
+from cnnspec.graph import Graph
+from cnnspec.images import FORMATS, check_shape, prepare
+
+__all__ = ["decode", "open_folder", "stream"]
+
+MAX_PIXELS: Final = 25_000_000  # an image with more is refused before it is decoded
+SHOWN: Final = 5  # bad files named in a message
+IGNORED: Final = ("thumbs.db", "desktop.ini")  # what systems leave in folders of pictures
+_TEST_FRACTION: Final = 0.2
+_VAL_NAMES: Final = ("val", "valid", "validation")
+
+
+def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
+    """`DIR/train/<class>/*` with `DIR/val` and `DIR/test`, or `DIR/<class>/*`, split here by class.
+
+    Where there is a `val`, it chooses the best epoch; `test`, where there is one, is read once, at the end. From one
+    folder a fifth is held back as test images, the same whatever the seed.
+    Raises CnnspecError that names the files which cannot be read, unless they are to be skipped.
+    """
+    shape = check_shape(graph.input_shape)
+    train_folder = path / "train" if (path / "train").is_dir() else path
+    val_folder = next((path / name for name in _VAL_NAMES if (path / name).is_dir()), None)
+    test_folder = path / "test" if (path / "test").is_dir() else None
+    if train_folder is path:
+        val_folder = test_folder = None
+    classes = _class_names(train_folder)
+    check_fit(graph, str(path), None, len(classes))
+    listed = {part: _list(folder, classes) for part, folder in
+              (("train", train_folder), ("val", val_folder), ("test", test_folder)) if folder is not None}  # fmt: skip
+    size = sum(len(paths) for paths, _ in listed.values()) * int(np.prod(shape))
+    resident = options.loading == "resident" or (options.loading == "auto" and size <= options.memory)
+    bad: list[str] = []
+    found = {part: _load(paths, labels, shape, resident, options, bad) for part, (paths, labels) in listed.items()}
+    if bad:
+        names = "; ".join(bad[:SHOWN]) + (f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else "")
+        if not options.skip_bad:
+            raise CnnspecError(
+                f"{len(bad)} files cannot be read as images: {names}", hint="`--skip-bad` leaves them out"
+            )
+        options.report(f"{len(bad)} files are left out: {names}")
+    for part, source in found.items():
+        counts = torch.bincount(source.labels, minlength=len(classes))
+        empty = [name for name, count in zip(classes, counts.tolist(), strict=True) if not count]
+        if empty:
+            raise CnnspecError(f"{path}: no image of {', '.join(empty[:SHOWN])} is left in {part}")
+    return _split(path.resolve().name, classes, found, size, options)
+
+
+def _split(name: str, classes: tuple[str, ...], found: dict[str, Source], size: int, options: OpenOptions) -> DataSet:
+    train, val, test = found["train"], found.get("val"), found.get("test")
+    rows = torch.arange(len(train))
+    if val is None and test is None:  # hold back test images first, so that they do not depend on the seed
+        rows, held = stratified(train.labels, _TEST_FRACTION, 0)
+        test = _pick(train, held)
+    if val is not None:
+        train_rows, val_rows = rows, torch.arange(len(val))
+    else:
+        kept, chosen = stratified(train.labels[rows], options.val_fraction, options.seed)
+        train_rows, val_rows, val = rows[kept], rows[chosen], train
+    how = (
+        f"decoded while training: {size / 1e9:.1f} GB do not fit into memory"
+        if isinstance(train, Files)
+        else f"{size / 1e6:,.1f} MB, all in memory"
+    )
+    remark = (
+        f"{name}: {len(train_rows):,} images of {len(classes)} classes to train, {len(val_rows):,} to validate,"
+        f" {len(test) if test else 0:,} to test; {how}"
+    )
+    return DataSet(name, classes, train, train_rows, val, val_rows, test, remark)
+
+
+def _pick(source: Source, rows: Tensor) -> Source:
+    if isinstance(source, Images):
+        return Images(source.images[rows], source.labels[rows])
+    return Files(tuple(source.paths[row] for row in rows.tolist()), source.labels[rows], source.shape)
+
+
+def _class_names(folder: Path) -> tuple[str, ...]:
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if len(names) < 2:
+        raise UsageError(
+            f"{folder} has {len(names)} folder{'s' * (len(names) != 1)} of images, and a class is a folder",
+            hint="arrange the images as DIR/cat/1.png, DIR/dog/2.png, …",
+        )
+    return tuple(names)
+
+
+def _list(folder: Path, classes: tuple[str, ...]) -> tuple[list[Path], Tensor]:
+    """The files of every class, in the order of their names. Raises CnnspecError where a class has none."""
+    unknown = [name for name in _class_names(folder) if name not in classes]
+    if unknown:
+        raise CnnspecError(f"{folder} has the class `{unknown[0]}`, which the training images do not have")
+    paths: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        if not (folder / name).is_dir():
+            raise CnnspecError(f"{folder} has no folder for the class `{name}`")
+        files = sorted(_walk(folder / name, set()))
+        if not files:
+            raise CnnspecError(f"{folder / name} holds no image")
+        paths += files
+        labels += [label] * len(files)
+    return paths, torch.tensor(labels)
+
+
+def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
+    """Every file below a folder; a link that leads back to a folder already seen is not followed."""
+    real = folder.resolve()
+    if real in seen:
+        return
+    seen.add(real)
+    for entry in folder.iterdir():
+        if entry.name.startswith(".") or entry.name.lower() in IGNORED:
+            continue
+        if entry.is_dir():
+            yield from _walk(entry, seen)
+        else:
+            yield entry
+
+
+def decode(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    """An image as `(C, H, W)` uint8. Raises CnnspecError that says what is wrong with the file."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise CnnspecError(f"{path}: {image.width}x{image.height} is over {MAX_PIXELS // 1_000_000} megapixels")
+            return np.ascontiguousarray(np.moveaxis(prepare(image, shape), -1, 0))
+    except CnnspecError:
+        raise
+    except Exception as error:  # decoders raise OSError, ValueError, SyntaxError, struct.error, … on broken files
+        reason = " ".join(str(error).replace(repr(str(path)), "it").split())
+        raise CnnspecError(f"{path}: {reason:.120}") from None
+
+
+def _load(
+    paths: list[Path], labels: Tensor, shape: tuple[int, int, int], resident: bool, options: OpenOptions, bad: list[str]
+) -> Source:
+    """Decode every file once: to keep the pixels, or only to know that it can be done."""
+    cached = _cache_file(paths, shape, options.cache) if options.cache else None
+    if cached is not None and cached.is_file() and cached.stat().st_size == len(paths) * int(np.prod(shape)):
+        return Images(_mapped(cached, len(paths), shape), labels, mapped=True)
+    good: list[int] = []
+    pixels = torch.empty((len(paths) if resident else 0, *shape), dtype=torch.uint8)
+
+    def attempt(path: Path) -> np.ndarray | str:
+        try:
+            return decode(path, shape)
+        except CnnspecError as error:
+            return error.message
+
+    with ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 1))) as pool:
+        for row, result in enumerate(pool.map(attempt, paths, chunksize=16)):
+            if isinstance(result, str):
+                bad.append(result)
+            else:
+                if resident:
+                    pixels[len(good)] = torch.from_numpy(result)
+                good.append(row)
+    kept = torch.tensor(good, dtype=torch.int64)
+    if resident:
+        return Images(pixels[: len(good)], labels[kept])
+    files = Files(tuple(paths[row] for row in good), labels[kept], shape)
+    if options.cache is None or bad:
+        return files
+    cached = _cache_file(paths, shape, options.cache)
+    options.cache.mkdir(parents=True, exist_ok=True)
+    with atomic_path(cached) as temporary, open(temporary, "wb") as file:
+        for path in paths:
+            file.write(decode(path, shape).tobytes())
+    return Images(_mapped(cached, len(paths), shape), labels, mapped=True)
+
+
+def _cache_file(paths: list[Path], shape: tuple[int, int, int], folder: Path) -> Path:
+    """The cache of exactly these files, by their names, sizes and times of change."""
+    digest = hashlib.sha256(repr(shape).encode())
+    for path in paths:
+        try:
+            found = path.stat()
+            digest.update(f"{path.resolve()}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+        except OSError:
+            digest.update(os.urandom(16))  # a file that is not there has no cache
+    return folder / f"{digest.hexdigest()[:32]}.u8"
+
+
+def _mapped(path: Path, count: int, shape: tuple[int, int, int]) -> Tensor:
+    return torch.from_numpy(np.memmap(path, np.uint8, "c", shape=(count, *shape)))
+
+
+class _Decoded(Dataset[tuple[Tensor, Tensor]]):
+    def __init__(self, source: Files) -> None:
+        self.source = source
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, row: int) -> tuple[Tensor, Tensor]:
+        return torch.from_numpy(decode(self.source.paths[row], self.source.shape)), self.source.labels[row]
+
+
+class _Chosen(Sampler[list[int]]):
+    """The rows of each batch, set anew for every epoch while the workers live on."""
+
+    def __init__(self) -> None:
+        self.chosen: list[Tensor] = []
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter([rows.tolist() for rows in self.chosen])
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+
+_loaders: dict[int, tuple[Files, _Chosen, DataLoader[tuple[Tensor, Tensor]]]] = {}
+
+
+def stream(source: Files, chosen: list[Tensor], device: torch.device, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches decoded by worker processes, which stay from epoch to epoch, and copied ahead to the device."""
+    if id(source) not in _loaders:
+        sampler = _Chosen()
+        loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+            _Decoded(source),
+            batch_sampler=sampler,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=device.type == "cuda",
+        )
+        _loaders[id(source)] = (source, sampler, loader)
+    _, sampler, loader = _loaders[id(source)]
+    sampler.chosen = chosen
+    for images, labels in loader:
+        yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)

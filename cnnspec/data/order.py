@@ -1,0 +1,32 @@
+"""The order of the data and the numbers behind augmentation, from nothing but seed, epoch and position.
+
+So a run that continues in the middle of an epoch sees what the uninterrupted run would have seen, and several
+processes see together what one would have seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+__all__ = ["derive_seed", "epoch_numbers", "epoch_order"]
+
+
+def derive_seed(seed: int, *purpose: int | str) -> int:
+    """A seed of its own for each purpose."""
+    text = "/".join(map(str, (seed, *purpose)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def epoch_order(rows: Tensor, seed: int, epoch: int) -> Tensor:
+    """`rows` in the order in which this epoch reads them."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, "order", epoch))
+    return rows[torch.randperm(len(rows), generator=generator)]
+
+
+def epoch_numbers(count: int, columns: int, seed: int, epoch: int) -> Tensor:
+    """Uniform numbers in [0, 1) for augmentation: one row per position in the epoch's order, `(count, columns)`."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, "augment", epoch))
+    return torch.rand(count, columns, generator=generator)

@@ -1,0 +1,106 @@
+"""What a data set is to the training loop: labelled images, and which of them are for what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.graph import Graph
+from cnnspec.ops import Shape, show_shape
+
+__all__ = ["DataSet", "Files", "Images", "Source", "check_fit", "stratified"]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images in memory: `(N, C, H, W)` uint8, and labels `(N,)` int64."""
+
+    images: Tensor
+    labels: Tensor
+    mapped: bool = False  # the images lie in a file, and the system brings in what is read
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Images in files, decoded to `shape` when a batch needs them; labels `(N,)` int64."""
+
+    paths: tuple[Path, ...]
+    labels: Tensor
+    shape: tuple[int, int, int]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+Source = Images | Files
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set, split. `train_rows` and `val_rows` are rows of `train`, unless `val` holds images of its own."""
+
+    name: str
+    classes: tuple[str, ...]
+    train: Source
+    train_rows: Tensor
+    val: Source
+    val_rows: Tensor
+    test: Source | None
+    remark: str = ""  # one line for people: sizes, and how the images are held
+
+    @property
+    def counts(self) -> Tensor:
+        """How many training images each class has."""
+        return torch.bincount(self.train.labels[self.train_rows], minlength=len(self.classes))
+
+
+def stratified(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Rows to keep and rows to hold back, `fraction` of every class (at least one of each), both sorted.
+
+    Raises CnnspecError where a class has fewer than two images.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    held = []
+    for label in range(int(labels.max()) + 1):
+        rows = (labels == label).nonzero().squeeze(1)
+        if not len(rows):
+            continue
+        if len(rows) < 2:
+            raise CnnspecError(
+                f"class {label} has {len(rows)} image, and at least 2 are needed to hold one back",
+                hint="add images, or give validation images of their own",
+            )
+        count = min(max(1, round(fraction * len(rows))), len(rows) - 1)
+        held.append(rows[torch.randperm(len(rows), generator=generator)[:count]])
+    chosen = torch.zeros(len(labels), dtype=torch.bool)
+    chosen[torch.cat(held)] = True
+    return (~chosen).nonzero().squeeze(1), chosen.nonzero().squeeze(1)
+
+
+def check_fit(graph: Graph, name: str, channels: int | None, classes: int) -> None:
+    """Raise UsageError unless the network takes the images of a data set and gives one number per class."""
+    if len(graph.input_shape) != 3:
+        raise UsageError(f"{graph.name} reads {show_shape(graph.input_shape)}, and training wants images, CxHxW")
+    if len(graph.outputs) != 1 or len(graph.output_shape) != 1:
+        shapes = ", ".join(show_shape(graph.shape_of(output)) for output in graph.outputs)
+        raise UsageError(f"{graph.name} gives {shapes}, and training wants one output with a number per class")
+    if channels is not None and channels != graph.input_shape[0]:
+        shape: Shape = (channels, *graph.input_shape[1:])
+        raise UsageError(
+            f"{name} has images of {channels} channel{'s' * (channels > 1)}, but {graph.name} reads"
+            f" {show_shape(graph.input_shape)}",
+            hint=f"`--input {show_shape(shape)}` gives the network as many channels",
+        )
+    if classes != graph.output_shape[0]:
+        raise UsageError(
+            f"{name} has {classes} classes, but {graph.name} gives {graph.output_shape[0]} numbers",
+            hint=f"give the last layer {classes} outputs; where the spec has a parameter for it:"
+            f" `--set num_classes={classes}`",
+        )

@@ -1,0 +1,74 @@
+"""Checkpoints: written so that a power cut at any moment leaves a good one, and verified before they are read.
+
+A checkpoint is one file, `<serial>-<digest>.pt`: its name holds the first half of its SHA-256, so the rename that makes
+it visible makes its digest visible too. `latest` names the newest, and is written only after it. Two are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from cnnspec.errors import CnnspecError
+from cnnspec.files import write_atomic
+
+__all__ = ["load_checkpoint", "save_checkpoint"]
+
+KEPT: Final = 2
+POINTER: Final = "latest"
+_NAME: Final = re.compile(r"(\d{9})-([0-9a-f]{32})\.pt")
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any]) -> Path:
+    """Write `state`, tensors and plain values, as the newest checkpoint. Raises CnnspecError where it cannot."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise CnnspecError(f"cannot write {folder}: {error.strerror or error}") from error
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    data = buffer.getbuffer()
+    found = _found(folder)
+    serial = 1 + max((int(path.name[:9]) for path in found), default=0)
+    path = folder / f"{serial:09d}-{hashlib.sha256(data).hexdigest()[:32]}.pt"
+    write_atomic(path, bytes(data), sync=True)
+    write_atomic(folder / POINTER, path.name + "\n", sync=True)
+    for old in found[KEPT - 1 :]:
+        old.unlink(missing_ok=True)
+    for leaving in folder.glob(".*.tmp"):  # of a process that was killed: the lock says that nobody else writes here
+        leaving.unlink(missing_ok=True)
+    return path
+
+
+def load_checkpoint(folder: Path, report: Callable[[str], None]) -> dict[str, Any] | None:
+    """The newest checkpoint whose digest is right, or None where there is none at all.
+
+    A bad one is reported and the one before it used. Raises CnnspecError where there are some and all are bad.
+    """
+    found = _found(folder)
+    for path in found:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            report(f"checkpoint {path.name} cannot be read: {error.strerror}; using the one before it")
+            continue
+        if hashlib.sha256(data).hexdigest()[:32] != path.stem.partition("-")[2]:
+            report(f"checkpoint {path.name} is damaged: its digest is wrong; using the one before it")
+            continue
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        assert isinstance(state, dict)
+        return state
+    if found:
+        raise CnnspecError(f"every checkpoint in {folder} is damaged", hint="start the run again with `--overwrite`")
+    return None
+
+
+def _found(folder: Path) -> list[Path]:
+    """The checkpoints that are there, newest first."""
+    return sorted((path for path in folder.glob("*.pt") if _NAME.fullmatch(path.name)), reverse=True)

@@ -1,0 +1,94 @@
+"""Losses, optimizers and initialisation, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cnnspec.errors import UsageError
+from cnnspec.training.config import TrainConfig
+
+__all__ = ["freeze", "initialise", "make_loss", "make_optimizer"]
+
+
+def make_loss(config: TrainConfig, counts: Tensor, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss of outputs `(B, classes)` and labels `(B,)`, summed over the batch.
+
+    Cross-entropy of the softmax, or half the sum over classes of `(target - probability)²`, as introductory texts
+    use it (Rumelhart, Hinton and Williams 1986). Class weights multiply each image's loss.
+    """
+    weights: Tensor | None = None
+    if config.class_weights == "balanced":
+        weights = counts.sum() / (len(counts) * counts.clamp(min=1))
+    elif config.class_weights is not None:
+        weights = torch.tensor(config.class_weights)
+        if len(weights) != len(counts):
+            raise UsageError(f"class_weights has {len(weights)} numbers, and there are {len(counts)} classes")
+    weights = None if weights is None else weights.to(device, torch.float32)
+
+    def cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
+        return functional.cross_entropy(
+            outputs, labels, weight=weights, reduction="sum", label_smoothing=config.label_smoothing
+        )
+
+    def squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
+        target = functional.one_hot(labels, outputs.shape[1]).to(outputs.dtype)
+        each = (target - outputs.softmax(1)).square().sum(1) / 2
+        return (each if weights is None else each * weights[labels]).sum()
+
+    return cross_entropy if config.loss == "cross-entropy" else squared_error
+
+
+def make_optimizer(config: TrainConfig, model: nn.Module, device: torch.device) -> torch.optim.Optimizer:
+    """The update rule over the parameters that train, fused where torch has it."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not trained:
+        raise UsageError("no parameter of the network trains", hint="freeze fewer layers")
+    groups = [{"params": trained, "weight_decay": config.weight_decay}]
+    if not config.decay_norms:
+        groups = [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+    fused = device.type in ("cpu", "cuda")
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused)
+    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    return kind(groups, config.lr, fused=fused)
+
+
+def freeze(model: nn.Module, prefixes: tuple[str, ...]) -> None:
+    """Keep the parameters below these layers from training. Raises UsageError for a name that there is not."""
+    for prefix in prefixes:
+        found = [p for name, p in model.named_parameters() if name == prefix or name.startswith(f"{prefix}.")]
+        if not found:
+            raise UsageError(f"--freeze {prefix}: no parameter of the network begins with that name")
+        for parameter in found:
+            parameter.requires_grad_(False)
+
+
+def initialise(model: nn.Module, scheme: str) -> None:
+    """Fresh weights for convolutions and linear layers, with biases of 0; `torch` leaves torch's own.
+
+    `xavier` is Glorot and Bengio 2010, `kaiming` He et al. 2015 (for ReLU, over the outputs), `orthogonal` Saxe
+    et al. 2013.
+    """
+    if scheme == "torch":
+        return
+    for parameters in (module.named_parameters(recurse=False) for module in model.modules() if _mixes(module)):
+        for name, parameter in parameters:
+            if name == "bias":
+                nn.init.zeros_(parameter)
+            elif scheme == "xavier":
+                nn.init.xavier_uniform_(parameter)
+            elif scheme == "kaiming":
+                nn.init.kaiming_normal_(parameter, mode="fan_out", nonlinearity="relu")
+            else:
+                nn.init.orthogonal_(parameter)
+
+
+def _mixes(module: nn.Module) -> bool:
+    return isinstance(module, (nn.Linear, nn.modules.conv._ConvNd))

@@ -1,0 +1,66 @@
+"""The pictures of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from cnnspec.files import atomic_path
+
+__all__ = ["draw_run", "plot_confusion", "plot_curves"]
+
+MOST_LABELS = 40  # class names written along an axis
+
+
+def draw_run(
+    folder: Path, metrics: Sequence[Mapping[str, Any]], matrix: Sequence[Sequence[int]] | None, classes: Sequence[str]
+) -> None:
+    """The curves of a run, and the confusion matrix of its test images where there are some."""
+    plot_curves(metrics, folder / "curves.png")
+    if matrix is not None:
+        plot_confusion(matrix, classes, folder / "confusion.png")
+
+
+def plot_curves(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Loss, accuracy and learning rate over the epochs, as a PNG."""
+    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    loss, accuracy, rate = figure.subplots(1, 3)
+    epochs = [line["epoch"] for line in metrics]
+    loss.plot(epochs, [line["train_loss"] for line in metrics], label="training")
+    loss.plot(epochs, [line["val_loss"] for line in metrics], label="validation")
+    loss.set(xlabel="epoch", title="loss")
+    loss.legend()
+    accuracy.plot(epochs, [100 * line["val_accuracy"] for line in metrics], color="tab:green")
+    accuracy.set(xlabel="epoch", title="validation accuracy, %")
+    rate.plot(epochs, [line["lr"] for line in metrics], color="tab:grey")
+    rate.set(xlabel="epoch", title="learning rate")
+    _write(figure, path)
+
+
+def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], path: Path) -> None:
+    """The confusion matrix, `matrix[true][predicted]` images, as a PNG."""
+    count = len(classes)
+    size = min(12.0, 3.5 + 0.35 * count)
+    figure = Figure(figsize=(size, size), layout="constrained")
+    axes = figure.subplots()
+    shares = [[value / max(1, sum(row)) for value in row] for row in matrix]
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="predicted", ylabel="true", title="share of each class")
+    if count <= MOST_LABELS:
+        axes.set_xticks(range(count), classes, rotation=90 if max(map(len, classes)) > 2 else 0)
+        axes.set_yticks(range(count), classes)
+    if count <= 20:
+        for true, row in enumerate(matrix):
+            for predicted, value in enumerate(row):
+                if value:
+                    dark = shares[true][predicted] > 0.5
+                    axes.text(predicted, true, str(value), ha="center", va="center", color="w" if dark else "k", size=7)
+    _write(figure, path)
+
+
+def _write(figure: Figure, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)

@@ -1,0 +1,33 @@
+"""What a training run tells while it runs."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+__all__ = ["Progress", "Silent"]
+
+
+class Progress(Protocol):
+    """Listens to a run. `step` is called a few times a second, whatever the speed."""
+
+    def message(self, text: str) -> None:
+        """Something that a person should know, in one line."""
+
+    def step(self, epoch: int, seen: int, images: int, loss: float, images_per_second: float) -> None:
+        """`seen` of `images` of this epoch are done; `loss` is the mean of this epoch so far."""
+
+    def epoch(self, metrics: dict[str, Any]) -> None:
+        """An epoch has been trained and evaluated."""
+
+
+class Silent:
+    """Tells nobody."""
+
+    def message(self, text: str) -> None:
+        """Nothing."""
+
+    def step(self, epoch: int, seen: int, images: int, loss: float, images_per_second: float) -> None:
+        """Nothing."""
+
+    def epoch(self, metrics: dict[str, Any]) -> None:
+        """Nothing."""

@@ -1,0 +1,44 @@
+"""SIGINT and SIGTERM end a run after the step that is running, with everything saved."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+from cnnspec.errors import CnnspecError
+
+__all__ = ["Interrupted", "Signals"]
+
+
+class Interrupted(CnnspecError):
+    """A signal ended the run. The exit code is the shell's: 130 for SIGINT, 143 for SIGTERM."""
+
+    def __init__(self, number: int, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = 128 + number
+
+
+class Signals:
+    """While entered, SIGINT and SIGTERM are noted in `received` instead of acting. A second one changes nothing."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():  # Python allows it nowhere else
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.received is None:
+            self.received = number
