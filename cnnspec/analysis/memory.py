@@ -1,0 +1,135 @@
+"""Memory: the peak of an inference run by liveness, and what training holds, worked out without running anything.
+
+Tensors are followed by storage: views and operators in place share the storage of what they read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from cnnspec.analysis.kept import INT64, is_view, kept, scratch_bytes
+from cnnspec.graph import INPUT, Graph, Node
+from cnnspec.ops import Add, Mul
+from cnnspec.ops.reshape import Flatten, Permute, Slice
+
+__all__ = ["OPTIMIZER_STATE", "PRECISIONS", "TrainingMemory", "kept_bytes", "peak_inference", "training_memory"]
+
+FLOAT = 4
+OPTIMIZER_STATE = {"sgd": 0, "sgd-momentum": 1, "adam": 2, "adamw": 2}  # numbers per parameter
+PRECISIONS = {"fp32": 4, "bf16": 2, "fp16": 2}  # bytes of an activation
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingMemory:
+    """Bytes that a training step holds at its fullest: before the backward pass begins."""
+
+    parameters: int
+    gradients: int
+    optimizer: int
+    buffers: int
+    kept: int  # by autograd, for the backward pass
+
+    @property
+    def total(self) -> int:
+        """The sum. Scratch space inside kernels is not in it."""
+        return self.parameters + self.gradients + self.optimizer + self.buffers + self.kept
+
+
+def _storages(graph: Graph, nodes: list[Node], *, training: bool) -> dict[str, str]:
+    """For every node, the node that made the storage of its output."""
+    roots = {INPUT: INPUT}
+    strided: set[str] = set()  # tensors that are not contiguous: Flatten copies them
+    for node in nodes:
+        source = node.inputs[0]
+        view = is_view(node.op, training=training) or (isinstance(node.op, (Add, Mul)) and len(node.inputs) == 1)
+        if isinstance(node.op, Flatten) and source in strided and node.shape != node.input_shapes[0]:
+            view = False
+        elif isinstance(node.op, (Permute, Slice)) or (view and source in strided):
+            strided.add(node.name)
+        roots[node.name] = roots[source] if view else node.name
+    return roots
+
+
+def kept_bytes(graph: Graph, batch: int, width: int = FLOAT) -> int:
+    """What autograd keeps for the backward pass: distinct storages, parameters and buffers left out."""
+    needed = graph.ancestors(graph.outputs + graph.aux_outputs)
+    nodes = [node for node in graph.nodes if node.name in needed]
+    roots = _storages(graph, nodes, training=True)
+    sizes = {INPUT: prod(graph.input_shape), **{node.name: prod(node.shape) for node in nodes}}
+    gradients = {INPUT: False}
+    stored: set[str] = set()
+    own = 0
+    for node in nodes:
+        op, shapes = node.op, node.input_shapes
+        trained = bool(op.parameter_shapes(*shapes))
+        flowing = [gradients[name] for name in node.inputs]
+        gradients[node.name] = trained or any(flowing)
+        if not gradients[node.name]:
+            continue
+        keeps = kept(op, shapes, node.shape)
+        own += batch * (width * keeps.floats + INT64 * keeps.int64s) + FLOAT * keeps.fixed
+        if keeps.output:
+            stored.add(roots[node.name])
+        if keeps.inputs:
+            names = node.inputs
+            if len(names) == 2 and not all(flowing):  # a product keeps a factor for the gradient of the other one
+                names = tuple(name for name, other in zip(names, reversed(flowing), strict=True) if other)
+            stored.update(roots[name] for name in names)
+    return own + batch * width * sum(sizes[root] for root in stored)
+
+
+def training_memory(
+    graph: Graph, *, batch: int = 1, optimizer: str = "sgd-momentum", precision: str = "fp32"
+) -> TrainingMemory:
+    """What a training step holds. In mixed precision weights, gradients and optimizer stay in float32."""
+    state = [node.op.parameter_shapes(*node.input_shapes).values() for node in graph.nodes]
+    params = sum(prod(shape) for shapes in state for shape in shapes)
+    buffers = sum(prod(s) for node in graph.nodes for s in node.op.buffer_shapes(*node.input_shapes).values())
+    return TrainingMemory(
+        parameters=params * FLOAT,
+        gradients=params * FLOAT,
+        optimizer=params * FLOAT * OPTIMIZER_STATE[optimizer],
+        buffers=buffers * FLOAT,
+        kept=kept_bytes(graph, batch, PRECISIONS[precision]),
+    )
+
+
+def peak_inference(graph: Graph, *, batch: int = 1, width: int = FLOAT) -> int:
+    """Bytes of tensors alive at the worst step of an inference run, the network's input included, weights not.
+
+    The run is the built module's: nodes in the graph's order, auxiliary heads left out, every value dropped after the
+    last node that reads it.
+    """
+    needed = graph.ancestors(graph.outputs)
+    nodes = [node for node in graph.nodes if node.name in needed]
+    roots = _storages(graph, nodes, training=False)
+    last = {INPUT: len(nodes)}  # the caller holds the input
+    for step, node in enumerate(nodes):
+        for name in node.inputs:
+            last[roots[name]] = max(step, last.get(roots[name], 0))
+        last.setdefault(roots[node.name], step)
+    for name in graph.outputs:
+        last[roots[name]] = len(nodes)
+    dying: dict[int, list[str]] = {}
+    for root, step in last.items():
+        dying.setdefault(step, []).append(root)
+    sizes = {INPUT: prod(graph.input_shape), **{node.name: prod(node.shape) for node in nodes}}
+    alive = peak = sizes[INPUT]
+    scratch = 0
+    for step, node in enumerate(nodes):
+        dead = set(dying.get(step, ()))
+        size = sizes[node.name]
+        if isinstance(node.op, (Add, Mul)) and len(node.inputs) > 2:  # two at a time
+            for turn in range(1, len(node.inputs)):
+                peak = max(peak, alive + size + (size if turn > 1 else 0))
+                later = {roots[name] for name in node.inputs[turn + 1 :]}
+                done = {roots[name] for name in node.inputs[: turn + 1]} & dead - later
+                alive -= sum(sizes[root] for root in done)
+                dead -= done
+            alive += size
+        else:
+            alive += size if roots[node.name] == node.name else 0
+            scratch = max(scratch, alive * width + scratch_bytes(node.op, node.input_shapes, node.shape))
+        alive -= sum(sizes[root] for root in dead)
+    return batch * max(peak * width, scratch)
