@@ -6,7 +6,7 @@ import pytest
 
 import cnnspec
 from cnnspec.analysis.lint import CODES, RULES, Finding, lint
-from cnnspec.errors import UsageError
+from cnnspec.errors import SpecError, UsageError
 
 IMAGE = "[3, 32, 32]"
 
@@ -152,3 +152,26 @@ def test_three_dimensions_and_one() -> None:
     assert finding.message == "`0` never reads the last pixels of its input: 1 of 9 on the height, 1 of 9 on the width"
     (finding,) = find("[2, 16]", "Conv1d(8, 3, padding=4)")
     assert finding.code == "W311"
+
+
+HEAD = "cnnspec: 1\nname: net\ninput: [3, 8, 8]\nlint: {ignore: [W306]}\n"
+
+
+def test_a_spec_says_which_warnings_are_not_wanted() -> None:
+    spec = cnnspec.loads(HEAD + "layers:\n- Conv2d(8, 3)\n- BatchNorm2d\n- ReLU\n- ReLU\n")
+    assert [finding.code for finding in spec.lint()] == ["W305"]
+    assert spec.lint(ignore=["W305"]) == []
+    assert [finding.code for finding in spec.lint(select=["W306"])] == ["W306"]
+
+
+@pytest.mark.parametrize(
+    "lint", ["[W301]", "{ignore: W301}", "{ignore: [E101]}", "{select: [W301]}", "{ignore: [301]}"]
+)
+def test_a_faulty_list_of_warnings_is_an_error_with_its_place(lint: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        cnnspec.loads(f"cnnspec: 1\nname: net\ninput: [3, 8, 8]\nlint: {lint}\nlayers:\n- ReLU\n")
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code == "E107"
+    assert diagnostic.message.startswith("`lint` lists the warnings")
+    assert diagnostic.place is not None
+    assert diagnostic.place.line == 4
