@@ -6,7 +6,7 @@ Importing this module imports neither torch nor onnx; the functions that need th
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from cnnspec.analysis import Report
     from cnnspec.analysis.explain import Explanation
+    from cnnspec.analysis.lint import Finding
     from cnnspec.training.loop import TrainResult
     from cnnspec.training.progress import Progress
 
@@ -56,6 +57,18 @@ class Spec:
 
         find_node(self.graph, layer)
         return explain(self.graph, self.analyze().layer(layer))
+
+    def lint(self, *, select: Iterable[str] = (), ignore: Iterable[str] = ()) -> list[Finding]:
+        """The warnings about the network, without those that `lint: {ignore: [...]}` of the spec leaves out.
+
+        `select` names the only codes to look for; it finds those too that the spec ignores. Raises UsageError for a
+        code that there is not.
+        """
+        from cnnspec.analysis.lint import lint
+
+        select = tuple(select)
+        silenced = () if select else self.source.document.header.lint.ignore
+        return lint(self.graph, self.analyze(), select=select, ignore=(*ignore, *silenced))
 
     def build(self) -> nn.Module:
         """The network as a `torch.fx.GraphModule`, freshly initialised. Needs the extra `train`."""

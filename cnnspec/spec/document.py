@@ -25,6 +25,7 @@ __all__ = [
     "Expr",
     "Header",
     "Item",
+    "LintOptions",
     "Param",
 ]
 
@@ -33,6 +34,14 @@ TYPES: Final = ("int", "float", "bool", "size", "list", "layer")
 FAULT: Final = object()  # the value of an `Expr` that could not be read; its error has been reported
 
 Word = Annotated[str, Field(strict=True, max_length=10_000)]
+
+
+class LintOptions(BaseModel):
+    """What the spec's author has considered: the codes of warnings that are not given about it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    ignore: tuple[Annotated[str, Field(strict=True, pattern=r"^W3\d\d$")], ...] = ()
 
 
 class Header(BaseModel):
@@ -48,6 +57,7 @@ class Header(BaseModel):
     outputs: tuple[Word, ...] = ()
     aux_outputs: tuple[Word, ...] = ()
     train: dict[str, Any] = Field(default_factory=dict)
+    lint: LintOptions = LintOptions()
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ def _parse(text: str, shift: int = 0) -> ast.expr:
     if len(text) > MAX_LENGTH:
         raise ExpressionError(f"an expression of {len(text)} characters is too long ({MAX_LENGTH} at most)")
     for offset, letter in enumerate(text):
-        if not " " <= letter <= "~":
+        if not " " <= letter <= "~" or letter == "#":  # Python would take a comment
             raise ExpressionError(f"the character {letter!r} (U+{ord(letter):04X}) has no place here", offset + shift)
     depth = 0
     for offset, letter in enumerate(text):
@@ -175,7 +175,7 @@ def _find_if(text: str) -> int | None:
     depth = 0
     for offset, letter in enumerate(text):
         depth += (letter in "([{") - (letter in ")]}")
-        if depth == 0 and letter == " " and text.startswith(" if ", offset):
+        if depth == 0 and letter == " " and (text.startswith(" if ", offset) or text[offset:].rstrip() == " if"):
             return offset
     return None
 

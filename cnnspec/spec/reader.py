@@ -53,6 +53,7 @@ _FORM: Final[dict[str, str]] = {
     "outputs": "`outputs` is a list of names of nodes",
     "aux_outputs": "`aux_outputs` is a list of names of nodes",
     "train": "`train` is a mapping",
+    "lint": "`lint` lists the warnings that are not wanted: `lint: {ignore: [W305]}`",
 }
 _NO_TYPES: Final = {"integer": "int", "number": "float", "boolean": "bool", "tuple": "size", "str": None}
 

@@ -254,8 +254,11 @@ def _explain(error: Any, at: Place | None, text: str) -> tuple[str, Place | None
     problem = f"{error.problem or 'syntax error'}"
     lines = _BREAK.split(text)
     opened = error.context_mark
-    if at and opened is not None and not "".join((lines[at.line - 1][at.column - 1 :], *lines[at.line :])).strip():
-        at = Place(opened.line + 1, opened.column + 1)  # what is open at the end of the text
+    if at and not "".join((lines[at.line - 1][at.column - 1 :], *lines[at.line :])).strip():
+        if opened is not None and (opened.line + 1, opened.column + 1) != (at.line, at.column):
+            at = Place(opened.line + 1, opened.column + 1)  # what is open at the end of the text
+        else:
+            at = Lines(text).place(max(0, len(text.rstrip()) - 1))
     line = lines[at.line - 1] if at and at.line <= len(lines) else ""
     hint = None
     if "cannot start any token" in problem:

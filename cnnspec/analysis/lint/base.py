@@ -1,0 +1,136 @@
+"""What a lint rule is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from cnnspec.analysis.report import LayerReport, Report
+from cnnspec.errors import Diagnostic
+from cnnspec.graph import INPUT, Graph, Node
+from cnnspec.ops import JOINS, Shape
+from cnnspec.ops.activation import (
+    ELU,
+    GELU,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LeakyReLU,
+    Mish,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Tanh,
+)
+from cnnspec.ops.dropout import Dropout
+from cnnspec.ops.reshape import Flatten, Identity
+
+__all__ = ["ACTIVATIONS", "AXES", "PASSIVE", "Finding", "Found", "Network", "Rule", "flattened_before", "per_axis"]
+
+ACTIVATIONS = (
+    ReLU, ReLU6, LeakyReLU, PReLU, ELU, SiLU, GELU, Mish, Hardswish, Hardsigmoid, Hardtanh, Softplus, Tanh, Sigmoid,
+)  # fmt: skip
+PASSIVE = (Identity, Dropout, Flatten)  # they change no value at inference
+
+AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding(Diagnostic):
+    """A warning about a valid network. `layers` are all that it is about; the first is the one it names."""
+
+    layers: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """The finding as plain data, as `--format json` prints it."""
+        shared = Diagnostic.to_dict(self)
+        return {"code": self.code, "layer": self.layers[0] if self.layers else None, **shared, "layers": [*self.layers]}
+
+
+class Found(NamedTuple):
+    """What a rule has to say: about which node, what, and what to do."""
+
+    node: Node
+    message: str
+    help: str
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: its code, what it looks for in a few words, and the function that looks."""
+
+    code: str
+    title: str
+    check: Callable[[Network], Iterator[Found]]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A graph and its report, with what several rules ask of them."""
+
+    graph: Graph
+    report: Report
+
+    @cached_property
+    def rows(self) -> dict[str, LayerReport]:
+        """The rows of the report by name."""
+        return {row.name: row for row in self.report.layers}
+
+    @cached_property
+    def readers(self) -> dict[str, list[Node]]:
+        """Which nodes read each node, and the input."""
+        found: dict[str, list[Node]] = {INPUT: [], **{node.name: [] for node in self.graph.nodes}}
+        for node in self.graph.nodes:
+            for name in dict.fromkeys(node.inputs):
+                found[name].append(node)
+        return found
+
+    @cached_property
+    def live(self) -> set[str]:
+        """The nodes that some output or auxiliary head depends on."""
+        return self.graph.ancestors((*self.graph.outputs, *self.graph.aux_outputs))
+
+    @property
+    def pixels(self) -> Shape:
+        """The input's size on each spatial axis."""
+        return self.graph.input_shape[1:]
+
+    def of(self, kind: type[Any] | tuple[type[Any], ...]) -> Iterator[tuple[Node, Any]]:
+        """The live nodes with an operator of this kind, and that operator."""
+        for node in self.graph.nodes:
+            if isinstance(node.op, kind) and node.name in self.live:
+                yield node, node.op
+
+    def before(self, node: Node) -> Node | None:
+        """The node that this one reads; None for the input, and for a join."""
+        if isinstance(node.op, JOINS) or node.inputs[0] == INPUT:
+            return None
+        return self.graph.by_name[node.inputs[0]]
+
+    def before_passive(self, node: Node) -> Node | None:
+        """The same, past dropout, identities and flattening."""
+        before = self.before(node)
+        while before is not None and isinstance(before.op, PASSIVE):
+            before = self.before(before)
+        return before
+
+
+def flattened_before(network: Network, node: Node) -> Node | None:
+    """The nearest Flatten before a node, with nothing but dropout and identities between."""
+    before = network.before(node)
+    while before is not None and isinstance(before.op, PASSIVE) and not isinstance(before.op, Flatten):
+        before = network.before(before)
+    return before if before is not None and isinstance(before.op, Flatten) else None
+
+
+def per_axis(parts: dict[int, str], rank: int) -> str:
+    """One text per axis as one line: `1 of 11 on every axis`, `1 of 11 on the height`."""
+    if len(parts) == rank and len(set(parts.values())) == 1:
+        return f"{parts[0]} on every axis" if rank > 1 else parts[0]
+    return ", ".join(f"{text} on the {AXES[rank][axis]}" for axis, text in parts.items())

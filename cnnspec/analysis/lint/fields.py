@@ -1,0 +1,179 @@
+"""Rules about the receptive field: what a layer can still learn of the input, and what it leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from math import prod
+
+from cnnspec.analysis.lint.base import Found, Network, per_axis
+from cnnspec.analysis.report import LayerReport
+from cnnspec.graph import INPUT, Node
+from cnnspec.ops import JOINS, show_shape
+from cnnspec.ops.conv import Conv
+from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.window import Global, Sliding
+
+__all__ = ["field_exceeds_input", "gridding", "late_downsampling", "misaligned_branches", "narrow_classifier"]
+
+
+def _covered_before(network: Network, node: Node) -> bool:
+    """Whether every unit that this node reads already sees as many pixels as the input has, on every path."""
+    if node.inputs[0] == INPUT:
+        return False
+    row = network.rows[node.inputs[0]]
+    if row.sees_everything or len(row.min_receptive_field) != len(network.pixels) or not network.pixels:
+        return False
+    return all(seen >= size for seen, size in zip(row.min_receptive_field, network.pixels, strict=True))
+
+
+def field_exceeds_input(network: Network) -> Iterator[Found]:
+    """A convolution that gathers context where there is none left.
+
+    Richter, Byttner, Krumnack, Schallner and Shenk 2021, Should You Go Deeper?: layers whose input already sees the
+    whole image add nothing to the solution.
+    """
+    late = [node for node, op in network.of(Conv) if prod(op.kernel_size) > 1 and _covered_before(network, node)]
+    if late:
+        first, weights = late[0], sum(network.rows[node.name].params for node in late)
+        seen = show_shape(network.rows[first.inputs[0]].min_receptive_field)
+        alone = len(late) == 1
+        who = f"`{first.name}`" if alone else f"`{first.name}` and {len(late) - 1} more after it"
+        yield Found(
+            first,
+            f"{who} can learn no new context: {'its' if alone else 'their'} input already sees {seen} pixels of"
+            f" {show_shape(network.pixels)}",
+            "a larger input, or fewer layers or less downsampling before it",
+            f"{'it holds' if alone else 'together they hold'} {weights:,} parameters",
+        )
+
+
+def narrow_classifier(network: Network) -> Iterator[Found]:
+    """One answer for the whole input, from units that see only part of it."""
+    for name in network.graph.outputs:
+        if name == INPUT:
+            continue
+        node, row = network.graph.by_name[name], network.rows[name]
+        if prod(node.shape[1:]) != 1 or not row.receptive_field:
+            continue
+        seen = row.receptive_field
+        if not row.global_context:
+            if any(field < size for field, size in zip(seen, network.pixels, strict=True)):
+                yield Found(
+                    node,
+                    f"the output `{name}` sees {show_shape(seen)} pixels of {show_shape(network.pixels)}",
+                    "more layers, stride or a global pool before it, or a smaller input",
+                )
+        elif (pool := _last_global_pool(network, node)) is not None:
+            seen = network.rows[pool.inputs[0]].receptive_field if pool.inputs[0] != INPUT else (1,) * len(seen)
+            if any(2 * field < size for field, size in zip(seen, network.pixels, strict=True)):
+                yield Found(
+                    pool,
+                    f"`{pool.name}` gathers units that each see {show_shape(seen)} pixels of"
+                    f" {show_shape(network.pixels)}: the classifier never relates what is further apart",
+                    "more layers, stride or dilation before it, or a smaller input",
+                )
+
+
+def _last_global_pool(network: Network, node: Node) -> Node | None:
+    """The global pool that the output comes from by a chain without joins."""
+    at: Node | None = node
+    while at is not None:
+        windows = at.op.windows(*at.input_shapes)
+        if isinstance(at.op, (AdaptiveAvgPool, AdaptiveMaxPool)) and any(isinstance(w, Global) for w in windows):
+            return at
+        if len(at.input_shapes[0]) > 1 and len(at.shape) < len(at.input_shapes[0]) and prod(at.input_shapes[0][1:]) > 1:
+            return None  # a dense layer sees where everything is
+        at = network.before(at)
+    return None
+
+
+def gridding(network: Network) -> Iterator[Found]:
+    """Dilation that leaves pixels inside the field unread, and nothing after it fills the holes.
+
+    Wang et al. 2018, Understanding Convolution for Semantic Segmentation, section 3.2.
+    """
+    if not any(_holes(network.rows[name]) for name in network.graph.outputs if name in network.rows):
+        return
+    worst: Found | None = None
+    for node, op in network.of((Conv, MaxPool)):
+        row = network.rows[node.name]
+        holes = _holes(row)
+        dilated = {
+            axis
+            for axis, (kernel, dilation) in enumerate(zip(op.kernel_size, op.dilation, strict=True))
+            if kernel > 1 and dilation > 1
+        }
+        if dilated & holes.keys() and len(row.receptive_field) == op.rank:
+            worst = Found(  # the last one: before it, holes may still be filled
+                node,
+                f"`{node.name}` leaves a grid of unread pixels: {per_axis(holes, op.rank)}",
+                "dilations without a common factor (1, 2, 3), or a convolution without dilation after it, fill it",
+            )
+    if worst is not None:
+        yield worst
+
+
+def _holes(row: LayerReport) -> dict[int, str]:
+    fields = zip(row.receptive_field, row.pixels_read, strict=True)
+    return {axis: f"{read} of {span} are read" for axis, (span, read) in enumerate(fields) if read < span}
+
+
+def late_downsampling(network: Network) -> Iterator[Found]:
+    """A stride that comes when the field already covers the input: all before it ran at a needless resolution."""
+    for node, _ in network.of((Conv, MaxPool, AvgPool, LPPool)):
+        windows = node.op.windows(*node.input_shapes)
+        strided = [window for window in windows if isinstance(window, Sliding) and window.stride > 1]
+        if not strided or prod(node.shape[1:]) == 1 or not _covered_before(network, node):
+            continue
+        seen = show_shape(network.rows[node.inputs[0]].min_receptive_field)
+        yield Found(
+            node,
+            f"`{node.name}` downsamples late: its input already sees {seen} pixels of {show_shape(network.pixels)}",
+            "the same stride further up gives the same field at a fraction of the cost",
+        )
+        return
+
+
+def misaligned_branches(network: Network) -> Iterator[Found]:
+    """Branches whose units look at different places: half a unit apart or more, or drifting by a unit.
+
+    Araujo, Norris and Sim 2019, Computing Receptive Fields of Convolutional Neural Networks (Distill), on alignment.
+    """
+    for node, _ in network.of(JOINS):
+        rows = [network.rows[name] for name in node.inputs if name in network.rows]
+        local = [row for row in rows if not row.sees_everything]
+        if network.rows[node.name].aligned or not all(row.aligned for row in local) or len(local) < 2:
+            continue
+        for axis in range(len(network.pixels)):
+            apart = _apart(local, axis, node.shape[axis + 1] if axis + 1 < len(node.shape) else 1)
+            if apart is not None:
+                first, last, distance = apart
+                yield Found(
+                    node,
+                    f"`{node.name}` joins branches that are not aligned: units of `{first}` and `{last}` are centred"
+                    f" {float(distance):g} pixels apart",
+                    "the same padding, kernel parity and stride on every branch centre them alike",
+                )
+                break
+
+
+def _apart(rows: Sequence[LayerReport], axis: int, units: int) -> tuple[str, str, Fraction] | None:
+    """The two branches whose centres are furthest apart, and how far, where that matters."""
+    worst: tuple[str, str, Fraction] | None = None
+    strides = {row.effective_stride[axis] for row in rows}
+    limit = max(strides) / 2 if len(strides) == 1 else max(strides)
+    for unit in (0, units - 1):
+        centres = sorted(
+            (
+                unit * row.effective_stride[axis]
+                - row.effective_padding[axis]
+                + Fraction(row.receptive_field[axis] - 1, 2),
+                row.name,
+            )
+            for row in rows
+        )
+        (low, first), (high, last) = centres[0], centres[-1]
+        if high - low >= limit and (worst is None or high - low > worst[2]):
+            worst = first, last, high - low
+    return worst

@@ -1,0 +1,136 @@
+"""Rules about which layer follows which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cnnspec.analysis.lint.base import ACTIVATIONS, PASSIVE, Found, Network
+from cnnspec.graph import INPUT, Node
+from cnnspec.ops import JOINS
+from cnnspec.ops.activation import Softmax
+from cnnspec.ops.conv import Conv, ConvTranspose
+from cnnspec.ops.dropout import Dropout
+from cnnspec.ops.linear import Linear
+from cnnspec.ops.norm import BatchNorm, InstanceNorm
+from cnnspec.ops.reshape import ChannelShuffle, Flatten, Permute
+
+__all__ = [
+    "activation_twice",
+    "bias_before_norm",
+    "dead_nodes",
+    "dense_twice",
+    "dropout_before_norm",
+    "groups_never_mix",
+    "softmax_output",
+]
+
+
+def bias_before_norm(network: Network) -> Iterator[Found]:
+    """The mean that the norm subtracts takes the bias with it (Ioffe and Szegedy 2015, section 3.2)."""
+    for node, op in network.of((Conv, ConvTranspose, Linear)):
+        readers = network.readers[node.name]
+        norms = [reader.name for reader in readers if isinstance(reader.op, (BatchNorm, InstanceNorm))]
+        if op.bias and norms and len(norms) == len(readers) and node.name not in network.graph.outputs:
+            yield Found(
+                node,
+                f"the bias of `{node.name}` has no effect: `{norms[0]}` subtracts the mean of every channel",
+                f"`bias=False` saves {node.op.parameter_shapes(*node.input_shapes)['bias'][0]:,} parameters",
+            )
+
+
+def activation_twice(network: Network) -> Iterator[Found]:
+    """An activation of an activation: at best without effect, at worst it cuts the gradient."""
+    for node, op in network.of((*ACTIVATIONS, Softmax)):
+        before = network.before_passive(node)
+        if before is not None and isinstance(before.op, (*ACTIVATIONS, Softmax)):
+            yield Found(
+                node,
+                f"`{node.name}`, {_a(op.op_name)}, follows straight after `{before.name}`, {_a(before.op.op_name)}",
+                "one of the two is enough",
+            )
+
+
+def _a(name: str) -> str:
+    return f"an {name}" if name[0] in "AEIOU" else f"a {name}"
+
+
+def softmax_output(network: Network) -> Iterator[Found]:
+    """Cross-entropy takes logits: it applies the logarithm of the softmax itself, as torch's `cross_entropy` does."""
+    for name in (*network.graph.outputs, *network.graph.aux_outputs):
+        node: Node | None = None if name == INPUT else network.graph.by_name[name]
+        while node is not None and isinstance(node.op, PASSIVE):
+            node = network.before(node)
+        if node is not None and isinstance(node.op, Softmax):
+            yield Found(
+                node,
+                f"the output ends in `{node.name}`, a Softmax, and training with cross-entropy applies another",
+                "leave it out: cross-entropy takes the logits, and the largest logit is the largest probability",
+            )
+
+
+def dense_twice(network: Network) -> Iterator[Found]:
+    """Two linear maps in a row are one; only a bottleneck between them saves parameters."""
+    for node, op in network.of(Linear):
+        before = network.before_passive(node)
+        if before is None or not isinstance(before.op, Linear) or len(network.readers[before.name]) > 1:
+            continue
+        middle = before.op.out_features
+        if middle >= min(before.input_shapes[0][-1], op.out_features):
+            yield Found(
+                node,
+                f"`{node.name}` follows `{before.name}` without an activation between: together they are one linear"
+                " map",
+                "put an activation between them, or keep one",
+            )
+
+
+def dropout_before_norm(network: Network) -> Iterator[Found]:
+    """Dropout changes the variance in training only, and the batch norm after it has learnt the wrong one.
+
+    Li, Chen, Hu and Yang 2019, Understanding the Disharmony between Dropout and Batch Normalization.
+    """
+    for node, _ in network.of(BatchNorm):
+        before = network.before(node)
+        if before is not None and isinstance(before.op, Dropout) and before.op.p > 0:
+            yield Found(
+                node,
+                f"`{before.name}` drops values straight before `{node.name}`: the variance that batch norm learns in"
+                " training is not that of inference",
+                "dropout after the last batch norm",
+            )
+
+
+def groups_never_mix(network: Network) -> Iterator[Found]:
+    """Grouped convolutions in a row without anything between that carries a value from one group to another.
+
+    Zhang, Zhou, Lin and Sun 2018, ShuffleNet, section 3.1.
+    """
+    for node, op in network.of(Conv):
+        if not 1 < op.groups < node.input_shapes[0][0]:
+            continue
+        before = network.before(node)
+        while before is not None and not isinstance(
+            before.op, (Conv, ConvTranspose, Linear, ChannelShuffle, Permute, Flatten)
+        ):
+            before = network.before(before)
+        if before is not None and isinstance(before.op, (Conv, ConvTranspose)) and before.op.groups == op.groups:
+            yield Found(
+                node,
+                f"the {op.groups} groups of `{before.name}` and `{node.name}` never mix",
+                f"`ChannelShuffle({op.groups})` or a 1x1 convolution between them",
+            )
+
+
+def dead_nodes(network: Network) -> Iterator[Found]:
+    """Nodes that no output depends on: they never run, and are never trained."""
+    for node in network.graph.nodes:
+        if node.name in network.live or network.readers[node.name]:
+            continue
+        others = len(network.graph.ancestors([node.name]) - network.live) - 1
+        along = f", and {others} more that only it reads," if others else ""
+        kind = "a join" if isinstance(node.op, JOINS) else node.op.op_name
+        yield Found(
+            node,
+            f"nothing reads `{node.name}` ({kind}){along} and it is no output",
+            "name it in `outputs` or `aux_outputs`, read it, or delete it",
+        )

@@ -1,0 +1,145 @@
+"""Rules about what the windows of single layers read: pixels dropped, skipped, and padding in place of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+
+from cnnspec.analysis.lint.base import Found, Network, per_axis
+from cnnspec.analysis.skeleton import dropped
+from cnnspec.graph import Node
+from cnnspec.ops.conv import Conv, ConvTranspose
+from cnnspec.ops.pool import AvgPool, LPPool, MaxPool
+from cnnspec.ops.window import Sliding
+
+__all__ = [
+    "border_pixels_dropped",
+    "checkerboard",
+    "even_same_padding",
+    "padding_beyond_half",
+    "pixels_skipped",
+    "weights_on_padding",
+]
+
+SLIDING = (Conv, MaxPool, AvgPool, LPPool)
+
+
+def _windows(node: Node) -> list[tuple[int, Sliding, int]]:
+    """Axis, window and input size of each axis on which a window slides."""
+    pairs = zip(node.op.windows(*node.input_shapes), node.input_shapes[0][1:], strict=True)
+    return [(axis, window, size) for axis, (window, size) in enumerate(pairs) if isinstance(window, Sliding)]
+
+
+def border_pixels_dropped(network: Network) -> Iterator[Found]:
+    """The division in the size formula leaves a remainder, and real pixels with it (not only padding)."""
+    for node, op in network.of(SLIDING):
+        parts = {axis: f"{lost} of {size}" for axis, window, size in _windows(node) if (lost := dropped(window, size))}
+        if parts:
+            mend = "padding" if isinstance(op, Conv) else "`ceil_mode=True`"
+            yield Found(
+                node,
+                f"`{node.name}` never reads the last pixels of its input: {per_axis(parts, op.rank)}",
+                f"{mend} keeps them; `cnnspec sizes` lists the input sizes that lose none",
+            )
+
+
+def pixels_skipped(network: Network) -> Iterator[Found]:
+    """The window is smaller than the stride, and no other layer reads what lies between."""
+    for node, _ in network.of(SLIDING):
+        shares = {
+            axis: window.extent / window.stride
+            for axis, window, size in _windows(node)
+            if window.extent < window.stride and size > window.extent
+        }
+        others = [other for other in network.readers[node.inputs[0]] if other is not node]
+        if shares and not any(_reads_all(other) for other in others):
+            skipped = 100 * (1 - prod(shares.values()))
+            yield Found(
+                node,
+                f"`{node.name}` skips {skipped:.0f} % of its input: its window of {_spans(node)} is smaller than its"
+                f" stride",
+                "stride where the window is larger, as ResNet v1.5 does, or pool before",
+            )
+
+
+def _reads_all(node: Node) -> bool:
+    return all(window.extent >= window.stride for _, window, _ in _windows(node))
+
+
+def _spans(node: Node) -> str:
+    return "x".join(str(window.extent) for _, window, _ in _windows(node))
+
+
+def padding_beyond_half(network: Network) -> Iterator[Found]:
+    """More padding than half the window: some windows read hardly anything else."""
+    for node, op in network.of(Conv):
+        parts = {
+            axis: f"{window.before} for a window of {window.extent}"
+            for axis, window, _ in _windows(node)
+            if window.before > window.extent // 2
+        }
+        if parts:
+            yield Found(
+                node,
+                f"`{node.name}` pads by more than half its window: {per_axis(parts, op.rank)}",
+                "half the window keeps the size; more only adds units that see zeros",
+            )
+
+
+def weights_on_padding(network: Network) -> Iterator[Found]:
+    """Taps of the kernel that no position of the window lays on a real pixel: they are never trained."""
+    for node, op in network.of(Conv):
+        used = [_used_taps(window, size) for _, window, size in _windows(node)]
+        taps = prod(op.kernel_size)
+        if prod(used) < taps:
+            size = "x".join(str(size) for size in node.input_shapes[0][1:])
+            yield Found(
+                node,
+                f"`{node.name}`: {taps - prod(used)} of the {taps} taps of its kernel read only padding, since its"
+                f" input is {size}",
+                "a smaller kernel or dilation, a larger input, or less downsampling before",
+            )
+
+
+def _used_taps(window: Sliding, size: int) -> int:
+    """Taps that read a real pixel in some position of the window."""
+    reach = (window.out_size(size) - 1) * window.stride
+    first = [tap * window.dilation - window.before for tap in range(window.kernel)]
+    return sum(
+        any(0 <= start + step < size for step in range(0, reach + 1, window.stride)) if start < 0 else start < size
+        for start in first
+    )
+
+
+def even_same_padding(network: Network) -> Iterator[Found]:
+    """`padding=same` with an even window puts the odd pixel at the far end: the grid moves by half a pixel."""
+    for node, op in network.of(Conv):
+        parts = {
+            axis: str(window.extent) for axis, window, _ in _windows(node) if window.before != window.after
+        }  # fmt: skip
+        if op.padding == "same" and parts:
+            yield Found(
+                node,
+                f"`{node.name}` shifts its grid by half a pixel: padding=same with an even window,"
+                f" {per_axis(parts, op.rank)}",
+                "an odd kernel keeps every unit centred on its pixel",
+            )
+
+
+def checkerboard(network: Network) -> Iterator[Found]:
+    """A transposed convolution whose stride does not divide its kernel writes some outputs more often than others.
+
+    Odena, Dumoulin and Olah 2016, Deconvolution and Checkerboard Artifacts (Distill).
+    """
+    for node, op in network.of(ConvTranspose):
+        parts = {
+            axis: f"kernel {kernel}, stride {stride}"
+            for axis, (kernel, stride) in enumerate(zip(op.kernel_size, op.stride, strict=True))
+            if stride > 1 and kernel % stride
+        }
+        if parts:
+            yield Found(
+                node,
+                f"`{node.name}` overlaps unevenly: {per_axis(parts, op.rank)}",
+                "a kernel that the stride divides, or Upsample and a convolution, avoids checkerboards",
+            )

@@ -1,0 +1,363 @@
+"""Which inputs a network takes, and what size they give: the smallest, those that lose no pixel, those that give 7x7.
+
+Sizes are about what elaborates. A dense layer behind a Flatten takes its width from the input, so that the declaration
+is valid at many sizes; weights that were trained at one of them fit only inputs that flatten alike, which is said.
+
+One size is worked out on a `Skeleton` of the graph. Which sizes are valid need not be a range (additions of branches
+make them a comb), so all are tried.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any, Final
+
+from cnnspec.analysis.explain import AXES, find_node
+from cnnspec.analysis.receptive_field import LOST, FieldState, fields
+from cnnspec.analysis.skeleton import Seen, Skeleton
+from cnnspec.errors import ShapeError, SpecError, UsageError
+from cnnspec.graph import INPUT, Graph, Node
+from cnnspec.ops import Shape
+from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool
+from cnnspec.ops.resample import Upsample
+from cnnspec.spec import MAX_NODES, Source
+from cnnspec.spec.document import Body, Call, Item
+
+__all__ = ["AxisSizes", "Run", "Sizes", "runs", "sizes"]
+
+WIDEST: Final = 2_000  # sizes of the range that is shown unless one is asked for
+FURTHEST: Final = 2**20  # the largest input that is tried for a wanted output
+SLOW_TRIES: Final = 40  # sizes tried where each needs a new elaboration
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The sizes from `first` to `last`, each `step` after the one before; with the output they all give, if asked."""
+
+    first: int
+    last: int
+    step: int = 1
+    output: int | None = None
+
+    def to_dict(self) -> dict[str, int]:
+        """The run as `--format json` prints it."""
+        found = {"from": self.first, "to": self.last, "step": self.step}
+        return found if self.output is None else {**found, "output": self.output}
+
+
+@dataclass(frozen=True, slots=True)
+class AxisSizes:
+    """What the sizes of one axis do, while the other axes keep theirs."""
+
+    axis: str
+    declared: int
+    smallest: int
+    span: tuple[int, int]  # the sizes that the runs are about, both ends included
+    outputs: tuple[Run, ...]  # the valid sizes in the span, and what they give
+    clean: tuple[Run, ...]  # those at which no layer drops a border pixel
+    fitting: tuple[Run, ...] | None  # those that the weights of the declared input fit; None: all valid ones
+    wanted: tuple[Run, ...] | None  # the inputs that give the wanted output, wherever they are
+    nearest: tuple[int, ...] = ()  # where there are none: the outputs below and above it
+
+    def to_dict(self) -> dict[str, Any]:
+        """The axis as `--format json` prints it."""
+
+        def plain(found: tuple[Run, ...] | None) -> list[dict[str, int]] | None:
+            return None if found is None else [run.to_dict() for run in found]
+
+        return {
+            "axis": self.axis,
+            "declared": self.declared,
+            "smallest": self.smallest,
+            "range": list(self.span),
+            "outputs": plain(self.outputs),
+            "no_border_dropped": plain(self.clean),
+            "weights_fit": plain(self.fitting),
+            "wanted": plain(self.wanted),
+            "nearest_outputs": list(self.nearest),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The input sizes of a network. `layer` is the one whose size is meant by the output."""
+
+    name: str
+    input: Shape
+    valid: bool  # whether the declared input is
+    layer: str
+    smallest: Shape  # on each spatial axis, and valid together
+    axes: tuple[AxisSizes, ...]
+    tied: tuple[str, ...]  # layers whose weights depend on the input size
+    output: tuple[int, ...] | None  # what was wanted, per axis
+    alike: bool  # all axes have the same answers
+
+    def to_dict(self) -> dict[str, Any]:
+        """The sizes as `--format json` prints them."""
+        return {
+            "cnnspec": 1,
+            "name": self.name,
+            "input": list(self.input),
+            "input_valid": self.valid,
+            "layer": self.layer,
+            "smallest_input": list(self.smallest),
+            "smallest_input_shape": [self.input[0], *self.smallest],
+            "output": None if self.output is None else list(self.output),
+            "weights_tied_to_input": list(self.tied),
+            "axes": [axis.to_dict() for axis in self.axes],
+        }
+
+
+def sizes(
+    source: Source,
+    *,
+    variant: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    input_shape: Shape | None = None,
+    max_nodes: int = MAX_NODES,
+    layer: str | None = None,
+    output: tuple[int, ...] | None = None,
+    span: tuple[int, int] | None = None,
+) -> Sizes:
+    """The input sizes of a spec, also of one whose declared input is too small.
+
+    `layer` is whose size counts as the output (by default the last feature map before global pools and dense layers);
+    `output` is a wanted size of it, one number or one per axis; `span` the smallest and largest input to list.
+    Raises SpecError where the spec is invalid for other reasons than its input's size, and UsageError.
+    """
+
+    def elaborate(shape: Shape | None) -> Graph:
+        return source.elaborate(variant=variant, params=params, input_shape=shape, max_nodes=max_nodes)
+
+    graph, declared, valid = _valid_somewhere(source, elaborate, input_shape, variant, params)
+    base = graph.input_shape
+    if len(base) < 2:
+        raise UsageError(
+            f"{graph.name} reads {base[0]} features: its input has no axis of which a size could be chosen"
+        )
+    measured, carriers = _measured(graph, layer)
+    skeleton = Skeleton(graph, measured)
+    slow = re.search(r"\bin_features\b(?!\s*[=:])", source.text) is not None  # then the layers may depend on the size
+    memo: dict[Shape, Seen | None] = {}
+
+    def at(shape: Shape) -> Seen | None:
+        if shape not in memo:
+            try:
+                memo[shape] = (Skeleton(elaborate(shape), measured) if slow else skeleton).at(shape)
+            except (ShapeError, SpecError):
+                memo[shape] = None
+        return memo[shape]
+
+    rank = len(base) - 1
+    wanted = _per_axis(output, rank)
+    alike = rank > 1 and not slow and len({base[1:], declared[1:]}) == 1 and skeleton.alike(base)
+    alike = alike and len(set(carriers)) == rank and len(set(wanted or (0,))) == 1
+    here = at(base)
+    assert here is not None
+    found: list[AxisSizes] = []
+    for index, axis in enumerate(AXES[rank]):
+        if alike and found:
+            found.append(replace(found[0], axis=axis))
+            continue
+        line = _Line(at, base, index, carriers[index], WIDEST if not slow else SLOW_TRIES)
+        found.append(line.answers(axis, declared[index + 1], here.widths if valid else None, span, wanted))
+    tied = {step for seen in memo.values() if seen for step in _differing(seen.widths, here.widths)}
+    names = tuple(skeleton.steps[skeleton.tied[step]].name for step in sorted(tied) if step < len(skeleton.tied))
+    smallest = _together(at, base, tuple(axis.smallest for axis in found))
+    return Sizes(graph.name, declared, valid, measured, smallest, tuple(found), names, wanted, alike)
+
+
+def _valid_somewhere(
+    source: Source,
+    elaborate: Callable[[Shape | None], Graph],
+    input_shape: Shape | None,
+    variant: str | None,
+    params: Mapping[str, Any] | None,
+) -> tuple[Graph, Shape, bool]:
+    """The graph at the declared input or, where that is refused, at one some times as large; and the declared one."""
+    try:
+        graph = elaborate(input_shape)
+        return graph, graph.input_shape, True
+    except SpecError as error:
+        if any(not diagnostic.code.startswith("E2") for diagnostic in error.diagnostics):
+            raise
+        declared = input_shape or _bare(source).elaborate(variant=variant, params=params).input_shape
+        larger = declared
+        while len(declared) > 1 and max(larger[1:]) < 2**12:
+            larger = (larger[0], *(2 * size for size in larger[1:]))
+            try:
+                return elaborate(larger), declared, False
+            except SpecError:
+                continue
+        raise
+
+
+def _bare(source: Source) -> Source:
+    """The same spec with one layer that does nothing: it elaborates where only layers were at fault."""
+    document = source.document
+    place = document.main.place
+    body = Body("layers", (Item(None, place, call=Call("Identity", place)),), place, False)
+    header = document.header.model_copy(update={"outputs": (), "aux_outputs": (), "classes": ()})
+    return replace(
+        source, document=replace(document, header=header, main=replace(document.main, body=body), mean=(), std=())
+    )
+
+
+def _measured(graph: Graph, layer: str | None) -> tuple[str, tuple[int, ...]]:
+    """The layer whose size is the output, and which of its axes each axis of the input is."""
+    states = fields(graph)
+    if layer is not None:
+        carriers = states[find_node(graph, layer).name].carriers
+        if any(carrier == LOST or carrier >= len(graph.shape_of(layer)) for carrier in carriers):
+            raise UsageError(f"`{layer}` has no axes left that are sizes", hint="name a layer before Flatten")
+        return layer, carriers
+    live = graph.ancestors(graph.outputs)
+    local = {INPUT}
+    last = INPUT
+    for node in graph.nodes:
+        if node.name in live and _is_map(node, states[node.name]) and local.intersection(node.inputs):
+            local.add(node.name)
+            last = node.name
+    return last, tuple(range(1, len(graph.input_shape)))
+
+
+def _is_map(node: Node, state: FieldState) -> bool:
+    """Whether the node's axes are those of the input, and their sizes follow from it."""
+    in_place = state.carriers == tuple(range(1, len(state.carriers) + 1)) and len(node.shape) == len(state.carriers) + 1
+    fixed = isinstance(node.op, (AdaptiveAvgPool, AdaptiveMaxPool)) or (
+        isinstance(node.op, Upsample) and node.op.size is not None
+    )
+    return in_place and not fixed and not state.through_global
+
+
+def _per_axis(output: tuple[int, ...] | None, rank: int) -> tuple[int, ...] | None:
+    if output is None or len(output) == rank:
+        return output
+    if len(output) == 1:
+        return output * rank
+    raise UsageError(f"the output has {rank} axes, and {len(output)} sizes are wanted", hint="one number, or one each")
+
+
+def _differing(widths: tuple[object, ...], others: tuple[object, ...]) -> list[int]:
+    return [index for index, pair in enumerate(zip(widths, others, strict=False)) if pair[0] != pair[1]]
+
+
+def _together(at: Callable[[Shape], Seen | None], base: Shape, smallest: Shape) -> Shape:
+    """The smallest sizes of the axes, grown alike until they are valid with each other."""
+    for extra in range(max(base[1:])):
+        grown = tuple(min(size + extra, limit) for size, limit in zip(smallest, base[1:], strict=True))
+        if at((base[0], *grown)) is not None:
+            return grown
+    return base[1:]
+
+
+class _Line:
+    """The sizes of one axis, the others as declared."""
+
+    def __init__(self, at: Callable[[Shape], Seen | None], base: Shape, axis: int, carrier: int, widest: int) -> None:
+        self.at, self.base, self.axis, self.carrier, self.widest = at, base, axis, carrier, widest
+
+    def seen(self, size: int) -> Seen | None:
+        return self.at((*self.base[: self.axis + 1], size, *self.base[self.axis + 2 :]))
+
+    def out(self, size: int) -> int | None:
+        seen = self.seen(size)
+        return None if seen is None else seen.out[self.carrier]
+
+    def answers(
+        self,
+        axis: str,
+        declared: int,
+        widths: tuple[object, ...] | None,
+        span: tuple[int, int] | None,
+        wanted: tuple[int, ...] | None,
+    ) -> AxisSizes:
+        here = self.base[self.axis + 1]
+        smallest = next(size for size in range(1, here + 1) if self.seen(size) is not None)
+        first, last = span or self.span(smallest, here)
+        valid = [(size, seen) for size in range(first, last + 1) if (seen := self.seen(size)) is not None]
+        fitting = [size for size, seen in valid if seen.widths == widths]
+        outputs = [
+            replace(run, output=output)
+            for output, group in groupby(valid, key=lambda pair: pair[1].out[self.carrier])
+            for run in runs(size for size, _ in group)
+        ]
+        found, nearest = (None, ()) if wanted is None else self.giving(wanted[self.axis], smallest)
+        return AxisSizes(
+            axis,
+            declared,
+            smallest,
+            (first, last),
+            tuple(outputs),
+            runs(size for size, seen in valid if self.axis not in seen.losing),
+            None if widths is None or len(fitting) == len(valid) else runs(fitting),
+            found,
+            nearest,
+        )
+
+    def span(self, smallest: int, here: int) -> tuple[int, int]:
+        """From the smallest to twice the declared size, or the part of that around the declared size."""
+        if 2 * here - smallest < self.widest:
+            return smallest, 2 * here
+        first = max(smallest, here - self.widest // 2)
+        return first, first + self.widest - 1
+
+    def giving(self, wanted: int, smallest: int) -> tuple[tuple[Run, ...], tuple[int, ...]]:
+        """The sizes that give this output; where there are none, the outputs below and above it.
+
+        Every layer gives no less for a larger input, so that the first size is found by halving.
+        """
+        low = self.first_with(lambda out: out >= wanted, smallest)
+        high = self.first_with(lambda out: out > wanted, low)
+        if high > FURTHEST and self.out(self.next_valid(low)) == wanted:
+            return (Run(self.next_valid(low), FURTHEST),), ()
+        found = [size for size in range(low, high) if self.out(size) == wanted]
+        if found:
+            return runs(found), ()
+        below = next((out for size in range(low - 1, smallest - 1, -1) if (out := self.out(size)) is not None), None)
+        above = self.out(self.next_valid(low)) if low <= FURTHEST else None
+        return (), tuple(out for out in (below, above) if out is not None)
+
+    def first_with(self, enough: Callable[[int], bool], low: int) -> int:
+        """The smallest valid size from `low` on whose output is enough; beyond FURTHEST where there is none."""
+        high = low + 1
+        while high <= FURTHEST and not self.holds(enough, high):
+            high = 2 * high
+        if high > FURTHEST and not self.holds(enough, FURTHEST):
+            return FURTHEST + 1
+        high = min(high, FURTHEST)
+        while low < high:
+            middle = (low + high) // 2
+            if self.holds(enough, middle):
+                high = middle
+            else:
+                low = middle + 1
+        return self.next_valid(low)
+
+    def holds(self, enough: Callable[[int], bool], size: int) -> bool:
+        out = self.out(self.next_valid(size))
+        return out is None or enough(out)
+
+    def next_valid(self, size: int) -> int:
+        """The first valid size from `size` on; `size` itself where none follows soon."""
+        return next((other for other in range(size, size + 4096) if self.seen(other) is not None), size)
+
+
+def runs(values: Iterable[int]) -> tuple[Run, ...]:
+    """Rising numbers as runs: neighbours, or three and more that are equally far apart."""
+    numbers = list(values)
+    found = []
+    at = 0
+    while at < len(numbers):
+        end = at + 1
+        step = numbers[end] - numbers[at] if end < len(numbers) else 1
+        while end < len(numbers) and numbers[end] - numbers[end - 1] == step:
+            end += 1
+        if end - at < 3 and step > 1:
+            end = at + 1
+        found.append(Run(numbers[at], numbers[end - 1], step if end - at > 1 else 1))
+        at = end
+    return tuple(found)
