@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from cnnspec.analysis import Report
     from cnnspec.analysis.explain import Explanation
+    from cnnspec.analysis.unit_field import UnitField
     from cnnspec.analysis.lint import Finding
     from cnnspec.training.loop import TrainResult
     from cnnspec.training.progress import Progress
@@ -38,18 +40,33 @@ class Spec:
     source: Source
     graph: Graph
     variant: str | None = None
-    params: Mapping[str, str] = field(default_factory=dict)  # those that were set, as they are written
+    params: Mapping[str, str] = dataclasses.field(default_factory=dict)  # those that were set, as they are written
 
     @property
     def name(self) -> str:
         """The network's name."""
         return self.graph.name
 
-    def analyze(self, *, batch: int = 1) -> Report:
-        """Sizes, receptive fields, parameters, cost and memory of every layer, and the totals."""
+    def analyze(self, *, batch: int = 1, optimizer: str = "sgd-momentum", precision: str = "fp32") -> Report:
+        """Sizes, receptive fields, parameters, cost and memory of every layer, and the totals.
+
+        `batch`, `optimizer` (sgd, sgd-momentum, adam, adamw) and `precision` (fp32, bf16, fp16) say what memory is for.
+        """
         from cnnspec.analysis import analyze
 
-        return analyze(self.graph, batch=batch)
+        return analyze(self.graph, batch=batch, optimizer=optimizer, precision=precision)
+
+    def field(self, layer: str, unit: tuple[int, ...] | None = None) -> UnitField:
+        """The input pixels that one unit of a layer reads; without `unit`, the one in the middle. Raises UsageError."""
+        from cnnspec.analysis.unit_field import unit_field
+
+        return unit_field(self.graph, layer, unit)
+
+    def largest_batch(self, memory: int, *, optimizer: str | None = None, precision: str = "fp32") -> int:
+        """The largest batch that fits into `memory` bytes, a tenth left free; for inference without an optimizer."""
+        from cnnspec.analysis import largest_batch
+
+        return largest_batch(self.graph, memory, optimizer=optimizer, precision=precision)
 
     def explain(self, layer: str) -> Explanation:
         """The arithmetic behind one layer's figures. Raises UsageError where there is no such layer."""

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from math import prod
 
+from cnnspec.analysis.memory import OPTIMIZER_STATE, PRECISIONS, largest_batch, peak_inference, training_memory
 from cnnspec.analysis.receptive_field import fields, pixels_read, spans
-from cnnspec.analysis.report import CONVENTION, LayerReport, Report, Totals
+from cnnspec.analysis.report import CONVENTION, LayerReport, Memory, Report, Totals
 from cnnspec.graph import Graph
 
-__all__ = ["CONVENTION", "LayerReport", "Report", "Totals", "analyze"]
+__all__ = [
+    "CONVENTION",
+    "OPTIMIZER_STATE",
+    "PRECISIONS",
+    "LayerReport",
+    "Memory",
+    "Report",
+    "Totals",
+    "analyze",
+    "largest_batch",
+]
 
-FLOAT_BYTES = 4
 
+def analyze(graph: Graph, *, batch: int = 1, optimizer: str = "sgd-momentum", precision: str = "fp32") -> Report:
+    """The report on a graph.
 
-def analyze(graph: Graph, *, batch: int = 1) -> Report:
-    """The report on a graph, memory at the given batch size in float32."""
+    `batch`, `optimizer` (a key of OPTIMIZER_STATE) and `precision` (a key of PRECISIONS) say what memory is for;
+    MACs and FLOPs are per sample.
+    """
     states = fields(graph)
     live = graph.ancestors(graph.outputs)
+    width = PRECISIONS[precision]
     rows = []
     for node in graph.nodes:
         op, shapes, state = node.op, node.input_shapes, states[node.name]
@@ -44,15 +58,17 @@ def analyze(graph: Graph, *, batch: int = 1) -> Report:
                 sees_everything=state.through_global,
                 global_context=state.global_context,
                 aligned=state.aligned,
-                output_bytes=batch * prod(node.shape) * FLOAT_BYTES,
+                output_bytes=batch * prod(node.shape) * width,
                 aux=node.name not in live,
                 line=node.origin.place.line if node.origin.place else None,
             )
         )
-    return Report(graph.name, graph.input_shape, batch, tuple(rows), _totals(rows), graph.outputs)
+    training = training_memory(graph, batch=batch, optimizer=optimizer, precision=precision)
+    memory = Memory(batch, precision, optimizer, peak_inference(graph, batch=batch, width=width), training)
+    return Report(graph.name, graph.input_shape, tuple(rows), _totals(rows, memory), memory, graph.outputs)
 
 
-def _totals(rows: list[LayerReport]) -> Totals:
+def _totals(rows: list[LayerReport], memory: Memory) -> Totals:
     counted = [row for row in rows if not row.aux]
     flops = [row.flops for row in counted]
     params = sum(row.params for row in rows)
@@ -63,5 +79,7 @@ def _totals(rows: list[LayerReport]) -> Totals:
         buffers=sum(row.buffers for row in rows),
         macs=sum(row.macs for row in counted),
         flops=None if None in flops else sum(value for value in flops if value is not None),
-        param_bytes=params * FLOAT_BYTES,
+        param_bytes=memory.training.parameters,
+        peak_inference_bytes=memory.peak_inference,
+        training_bytes=memory.training.total,
     )

@@ -70,7 +70,7 @@ def kept(op: AnyOp, inputs: tuple[Shape, ...], out: Shape) -> Kept:
         case norm.LocalResponseNorm():
             return Kept(inputs=True, floats=(shape[0] + op.size - 1) * prod(shape[1:]) + 2 * prod(shape))
         case Dropout():
-            return Kept(floats=prod(shape)) if 0 < op.p else NOTHING
+            return Kept(floats=prod(shape)) if op.p > 0 else NOTHING
         case StochasticDepth():
             return NOTHING if op.p == 0 else Kept(floats=1) if op.mode == "row" else Kept(fixed=1)
         case Mul():
@@ -98,26 +98,29 @@ def kept(op: AnyOp, inputs: tuple[Shape, ...], out: Shape) -> Kept:
             assert_never(op)
 
 
-def scratch_bytes(op: AnyOp, inputs: tuple[Shape, ...], out: Shape) -> int:
-    """Bytes per sample of the tensors that live only while the layer runs at inference, beside input and output."""
+def scratch_bytes(op: AnyOp, inputs: tuple[Shape, ...], out: Shape, width: int = FLOAT) -> int:
+    """Bytes per sample of the tensors that live only while the layer runs at inference, beside input and output.
+
+    `width` is the size of an activation in bytes.
+    """
     shape = inputs[0]
     match op:
         case Conv() if padded := _padded(op, shape):
-            return FLOAT * prod(padded)
+            return width * prod(padded)
         case MaxPool() | AdaptiveMaxPool():  # their indices, made and dropped
             return INT64 * prod(out)
         case LPPool():
-            return FLOAT * max(prod(shape), 2 * prod(out)) + (FLOAT * prod(out) if op.rank == 1 else 0)
+            return width * max(prod(shape), 2 * prod(out)) + (width * prod(out) if op.rank == 1 else 0)
         case norm.GroupNorm():
-            return FLOAT * 2 * op.num_groups
+            return width * 2 * op.num_groups
         case norm.LayerNorm():
-            return FLOAT * 2 * prod(shape[:-1])
+            return width * 2 * prod(shape[:-1])
         case norm.LayerNorm2d():
-            return FLOAT * 2 * prod(shape[1:])
+            return width * 2 * prod(shape[1:])
         case norm.InstanceNorm():
-            return FLOAT * shape[0] * (2 + 2 * op.affine + 2 * op.track_running_stats)
+            return width * shape[0] * (2 + 2 * op.affine + 2 * op.track_running_stats)
         case norm.LocalResponseNorm():
-            return FLOAT * 2 * prod(shape)
+            return width * 2 * prod(shape)
         case _:
             return 0
 

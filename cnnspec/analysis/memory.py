@@ -13,9 +13,19 @@ from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import Add, Mul
 from cnnspec.ops.reshape import Flatten, Permute, Slice
 
-__all__ = ["OPTIMIZER_STATE", "PRECISIONS", "TrainingMemory", "kept_bytes", "peak_inference", "training_memory"]
+__all__ = [
+    "OPTIMIZER_STATE",
+    "PRECISIONS",
+    "RESERVE",
+    "TrainingMemory",
+    "kept_bytes",
+    "largest_batch",
+    "peak_inference",
+    "training_memory",
+]
 
 FLOAT = 4
+RESERVE = 0.1  # of the memory, left free for scratch space inside kernels
 OPTIMIZER_STATE = {"sgd": 0, "sgd-momentum": 1, "adam": 2, "adamw": 2}  # numbers per parameter
 PRECISIONS = {"fp32": 4, "bf16": 2, "fp16": 2}  # bytes of an activation
 
@@ -130,6 +140,23 @@ def peak_inference(graph: Graph, *, batch: int = 1, width: int = FLOAT) -> int:
             alive += size
         else:
             alive += size if roots[node.name] == node.name else 0
-            scratch = max(scratch, alive * width + scratch_bytes(node.op, node.input_shapes, node.shape))
+            scratch = max(scratch, alive * width + scratch_bytes(node.op, node.input_shapes, node.shape, width))
         alive -= sum(sizes[root] for root in dead)
     return batch * max(peak * width, scratch)
+
+
+def largest_batch(graph: Graph, memory: int, *, optimizer: str | None = None, precision: str = "fp32") -> int:
+    """The largest batch that fits into `memory` bytes: for training with `optimizer`, or for inference without one.
+
+    A lower bound of what is used (kernels take scratch space besides), so `RESERVE` of the memory is left free. 0 where
+    not even one sample fits.
+    """
+    free = int(memory * (1 - RESERVE))
+    if optimizer is None:
+        weights = training_memory(graph, optimizer="sgd", precision=precision)
+        fixed = weights.parameters + weights.buffers
+        each = peak_inference(graph, width=PRECISIONS[precision])
+    else:
+        one, two = (training_memory(graph, batch=b, optimizer=optimizer, precision=precision).total for b in (1, 2))
+        fixed, each = 2 * one - two, max(two - one, peak_inference(graph, width=PRECISIONS[precision]))
+    return max(0, (free - fixed) // each) if each else 0

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from html import escape
 from typing import Any
 
-from cnnspec.errors import Diagnostic
-from cnnspec.ops import Shape
+from cnnspec.analysis.memory import TrainingMemory
+from cnnspec.errors import Diagnostic, UsageError
+from cnnspec.ops import Shape, show_shape
 
-__all__ = ["CONVENTION", "LayerReport", "Report", "Totals"]
+__all__ = ["CONVENTION", "LayerReport", "Memory", "Report", "Totals"]
 
 CONVENTION = "MACs of convolutions, linear layers and matrix products; FLOPs = 2 per MAC + 1 per other operation"
 
@@ -82,12 +84,28 @@ class Totals:
     macs: int
     flops: int | None
     param_bytes: int
-    peak_inference_bytes: int | None = None
-    training_bytes: int | None = None
+    peak_inference_bytes: int  # tensors alive at the worst step, the input included, weights not
+    training_bytes: int  # weights, gradients, optimizer, and what autograd keeps
 
     def to_dict(self) -> dict[str, Any]:
         """The totals as `--format json` prints them."""
         return {name: getattr(self, name) for name in Totals.__dataclass_fields__}
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes, for a batch, a precision of activations and an optimizer."""
+
+    batch: int
+    precision: str
+    optimizer: str
+    peak_inference: int
+    training: TrainingMemory
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures as `--format json` prints them."""
+        parts = {f"{name}_bytes": getattr(self.training, name) for name in TrainingMemory.__dataclass_fields__}
+        return {"precision": self.precision, "optimizer": self.optimizer, **parts}
 
 
 @dataclass(frozen=True)
@@ -96,9 +114,9 @@ class Report:
 
     name: str
     input: Shape
-    batch: int
     layers: tuple[LayerReport, ...]
     totals: Totals
+    memory: Memory
     outputs: tuple[str, ...]
     findings: tuple[Diagnostic, ...] = field(default=())
 
@@ -109,16 +127,46 @@ class Report:
                 return row
         raise KeyError(name)
 
+    def folded(self, depth: int) -> Report:
+        """The report with the layers of one block in one row: names are cut after `depth` parts.
+
+        Equal blocks that follow each other become one row, `layer1.1..2 x2`, with their sums.
+        """
+        from cnnspec.analysis.fold import fold
+
+        return replace(self, layers=fold(self.layers, depth))
+
+    def to_pandas(self) -> Any:
+        """The layers as a pandas DataFrame. Raises UsageError where pandas is not installed."""
+        try:
+            import pandas
+        except ImportError:
+            raise UsageError("this needs `pandas`, which is not installed", hint="pip install pandas") from None
+        return pandas.DataFrame([row.to_dict() for row in self.layers])
+
+    def _repr_html_(self) -> str:
+        """The layer table for notebooks."""
+        heads = ("layer", "operator", "output", "field", "params", "MACs")
+        cells = [
+            (row.name, row.op, show_shape(row.output_shape), show_shape(row.receptive_field), row.params, row.macs)
+            for row in self.layers
+        ]
+        body = "".join(f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in cells)
+        totals = f"{self.totals.params:,} parameters, {self.totals.macs:,} MACs per sample"
+        head = "".join(f"<th>{name}</th>" for name in heads)
+        return f"<table><caption>{escape(self.name)}: {totals}</caption><tr>{head}</tr>{body}</table>"
+
     def to_dict(self) -> dict[str, Any]:
         """The report as `--format json` prints it."""
         return {
             "cnnspec": 1,
             "name": self.name,
             "input": list(self.input),
-            "batch": self.batch,
+            "batch": self.memory.batch,
             "outputs": list(self.outputs),
             "layers": [row.to_dict() for row in self.layers],
             "totals": self.totals.to_dict(),
+            "memory": self.memory.to_dict(),
             "findings": [finding.to_dict() for finding in self.findings],
         }
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -22,7 +23,9 @@ __all__ = [
     "VariantOption",
     "check_choice",
     "load_spec",
+    "parse_bytes",
     "parse_shape",
+    "parse_unit",
 ]
 
 SpecArgument = Annotated[
@@ -51,6 +54,33 @@ def parse_shape(text: str) -> Shape:
     ):
         raise UsageError(f"`{text}` is no input shape", hint="write channels and axes: `--input 3x224x224`")
     return tuple(int(part) for part in parts)
+
+
+def parse_unit(text: str) -> tuple[str, tuple[int, ...] | None]:
+    """`S4:2,2` as a layer and a unit; without `:`, no unit. Raises UsageError."""
+    layer, colon, numbers = text.partition(":")
+    if not colon:
+        return layer, None
+    parts = numbers.split(",")
+    if not all(part.strip().isascii() and part.strip().isdigit() for part in parts):
+        raise UsageError(f"`{text}` names no unit", hint="write the layer, a row and a column: `--field S4:2,2`")
+    return layer, tuple(int(part) for part in parts)
+
+
+_BYTES: Final = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | {
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
+}
+
+
+def parse_bytes(text: str) -> int:
+    """`8GiB`, `500 MB` as bytes. Raises UsageError."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+)\s*", text)
+    if not match or match[2].lower() not in _BYTES:
+        raise UsageError(f"`{text}` is no size of memory", hint="write a number and a unit: 8GiB, 500MB")
+    return int(float(match[1]) * _BYTES[match[2].lower()])
 
 
 def load_spec(

@@ -9,10 +9,13 @@ from typing import Annotated
 
 import typer
 
+from cnnspec.analysis import OPTIMIZER_STATE, PRECISIONS
 from cnnspec.cli import common
-from cnnspec.cli.render.report import FORMATS, render, render_explanation
+from cnnspec.cli.render.report import FORMATS, render, render_explanation, render_field, size_text
 
 app = typer.Typer()
+
+OPTIMIZERS = tuple(OPTIMIZER_STATE)
 
 
 @app.command()
@@ -22,7 +25,23 @@ def inspect(
     explain: Annotated[
         str | None, typer.Option("--explain", metavar="LAYER", help="Print the arithmetic of one layer.")
     ] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option("--field", metavar="LAYER[:ROW,COL]", help="Print the input pixels that one unit reads."),
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option("--depth", min=1, metavar="N", help="Fold names after N parts, with sums.")
+    ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="The batch size for memory.")] = 1,
+    precision: Annotated[
+        str, typer.Option("--precision", metavar="|".join(PRECISIONS), help="The activations' precision for memory.")
+    ] = "fp32",
+    optimizer: Annotated[
+        str, typer.Option("--optimizer", metavar="|".join(OPTIMIZERS), help="The optimizer for training memory.")
+    ] = "sgd-momentum",
+    fits: Annotated[
+        str | None, typer.Option("--fits", metavar="SIZE", help="Print the largest batch that fits: 8GiB.")
+    ] = None,
     input_shape: common.InputOption = None,
     variant: common.VariantOption = None,
     settings: common.SetOption = None,
@@ -36,14 +55,37 @@ def inspect(
 
       cnnspec inspect lenet5 --explain C3
 
-      cnnspec inspect net.yaml --input 3x96x96 --format markdown
+      cnnspec inspect lenet5 --field S4:2,2
+
+      cnnspec inspect net.yaml --input 3x96x96 --depth 1 --format markdown
+
+      cnnspec inspect net.yaml --batch 64 --optimizer adam --fits 8GiB
     """
     common.check_choice("--format", form, FORMATS)
+    common.check_choice("--precision", precision, tuple(PRECISIONS))
+    common.check_choice("--optimizer", optimizer, OPTIMIZERS)
     network = common.load_spec(spec, variant=variant, settings=settings, input_shape=input_shape, max_nodes=max_nodes)
     if explain is not None:
         explanation = network.explain(explain)
         print(json.dumps(explanation.to_dict(), indent=1) if form == "json" else render_explanation(explanation))
-        return
-    report = network.analyze(batch=batch)
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(render(report, form, width))
+    elif unit is not None:
+        found = network.field(*common.parse_unit(unit))
+        print(
+            json.dumps(found.to_dict(), indent=1) if form == "json" else render_field(found, network.graph.input_shape)
+        )
+    elif fits is not None:
+        memory = common.parse_bytes(fits)
+        inference = network.largest_batch(memory, precision=precision)
+        training = network.largest_batch(memory, optimizer=optimizer, precision=precision)
+        if form == "json":
+            print(
+                json.dumps({"memory_bytes": memory, "inference_batch": inference, "training_batch": training}, indent=1)
+            )
+        else:
+            print(f"{network.name} in {fits} ({size_text(memory)}), a tenth left for scratch space, {precision}:")
+            print(f"  inference  batch {inference:,}")
+            print(f"  training   batch {training:,}  ({optimizer})")
+    else:
+        report = network.analyze(batch=batch, optimizer=optimizer, precision=precision)
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print(render(report.folded(depth) if depth else report, form, width))

@@ -10,14 +10,14 @@ from __future__ import annotations
 from itertools import product
 
 import torch
-from torch.nn import functional as F
+from torch.nn import functional
 
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import conv, merge, pool, resample
 from cnnspec.ops.pad import ZeroPad
 from cnnspec.torch_backend.layers import layer
 
-CONVS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+CONVS = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 
 
 def _sum_pool(op: pool.MaxPool | pool.AvgPool, x: torch.Tensor, out: tuple[int, ...]) -> torch.Tensor:
@@ -28,7 +28,7 @@ def _sum_pool(op: pool.MaxPool | pool.AvgPool, x: torch.Tensor, out: tuple[int, 
         pads += [padding, padding + kernel * spread * 2]
     channels = x.shape[1]
     weight = torch.ones(channels, 1, *op.kernel_size, dtype=x.dtype)
-    y = CONVS[op.rank](F.pad(x, pads), weight, stride=op.strides, dilation=dilation, groups=channels)
+    y = CONVS[op.rank](functional.pad(x, pads), weight, stride=op.strides, dilation=dilation, groups=channels)
     return y[(slice(None), slice(None), *(slice(size) for size in out))]
 
 
@@ -85,6 +85,8 @@ def pixels_with_gradient(graph: Graph, layer_name: str, most: int = 150) -> dict
         units = corners + units[:: len(units) // most + 1]
     for unit in units:
         picked = y[(0, slice(None), *unit)].sum()
-        (gradient,) = torch.autograd.grad(picked, x, retain_graph=True) if picked.requires_grad else (torch.zeros_like(x),)
+        (gradient,) = (
+            torch.autograd.grad(picked, x, retain_graph=True) if picked.requires_grad else (torch.zeros_like(x),)
+        )
         found[unit] = gradient[0].abs().sum(0) > 0
     return found

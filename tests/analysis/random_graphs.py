@@ -85,7 +85,11 @@ def _node(rng: Random, rank: int, names: list[str]) -> dict[str, object]:
                 "in": recent,
             }
         case "pad":
-            return {"type": f"ZeroPad{rank}d", "padding": [rng.choice((0, 1, 2, -1)) for _ in range(2 * rank)], "in": recent}
+            return {
+                "type": f"ZeroPad{rank}d",
+                "padding": [rng.choice((0, 1, 2, -1)) for _ in range(2 * rank)],
+                "in": recent,
+            }
         case "activation":
             return {"type": rng.choice(ACTIVATIONS), "in": recent}
         case "norm":

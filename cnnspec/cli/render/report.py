@@ -15,9 +15,10 @@ from typing import Final
 
 from cnnspec.analysis import CONVENTION, LayerReport, Report
 from cnnspec.analysis.explain import Explanation
-from cnnspec.ops import show_shape
+from cnnspec.analysis.unit_field import UnitField
+from cnnspec.ops import Shape, show_shape
 
-__all__ = ["FORMATS", "render", "render_explanation"]
+__all__ = ["FORMATS", "render", "render_explanation", "render_field", "size_text"]
 
 FORMATS: Final = ("table", "json", "csv", "markdown", "latex")
 DROPPED_FIRST: Final = ("share", "stride", "field", "MACs", "operator")  # where the terminal is too narrow
@@ -131,12 +132,13 @@ def _summary(report: Report) -> list[str]:
         f"parameters  {totals.params:,} = {size_text(totals.param_bytes)} in float32{buffers}",
         f"cost        {totals.macs:,} MACs, {flops} FLOPs per sample",
     ]
-    if totals.peak_inference_bytes is not None and totals.training_bytes is not None:
-        lines.append(
-            f"memory      {size_text(totals.peak_inference_bytes)} at the peak of inference,"
-            f" {size_text(totals.training_bytes)} to train, at batch {report.batch}"
-        )
-    lines.append(f"            {CONVENTION}")
+    lines.insert(2, f"            {CONVENTION}")
+    memory = report.memory
+    lines.append(
+        f"memory      {size_text(totals.peak_inference_bytes)} of tensors at the peak of inference,"
+        f" {size_text(totals.training_bytes)} in all to train"
+    )
+    lines.append(f"            (batch {memory.batch}, {memory.precision}, {memory.optimizer})")
     if any(row.global_context and not row.sees_everything for row in report.layers):
         lines.append("* and the whole input, through a global pool")
     return lines
@@ -204,6 +206,27 @@ def _latex(report: Report) -> str:
             r"\end{tabular}",
         ]
     )
+
+
+def render_field(found: UnitField, input_shape: Shape) -> str:
+    """The input rectangle of one unit as text."""
+
+    def rectangle(bounds: tuple[tuple[int, int], ...] | None) -> str:
+        if bounds is None:
+            return "no pixel"
+        sizes = "x".join(str(last - first + 1) for first, last in bounds)
+        return f"{', '.join(f'{first}..{last}' for first, last in bounds)}  ({sizes})"
+
+    lines = [
+        f"{found.layer}: unit {','.join(map(str, found.unit))} reads, of {show_shape(input_shape)}",
+        f"  clipped    {rectangle(found.clipped)}",
+        f"  unclipped  {rectangle(found.unclipped)}",
+    ]
+    if found.clipped and any(n < b - a + 1 for n, (a, b) in zip(found.pixels, found.clipped, strict=True)):
+        lines.append(f"  of these   {show_shape(found.pixels)} pixels are read: dilation leaves holes")
+    if found.global_context:
+        lines.append("  and, through a global pool or a dense layer, the whole input")
+    return "\n".join(lines)
 
 
 def render_explanation(explanation: Explanation) -> str:
