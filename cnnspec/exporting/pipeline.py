@@ -323,7 +323,7 @@ def _facts(subject: Subject, graph: Graph, lowering: Lowering, precision: str, *
     import numpy
     import onnx
 
-    from cnnspec import __version__
+    from cnnspec.version import __version__
 
     params = sum(prod(size) for node in graph for size in node.op.parameter_shapes(*node.input_shapes).values())
     macs = sum(node.op.macs(*node.input_shapes) for node in graph)
