@@ -5,32 +5,49 @@ Importing this module imports neither torch nor onnx; the functions that need th
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
 import dataclasses
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnspec import zoo
-from cnnspec.errors import MissingExtraError
+from cnnspec.errors import MissingExtraError, UsageError
+from cnnspec.exporting.pipeline import PRECISIONS, ExportOptions, ExportResult, export_network
+from cnnspec.exporting.subject import of_run, of_spec
 from cnnspec.graph import Graph
 from cnnspec.ops import Shape
 from cnnspec.spec import MAX_NODES, Source, read_spec
 from cnnspec.training import Run, TrainConfig, open_run, resolve_config
-from cnnspec.training.run_folder import new_folder, read_config
+from cnnspec.training.run_folder import is_run, new_folder, read_config
 
 if TYPE_CHECKING:
     from torch import nn
 
     from cnnspec.analysis import Report
     from cnnspec.analysis.explain import Explanation
-    from cnnspec.analysis.unit_field import UnitField
     from cnnspec.analysis.lint import Finding
+    from cnnspec.analysis.unit_field import UnitField
     from cnnspec.training.loop import TrainResult
     from cnnspec.training.progress import Progress
 
-__all__ = ["Run", "Spec", "TrainConfig", "build", "load", "loads", "open_run", "resume", "train"]
+__all__ = [
+    "PRECISIONS",
+    "ExportOptions",
+    "ExportResult",
+    "Run",
+    "Spec",
+    "TrainConfig",
+    "build",
+    "export",
+    "is_run",
+    "load",
+    "loads",
+    "open_run",
+    "resume",
+    "train",
+]
 
 
 @dataclass(frozen=True)
@@ -196,3 +213,31 @@ def _training_loop() -> Any:
             raise
         raise MissingExtraError(error.name, "train") from None
     return loop
+
+
+def export(
+    network: Spec | Run | str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    report: Callable[[str], None] = lambda text: None,
+    **options: Any,
+) -> ExportResult:
+    """Write a run or a spec as one ONNX file, `output` or `exports/NAME.onnx`, and prove it equal to the network.
+
+    A spec takes its weights from a safetensors file, or gets random ones from `seed`. `options` are the fields of
+    ExportOptions. Needs the extra `onnx`, and for the proof (all but `verify=False`) also `train`.
+    Raises VerificationError where a check fails, and then leaves no file; UsageError where the network cannot be
+    exported that way; CnnspecError where the weights do not belong to it.
+    """
+    if isinstance(network, str | os.PathLike) and is_run(network):
+        network = open_run(network)
+    if isinstance(network, Run):
+        if weights is not None:
+            raise UsageError("a run has weights of its own", hint="export its spec to give it others")
+        subject = of_run(network)
+    else:
+        spec = network if isinstance(network, Spec) else load(network)
+        subject = of_spec(spec.source, spec.graph, spec.variant, spec.params, weights, seed)
+    return export_network(subject, output, ExportOptions(**options), report)

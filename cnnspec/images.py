@@ -25,8 +25,7 @@ __all__ = ["FORMATS", "MAX_PIXELS", "SUFFIXES", "check_shape", "normalize", "pre
 
 FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
-MAX_PIXELS: Final = 100_000_000  # a larger image is refused before it is decoded
-MAX_BYTES: Final = 256 * 2**20
+MAX_PIXELS: Final = 89_000_000  # a larger image is refused before it is decoded
 
 _ORIENTED: Final = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")  # where Pillow finds an orientation
 
@@ -52,16 +51,15 @@ def read_image(
     shown = name or ("the image" if isinstance(source, bytes) else os.fspath(source))
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
-            pixels = image.width * image.height
-            if pixels > MAX_PIXELS:
-                raise CnnspecError(
-                    f"{shown}: {image.width}x{image.height} pixels are too many (at most {MAX_PIXELS:,})"
-                )
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError(f"{image.width}x{image.height}")
             return prepare(image, shape, invert=invert)
     except CnnspecError:
         raise
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         raise UsageError(f"cannot read {shown}: {error.strerror}") from None
+    except Image.DecompressionBombError:
+        raise CnnspecError(f"{shown} has too many pixels (at most {MAX_PIXELS:,} are decoded)") from None
     except UnidentifiedImageError:
         formats = ", ".join(FORMATS)
         raise CnnspecError(f"{shown} is not an image that can be read", hint=f"the formats are {formats}") from None

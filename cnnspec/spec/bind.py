@@ -170,14 +170,17 @@ def _report_faults(
     report: Callable[[Diagnostic], None],
 ) -> None:
     seen: set[str] = set()
-    for fault in error.errors(include_url=False):
+    faults = error.errors(include_url=False)
+    if missing := [str(fault["loc"][0]) for fault in faults if fault["type"] == "missing"]:
+        needed = " and ".join(f"`{name}`" for name in missing)
+        example = f"{call.target}({', '.join(operators()[target][0].positional or missing)})"
+        report(Diagnostic("E105", f"{call.target} needs {needed}", call.place, help=f"write `{example}`"))
+    for fault in faults:
         name = str(fault["loc"][0]) if fault["loc"] else ""
         if name in seen:
             continue
         seen.add(name)
         if fault["type"] == "missing":
-            example = f"{call.target}({', '.join(operators()[target][0].positional)})"
-            report(Diagnostic("E105", f"{call.target} needs `{name}`", call.place, help=f"write `{example}`"))
             continue
         place = named[name].expr.place if name in named else call.place
         subject = f"`{name}`" if name else call.target

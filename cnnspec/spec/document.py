@@ -16,6 +16,7 @@ from cnnspec.errors import Place
 __all__ = [
     "BODIES",
     "FAULT",
+    "INLINE",
     "TYPES",
     "Argument",
     "Block",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 BODIES: Final = ("layers", "add", "mul", "concat")
+INLINE: Final = "inline"  # children that take their places in the list around them
 TYPES: Final = ("int", "float", "bool", "size", "list", "layer")
 FAULT: Final = object()  # the value of an `Expr` that could not be read; its error has been reported
 
@@ -105,7 +107,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """`layers` (in turn) or `add` | `mul` | `concat` (side by side), and its children."""
+    """`layers` (in turn), `add` | `mul` | `concat` (side by side), or `inline` (part of a list), and its children."""
 
     kind: str
     items: tuple[Item, ...]

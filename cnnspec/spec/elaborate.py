@@ -16,7 +16,7 @@ from cnnspec.errors import Diagnostic, ShapeError
 from cnnspec.graph import INPUT, Graph, Node, Origin
 from cnnspec.ops import JOINS, Add, AnyOp, Concat, Mul, Shape, operators, show_shape
 from cnnspec.spec.bind import bind_operator, check_names, name_arguments
-from cnnspec.spec.document import Block, Body, Call, Document, Item
+from cnnspec.spec.document import INLINE, Block, Body, Call, Document, Item
 from cnnspec.spec.evaluate import LayerName, show
 from cnnspec.spec.hints import did_you_mean
 from cnnspec.spec.names import RESERVED
@@ -207,6 +207,11 @@ class _Elaborator:
                 if key is not None and item.template:
                     self.define(key, current, item, frame)
                 continue
+            if item.body is not None and item.body.kind == INLINE and len(reads or (first,)) == 1:
+                inlined, index = self.inline(item.body, prefix, current, inner, index, kind)
+                results += inlined
+                current = inlined[-1] if kind == "layers" else first
+                continue
             name = str(index) if key is None else key
             if key is None:
                 index += 1
@@ -223,6 +228,15 @@ class _Elaborator:
         if item.key is not None and not item.template:
             self.define(item.key, results[-1], item, frame)
         return results, index
+
+    def inline(self, body: Body, prefix: str, start: Ref, frame: Frame, index: int, kind: str) -> tuple[list[Ref], int]:
+        """Children that take the next places of the list around them, and the next index of that list."""
+        results: list[Ref] = []
+        for item in body.items:
+            taken = results[-1] if results and kind == "layers" else start
+            copies, index = self.item(item, prefix, taken, frame, index, kind)
+            results += copies
+        return results or [start], index
 
     def define(self, key: str, ref: Ref, item: Item, frame: Frame) -> None:
         if key in frame.siblings:

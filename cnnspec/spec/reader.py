@@ -18,6 +18,7 @@ from cnnspec.ops import JOINS, operators
 from cnnspec.spec.document import (
     BODIES,
     FAULT,
+    INLINE,
     TYPES,
     Argument,
     Block,
@@ -40,8 +41,9 @@ JOIN_NAMES: Final = tuple(join.__name__ for join in JOINS)
 BLOCK_KEYS: Final = ("params", "let", "inputs", *BODIES)
 HEADER_KEYS: Final = tuple(Header.model_fields)
 TOP_KEYS: Final = (*HEADER_KEYS, "input", "variants", "blocks", "params", "let", *BODIES)
-ITEM_KEYS: Final = ("type", *BODIES, "in", "repeat", "when")
+ITEM_KEYS: Final = ("type", *BODIES, INLINE, "in", "repeat", "when")
 
+_HEADS: Final = ("type", *BODIES, INLINE)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}\Z")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}\Z")
 _TEMPLATE = re.compile(r"\{([^{}]*)\}")
@@ -258,6 +260,9 @@ class _Reader:
             parts = {"body": self.body("layers", value)}
         else:
             parts = self.long_form(value)
+            inner = parts.get("body")
+            if inner is not None and inner.kind == INLINE and (key or inner.named):
+                self.error("E107", "`inline` is a list within a list: its layers take numbers of that list", place)
         return Item(name, place, template=template, **parts)
 
     def template(self, key: Scalar) -> tuple[str | Expr, ...]:
@@ -314,20 +319,22 @@ class _Reader:
         }
 
     def long_form(self, value: MapValue) -> dict[str, Any]:
-        heads = [key for key, _ in value.entries if key.value == "type" or key.value in BODIES]
+        heads = [key for key, _ in value.entries if key.value in _HEADS]
         if len(heads) != 1:
-            if heads or not self.misspelt(value, ITEM_KEYS, "type", *BODIES, report=True):
-                message = "a layer in long form has exactly one of `type`, `layers`, `add`, `mul`, `concat`"
+            if heads or not self.misspelt(value, ITEM_KEYS, *_HEADS, report=True):
+                message = f"a layer in long form has exactly one of {', '.join(f'`{head}`' for head in _HEADS)}"
                 self.error("E107", message, heads[1].place if heads else value.place, help=_headless(value))
             return {}
         parts: dict[str, Any] = {}
         args: list[Argument] = []
         for key, item in value.entries:
             if key.value == "in":
-                parts["reads"] = self.reads(item)
+                parts["reads"] = reads = self.reads(item)
+                if reads is None:
+                    return {}
             elif key.value in ("repeat", "when"):
                 parts[key.value] = self.expr(item)
-            elif key.value in BODIES:
+            elif key.value != "type" and key.value in _HEADS:
                 parts["body"] = self.body(key.value, item)
             elif key.value != "type":
                 args.append(Argument(key.value, self.expr(item), key.content))
@@ -347,13 +354,15 @@ class _Reader:
                 self.error("E107", f"a body takes no argument `{arg.name:.60}`", arg.place, label)
         return parts
 
-    def reads(self, value: Value) -> tuple[tuple[str, Place], ...]:
+    def reads(self, value: Value) -> tuple[tuple[str, Place], ...] | None:
+        """The names of `in`, or None after an error."""
         found = []
         for item in value.items if isinstance(value, ListValue) else [value]:
             if isinstance(item, Scalar) and item.value is not None:
                 found.append((item.spelling, item.content))
             else:
                 self.error("E109", "`in` is the name of an earlier node, or a list of names", item.place)
+                return None
         return tuple(found)
 
     # Small parts

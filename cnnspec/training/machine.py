@@ -86,7 +86,7 @@ def _step(model: nn.Module, batch: torch.Tensor) -> None:
 
 def describe(device: torch.device, threads: int) -> dict[str, Any]:
     """What to note about the machine and the versions, so that figures can be traced."""
-    from cnnspec import __version__
+    from cnnspec.version import __version__
 
     return {
         "cnnspec": __version__,

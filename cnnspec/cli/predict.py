@@ -1,0 +1,62 @@
+"""`cnnspec predict`: what an exported network says of images."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cnnspec.cli import common, report
+from cnnspec.cli.render.predictions import FORMATS, lines
+from cnnspec.errors import CnnspecError
+from cnnspec.runtime import BATCH_SIZE, DEVICES, Predictor, expand
+
+app = typer.Typer()
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A file that `cnnspec export` wrote.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(metavar="IMAGE|DIR|GLOB|-", help="Images, folders, patterns; `-` reads one image from stdin."),
+    ],
+    form: Annotated[
+        str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print; json is one line per image.")
+    ] = "table",
+    top: Annotated[int, typer.Option(min=1, help="How many classes to print.")] = 3,
+    invert: Annotated[bool, typer.Option("--invert", help="For dark digits on white paper.")] = False,
+    device: Annotated[str, typer.Option(metavar="|".join(DEVICES), help="Where to run.")] = "auto",
+    allow_fallback: Annotated[
+        bool, typer.Option("--allow-fallback", help="Take another device where the one asked for is not to be had.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = BATCH_SIZE,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of onnxruntime; it decides by default.")] = None,
+) -> None:
+    """Print the most probable classes of each image. Needs onnxruntime, and no torch.
+
+    Examples:
+
+      cnnspec predict exports/lenet5.onnx seven.png
+
+      cnnspec predict exports/lenet5.onnx scans/ --invert --format csv > digits.csv
+    """
+    common.check_choice("--format", form, FORMATS)
+    common.check_choice("--device", device, DEVICES)
+    predictor = Predictor(
+        model, device=device, allow_fallback=allow_fallback, threads=threads, batch_size=batch_size, invert=invert
+    )
+    if device != "cpu":
+        print(f"running on {predictor.provider}", file=sys.stderr)
+    failed: list[CnnspecError] = []
+
+    def note(error: CnnspecError) -> None:
+        report(error)
+        failed.append(error)
+
+    found = predictor.stream(expand(images), on_error=note)
+    for line in lines(found, form, min(top, len(predictor.classes)), widest=max(map(len, images))):
+        print(line)
+    if failed:
+        raise typer.Exit(max(error.exit_code for error in failed))

@@ -1,0 +1,368 @@
+"""The way from a network to a file: lower, check, and only then write."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from cnnspec.errors import CnnspecError, MissingExtraError, SpecError, UsageError, VerificationError
+from cnnspec.files import write_atomic
+from cnnspec.graph import Graph
+from cnnspec.ops import Shape, show_shape
+from cnnspec.ops.activation import Softmax
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from cnnspec.exporting.subject import Subject, Weights
+    from cnnspec.onnx_backend.lower import Lowering
+    from cnnspec.onnx_backend.verify import Check
+
+__all__ = ["PRECISIONS", "ExportOptions", "ExportResult", "export_network"]
+
+PRECISIONS: Final = ("fp32", "fp16", "int8")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What an export may vary; the flags of `cnnspec export`."""
+
+    opset: int | None = None
+    batch: int | None = None  # None: any
+    dynamic_size: bool = False
+    precision: str = "fp32"
+    preprocess: bool = False
+    softmax: bool = False
+    outputs: tuple[str, ...] = ()
+    fold: bool | None = None  # None: only where the precision wants it
+    verify: bool = True
+    calibrate: str | None = None  # int8: the data to calibrate with
+    max_drop: float = 0.01  # int8: of the accuracy
+    data_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"there is no precision `{self.precision}`", hint=f"there are: {', '.join(PRECISIONS)}")
+        if self.calibrate is not None and self.precision != "int8":
+            raise UsageError("--calibrate is for `--precision int8`")
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """A file that was written, and what was checked about it."""
+
+    path: str
+    name: str
+    weights: str
+    bytes: int
+    nodes: int
+    opset: int  # as read back from what was written
+    precision: str
+    batch: int | None
+    dynamic_size: bool
+    folded: bool
+    input: tuple[Shape, str]  # without the batch, and the type
+    outputs: dict[str, Shape]
+    checks: tuple[Check, ...]
+    verified: bool
+    seconds: float  # lowering, checking the structure, and writing
+    verify_seconds: float  # comparing numbers
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain data, as `--format json` prints it."""
+        shape, kind = self.input
+        plain = {key: getattr(self, key) for key in self.__dataclass_fields__ if key not in ("input", "checks")}
+        return {
+            "cnnspec": 1,
+            **plain,
+            "input": {"shape": list(shape), "type": kind},
+            "outputs": {name: list(shape) for name, shape in self.outputs.items()},
+            "checks": [check.to_dict() for check in self.checks],
+        }
+
+
+def export_network(
+    subject: Subject,
+    output: str | os.PathLike[str] | None,
+    options: ExportOptions,
+    report: Callable[[str], None] = lambda text: None,
+) -> ExportResult:
+    """Write `subject` as one ONNX file (default: `exports/NAME.onnx`).
+
+    Raises VerificationError where a check fails: then nothing is written. Raises UsageError where the network cannot
+    be exported that way, and CnnspecError where its weights do not belong to it.
+    """
+    try:
+        from cnnspec.onnx_backend import verify
+        from cnnspec.onnx_backend.lower import DEFAULT_OPSET, Lowering, select_outputs
+        from cnnspec.onnx_backend.metadata import check_seal, seal, write_metadata
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "onnx", "onnx") from None
+    from cnnspec.runtime.files import remember
+
+    started = time.perf_counter()
+    path = Path(output) if output is not None else _default_path(subject, options)
+    if path.is_dir():
+        raise UsageError(f"{path} is a directory", hint=f"name a file: -o {path / (subject.stem + '.onnx')}")
+    graph = select_outputs(subject.graph, options.outputs)
+    if options.softmax and _is_softmax(graph):
+        raise UsageError("--softmax: the network ends in a Softmax already")
+    lowering = Lowering(
+        opset=options.opset or DEFAULT_OPSET,
+        batch=options.batch,
+        dynamic_size=options.dynamic_size,
+        half=options.precision == "fp16",
+        preprocess=options.preprocess,
+        softmax=options.softmax,
+    )
+    fold = options.fold if options.fold is not None else options.precision != "fp32"
+    model, lowered = _lower(graph, subject.weights, lowering, fold=fold)
+    checks = [
+        verify.check_structure(model),
+        verify.check_shapes(model, lowered, options.batch, bytes_last=options.preprocess),
+    ]
+    _refuse_failures(path, checks)
+    if options.dynamic_size:
+        checks.append(_check_sizes(subject, model, lowering, fold=fold))
+        _refuse_failures(path, checks)
+    seconds = time.perf_counter() - started
+    started = time.perf_counter()
+    extra: dict[str, Any] = {}
+    if options.verify:
+        report("comparing with torch")
+        checks += compare(subject, graph, model, lowering, fold=fold)
+        _refuse_failures(path, checks)
+    if options.precision == "int8":
+        from cnnspec.exporting.int8 import quantized
+
+        model, found, extra = quantized(subject, graph, model, options, report)
+        checks += [verify.check_structure(model), *found]
+        _refuse_failures(path, checks)
+    verify_seconds = time.perf_counter() - started
+    started = time.perf_counter()
+    facts = _facts(subject, graph, lowering, options.precision, fold=fold)
+    if options.verify:
+        facts["verification"] = {check.name: check.figure for check in checks}
+    facts["analysis"] |= extra
+    _set_properties(model, write_metadata(_metadata(facts)))
+    data = seal(model.SerializeToString())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, data)
+    remember(check_seal(data, str(path)))
+    return ExportResult(
+        path=str(path),
+        name=subject.graph.name,
+        weights=subject.origin,
+        bytes=len(data),
+        nodes=len(model.graph.node),
+        opset=verify.opset_of(model),
+        precision=options.precision,
+        batch=options.batch,
+        dynamic_size=options.dynamic_size,
+        folded=fold,
+        input=_input_of(graph, preprocess=options.preprocess),
+        outputs={name: graph.shape_of(name) for name in graph.outputs},
+        checks=tuple(checks),
+        verified=options.verify,
+        seconds=seconds + time.perf_counter() - started,
+        verify_seconds=verify_seconds,
+    )
+
+
+def compare(subject: Subject, graph: Graph, model: ModelProto, lowering: Lowering, *, fold: bool) -> list[Check]:
+    """The model's numbers against torch's, on noise, on real images, and with other statistics in its batch norms."""
+    from cnnspec.exporting.reference import onnx_run, torch_run
+    from cnnspec.exporting.samples import real_images
+    from cnnspec.onnx_backend import verify
+    from cnnspec.onnx_backend.initial import with_random_statistics
+
+    shown = f"the export of {subject.graph.name}"
+    precision = "fp16" if lowering.half else "fp32"
+    batches = verify.BATCHES if lowering.batch is None else (lowering.batch,)
+    common: dict[str, Any] = {"tolerance": verify.TOLERANCES[precision], "bytes_last": lowering.preprocess}
+    reference = torch_run(graph, subject.weights, softmax=lowering.softmax)
+    ours = onnx_run(model.SerializeToString(), shown)
+    checks = [verify.check_numbers(ours, reference, graph, batches=batches, **common)]
+    images = real_images(subject) if subject.run is not None else None
+    if images is not None:
+        last = (batches[-1],)
+        checks.append(
+            verify.check_numbers(ours, reference, graph, batches=last, samples=images, name="real images", **common)
+        )
+    if len(graph.output_shape) == 1 and (lowering.half or images is not None):
+        rows = lowering.batch or 32
+        seen = images if images is not None else verify.random_batch(graph, 4 * rows, 7)
+        least = verify.AGREEMENT if lowering.half else 1.0
+        if len(seen) >= rows:
+            checks.append(
+                verify.check_agreement(
+                    ours, reference, graph, seen, least=least, bytes_last=lowering.preprocess, batch=rows
+                )
+            )
+    if not subject.trained and any(node.op.op_name.startswith("BatchNorm") for node in graph):
+        varied = with_random_statistics(graph, dict(subject.weights))
+        other, _ = _lower(graph, varied, lowering, fold=fold)
+        checks.append(
+            verify.check_numbers(
+                onnx_run(other.SerializeToString(), shown),
+                torch_run(graph, varied, softmax=lowering.softmax),
+                graph,
+                batches=(lowering.batch or 2,),
+                name="random batch-norm statistics",
+                **common,
+            )
+        )
+    if lowering.dynamic_size:
+        grown = replace_outputs(subject.at_size(_other_size(graph.input_shape)), graph.outputs)
+        checks.append(
+            verify.check_numbers(
+                ours,
+                torch_run(grown, subject.weights, softmax=lowering.softmax),
+                grown,
+                batches=(lowering.batch or 2,),
+                name=f"another size, {show_shape(grown.input_shape)}",
+                **common,
+            )
+        )
+    return checks
+
+
+def _lower(graph: Graph, weights: Weights, lowering: Lowering, *, fold: bool) -> tuple[ModelProto, Graph]:
+    """The model, and the graph that it shows: with `fold`, without the batch norms that could be folded."""
+    from cnnspec.onnx_backend.fold import fold_batch_norms
+    from cnnspec.onnx_backend.lower import lower
+
+    if fold:
+        graph, weights = fold_batch_norms(graph, weights)
+    return lower(graph, weights, lowering), graph
+
+
+def _refuse_failures(path: Path, checks: Sequence[Check]) -> None:
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        listed = "; ".join(f"{check.name}: {check.detail}" for check in failed)
+        raise VerificationError(f"{path} was not written, because a check failed: {listed}")
+
+
+def _default_path(subject: Subject, options: ExportOptions) -> Path:
+    suffix = "" if options.precision == "fp32" else f"-{options.precision}"
+    return Path("exports") / f"{subject.stem}{suffix}.onnx"
+
+
+def _is_softmax(graph: Graph) -> bool:
+    op = graph.by_name[graph.outputs[0]].op
+    return isinstance(op, Softmax) and op.dim in (1, -len(graph.output_shape))
+
+
+def _input_of(graph: Graph, *, preprocess: bool) -> tuple[Shape, str]:
+    if preprocess:
+        return (*graph.input_shape[1:], graph.input_shape[0]), "uint8"
+    return graph.input_shape, "float32"
+
+
+def _other_size(shape: Shape) -> Shape:
+    """Another size, larger by steps that keep what is divisible by 32 so, and not square."""
+    return (shape[0], *(size + 32 * (axis + 1) for axis, size in enumerate(shape[1:])))
+
+
+def _check_sizes(subject: Subject, model: ModelProto, lowering: Lowering, *, fold: bool) -> Check:
+    """Whether the model is the same when the network is worked out for another image size."""
+    from cnnspec.onnx_backend.verify import Check
+
+    name = "dynamic size"
+    here = subject.graph.input_shape
+    if len(here) == 1:
+        raise UsageError("--size dynamic: the input has features only, and no axis that could be of another size")
+    shape = _other_size(here)
+    try:
+        grown = subject.at_size(shape)
+    except SpecError as error:
+        raise UsageError(f"--size dynamic: the network does not take {show_shape(shape)}: {error.message}") from None
+    outputs = tuple(output.name.partition("/")[0] for output in model.graph.output)
+    other = replace_outputs(grown, outputs)
+    if len(other) != len(replace_outputs(subject.graph, outputs)):
+        raise UsageError(f"--size dynamic: at {show_shape(shape)} the network has other layers")
+    ours, theirs = subject.graph.state_shapes(), other.state_shapes()
+    for key, size in theirs.items():
+        if ours.get(key) != size:
+            raise UsageError(
+                f"--size dynamic: `{key}` is {show_shape(ours[key])} at {show_shape(here)},"
+                f" and {show_shape(size)} at {show_shape(shape)}",
+                hint="a global pool before the linear layers makes a network free of the image's size",
+            )
+    try:
+        again, _ = _lower(other, subject.weights, lowering, fold=fold)
+    except CnnspecError as error:
+        raise UsageError(f"--size dynamic: {error.message}") from None
+    for one, two in zip(model.graph.node, again.graph.node, strict=True):
+        if one != two:
+            raise UsageError(f"--size dynamic: `{one.name}` depends on the size of the image")
+    constants = {tensor.name: tensor for tensor in again.graph.initializer}
+    for tensor in model.graph.initializer:
+        if tensor != constants.get(tensor.name):
+            layer = tensor.name.partition("/")[0]
+            raise UsageError(f"--size dynamic: `{layer}` depends on the size of the image")
+    return Check(name, True, f"the same graph at {show_shape(here)} and {show_shape(shape)}")
+
+
+def replace_outputs(graph: Graph, outputs: tuple[str, ...]) -> Graph:
+    """The part of a graph that these outputs need."""
+    from cnnspec.onnx_backend.lower import select_outputs
+
+    return select_outputs(replace(graph, outputs=outputs))
+
+
+def _facts(subject: Subject, graph: Graph, lowering: Lowering, precision: str, *, fold: bool) -> dict[str, Any]:
+    """What the file says about itself."""
+    import numpy
+    import onnx
+
+    from cnnspec.version import __version__
+
+    params = sum(prod(size) for node in graph for size in node.op.parameter_shapes(*node.input_shapes).values())
+    macs = sum(node.op.macs(*node.input_shapes) for node in graph)
+    probabilities = lowering.softmax or _is_softmax(graph)
+    return {
+        "name": subject.graph.name,
+        "language": subject.source.document.header.cnnspec,
+        "spec": subject.source.text,
+        "spec_kind": "json" if subject.source.json else "yaml",
+        "spec_sha256": hashlib.sha256(subject.source.text.encode()).hexdigest(),
+        "variant": subject.variant,
+        "settings": dict(subject.settings),
+        "input_shape": subject.graph.input_shape,
+        "layout": "NHWC" if lowering.preprocess else "NCHW",
+        "mean": subject.graph.mean,
+        "std": subject.graph.std,
+        "classes": subject.classes or subject.graph.classes,
+        "outputs": graph.outputs,
+        "output_kind": "probabilities" if probabilities else "scores",
+        "precision": precision,
+        "folded": fold,
+        "opset": lowering.opset,
+        "batch": lowering.batch,
+        "dynamic_size": lowering.dynamic_size,
+        "weights": subject.origin,
+        "training": dict(subject.training),
+        "analysis": {"params": params, "macs": macs, "layers": len(graph)},
+        "tools": {"cnnspec": __version__, "onnx": onnx.__version__, "numpy": numpy.__version__},
+    }
+
+
+def _metadata(facts: dict[str, Any]) -> Any:
+    from cnnspec.onnx_backend.metadata import Metadata
+
+    return Metadata.model_validate(facts)
+
+
+def _set_properties(model: ModelProto, properties: dict[str, str]) -> None:
+    del model.metadata_props[:]
+    for key, value in properties.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value

@@ -1,0 +1,98 @@
+"""What is exported: a network with weights, from a spec or from a training run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnspec.errors import CnnspecError, MissingExtraError, UsageError
+from cnnspec.graph import Graph
+from cnnspec.ops import Shape
+from cnnspec.spec import Source, parse_setting
+from cnnspec.training import Run
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Weights = Mapping[str, NDArray[Any]]
+
+__all__ = ["Subject", "of_run", "of_spec", "read_arrays"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network, its weights, and where both came from."""
+
+    source: Source
+    graph: Graph
+    weights: Weights
+    origin: str  # of the weights: a path, or `random, seed 0`
+    stem: str  # what its files are called
+    variant: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    training: Mapping[str, Any] = field(default_factory=dict)
+    run: Run | None = None
+
+    @property
+    def trained(self) -> bool:
+        """Whether the weights are anything but random."""
+        return not self.origin.startswith("random")
+
+    def at_size(self, shape: Shape) -> Graph:
+        """The same network for another input. Raises SpecError where it does not fit."""
+        params = dict(parse_setting(f"{name}={value}") for name, value in self.settings.items())
+        return self.source.elaborate(variant=self.variant, params=params, input_shape=shape)
+
+
+def of_run(run: Run) -> Subject:
+    """A finished training with its best weights. Raises CnnspecError where they are damaged."""
+    path = run.weights
+    result = run.result or {}
+    keep = ("epochs", "best_epoch", "val_accuracy", "test_accuracy", "test_images")
+    training: dict[str, Any] = {"data": run.config.data, **{key: result[key] for key in keep if key in result}}
+    weights = read_arrays(path)
+    return Subject(
+        run.source, run.graph, weights, str(path), run.name, run.variant, run.params, run.classes, training, run
+    )
+
+
+def of_spec(
+    source: Source,
+    graph: Graph,
+    variant: str | None,
+    settings: Mapping[str, str],
+    weights: str | os.PathLike[str] | None,
+    seed: int,
+) -> Subject:
+    """A spec with the weights of a safetensors file, or with random ones."""
+    if weights is not None:
+        found, origin = read_arrays(weights), os.fspath(weights)
+    else:
+        from cnnspec.onnx_backend.initial import initial_weights
+
+        found, origin = initial_weights(graph, seed), f"random, seed {seed}"
+    return Subject(source, graph, found, origin, variant or graph.name, variant, settings, graph.classes)
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]]:
+    """The tensors of a safetensors file as arrays, without torch. Raises UsageError and CnnspecError."""
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"there is no file of weights {path}")
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+    except ImportError:
+        raise MissingExtraError("safetensors", "onnx") from None
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise CnnspecError(
+            f"{path} cannot be read as safetensors: {error!s:.200}",
+            hint="`safetensors.torch.save_file(model.state_dict(), path)` writes such a file",
+        ) from None

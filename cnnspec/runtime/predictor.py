@@ -1,0 +1,200 @@
+"""From images to classes with nothing but onnxruntime, numpy and Pillow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from math import prod
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+
+from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.images import check_shape, normalize, prepare, read_image
+from cnnspec.onnx_backend.metadata import Metadata, check_seal, read_metadata
+from cnnspec.ops import show_shape
+from cnnspec.runtime.files import is_known, read_model, remember
+from cnnspec.runtime.session import first_line, open_session, provider_of
+from cnnspec.runtime.trial import Trial
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image
+
+__all__ = ["BATCH_SIZE", "Guess", "Prediction", "Predictor"]
+
+BATCH_SIZE: Final = 64
+MAX_VALUES: Final = 2**30  # in one batch of the size that a file prescribes
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """One class, with its place in the output and its probability."""
+
+    label: str
+    index: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the network says of one image."""
+
+    source: str
+    probabilities: NDArray[np.float32]  # (classes,)
+    classes: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return self.top(1)[0].label
+
+    def top(self, count: int = 1) -> list[Guess]:
+        """The most probable classes, most probable first."""
+        order = np.argsort(-self.probabilities, kind="stable")[:count]
+        return [Guess(self.classes[i], int(i), float(self.probabilities[i])) for i in order]
+
+
+class Predictor:
+    """An exported network, ready to run.
+
+    `device` is `auto`, `cpu`, `cuda` or `tensorrt`; what is asked for is what runs, or an error says what is missing.
+    Raises UsageError for a missing file, and CnnspecError for one that cnnspec did not write, or that is damaged.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        device: str = "auto",
+        allow_fallback: bool = False,
+        threads: int | None = None,
+        batch_size: int = BATCH_SIZE,
+        invert: bool = False,
+    ) -> None:
+        self.path = os.fspath(path)
+        model = read_model(path)
+        digest = check_seal(model, self.path)
+        if not is_known(digest):
+            with Trial() as trial:
+                trial.run(model, self.path)
+            remember(digest)
+        self.session = open_session(model, self.path, device=device, allow_fallback=allow_fallback, threads=threads)
+        self.metadata: Metadata = read_metadata(self.session.get_modelmeta().custom_metadata_map, self.path)
+        self._check_input()
+        self.provider = provider_of(self.session)
+        self.batch_size = self.metadata.batch or batch_size
+        self.invert = invert
+        self._input = self.session.get_inputs()[0].name
+        self._outputs = [output.name for output in self.session.get_outputs()]
+
+    def _check_input(self) -> None:
+        """Raise CnnspecError unless the graph's input is the one that the metadata tell of."""
+        about, (given, *more) = self.metadata, self.session.get_inputs()
+        channels, *axes = about.input_shape
+        free = about.dynamic_size and bool(axes)
+        sizes: list[int | None] = [about.batch, channels, *(None if free else size for size in axes)]
+        if about.layout == "NHWC":
+            sizes = [sizes[0], *sizes[2:], channels]
+        declared = [size if isinstance(size, int) else None for size in given.shape]
+        if more or declared != sizes or (about.batch or 1) * prod(about.input_shape) > MAX_VALUES:
+            raise CnnspecError(f"{self.path} takes {given.shape}, and its metadata tell of {sizes}")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; numbers where the network names none."""
+        shape = self.session.get_outputs()[0].shape
+        if len(shape) != 2 or not isinstance(shape[1], int):
+            raise UsageError(
+                f"{self.path} gives no class scores, but {'x'.join(map(str, shape[1:]))}",
+                hint="`Predictor.run` in Python gives the raw outputs",
+            )
+        names = self.metadata.classes
+        return names if len(names) == shape[1] else tuple(map(str, range(shape[1])))
+
+    def __call__(self, images: ImageLike | Sequence[ImageLike]) -> list[Prediction]:
+        """Classify images, given by path, as the bytes of a file, or as Pillow images. Raises at the first bad one."""
+        return list(self.stream(_listed(images)))
+
+    def stream(
+        self, images: Iterable[ImageLike], *, on_error: Callable[[CnnspecError], None] | None = None
+    ) -> Iterator[Prediction]:
+        """Classify any number of images in batches, in their order, holding one batch at a time.
+
+        All batches but a first and only one have the same size: the last is padded. A bad image goes to `on_error` and
+        is left out; without it, it raises.
+        """
+        classes = self.classes
+        shape = check_shape(self.metadata.input_shape)
+        waiting = iter(images)
+        full: NDArray[np.uint8] | None = None  # (batch, H, W, C)
+        while sources := list(islice(waiting, self.batch_size)):
+            if full is None:
+                rows = self.metadata.batch or len(sources)
+                full = np.empty((rows, *shape[1:], shape[0]), np.uint8)
+            names: list[str] = []
+            for source in sources:
+                try:
+                    full[len(names)] = self._pixels(source)
+                except CnnspecError as error:
+                    if on_error is None:
+                        raise
+                    on_error(error)
+                else:
+                    names.append(_name(source))
+            full[len(names) :] = 0
+            probabilities = self._probabilities(full)
+            for name, row in zip(names, probabilities, strict=False):
+                yield Prediction(name, row, classes)
+
+    def run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The raw outputs by name, for an array `(N, ...)` as the network takes it. Any N: padded where it is fixed."""
+        batch = self.metadata.batch
+        if batch is None:
+            return self._run(inputs)
+        parts = []
+        for start in range(0, len(inputs), batch):
+            part = inputs[start : start + batch]
+            padding = np.zeros((batch - len(part), *inputs.shape[1:]), inputs.dtype)
+            found = self._run(np.concatenate([part, padding]))
+            parts.append({name: value[: len(part)] for name, value in found.items()})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+
+    def _run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        try:
+            outputs = self.session.run(None, {self._input: inputs})
+        except Exception as error:  # onnxruntime's errors have no common base below Exception
+            wanted = show_shape(self.metadata.input_shape)
+            raise CnnspecError(
+                f"{self.path} does not run: {first_line(error)}", hint=f"its input is (N, {wanted})"
+            ) from None
+        return dict(zip(self._outputs, outputs, strict=True))
+
+    def _pixels(self, source: ImageLike) -> NDArray[np.uint8]:
+        if isinstance(source, str | bytes | os.PathLike):
+            return read_image(source, self.metadata.input_shape, invert=self.invert)
+        return prepare(source, self.metadata.input_shape, invert=self.invert)
+
+    def _probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """`(N, classes)` for bytes `(N, H, W, C)`."""
+        about = self.metadata
+        inputs = pixels if about.layout == "NHWC" else normalize(pixels, about.mean, about.std)
+        scores: NDArray[np.float32] = next(iter(self._run(inputs).values()))
+        if about.output_kind == "probabilities":
+            return scores
+        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+
+def _listed(images: ImageLike | Sequence[ImageLike]) -> Sequence[ImageLike]:
+    return images if isinstance(images, Sequence) and not isinstance(images, str | bytes) else [images]
+
+
+def _name(source: ImageLike) -> str:
+    if isinstance(source, bytes):
+        return "-"
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else "image"

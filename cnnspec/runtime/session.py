@@ -1,0 +1,109 @@
+"""Opening ONNX files with onnxruntime: quietly, on the device that was asked for, with errors that people can read."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from functools import cache
+from typing import Any, Final
+
+from cnnspec.errors import CnnspecError, MissingExtraError, UsageError
+
+__all__ = ["DEVICES", "cuda_devices", "first_line", "onnxruntime", "open_session", "provider_of"]
+
+DEVICES: Final = ("auto", "cpu", "cuda", "tensorrt")
+PROVIDERS: Final = {
+    "cpu": ["CPUExecutionProvider"],
+    "cuda": ["CUDAExecutionProvider"],
+    "tensorrt": ["TensorrtExecutionProvider", "CUDAExecutionProvider"],
+}
+_NOTHING: Final = 4  # severity: fatal only. What fails is raised, and reported once
+
+
+@cache
+def onnxruntime() -> Any:
+    """The module onnxruntime, silenced. Raises MissingExtraError."""
+    try:
+        import onnxruntime as module
+    except ImportError:
+        raise MissingExtraError("onnxruntime", "onnx") from None
+    module.set_default_logger_severity(_NOTHING)
+    return module
+
+
+@cache
+def cuda_devices() -> int:
+    """How many devices NVIDIA's driver knows; 0 where there is no driver. Takes no library but the driver's own."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        count = ctypes.c_int(0)
+        if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+            return 0
+    except (OSError, AttributeError):
+        return 0
+    return count.value
+
+
+def open_session(
+    model: bytes,
+    shown: str,
+    *,
+    device: str = "auto",
+    allow_fallback: bool = False,
+    threads: int | None = None,
+) -> Any:
+    """An `onnxruntime.InferenceSession` for a model in memory.
+
+    What is asked for is what runs: `cuda` and `tensorrt` raise CnnspecError where they are not to be had, unless
+    `allow_fallback`. `auto` is `cuda` where there is such a device and onnxruntime can use it, else `cpu`.
+    """
+    if device not in DEVICES:
+        raise UsageError(f"there is no device `{device}`", hint=f"there are: {', '.join(DEVICES)}")
+    wanted = device
+    if device == "auto":
+        usable = "CUDAExecutionProvider" in onnxruntime().get_available_providers() and cuda_devices() > 0
+        wanted, allow_fallback = ("cuda" if usable else "cpu"), True
+    providers = PROVIDERS[wanted]
+    available = onnxruntime().get_available_providers()
+    if providers[0] not in available:
+        if not allow_fallback:
+            raise CnnspecError(
+                f"this onnxruntime cannot run on {wanted}: it was built without {providers[0]}",
+                hint="`cnnspec doctor` says what to install; `--allow-fallback` takes the next best device",
+            )
+        providers = [name for name in (*providers[1:], "CPUExecutionProvider") if name in available]
+    if wanted != "cpu" and hasattr(onnxruntime(), "preload_dlls"):
+        onnxruntime().preload_dlls()  # CUDA's libraries from their own wheels
+    session = _create(model, shown, providers, threads)
+    if session.get_providers()[0] != providers[0] and not allow_fallback:
+        what = "there is no CUDA device" if not cuda_devices() else f"{providers[0]} could not be loaded"
+        raise CnnspecError(
+            f"the model does not run on {wanted}: {what}",
+            hint="`cnnspec doctor` says what is missing; `--allow-fallback` takes the next best device",
+        )
+    return session
+
+
+def _create(model: bytes, shown: str, providers: list[str], threads: int | None) -> Any:
+    options = onnxruntime().SessionOptions()
+    options.log_severity_level = _NOTHING
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        session = onnxruntime().InferenceSession(model, options, providers=providers)
+    except Exception as error:  # onnxruntime's errors have no common base below Exception
+        raise CnnspecError(f"onnxruntime cannot load {shown}: {first_line(error)}") from None
+    session.disable_fallback()
+    return session
+
+
+def provider_of(session: Any) -> str:
+    """The device that a session really uses: `cpu`, `cuda` or `tensorrt`."""
+    return str(session.get_providers()[0]).removesuffix("ExecutionProvider").lower()
+
+
+def first_line(error: Exception) -> str:
+    """The gist of one of onnxruntime's errors."""
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else type(error).__name__
+    return text.removeprefix("[ONNXRuntimeError] : ")[:300]

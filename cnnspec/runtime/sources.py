@@ -1,0 +1,52 @@
+"""Which images the arguments of a call name."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+from cnnspec.errors import UsageError
+from cnnspec.images import SUFFIXES
+
+__all__ = ["expand"]
+
+
+def expand(arguments: Sequence[str]) -> Iterator[str | bytes]:
+    """Paths of images for paths, folders (with all below them, in order of their names) and patterns; `-` is stdin.
+
+    Raises UsageError at once for an argument that names nothing. Folders are listed while they are read.
+    """
+    return chain.from_iterable([_expand_one(argument) for argument in arguments])
+
+
+def _expand_one(argument: str) -> Iterator[str | bytes]:
+    if argument == "-":
+        return iter([sys.stdin.buffer.read()])
+    path = Path(argument)
+    if path.is_dir():
+        found = _below(argument)
+        first = next(found, None)
+        if first is None:
+            raise UsageError(f"{argument} holds no images", hint=f"it is searched for {', '.join(SUFFIXES)}")
+        return chain([first], found)
+    if not path.exists() and glob.has_magic(argument):
+        matches = sorted(glob.glob(argument, recursive=True))
+        files = [match for match in matches if not Path(match).is_dir()]
+        if not files:
+            raise UsageError(f"no file matches `{argument}`")
+        return iter(files)
+    if not path.exists():
+        raise UsageError(f"there is no image {argument}")
+    return iter([argument])
+
+
+def _below(folder: str) -> Iterator[str]:
+    for place, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                yield os.path.join(place, name)

@@ -1,0 +1,190 @@
+"""A child process that loads and runs ONNX files from strangers, so that a malicious one takes only the child down.
+
+Run as `python -m cnnspec.runtime.trial`: it reads files from stdin, each after its length as eight bytes, and answers
+each with one line of JSON. `Trial` is the caller's side; one worker serves many files and is started anew when one
+kills it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import struct
+import subprocess
+import sys
+import time
+from typing import Any, Final, Self
+
+from cnnspec.errors import CnnspecError
+
+__all__ = ["MAX_NODES", "SECONDS", "Trial"]
+
+SECONDS: Final = 60.0  # for one file
+MAX_NODES: Final = 200_000
+MEMORY: Final = 8 * 2**30  # bytes of address space, and four times the file
+DOMAINS: Final = ("", "ai.onnx", "com.microsoft")
+
+
+class Trial:
+    """Tries files in a child process. Use it as a context manager, or call `close`."""
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self.seconds = seconds
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.communicate()
+            self._child = None
+
+    def run(self, model: bytes, shown: str) -> None:
+        """Load and run a file in the child. Raises CnnspecError where that fails, kills the child or takes too long."""
+        child = self._child or self._start()
+        self._child = child
+        assert child.stdin is not None
+        assert child.stdout is not None
+        try:
+            child.stdin.write(struct.pack("<Q", len(model)))
+            child.stdin.write(model)
+            child.stdin.flush()
+        except OSError:
+            self._fail(shown, "it crashed the process that tried it")
+        answer = self._answer(child, shown)
+        if answer.get("error"):
+            raise CnnspecError(f"{shown}: {answer['error']}")
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "cnnspec.runtime.trial"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+        )
+
+    def _answer(self, child: subprocess.Popen[bytes], shown: str) -> dict[str, Any]:
+        assert child.stdout is not None
+        line = b""
+        deadline = time.monotonic() + self.seconds
+        with selectors.DefaultSelector() as selector:
+            selector.register(child.stdout, selectors.EVENT_READ)
+            while not line.endswith(b"\n"):
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    self._fail(shown, f"it was still not done after {self.seconds:g} seconds")
+                piece = os.read(child.stdout.fileno(), 65536)
+                if not piece:
+                    self._fail(shown, "it crashed the process that tried it")
+                line += piece
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def _fail(self, shown: str, reason: str) -> None:
+        self.close()
+        raise CnnspecError(f"{shown} is refused: {reason}")
+
+
+def examine(model: bytes) -> None:
+    """Load a model and run it once on zeros. Raises CnnspecError for what is refused or fails."""
+    from cnnspec.runtime.session import open_session
+
+    _check_structure(model)
+    session = open_session(model, "the file", device="cpu", threads=1)
+    feeds = {}
+    for given in session.get_inputs():
+        feeds[given.name] = _zeros(given)
+    if any(value is None for value in feeds.values()):
+        return  # sizes that only its maker knows
+    try:
+        session.run(None, feeds)
+    except Exception as error:  # onnxruntime's errors have no common base below Exception
+        from cnnspec.runtime.session import first_line
+
+        raise CnnspecError(f"onnxruntime cannot run it: {first_line(error)}") from None
+
+
+def _check_structure(data: bytes) -> None:
+    import onnx
+
+    try:
+        model = onnx.load_model_from_string(data)
+    except Exception as error:  # protobuf's DecodeError, and what the text in it can cause
+        raise CnnspecError(f"it is no ONNX file: {error!s:.200}") from None
+    if len(model.graph.node) > MAX_NODES:
+        raise CnnspecError(f"it has {len(model.graph.node):,} nodes, and at most {MAX_NODES:,} are taken")
+    if model.functions:
+        raise CnnspecError("it brings functions of its own, which are not taken")
+    for tensor in model.graph.initializer:
+        _check_tensor(tensor)
+    if model.graph.sparse_initializer:
+        raise CnnspecError("it has sparse tensors, which are not taken")
+    for node in model.graph.node:
+        if node.domain not in DOMAINS:
+            raise CnnspecError(f"it wants operators of `{node.domain:.80}`, which are not taken")
+        for attribute in node.attribute:
+            if attribute.HasField("g") or attribute.graphs:
+                raise CnnspecError(f"it has a control-flow operator, `{node.op_type:.80}`, which is not taken")
+            for tensor in (attribute.t, *attribute.tensors):
+                _check_tensor(tensor)
+    try:
+        onnx.checker.check_model(model)
+    except Exception as error:  # the checker's errors have no common base below Exception
+        raise CnnspecError(f"it is no valid ONNX file: {str(error).splitlines()[0]:.200}") from None
+
+
+def _check_tensor(tensor: Any) -> None:
+    if tensor.external_data or tensor.data_location == 1:
+        raise CnnspecError("it wants to read other files (external data), which is refused")
+
+
+def _zeros(given: Any) -> Any:
+    import numpy as np
+
+    kinds = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(float16)": np.float16}
+    sizes = [size if isinstance(size, int) else (1 if at == 0 else 0) for at, size in enumerate(given.shape)]
+    if given.type not in kinds or not all(0 < size <= 2**16 for size in sizes) or np.prod(sizes) > 2**28:
+        return None
+    return np.zeros(sizes, kinds[given.type])
+
+
+def _limit(size: int) -> None:
+    """Bound what this process may take from the machine."""
+    try:
+        import resource
+    except ImportError:  # there are no such limits on Windows
+        return
+    most = MEMORY + 4 * size
+    resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def main() -> None:
+    """Serve files until stdin ends."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print must not get between the answers
+    while len(head := sys.stdin.buffer.read(8)) == 8:
+        (size,) = struct.unpack("<Q", head)
+        model = sys.stdin.buffer.read(size)
+        _limit(size)
+        error: str | None = None
+        try:
+            examine(model)
+        except CnnspecError as problem:
+            error = problem.message
+        except MemoryError:
+            error = "it wants more memory than a model of its size may have"
+        except Exception as problem:
+            error = f"it cannot be read: {type(problem).__name__}: {problem!s:.200}"
+        answers.write(json.dumps({"error": error}).encode() + b"\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
