@@ -74,22 +74,17 @@ def load_weights(module: nn.Module, path: str | os.PathLike[str]) -> None:
     module.load_state_dict({**_counters(module, state), **state}, assign=_is_meta(module))
 
 
-def weights_bytes(state: nn.Module | Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
-    """A module's weights in safetensors' format."""
+def weights_bytes(state: nn.Module | Mapping[str, Tensor]) -> bytes:
+    """A module's weights in safetensors' format: equal weights give equal bytes."""
     tensors = state.state_dict() if isinstance(state, nn.Module) else state
     plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
-    data: bytes = save(plain, {"format": "pt", **(metadata or {})})
+    data: bytes = save(plain, {"format": "pt"})  # of several notes the order would be random
     return data
 
 
-def save_weights(
-    state: nn.Module | Mapping[str, Tensor],
-    path: str | os.PathLike[str],
-    *,
-    metadata: Mapping[str, str] | None = None,
-) -> None:
+def save_weights(state: nn.Module | Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
     """Write a module's weights as safetensors, atomically. Raises CnnspecError where they cannot be written."""
-    write_atomic(path, weights_bytes(state, metadata))
+    write_atomic(path, weights_bytes(state))
 
 
 def _counters(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -230,6 +230,7 @@ def train(job: Job, progress: Progress | None = None) -> TrainResult:
                     at.seconds = now - began
                     save()
                     last_save = time.perf_counter()
+                    stop = stop or (signals.received if ranks.count == 1 else None)  # it may have come meanwhile
                     if stop:
                         raise Interrupted(stop, *_farewell(at, steps, job.folder))
 
@@ -435,7 +436,6 @@ def _farewell(at: Counters, steps: int, folder: Path) -> tuple[str, str]:
 
 def _write_weights(folder: RunFolder, name: str, model: nn.Module, metrics: Mapping[str, Any]) -> None:
     """Weights for people and for export; their digest is noted before they take their name."""
-    notes = {"epoch": str(metrics["epoch"]), "val_accuracy": str(metrics["val_accuracy"])}
-    data = weights_bytes(model, notes)
+    data = weights_bytes(model)
     folder.add_digest(name, hashlib.sha256(data).hexdigest(), metrics["epoch"])
     write_atomic(folder.path / name, data, sync=True)

@@ -126,9 +126,12 @@ def read_config(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str,
     Raises UsageError where the file cannot be read as that.
     """
     try:
-        found = plain(read_text(read_file(path), json=Path(path).suffix == ".json").value)
+        text = read_text(read_file(path), json=Path(path).suffix == ".json")
+        if text.found:
+            raise SourceError(*text.found)
     except SourceError as error:
-        raise UsageError(f"{path} cannot be read as YAML: {error}") from None
+        raise UsageError(f"{path} cannot be read as options: {error}") from None
+    found = plain(text.value)
     if not isinstance(found, dict):
         raise UsageError(f"{path} is no mapping of options", hint="write `epochs: 20` and the like")
     if "train" not in found and "spec" not in found:

@@ -1,0 +1,88 @@
+"""Losses by hand and by torch, and what is put into the optimizer."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import cnnspec
+from cnnspec.errors import UsageError
+from cnnspec.training.config import TrainConfig
+from cnnspec.training.criterion import freeze, initialise, make_loss, make_optimizer
+
+CPU = torch.device("cpu")
+COUNTS = torch.tensor([10, 30, 60])
+
+
+def test_cross_entropy_is_torchs_summed() -> None:
+    outputs, labels = torch.randn(5, 3), torch.tensor([0, 1, 2, 2, 1])
+    loss = make_loss(TrainConfig(label_smoothing=0.1), COUNTS, CPU)
+    wanted = functional.cross_entropy(outputs, labels, label_smoothing=0.1) * 5
+    assert loss(outputs, labels) == pytest.approx(wanted.item(), rel=1e-6)
+
+
+def test_squared_error_by_hand() -> None:
+    """Outputs of equal size give each of 2 classes the probability 1/2: (1/2)((1 - 1/2)² + (1/2)²) = 1/4 an image."""
+    loss = make_loss(TrainConfig(loss="squared-error"), torch.tensor([1, 1]), CPU)
+    assert float(loss(torch.zeros(3, 2), torch.tensor([0, 1, 1]))) == pytest.approx(0.75)
+
+
+def test_balanced_weights_are_n_over_classes_times_count() -> None:
+    loss = make_loss(TrainConfig(class_weights="balanced"), COUNTS, CPU)
+    each = functional.cross_entropy(torch.zeros(1, 3), torch.tensor([0]))
+    for label, count in enumerate(COUNTS.tolist()):
+        assert float(loss(torch.zeros(1, 3), torch.tensor([label]))) == pytest.approx(float(each) * 100 / 3 / count)
+
+
+def test_class_weights_want_one_per_class() -> None:
+    with pytest.raises(UsageError, match="2 numbers, and there are 3 classes"):
+        make_loss(TrainConfig(class_weights=(1.0, 2.0)), COUNTS, CPU)
+
+
+def test_norms_and_biases_can_be_left_undecayed() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    optimizer = make_optimizer(TrainConfig(decay_norms=False, weight_decay=0.1), model, CPU)
+    decayed, spared = optimizer.param_groups
+    assert [p.ndim for p in decayed["params"]] == [4]
+    assert len(spared["params"]) == 3
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.1, 0.0)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sgd", "SGD"), ("adam", "Adam"), ("adamw", "AdamW")])
+def test_optimizers(name: str, kind: str) -> None:
+    optimizer = make_optimizer(TrainConfig(optimizer=name), nn.Linear(2, 2), CPU)  # type: ignore[arg-type]
+    assert type(optimizer).__name__ == kind
+    assert optimizer.param_groups[0]["fused"]
+
+
+def test_freeze_keeps_a_prefix_and_knows_names() -> None:
+    model = cnnspec.build("simple_cnn")
+    freeze(model, ("conv1",))
+    frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
+    assert frozen == ["conv1.weight", "conv1.bias"]
+    with pytest.raises(UsageError, match="--freeze conv: no parameter"):
+        freeze(model, ("conv",))
+    freeze(model, ("conv2", "fc"))
+    with pytest.raises(UsageError, match="no parameter of the network trains"):
+        make_optimizer(TrainConfig(), model, CPU)
+
+
+@pytest.mark.parametrize("scheme", ["xavier", "kaiming", "orthogonal"])
+def test_initialisation_by_name(scheme: str) -> None:
+    model = nn.Sequential(nn.Conv2d(8, 64, 3), nn.BatchNorm2d(64), nn.Linear(100, 50))
+    initialise(model, scheme)
+    conv, norm, linear = model
+    assert isinstance(conv, nn.Conv2d)
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert isinstance(linear, nn.Linear)
+    assert not conv.bias.any()  # type: ignore[union-attr]
+    assert bool((norm.weight == 1).all())
+    deviation = float(conv.weight.detach().std())
+    if scheme == "xavier":
+        assert deviation == pytest.approx((2 / (8 * 9 + 64 * 9)) ** 0.5, rel=0.1)
+    elif scheme == "kaiming":
+        assert deviation == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.1)
+    else:
+        assert torch.allclose(linear.weight @ linear.weight.T, torch.eye(50), atol=1e-5)
