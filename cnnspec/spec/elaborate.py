@@ -65,9 +65,10 @@ class _Elaborator:
     def top(self, settings: Mapping[str, Any], variant: str | None, input_shape: Shape | None) -> Graph | None:
         document, log = self.document, self.log
         frame = self.values.top_frame()
-        given, lost = self.variant(variant, frame)
-        given |= {name: self.values.setting(name, value, frame) for name, value in settings.items()}
-        self.values.bind_params(document.main, given, frame, lost - set(settings))
+        variants = document.variants[variant] if variant is not None else ()
+        given = {arg.name or "": Given(arg.expr, arg.expr.place) for arg in variants}
+        given |= {name: Given(value, None) for name, value in settings.items()}
+        self.values.bind_params(document.main, given, frame)
         source = Ref(INPUT, self.values.input_shape(frame) if input_shape is None else input_shape)
         shared = Frame(Scope(frame.scope, self.values.layers), unknown=frame.unknown)
         frame.bind_channels(source)
@@ -94,13 +95,6 @@ class _Elaborator:
         mean, std = (n * source.shape[0] if len(n) == 1 else n for n in (document.mean, document.std))
         name = header.name if variant is None else variant
         return Graph(name, source.shape, tuple(self.nodes), outputs, aux, mean, std, header.classes, self.path)
-
-    def variant(self, variant: str | None, frame: Frame) -> tuple[dict[str, Given], frozenset[str]]:
-        """What a variant sets, and what of it an error has taken. `names_check` looks for unknown parameters."""
-        if variant is None:
-            return {}, frozenset()
-        named = {arg.name or "": arg for arg in self.document.variants[variant]}
-        return self.values.arguments(named, frame)
 
     def check_header(self, frame: Frame, shape: Shape | None, outputs: tuple[str, ...]) -> None:
         document = self.document
@@ -197,15 +191,17 @@ class _Elaborator:
         first = reads[-1] if reads else start
         results: list[Ref] = []
         current, nested = first, 0
-        for i in range(self.count(item, frame)):
+        count = self.count(item, frame)
+        for i in range(1 if count is None else count):
             inner = frame if item.repeat is None else frame.copy_number(i)
             self.values.charge(COPY_WORK, frame, item.place)
             key = self.render_key(item, inner) if item.template else item.key
-            if not self.present(item, inner):
+            present = self.present(item, inner)
+            if present is False:
                 if kind != "layers":
                     results.append(first)
                 if key is not None and item.template:
-                    self.define(key, current, item, frame)
+                    frame.siblings[key] = current
                 continue
             if item.body is not None and item.body.kind == INLINE and len(reads or (first,)) == 1:
                 inlined, index = self.inline(item.body, prefix, current, inner, index, kind)
@@ -219,14 +215,20 @@ class _Elaborator:
                 name = f"{name}.{nested}"
                 nested += 1
             taken = reads if reads is not None and not (results and kind == "layers") else (current,)
-            result = self.one(item, f"{prefix}.{name}" if prefix else name, taken, inner)
+            full = f"{prefix}.{name}" if prefix else name
+            twin = key in frame.siblings
+            if twin:
+                self.log.error(frame, "E108", f"two nodes of this body are called `{key}`", item.place)
+            result = Ref(full, None) if twin else self.one(item, full, taken, inner)
+            if count is None or present is None:
+                result = Ref(full, None)
             results.append(result)
             current = result if kind == "layers" else first
             if key is not None and item.template:
-                self.define(key, result, item, frame)
+                frame.siblings[key] = result
         results = results or [first]
         if item.key is not None and not item.template:
-            self.define(item.key, results[-1], item, frame)
+            frame.siblings[item.key] = results[-1]
         return results, index
 
     def inline(self, body: Body, prefix: str, start: Ref, frame: Frame, index: int, kind: str) -> tuple[list[Ref], int]:
@@ -237,11 +239,6 @@ class _Elaborator:
             copies, index = self.item(item, prefix, taken, frame, index, kind)
             results += copies
         return results or [start], index
-
-    def define(self, key: str, ref: Ref, item: Item, frame: Frame) -> None:
-        if key in frame.siblings:
-            self.log.error(frame, "E108", f"two nodes of this body are called `{key}`", item.place)
-        frame.siblings[key] = ref
 
     def one(self, item: Item, name: str, reads: tuple[Ref, ...], frame: Frame) -> Ref:
         """One copy of an item that is present."""
@@ -335,27 +332,29 @@ class _Elaborator:
                 found.append(Ref(name, None))
         return tuple(found)
 
-    def count(self, item: Item, frame: Frame) -> int:
+    def count(self, item: Item, frame: Frame) -> int | None:
+        """How many copies there are, or None after an error."""
         if item.repeat is None:
             return 1
         try:
             value = self.values.value(item.repeat, frame)
         except UnknownValue:
-            return 1
+            return None
         if type(value) is not int:
             message = f"a repetition wants a whole number, not {show(value)}"
             self.log.error(frame, "E112", message, item.repeat.place)
-            return 1
+            return None
         if value < 0:
             self.log.error(frame, "E112", f"a repetition of {value} is negative", item.repeat.place)
-            return 1
+            return None
         if value > self.max_nodes:
             message = f"{value:,} copies are more than the {self.max_nodes:,} nodes that a network may have"
             self.log.error(frame, "E113", message, item.repeat.place, help="`--max-nodes` raises the limit")
             raise TooMany
         return value
 
-    def present(self, item: Item, frame: Frame) -> bool:
+    def present(self, item: Item, frame: Frame) -> bool | None:
+        """Whether a copy is there, or None after an error."""
         if item.call is not None and item.call.target in frame.scope and frame.scope[item.call.target] is None:
             return False  # a parameter that holds no layer
         if item.when is None:
@@ -363,14 +362,15 @@ class _Elaborator:
         try:
             value = self.values.value(item.when, frame)
         except UnknownValue:
-            return True
+            return None
         if not isinstance(value, bool):
             message = f"a condition is True or False, not {show(value)}"
             self.log.error(frame, "E111", message, item.when.place, help=_compare(value))
-            return True
+            return None
         return value
 
-    def render_key(self, item: Item, frame: Frame) -> str:
+    def render_key(self, item: Item, frame: Frame) -> str | None:
+        """The name of a copy, or None after an error."""
         parts = []
         for part in item.template:
             if isinstance(part, str):
@@ -379,10 +379,10 @@ class _Elaborator:
             try:
                 value = self.values.value(part, frame)
             except UnknownValue:
-                value = 0
+                return None
             if type(value) is not int or value < 0:
                 self.log.error(frame, "E108", f"a name is made of whole numbers, not {show(value)}", part.place)
-                value = 0
+                return None
             parts.append(str(value))
         key = "".join(parts)
         if key in RESERVED:

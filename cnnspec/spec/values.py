@@ -48,7 +48,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A parameter's value as the caller gives it, and where it is written (None: not in the spec)."""
+    """A parameter's value as it is given, perhaps an `Expr`, and where it is written (None: outside of the spec)."""
 
     value: Any
     place: Place | None
@@ -111,11 +111,11 @@ class Log:
 
     def __init__(self) -> None:
         self.found: list[Diagnostic] = []
-        self.seen: set[tuple[str, str, Place | None]] = set()
+        self.seen: set[tuple[str, Place | str]] = set()
 
     def report(self, diagnostic: Diagnostic, frame: Frame) -> None:
         """Keep an error, with the blocks that led to it. Raises TooMany when there are enough."""
-        key = (diagnostic.code, diagnostic.message, diagnostic.place)
+        key = (diagnostic.code, diagnostic.place or diagnostic.message)
         if key in self.seen:
             return
         self.seen.add(key)
@@ -212,6 +212,8 @@ class Values:
                     raise UnknownValue
                 if param.name in given:
                     value, place = given[param.name].value, given[param.name].place
+                    if isinstance(value, Expr):
+                        value = self.value(value, frame) if place else self.setting(param.name, value, frame)
                 elif param.default is not None:
                     value, place = self.value(param.default, frame), param.default.place
                 else:
@@ -239,17 +241,15 @@ class Values:
             raise UnknownValue
         return value
 
-    def setting(self, name: str, value: Any, frame: Frame) -> Given:
+    def setting(self, name: str, expr: Expr, frame: Frame) -> Any:
         """The value of a parameter that is set from outside. Raises UsageError."""
-        if isinstance(value, Expr):
-            try:
-                value = evaluate(value.value, frame.scope)
-            except ExpressionError as error:
-                label = None
-                if isinstance(error, UnknownNameError):
-                    label = did_you_mean(error.name, [*frame.scope, *self.layers, "True", "False", "None"])
-                raise UsageError(f"the value of `{name}`: {error.message}", hint=label or error.help) from None
-        return Given(value, None)
+        try:
+            return evaluate(expr.value, frame.scope)
+        except ExpressionError as error:
+            label = None
+            if isinstance(error, UnknownNameError):
+                label = did_you_mean(error.name, [*frame.scope, *self.layers, "True", "False", "None"])
+            raise UsageError(f"the value of `{name}`: {error.message}", hint=label or error.help) from None
 
     def bind_let(self, block: Block, frame: Frame) -> None:
         """Put the local values of a block in scope, top to bottom."""

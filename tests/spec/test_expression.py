@@ -193,10 +193,10 @@ def test_every_function_is_evaluated() -> None:
 def test_a_list_of_a_list_of_a_list_stays_small() -> None:
     scope: dict[str, Any] = {"a": [1, 2, 3]}
     tree = parse_expression("[a, a, a, a, a, a, a, a, a, a]")
-    with pytest.raises(ExpressionError):
-        for _ in range(20):
-            scope["a"] = evaluate(tree, scope)
-    assert len(str(scope["a"])) < 20_000
+    for _ in range(2):
+        scope["a"] = evaluate(tree, scope)
+    with pytest.raises(ExpressionError, match="too long"):
+        evaluate(tree, scope)
 
 
 @given(st.integers(1, 4000), st.integers(1, 64))
@@ -212,19 +212,20 @@ def test_make_divisible_as_mobilenet_has_it(v: float, got: int) -> None:
     assert make_divisible(v) == got  # worked by hand from Sandler et al. 2018's reference rule
 
 
-PARTS = st.sampled_from(["n", "w", "1", "2.5", "(", ")", "[", "]", "+", "-", "*", "/", "//", "%", ",", " if ", " else ",
-                         " and ", " not ", "depths", "len", "min", "==", "<", "act", "none", ":", "None", "**", ".", "x"])  # fmt: skip
+WORDS = "n w 1 2.5 ( ) [ ] + - * / // % , depths len min == < act none : None ** . x"
+PARTS = st.sampled_from([*WORDS.split(), " if ", " else ", " and ", " not "])
 
 
 @settings(max_examples=400, deadline=None)
 @given(st.one_of(st.text(max_size=40), st.lists(PARTS, max_size=14).map("".join)))
 def test_nothing_but_an_expression_error_escapes(text: str) -> None:
     for parse in (parse_line, lambda t: evaluate(parse_expression(t), SCOPE)):
+        fault = None
         try:
             parse(text)
         except ExpressionError as error:
-            assert 0 <= error.offset <= len(text)
-            assert error.length >= 1
+            fault = error
+        assert fault is None or (0 <= fault.offset <= len(text) and fault.length >= 1)
 
 
 def test_python_agrees_where_both_speak() -> None:
@@ -309,4 +310,5 @@ def test_lines_that_are_refused(text: str, part: str) -> None:
         parse_line(text)
     error = caught.value
     marked = text[error.offset : error.offset + error.length]
-    assert marked and (marked in part or part in marked), (error.message, marked)
+    assert marked, error.message
+    assert marked in part or part in marked, (error.message, marked)
