@@ -1,0 +1,172 @@
+"""Files from strangers take down nothing but the child that tries them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import cnnspec
+from cnnspec.errors import CnnspecError
+from cnnspec.onnx_backend.metadata import UNSEALED, check_seal, seal
+from cnnspec.runtime import Predictor
+from cnnspec.runtime.trial import Trial
+
+
+def exported(tmp_path: Path) -> bytes:
+    return Path(cnnspec.export("lenet5", tmp_path / "l.onnx", verify=False).path).read_bytes()
+
+
+def resealed(data: bytes) -> bytes:
+    """The bytes with a digest that fits, as a stranger who knows the rule would write them."""
+    at = data.rfind(b"cnnspec.sha256\x12@")
+    if at < 0 or at + 80 > len(data):
+        return data
+    start = at + 16
+    return seal(data[:start] + UNSEALED.encode() + data[start + 64 :])
+
+
+def mutated(data: bytes, random: np.random.Generator) -> bytes:
+    """One of several kinds of damage."""
+    broken = bytearray(data)
+    place = int(random.integers(len(data)))
+    if random.random() < 0.5:  # the structure is a small part of the file: aim at it
+        place = int(random.integers(2000)) if random.random() < 0.5 else len(data) - 1 - int(random.integers(5000))
+    match int(random.integers(5)):
+        case 0:
+            broken[place] ^= 1 << int(random.integers(8))
+        case 1:
+            broken[place] = int(random.integers(256))
+        case 2:
+            del broken[place : place + int(random.integers(1, 64))]
+        case 3:
+            broken[place:place] = random.bytes(int(random.integers(1, 64)))
+        case _:
+            del broken[place:]
+    return bytes(broken)
+
+
+def check_mutants(data: bytes, count: int, seed: int) -> Counter[str]:
+    """Every mutant is refused by its digest; with a fitting digest it is at least survived."""
+    random = np.random.default_rng(seed)
+    outcomes: Counter[str] = Counter()
+    path = Path("mutant.onnx")
+    with Trial(seconds=30) as trial:
+        for _ in range(count):
+            broken = mutated(data, random)
+            if broken == data:
+                continue
+            path.write_bytes(broken)
+            with pytest.raises(CnnspecError, match=r"damaged|not exported by cnnspec"):
+                Predictor(path)
+            try:
+                trial.run(resealed(broken), "mutant")
+                outcomes["ran"] += 1
+            except CnnspecError as error:
+                outcomes["crashed" if "crashed" in error.message else "refused"] += 1
+    return outcomes
+
+
+def test_damaged_files_are_refused_and_take_nothing_down(tmp_path: Path) -> None:
+    outcomes = check_mutants(exported(tmp_path), 300, seed=0)
+    assert sum(outcomes.values()) > 290
+    assert outcomes["refused"] > 50
+
+
+@pytest.mark.long
+def test_thousands_of_damaged_files_are_refused_and_take_nothing_down(tmp_path: Path) -> None:
+    assert sum(check_mutants(exported(tmp_path), 3000, seed=1).values()) > 2900
+
+
+def test_a_good_file_passes_and_the_child_serves_many(tmp_path: Path) -> None:
+    data = exported(tmp_path)
+    with Trial() as trial:
+        trial.run(data, "one")
+        child = trial._child
+        trial.run(data, "two")
+        assert trial._child is child
+
+
+def test_a_child_that_dies_is_reported_and_replaced(tmp_path: Path) -> None:
+    data = exported(tmp_path)
+    with Trial() as trial:
+        trial.run(data, "one")
+        assert trial._child is not None
+        os.kill(trial._child.pid, signal.SIGKILL)
+        with pytest.raises(CnnspecError, match=r"two is refused: it crashed the process"):
+            trial.run(data, "two")
+        trial.run(data, "three")
+
+
+def test_a_file_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    with Trial(seconds=0.001) as trial, pytest.raises(CnnspecError, match="still not done"):
+        trial.run(exported(tmp_path), "slow")
+
+
+def model(*nodes: onnx.NodeProto, **parts: object) -> bytes:
+    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])
+    gives = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])
+    graph = helper.make_graph(list(nodes), "g", [given], [gives], **parts)  # type: ignore[arg-type]
+    built = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return built.SerializeToString()
+
+
+def external(attribute: bool = False) -> bytes:
+    tensor = numpy_helper.from_array(np.ones(4, np.float32), "w")
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="/etc/passwd")
+    if attribute:
+        return model(helper.make_node("Constant", [], ["w"], value=tensor), helper.make_node("Add", ["x", "w"], ["y"]))
+    return model(helper.make_node("Add", ["x", "w"], ["y"]), initializer=[tensor])
+
+
+def huge() -> bytes:
+    size = numpy_helper.from_array(np.array([2**40], np.int64), "n")
+    return model(helper.make_node("ConstantOfShape", ["n"], ["y"]), initializer=[size])
+
+
+def loop() -> bytes:
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"])],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+        ],
+        [helper.make_tensor_value_info("on", TensorProto.BOOL, [])],
+    )
+    return model(helper.make_node("Loop", ["", ""], [], body=body), helper.make_node("Relu", ["x"], ["y"]))
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (external(), "external data"),
+        (external(attribute=True), "external data"),
+        (loop(), "control-flow"),
+        (model(helper.make_node("Evil", ["x"], ["y"], domain="com.stranger")), "com.stranger"),
+        (model(helper.make_node("Relu", ["z"], ["y"])), "no valid ONNX"),
+        (huge(), "memory|cannot run|cannot load"),
+        (b"", "no valid ONNX|no ONNX"),
+        (b"\xff" * 100, "no ONNX file"),
+    ],
+    ids=["external", "external-attribute", "loop", "domain", "dangling", "huge", "empty", "noise"],
+)
+def test_what_a_stranger_may_not_do(data: bytes, says: str) -> None:
+    with Trial() as trial, pytest.raises(CnnspecError, match=says):
+        trial.run(data, "it")
+
+
+def test_a_seal_finds_every_damaged_byte(tmp_path: Path) -> None:
+    data = exported(tmp_path)
+    check_seal(data, "it")
+    for place in [*range(0, len(data), 997), *range(len(data) - 300, len(data))]:
+        with pytest.raises(CnnspecError):
+            check_seal(data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :], "it")
