@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+<<<<<<< HEAD
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+=======
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+>>>>>>> main
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +31,16 @@ if TYPE_CHECKING:
     from torch import nn
 
     from cnnspec.analysis import Report
+    from cnnspec.analysis.calculator import Calculation, Layer
+    from cnnspec.analysis.check import Checked
+    from cnnspec.analysis.diff import Difference
     from cnnspec.analysis.explain import Explanation
     from cnnspec.analysis.lint import Finding
+<<<<<<< HEAD
     from cnnspec.analysis.unit_field import UnitField
+=======
+    from cnnspec.analysis.sizes import Sizes
+>>>>>>> main
     from cnnspec.training.loop import TrainResult
     from cnnspec.training.progress import Progress
 
@@ -40,12 +52,16 @@ __all__ = [
     "Spec",
     "TrainConfig",
     "build",
+    "calculate",
+    "check",
+    "diff",
     "export",
     "is_run",
     "load",
     "loads",
     "open_run",
     "resume",
+    "sizes",
     "train",
 ]
 
@@ -92,17 +108,19 @@ class Spec:
         find_node(self.graph, layer)
         return explain(self.graph, self.analyze().layer(layer))
 
-    def lint(self, *, select: Iterable[str] = (), ignore: Iterable[str] = ()) -> list[Finding]:
+    def lint(
+        self, *, select: Iterable[str] = (), ignore: Iterable[str] = (), report: Report | None = None
+    ) -> list[Finding]:
         """The warnings about the network, without those that `lint: {ignore: [...]}` of the spec leaves out.
 
-        `select` names the only codes to look for; it finds those too that the spec ignores. Raises UsageError for a
-        code that there is not.
+        `select` names the only codes to look for; it finds those too that the spec ignores. `report` is the analysis,
+        where there is one already. Raises UsageError for a code that there is not.
         """
         from cnnspec.analysis.lint import lint
 
         select = tuple(select)
         silenced = () if select else self.source.document.header.lint.ignore
-        return lint(self.graph, self.analyze(), select=select, ignore=(*ignore, *silenced))
+        return lint(self.graph, report or self.analyze(), select=select, ignore=(*ignore, *silenced))
 
     def build(self) -> nn.Module:
         """The network as a `torch.fx.GraphModule`, freshly initialised. Needs the extra `train`."""
@@ -146,6 +164,76 @@ def loads(
 
 def _written(params: Mapping[str, Any]) -> dict[str, str]:
     return {name: getattr(value, "word", None) or str(value) for name, value in params.items()}
+
+
+def calculate(layers: Sequence[Layer]) -> Calculation:
+    """The size arithmetic of layers in turn, forwards or, where an output is wanted, solved for what is left out.
+
+    Raises UsageError where too little or too much is given, and CnnspecError where the question has no answer.
+    """
+    from cnnspec.analysis.calculator import calculate
+
+    return calculate(layers)
+
+
+def sizes(
+    spec: str | os.PathLike[str],
+    *,
+    variant: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    input_shape: Shape | None = None,
+    max_nodes: int = MAX_NODES,
+    layer: str | None = None,
+    output: tuple[int, ...] | None = None,
+    span: tuple[int, int] | None = None,
+) -> Sizes:
+    """The input sizes that a spec takes: the smallest, those that lose no border pixel, and what each of them gives.
+
+    `layer` is whose size is meant by the output (by default the last feature map), `output` a wanted size of it, and
+    `span` the smallest and largest input to list. A spec that is valid at some larger input only is taken too. Raises
+    SpecError where it is wrong in other ways, and UsageError.
+    """
+    from cnnspec.analysis.sizes import sizes
+
+    path, implied = zoo.find(os.fspath(spec))
+    return sizes(
+        read_spec(path),
+        variant=variant or implied,
+        params=params,
+        input_shape=input_shape,
+        max_nodes=max_nodes,
+        layer=layer,
+        output=output,
+        span=span,
+    )
+
+
+def check(
+    spec: str | os.PathLike[str],
+    *,
+    variant: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    select: Iterable[str] = (),
+    ignore: Iterable[str] = (),
+    max_nodes: int = MAX_NODES,
+) -> Checked:
+    """Every error of a spec, or else every warning about it; without `variant` and `params` those of its variants too.
+
+    `select` and `ignore` are codes of warnings. Raises UsageError where there is no such spec, variant or code.
+    """
+    from cnnspec.analysis.check import check
+
+    path, implied = zoo.find(os.fspath(spec))
+    chosen = variant or implied
+    return check(path, variant=chosen, params=params, select=select, ignore=ignore, max_nodes=max_nodes)
+
+
+def diff(before: Spec | str | os.PathLike[str], after: Spec | str | os.PathLike[str]) -> Difference:
+    """What changed from one network to another: layers, and totals side by side. Raises as `load`."""
+    from cnnspec.analysis.diff import diff
+
+    first, second = (spec if isinstance(spec, Spec) else load(spec) for spec in (before, after))
+    return diff(first.graph, first.analyze(), second.graph, second.analyze())
 
 
 def build(spec: Spec | Graph | str | os.PathLike[str]) -> nn.Module:

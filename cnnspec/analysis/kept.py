@@ -130,10 +130,12 @@ def is_view(op: AnyOp, *, training: bool) -> bool:
     match op:
         case Identity() | Flatten() | Permute() | Slice():
             return True
-        case Dropout() | StochasticDepth():
-            return not training or op.p == 0 or getattr(op, "inplace", False)
+        case Dropout():
+            return not training or op.p == 0 or op.inplace
+        case StochasticDepth():
+            return not training or op.p == 0
         case _:
-            return bool(getattr(op, "inplace", False))
+            return "inplace" in type(op).model_fields and bool(getattr(op, "inplace", False))
 
 
 def _padded(op: Conv, shape: Shape) -> Shape | None:

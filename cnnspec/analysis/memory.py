@@ -11,7 +11,7 @@ from math import prod
 from cnnspec.analysis.kept import INT64, is_view, kept, scratch_bytes
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import Add, Mul
-from cnnspec.ops.reshape import Flatten, Permute, Slice
+from cnnspec.ops.reshape import Flatten, Permute
 
 __all__ = [
     "OPTIMIZER_STATE",
@@ -49,13 +49,13 @@ class TrainingMemory:
 def _storages(graph: Graph, nodes: list[Node], *, training: bool) -> dict[str, str]:
     """For every node, the node that made the storage of its output."""
     roots = {INPUT: INPUT}
-    strided: set[str] = set()  # tensors that are not contiguous: Flatten copies them
+    strided: set[str] = set()  # tensors with their axes in another order: Flatten copies them
     for node in nodes:
         source = node.inputs[0]
         view = is_view(node.op, training=training) or (isinstance(node.op, (Add, Mul)) and len(node.inputs) == 1)
         if isinstance(node.op, Flatten) and source in strided and node.shape != node.input_shapes[0]:
             view = False
-        elif isinstance(node.op, (Permute, Slice)) or (view and source in strided):
+        elif isinstance(node.op, Permute) or (view and source in strided):
             strided.add(node.name)
         roots[node.name] = roots[source] if view else node.name
     return roots

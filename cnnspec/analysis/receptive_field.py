@@ -23,7 +23,8 @@ from cnnspec.ops import JOINS, Shape
 from cnnspec.ops.activation import Softmax
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.linear import Linear
-from cnnspec.ops.reshape import Flatten
+from cnnspec.ops.norm import GroupNorm, InstanceNorm
+from cnnspec.ops.reshape import Flatten, Permute
 from cnnspec.ops.window import Global, Sliding, Window
 
 __all__ = ["AxisField", "Band", "FieldState", "fields", "hull", "pixels_read", "span", "spans"]
@@ -218,9 +219,8 @@ def _after(state: FieldState, node: Node, memo: _Memo) -> FieldState:
     op, shape = node.op, node.input_shapes[0]
     if isinstance(op, Flatten):
         return _flattened(state, shape, node.shape)
-    moved = getattr(op, "permuted", None)
-    if moved is not None:
-        order = moved(shape)
+    if isinstance(op, Permute):
+        order = op.permuted(shape)
         carriers = tuple(LOST if carrier == LOST else order.index(carrier) for carrier in state.carriers)
         return FieldState(state.wide, state.narrow, carriers, state.through_global, state.context, state.aligned)
     windows = op.windows(shape)
@@ -247,7 +247,7 @@ def _after(state: FieldState, node: Node, memo: _Memo) -> FieldState:
         tuple(narrow),
         state.carriers,
         state.through_global or sees_all,
-        state.context or getattr(op, "global_statistics", False),
+        state.context or (isinstance(op, (GroupNorm, InstanceNorm)) and op.global_statistics),
         state.aligned,
     )
 

@@ -16,6 +16,7 @@ from cnnspec.analysis.receptive_field import LOST, FieldState, fields, hull
 from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, Shape
+from cnnspec.ops.reshape import Permute
 from cnnspec.ops.window import Global, Window
 
 __all__ = ["UnitField", "unit_field"]
@@ -109,7 +110,7 @@ def _before(node: Node, product: Product, state: FieldState, shape: Shape) -> Pr
     assert sizes is not None
     if isinstance(node.op, JOINS):
         return tuple(1 if size == 1 else bits for bits, size in zip(product, sizes, strict=True))
-    if getattr(node.op, "permuted", None) is not None:
+    if isinstance(node.op, Permute):
         return product
     windows = node.op.windows(shape)
     needed = []

@@ -14,7 +14,7 @@ from cnnspec.errors import CnnspecError, SpecError
 
 __all__ = ["VERBS", "app", "main"]
 
-VERBS: Final = ("inspect", "train", "export", "predict")  # as `--help` lists them
+VERBS: Final = ("inspect", "calc", "sizes", "diff", "check", "train", "export", "predict")  # as `--help` lists them
 
 INTERRUPTED: Final = 130
 WrongUsage: Final = typer.BadParameter.__mro__[1]  # typer carries click inside, and does not export this base
@@ -93,9 +93,9 @@ def main(argv: list[str] | None = None) -> None:
 def report(error: CnnspecError) -> None:
     """Print an error to stderr, as a person wants to read it."""
     if isinstance(error, SpecError):
-        from cnnspec.spec.diagnostics import render_all
+        from cnnspec.cli.render.diagnostics import show
 
-        print(render_all(error), file=sys.stderr)
+        print(show(error.diagnostics, error.path, error.text, sys.stderr), file=sys.stderr)
         return
     print(f"error: {error.message}", file=sys.stderr)
     if error.hint:

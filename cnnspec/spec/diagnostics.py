@@ -2,36 +2,67 @@
 
 from __future__ import annotations
 
-from cnnspec.errors import Diagnostic, SpecError
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
-__all__ = ["render", "render_all"]
+from cnnspec.errors import Diagnostic
+from cnnspec.spec.source import split_lines
 
-WIDTH = 160  # a longer line of the spec is cut around the caret
+__all__ = ["Paint", "count", "render", "render_all"]
+
+WIDTH: Final = 160  # a longer line of the spec is cut around the caret
+
+# Paints a text: "error" and "warning" the title, "mark" carets and label, "dim" the frame.
+Paint = Callable[[str, str], str]
 
 
-def render(diagnostic: Diagnostic, path: str, text: str) -> str:
-    """One diagnostic as text."""
-    lines = [f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"]
+def _unpainted(text: str, style: str) -> str:
+    return text
+
+
+def render(diagnostic: Diagnostic, path: str, text: str, paint: Paint = _unpainted) -> str:
+    """One diagnostic as text. `text` is what the file at `path` holds."""
+    return _render(diagnostic, path, split_lines(text), paint)
+
+
+def _render(diagnostic: Diagnostic, path: str, source: Sequence[str], paint: Paint) -> str:
+    title = paint(f"{diagnostic.severity}[{diagnostic.code}]", diagnostic.severity)
+    lines = [f"{title}: {_visible(diagnostic.message)}"]
     place = diagnostic.place
+    arrow = paint("-->", "dim")
+    margin = " " * len(str(place.line)) if place else ""
+    bar = paint(f"{margin} |", "dim")
     if place is None:
-        lines.append(f"  --> {path}")
+        lines.append(f"  {arrow} {path}")
+        if diagnostic.label:
+            lines.append(f"  = {_visible(diagnostic.label)}")
     else:
-        lines.append(f"  --> {path}:{place.line}:{place.column}")
-        source = text.splitlines()
+        lines.append(f"  {arrow} {path}:{place.line}:{place.column}")
         if place.line <= len(source):
-            number = str(place.line)
             shown, column = _cut(source[place.line - 1], place.column)
-            margin = " " * len(number)
-            length = max(1, min(place.length, len(shown) - column + 1))
-            label = f" {diagnostic.label}" if diagnostic.label else ""
-            lines += [f"{margin} |", f"{number} | {shown}", f"{margin} | {' ' * (column - 1)}{'^' * length}{label}"]
-    gutter = " " * len(str(place.line)) if place else ""
-    lines += [f"{gutter} = {note}" for note in diagnostic.notes]
-    if place is None and diagnostic.label:
-        lines.append(f"{gutter} = {diagnostic.label}")
+            marked = shown[column - 1 : column - 1 + place.length]
+            caret = "^" * max(1, _columns(marked))
+            label = f" {_visible(diagnostic.label)}" if diagnostic.label else ""
+            number = paint(f"{place.line} |", "dim")
+            lines += [bar, f"{number} {shown}".rstrip()]
+            lines.append(f"{bar} {' ' * _columns(shown[: column - 1])}{paint(caret + label, 'mark')}")
+    equals = paint(f"{margin} =", "dim")
+    lines += [f"{equals} {_visible(note)}" for note in diagnostic.notes]
     if diagnostic.help:
-        lines.append(f"{gutter} = help: {diagnostic.help}")
+        lines.append(f"{equals} help: {_visible(diagnostic.help)}")
     return "\n".join(lines)
+
+
+def _visible(text: str) -> str:
+    """The text without characters that a terminal would obey."""
+    return "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in text)
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(unicodedata.combining(letter) > 0 for letter in text)
 
 
 def _cut(line: str, column: int) -> tuple[str, int]:
@@ -43,9 +74,17 @@ def _cut(line: str, column: int) -> tuple[str, int]:
     return shown[start : start + WIDTH], column - start
 
 
-def render_all(error: SpecError) -> str:
-    """Every diagnostic of an error, in the order of the text, and a count where there are several."""
-    parts = [render(diagnostic, error.path, error.text) for diagnostic in error.diagnostics]
+def count(diagnostics: Iterable[Diagnostic]) -> str:
+    """`2 errors, 1 warning`."""
+    kinds = [diagnostic.severity for diagnostic in diagnostics]
+    parts = [f"{n} {kind}{'s' * (n > 1)}" for kind in ("error", "warning") if (n := kinds.count(kind))]
+    return ", ".join(parts) or "nothing wrong"
+
+
+def render_all(diagnostics: Sequence[Diagnostic], path: str, text: str, paint: Paint = _unpainted) -> str:
+    """Every diagnostic of a file, in the order given, and a count where there are several."""
+    source = split_lines(text)
+    parts = [_render(diagnostic, path, source, paint) for diagnostic in diagnostics]
     if len(parts) > 1:
-        parts.append(f"{len(parts)} errors in {error.path}")
+        parts.append(f"{count(diagnostics)} in {path}")
     return "\n\n".join(parts)

@@ -34,6 +34,7 @@ __all__ = [
     "place_letters",
     "plain",
     "read_text",
+    "split_lines",
 ]
 
 MAX_YAML_BYTES: Final = 2 * 2**20
@@ -128,6 +129,11 @@ class Lines:
         """The place of the character at `index`."""
         line = bisect_right(self.starts, index)
         return Place(line, index - self.starts[line - 1] + 1, length)
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text, as places count them."""
+    return _BREAK.split(text)
 
 
 def read_text(data: bytes, *, json: bool) -> Text:
@@ -252,7 +258,7 @@ def _events(text: str) -> Iterator[Any]:
 def _explain(error: Any, at: Place | None, text: str) -> tuple[str, Place | None, str | None]:
     """libyaml's problem as message, place and way out."""
     problem = f"{error.problem or 'syntax error'}"
-    lines = _BREAK.split(text)
+    lines = split_lines(text)
     opened = error.context_mark
     if at and not "".join((lines[at.line - 1][at.column - 1 :], *lines[at.line :])).strip():
         if opened is not None and (opened.line + 1, opened.column + 1) != (at.line, at.column):

@@ -57,7 +57,7 @@ def _run(node: Node, inputs: list[torch.Tensor]) -> torch.Tensor:
             return x
 
 
-def pixels_with_gradient(graph: Graph, layer_name: str, most: int = 150) -> dict[tuple[int, ...], torch.Tensor]:
+def pixels_with_gradient(graph: Graph, layer_name: str, most: int = 60) -> dict[tuple[int, ...], torch.Tensor]:
     """For every unit of a layer, a boolean tensor over the spatial axes of the input.
 
     Where there are more than `most` units, the corners and evenly spread others.

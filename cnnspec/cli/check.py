@@ -1,0 +1,58 @@
+"""`cnnspec check`: what is wrong with specs, for people, commit hooks and CI."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cnnspec import api
+from cnnspec.cli import common
+from cnnspec.cli.render.diagnostics import FORMS
+from cnnspec.spec import parse_setting
+
+app = typer.Typer()
+
+INVALID = 3
+
+
+@app.command()
+def check(
+    files: Annotated[list[str], typer.Argument(metavar="FILES...", help="Specs: paths or bundled names.")],
+    form: Annotated[str, typer.Option("--format", metavar="|".join(FORMS), help="How to print findings.")] = "text",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 on warnings too.")] = False,
+    select: Annotated[list[str] | None, typer.Option("--select", metavar="CODE", help="Only these warnings.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option("--ignore", metavar="CODE", help="Not these warnings.")] = None,
+    variant: common.VariantOption = None,
+    settings: common.SetOption = None,
+    max_nodes: common.MaxNodesOption = common.MAX_NODES,
+) -> None:
+    """Check specs: every error, or else every warning. Exits with 3 where there is an error.
+
+    Without `--variant` and `--set` every variant of a spec is checked too.
+
+    Examples:
+
+      cnnspec check net.yaml
+
+      cnnspec check specs/*.yaml --strict --ignore W310
+
+      cnnspec check net.yaml --format github
+    """
+    common.check_choice("--format", form, tuple(FORMS))
+    checked = [
+        api.check(
+            file,
+            variant=variant,
+            params=dict(parse_setting(text) for text in settings or []),
+            select=select or (),
+            ignore=ignore or (),
+            max_nodes=max_nodes,
+        )
+        for file in files
+    ]
+    if text := FORMS[form](checked, sys.stdout):
+        print(text)
+    if any(file.errors or (strict and file.warnings) for file in checked):
+        raise typer.Exit(INVALID)

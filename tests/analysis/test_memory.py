@@ -1,0 +1,109 @@
+"""Memory against torch: what autograd keeps, and which tensors live."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+import torch
+from random_graphs import random_spec
+from torch_memory import kept_by_autograd, peak_of_live_tensors
+
+import cnnspec
+from cnnspec import SpecError, zoo
+from cnnspec.analysis.memory import kept_bytes, largest_batch, peak_inference, training_memory
+from cnnspec.graph import Graph
+
+SMALL = 60_000_000  # parameters of the networks that are run in full
+
+
+def bundled() -> list[str]:
+    return list(zoo.names())
+
+
+def check(graph: Graph, *, run: bool = True) -> None:
+    assert kept_bytes(graph, 2) == kept_by_autograd(graph, 2)
+    if run:
+        assert peak_inference(graph, batch=1) == peak_of_live_tensors(graph, 1)
+
+
+def test_random_graphs_hold_what_torch_holds() -> None:
+    torch.set_num_threads(1)
+    compared = 0
+    for seed in range(250):
+        try:
+            graph = cnnspec.loads(random_spec(Random(seed)), path="random.json").graph
+        except SpecError:
+            continue
+        check(graph)
+        compared += 1
+    assert compared >= 125
+
+
+ACTIVATIONS = ["ReLU", "ReLU6", "LeakyReLU", "ELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid", "Hardtanh"]
+OTHERS = ["PReLU", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "Dropout", "Dropout(0.0)", "StochasticDepth(0.2)"]
+NORMS = [
+    "GroupNorm(2)",
+    "LayerNorm",
+    "LayerNorm2d",
+    "LocalResponseNorm(5)",
+    "InstanceNorm2d",
+    "BatchNorm2d(affine=False)",
+]
+NORMS += ["InstanceNorm2d(affine=True)", "InstanceNorm2d(track_running_stats=True)"]
+SHAPES = ["LPPool2d(2, kernel_size=2)", "AdaptiveMaxPool2d(2)", "AdaptiveAvgPool2d(3)", "PixelShuffle(2)"]
+SHAPES += ["ChannelShuffle(2)", "Slice(1, 3)", "Upsample(scale_factor=2)", "Permute([0, 2, 3, 1])", "Scale(0.1)"]
+
+
+@pytest.mark.parametrize(
+    "line", [*ACTIVATIONS, *(f"{name}(inplace=True)" for name in ACTIVATIONS), *OTHERS, *NORMS, *SHAPES]
+)
+def test_every_operator_holds_what_torch_holds(line: str) -> None:
+    text = f"cnnspec: 1\ninput: [4, 12, 12]\nlayers:\n  - Conv2d(8, 3)\n  - {line}\n  - Flatten\n  - Linear(3)\n"
+    graph = cnnspec.loads(text).graph
+    assert kept_bytes(graph, 2) == kept_by_autograd(graph, 2)
+    if line not in ("InstanceNorm2d(affine=True)", "InstanceNorm2d(track_running_stats=True)"):
+        assert peak_inference(graph, batch=2) == peak_of_live_tensors(graph, 2)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet18", "densenet121", "efficientnet_b0", "googlenet", "convnext_tiny"])
+def test_networks_hold_what_torch_holds(name: str) -> None:
+    check(cnnspec.load(name).graph)
+
+
+def test_autograd_keeps_the_same_of_the_whole_zoo() -> None:
+    compared = 0
+    for name in bundled():
+        graph = cnnspec.load(name).graph
+        if len(graph) < 400:
+            check(graph, run=False)
+            compared += 1
+    assert compared >= 20
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", bundled())
+def test_the_whole_zoo(name: str) -> None:
+    graph = cnnspec.load(name).graph
+    params = sum(row.params for row in cnnspec.load(name).analyze().layers)
+    check(graph, run=params <= SMALL and graph.input_shape[-1] <= 300)
+
+
+def test_training_memory_by_optimizer_and_precision() -> None:
+    graph = cnnspec.load("lenet5").graph
+    plain = training_memory(graph, batch=4, optimizer="sgd")
+    adam = training_memory(graph, batch=4, optimizer="adam")
+    half = training_memory(graph, batch=4, optimizer="sgd", precision="bf16")
+    assert plain.parameters == 61_706 * 4
+    assert adam.total - plain.total == 2 * plain.parameters
+    assert half.kept * 2 == plain.kept
+    assert plain.total == 2 * plain.parameters + plain.kept
+
+
+def test_the_largest_batch_fits_and_one_more_does_not() -> None:
+    graph = cnnspec.load("simple_cnn").graph
+    memory = 10**7
+    batch = largest_batch(graph, memory, optimizer="adam")
+    assert training_memory(graph, batch=batch, optimizer="adam").total <= 0.9 * memory
+    assert training_memory(graph, batch=batch + 1, optimizer="adam").total > 0.9 * memory
+    assert largest_batch(graph, 1000) == 0

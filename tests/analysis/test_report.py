@@ -1,0 +1,95 @@
+"""The report: figures that are published, sums, folding and formats."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import cnnspec
+from cnnspec.cli.render.report import render
+
+
+def test_lenet5_by_hand() -> None:
+    report = cnnspec.load("lenet5").analyze()
+    # LeCun et al. 1998, section II.B, with full connections between S2 and C3.
+    figures = {"C1": (156, 117_600), "C3": (2_416, 240_000), "C5": (48_120, 48_000), "F6": (10_164, 10_080)}
+    for name, expected in figures.items():
+        row = report.layer(name)
+        assert (row.params, row.macs) == expected
+    assert (report.totals.params, report.totals.macs) == (61_706, 416_520)
+    assert report.layer("C1").flops == 2 * 117_600 + 6 * 28 * 28
+
+
+def test_json_has_the_promised_keys() -> None:
+    data = json.loads(render(cnnspec.load("lenet5").analyze(batch=3), "json"))
+    assert set(data) >= {"cnnspec", "name", "input", "batch", "layers", "totals", "findings"}
+    assert (data["cnnspec"], data["batch"], data["input"]) == (1, 3, [1, 28, 28])
+    row = data["layers"][0]
+    assert row["output_bytes"] == 3 * 4 * 6 * 28 * 28
+    promised = "name op inputs input_shapes output_shape params trainable_params buffers macs flops receptive_field"
+    promised += " effective_stride effective_padding min_receptive_field global_context output_bytes line"
+    assert set(row) >= set(promised.split())
+    promised = "layers params trainable_params buffers macs flops param_bytes peak_inference_bytes training_bytes"
+    assert set(data["totals"]) >= set(promised.split())
+
+
+def test_totals_are_the_sums_of_the_rows() -> None:
+    for name in ("resnet50", "googlenet", "mobilenet_v2"):
+        report = cnnspec.load(name).analyze()
+        assert report.totals.params == sum(row.params for row in report.layers)
+        assert report.totals.macs == sum(row.macs for row in report.layers if not row.aux)
+    assert any(row.aux for row in cnnspec.load("googlenet").analyze().layers)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_folding_keeps_the_sums(depth: int) -> None:
+    report = cnnspec.load("resnet50").analyze()
+    folded = report.folded(depth)
+    assert sum(row.params for row in folded.layers) == report.totals.params
+    assert sum(row.macs for row in folded.layers) == report.totals.macs
+    assert len(folded.layers) < len(report.layers)
+    assert all(row.name.count(".") < depth for row in folded.layers if ".." not in row.name)
+
+
+def test_equal_blocks_are_one_row() -> None:
+    rows = {row.name: row for row in cnnspec.load("resnet50").analyze().folded(2).layers}
+    assert rows["layer3.1..5"].op == "10 layers x5"
+    assert rows["layer3.1..5"].output_shape == (1024, 14, 14)
+
+
+def test_a_narrow_terminal_drops_columns_in_the_stated_order() -> None:
+    report = cnnspec.load("lenet5").analyze()
+    wide = render(report, "table", 200).splitlines()[2]
+    assert wide.split() == ["layer", "operator", "output", "field", "stride", "params", "MACs", "share"]
+    assert render(report, "table", 60).splitlines()[2].split()[-1] == "MACs"
+    assert "params" in render(report, "table", 10).splitlines()[2]
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "markdown", "latex"])
+def test_every_format_has_every_layer(form: str) -> None:
+    report = cnnspec.load("simple_cnn").analyze()
+    text = render(report, form)
+    for row in report.layers:
+        assert row.name in text
+
+
+def test_the_arithmetic_has_the_numbers_in() -> None:
+    spec = cnnspec.load("lenet5")
+    lines = dict(spec.explain("C1").lines)
+    assert lines["output size"].startswith("(28 - 5 + 2*2)/1 + 1 = 28")
+    assert lines["parameters"] == "1*6*5² + 6 = 156"
+    assert lines["receptive field"].startswith("1 + (5 - 1)*1 = 5")
+    lines = dict(spec.explain("S4").lines)
+    assert lines["receptive field"].startswith("14 + (2 - 1)*2 = 16")
+
+
+def test_a_network_of_a_trillion_parameters_is_only_arithmetic() -> None:
+    text = "cnnspec: 1\ninput: [1000000]\nlayers:\n  - Linear(1000000)\n"
+    assert cnnspec.loads(text).analyze().totals.params == 10**12 + 10**6
+
+
+def test_notebooks_get_a_table() -> None:
+    html = cnnspec.load("lenet5").analyze()._repr_html_()
+    assert html.startswith("<table>")
+    assert "61,706" in html
