@@ -7,13 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-<<<<<<< HEAD
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-=======
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
->>>>>>> main
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +31,8 @@ if TYPE_CHECKING:
     from cnnspec.analysis.diff import Difference
     from cnnspec.analysis.explain import Explanation
     from cnnspec.analysis.lint import Finding
-<<<<<<< HEAD
-    from cnnspec.analysis.unit_field import UnitField
-=======
     from cnnspec.analysis.sizes import Sizes
->>>>>>> main
+    from cnnspec.analysis.unit_field import UnitField
     from cnnspec.training.loop import TrainResult
     from cnnspec.training.progress import Progress
 

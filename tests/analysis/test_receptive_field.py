@@ -66,8 +66,7 @@ def test_many_random_graphs(start: int) -> None:
 
 
 # Araujo, Norris and Sim, Distill 2019, table of receptive fields: (network, last local layer, field, stride, padding).
-# AlexNet there does not pad its first convolution by 2 (64 + 2); ResNet-50 there strides in the first 1x1 convolution of a block, torchvision's in the 3x3: 483 there, 427 here by the
-# same formula; ResNet-18 has no such difference.
+# AlexNet there does not pad its first convolution by 2: 64 there, 66 here.
 PUBLISHED = [
     ("vgg16", "features.30", 212, 32, 90),
     ("alexnet", "features.12", 195, 32, 66),
