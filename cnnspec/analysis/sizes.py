@@ -164,6 +164,7 @@ def sizes(
             continue
         line = _Line(at, base, index, carriers[index], WIDEST if not slow else SLOW_TRIES)
         found.append(line.answers(axis, declared[index + 1], here.widths if valid else None, span, wanted))
+    alike = rank > 1 and all(replace(axis, axis="") == replace(found[0], axis="") for axis in found)
     tied = {step for seen in memo.values() if seen for step in _differing(seen.widths, here.widths)}
     names = tuple(skeleton.steps[skeleton.tied[step]].name for step in sorted(tied) if step < len(skeleton.tied))
     smallest = _together(at, base, tuple(axis.smallest for axis in found))

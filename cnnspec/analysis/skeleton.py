@@ -44,6 +44,7 @@ class _Step:
     op: AnyOp
     sources: tuple[tuple[int, int | None], ...]
     name: str
+    flat: bool  # it reads and gives features, which have no axes
 
     def shapes(self, values: list[Shape]) -> list[Shape]:
         return [
@@ -76,7 +77,8 @@ class Skeleton:
                 continue
             key = self._key(node, sources) if all(channels is not None for _, channels in sources) else None
             if key is None or key not in known:
-                self.steps.append(_Step(node.op, sources, node.name))
+                flat = all(len(shape) == 1 for shape in (node.shape, *node.input_shapes))
+                self.steps.append(_Step(node.op, sources, node.name, flat))
                 if isinstance(node.op, SIZED) or (key is None and node.op.parameter_shapes(*node.input_shapes)):
                     self.tied.append(len(self.steps) - 1)
                 if key is not None:
@@ -152,7 +154,7 @@ class Skeleton:
                 per_axis: tuple[object, ...] = step.op.windows(shape)
             elif isinstance(step.op, (AdaptiveAvgPool, AdaptiveMaxPool)):
                 per_axis = step.op.output_size
-            elif isinstance(step.op, (Flatten, *JOINS)) or (isinstance(step.op, SIZED) and step.sources[0][1] is None):
+            elif step.flat or isinstance(step.op, (Flatten, *JOINS)):
                 continue
             else:
                 return False

@@ -18,6 +18,7 @@ from cnnspec.cli.render.progress import watch
 from cnnspec.errors import UsageError
 from cnnspec.training.config import TrainConfig
 from cnnspec.training.run_folder import read_config
+from cnnspec.training.signals import exit_on_signals
 
 app = typer.Typer()
 
@@ -52,6 +53,7 @@ def train(
       cnnspec train --resume runs/demo
     """
     common.check_choice("--format", form, ("text", "json"))
+    exit_on_signals()
     given = {key: _value(key, value) for key, value in options.items() if value is not None}
     if resume is not None:
         other = [key for key in given if key not in ON_RESUME]

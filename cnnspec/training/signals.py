@@ -9,7 +9,7 @@ from typing import Any
 
 from cnnspec.errors import CnnspecError
 
-__all__ = ["Interrupted", "Signals"]
+__all__ = ["Interrupted", "Signals", "exit_on_signals"]
 
 
 class Interrupted(CnnspecError):
@@ -18,6 +18,19 @@ class Interrupted(CnnspecError):
     def __init__(self, number: int, message: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.exit_code = 128 + number
+
+
+def exit_on_signals() -> None:
+    """For a process that is one command: outside of a run SIGINT and SIGTERM end it with the exit codes 130 and 143.
+
+    Once a run has been stopped by one, further ones change nothing.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise Interrupted(number, "interrupted")
 
 
 class Signals:
@@ -37,7 +50,8 @@ class Signals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            ending = self.received is not None and handler is _leave
+            signal.signal(number, signal.SIG_IGN if ending else handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received is None:

@@ -1,0 +1,223 @@
+"""What changed from one network to another: layers aligned by what they are, and totals side by side.
+
+Position means nothing: a layer that is put in front shifts the numbers of a list and the place of everything. So layers
+are first matched by their name, where it is more than a number, then, between the matches, by the words of their name
+(`layer3.17.conv2` and `layer3.4.conv2` read alike), and at last by what they call.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import pairwise
+from typing import Any
+
+from cnnspec.analysis.explain import call_text
+from cnnspec.analysis.report import LayerReport, Report
+from cnnspec.graph import INPUT, Graph, Node
+from cnnspec.ops import Shape
+
+__all__ = ["Change", "Difference", "Total", "diff"]
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A layer that is in one network only, or in both and not the same.
+
+    `kind` is `added`, `removed`, `changed` (another call, or other layers are read), or `resized`: the call is the
+    same, and shape or parameters follow from what is before it.
+    """
+
+    kind: str
+    before: LayerReport | None
+    after: LayerReport | None
+    call_before: str | None
+    call_after: str | None
+    reads: bool  # it reads other layers than before
+
+    def to_dict(self) -> dict[str, Any]:
+        """The change as `--format json` prints it."""
+
+        def side(row: LayerReport | None, call: str | None) -> dict[str, Any] | None:
+            if row is None:
+                return None
+            return {
+                "name": row.name,
+                "call": call,
+                "inputs": list(row.inputs),
+                "output_shape": list(row.output_shape),
+                "params": row.params,
+                "macs": row.macs,
+            }
+
+        return {
+            "kind": self.kind,
+            "reads_changed": self.reads,
+            "before": side(self.before, self.call_before),
+            "after": side(self.after, self.call_after),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """One figure of both networks; the ratio is after over before, None where there is none."""
+
+    name: str
+    before: int | None
+    after: int | None
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times the one before."""
+        return self.after / self.before if self.before and self.after is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two networks against each other."""
+
+    before: str
+    after: str
+    inputs: tuple[Shape, Shape]
+    same: int  # layers that are alike in everything but perhaps their name
+    renamed: int  # those of them that have another name
+    changes: tuple[Change, ...]
+    totals: tuple[Total, ...]
+    outputs_moved: bool  # other layers are outputs, or auxiliary heads
+
+    @property
+    def equal(self) -> bool:
+        """Whether both declare the same network, names of layers aside."""
+        return not self.changes and self.inputs[0] == self.inputs[1] and not self.outputs_moved
+
+    def of(self, kind: str) -> list[Change]:
+        """The changes of one kind."""
+        return [change for change in self.changes if change.kind == kind]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The difference as `--format json` prints it."""
+        return {
+            "cnnspec": 1,
+            "before": {"name": self.before, "input": list(self.inputs[0])},
+            "after": {"name": self.after, "input": list(self.inputs[1])},
+            "equal": self.equal,
+            "outputs_moved": self.outputs_moved,
+            "same": self.same,
+            "renamed": self.renamed,
+            "changes": [change.to_dict() for change in self.changes],
+            "totals": {
+                total.name: {"before": total.before, "after": total.after, "ratio": total.ratio}
+                for total in self.totals
+            },
+        }
+
+
+def diff(first: Graph, first_report: Report, second: Graph, second_report: Report) -> Difference:
+    """What is different in the second network, in the running order of both."""
+    pairs = _aligned(first.nodes, second.nodes)
+    partner = {first.nodes[i].name: second.nodes[j].name for i, j in pairs} | {INPUT: INPUT}
+    rows = (first_report.layers, second_report.layers)
+    changes: list[Change] = []
+    same = renamed = at = to = 0
+    for i, j in [*pairs, (len(first), len(second))]:
+        changes += [_one_sided("removed", rows[0][k], first.nodes[k]) for k in range(at, i)]
+        changes += [_one_sided("added", rows[1][k], second.nodes[k]) for k in range(to, j)]
+        at, to = i + 1, j + 1
+        if i == len(first):
+            break
+        change = _compared(first.nodes[i], rows[0][i], second.nodes[j], rows[1][j], partner)
+        if change is not None:
+            changes.append(change)
+            continue
+        same += 1
+        renamed += first.nodes[i].name != second.nodes[j].name
+    before, after = first_report.totals.to_dict(), second_report.totals.to_dict()
+    totals = tuple(Total(name, before[name], after[name]) for name in before if before[name] or after[name])
+    moved = any(
+        [partner.get(name) for name in was] != list(now)
+        for was, now in ((first.outputs, second.outputs), (first.aux_outputs, second.aux_outputs))
+    )
+    shapes = first.input_shape, second.input_shape
+    return Difference(first.name, second.name, shapes, same, renamed, tuple(changes), totals, moved)
+
+
+def _one_sided(kind: str, row: LayerReport, node: Node) -> Change:
+    call = call_text(node.op)
+    if kind == "removed":
+        return Change(kind, row, None, call, None, reads=False)
+    return Change(kind, None, row, None, call, reads=False)
+
+
+def _compared(
+    one: Node, before: LayerReport, other: Node, after: LayerReport, partner: dict[str, str]
+) -> Change | None:
+    calls = call_text(one.op), call_text(other.op)
+    known = set(partner.values())
+    pairs = zip((partner.get(name) for name in one.inputs), other.inputs, strict=False)
+    # What reads a layer that was put in, or read one that was taken out, has not changed itself.
+    reads = len(one.inputs) != len(other.inputs) or any(
+        was is not None and now in known and was != now for was, now in pairs
+    )
+    if calls[0] != calls[1]:
+        kind = "changed"
+    elif before.output_shape != after.output_shape or before.params != after.params:
+        kind = "resized"
+    elif reads:
+        kind = "changed"
+    else:
+        return None
+    return Change(kind, before, after, *calls, reads=reads)
+
+
+def _aligned(first: Sequence[Node], second: Sequence[Node]) -> list[Pair]:
+    """Which node of the first network is which of the second: pairs of indices, both rising."""
+    sides = [_keys(first), _keys(second)]
+    pairs: list[Pair] = []
+    gaps = [(0, len(first), 0, len(second))]
+    for one, other in zip(*sides, strict=True):
+        found = [pair for gap in gaps for pair in _matched(one, other, gap)]
+        pairs = sorted(pairs + found)
+        ends = [(-1, -1), *pairs, (len(first), len(second))]
+        gaps = [(a + 1, b, c + 1, d) for (a, c), (b, d) in pairwise(ends)]
+    return pairs
+
+
+def _keys(nodes: Sequence[Node]) -> list[list[Hashable]]:
+    """What nodes are matched by, the surest first. A name that ends in `.3` says little: it is a place in a list."""
+    calls = [call_text(node.op) for node in nodes]
+    words = [re.sub(r"\d+", "#", node.name) for node in nodes]
+    names = [object() if node.name.rpartition(".")[2].isdigit() else node.name for node in nodes]
+    ops = [node.op.op_name for node in nodes]
+    return [
+        list(zip(names, calls, strict=True)),
+        list(zip(names, ops, strict=True)),
+        list(zip(words, calls, strict=True)),
+        list(zip(words, ops, strict=True)),
+        [node.name for node in nodes],
+        list(calls),
+        list(ops),
+    ]
+
+
+def _matched(one: Sequence[Hashable], other: Sequence[Hashable], gap: tuple[int, int, int, int]) -> list[Pair]:
+    """Equal keys within a gap. What both ends share is taken first, which is all there is to most comparisons."""
+    low, high, start, end = gap
+    pairs = []
+    while low < high and start < end and one[low] == other[start]:
+        pairs.append((low, start))
+        low, start = low + 1, start + 1
+    while low < high and start < end and one[high - 1] == other[end - 1]:
+        high, end = high - 1, end - 1
+        pairs.append((high, end))
+    if low < high and start < end:
+        matcher = SequenceMatcher(None, one[low:high], other[start:end], autojunk=False)
+        pairs += [
+            (low + block.a + k, start + block.b + k)
+            for block in matcher.get_matching_blocks()
+            for k in range(block.size)
+        ]
+    return pairs

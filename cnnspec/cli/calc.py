@@ -1,0 +1,109 @@
+"""`cnnspec calc`: the size arithmetic of a layer, or of a few in a row, forwards and backwards."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Final
+
+import typer
+
+from cnnspec import api
+from cnnspec.analysis.calculator import Layer, find_operator
+from cnnspec.cli import common
+from cnnspec.cli.render.calc import render_calculation
+from cnnspec.errors import UsageError
+from cnnspec.spec.hints import did_you_mean
+
+app = typer.Typer()
+
+FORMATS: Final = ("text", "json")
+FLAGS: Final = (
+    "--input", "--output", "--kernel-size", "--stride", "--padding", "--dilation", "--output-padding", "--ceil-mode",
+    "--format",
+)  # fmt: skip
+
+
+# Options that come after the operator belong to it, and there may be several operators: they are read here by hand.
+@app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def calc(
+    context: typer.Context,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="OPERATOR [FLAGS] [then OPERATOR [FLAGS]]...", show_default=False)
+    ] = None,
+    form: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print it.")] = "text",
+) -> None:
+    """Work out a layer's output size, or the number that is missing for a wanted one.
+
+    Operators: conv, conv_transpose, max_pool, avg_pool and lp_pool, each as 1d, 2d and 3d.
+
+    Flags of an operator: --input --kernel-size --stride --padding (a number, same or valid) --dilation
+    --output-padding --ceil-mode --output. Sizes are one number, or one per axis: 32x48.
+
+    Leave out input, kernel size, stride, padding or dilation and give the output: it is solved for, with all solutions.
+
+    Examples:
+
+      cnnspec calc conv2d --input 32 --kernel-size 5 --padding 2
+
+      cnnspec calc conv2d --input 224 --kernel-size 7 --stride 2 --output 112
+
+      cnnspec calc conv2d --input 32 --kernel-size 5 then max_pool2d --kernel-size 2
+    """
+    if not words or "--help" in words or "-h" in words:
+        print(context.get_help())
+        raise typer.Exit(0 if words else 2)
+    layers = []
+    while words:
+        end = words.index("then") if "then" in words else len(words)
+        layer, chosen = _layer(words[:end])
+        layers.append(layer)
+        form = chosen or form
+        if end == len(words) - 1:
+            raise UsageError("there is no operator after `then`")
+        words = words[end + 1 :]
+    common.check_choice("--format", form, FORMATS)
+    calculation = api.calculate(layers)
+    print(json.dumps(calculation.to_dict(), indent=1) if form == "json" else render_calculation(calculation))
+
+
+def _layer(words: list[str]) -> tuple[Layer, str | None]:
+    """One operator and its flags, and a format where one is among them. Raises UsageError."""
+    if not words:
+        raise UsageError("there is no operator before `then`")
+    if words[0].startswith("-"):
+        raise UsageError(f"`{words[0]:.60}` stands where an operator is wanted", hint="cnnspec calc conv2d --input 32")
+    op, rest = find_operator(words[0]), words[1:]
+    found: dict[str, Any] = {}
+    form = None
+    while rest:
+        flag, equals, value = rest.pop(0).partition("=")
+        if flag not in FLAGS:
+            what = "flag" if flag.startswith("-") else "word"
+            hint = did_you_mean(flag, FLAGS) or f"the flags are: {', '.join(FLAGS)}"
+            raise UsageError(f"`calc` knows no {what} `{flag:.60}`", hint=hint)
+        name = flag[2:].replace("-", "_")
+        if name in found:
+            raise UsageError(f"`{flag}` is given twice")
+        if flag == "--ceil-mode" and not equals:
+            found[name] = True
+            continue
+        if not equals:
+            if not rest:
+                raise UsageError(f"`{flag}` wants a value")
+            value = rest.pop(0)
+        if flag == "--format":
+            form = value
+        else:
+            found[name] = _value(flag, value)
+    size, output = found.pop("input", None), found.pop("output", None)
+    return Layer(op, found, size, output), form
+
+
+def _value(flag: str, text: str) -> Any:
+    if flag == "--padding" and text in ("same", "valid"):
+        return text
+    parts = text.lower().replace("×", "x").split("x")
+    if flag == "--ceil-mode" or not all(part.isascii() and part.isdigit() and len(part) < 11 for part in parts):
+        wanted = "takes no value" if flag == "--ceil-mode" else "wants whole numbers: 32, or 32x48"
+        raise UsageError(f"`{flag} {text:.60}`: it {wanted}")
+    return tuple(int(part) for part in parts)

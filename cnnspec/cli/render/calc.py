@@ -1,0 +1,56 @@
+"""A calculation as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cnnspec.analysis.calculator import Calculation, Solution, StepResult
+from cnnspec.analysis.explain import AXES
+from cnnspec.ops import show_shape
+
+__all__ = ["render_calculation"]
+
+
+def render_calculation(calculation: Calculation) -> str:
+    """Each layer with its formula, and what was solved for."""
+    lines = []
+    for solution in calculation.solutions:
+        lines += [*_solution(solution, "", len(calculation.steps) > 1), ""]
+    for step in calculation.steps:
+        lines += _step(step)
+    return "\n".join(lines)
+
+
+def _step(step: StepResult) -> list[str]:
+    arguments = ", ".join(f"{name}={_value(value)}" for name, value in step.arguments.items())
+    lines = [f"{step.op}({arguments}): {show_shape(step.input)} -> {show_shape(step.output)}"]
+    lines += _per_axis("", step.formulas)
+    for index, solution in enumerate(step.solutions):
+        lines += _solution(solution, "  or " if index else "  ", False)
+    return lines
+
+
+def _solution(solution: Solution, lead: str, first: bool) -> list[str]:
+    texts = [_range(ends) for ends in solution.ranges]
+    name = f"{solution.unknown} of the first layer" if first else solution.unknown
+    return [f"{lead}{line.strip()}" for line in _per_axis(f"{name} = ", texts)]
+
+
+def _range(ends: tuple[int, int | None]) -> str:
+    first, last = ends
+    if last is None:
+        return f"{first} or more"
+    return str(first) if first == last else f"{first} to {last}"
+
+
+def _per_axis(lead: str, texts: Sequence[str]) -> list[str]:
+    if len(set(texts)) == 1:
+        return [f"  {lead}{texts[0]}{'   (on every axis)' if len(texts) > 1 else ''}"]
+    width = max(len(axis) for axis in AXES[len(texts)])
+    return [f"  {axis.ljust(width)}  {lead}{text}" for axis, text in zip(AXES[len(texts)], texts, strict=True)]
+
+
+def _value(value: object) -> str:
+    if isinstance(value, tuple):
+        return str(value[0]) if len(set(value)) == 1 else show_shape(value)
+    return str(value)

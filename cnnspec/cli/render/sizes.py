@@ -1,0 +1,72 @@
+"""Input sizes as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from cnnspec.analysis.sizes import FURTHEST, AxisSizes, Run, Sizes
+from cnnspec.ops import show_shape
+
+__all__ = ["render_sizes", "runs_text"]
+
+ROWS: Final = 16  # of the table of outputs, around the declared size
+SHOWN: Final = 6  # runs on one line
+
+
+def render_sizes(sizes: Sizes) -> str:
+    """The smallest input, then each axis: clean sizes, wanted sizes, and the output by input."""
+    lines = [f"{sizes.name}   input {show_shape(sizes.input)}"]
+    if not sizes.valid:
+        lines.append("The declared input is too small, or its sizes do not fit together.")
+    lines += ["", f"smallest input  {show_shape(sizes.smallest)}"]
+    for axis in sizes.axes[:1] if sizes.alike else sizes.axes:
+        lines += ["", "each axis" if sizes.alike else axis.axis, *_axis(sizes, axis)]
+    if sizes.tied:
+        also = f" and {len(sizes.tied) - 1} more" if len(sizes.tied) > 1 else ""
+        lines += [
+            "",
+            f"`{sizes.tied[0]}`{also} is as wide as the input makes it: other sizes are valid as declarations, and",
+            "weights that were trained at the declared input fit only those named above.",
+        ]
+    return "\n".join(lines)
+
+
+def _axis(sizes: Sizes, axis: AxisSizes) -> list[str]:
+    first, last = axis.span
+    within = f"   (of {first} to {last})"
+    lines = [f"  no border dropped  {runs_text(axis.clean)}{within}"]
+    if axis.fitting is not None:
+        lines.append(f"  weights fit        {runs_text(axis.fitting)}{within}")
+    if axis.wanted is not None and sizes.output is not None:
+        target = sizes.output[[one.axis for one in sizes.axes].index(axis.axis)]
+        found = runs_text(axis.wanted)
+        if not axis.wanted:
+            found += f"; the nearest outputs are {' and '.join(map(str, axis.nearest))}"
+        lines.append(f"  output {target} from      {found}")
+    texts = [(_text(run), str(run.output)) for run in axis.outputs]
+    if not texts:
+        return [*lines, "  no size of the range is valid"]
+    here = next((index for index, run in enumerate(axis.outputs) if run.last >= axis.declared), len(texts) - 1)
+    start = max(0, min(here - ROWS // 2, len(texts) - ROWS))
+    shown = texts[start : start + ROWS]
+    width = max(len("input"), *(len(text) for text, _ in shown))
+    lines += ["", f"  {'input'.ljust(width)}  output of {sizes.layer}"]
+    lines += [f"  {text.ljust(width)}  {output}" for text, output in shown]
+    if len(shown) < len(texts):
+        lines.append(f"  ({len(texts) - len(shown)} more rows between {first} and {last}: `--format json` has all)")
+    return lines
+
+
+def runs_text(runs: Sequence[Run]) -> str:
+    """`28 to 31, 40`, or `every 32 from 32 to 448`; only the first few."""
+    more = f" and {len(runs) - SHOWN} more ranges" if len(runs) > SHOWN else ""
+    return (", ".join(_text(run) for run in runs[:SHOWN]) or "none") + more
+
+
+def _text(run: Run) -> str:
+    if run.last == FURTHEST:
+        return f"{run.first} or more"
+    if run.first == run.last:
+        return str(run.first)
+    return f"{run.first} to {run.last}" if run.step == 1 else f"every {run.step} from {run.first} to {run.last}"

@@ -1,0 +1,258 @@
+"""Folders of images: how they are read, split, streamed and cached, and every way in which they can be bad."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import cnnspec
+from cnnspec.data.batches import batches
+from cnnspec.data.folder import decode, open_folder
+from cnnspec.data.open import OpenOptions, open_data
+from cnnspec.data.sets import Files, Images
+from cnnspec.errors import CnnspecError, UsageError
+
+CPU = torch.device("cpu")
+GRAPH = cnnspec.loads("cnnspec: 1\nname: a\ninput: [3, 10, 12]\nlayers:\n  - Flatten\n  - Linear(2)\n").graph
+
+
+def picture(path: Path, seed: int = 0, size: tuple[int, int] = (12, 10), mode: str = "RGB") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = (size[1], size[0]) if mode == "L" else (size[1], size[0], 3)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Ten cats and six dogs."""
+    for name, count in (("cat", 10), ("dog", 6)):
+        for i in range(count):
+            picture(tmp_path / "pets" / name / f"{i}.png", seed=i + 100 * count)
+    return tmp_path / "pets"
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> OpenOptions:
+    return OpenOptions(folder=tmp_path, report=lambda text: None)
+
+
+def test_one_folder_is_split_by_class(folder: Path, options: OpenOptions) -> None:
+    data = open_data(str(folder), GRAPH, options)
+    assert data.classes == ("cat", "dog")
+    assert data.test is not None
+    assert torch.bincount(data.test.labels).tolist() == [2, 1]
+    assert torch.bincount(data.train.labels[data.val_rows]).tolist() == [1, 1]
+    assert data.counts.tolist() == [7, 4]
+
+
+def test_test_images_do_not_depend_on_the_seed(folder: Path, options: OpenOptions) -> None:
+    found = [open_folder(folder, GRAPH, OpenOptions(folder=options.folder, seed=seed)).test for seed in (0, 1)]
+    assert isinstance(found[0], Images)
+    assert isinstance(found[1], Images)
+    assert torch.equal(found[0].images, found[1].images)
+
+
+def test_train_val_and_test_folders(folder: Path, tmp_path: Path, options: OpenOptions) -> None:
+    root = tmp_path / "set"
+    root.mkdir()
+    folder.rename(root / "train")
+    for name in ("cat", "dog"):
+        picture(root / "val" / name / "a.jpg")
+    data = open_folder(root, GRAPH, options)
+    assert len(data.train_rows) == 16
+    assert len(data.val_rows) == 2
+    assert data.test is None
+    for name in ("cat", "dog"):
+        picture(root / "test" / name / "deeper" / "a.bmp")
+    assert len(open_folder(root, GRAPH, options).test or ()) == 2
+
+
+def test_pixels_are_those_that_inference_reads(folder: Path, options: OpenOptions) -> None:
+    data = open_folder(folder, GRAPH, options)
+    assert isinstance(data.train, Images)
+    wanted = np.asarray(Image.open(folder / "cat" / "0.png"))
+    assert (data.train.images[0].permute(1, 2, 0).numpy() == wanted).all()
+
+
+def test_grey_and_colour_are_fitted_to_the_network(tmp_path: Path, options: OpenOptions) -> None:
+    for name in ("a", "b"):
+        for i in range(4):
+            picture(tmp_path / "s" / name / f"{i}.png", size=(31 + i, 17), mode="L" if i % 2 else "RGB")
+    data = open_folder(tmp_path / "s", GRAPH, options)
+    assert isinstance(data.train, Images)
+    assert data.train.images.shape == (8, 3, 10, 12)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_streamed_images_are_the_resident_ones(folder: Path, tmp_path: Path, workers: int) -> None:
+    resident = open_folder(folder, GRAPH, OpenOptions(folder=tmp_path)).train
+    streamed = open_folder(folder, GRAPH, OpenOptions(folder=tmp_path, loading="streaming")).train
+    assert isinstance(resident, Images)
+    assert isinstance(streamed, Files)
+    order = torch.randperm(16)
+    for _ in range(2):  # two epochs with the same workers
+        found = list(batches(streamed, order, 5, CPU, start=5, workers=workers))
+        wanted = list(batches(resident, order, 5, CPU, start=5))
+        assert len(found) == len(wanted) == 3
+        for (x, y), (a, b) in zip(found, wanted, strict=True):
+            assert torch.equal(x, a)
+            assert torch.equal(y, b)
+
+
+def test_what_does_not_fit_into_memory_is_streamed(folder: Path, tmp_path: Path) -> None:
+    data = open_folder(folder, GRAPH, OpenOptions(folder=tmp_path, memory=1000))
+    assert isinstance(data.train, Files)
+    assert "decoded while training" in data.remark
+
+
+def test_the_cache_holds_the_same_pixels_and_is_made_anew_for_other_files(folder: Path, tmp_path: Path) -> None:
+    options = OpenOptions(folder=tmp_path, loading="streaming", cache=tmp_path / "cache")
+    resident = open_folder(folder, GRAPH, OpenOptions(folder=tmp_path)).train
+    assert isinstance(resident, Images)
+    for _ in range(2):
+        cached = open_folder(folder, GRAPH, options).train
+        assert isinstance(cached, Images)
+        assert cached.mapped
+        assert torch.equal(cached.images, resident.images)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    picture(folder / "cat" / "0.png", seed=5)
+    again = open_folder(folder, GRAPH, options).train
+    assert isinstance(again, Images)
+    assert not torch.equal(again.images, resident.images)
+
+
+def test_parts_of_batches_are_together_the_batch(folder: Path, options: OpenOptions) -> None:
+    train = open_folder(folder, GRAPH, options).train
+    order = torch.randperm(16)
+    whole = [labels for _, labels in batches(train, order, 6, CPU)]
+    parts = [[labels for _, labels in batches(train, order, 6, CPU, rank=rank, ranks=2)] for rank in range(2)]
+    for batch, even, odd in zip(whole, *parts, strict=True):
+        assert torch.equal(batch[0::2], even)
+        assert torch.equal(batch[1::2], odd)
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that says it holds `width` by `height` pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + data
+
+
+def flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0xFF
+    path.write_bytes(data)
+
+
+BAD_FILES: dict[str, Callable[[Path], object]] = {  # what one file of the class cat is
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("not an image"),
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:200]),
+    "header only": lambda path: path.write_bytes(path.read_bytes()[:33]),
+    "flipped signature": lambda path: flip(path, 1),
+    "flipped header": lambda path: flip(path, 18),
+    "flipped pixels": lambda path: flip(path, 60),
+    "bomb": lambda path: path.write_bytes(bomb(60_000, 60_000)),
+    "oversized": lambda path: path.write_bytes(bomb(5001, 5000)),
+    "no pixels": lambda path: path.write_bytes(bomb(0, 5)),
+    "fewer pixels than said": lambda path: path.write_bytes(bomb(1000, 1000)),
+    "svg": lambda path: path.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>"),
+    "script": lambda path: path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
+    "dangling link": lambda path: (path.unlink(), path.symlink_to("absent.png")),
+    "link to itself": lambda path: (path.unlink(), path.symlink_to(path.name)),
+    "zip": lambda path: path.write_bytes(b"PK\x03\x04" + bytes(100)),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_bad_files_are_named_before_anything_is_trained(folder: Path, options: OpenOptions, name: str) -> None:
+    BAD_FILES[name](folder / "cat" / "3.png")
+    with pytest.raises(CnnspecError, match="1 files cannot be read as images") as caught:
+        open_folder(folder, GRAPH, options)
+    assert "3.png" in caught.value.message
+    said: list[str] = []
+    data = open_folder(folder, GRAPH, OpenOptions(folder=folder, skip_bad=True, report=said.append))
+    assert len(data.train) == 15
+    assert "3.png" in said[0]
+    for loading in ("streaming", "resident"):
+        with pytest.raises(CnnspecError, match=r"3\.png"):
+            open_folder(folder, GRAPH, OpenOptions(folder=folder, loading=loading))
+
+
+def remove(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
+BAD_FOLDERS: dict[str, Callable[[Path], object]] = {
+    "an empty class": lambda folder: remove(folder / "cat"),
+    "a class of one image": lambda folder: [p.unlink() for p in (folder / "cat").iterdir() if p.name != "0.png"],
+    "one class": lambda folder: (remove(folder / "cat"), (folder / "cat").rmdir()),
+    "a class too many": lambda folder: picture(folder / "cow" / "1.png"),
+    "images without classes": lambda folder: [
+        (remove(folder / name), (folder / name).rmdir(), picture(folder / f"{name}.png")) for name in ("cat", "dog")
+    ],
+    "only hidden files": lambda folder: (remove(folder / "cat"), (folder / "cat" / ".DS_Store").write_text("x")),
+    "a loop of folders": lambda folder: (remove(folder / "cat"), (folder / "cat" / "loop").symlink_to(folder / "cat")),
+    "val lacks a class": lambda folder: (
+        (folder / "train").mkdir(),
+        (folder / "cat").rename(folder / "train" / "cat"),
+        (folder / "dog").rename(folder / "train" / "dog"),
+        picture(folder / "val" / "cat" / "1.png"),
+        picture(folder / "val" / "fish" / "1.png"),
+    ),
+    "val has an empty class": lambda folder: (
+        (folder / "train").mkdir(),
+        (folder / "cat").rename(folder / "train" / "cat"),
+        (folder / "dog").rename(folder / "train" / "dog"),
+        picture(folder / "val" / "cat" / "1.png"),
+        (folder / "val" / "dog").mkdir(),
+    ),
+    "every image of a class is bad": lambda folder: [p.write_text("x") for p in (folder / "cat").iterdir()],
+}
+
+
+@pytest.mark.parametrize("name", BAD_FOLDERS)
+def test_bad_folders(folder: Path, name: str) -> None:
+    BAD_FOLDERS[name](folder)
+    with pytest.raises(CnnspecError):
+        open_data(str(folder), GRAPH, OpenOptions(folder=folder, skip_bad=True, report=lambda text: None))
+
+
+def test_a_link_back_to_a_folder_above_is_not_followed_for_ever(folder: Path, options: OpenOptions) -> None:
+    (folder / "cat" / "again").symlink_to(folder / "cat")
+    assert len(open_folder(folder, GRAPH, options).train) == 16
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_a_file_that_may_not_be_read(folder: Path, options: OpenOptions) -> None:
+    (folder / "cat" / "3.png").chmod(0)
+    with pytest.raises(CnnspecError, match=r"3\.png"):
+        open_folder(folder, GRAPH, options)
+
+
+def test_an_image_is_no_folder(folder: Path, options: OpenOptions) -> None:
+    with pytest.raises(UsageError, match="is an image, not a folder of images"):
+        open_data(str(folder / "cat" / "0.png"), GRAPH, options)
+
+
+def test_the_limit_is_25_megapixels(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(bomb(5000, 5000))
+    with pytest.raises(CnnspecError) as caught:
+        decode(tmp_path / "a.png", (3, 10, 12))
+    assert "megapixels" not in caught.value.message  # within the limit: it fails for want of pixels
+    (tmp_path / "a.png").write_bytes(bomb(5000, 5001))
+    with pytest.raises(CnnspecError, match="5000x5001 is over 25 megapixels"):
+        decode(tmp_path / "a.png", (3, 10, 12))
