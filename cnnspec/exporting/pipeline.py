@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cnnspec.errors import CnnspecError, MissingExtraError, SpecError, UsageError, VerificationError
-from cnnspec.files import write_atomic
+from cnnspec.files import atomic_path
 from cnnspec.graph import Graph
 from cnnspec.ops import Shape, show_shape
 from cnnspec.ops.activation import Softmax
@@ -101,7 +101,7 @@ def export_network(
     try:
         from cnnspec.onnx_backend import verify
         from cnnspec.onnx_backend.lower import DEFAULT_OPSET, Lowering, select_outputs
-        from cnnspec.onnx_backend.metadata import check_seal, seal, write_metadata
+        from cnnspec.onnx_backend.metadata import seal, write_metadata
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "onnx", "onnx") from None
     from cnnspec.runtime.files import remember
@@ -151,10 +151,12 @@ def export_network(
         facts["verification"] = {check.name: check.figure for check in checks}
     facts["analysis"] |= extra
     _set_properties(model, write_metadata(_metadata(facts)))
-    data = seal(model.SerializeToString())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, data)
-    remember(check_seal(data, str(path)))
+    data = model.SerializeToString()
+    parts, digest = seal(data)
+    _make_folder(path.parent)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        file.writelines(parts)
+    remember(digest)
     return ExportResult(
         path=str(path),
         name=subject.graph.name,
@@ -180,7 +182,7 @@ def compare(subject: Subject, graph: Graph, model: ModelProto, lowering: Lowerin
     from cnnspec.exporting.reference import onnx_run, torch_run
     from cnnspec.exporting.samples import real_images
     from cnnspec.onnx_backend import verify
-    from cnnspec.onnx_backend.initial import with_random_statistics
+    from cnnspec.onnx_backend.initial import varied_weights
 
     shown = f"the export of {subject.graph.name}"
     precision = "fp16" if lowering.half else "fp32"
@@ -205,8 +207,8 @@ def compare(subject: Subject, graph: Graph, model: ModelProto, lowering: Lowerin
                     ours, reference, graph, seen, least=least, bytes_last=lowering.preprocess, batch=rows
                 )
             )
-    if not subject.trained and any(node.op.op_name.startswith("BatchNorm") for node in graph):
-        varied = with_random_statistics(graph, dict(subject.weights))
+    if not subject.trained:
+        varied = varied_weights(graph, subject.weights)
         other, _ = _lower(graph, varied, lowering, fold=fold)
         checks.append(
             verify.check_numbers(
@@ -214,7 +216,7 @@ def compare(subject: Subject, graph: Graph, model: ModelProto, lowering: Lowerin
                 torch_run(graph, varied, softmax=lowering.softmax),
                 graph,
                 batches=(lowering.batch or 2,),
-                name="random batch-norm statistics",
+                name="other weights and statistics",
                 **common,
             )
         )
@@ -248,6 +250,13 @@ def _refuse_failures(path: Path, checks: Sequence[Check]) -> None:
     if failed:
         listed = "; ".join(f"{check.name}: {check.detail}" for check in failed)
         raise VerificationError(f"{path} was not written, because a check failed: {listed}")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CnnspecError(f"cannot make the folder {folder}: {error.strerror or error}") from None
 
 
 def _default_path(subject: Subject, options: ExportOptions) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from cnnspec.ops.scale import Scale
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["initial_weights", "with_random_statistics"]
+__all__ = ["initial_weights", "varied_weights"]
 
 
 def initial_weights(graph: Graph, seed: int = 0) -> dict[str, NDArray[Any]]:
@@ -43,17 +44,23 @@ def initial_weights(graph: Graph, seed: int = 0) -> dict[str, NDArray[Any]]:
     return state
 
 
-def with_random_statistics(graph: Graph, weights: dict[str, NDArray[Any]], seed: int = 0) -> dict[str, NDArray[Any]]:
-    """The weights with other running statistics, gains and shifts in the normalisation layers.
+def varied_weights(graph: Graph, weights: Mapping[str, NDArray[Any]], seed: int = 0) -> dict[str, NDArray[Any]]:
+    """The same weights, made harder to be right with by accident.
 
-    A fresh network's are 0 and 1, which would hide a mean or a variance in the wrong place.
+    A fresh network's statistics, gains and shifts are 0 and 1, which would hide one in the wrong place: here they are
+    random. And its layers make the signal smaller and smaller: here their weights are those of He et al. 2015, with
+    the variance `2/fan_in`, which is 6 times that of torch's.
     """
     random = np.random.default_rng(seed)
     state = dict(weights)
     for node in graph:
-        if isinstance(node.op, Conv | ConvTranspose | Linear | PReLU | Scale):
+        op = node.op
+        shapes = op.parameter_shapes(*node.input_shapes) | op.buffer_shapes(*node.input_shapes)
+        if isinstance(op, Conv | ConvTranspose | Linear):
+            state[f"{node.name}.weight"] = state[f"{node.name}.weight"] * np.float32(6**0.5)
             continue
-        shapes = node.op.parameter_shapes(*node.input_shapes) | node.op.buffer_shapes(*node.input_shapes)
+        if isinstance(op, PReLU | Scale):
+            continue
         for key, shape in shapes.items():
             spread = random.random(shape, np.float32)
             if key in ("weight", "running_var"):

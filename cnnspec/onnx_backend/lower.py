@@ -99,8 +99,6 @@ def lower(
     graph: Graph,
     weights: Mapping[str, NDArray[Any]],
     options: Lowering | None = None,
-    *,
-    metadata: Mapping[str, str] | None = None,
 ) -> ModelProto:
     """The network with these weights (by `state_dict` name) as an ONNX model.
 
@@ -116,13 +114,13 @@ def lower(
     for node in graph:
         lower_layer(writer, node)
     outputs = _leave(writer, graph, options)
-    model = helper.make_model(
-        writer.graph(graph.name, [_input(graph, options)], outputs),
-        opset_imports=[helper.make_opsetid("", options.opset)],
-        producer_name="cnnspec",
-    )
+    model = writer.model
+    model.graph.name = graph.name
+    model.graph.input.append(_input(graph, options))
+    model.graph.output.extend(outputs)
+    model.producer_name = "cnnspec"
+    model.opset_import.append(helper.make_opsetid("", options.opset))
     model.ir_version = helper.find_min_ir_version_for(list(model.opset_import))
-    helper.set_model_props(model, dict(metadata or {}))
     return model
 
 

@@ -100,10 +100,12 @@ def read_metadata(properties: Mapping[str, str], shown: str) -> Metadata:
         raise CnnspecError(f"the metadata of {shown} cannot be read: {reason:.200}") from None
 
 
-def seal(data: bytes) -> bytes:
-    """The file's bytes with their own digest filled in."""
-    start, end = _digest_place(data) or (0, 0)
-    return data[:start] + hashlib.sha256(data).hexdigest().encode() + data[end:]
+def seal(data: bytes) -> tuple[list[bytes | memoryview], str]:
+    """The parts of the file with its digest filled in, to be written one after the other; and that digest."""
+    start, end = _digest_place(data) or (len(data), len(data))
+    digest = hashlib.sha256(data).hexdigest()
+    view = memoryview(data)
+    return [view[:start], digest.encode(), view[end:]], digest
 
 
 def check_seal(data: bytes, shown: str) -> str:

@@ -170,8 +170,9 @@ def check_numbers(
                 return Check(name, False, f"the outputs are not finite at batch {count}", float("inf"))
             largest = float(np.abs(theirs).max())
             difference = float(np.abs(ours - theirs).max())
+            magnitude = max(magnitude, largest)
             if difference > worst * largest:
-                worst, magnitude = difference / largest if largest else float("inf"), largest
+                worst = difference / largest if largest else float("inf")
     listed = ", ".join(map(str, batches))
     detail = f"largest difference {worst:.1e} of the output's largest magnitude, {magnitude:.3g}, at batches {listed}"
     return Check(name, worst <= tolerance, f"{detail} (at most {tolerance:.0e})", worst)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import ModelProto, helper
 
 from cnnspec.errors import CnnspecError
 from cnnspec.graph import INPUT, Node
@@ -27,8 +27,8 @@ class Writer:
         self.opset = opset
         self.dynamic_size = dynamic_size  # sizes of spatial axes are not known and must not be written down
         self.float = np.dtype(np.float16 if half else np.float32)
-        self.nodes: list[NodeProto] = []
-        self.initializers: dict[str, TensorProto] = {}
+        self.model = ModelProto()  # filled in place: weights are large, and a copy of them takes time
+        self.nodes = self.model.graph.node
         self.alias = {INPUT: INPUT}  # tensors that stand for another name
         self._weights = weights
 
@@ -44,7 +44,11 @@ class Writer:
     def constant(self, name: str, values: Any, dtype: Any = None) -> str:
         """A constant tensor in the network's float type, or in `dtype`."""
         array = np.asarray(values, dtype or self.float, order="C")
-        self.initializers[name] = numpy_helper.from_array(array, name)
+        tensor = self.model.graph.initializer.add()
+        tensor.name = name
+        tensor.data_type = helper.np_dtype_to_tensor_dtype(array.dtype)
+        tensor.dims.extend(array.shape)
+        tensor.raw_data = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
         return name
 
     def integers(self, name: str, values: Sequence[int]) -> str:
@@ -85,7 +89,3 @@ class Writer:
         else:
             shape = self.integers(f"{output}/shape", [0, *node.shape])
         return self.add("Reshape", [source, shape], output)
-
-    def graph(self, name: str, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto]) -> GraphProto:
-        """The finished ONNX graph."""
-        return helper.make_graph(self.nodes, name, inputs, outputs, initializer=list(self.initializers.values()))

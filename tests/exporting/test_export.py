@@ -73,7 +73,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 def test_a_residual_network_is_proved_with_other_statistics_too(tmp_path: Path, options: dict[str, object]) -> None:
     result = cnnspec.export(write(tmp_path, RESIDUAL), **options)  # type: ignore[arg-type]
     found = {check.name: check for check in result.checks}
-    assert set(found) == {"onnx.checker", "shapes", "numbers", "random batch-norm statistics"}
+    assert set(found) == {"onnx.checker", "shapes", "numbers", "other weights and statistics"}
     assert all(check.passed for check in found.values())
     assert result.opset == options.get("opset", 18)
     kinds = [node.op_type for node in onnx.load(result.path).graph.node]
@@ -112,7 +112,7 @@ def test_swapped_mean_and_variance_are_caught_though_a_fresh_network_hides_them(
             inputs[1], inputs[4] = inputs[4], inputs[1]  # scale and variance are 1 in a fresh network
 
     monkeypatch.setattr(lowering, "lower_layer", wrong)
-    with pytest.raises(VerificationError, match="random batch-norm statistics"):
+    with pytest.raises(VerificationError, match="other weights and statistics"):
         cnnspec.export(write(tmp_path, RESIDUAL), "n.onnx")
 
 

@@ -29,7 +29,8 @@ def resealed(data: bytes) -> bytes:
     if at < 0 or at + 80 > len(data):
         return data
     start = at + 16
-    return seal(data[:start] + UNSEALED.encode() + data[start + 64 :])
+    parts, _ = seal(data[:start] + UNSEALED.encode() + data[start + 64 :])
+    return b"".join(parts)
 
 
 def mutated(data: bytes, random: np.random.Generator) -> bytes:
