@@ -209,6 +209,8 @@ class _Question:
 
     def spread(self, name: str, value: Any) -> Any:
         """One value per axis. Raises UsageError."""
+        if isinstance(value, str) and self.family is not Conv:
+            raise UsageError(f"the padding of {self.op} is a number", hint="only convolutions take `same` and `valid`")
         if isinstance(value, (str, bool)):
             return value
         sizes = value if isinstance(value, tuple) else (value,)

@@ -32,9 +32,15 @@ PARTICULAR: Final = (*SLIDING, *RESIZING, *SIZED, *JOINS, ConvTranspose, Flatten
 
 
 def dropped(window: Sliding, size: int) -> int:
-    """Pixels at the far border that no window reads; what a stride wider than the window skips is not counted."""
-    read = (window.out_size(size) - 1) * window.stride + max(window.extent, window.stride) - window.before
-    return max(0, size - read)
+    """How many pixels behind the last window one more window would read: border pixels that the division drops.
+
+    Pixels that no window would ever read, because the stride or the dilation steps over them, are not counted.
+    """
+    edge = (window.out_size(size) - 1) * window.stride - window.before + window.extent
+    if edge >= size:
+        return 0
+    phases = {tap * window.dilation % window.stride for tap in range(window.kernel)}
+    return sum((phase - window.before - edge) % window.stride < size - edge for phase in phases)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from cnnspec.ops.activation import (
 )
 from cnnspec.ops.dropout import Dropout
 from cnnspec.ops.reshape import Flatten, Identity
+from cnnspec.ops.window import Sliding
 
 __all__ = ["ACTIVATIONS", "AXES", "PASSIVE", "Finding", "Found", "Network", "Rule", "flattened_before", "per_axis"]
 
@@ -107,18 +108,39 @@ class Network:
             if isinstance(node.op, kind) and node.name in self.live:
                 yield node, node.op
 
+    @cached_property
+    def _sliding(self) -> dict[str, list[tuple[int, Sliding, int]]]:
+        return {}
+
+    def sliding(self, node: Node) -> list[tuple[int, Sliding, int]]:
+        """Axis, window and input size of each axis on which a window slides."""
+        if node.name not in self._sliding:
+            pairs = zip(node.op.windows(*node.input_shapes), node.input_shapes[0][1:], strict=True)
+            self._sliding[node.name] = [
+                (axis, window, size) for axis, (window, size) in enumerate(pairs) if isinstance(window, Sliding)
+            ]
+        return self._sliding[node.name]
+
     def before(self, node: Node) -> Node | None:
         """The node that this one reads; None for the input, and for a join."""
         if isinstance(node.op, JOINS) or node.inputs[0] == INPUT:
             return None
         return self.graph.by_name[node.inputs[0]]
 
+    @cached_property
+    def _active(self) -> dict[str, Node]:
+        """For each node the last one, itself included, that is not passive; none where the input is reached."""
+        found: dict[str, Node] = {}
+        for node in self.graph.nodes:
+            if not isinstance(node.op, PASSIVE):
+                found[node.name] = node
+            elif node.inputs[0] in found:
+                found[node.name] = found[node.inputs[0]]
+        return found
+
     def before_passive(self, node: Node) -> Node | None:
-        """The same, past dropout, identities and flattening."""
-        before = self.before(node)
-        while before is not None and isinstance(before.op, PASSIVE):
-            before = self.before(before)
-        return before
+        """As `before`, past dropout, identities and flattening."""
+        return None if isinstance(node.op, JOINS) else self._active.get(node.inputs[0])
 
 
 def flattened_before(network: Network, node: Node) -> Node | None:

@@ -24,8 +24,10 @@ def dense_holds_most(network: Network) -> Iterator[Found]:
     total = network.report.totals.params
     for node, _ in network.of(Linear):
         params = network.rows[node.name].params
+        if params < MANY or 2 * params <= total:
+            continue
         flat = flattened_before(network, node)
-        if params < MANY or 2 * params <= total or flat is None or flat.inputs[0] == INPUT:
+        if flat is None or flat.inputs[0] == INPUT:
             continue
         shape = flat.input_shapes[0]
         if prod(shape[1:]) > 1:

@@ -17,6 +17,9 @@ from cnnspec.ops.window import Global, Sliding
 __all__ = ["field_exceeds_input", "gridding", "late_downsampling", "misaligned_branches", "narrow_classifier"]
 
 
+SLIDING = (Conv, MaxPool, AvgPool, LPPool)
+
+
 def _covered_before(network: Network, node: Node) -> bool:
     """Whether every unit that this node reads already sees as many pixels as the input has, on every path."""
     if node.inputs[0] == INPUT:
@@ -120,19 +123,24 @@ def _holes(row: LayerReport) -> dict[int, str]:
 
 
 def late_downsampling(network: Network) -> Iterator[Found]:
-    """A stride that comes when the field already covers the input: all before it ran at a needless resolution."""
-    for node, _ in network.of((Conv, MaxPool, AvgPool, LPPool)):
-        windows = node.op.windows(*node.input_shapes)
-        strided = [window for window in windows if isinstance(window, Sliding) and window.stride > 1]
-        if not strided or prod(node.shape[1:]) == 1 or not _covered_before(network, node):
+    """A stride behind convolutions that had nothing left to see: they ran at a needless resolution."""
+    late = {node.name for node, op in network.of(Conv) if prod(op.kernel_size) > 1 and _covered_before(network, node)}
+    behind: set[str] = set()
+    for node in network.graph.nodes:
+        if node.name in late or not behind.isdisjoint(node.inputs):
+            behind.add(node.name)
+        if behind.isdisjoint(node.inputs) or node.name not in network.live or not isinstance(node.op, SLIDING):
             continue
-        seen = show_shape(network.rows[node.inputs[0]].min_receptive_field)
-        yield Found(
-            node,
-            f"`{node.name}` downsamples late: its input already sees {seen} pixels of {show_shape(network.pixels)}",
-            "the same stride further up gives the same field at a fraction of the cost",
-        )
-        return
+        windows = node.op.windows(*node.input_shapes)
+        if any(isinstance(window, Sliding) and window.stride > 1 for window in windows) and prod(node.shape[1:]) > 1:
+            seen = show_shape(network.rows[node.inputs[0]].min_receptive_field)
+            yield Found(
+                node,
+                f"`{node.name}` downsamples late: its input already sees {seen} pixels of {show_shape(network.pixels)}",
+                "the same stride before the convolutions that see nothing new gives the same field at a fraction of"
+                " their cost",
+            )
+            return
 
 
 def misaligned_branches(network: Network) -> Iterator[Found]:

@@ -25,6 +25,9 @@ __all__ = [
 ]
 
 
+MIXING = (Conv, ConvTranspose, Linear, ChannelShuffle, Permute, Flatten, *JOINS)
+
+
 def bias_before_norm(network: Network) -> Iterator[Found]:
     """The mean that the norm subtracts takes the bias with it (Ioffe and Szegedy 2015, section 3.2)."""
     for node, op in network.of((Conv, ConvTranspose, Linear)):
@@ -105,20 +108,26 @@ def groups_never_mix(network: Network) -> Iterator[Found]:
 
     Zhang, Zhou, Lin and Sun 2018, ShuffleNet, section 3.1.
     """
-    for node, op in network.of(Conv):
-        if not 1 < op.groups < node.input_shapes[0][0]:
-            continue
-        before = network.before(node)
-        while before is not None and not isinstance(
-            before.op, (Conv, ConvTranspose, Linear, ChannelShuffle, Permute, Flatten)
+    mixed: dict[str, Node] = {}  # for each node, the last one before it that may carry values between channels
+    for node in network.graph.nodes:
+        before = None if isinstance(node.op, JOINS) else mixed.get(node.inputs[0])
+        if (
+            isinstance(node.op, Conv)
+            and 1 < node.op.groups < node.input_shapes[0][0]
+            and before is not None
+            and isinstance(before.op, (Conv, ConvTranspose))
+            and before.op.groups == node.op.groups
+            and node.name in network.live
         ):
-            before = network.before(before)
-        if before is not None and isinstance(before.op, (Conv, ConvTranspose)) and before.op.groups == op.groups:
             yield Found(
                 node,
-                f"the {op.groups} groups of `{before.name}` and `{node.name}` never mix",
-                f"`ChannelShuffle({op.groups})` or a 1x1 convolution between them",
+                f"the {node.op.groups} groups of `{before.name}` and `{node.name}` never mix",
+                f"`ChannelShuffle({node.op.groups})` or a 1x1 convolution between them",
             )
+        if isinstance(node.op, MIXING) or before is None:
+            mixed[node.name] = node
+        else:
+            mixed[node.name] = before
 
 
 def dead_nodes(network: Network) -> Iterator[Found]:
@@ -126,11 +135,9 @@ def dead_nodes(network: Network) -> Iterator[Found]:
     for node in network.graph.nodes:
         if node.name in network.live or network.readers[node.name]:
             continue
-        others = len(network.graph.ancestors([node.name]) - network.live) - 1
-        along = f", and {others} more that only it reads," if others else ""
         kind = "a join" if isinstance(node.op, JOINS) else node.op.op_name
         yield Found(
             node,
-            f"nothing reads `{node.name}` ({kind}){along} and it is no output",
+            f"nothing reads `{node.name}` ({kind}), and it is no output",
             "name it in `outputs` or `aux_outputs`, read it, or delete it",
         )

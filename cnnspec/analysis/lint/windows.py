@@ -24,16 +24,12 @@ __all__ = [
 SLIDING = (Conv, MaxPool, AvgPool, LPPool)
 
 
-def _windows(node: Node) -> list[tuple[int, Sliding, int]]:
-    """Axis, window and input size of each axis on which a window slides."""
-    pairs = zip(node.op.windows(*node.input_shapes), node.input_shapes[0][1:], strict=True)
-    return [(axis, window, size) for axis, (window, size) in enumerate(pairs) if isinstance(window, Sliding)]
-
-
 def border_pixels_dropped(network: Network) -> Iterator[Found]:
     """The division in the size formula leaves a remainder, and real pixels with it (not only padding)."""
     for node, op in network.of(SLIDING):
-        parts = {axis: f"{lost} of {size}" for axis, window, size in _windows(node) if (lost := dropped(window, size))}
+        parts = {
+            axis: f"{lost} of {size}" for axis, window, size in network.sliding(node) if (lost := dropped(window, size))
+        }
         if parts:
             mend = "padding" if isinstance(op, Conv) else "`ceil_mode=True`"
             yield Found(
@@ -48,26 +44,26 @@ def pixels_skipped(network: Network) -> Iterator[Found]:
     for node, _ in network.of(SLIDING):
         shares = {
             axis: window.extent / window.stride
-            for axis, window, size in _windows(node)
+            for axis, window, size in network.sliding(node)
             if window.extent < window.stride and size > window.extent
         }
         others = [other for other in network.readers[node.inputs[0]] if other is not node]
-        if shares and not any(_reads_all(other) for other in others):
+        if shares and not any(_reads_all(network, other) for other in others):
             skipped = 100 * (1 - prod(shares.values()))
             yield Found(
                 node,
-                f"`{node.name}` skips {skipped:.0f} % of its input: its window of {_spans(node)} is smaller than its"
-                f" stride",
+                f"`{node.name}` skips {skipped:.0f} % of its input: its window of {_spans(network, node)} is smaller"
+                " than its stride",
                 "stride where the window is larger, as ResNet v1.5 does, or pool before",
             )
 
 
-def _reads_all(node: Node) -> bool:
-    return all(window.extent >= window.stride for _, window, _ in _windows(node))
+def _reads_all(network: Network, node: Node) -> bool:
+    return all(window.extent >= window.stride for _, window, _ in network.sliding(node))
 
 
-def _spans(node: Node) -> str:
-    return "x".join(str(window.extent) for _, window, _ in _windows(node))
+def _spans(network: Network, node: Node) -> str:
+    return "x".join(str(window.extent) for _, window, _ in network.sliding(node))
 
 
 def padding_beyond_half(network: Network) -> Iterator[Found]:
@@ -75,7 +71,7 @@ def padding_beyond_half(network: Network) -> Iterator[Found]:
     for node, op in network.of(Conv):
         parts = {
             axis: f"{window.before} for a window of {window.extent}"
-            for axis, window, _ in _windows(node)
+            for axis, window, _ in network.sliding(node)
             if window.before > window.extent // 2
         }
         if parts:
@@ -89,7 +85,7 @@ def padding_beyond_half(network: Network) -> Iterator[Found]:
 def weights_on_padding(network: Network) -> Iterator[Found]:
     """Taps of the kernel that no position of the window lays on a real pixel: they are never trained."""
     for node, op in network.of(Conv):
-        used = [_used_taps(window, size) for _, window, size in _windows(node)]
+        used = [_used_taps(window, size) for _, window, size in network.sliding(node)]
         taps = prod(op.kernel_size)
         if prod(used) < taps:
             size = "x".join(str(size) for size in node.input_shapes[0][1:])
@@ -115,7 +111,7 @@ def even_same_padding(network: Network) -> Iterator[Found]:
     """`padding=same` with an even window puts the odd pixel at the far end: the grid moves by half a pixel."""
     for node, op in network.of(Conv):
         parts = {
-            axis: str(window.extent) for axis, window, _ in _windows(node) if window.before != window.after
+            axis: str(window.extent) for axis, window, _ in network.sliding(node) if window.before != window.after
         }  # fmt: skip
         if op.padding == "same" and parts:
             yield Found(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 import cnnspec
-from cnnspec.analysis.lint import CODES, RULES, Finding, lint
+from cnnspec.analysis.lint import CODES, RULES, Finding, Rule, lint
 from cnnspec.errors import SpecError, UsageError
 
 IMAGE = "[3, 32, 32]"
@@ -48,8 +51,8 @@ CASES: dict[str, tuple[str, str, str]] = {
     "W312": (IMAGE, "a: Conv2d(8, 3)|b: ReLU|c: Sigmoid()(a)", "a: Conv2d(8, 3)|b: ReLU|c: Sigmoid()(a)|d: Mul(b, c)"),
     "W313": (
         "[3, 16, 16]",
+        "Conv2d(8, 9, padding=4)|Conv2d(8, 9, padding=4)|Conv2d(8, 3, padding=1)|MaxPool2d(2)|Flatten|Linear(10)",
         "Conv2d(8, 9, padding=4)|Conv2d(8, 9, padding=4)|MaxPool2d(2)|Flatten|Linear(10)",
-        "MaxPool2d(2)|Conv2d(8, 9, padding=4)|Conv2d(8, 9, padding=4)|Flatten|Linear(10)",
     ),
     "W314": (
         IMAGE,
@@ -175,3 +178,13 @@ def test_a_faulty_list_of_warnings_is_an_error_with_its_place(lint: str) -> None
     assert diagnostic.message.startswith("`lint` lists the warnings")
     assert diagnostic.place is not None
     assert diagnostic.place.line == 4
+
+
+@pytest.mark.parametrize("rule", RULES, ids=CODES)
+def test_the_page_of_a_rule_shows_a_network_it_warns_of_and_one_mended(rule: Rule) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "codes" / f"{rule.code}.md").read_text("utf-8")
+    assert page.startswith(f"# {rule.code}: {rule.title}\n")
+    bad, good = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    codes = [{finding.code for finding in cnnspec.loads(f"cnnspec: 1\n{text}").lint()} for text in (bad, good)]
+    assert rule.code in codes[0]
+    assert codes[1] == set()
