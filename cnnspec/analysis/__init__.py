@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 
 from cnnspec.analysis.memory import OPTIMIZER_STATE, PRECISIONS, largest_batch, peak_inference, training_memory
 from cnnspec.analysis.receptive_field import fields, pixels_read, spans
 from cnnspec.analysis.report import CONVENTION, LayerReport, Memory, Report, Totals
 from cnnspec.graph import Graph
+from cnnspec.ops import AnyOp, Shape
 
 __all__ = [
     "CONVENTION",
@@ -32,12 +34,15 @@ def analyze(graph: Graph, *, batch: int = 1, optimizer: str = "sgd-momentum", pr
     live = graph.ancestors(graph.outputs)
     width = PRECISIONS[precision]
     rows = []
+    costs: dict[tuple[int, tuple[Shape, ...]], _Cost] = {}  # equal layers share their operator
     for node in graph.nodes:
         op, shapes, state = node.op, node.input_shapes, states[node.name]
-        macs = op.macs(*shapes)
-        other = op.other_flops(*shapes)
+        key = (id(op), shapes)
+        cost = costs.get(key)
+        if cost is None:
+            cost = costs[key] = _cost(op, shapes)
         units = [node.shape[carrier] if 0 <= carrier < len(node.shape) else 1 for carrier in state.carriers]
-        wide = spans(state.wide, state, node.shape)
+        wide = tuple(spans(state.wide, state, node.shape))
         firsts = [axis[0].phases[0] for axis in state.wide]
         rows.append(
             LayerReport(
@@ -46,14 +51,16 @@ def analyze(graph: Graph, *, batch: int = 1, optimizer: str = "sgd-momentum", pr
                 inputs=node.inputs,
                 input_shapes=shapes,
                 output_shape=node.shape,
-                params=sum(prod(shape) for shape in op.parameter_shapes(*shapes).values()),
-                buffers=sum(prod(shape) for shape in op.buffer_shapes(*shapes).values()),
-                macs=macs,
-                flops=None if other is None else 2 * macs + other,
-                receptive_field=tuple(wide),
+                params=cost.params,
+                buffers=cost.buffers,
+                macs=cost.macs,
+                flops=cost.flops,
+                receptive_field=wide,
                 effective_stride=tuple(max(band.stride for band in axis) for axis in state.wide),
                 effective_padding=tuple(-first.low if first else 0 for first in firsts),
-                min_receptive_field=tuple(spans(state.narrow, state, node.shape)),
+                min_receptive_field=(
+                    wide if state.narrow is state.wide else tuple(spans(state.narrow, state, node.shape))
+                ),
                 pixels_read=tuple(pixels_read(axis, count) for axis, count in zip(state.wide, units, strict=True)),
                 sees_everything=state.through_global,
                 global_context=state.global_context,
@@ -66,6 +73,25 @@ def analyze(graph: Graph, *, batch: int = 1, optimizer: str = "sgd-momentum", pr
     training = training_memory(graph, batch=batch, optimizer=optimizer, precision=precision)
     memory = Memory(batch, precision, optimizer, peak_inference(graph, batch=batch, width=width), training)
     return Report(graph.name, graph.input_shape, tuple(rows), _totals(rows, memory), memory, graph.outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    params: int
+    buffers: int
+    macs: int
+    flops: int | None
+
+
+def _cost(op: AnyOp, shapes: tuple[Shape, ...]) -> _Cost:
+    """What follows from an operator and its input shapes alone."""
+    macs, other = op.macs(*shapes), op.other_flops(*shapes)
+    return _Cost(
+        params=sum(prod(shape) for shape in op.parameter_shapes(*shapes).values()),
+        buffers=sum(prod(shape) for shape in op.buffer_shapes(*shapes).values()),
+        macs=macs,
+        flops=None if other is None else 2 * macs + other,
+    )
 
 
 def _totals(rows: list[LayerReport], memory: Memory) -> Totals:

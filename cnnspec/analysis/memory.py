@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from cnnspec.analysis.kept import INT64, is_view, kept, scratch_bytes
+from cnnspec.analysis.kept import INT64, Kept, is_view, kept, scratch_bytes
 from cnnspec.graph import INPUT, Graph, Node
-from cnnspec.ops import Add, Mul
+from cnnspec.ops import Add, Mul, Shape
 from cnnspec.ops.reshape import Flatten, Permute
 
 __all__ = [
@@ -70,14 +70,17 @@ def kept_bytes(graph: Graph, batch: int, width: int = FLOAT) -> int:
     gradients = {INPUT: False}
     stored: set[str] = set()
     own = 0
+    facts: dict[tuple[int, tuple[Shape, ...]], tuple[bool, Kept]] = {}  # equal layers share their operator
     for node in nodes:
         op, shapes = node.op, node.input_shapes
-        trained = bool(op.parameter_shapes(*shapes))
+        key = (id(op), shapes)
+        if key not in facts:
+            facts[key] = bool(op.parameter_shapes(*shapes)), kept(op, shapes, node.shape)
+        trained, keeps = facts[key]
         flowing = [gradients[name] for name in node.inputs]
         gradients[node.name] = trained or any(flowing)
         if not gradients[node.name]:
             continue
-        keeps = kept(op, shapes, node.shape)
         own += batch * (width * keeps.floats + INT64 * keeps.int64s) + FLOAT * keeps.fixed
         if keeps.output:
             stored.add(roots[node.name])
@@ -93,9 +96,16 @@ def training_memory(
     graph: Graph, *, batch: int = 1, optimizer: str = "sgd-momentum", precision: str = "fp32"
 ) -> TrainingMemory:
     """What a training step holds. In mixed precision weights, gradients and optimizer stay in float32."""
-    state = [node.op.parameter_shapes(*node.input_shapes).values() for node in graph.nodes]
-    params = sum(prod(shape) for shapes in state for shape in shapes)
-    buffers = sum(prod(s) for node in graph.nodes for s in node.op.buffer_shapes(*node.input_shapes).values())
+    params = buffers = 0
+    counts: dict[tuple[int, tuple[Shape, ...]], tuple[int, int]] = {}
+    for node in graph.nodes:
+        key = (id(node.op), node.input_shapes)
+        if key not in counts:
+            tensors = node.op.parameter_shapes(*node.input_shapes), node.op.buffer_shapes(*node.input_shapes)
+            first, second = (sum(prod(shape) for shape in group.values()) for group in tensors)
+            counts[key] = first, second
+        params += counts[key][0]
+        buffers += counts[key][1]
     return TrainingMemory(
         parameters=params * FLOAT,
         gradients=params * FLOAT,

@@ -19,13 +19,13 @@ from math import gcd, lcm
 from typing import Final
 
 from cnnspec.graph import INPUT, Graph, Node
-from cnnspec.ops import JOINS, Shape
+from cnnspec.ops import JOINS, AnyOp, Shape
 from cnnspec.ops.activation import Softmax
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.norm import GroupNorm, InstanceNorm
 from cnnspec.ops.reshape import Flatten, Permute
-from cnnspec.ops.window import Global, Sliding, Window
+from cnnspec.ops.window import POINT, Global, Sliding, Window
 
 __all__ = ["AxisField", "Band", "FieldState", "fields", "hull", "pixels_read", "span", "spans"]
 
@@ -72,6 +72,7 @@ class Band:
 
 
 AxisField = tuple[Band, ...]
+_Windows = dict[tuple[int, Shape], tuple[Window, ...] | None]  # of an operator, by identity; None: pointwise
 _Memo = dict[tuple[int, Window], tuple[AxisField, AxisField]]  # by identity; the value keeps the key's field alive
 
 PIXEL: Final[AxisField] = (Band(1, (Reads(0, 0),)),)
@@ -205,16 +206,20 @@ def spans(axes: tuple[AxisField, ...], state: FieldState, shape: Shape) -> list[
 def fields(graph: Graph) -> dict[str, FieldState]:
     """The field of every node, and of the input under its own name."""
     axes = len(graph.input_shape) - 1
-    start = FieldState((PIXEL,) * axes, (PIXEL,) * axes, tuple(range(1, axes + 1)))
+    pixel = (PIXEL,) * axes
+    start = FieldState(pixel, pixel, tuple(range(1, axes + 1)))
     states = {INPUT: start}
     memo: _Memo = {}
+    known: _Windows = {}
     for node in graph.nodes:
-        before = [states[name] for name in node.inputs]
-        states[node.name] = _after_join(before, node) if isinstance(node.op, JOINS) else _after(before[0], node, memo)
+        if isinstance(node.op, JOINS):
+            states[node.name] = _after_join([states[name] for name in node.inputs], node)
+        else:
+            states[node.name] = _after(states[node.inputs[0]], node, memo, known)
     return states
 
 
-def _after(state: FieldState, node: Node, memo: _Memo) -> FieldState:
+def _after(state: FieldState, node: Node, memo: _Memo, known: _Windows) -> FieldState:
     """The field behind an operator with one input."""
     op, shape = node.op, node.input_shapes[0]
     if isinstance(op, Flatten):
@@ -223,9 +228,15 @@ def _after(state: FieldState, node: Node, memo: _Memo) -> FieldState:
         order = op.permuted(shape)
         carriers = tuple(LOST if carrier == LOST else order.index(carrier) for carrier in state.carriers)
         return FieldState(state.wide, state.narrow, carriers, state.through_global, state.context, state.aligned)
-    windows = op.windows(shape)
+    key = (id(op), shape)
+    if key not in known:
+        known[key] = None if _is_pointwise(op, shape) else op.windows(shape)
+    windows = known[key]
+    if windows is None:
+        return state
     mixes_all = isinstance(op, (Conv, ConvTranspose))
     sees_all = False
+    single = state.narrow is state.wide
     wide, narrow = list(state.wide), list(state.narrow)
     for axis, carrier in enumerate(state.carriers):
         if carrier == LOST:
@@ -242,14 +253,22 @@ def _after(state: FieldState, node: Node, memo: _Memo) -> FieldState:
             same = narrow[axis] is wide[axis]
             wide[axis] = _slide_all(wide[axis], window, memo)
             narrow[axis] = wide[axis] if same else _slide_all(narrow[axis], window, memo)
+    union = tuple(wide)
     return FieldState(
-        tuple(wide),
-        tuple(narrow),
+        union,
+        union if single else tuple(narrow),
         state.carriers,
         state.through_global or sees_all,
         state.context or (isinstance(op, (GroupNorm, InstanceNorm)) and op.global_statistics),
         state.aligned,
     )
+
+
+def _is_pointwise(op: AnyOp, shape: Shape) -> bool:
+    """Whether every unit reads the unit at its own place, and no other."""
+    if isinstance(op, (Conv, ConvTranspose, Linear, Softmax, GroupNorm, InstanceNorm)):
+        return False
+    return all(window == POINT for window in op.windows(shape))
 
 
 def _slide_all(field: AxisField, window: Window, memo: _Memo) -> AxisField:
