@@ -31,6 +31,7 @@ __all__ = [
     "check_digits",
     "check_key",
     "fail",
+    "is_plain_text",
     "place_letters",
     "plain",
     "read_text",
@@ -369,3 +370,18 @@ def _key(key: Value) -> Scalar:
     if key.spelling == "<<":
         raise fail("E102", "YAML merge keys are not part of the language", key.place)
     return Scalar(key.spelling, key.place, key.content, key.spelling)  # `1` and `010` are names as they stand
+
+
+_INDICATORS: Final = frozenset("-?:,[]{}#&*!|>'\"%@`")
+
+
+def is_plain_text(text: str, *, inside: bool, key: bool = False) -> bool:
+    """Whether YAML reads `text`, without quotes, as this very text. `inside` of brackets less is allowed."""
+    if not text or not text.isprintable() or text != text.strip() or len(text) > 1000:
+        return False
+    safe_head = text[0] not in _INDICATORS or (text[0] == "-" and len(text) > 1 and text[1] not in " -")
+    if not safe_head or ": " in text or " #" in text or text.endswith(":") or text.startswith(("---", "...")):
+        return False
+    if inside and any(letter in ",[]{}" or letter == ":" for letter in text):
+        return False
+    return key or isinstance(_resolve(text, Place(1, 1)), str)
