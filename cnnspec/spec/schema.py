@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Final, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from cnnspec.ops import AbstractOp, operators
 from cnnspec.spec.document import BODIES, INLINE, TYPES, Header
@@ -38,6 +38,8 @@ def _kinds(annotation: Any) -> set[str]:
     origin = get_origin(annotation)
     if origin in (Union, UnionType):
         return {kind for part in get_args(annotation) for kind in _kinds(part)}
+    if origin is Annotated:
+        return _kinds(get_args(annotation)[0])
     if origin is tuple:
         return {"integer", "array"}
     if origin is Literal:
@@ -135,7 +137,7 @@ def json_schema() -> Schema:
     """The schema of a spec, as plain data."""
     header = Header.model_json_schema(ref_template="#/definitions/{model}")
     definitions = {**_definitions(), **header.get("$defs", {})}
-    numbers = {"type": ["number", "array"], "items": {"type": "number"}}
+    numbers = {"type": ["number", "array", "string"], "items": {"type": "number"}}  # a string names a parameter
     shape = {"type": ["array", "integer", "string"], "items": _COUNT, "maxItems": 4}
     full_input = {
         "properties": {"shape": shape, "mean": numbers, "std": numbers},

@@ -261,7 +261,8 @@ def _explain(error: Any, at: Place | None, text: str) -> tuple[str, Place | None
     problem = f"{error.problem or 'syntax error'}"
     lines = split_lines(text)
     opened = error.context_mark
-    if at and not "".join((lines[at.line - 1][at.column - 1 :], *lines[at.line :])).strip():
+    rest = "".join([*(line[at.column - 1 :] for line in lines[at.line - 1 : at.line]), *lines[at.line :]]) if at else ""
+    if at and not rest.strip():
         if opened is not None and (opened.line + 1, opened.column + 1) != (at.line, at.column):
             at = Place(opened.line + 1, opened.column + 1)  # what is open at the end of the text
         else:
