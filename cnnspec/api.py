@@ -6,8 +6,10 @@ Importing this module imports neither torch nor onnx; the functions that need th
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from cnnspec import zoo
 from cnnspec.errors import MissingExtraError, UsageError
 from cnnspec.exporting.pipeline import PRECISIONS, ExportOptions, ExportResult, export_network
-from cnnspec.exporting.subject import of_run, of_spec
+from cnnspec.exporting.subject import Subject, of_run, of_spec
+from cnnspec.files import write_atomic
 from cnnspec.graph import Graph
 from cnnspec.ops import Shape
 from cnnspec.spec import MAX_NODES, Source, read_spec
@@ -27,12 +30,14 @@ if TYPE_CHECKING:
 
     from cnnspec.analysis import Report
     from cnnspec.analysis.calculator import Calculation, Layer
+    from cnnspec.analysis.catalogue import Entry
     from cnnspec.analysis.check import Checked
     from cnnspec.analysis.diff import Difference
     from cnnspec.analysis.explain import Explanation
     from cnnspec.analysis.lint import Finding
     from cnnspec.analysis.sizes import Sizes
     from cnnspec.analysis.unit_field import UnitField
+    from cnnspec.exporting.files import VerifyResult
     from cnnspec.training.loop import TrainResult
     from cnnspec.training.progress import Progress
 
@@ -44,17 +49,23 @@ __all__ = [
     "Spec",
     "TrainConfig",
     "build",
+    "bundled_networks",
+    "bundled_text",
     "calculate",
     "check",
     "diff",
     "export",
+    "format_text",
+    "init",
     "is_run",
+    "json_schema",
     "load",
     "loads",
     "open_run",
     "resume",
     "sizes",
     "train",
+    "verify",
 ]
 
 
@@ -200,6 +211,18 @@ def sizes(
     )
 
 
+def bundled_networks() -> Iterator[Entry]:
+    """The bundled networks with their parameters, cost and receptive field, one after the other."""
+    from cnnspec.analysis.catalogue import catalogue
+
+    return catalogue()
+
+
+def bundled_text(name: str) -> str:
+    """The spec of a bundled network, as it is written. Raises UsageError where there is none of this name."""
+    return zoo.bundled_path(name).read_text("utf-8")
+
+
 def check(
     spec: str | os.PathLike[str],
     *,
@@ -218,6 +241,39 @@ def check(
     path, implied = zoo.find(os.fspath(spec))
     chosen = variant or implied
     return check(path, variant=chosen, params=params, select=select, ignore=ignore, max_nodes=max_nodes)
+
+
+def json_schema() -> dict[str, Any]:
+    """A JSON Schema (draft-07) of specs, for editors."""
+    from cnnspec.spec.schema import json_schema
+
+    return json_schema()
+
+
+def init(path: str | os.PathLike[str], *, force: bool = False) -> list[Path]:
+    """Write a starter spec, and the schema for editors beside it. Returns what was written.
+
+    Raises UsageError where the spec is there already (unless `force`) or is not to be YAML.
+    """
+    from cnnspec.spec.starter import SCHEMA_FILE, STARTER
+
+    spec = Path(path)
+    if spec.suffix not in (".yaml", ".yml"):
+        raise UsageError(f"{spec} does not end in .yaml", hint=f"write `cnnspec init {spec.stem or 'net'}.yaml`")
+    if spec.exists() and not force:
+        raise UsageError(f"{spec} is there already", hint="`--force` writes over it")
+    schema = spec.with_name(SCHEMA_FILE)
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", spec.stem).lstrip("._-") or "network"
+    write_atomic(schema, json.dumps(json_schema(), indent=1) + "\n")
+    write_atomic(spec, STARTER.format(name=name))
+    return [spec, schema]
+
+
+def format_text(text: str, *, path: str = "spec.yaml", long: bool = False) -> str:
+    """A spec in its canonical form, with its remarks; `long` writes every layer out. Raises SpecError."""
+    from cnnspec.spec.format import format_text
+
+    return format_text(text, path=path, long=long)
 
 
 def diff(before: Spec | str | os.PathLike[str], after: Spec | str | os.PathLike[str]) -> Difference:
@@ -260,9 +316,16 @@ def train(
         (str(config), in_file),
         ("the options", options),
     )
+    if (
+        "WORLD_SIZE" in os.environ
+    ):  # started by torchrun: all processes agree on the folder, and the first one checks it
+        name = name or found.variant or found.name
+        if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) and is_run(Path(runs) / name):
+            return resume(Path(runs) / name, progress=progress)
+        overwrite = overwrite or os.environ.get("RANK") != "0"
     folder = new_folder(Path(runs), name, found.variant or found.name, overwrite=overwrite)
     loop = _training_loop()
-    job = loop.Job(found.source, found.graph, resolved, folder, found.variant, found.params)
+    job = loop.Job(found.source, found.graph, resolved, folder, found.variant, found.params, overwrite=overwrite)
     return loop.train(job, progress)  # type: ignore[no-any-return]
 
 
@@ -311,13 +374,37 @@ def export(
     Raises VerificationError where a check fails, and then leaves no file; UsageError where the network cannot be
     exported that way; CnnspecError where the weights do not belong to it.
     """
+    subject = _subject(network, weights, seed)
+    return export_network(subject, output, ExportOptions(**options), report)
+
+
+def _subject(
+    network: Spec | Run | str | os.PathLike[str], weights: str | os.PathLike[str] | None, seed: int
+) -> Subject:
+    """The network and its weights: a run's own, those of a file, or random ones."""
     if isinstance(network, str | os.PathLike) and is_run(network):
         network = open_run(network)
     if isinstance(network, Run):
         if weights is not None:
-            raise UsageError("a run has weights of its own", hint="export its spec to give it others")
-        subject = of_run(network)
-    else:
-        spec = network if isinstance(network, Spec) else load(network)
-        subject = of_spec(spec.source, spec.graph, spec.variant, spec.params, weights, seed)
-    return export_network(subject, output, ExportOptions(**options), report)
+            raise UsageError("a run has weights of its own", hint="name its spec to give it others")
+        return of_run(network)
+    spec = network if isinstance(network, Spec) else load(network)
+    return of_spec(spec.source, spec.graph, spec.variant, spec.params, weights, seed)
+
+
+def verify(
+    path: str | os.PathLike[str],
+    against: Spec | Run | str | os.PathLike[str] | None = None,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    report: Callable[[str], None] = lambda text: None,
+) -> VerifyResult:
+    """Check an ONNX file: its structure, its shapes and its numbers. Needs the extras `onnx` and `train`.
+
+    It is compared with the network `against`, or with the spec that it carries; the weights are those of the run, of
+    the file `weights`, or the ones in the ONNX file. Raises CnnspecError for what is no ONNX file.
+    """
+    from cnnspec.exporting.files import verify_file
+
+    subject = None if against is None else _subject(against, weights, 0)
+    return verify_file(path, subject, report)

@@ -9,7 +9,7 @@ from pathlib import Path
 from cnnspec.errors import UsageError
 from cnnspec.spec.hints import did_you_mean
 
-__all__ = ["bundled", "find", "folder", "names"]
+__all__ = ["bundled", "bundled_path", "find", "folder", "names"]
 
 
 def folder() -> Path:
@@ -41,12 +41,28 @@ def names() -> dict[str, tuple[Path, str | None]]:
 def find(spec: str) -> tuple[Path, str | None]:
     """The file that SPEC names, and the variant. An existing path beats a bundled name. Raises UsageError."""
     path = Path(spec)
-    if path.exists() or path.is_symlink():
+    try:
+        exists = path.exists() or path.is_symlink()
+    except OSError as error:  # a name that is too long, or a folder that may not be looked into
+        raise UsageError(f"cannot read {spec:.200}: {error.strerror}") from None
+    if exists:
         return path, None
-    stem = spec.removesuffix(".yaml")
-    if stem in bundled():
-        return bundled()[stem], None
-    if stem in names():
-        return names()[stem]
-    hint = did_you_mean(stem, names()) or "`cnnspec zoo` lists the bundled specs"
-    raise UsageError(f"there is no file and no bundled spec `{spec}`", hint=hint)
+    found = _named(spec)
+    if found is None:
+        hint = did_you_mean(spec, names()) or "`cnnspec zoo` lists the bundled specs"
+        raise UsageError(f"there is no file and no bundled spec `{spec:.200}`", hint=hint)
+    return found
+
+
+def _named(name: str) -> tuple[Path, str | None] | None:
+    stem = name.removesuffix(".yaml")
+    return (bundled()[stem], None) if stem in bundled() else names().get(stem)
+
+
+def bundled_path(name: str) -> Path:
+    """The file of a bundled spec or variant. Raises UsageError."""
+    found = _named(name)
+    if found is None:
+        hint = did_you_mean(name, names()) or "`cnnspec zoo` lists the bundled specs"
+        raise UsageError(f"there is no bundled spec `{name:.200}`", hint=hint)
+    return found[0]

@@ -11,15 +11,17 @@ from typing import Final
 
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, AnyOp, Shape
+from cnnspec.ops.activation import GELU, ReLU, Sigmoid, SiLU, Tanh
 from cnnspec.ops.conv import Conv, ConvTranspose
+from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
-from cnnspec.ops.merge import Add
+from cnnspec.ops.merge import Add, Mul
 from cnnspec.ops.norm import InstanceNorm, LayerNorm
 from cnnspec.ops.pad import ZeroPad
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
 from cnnspec.ops.resample import PixelShuffle, Upsample
-from cnnspec.ops.reshape import Flatten, Permute
-from cnnspec.ops.window import Sliding
+from cnnspec.ops.reshape import Flatten, Identity, Permute
+from cnnspec.ops.window import Sliding, Window
 
 __all__ = ["Seen", "Skeleton", "dropped"]
 
@@ -28,7 +30,8 @@ SLIDING: Final = (*READING, ZeroPad)
 RESIZING: Final = (AdaptiveAvgPool, AdaptiveMaxPool, Upsample, PixelShuffle)
 SIZED: Final = (Linear, LayerNorm)  # their parameters are as wide as the last axis
 # Operators whose result, or whose right to run, depends on sizes in ways of their own; all others keep every size.
-PARTICULAR: Final = (*SLIDING, *RESIZING, *SIZED, *JOINS, ConvTranspose, Flatten, Permute, InstanceNorm)
+PARTICULAR: Final = (*SLIDING, *RESIZING, *SIZED, *JOINS, ConvTranspose, Flatten, InstanceNorm)
+ANYWHERE: Final = (GELU, ReLU, SiLU, Tanh, Sigmoid, Identity, Dropout, StochasticDepth)  # whatever the first axis is
 
 
 def dropped(window: Sliding, size: int) -> int:
@@ -44,18 +47,37 @@ def dropped(window: Sliding, size: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class _Ref:
+    """A tensor: each axis is an axis of one of the values that are worked out, or of the same size at every input.
+
+    An axis that varies is given by its number in the value, a fixed one by its size, negative.
+    """
+
+    value: int
+    axes: tuple[int, ...]
+
+    @property
+    def pattern(self) -> tuple[int, tuple[int, ...]]:
+        """What varies with the input, and how; sizes that are fixed do not count."""
+        return self.value, tuple(max(axis, -1) for axis in self.axes)
+
+    @property
+    def fixed(self) -> bool:
+        return max(self.axes) < 0
+
+    def shape(self, values: list[Shape]) -> Shape:
+        value = values[self.value]
+        return tuple(value[axis] if axis >= 0 else -axis for axis in self.axes)
+
+
+@dataclass(frozen=True, slots=True)
 class _Step:
-    """A layer that sizes depend on: its operator, and what it reads: an earlier value, and its channels if fixed."""
+    """A layer that sizes depend on: its operator, and what it reads."""
 
     op: AnyOp
-    sources: tuple[tuple[int, int | None], ...]
+    sources: tuple[_Ref, ...]
     name: str
     flat: bool  # it reads and gives features, which have no axes
-
-    def shapes(self, values: list[Shape]) -> list[Shape]:
-        return [
-            values[index] if channels is None else (channels, *values[index][1:]) for index, channels in self.sources
-        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +95,16 @@ class Skeleton:
     def __init__(self, graph: Graph, layer: str) -> None:
         self.steps: list[_Step] = []
         self.tied: list[int] = []
-        index: dict[str, tuple[int, int | None]] = {INPUT: (0, graph.input_shape[0])}
+        channels, *sizes = graph.input_shape
+        refs = {INPUT: _Ref(0, (-channels, *range(1, len(sizes) + 1)) if sizes else (0,))}
         known: dict[object, int] = {}
         for node in graph.nodes:
-            sources = tuple(index[name] for name in node.inputs)
-            fixed = self._channels(node, sources)
-            if self._keeps_sizes(node, sources):
-                index[node.name] = sources[0][0], fixed
+            sources = tuple(refs[name] for name in node.inputs)
+            kept = _kept(node, sources)
+            if kept is not None:
+                refs[node.name] = kept
                 continue
-            key = self._key(node, sources) if all(channels is not None for _, channels in sources) else None
+            key = _key(node, sources) if all(source.axes[0] < 0 for source in sources) else None
             if key is None or key not in known:
                 flat = all(len(shape) == 1 for shape in (node.shape, *node.input_shapes))
                 self.steps.append(_Step(node.op, sources, node.name, flat))
@@ -89,81 +112,110 @@ class Skeleton:
                     self.tied.append(len(self.steps) - 1)
                 if key is not None:
                     known[key] = len(self.steps)
-                index[node.name] = len(self.steps), fixed
-            else:
-                index[node.name] = known[key], fixed
-        self.measured = index[layer]
-
-    @staticmethod
-    def _channels(node: Node, sources: tuple[tuple[int, int | None], ...]) -> int | None:
-        """The channels of a node's output where they are the same at every input size."""
-        if isinstance(node.op, (Flatten, Permute)) or len(node.shape) == 1:
-            return None
-        known = [channels is not None for _, channels in sources]
-        return node.shape[0] if all(known) or (isinstance(node.op, Add) and any(known)) else None
-
-    @staticmethod
-    def _keeps_sizes(node: Node, sources: tuple[tuple[int, int | None], ...]) -> bool:
-        """Whether the output has the size of the input, at any size."""
-        if any(channels is None for _, channels in sources):
-            return False
-        if isinstance(node.op, JOINS):
-            return len({index for index, _ in sources}) == 1
-        if isinstance(node.op, SLIDING):
-            windows = node.op.windows(*node.input_shapes)
-            return all(
-                isinstance(window, Sliding)
-                and window.stride == 1
-                and window.before + window.after == window.extent - 1
-                and min(window.before, window.after) >= 0
-                for window in windows
-            )
-        return not isinstance(node.op, PARTICULAR)
-
-    @staticmethod
-    def _key(node: Node, sources: tuple[tuple[int, int | None], ...]) -> object:
-        """What tells two steps apart in what they do to sizes; channels do not."""
-        indices = tuple(index for index, _ in sources)
-        if isinstance(node.op, (*SLIDING, ConvTranspose)):
-            return node.op.windows(*node.input_shapes), indices
-        if isinstance(node.op, JOINS):
-            return type(node.op), indices
-        return (node.op, indices) if isinstance(node.op, RESIZING) else None
+            refs[node.name] = _Ref(len(self.steps) if key is None else known[key], _stepped(node, sources))
+        self.measured = refs[layer]
 
     def at(self, shape: Shape) -> Seen:
         """What this input shape gives. Raises ShapeError where some layer refuses it."""
         values = [shape]
         losing: set[int] = set()
         widths: list[object] = []
-        tied = iter([*self.tied, -1])
-        next_tied = next(tied)
+        tied = set(self.tied)
         for place, step in enumerate(self.steps):
-            shapes = step.shapes(values)
+            shapes = [source.shape(values) for source in step.sources]
             values.append(step.op.out_shape(*shapes))
             if isinstance(step.op, READING):
                 for axis, (window, size) in enumerate(zip(step.op.windows(*shapes), shapes[0][1:], strict=True)):
                     if isinstance(window, Sliding) and dropped(window, size):
                         losing.add(axis)
-            if place == next_tied:
+            if place in tied:
                 widths.append(step.op.parameter_shapes(*shapes))
-                next_tied = next(tied)
-        index, channels = self.measured
-        out = values[index]
-        return Seen(out if channels is None else (channels, *out[1:]), frozenset(losing), tuple(widths))
+        return Seen(self.measured.shape(values), frozenset(losing), tuple(widths))
 
     def alike(self, shape: Shape) -> bool:
         """Whether nothing tells the axes apart: then one of them stands for all."""
         if len(set(shape[1:])) != 1:
             return False
         for step in self.steps:
-            if isinstance(step.op, (*SLIDING, ConvTranspose)):
-                per_axis: tuple[object, ...] = step.op.windows(shape)
-            elif isinstance(step.op, (AdaptiveAvgPool, AdaptiveMaxPool)):
-                per_axis = step.op.output_size
-            elif step.flat or isinstance(step.op, (Flatten, *JOINS)):
+            if step.flat:
                 continue
-            else:
+            if any(source.axes[1:] != tuple(range(1, len(shape))) or source.axes[0] >= 0 for source in step.sources):
                 return False
-            if len(set(per_axis)) != 1:
+            if isinstance(step.op, (*SLIDING, ConvTranspose)):
+                if len(set(step.op.windows(shape))) != 1:
+                    return False
+            elif not isinstance(step.op, (Flatten, *JOINS)):
                 return False
         return True
+
+
+def _kept(node: Node, sources: tuple[_Ref, ...]) -> _Ref | None:
+    """The output, where every size that varies is one that varies in the input; None where it must be worked out."""
+    if all(source.fixed for source in sources):
+        return _Ref(0, tuple(-size for size in node.shape))
+    op = node.op
+    first = sources[0]
+    if isinstance(op, JOINS):
+        return _joined(node, sources)
+    if isinstance(op, Permute):
+        return _Ref(first.value, tuple(first.axes[axis] for axis in op.permuted(node.input_shapes[0])))
+    if isinstance(op, SIZED):
+        keeps = first.axes[-1] < 0
+    elif isinstance(op, (AdaptiveAvgPool, AdaptiveMaxPool)):
+        keeps = first.axes[0] < 0 and None not in op.output_size
+        if keeps:
+            return _Ref(0, tuple(-size for size in node.shape))
+    elif isinstance(op, SLIDING):
+        keeps = first.axes[0] < 0 and all(map(_keeps, op.windows(*node.input_shapes)))
+    else:
+        keeps = not isinstance(op, PARTICULAR) and (first.axes[0] < 0 or isinstance(op, ANYWHERE))
+    return _Ref(first.value, _fixed_anew(first, node)) if keeps else None
+
+
+def _joined(node: Node, sources: tuple[_Ref, ...]) -> _Ref | None:
+    """A join of tensors that vary alike; a product also takes gates, of size 1 wherever the others vary."""
+    varying = [source for source in sources if not source.fixed]
+    first = varying[0]
+    if len({source.pattern for source in varying}) > 1 or first.axes[0] >= 0:
+        return None
+    for source in sources:
+        gate = isinstance(node.op, Mul) and all(
+            size == -1 for axis, size in zip(first.axes, source.axes, strict=True) if axis >= 0
+        )
+        if source.fixed and not gate:
+            return None
+    return _Ref(first.value, _fixed_anew(first, node))
+
+
+def _fixed_anew(source: _Ref, node: Node) -> tuple[int, ...]:
+    """The axes of a source with the fixed sizes that the node's output has."""
+    return tuple(axis if axis >= 0 else -size for axis, size in zip(source.axes, node.shape, strict=True))
+
+
+def _keeps(window: Window) -> bool:
+    return (
+        isinstance(window, Sliding)
+        and window.stride == 1
+        and window.before + window.after == window.extent - 1
+        and min(window.before, window.after) >= 0
+    )
+
+
+def _key(node: Node, sources: tuple[_Ref, ...]) -> object:
+    """What tells two steps apart in what they do to sizes; channels do not."""
+    patterns = tuple(source.pattern for source in sources)
+    if isinstance(node.op, (*SLIDING, ConvTranspose)) and -1 not in sources[0].axes[1:]:
+        return node.op.windows(*node.input_shapes), patterns
+    sizes = tuple(source.axes[1:] for source in sources)
+    if isinstance(node.op, JOINS):
+        return type(node.op), patterns, sizes
+    return (node.op, patterns, sizes) if isinstance(node.op, RESIZING) else None
+
+
+def _stepped(node: Node, sources: tuple[_Ref, ...]) -> tuple[int, ...]:
+    """The axes of what a step gives: all vary but the channels, where they are known to be fixed."""
+    rank = len(node.shape)
+    known = [source.axes[0] < 0 for source in sources]
+    if rank > 1 and not isinstance(node.op, Flatten) and (all(known) or (isinstance(node.op, Add) and any(known))):
+        return (-node.shape[0], *range(1, rank))
+    return tuple(range(rank))

@@ -14,7 +14,11 @@ from cnnspec.errors import CnnspecError, SpecError
 
 __all__ = ["VERBS", "app", "main"]
 
-VERBS: Final = ("inspect", "calc", "sizes", "diff", "check", "train", "export", "predict")  # as `--help` lists them
+VERBS: Final = (  # as `--help` lists them
+    *("inspect", "calc", "sizes", "diff"),
+    *("check", "explain", "fmt", "schema", "init", "zoo"),
+    *("train", "export", "verify", "predict"),
+)
 
 INTERRUPTED: Final = 130
 WrongUsage: Final = typer.BadParameter.__mro__[1]  # typer carries click inside, and does not export this base

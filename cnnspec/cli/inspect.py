@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -87,5 +88,7 @@ def inspect(
             print(f"  training   batch {training:,}  ({optimizer})")
     else:
         report = network.analyze(batch=batch, optimizer=optimizer, precision=precision)
+        if form == "json":
+            report = replace(report, findings=tuple(network.lint(report=report)))
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         print(render(report.folded(depth) if depth else report, form, width))

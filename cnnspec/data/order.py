@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["derive_seed", "epoch_numbers", "epoch_order"]
+__all__ = ["derive_seed", "epoch_numbers", "epoch_order", "epoch_shares", "neighbours"]
 
 
 def derive_seed(seed: int, *purpose: int | str) -> int:
@@ -30,3 +31,14 @@ def epoch_numbers(count: int, columns: int, seed: int, epoch: int) -> Tensor:
     """Uniform numbers in [0, 1) for augmentation: one row per position in the epoch's order, `(count, columns)`."""
     generator = torch.Generator().manual_seed(derive_seed(seed, "augment", epoch))
     return torch.rand(count, columns, generator=generator)
+
+
+def epoch_shares(count: int, alpha: float, seed: int, epoch: int) -> Tensor:
+    """For mixup: the share of each image in its mixture, from Beta(alpha, alpha), by position; `(count,)`."""
+    generator = np.random.default_rng(derive_seed(seed, "mixup", epoch))
+    return torch.from_numpy(generator.beta(alpha, alpha, count).astype(np.float32))
+
+
+def neighbours(order: Tensor, size: int) -> Tensor:
+    """For mixup: what each position is mixed with, the next image of its batch, round to the first."""
+    return torch.cat([order[first : first + size].roll(-1) for first in range(0, len(order), size)])

@@ -13,7 +13,7 @@ from torch.nn import functional
 from cnnspec.graph import Graph
 from cnnspec.images import scale_and_shift
 
-__all__ = ["COLUMNS", "Augment", "Prepare"]
+__all__ = ["COLUMNS", "Augment", "Prepare", "mix"]
 
 COLUMNS: Final = 8  # random numbers per image: angle, two shifts, flip, and erase's chance, area, shape and place
 _ERASE_AREA: Final = (0.02, 0.33)  # share of the image, and
@@ -90,3 +90,13 @@ class Prepare:
         inside_across = (across >= left[:, None]) & (across < (left + wide)[:, None])
         hit = (numbers[:, 4] < self.augment.erase)[:, None, None, None]
         return x.masked_fill(hit & inside_down[:, None, :, None] & inside_across[:, None, None, :], 0.0)
+
+
+def mix(
+    x: Tensor, labels: Tensor, others: Tensor, other_labels: Tensor, shares: Tensor | None, classes: int
+) -> tuple[Tensor, Tensor]:
+    """Mixup (Zhang et al. 2017): `share * x + (1 - share) * other`, and probabilities `(B, classes)` likewise."""
+    assert shares is not None
+    wide = shares.view(-1, *[1] * (x.ndim - 1))
+    hot, other_hot = (functional.one_hot(y, classes).to(x.dtype) for y in (labels, other_labels))
+    return wide * x + (1 - wide) * others, shares[:, None] * hot + (1 - shares[:, None]) * other_hot

@@ -217,6 +217,7 @@ def compare(subject: Subject, graph: Graph, model: ModelProto, lowering: Lowerin
                 graph,
                 batches=(lowering.batch or 2,),
                 name="other weights and statistics",
+                exact=torch_run(graph, varied, softmax=lowering.softmax, double=True),
                 **common,
             )
         )

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["onnx_run", "torch_run"]
 
 
-def torch_run(graph: Graph, weights: Weights, *, softmax: bool = False) -> Run:
-    """The network in torch, on the CPU in float32: the outputs, in their order, for a batch.
+def torch_run(graph: Graph, weights: Weights, *, softmax: bool = False, double: bool = False) -> Run:
+    """The network in torch, on the CPU, in float32 or float64: the outputs, in their order, for a batch.
 
     Raises MissingExtraError without torch, and CnnspecError where the weights are of another network.
     """
@@ -39,10 +39,12 @@ def torch_run(graph: Graph, weights: Weights, *, softmax: bool = False) -> Run:
             state.setdefault(name, torch.zeros((), dtype=torch.long))
     check_state(module, state, "the weights")
     module.load_state_dict(state)
+    kind = torch.float64 if double else torch.float32
+    module.to(kind)
 
     def run(inputs: NDArray[Any]) -> list[NDArray[Any]]:
         with torch.inference_mode():
-            found = module(torch.from_numpy(inputs))
+            found = module(torch.from_numpy(inputs).to(kind))
             listed = [found[name] for name in graph.outputs] if isinstance(found, dict) else [found]
             return [(value.softmax(1) if softmax else value).numpy() for value in listed]
 

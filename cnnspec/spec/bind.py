@@ -15,7 +15,7 @@ from cnnspec.spec.evaluate import show
 from cnnspec.spec.hints import did_you_mean
 from cnnspec.spec.values import UnknownValue
 
-__all__ = ["argument_names", "bind_operator", "check_names", "name_arguments"]
+__all__ = ["argument_names", "bind_operator", "check_names", "name_arguments", "words_of"]
 
 _MESSAGES: Final[dict[str, str]] = {
     "int_type": "wants a whole number",
@@ -114,7 +114,7 @@ def bind_operator(
         return None
     values: dict[str, Any] = {}
     for name, arg in named.items():
-        words = _words_of(target, name) if name in op_type.words else ()
+        words = words_of(target, name) if name in op_type.words else ()
         word = arg.expr.word
         if word is not None and word in words:
             values[name] = word
@@ -146,7 +146,7 @@ def bind_operator(
 
 
 @lru_cache(maxsize=512)
-def _words_of(target: str, name: str) -> tuple[str, ...]:
+def words_of(target: str, name: str) -> tuple[str, ...]:
     """The words that a field takes, from its type."""
     found: list[str] = []
 
@@ -190,7 +190,7 @@ def _report_faults(
 def _explain(fault: Any, target: str, name: str, value: Any) -> str:
     context = fault.get("ctx", {})
     shown = show(value)
-    words = _words_of(target, name) if name else ()
+    words = words_of(target, name) if name else ()
     per_axis = getattr(operators()[target][0], "per_axis", {})
     match fault["type"]:
         case "value_error":

@@ -144,8 +144,8 @@ class Document:
     header: Header
     main: Block
     input_shape: Expr | None
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[float, ...] | Expr  # an expression where a parameter holds the numbers
+    std: tuple[float, ...] | Expr
     blocks: dict[str, Block]
     variants: dict[str, tuple[Argument, ...]]
     places: dict[str, Place] = field(default_factory=dict)  # of the top-level keys

@@ -88,18 +88,19 @@ class _Elaborator:
         if not self.faults and last.name == INPUT:
             place = document.main.body.place
             log.error(frame, "E107", "the network has no layer: its output is its input", place)
-        self.check_header(frame, source.shape, outputs)
+        mean, std = self.values.normalisation(frame)
+        self.check_header(frame, source.shape, outputs, len(mean))
         if log.found or source.shape is None:
             return None
         header = document.header
-        mean, std = (n * source.shape[0] if len(n) == 1 else n for n in (document.mean, document.std))
+        mean, std = (n * source.shape[0] if len(n) == 1 else n for n in (mean, std))
         name = header.name if variant is None else variant
         return Graph(name, source.shape, tuple(self.nodes), outputs, aux, mean, std, header.classes, self.path)
 
-    def check_header(self, frame: Frame, shape: Shape | None, outputs: tuple[str, ...]) -> None:
+    def check_header(self, frame: Frame, shape: Shape | None, outputs: tuple[str, ...], numbers: int) -> None:
         document = self.document
-        if shape and document.mean and len(document.mean) not in (1, shape[0]):
-            message = f"`mean` and `std` have {len(document.mean)} numbers, but the input has {shape[0]} channels"
+        if shape and numbers not in (0, 1, shape[0]):
+            message = f"`mean` and `std` have {numbers} numbers, but the input has {shape[0]} channels"
             self.log.error(frame, "E206", message, document.places.get("input"))
         classes = document.header.classes
         if classes and not self.faults and outputs:

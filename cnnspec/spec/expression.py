@@ -14,6 +14,7 @@ from typing import Final
 
 __all__ = [
     "FUNCTIONS",
+    "MAX_LENGTH",
     "MAX_NUMBER",
     "Arg",
     "ExpressionError",

@@ -128,7 +128,7 @@ class _Reader:
                     self.error("E107", _FORM[str(field)], at.place, help=hint)
                     fields.pop(str(field), None)
 
-    def input(self, root: MapValue) -> tuple[Expr | None, tuple[float, ...], tuple[float, ...]]:
+    def input(self, root: MapValue) -> tuple[Expr | None, tuple[float, ...] | Expr, tuple[float, ...] | Expr]:
         value = root.get("input")
         if value is None:
             if not self.misspelt(root, TOP_KEYS, "input"):
@@ -140,12 +140,15 @@ class _Reader:
         shape = value.get("shape")
         if shape is None:
             self.error("E107", "`input` wants a `shape`", value.place)
-        mean, std = self.floats(value, "mean"), self.floats(value, "std")
+        params = root.get("params")
+        names = {key.value for key, _ in params.entries} if isinstance(params, MapValue) else set()
+        mean, std = self.floats(value, "mean", names), self.floats(value, "std", names)
         if mean is None or std is None:  # reported
             return self.shape(shape) if shape else None, (), ()
-        if len(mean) != len(std):
+        if isinstance(mean, tuple) and isinstance(std, tuple) and len(mean) != len(std):
             self.error("E107", "`mean` and `std` go together, with one number per channel", value.place)
-        if any(number <= 0 for number in std):
+            mean = std = ()
+        if isinstance(std, tuple) and any(number <= 0 for number in std):
             self.error("E107", "`std` is above 0", value.place)
         return self.shape(shape) if shape else None, mean, std
 
@@ -156,10 +159,12 @@ class _Reader:
             return Expr(FAULT, value.place)
         return self.expr(value)
 
-    def floats(self, parent: MapValue, name: str) -> tuple[float, ...] | None:
+    def floats(self, parent: MapValue, name: str, params: set[str]) -> tuple[float, ...] | Expr | None:
         value = parent.get(name)
         if value is None:
             return ()
+        if isinstance(value, Scalar) and value.value in params:
+            return self.expr(value)
         numbers = plain(value)
         numbers = numbers if isinstance(numbers, list) else [numbers]
         good = all(isinstance(n, (int, float)) and not isinstance(n, bool) and abs(n) < 1e6 for n in numbers)

@@ -31,6 +31,7 @@ __all__ = [
     "check_digits",
     "check_key",
     "fail",
+    "is_plain_text",
     "place_letters",
     "plain",
     "read_text",
@@ -260,7 +261,8 @@ def _explain(error: Any, at: Place | None, text: str) -> tuple[str, Place | None
     problem = f"{error.problem or 'syntax error'}"
     lines = split_lines(text)
     opened = error.context_mark
-    if at and not "".join((lines[at.line - 1][at.column - 1 :], *lines[at.line :])).strip():
+    rest = "".join([*(line[at.column - 1 :] for line in lines[at.line - 1 : at.line]), *lines[at.line :]]) if at else ""
+    if at and not rest.strip():
         if opened is not None and (opened.line + 1, opened.column + 1) != (at.line, at.column):
             at = Place(opened.line + 1, opened.column + 1)  # what is open at the end of the text
         else:
@@ -369,3 +371,18 @@ def _key(key: Value) -> Scalar:
     if key.spelling == "<<":
         raise fail("E102", "YAML merge keys are not part of the language", key.place)
     return Scalar(key.spelling, key.place, key.content, key.spelling)  # `1` and `010` are names as they stand
+
+
+_INDICATORS: Final = frozenset("-?:,[]{}#&*!|>'\"%@`")
+
+
+def is_plain_text(text: str, *, inside: bool, key: bool = False) -> bool:
+    """Whether YAML reads `text`, without quotes, as this very text. `inside` of brackets less is allowed."""
+    if not text or not text.isprintable() or text != text.strip() or len(text) > 1000:
+        return False
+    safe_head = text[0] not in _INDICATORS or (text[0] == "-" and len(text) > 1 and text[1] not in " -")
+    if not safe_head or ": " in text or " #" in text or text.endswith(":") or text.startswith(("---", "...")):
+        return False
+    if inside and any(letter in ",[]{}" or letter == ":" for letter in text):
+        return False
+    return key or isinstance(_resolve(text, Place(1, 1)), str)

@@ -278,3 +278,26 @@ class Values:
     def top_frame(self) -> Frame:
         """The frame of the document, before its parameters are bound."""
         return Frame(Scope({}, self.layers), {INPUT: Ref(INPUT, None)})
+
+    def normalisation(self, frame: Frame) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """`mean` and `std` of the input, worked out where they are parameters. Reports what is no such list."""
+        found = []
+        for name, given in (("mean", self.document.mean), ("std", self.document.std)):
+            if not isinstance(given, tuple):
+                try:
+                    value = self.value(given, frame)
+                except UnknownValue:
+                    return (), ()
+                numbers = value if isinstance(value, (list, tuple)) else [value]
+                if not all(type(n) in (int, float) and abs(n) < 1e6 and (name == "mean" or n > 0) for n in numbers):
+                    above = ", all above 0" if name == "std" else ""
+                    message = f"`{name}` is a list of numbers, one per channel{above}"
+                    self.log.error(frame, "E107", message, given.place)
+                    return (), ()
+                given = tuple(float(number) for number in numbers)
+            found.append(given)
+        if len(found[0]) != len(found[1]):
+            message = "`mean` and `std` go together, with one number per channel"
+            self.log.error(frame, "E107", message, self.document.places.get("input"))
+            return (), ()
+        return found[0], found[1]

@@ -92,7 +92,7 @@ class TrainConfig(BaseModel):
     threads: Count | None = Field(None, description="threads on the CPU; measured where not given")
     compile: Flag = Field(False, description="use torch.compile")
     channels_last: Flag | None = Field(None, description="memory layout; on CUDA by default")
-    cuda_graph: Flag | None = Field(None, description="replay one CUDA graph per step; where possible by default")
+    sync_norm: Flag = Field(False, description="batch norm over all processes; on CUDA")
     deterministic: Flag = Field(False, description="only deterministic kernels")
     checkpoint_every: NonNegative = Field(10.0, description="seconds between checkpoints within an epoch")
     tensorboard: Flag = Field(False, description="write TensorBoard event files")

@@ -15,7 +15,7 @@ __all__ = ["freeze", "initialise", "make_loss", "make_optimizer"]
 
 
 def make_loss(config: TrainConfig, counts: Tensor, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss of outputs `(B, classes)` and labels `(B,)`, summed over the batch.
+    """The loss of outputs `(B, classes)` and labels `(B,)` or probabilities `(B, classes)`, summed over the batch.
 
     Cross-entropy of the softmax, or half the sum over classes of `(target - probability)²`, as introductory texts
     use it (Rumelhart, Hinton and Williams 1986). Class weights multiply each image's loss.
@@ -35,9 +35,9 @@ def make_loss(config: TrainConfig, counts: Tensor, device: torch.device) -> Call
         )
 
     def squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
-        target = functional.one_hot(labels, outputs.shape[1]).to(outputs.dtype)
+        target = functional.one_hot(labels, outputs.shape[1]).to(outputs.dtype) if labels.ndim == 1 else labels
         each = (target - outputs.softmax(1)).square().sum(1) / 2
-        return (each if weights is None else each * weights[labels]).sum()
+        return (each if weights is None else each * (target @ weights)).sum()
 
     return cross_entropy if config.loss == "cross-entropy" else squared_error
 

@@ -11,6 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from cnnspec.errors import UsageError
+
 __all__ = ["Ranks", "join_ranks"]
 
 
@@ -59,10 +61,17 @@ class Ranks:
         if self.count > 1:
             dist.barrier()
 
-    def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """The module with gradients averaged over all processes."""
+    def wrap(self, model: nn.Module, device: torch.device, *, sync_norm: bool = False) -> nn.Module:
+        """The module with gradients averaged, and where asked batch norm taken, over all processes.
+
+        Raises UsageError for `sync_norm` elsewhere than on CUDA: torch has it nowhere else.
+        """
+        if sync_norm and device.type != "cuda":
+            raise UsageError("--sync-norm is for CUDA: torch has synchronised batch norm nowhere else")
         if self.count == 1:
             return model
+        if sync_norm:
+            nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # inside this very module
         ids = [device.index] if device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(model, device_ids=ids)
 

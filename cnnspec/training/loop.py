@@ -18,20 +18,22 @@ from torch import Tensor, nn
 
 from cnnspec.data.batches import batches, to_device
 from cnnspec.data.open import OpenOptions, open_data
-from cnnspec.data.order import epoch_numbers, epoch_order
-from cnnspec.data.prepare import COLUMNS, Augment, Prepare
+from cnnspec.data.order import epoch_numbers, epoch_order, epoch_shares, neighbours
+from cnnspec.data.prepare import COLUMNS, Augment, Prepare, mix
 from cnnspec.data.sets import DataSet
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import write_atomic
 from cnnspec.graph import Graph
 from cnnspec.spec import Source
 from cnnspec.torch_backend import build_module, check_state, read_weights, weights_bytes
+from cnnspec.training.board import open_board
 from cnnspec.training.checkpoint import load_checkpoint, save_checkpoint
 from cnnspec.training.config import TrainConfig, data_folder
 from cnnspec.training.criterion import freeze, initialise, make_loss, make_optimizer
 from cnnspec.training.distributed import Ranks, join_ranks
 from cnnspec.training.evaluate import evaluate
 from cnnspec.training.machine import describe, image_memory, pick_device, pick_threads
+from cnnspec.training.memory import is_out_of_memory, too_large
 from cnnspec.training.plots import draw_run
 from cnnspec.training.progress import Progress, Silent
 from cnnspec.training.run_folder import BEST, LAST, RunFolder
@@ -55,6 +57,7 @@ class Job:
     variant: str | None = None
     params: Mapping[str, str] = field(default_factory=dict)
     resume: bool = False
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class Counters:
     epoch: int = 0  # finished epochs
     position: int = 0  # images of the running epoch that are done
     step: int = 0  # updates so far
+    first_step: int = 0  # updates before the running epoch
     seconds: float = 0.0
     best: dict[str, Any] | None = None  # the metrics of the best epoch
     history: list[dict[str, Any]] = field(default_factory=list)  # the metrics of every epoch
@@ -87,26 +91,32 @@ class Counters:
 def train(job: Job, progress: Progress | None = None) -> TrainResult:
     """Train a network as the job says, and write its run folder.
 
-    Raises UsageError where the data or the options do not fit, CnnspecError where the loss is no longer finite, a
-    file cannot be written or every checkpoint is damaged, and Interrupted after SIGINT or SIGTERM.
+    Raises UsageError where the data or the options do not fit, CnnspecError where the loss is no longer finite, memory
+    runs out, a file cannot be written or every checkpoint is damaged, and Interrupted after SIGINT or SIGTERM.
     """
-    config, graph = job.config, job.graph
-    tell: Progress = progress or Silent()
-    device = pick_device(config.device)
+    device = pick_device(job.config.device)
     ranks = join_ranks(device)
-    if not ranks.first:
-        tell = Silent()
+    try:
+        return _train(job, progress if progress is not None and ranks.first else Silent(), device, ranks)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    raise too_large(job.graph, job.config.batch_size, device)
+
+
+def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> TrainResult:
+    config, graph = job.config, job.graph
     data = _open(graph, config, device, ranks, tell)
     train_source = to_device(data.train, device)
     val_source = train_source if data.val is data.train else to_device(data.val, device)
     torch.manual_seed(config.seed)
     model = _build(graph, config, device)
-    config = _settle(config, model, graph, device)
+    config = _settle(config, model, graph, device, ranks)
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     model.to(memory_format=layout)
     averaged = copy.deepcopy(model).requires_grad_(False) if config.ema else None
     scored = averaged if averaged is not None else model
-    network: Any = ranks.wrap(model, device)
+    network: Any = ranks.wrap(model, device, sync_norm=config.sync_norm)
     if config.compile:
         network = torch.compile(network)
     optimizer = make_optimizer(config, model, device)
@@ -114,6 +124,7 @@ def train(job: Job, progress: Progress | None = None) -> TrainResult:
     criterion = make_loss(config, data.counts, device)
     augment = Augment(config.rotate, config.shift, config.flip, config.erase)
     prepare = Prepare(graph, device, augment, layout)
+    classes = len(data.classes)
     count, size = len(data.train_rows), config.batch_size
     if count % size == 1 and count > 1:
         count -= 1  # a batch of one image has no variance for batch norm
@@ -150,6 +161,10 @@ def train(job: Job, progress: Progress | None = None) -> TrainResult:
         _write_weights(folder, LAST, scored, at.history[-1])
         folder.write_metrics(at.history)
 
+    def cut(numbers: Tensor | None, whole: int) -> Tensor | None:
+        """This process's part of the numbers for the batch at the present position."""
+        return None if numbers is None else numbers[at.position : at.position + whole][ranks.rank :: ranks.count]
+
     with closing(RunFolder(job.folder, write=ranks.first)) as folder, Signals() as signals:
         if job.resume:
             state = ranks.share(lambda: load_checkpoint(folder.checkpoints, tell.message))
@@ -171,39 +186,42 @@ def train(job: Job, progress: Progress | None = None) -> TrainResult:
             tell.message(f"continuing after {at.step} of {steps} steps")
         elif ranks.first:
             environment = describe(device, torch.get_num_threads())
-            folder.start(job.source, graph, job.variant, job.params, config, data.classes, environment)
+            folder.start(
+                job.source, graph, job.variant, job.params, config, data.classes, environment, overwrite=job.overwrite
+            )  # fmt: skip
+        board = open_board(folder.path, at.step) if config.tensorboard and ranks.first else None
 
         began = time.perf_counter() - at.seconds
         last_save = last_look = time.perf_counter()
-        look_position = at.position
+        looked_at = at.epoch * count + at.position
         while at.epoch < config.epochs and not _patience_is_over(config, at):
             epoch_began = time.perf_counter()
             began_at = at.position
             order = epoch_order(data.train_rows, config.seed, at.epoch)[:count]
             numbers = epoch_numbers(count, COLUMNS, config.seed, at.epoch).to(device) if augment else None
+            shares = epoch_shares(count, config.mixup, config.seed, at.epoch).to(device) if config.mixup else None
             network.train()
-            found = batches(
-                train_source, order, size, device, start=at.position, rank=ranks.rank, ranks=ranks.count,
-                workers=config.workers,
-            )  # fmt: skip
+            part = {"start": at.position, "rank": ranks.rank, "ranks": ranks.count, "workers": config.workers}
+            found = batches(train_source, order, size, device, **part)
+            partners = batches(train_source, neighbours(order, size), size, device, **part) if config.mixup else None
             for images, labels in found:
                 whole = min(size, count - at.position)  # images of this step over all processes
-                draw = (
-                    None if numbers is None else numbers[at.position : at.position + whole][ranks.rank :: ranks.count]
-                )
-                index = at.position // size
                 rate = learning_rate(config, at.step, steps, steps_per_epoch)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
-                parts = _parts(images, labels, draw, config.accumulate)
-                for number, (x, y, z) in enumerate(parts):
-                    together = network.no_sync() if ranks.count > 1 and number + 1 < len(parts) else nullcontext()
-                    with together:
+                draw = cut(numbers, whole)
+                x, y = prepare(images, draw), labels
+                if partners is not None:
+                    others, other_labels = next(partners)
+                    x, y = mix(x, y, prepare(others, draw), other_labels, cut(shares, whole), classes)
+                parts = list(zip(x.chunk(config.accumulate), y.chunk(config.accumulate), strict=True))
+                for number, (x, y) in enumerate(parts):
+                    alone = ranks.count > 1 and number + 1 < len(parts)  # gradients are averaged after the last part
+                    with network.no_sync() if alone else nullcontext():
                         with _autocast(device, config.precision):
-                            outputs = network(prepare(x, z))
-                            loss = _loss(criterion, outputs, y, graph, config) * (ranks.count / whole)
+                            loss = _loss(criterion, network(x), y, graph, config) * (ranks.count / whole)
                         scaler.scale(loss).backward()
-                    losses[index] += loss.detach()
+                    losses[at.position // size] += loss.detach()
                 if config.clip is not None:
                     scaler.unscale_(optimizer)
                     nn.utils.clip_grad_norm_(model.parameters(), config.clip)
@@ -217,15 +235,16 @@ def train(job: Job, progress: Progress | None = None) -> TrainResult:
 
                 now = time.perf_counter()
                 if now - last_look >= LOOK_EVERY:
-                    so_far = losses[: at.position // size or 1]
+                    so_far = losses[: math.ceil(at.position / size)]
                     _check_finite(None, so_far, at)
-                    speed = (at.position - look_position) / (now - last_look)
+                    images_done = at.epoch * count + at.position
+                    speed = (images_done - looked_at) / (now - last_look)
                     tell.step(at.epoch + 1, at.position, count, float(so_far.mean()), speed)
-                    last_look, look_position = now, at.position
+                    last_look, looked_at = now, images_done
                 due = now - last_save >= config.checkpoint_every
                 stop = signals.received
                 if ranks.count > 1:
-                    due, stop = _agree(ranks, due, stop, at.step, device)
+                    due, stop = _agree(ranks, due, stop, device) if at.step % AGREE_EVERY == 0 else (False, None)
                 if due or stop:
                     at.seconds = now - began
                     save()
@@ -236,7 +255,7 @@ def train(job: Job, progress: Progress | None = None) -> TrainResult:
 
             trained = time.perf_counter()
             scores = evaluate(
-                scored, val_source, data.val_rows, prepare, criterion, device, classes=len(data.classes),
+                scored, val_source, data.val_rows, prepare, criterion, device, classes=classes,
                 rank=ranks.rank, ranks=ranks.count, workers=config.workers, gather=ranks.total,
                 stop=lambda: ranks.count == 1 and signals.received is not None,
             )  # fmt: skip
@@ -261,14 +280,18 @@ def train(job: Job, progress: Progress | None = None) -> TrainResult:
             if at.best is None or _rank(metrics) > _rank(at.best):
                 at.best = metrics
             at.epoch += 1
-            at.position = look_position = 0
+            at.position = 0
+            at.first_step = at.step
             losses.zero_()
             save()
             last_save = time.perf_counter()
             publish()
             tell.epoch(metrics)
-            if signals.received:
-                raise Interrupted(signals.received, *_farewell(at, steps, job.folder))
+            if board is not None:
+                board.write(metrics)
+            _, stop = _agree(ranks, False, signals.received, device)
+            if stop:
+                raise Interrupted(stop, *_farewell(at, steps, job.folder))
 
         def finish() -> TrainResult:
             """Read the test images, once, with the best weights, and write down what came of it."""
@@ -278,7 +301,7 @@ def train(job: Job, progress: Progress | None = None) -> TrainResult:
             if data.test is not None:
                 rows = torch.arange(len(data.test))
                 source = to_device(data.test, device)
-                test = evaluate(model, source, rows, prepare, criterion, device, classes=len(data.classes))
+                test = evaluate(model, source, rows, prepare, criterion, device, classes=classes)
             result = TrainResult(
                 run=str(job.folder),
                 epochs=at.epoch,
@@ -337,29 +360,21 @@ def _build(graph: Graph, config: TrainConfig, device: torch.device) -> nn.Module
     return model.to(device)
 
 
-def _settle(config: TrainConfig, model: nn.Module, graph: Graph, device: torch.device) -> TrainConfig:
+def _settle(config: TrainConfig, model: nn.Module, graph: Graph, device: torch.device, ranks: Ranks) -> TrainConfig:
     """Set torch up for this run, and note in the options what was left to the machine."""
     torch.use_deterministic_algorithms(config.deterministic)
     torch.backends.cudnn.benchmark = not config.deterministic
     if config.precision == "fp16" and device.type == "cpu":
         raise UsageError("fp16 is for CUDA: the CPU is slower with it", hint="`--precision bf16`, or fp32")
     threads = config.threads
-    if threads is None and device.type == "cpu":
+    if ranks.count > 1:
+        threads = threads or torch.get_num_threads()  # torchrun has divided them
+    elif threads is None and device.type == "cpu":
         threads = pick_threads(model, graph.input_shape, config.batch_size)
     if threads is not None:
         torch.set_num_threads(threads)
     channels_last = device.type == "cuda" if config.channels_last is None else config.channels_last
     return config.model_copy(update={"threads": threads, "channels_last": channels_last})
-
-
-def _parts(
-    images: Tensor, labels: Tensor, numbers: Tensor | None, count: int
-) -> list[tuple[Tensor, Tensor, Tensor | None]]:
-    """A batch cut into at most `count` parts."""
-    if count == 1:
-        return [(images, labels, numbers)]
-    drawn = [None] * count if numbers is None else numbers.chunk(count)
-    return list(zip(images.chunk(count), labels.chunk(count), drawn, strict=False))
 
 
 def _autocast(device: torch.device, precision: str) -> torch.autocast | nullcontext[None]:
@@ -393,8 +408,7 @@ def _check_finite(model: nn.Module | None, losses: Tensor, at: Counters) -> None
     """Raise CnnspecError that names the first step of this epoch whose loss is not finite."""
     bad = (~losses.isfinite()).nonzero()
     if len(bad):
-        done = int((losses != 0).nonzero().max()) + 1
-        step = at.step - done + int(bad[0])
+        step = at.first_step + int(bad[0])
         raise CnnspecError(
             f"the loss is {float(losses[bad[0]])} at step {step + 1} (epoch {at.epoch + 1}); the best weights are"
             " those from before",
@@ -407,10 +421,10 @@ def _check_finite(model: nn.Module | None, losses: Tensor, at: Counters) -> None
         )
 
 
-def _agree(ranks: Ranks, due: bool, stop: int | None, step: int, device: torch.device) -> tuple[bool, int | None]:
-    """What all processes do after this step: they meet only now and then."""
-    if step % AGREE_EVERY:
-        return False, None
+def _agree(ranks: Ranks, due: bool, stop: int | None, device: torch.device) -> tuple[bool, int | None]:
+    """Whether all processes save now, and the signal that stops all of them."""
+    if ranks.count == 1:
+        return due, stop
     flags = ranks.agree(torch.tensor([int(due and ranks.first), stop or 0], device=device)).tolist()
     return bool(flags[0]), flags[1] or None
 

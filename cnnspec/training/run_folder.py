@@ -156,11 +156,13 @@ def new_folder(runs: Path, name: str | None, spec_name: str, *, overwrite: bool)
         raise UsageError(f"`{name}` is no name for a run: letters, digits, `.`, `_` and `-`")
     folder = runs / name
     if folder.exists() and not overwrite and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(
-            f"{folder} exists",
-            hint=f"`--resume {folder}` continues it, `--overwrite` starts afresh, `--name` gives another name",
-        )
+        raise _exists(folder)
     return folder
+
+
+def _exists(folder: Path) -> UsageError:
+    hint = f"`--resume {folder}` continues it, `--overwrite` starts afresh, `--name` gives another name"
+    return UsageError(f"{folder} exists", hint=hint)
 
 
 class RunFolder:
@@ -212,8 +214,15 @@ class RunFolder:
         config: TrainConfig,
         classes: Sequence[str],
         environment: Mapping[str, Any],
+        *,
+        overwrite: bool,
     ) -> None:
-        """Take away what an earlier run left, and write what is known at the start."""
+        """Take away what an earlier run left, and write what is known at the start.
+
+        Raises UsageError where there is a run that is not to be overwritten: one that came while the data were read.
+        """
+        if is_run(self.path) and not overwrite:
+            raise _exists(self.path)
         self.clear()
         name = "spec.json" if source.json else "spec.yaml"
         write_atomic(self.path / name, source.text)

@@ -6,7 +6,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
+import torch
 from random_graphs import random_spec
+from torchvision import models
 
 import cnnspec
 from cnnspec import api
@@ -90,7 +92,9 @@ def test_a_skeleton_gives_what_elaboration_gives() -> None:
     assert refused > 20
 
 
-@pytest.mark.parametrize("name", ["lenet5", "resnet18", "googlenet", "shufflenet_v2_x0_5", "mobilenet_v3_small"])
+@pytest.mark.parametrize(
+    "name", ["lenet5", "resnet18", "googlenet", "shufflenet_v2_x0_5", "mobilenet_v3_small", "convnext_tiny", "unet"]
+)
 def test_a_skeleton_of_a_classic_gives_what_elaboration_gives(name: str) -> None:
     spec = cnnspec.load(name)
     skeleton = Skeleton(spec.graph, spec.graph.nodes[-1].name)
@@ -131,6 +135,32 @@ def test_the_smallest_input_is_the_first_that_elaborates() -> None:
                 one = anew[run.first]
                 assert one is not None
                 assert one.shape_of(found.layer)[axis] == run.output
+
+
+# torchvision's own figures (`meta["min_size"]` of its weights); two of its entries are not about sizes that run:
+# inception_v3 (75) leaves the auxiliary head out, and efficientnet_v2_s (33) runs on a single pixel.
+PUBLISHED = (
+    "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "mnasnet0_5", "mobilenet_v2",
+    "mobilenet_v3_large", "regnet_x_400mf", "resnet18", "resnet152", "shufflenet_v2_x0_5", "squeezenet1_0",
+    "squeezenet1_1", "vgg11", "vgg16_bn",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_smallest_input_is_the_published_one(name: str) -> None:
+    (weights, *_) = models.get_model_weights(name)
+    assert api.sizes(name).smallest == weights.meta["min_size"]
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_0", "densenet121"])
+def test_torch_runs_on_the_smallest_input_and_on_no_smaller(name: str) -> None:
+    model = models.get_model(name).eval()
+    height, width = api.sizes(name).smallest
+    with torch.no_grad():
+        assert model(torch.zeros(1, 3, height, width)).shape == (1, 1000)
+        for size in ((height - 1, width), (height, width - 1)):
+            with pytest.raises(RuntimeError):
+                model(torch.zeros(1, 3, *size))
 
 
 def test_a_wanted_output_and_the_inputs_that_give_it() -> None:

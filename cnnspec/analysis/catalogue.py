@@ -1,0 +1,52 @@
+"""The bundled networks with their figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cnnspec import zoo
+from cnnspec.analysis import analyze
+from cnnspec.ops import Shape
+from cnnspec.spec import read_spec
+
+__all__ = ["Entry", "catalogue"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A bundled network. `receptive_field` is the one of its last feature map, before a global pool or dense layer."""
+
+    name: str
+    file: str
+    variant: str | None
+    reference: str | None
+    input: Shape
+    params: int
+    macs: int
+    receptive_field: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry as `--format json` prints it."""
+        return {
+            "name": self.name,
+            "file": self.file,
+            "variant": self.variant,
+            "reference": self.reference,
+            "input": list(self.input),
+            "params": self.params,
+            "macs": self.macs,
+            "receptive_field": list(self.receptive_field),
+        }
+
+
+def catalogue() -> Iterator[Entry]:
+    """Every bundled name, file by file."""
+    for name, (path, variant) in sorted(zoo.names().items(), key=lambda item: item[1][0]):
+        source = read_spec(path)
+        report = analyze(source.elaborate(variant=variant))
+        maps = [row.receptive_field for row in report.layers if not (row.aux or row.sees_everything)]
+        reference = source.document.header.reference
+        totals, shape = report.totals, report.input
+        yield Entry(name, path.stem, variant, reference, shape, totals.params, totals.macs, maps[-1] if maps else ())

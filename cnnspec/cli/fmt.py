@@ -1,0 +1,48 @@
+"""`cnnspec fmt`: specs in their canonical form."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cnnspec import api
+from cnnspec.files import write_atomic
+from cnnspec.spec import read_file
+
+app = typer.Typer()
+
+CHANGED = 1
+
+
+@app.command()
+def fmt(
+    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="The specs to rewrite.")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit with 1 where a file would change.")
+    ] = False,
+    long: Annotated[bool, typer.Option("--long", help="Write every layer as a mapping with named arguments.")] = False,
+) -> None:
+    """Rewrite specs canonically: the shortest line for each layer, and every remark kept.
+
+    Examples:
+
+      cnnspec fmt net.yaml
+
+      cnnspec fmt --check specs/*.yaml
+    """
+    changed = 0
+    for path in files:
+        text = read_file(path).decode("utf-8-sig", "surrogateescape")
+        formatted = api.format_text(text, path=str(path), long=long)
+        if formatted == text:
+            continue
+        changed += 1
+        print(f"{'would change' if check else 'changed'} {path}")
+        if not check:
+            write_atomic(path, formatted)
+    print(f"{len(files)} file{'s' * (len(files) > 1)}, {changed} changed", file=sys.stderr)
+    if check and changed:
+        raise typer.Exit(CHANGED)

@@ -1,0 +1,29 @@
+"""`cnnspec init`: a spec to start from."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cnnspec import api
+
+app = typer.Typer()
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The spec to write.")] = Path("net.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """Write a starter spec, and beside it the JSON Schema that makes an editor complete and underline.
+
+    Example:
+
+      cnnspec init net.yaml
+    """
+    for written in api.init(path, force=force):
+        print(written)
+    print(f"next: cnnspec inspect {path}", file=sys.stderr)

@@ -1,0 +1,59 @@
+"""`cnnspec verify`: whether an ONNX file is the network that it should be."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from cnnspec import api
+from cnnspec.cli import common
+from cnnspec.errors import VerificationError
+
+app = typer.Typer()
+
+
+@app.command()
+def verify(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="An ONNX file.", show_default=False)],
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="RUN|SPEC", help="Compare with this; by default with the spec inside."),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="A SPEC's weights, as safetensors; by default the file's."),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", metavar="text|json", help="How to print the checks.")] = "text",
+    variant: common.VariantOption = None,
+    settings: common.SetOption = None,
+    input_shape: common.InputOption = None,
+) -> None:
+    """Check an ONNX file and print a line per check. The exit code is 4 where one fails.
+
+    Examples:
+
+      cnnspec verify exports/lenet5.onnx
+
+      cnnspec verify exports/lenet5-int8.onnx --against runs/lenet5
+    """
+    common.check_choice("--format", form, ("text", "json"))
+    network: api.Spec | api.Run | None = None
+    if against is not None and api.is_run(against):
+        network = api.open_run(against)
+    elif against is not None:
+        network = common.load_spec(against, variant=variant, settings=settings, input_shape=input_shape)
+    result = api.verify(file, network, weights=weights, report=lambda text: print(text, file=sys.stderr))
+    if form == "json":
+        print(json.dumps(result.to_dict(), indent=1))
+    else:
+        print(f"{result.path}: opset {result.opset}, {result.precision or 'not exported by cnnspec'}")
+        if result.against:
+            print(f"  against  {result.against}")
+        for check in result.checks:
+            print(f"  {'ok' if check.passed else 'FAILED':8} {check.name}: {check.detail}")
+    if not result.passed:
+        failed = ", ".join(check.name for check in result.checks if not check.passed)
+        raise VerificationError(f"{result.path} failed: {failed}")

@@ -1,0 +1,49 @@
+"""`cnnspec zoo`: the bundled networks."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from cnnspec import api
+from cnnspec.cli import common
+from cnnspec.ops import show_shape
+
+app = typer.Typer()
+
+FORMATS = ("table", "json")
+
+
+@app.command()
+def zoo(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Print this spec.", show_default=False)] = None,
+    form: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print the list.")] = "table",
+) -> None:
+    """List the bundled networks with their figures, or print the spec of one.
+
+    Examples:
+
+      cnnspec zoo
+
+      cnnspec zoo resnet18 > net.yaml
+    """
+    common.check_choice("--format", form, FORMATS)
+    if name is not None:
+        print(api.bundled_text(name), end="")
+        return
+    listed = api.bundled_networks()
+    if form == "json":
+        print(json.dumps({"cnnspec": 1, "networks": [entry.to_dict() for entry in listed]}, indent=1))
+        return
+    rows = [("network", "file", "input", "params", "MACs", "field")]
+    for entry in listed:
+        field = show_shape(entry.receptive_field) or "all"
+        row = entry.name, f"{entry.file}.yaml", show_shape(entry.input), f"{entry.params:,}", f"{entry.macs:,}", field
+        rows.append(row)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        left = [text.ljust(width) for text, width in zip(row[:3], widths[:3], strict=True)]
+        right = [text.rjust(width) for text, width in zip(row[3:], widths[3:], strict=True)]
+        print("  ".join([*left, *right]).rstrip())

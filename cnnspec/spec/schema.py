@@ -1,0 +1,169 @@
+"""A JSON Schema (draft-07) of specs, with which an editor completes keys and underlines wrong ones.
+
+Each choice is made by `if` and `then` instead of a union: a validator then names the argument that is wrong, and does
+not list every operator that the layer is not.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+from cnnspec.ops import AbstractOp, operators
+from cnnspec.spec.document import BODIES, INLINE, TYPES, Header
+from cnnspec.spec.reader import JOIN_NAMES
+
+__all__ = ["json_schema"]
+
+Schema = dict[str, Any]
+
+_IDENTIFIER: Final = "^[A-Za-z_][A-Za-z0-9_]*$"
+_EXPRESSION: Final[Schema] = {"type": ["number", "string", "boolean", "null", "array"]}
+_COUNT: Final[Schema] = {"type": ["integer", "string"]}
+_NAMES: Final[Schema] = {"type": ["string", "array"], "items": {"type": "string"}}
+_COMMON: Final[Schema] = {
+    "in": {**_NAMES, "description": "The earlier nodes that this one reads; without it, the node before."},
+    "repeat": {**_COUNT, "description": "How many copies there are; `i` counts them from 0."},
+    "when": {"type": ["boolean", "string"], "description": "A condition; where it is false the layer is absent."},
+}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/definitions/{name}"}
+
+
+def _kinds(annotation: Any) -> set[str]:
+    """The JSON types of a field's values. Every value may also be written as an expression, a string."""
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType):
+        return {kind for part in get_args(annotation) for kind in _kinds(part)}
+    if origin is Annotated:
+        return _kinds(get_args(annotation)[0])
+    if origin is tuple:
+        return {"integer", "array"}
+    if origin is Literal:
+        return {"string"}
+    return {int: {"integer"}, float: {"number"}, bool: {"boolean"}, NoneType: {"null"}}.get(annotation, {"string"})
+
+
+def _operator(op: type[AbstractOp]) -> Schema:
+    """The long form of one operator."""
+    properties: Schema = {"type": {}, **_COMMON}
+    required = ["type"]
+    for name, field in op.model_fields.items():
+        if name == "rank":
+            continue
+        kinds = sorted(_kinds(field.annotation) | {"string"})
+        items = {"items": {"type": ["integer", "string", "null"]}} if "array" in kinds else {}
+        properties[name] = {"type": kinds, **items}
+        if field.is_required():
+            required.append(name)
+        elif field.default is not None and not isinstance(field.default, tuple):
+            properties[name]["default"] = field.default
+    if op.__name__ in JOIN_NAMES:
+        required.append("in")
+    first = (op.__doc__ or "").split("\n")[0]
+    return {
+        "description": first,
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _choose(pairs: list[tuple[Schema, Schema]], otherwise: Schema) -> Schema:
+    """The schema of the first condition that holds."""
+    for condition, then in reversed(pairs):
+        otherwise = {"if": condition, "then": then, "else": otherwise}
+    return otherwise
+
+
+def _definitions() -> Schema:
+    ops = operators()
+    bodies = {body: _ref("body") for body in BODIES}
+    one_body = {"oneOf": [{"required": [body]} for body in (*BODIES, INLINE)]}
+    is_a = {name: {"properties": {"type": {"const": name}}} for name in ops}
+    params = {
+        "type": "object",
+        "propertyNames": {"pattern": _IDENTIFIER},
+        "additionalProperties": {
+            **_EXPRESSION,
+            "description": f"A type ({', '.join(TYPES)}), or a default value or expression.",
+        },
+    }
+    values = {"type": "object", "propertyNames": {"pattern": _IDENTIFIER}, "additionalProperties": _EXPRESSION}
+    return {
+        "body": {
+            "type": ["array", "object"],
+            "items": _ref("item"),
+            "additionalProperties": _ref("item"),
+            "description": "Layers, as a list (their names are 0, 1, …) or as a mapping of names.",
+        },
+        "item": _choose(
+            [({"type": "object"}, _ref("long")), ({"type": "array"}, {"items": _ref("item")})],
+            _ref("line"),
+        ),
+        "line": {
+            "type": "string",
+            "pattern": r"^\s*[A-Za-z_]",
+            "description": "One layer: Call(arguments)(reads) * copies if condition",
+            "examples": sorted(ops),
+        },
+        "long": {"if": {"required": ["type"]}, "then": _ref("call"), "else": _ref("nested")},
+        "nested": {
+            "properties": {**bodies, INLINE: {"type": "array", "items": _ref("item")}, **_COMMON},
+            "additionalProperties": False,
+            **one_body,
+        },
+        "call": {
+            "properties": {"type": {"type": "string", "pattern": _IDENTIFIER, "examples": sorted(ops)}},
+            "allOf": [{"if": is_a[name], "then": _ref(name)} for name in ops],
+        },
+        "params": params,
+        "values": values,
+        "block": {
+            "type": "object",
+            "properties": {"params": _ref("params"), "let": _ref("values"), "inputs": _NAMES, **bodies},
+            "additionalProperties": False,
+            "oneOf": [{"required": [body]} for body in BODIES],
+        },
+        **{name: _operator(op) for name, (op, _) in ops.items()},
+    }
+
+
+@cache
+def json_schema() -> Schema:
+    """The schema of a spec, as plain data."""
+    header = Header.model_json_schema(ref_template="#/definitions/{model}")
+    definitions = {**_definitions(), **header.get("$defs", {})}
+    numbers = {"type": ["number", "array", "string"], "items": {"type": "number"}}  # a string names a parameter
+    shape = {"type": ["array", "integer", "string"], "items": _COUNT, "maxItems": 4}
+    full_input = {
+        "properties": {"shape": shape, "mean": numbers, "std": numbers},
+        "required": ["shape"],
+        "additionalProperties": False,
+    }
+    properties = {
+        **header["properties"],
+        "input": _choose([({"type": "object"}, full_input)], shape),
+        "params": _ref("params"),
+        "let": _ref("values"),
+        "variants": {"type": "object", "additionalProperties": _ref("values")},
+        "blocks": {
+            "type": "object",
+            "propertyNames": {"pattern": _IDENTIFIER},
+            "additionalProperties": _ref("block"),
+        },
+        **{body: _ref("body") for body in BODIES},
+    }
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "A convolutional network, as cnnspec reads it",
+        "type": "object",
+        "properties": properties,
+        "required": ["cnnspec", "input"],
+        "additionalProperties": False,
+        "oneOf": [{"required": [body]} for body in BODIES],
+        "definitions": definitions,
+    }

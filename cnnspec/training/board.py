@@ -1,0 +1,34 @@
+"""TensorBoard's event files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cnnspec.errors import UsageError
+
+__all__ = ["Board", "open_board"]
+
+
+class Board:
+    """Writes the metrics of each epoch."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+
+    def write(self, metrics: Mapping[str, Any]) -> None:
+        """Every figure of an epoch, at its step."""
+        for name, value in metrics.items():
+            if name not in ("epoch", "step"):
+                self._writer.add_scalar(name, value, metrics["step"])
+        self._writer.flush()
+
+
+def open_board(run: Path, step: int) -> Board:
+    """The event file of a run, hiding what a cut-off run wrote after `step`. Raises UsageError without TensorBoard."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UsageError("--tensorboard needs the package tensorboard", hint="pip install tensorboard") from None
+    return Board(SummaryWriter(str(run / "tensorboard"), purge_step=step + 1))

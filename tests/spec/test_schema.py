@@ -1,0 +1,131 @@
+"""The JSON Schema for editors, against an independent validator."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft7Validator
+
+from cnnspec import zoo
+from cnnspec.api import format_text, init, json_schema
+from cnnspec.errors import UsageError
+from cnnspec.ops import operators
+
+VALIDATOR = Draft7Validator(json_schema())
+
+
+def faults(layers: Any, **more: Any) -> list[str]:
+    document = {"cnnspec": 1, "input": [3, 8, 8], "layers": layers, **more}
+    return [error.message for error in VALIDATOR.iter_errors(document)]
+
+
+def test_it_is_a_schema_of_draft_7() -> None:
+    Draft7Validator.check_schema(json_schema())
+    assert set(operators()) <= set(json_schema()["definitions"])
+
+
+@pytest.mark.parametrize("stem", sorted(zoo.bundled()))
+def test_bundled_specs_are_valid_in_every_form(stem: str) -> None:
+    text = zoo.bundled()[stem].read_text("utf-8")
+    for form in (text, format_text(text, long=True)):
+        assert not [error.message for error in VALIDATOR.iter_errors(yaml.safe_load(form))]
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        ([{"type": "Conv2d", "out_channels": 8, "kernel_size": 3, "kernal_size": 3}], "kernal_size"),
+        ({"a": {"type": "MaxPool2d", "kernel_size": 2, "strid": 2}}, "strid"),
+        ([{"type": "Linear"}], "out_features"),
+        ([{"layers": [{"type": "ReLU", "inplce": True}]}], "inplce"),
+        ([["ReLU", {"type": "Dropout", "q": 1}]], "q"),
+        ([{"type": "Conv2d", "out_channels": 8, "kernel_size": 3, "bias": 3}], "3 is not of type"),
+        ([3], "3 is not of type 'string'"),
+        ([{"type": "Add"}], "'in'"),
+    ],
+)
+def test_a_fault_is_named_and_no_union(layers: Any, words: str) -> None:
+    (message,) = faults(layers)
+    assert words in message
+    assert len(message) < 120
+
+
+def test_blocks_and_headers() -> None:
+    block = {
+        "params": {"out": "int"},
+        "layers": ["Conv2d(out, 3)", {"type": "Linear", "out_featurs": 2, "out_features": 1}],
+    }
+    assert faults(["B(3)"], blocks={"B": block}) == [
+        "Additional properties are not allowed ('out_featurs' was unexpected)"
+    ]
+    assert not faults([{"type": "B", "anything": 3, "in": ["a", "b"], "repeat": "n", "when": "x > 1"}])
+    assert faults(["ReLU"], inputt=3) == ["Additional properties are not allowed ('inputt' was unexpected)"]
+    assert faults(["ReLU"], input={"shape": [3], "men": 1}) == [
+        "Additional properties are not allowed ('men' was unexpected)"
+    ]
+    assert len(faults(["ReLU"], classes=[1])) == 1
+
+
+def test_check_jsonschema_names_the_argument(tmp_path: Path) -> None:
+    init(tmp_path / "net.yaml")
+    spec = tmp_path / "net.yaml"
+    spec.write_text(spec.read_text("utf-8") + "  more: {type: Conv2d, out_channels: 8, kernal_size: 3}\n", "utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--schemafile",
+        str(tmp_path / "cnnspec.schema.json"),
+        str(spec),
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "'kernal_size' was unexpected" in result.stdout
+    assert len(result.stdout) < 600
+
+
+def run(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cnnspec", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+
+
+def test_init_schema_check_and_zoo_as_verbs(tmp_path: Path) -> None:
+    result = run("init", folder=tmp_path)
+    assert (result.returncode, result.stdout) == (0, "net.yaml\ncnnspec.schema.json\n")
+    text = (tmp_path / "net.yaml").read_text("utf-8")
+    assert text.startswith("# yaml-language-server: $schema=cnnspec.schema.json\n# vim: ")
+    assert format_text(text).splitlines()[2:4] == ["cnnspec: 1", "name: net"]
+    assert run("check", "--strict", "net.yaml", folder=tmp_path).returncode == 0
+    assert run("init", folder=tmp_path).returncode == 2
+    assert run("init", "--force", "other.yml", folder=tmp_path).returncode == 0
+    assert json.loads(run("schema", folder=tmp_path).stdout) == json_schema()
+    printed = run("zoo", "resnet34", folder=tmp_path).stdout
+    assert printed == zoo.bundled_path("resnet18").read_text("utf-8")
+    assert run("zoo", "resnet35", folder=tmp_path).returncode == 2
+    (tmp_path / "bad.yaml").write_text("cnnspec: 1\ninput: 3\nlayers: [Reul]\n", "utf-8")
+    result = run("check", "net.yaml", "bad.yaml", "--format", "json", folder=tmp_path)
+    assert (result.returncode, json.loads(result.stdout)["totals"]) == (3, {"errors": 1, "warnings": 0})
+    assert run("check", "none.yaml", folder=tmp_path).returncode == 2
+    assert "E103" in run("explain", "e103", folder=tmp_path).stdout
+    assert run("explain", "E999", folder=tmp_path).returncode == 2
+
+
+def test_init_refuses_what_is_no_yaml(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="yaml"):
+        init(tmp_path / "net.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_catalogue_has_every_name() -> None:
+    from cnnspec.api import bundled_networks
+
+    listed = {entry.name: entry for entry in bundled_networks()}
+    assert set(listed) == set(zoo.names())
+    assert listed["resnet50"].params == 25_557_032
+    assert listed["lenet5"].to_dict()["receptive_field"] == [32, 32]

@@ -1,0 +1,169 @@
+"""What a full disk, a read-only folder, other processes and little memory do to a run: nothing is lost."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from run_states import final_state
+from small_runs import run
+
+import cnnspec
+from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.training import loop, memory
+from cnnspec.training.run_folder import open_run
+
+needs_root = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a file system needs root"
+)
+
+
+def mount(*arguments: str) -> None:
+    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"this system lets nobody mount: {done.stderr.strip()}")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk))
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@needs_root
+@pytest.mark.parametrize("steps", [range(0, 20, 7), pytest.param(range(20), marks=pytest.mark.long)])
+def test_a_full_disk_loses_nothing(small_disk: Path, tmp_path: Path, steps: range) -> None:
+    run(tmp_path / "whole")
+    ended = {"full": 0, "whole": 0}
+    for step in steps:
+        filler = small_disk / "filler"
+        free = 8 * 1024 * (step + 1)
+        space = os.statvfs(small_disk)
+        filler.write_bytes(bytes(max(0, space.f_bavail * space.f_frsize - free)))
+        folder = small_disk / "run"
+        try:
+            run(folder, checkpoint_every=0.0)
+            ended["whole"] += 1
+        except CnnspecError as error:
+            assert "No space left on device" in error.message
+            assert error.exit_code == 1
+            assert not list(folder.rglob("*.tmp"))
+            ended["full"] += 1
+        filler.unlink()
+        begun = (folder / "config.yaml").exists()
+        run(folder, checkpoint_every=0.0, resume=begun)
+        assert final_state(folder) == final_state(tmp_path / "whole")
+        subprocess.run(["rm", "-r", str(folder)], check=True)
+    assert ended["full"] > 0
+
+
+@needs_root
+def test_a_read_only_folder_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    mount("--bind", str(tmp_path / "runs"), str(tmp_path / "runs"))
+    try:
+        mount("-o", "remount,ro,bind", str(tmp_path / "runs"))
+        with pytest.raises(CnnspecError, match="Read-only file system"):
+            run(tmp_path / "runs" / "a")
+    finally:
+        subprocess.run(["umount", str(tmp_path / "runs")], check=True)
+
+
+def compete(folder: str, queue: Any) -> None:
+    torch.set_num_threads(1)
+    try:
+        run(Path(folder), batch_size=32)
+        queue.put("trained")
+    except UsageError as error:
+        queue.put(error.message)
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(8, marks=pytest.mark.long)])
+def test_several_processes_on_one_folder(tmp_path: Path, count: int) -> None:
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    processes = [context.Process(target=compete, args=(str(tmp_path / "run"), queue)) for _ in range(count)]
+    for process in processes:
+        process.start()
+    said = [queue.get(timeout=120) for _ in processes]
+    for process in processes:
+        process.join()
+    assert said.count("trained") == 1
+    assert all("another process is writing" in text or "exists" in text for text in said if text != "trained")
+    assert open_run(tmp_path / "run").result is not None
+
+
+def test_a_run_that_came_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    run(tmp_path / "run", epochs=1)
+    before = (tmp_path / "run" / "best.safetensors").read_bytes()
+    with pytest.raises(UsageError, match="run exists"):
+        run(tmp_path / "run", epochs=1, seed=5)
+    assert (tmp_path / "run" / "best.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("limit", [0, 1, 7, 64, 99])
+def test_the_largest_batch_is_found(limit: int) -> None:
+    assert memory.largest_batch(lambda size: size <= limit, 100) == limit
+
+
+def test_out_of_memory_names_the_largest_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*arguments: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(loop, "_train", no_memory)
+    monkeypatch.setattr(memory, "largest_batch", lambda fits, failed: 40 if fits(1) else 0)
+    with pytest.raises(CnnspecError, match="batches of 128 images; the largest that fits is about 40") as caught:
+        run(tmp_path / "run")
+    assert caught.value.hint is not None
+    assert "--accumulate 4" in caught.value.hint
+
+
+def test_an_allocation_that_the_system_refuses_is_out_of_memory() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60)
+    assert memory.is_out_of_memory(caught.value)
+    assert not memory.is_out_of_memory(RuntimeError("shape mismatch"))
+
+
+def test_mixup_and_tensorboard_and_a_cut_off_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    options: dict[str, Any] = {"mixup": 0.4, "tensorboard": True, "erase": 0.2, "flip": True}
+    run(tmp_path / "whole", **options)
+    save = loop.save_checkpoint
+    count = 0
+
+    def saving(*arguments: Any) -> Path:
+        nonlocal count
+        count += 1
+        found = save(*arguments)
+        if count == 17:
+            raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr(loop, "save_checkpoint", saving)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run", checkpoint_every=0.0, **options)
+    run(tmp_path / "run", resume=True, **options)
+    assert final_state(tmp_path / "run") == final_state(tmp_path / "whole")
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+
+
+def test_a_run_whose_best_weights_are_damaged_says_so(tmp_path: Path) -> None:
+    run(tmp_path / "run", epochs=1)
+    best = tmp_path / "run" / "best.safetensors"
+    data = bytearray(best.read_bytes())
+    data[-1] ^= 1
+    best.write_bytes(data)
+    with pytest.raises(CnnspecError, match="is not what the run wrote"):
+        _ = open_run(tmp_path / "run").weights
+    assert cnnspec.api.resume(tmp_path / "run").epochs == 1
+    assert open_run(tmp_path / "run").weights.is_file()
