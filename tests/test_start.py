@@ -1,0 +1,103 @@
+"""What starts without torch and onnx, and what a wrong call gets."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "numpy", "matplotlib", "sklearn"}
+
+PROBE = """
+import atexit, sys
+from cnnspec.cli import main
+atexit.register(lambda: print("LOADED", *sorted(set(sys.modules) & set({heavy!r})), file=sys.stderr))
+main({arguments!r})
+"""
+
+
+def loaded(*arguments: str) -> set[str]:
+    """The heavy modules that a call has imported by its end."""
+    code = PROBE.format(heavy=sorted(HEAVY), arguments=list(arguments))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.rpartition("LOADED")[2].split())
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "--help",
+        "--version",
+        "inspect lenet5",
+        "inspect resnet18 --format json",
+        "inspect lenet5 --explain C1",
+        "inspect lenet5 --field C3",
+        "check lenet5",
+        "calc conv2d --input 32 --kernel-size 5",
+        "diff resnet18 resnet34",
+        "sizes lenet5",
+        "explain E201",
+        "zoo lenet5",
+        "schema",
+        "train --help",
+        "export --help",
+        "predict --help",
+    ],
+)
+def test_verbs_of_the_core_load_nothing_heavy(call: str) -> None:
+    assert loaded(*call.split()) == set()
+
+
+def test_the_probe_sees_what_is_loaded() -> None:
+    code = PROBE.format(heavy=sorted(HEAVY), arguments=["--version"])
+    done = subprocess.run([sys.executable, "-c", "import numpy\n" + code], capture_output=True, text=True, check=False)
+    assert "LOADED numpy" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "words"),
+    [
+        ("inspect no_such_file.yaml", 2, "no file and no bundled spec"),
+        ("inspect lenet", 2, "did you mean `lenet5`?"),
+        ("inspect .", 2, "is a directory"),
+        ("inspect lenet5 --format tabel", 2, "did you mean `table`?"),
+        ("inspect lenet5 --explain C9", 2, "has no layer `C9`"),
+        ("inspect lenet5 --input 1x2y3", 2, "no input shape"),
+        ("inspect lenet5 --input 1x4x4", 3, "E201"),
+        ("inspect lenet5 --variant lenet6", 2, "no variant"),
+        ("inspect lenet5 --set width=3", 2, "no parameter `width`"),
+        ("inspect lenet5 --fits 8Gib --format json", 0, ""),
+        ("inspect lenet5 --fits lots", 2, "no size of memory"),
+        ("inspect lenet5 --field S4:9,9", 2, "its units are 0..4,0..4"),
+        ("inspect mlp --field 1", 2, "no spatial axes"),
+        ("inspect", 2, "Missing argument"),
+        ("inspekt lenet5", 2, "inspekt"),
+        ("inspect lenet5 --frmat json", 2, "--frmat"),
+    ],
+)
+def test_a_wrong_call_gets_one_message_and_its_code(call: str, code: int, words: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "cnnspec", *call.split()]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "cnnspec", "inspect", "resnet152"]
+    with os.fdopen(write) as closed:
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_traceback() -> None:
+    command = [sys.executable, "-m", "cnnspec", "--debug", "inspect", "no_such_file.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "Traceback" in done.stderr
