@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import Any
@@ -38,6 +38,7 @@ class Change:
     call_before: str | None
     call_after: str | None
     reads: bool  # it reads other layers than before
+    place: int  # in running order: of the second network, or of the first for what was removed
 
     def to_dict(self) -> dict[str, Any]:
         """The change as `--format json` prints it."""
@@ -124,14 +125,14 @@ def diff(first: Graph, first_report: Report, second: Graph, second_report: Repor
     changes: list[Change] = []
     same = renamed = at = to = 0
     for i, j in [*pairs, (len(first), len(second))]:
-        changes += [_one_sided("removed", rows[0][k], first.nodes[k]) for k in range(at, i)]
-        changes += [_one_sided("added", rows[1][k], second.nodes[k]) for k in range(to, j)]
+        changes += [_one_sided("removed", rows[0][k], first.nodes[k], k) for k in range(at, i)]
+        changes += [_one_sided("added", rows[1][k], second.nodes[k], k) for k in range(to, j)]
         at, to = i + 1, j + 1
         if i == len(first):
             break
         change = _compared(first.nodes[i], rows[0][i], second.nodes[j], rows[1][j], partner)
         if change is not None:
-            changes.append(change)
+            changes.append(replace(change, place=j))
             continue
         same += 1
         renamed += first.nodes[i].name != second.nodes[j].name
@@ -145,11 +146,11 @@ def diff(first: Graph, first_report: Report, second: Graph, second_report: Repor
     return Difference(first.name, second.name, shapes, same, renamed, tuple(changes), totals, moved)
 
 
-def _one_sided(kind: str, row: LayerReport, node: Node) -> Change:
+def _one_sided(kind: str, row: LayerReport, node: Node, place: int) -> Change:
     call = call_text(node.op)
     if kind == "removed":
-        return Change(kind, row, None, call, None, reads=False)
-    return Change(kind, None, row, None, call, reads=False)
+        return Change(kind, row, None, call, None, reads=False, place=place)
+    return Change(kind, None, row, None, call, reads=False, place=place)
 
 
 def _compared(
@@ -170,7 +171,7 @@ def _compared(
         kind = "changed"
     else:
         return None
-    return Change(kind, before, after, *calls, reads=reads)
+    return Change(kind, before, after, *calls, reads=reads, place=0)
 
 
 def _aligned(first: Sequence[Node], second: Sequence[Node]) -> list[Pair]:

@@ -53,7 +53,7 @@ def torch_run(graph: Graph, weights: Weights, *, softmax: bool = False, double: 
 
 def onnx_run(model: bytes, shown: str, *, threads: int | None = None) -> Run:
     """A model in onnxruntime on the CPU: the outputs, in their order, for a batch."""
-    session = open_session(model, shown, device="cpu", threads=threads)
+    session = open_session(model, shown, device="cpu", threads=threads, arena=False)
     name = session.get_inputs()[0].name
 
     def run(inputs: NDArray[Any]) -> list[NDArray[Any]]:

@@ -51,11 +51,13 @@ def open_session(
     device: str = "auto",
     allow_fallback: bool = False,
     threads: int | None = None,
+    arena: bool = True,
 ) -> Any:
     """An `onnxruntime.InferenceSession` for a model in memory.
 
     What is asked for is what runs: `cuda` and `tensorrt` raise CnnspecError where they are not to be had, unless
-    `allow_fallback`. `auto` is `cuda` where there is such a device and onnxruntime can use it, else `cpu`.
+    `allow_fallback`. `auto` is `cuda` where there is such a device and onnxruntime can use it, else `cpu`. Without
+    `arena` the memory of a run is given back after it.
     """
     if device not in DEVICES:
         raise UsageError(f"there is no device `{device}`", hint=f"there are: {', '.join(DEVICES)}")
@@ -74,7 +76,7 @@ def open_session(
         providers = [name for name in (*providers[1:], "CPUExecutionProvider") if name in available]
     if wanted != "cpu" and hasattr(onnxruntime(), "preload_dlls"):
         onnxruntime().preload_dlls()  # CUDA's libraries from their own wheels
-    session = _create(model, shown, providers, threads)
+    session = _create(model, shown, providers, threads, arena)
     if session.get_providers()[0] != providers[0] and not allow_fallback:
         what = "there is no CUDA device" if not cuda_devices() else f"{providers[0]} could not be loaded"
         raise CnnspecError(
@@ -84,9 +86,10 @@ def open_session(
     return session
 
 
-def _create(model: bytes, shown: str, providers: list[str], threads: int | None) -> Any:
+def _create(model: bytes, shown: str, providers: list[str], threads: int | None, arena: bool) -> Any:
     options = onnxruntime().SessionOptions()
     options.log_severity_level = _NOTHING
+    options.enable_cpu_mem_arena = arena
     if threads is not None:
         options.intra_op_num_threads = threads
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from typing import Final
 
 from cnnspec.analysis.diff import Change, Difference, Total
@@ -71,20 +70,29 @@ def _summary(difference: Difference) -> str:
 
 
 def _rows(changes: Sequence[Change]) -> Iterator[Row]:
-    """One row per change; layers of one block that came or went together are one row, and so are equal blocks."""
-    for (kind, block), together in groupby(changes, key=_group):
-        found = list(together)
-        if kind in ("added", "removed") and block and len(found) > 1:
-            yield _folded(kind, found)
-        else:
-            yield from map(_row, found)
+    """One row per change; neighbours of one block that came or went together are one row, and so are equal blocks."""
+    together: list[Change] = []
+    for change in changes:
+        if together and not _belongs(change, together[-1]):
+            yield from _together(together)
+            together = []
+        together.append(change)
+    yield from _together(together)
 
 
-def _group(change: Change) -> tuple[str, str]:
+def _belongs(change: Change, last: Change) -> bool:
+    both = change.kind == last.kind and change.kind in ("added", "removed")
+    return both and change.place == last.place + 1 and bool(_block(change)) and _block(change) == _block(last)
+
+
+def _block(change: Change) -> str:
     row = change.after or change.before
     assert row is not None
-    parent = row.name.rpartition(".")[0]
-    return change.kind, re.sub(r"\d+", "#", parent)
+    return re.sub(r"\d+", "#", row.name.rpartition(".")[0])
+
+
+def _together(found: Sequence[Change]) -> list[Row]:
+    return [_folded(found[0].kind, found)] if len(found) > 1 else list(map(_row, found))
 
 
 def _folded(kind: str, found: Sequence[Change]) -> Row:
