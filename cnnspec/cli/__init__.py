@@ -17,7 +17,7 @@ __all__ = ["VERBS", "app", "main"]
 VERBS: Final = (  # as `--help` lists them
     *("inspect", "calc", "sizes", "diff"),
     *("check", "explain", "fmt", "schema", "init", "zoo"),
-    *("train", "export", "verify", "predict"),
+    *("train", "eval", "runs", "export", "verify", "predict"),
 )
 
 INTERRUPTED: Final = 130
