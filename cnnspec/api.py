@@ -6,6 +6,7 @@ Importing this module imports neither torch nor onnx; the functions that need th
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnspec import zoo
-from cnnspec.errors import MissingExtraError, UsageError
+from cnnspec.errors import CnnspecError, MissingExtraError, UsageError
 from cnnspec.exporting.pipeline import PRECISIONS, ExportOptions, ExportResult, export_network
 from cnnspec.exporting.subject import Subject, of_run, of_spec
 from cnnspec.files import write_atomic
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from cnnspec.analysis.sizes import Sizes
     from cnnspec.analysis.unit_field import UnitField
     from cnnspec.exporting.files import VerifyResult
+    from cnnspec.training.assess import Assessment
     from cnnspec.training.loop import TrainResult
     from cnnspec.training.progress import Progress
 
@@ -54,11 +56,13 @@ __all__ = [
     "calculate",
     "check",
     "diff",
+    "evaluate",
     "export",
     "format_text",
     "init",
     "is_run",
     "json_schema",
+    "list_runs",
     "load",
     "loads",
     "open_run",
@@ -324,7 +328,7 @@ def train(
             return resume(Path(runs) / name, progress=progress)
         overwrite = overwrite or os.environ.get("RANK") != "0"
     folder = new_folder(Path(runs), name, found.variant or found.name, overwrite=overwrite)
-    loop = _training_loop()
+    loop = _training("loop")
     job = loop.Job(found.source, found.graph, resolved, folder, found.variant, found.params, overwrite=overwrite)
     return loop.train(job, progress)  # type: ignore[no-any-return]
 
@@ -343,19 +347,65 @@ def resume(
     found = open_run(run)
     machine = {"device": device, "checkpoint_every": checkpoint_every}
     config = resolve_config(("config.yaml", found.config.model_dump()), ("the options", machine))
-    loop = _training_loop()
+    loop = _training("loop")
     job = loop.Job(found.source, found.graph, config, found.path, found.variant, found.params, resume=True)
     return loop.train(job, progress)  # type: ignore[no-any-return]
 
 
-def _training_loop() -> Any:
+def evaluate(
+    target: Run | str | os.PathLike[str],
+    *,
+    data: str | None = None,
+    data_dir: str | None = None,
+    split: str = "test",
+    device: str = "auto",
+    sheet: str | os.PathLike[str] | None = None,
+) -> Assessment:
+    """Score a run's best weights, or a file that `export` wrote, on the images of a data set. Needs the extra `train`.
+
+    `split` is `test` or `val`; an exported file wants `data`. `sheet` is where the worst mistakes are drawn, as a PNG.
+    Raises UsageError where the target or the data do not exist or do not fit, and CnnspecError where they are damaged.
+    """
+    if split not in ("test", "val"):
+        raise UsageError(f"there is no split `{split}`", hint="there are: test, val")
+    assess = _training("assess")
+    options = {"data_dir": data_dir, "split": split, "device": device, "sheet": Path(sheet) if sheet else None}
+    if isinstance(target, Run):
+        return assess.assess_run(target, data=data, **options)  # type: ignore[no-any-return]
+    if is_run(target) or not Path(target).is_file():
+        return assess.assess_run(open_run(target), data=data, **options)  # type: ignore[no-any-return]
+    if data is None:
+        raise UsageError(f"on which images is {os.fspath(target)} to be scored?", hint="`--data digits`, a folder, …")
+    return assess.assess_model(target, data=data, **options)  # type: ignore[no-any-return]
+
+
+def list_runs(
+    folder: str | os.PathLike[str] = "runs", *, on_error: Callable[[CnnspecError], None] = lambda error: None
+) -> list[Run]:
+    """The runs in a folder, by name; one that cannot be read goes to `on_error` and is left out.
+
+    Raises UsageError where there is no such folder.
+    """
+    if not Path(folder).is_dir():
+        raise UsageError(f"there is no folder {os.fspath(folder)}", hint="`cnnspec train` makes the first run")
+    found = []
+    for path in sorted(Path(folder).iterdir()):
+        if is_run(path):
+            try:
+                found.append(open_run(path))
+            except CnnspecError as error:
+                on_error(error)
+    return found
+
+
+def _training(name: str) -> Any:
+    """A module of the training package that needs torch. Raises MissingExtraError."""
     try:
-        from cnnspec.training import loop
+        return importlib.import_module(f"cnnspec.training.{name}")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("cnnspec"):
             raise
         raise MissingExtraError(error.name, "train") from None
-    return loop
 
 
 def export(

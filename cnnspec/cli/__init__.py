@@ -17,7 +17,8 @@ __all__ = ["VERBS", "app", "main"]
 VERBS: Final = (  # as `--help` lists them
     *("inspect", "calc", "sizes", "diff"),
     *("check", "explain", "fmt", "schema", "init", "zoo"),
-    *("train", "export", "verify", "predict"),
+    *("train", "eval", "runs", "export", "verify", "predict"),
+    *("doctor",),
 )
 
 INTERRUPTED: Final = 130

@@ -119,7 +119,7 @@ class Hardtanh(_AbstractPointwise):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.min_val >= self.max_val:
-            raise ValueError(f"min_val {self.min_val} is not below max_val {self.max_val}")
+            raise ValueError(f"wants a `min_val` below `max_val`, not {self.min_val} and {self.max_val}")
         return self
 
 

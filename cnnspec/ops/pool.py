@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops.base import AbstractSpatialOp, Flag, NonNegative, Real, Shape, Sizes, elements, show_shape
+from cnnspec.ops.base import AbstractSpatialOp, Count, Flag, Real, Shape, Sizes, elements, show_shape
 from cnnspec.ops.window import GLOBAL, POINT, Adaptive, Sliding, Window
 
 __all__ = ["AdaptiveAvgPool", "AdaptiveMaxPool", "AvgPool", "LPPool", "MaxPool"]
@@ -81,7 +81,13 @@ class AvgPool(_AbstractPool):
     """`AvgPool1d`, `2d`, `3d`: the mean of the window. `(C, *W) -> (C, *out)`."""
 
     count_include_pad: Flag = True
-    divisor_override: NonNegative | None = None
+    divisor_override: Count | None = None
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if self.rank == 1 and self.divisor_override is not None:
+            raise ValueError("has no `divisor_override`, as in torch")
+        return self
 
     def out_shape(self, *inputs: Shape) -> Shape:
         out = super().out_shape(*inputs)

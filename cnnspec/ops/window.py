@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from math import floor, gcd
 from struct import pack, unpack
 from typing import Final, Literal
@@ -156,29 +157,21 @@ class Resized:
     @property
     def period(self) -> int:
         """After how many units the pattern repeats: all of them, where rounding spoils it."""
-        return self._rhythm()[0]
+        return _rhythm(self)[0]
 
     @property
     def advance(self) -> int:
         """How many inputs further on it then reads."""
-        return self._rhythm()[1]
+        return _rhythm(self)[1]
 
-    def _rhythm(self) -> tuple[int, int]:
-        step = Fraction(self.size, self.out) if self.method == "repeat" else self._step().limit_denominator(4096)
-        period, advance = step.denominator, step.numerator
-        if self.method == "repeat" or self.out > 2**16:
-            return period, advance
-        first = [self.reads(i) for i in range(min(period, self.out))]
-        for i in range(period, self.out):
-            turns, phase = divmod(i, period)
-            if tuple(self.reads(i)) != tuple(tap + turns * advance for tap in first[phase]):
-                return self.out, self.size
-        return period, advance
-
-    def _step(self) -> Fraction:
+    @property
+    def step(self) -> Fraction:
+        """How many inputs apart two units are."""
+        if self.method == "repeat":
+            return Fraction(self.size, self.out)
         if self.align_corners and self.method in ("linear", "cubic"):
             return Fraction(self.size - 1, max(1, self.out - 1))
-        return Fraction(self.scale)
+        return Fraction(self.scale).limit_denominator(4096)
 
     def reads(self, i: int) -> Sequence[int]:
         """The inputs of unit `i`, unclipped."""
@@ -201,6 +194,20 @@ class Resized:
         if at == whole:
             return (whole,)
         return (whole, whole + 1) if self.method == "linear" else range(whole - 1, whole + 3)
+
+
+@lru_cache(maxsize=256)
+def _rhythm(window: Resized) -> tuple[int, int]:
+    """Period and advance of the step as a fraction, unless 32-bit rounding breaks that rhythm somewhere."""
+    period, advance = window.step.denominator, window.step.numerator
+    if window.method == "repeat" or window.out > 2**14:  # torch rounds; so long an axis is taken to be regular
+        return period, advance
+    first = [window.reads(i) for i in range(min(period, window.out))]
+    for i in range(period, window.out):
+        turns, phase = divmod(i, period)
+        if tuple(window.reads(i)) != tuple(tap + turns * advance for tap in first[phase]):
+            return window.out, window.size
+    return period, advance
 
 
 def _single(value: float) -> float:

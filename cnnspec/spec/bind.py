@@ -22,6 +22,7 @@ _MESSAGES: Final[dict[str, str]] = {
     "float_type": "wants a number",
     "bool_type": "wants True or False",
     "finite_number": "wants a finite number",
+    "tuple_type": "wants a list of whole numbers",
 }
 
 

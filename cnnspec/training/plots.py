@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from PIL.Image import Image
 
 from cnnspec.files import atomic_path
 
-__all__ = ["draw_run", "plot_confusion", "plot_curves"]
+__all__ = ["draw_run", "plot_confusion", "plot_curves", "plot_mistakes"]
 
 MOST_LABELS = 40  # class names written along an axis
 
@@ -64,3 +65,16 @@ def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], path
 def _write(figure: Figure, path: Path) -> None:
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
+
+
+def plot_mistakes(images: Sequence[Image], captions: Sequence[tuple[str, str, float]], path: Path) -> None:
+    """The worst mistakes side by side, each with its class, what it was taken for, and how surely, as a PNG."""
+    columns = min(5, max(1, len(images)))
+    rows = max(1, -(-len(images) // columns))
+    figure = Figure(figsize=(1.9 * columns, 2.1 * rows), layout="constrained")
+    for axes in figure.subplots(rows, columns, squeeze=False).flat:
+        axes.axis("off")
+    for axes, image, (true, predicted, probability) in zip(figure.axes, images, captions, strict=False):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255)
+        axes.set_title(f"{true}, taken for {predicted}\n{probability:.0%}", fontsize=8)
+    _write(figure, path)

@@ -40,6 +40,7 @@ def test_every_operator_has_rows() -> None:
     assert sum(len(rows) for rows in ROWS.values()) >= 260
 
 
+@pytest.mark.filterwarnings("ignore:Using padding=.same. with even kernel")
 @pytest.mark.parametrize(("name", "args", "shapes"), NAMED)
 def test_row(name: str, args: dict[str, Any], shapes: tuple[Shape, ...]) -> None:
     torch.manual_seed(0)

@@ -1,0 +1,98 @@
+"""`cnnspec runs`: what has been trained, and how runs differ."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from cnnspec import api
+from cnnspec.cli import common, report
+from cnnspec.errors import UsageError
+
+app = typer.Typer()
+
+
+@app.command()
+def runs(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="Only these; two or more: compare.")
+    ] = None,
+    folder: Annotated[str, typer.Option("--runs", help="The folder of all runs.")] = "runs",
+    form: Annotated[str, typer.Option("--format", metavar="table|json", help="How to print it.")] = "table",
+) -> None:
+    """List the runs; with two or more named, say also in which options they differ.
+
+    Examples:
+
+      cnnspec runs
+
+      cnnspec runs demo demo-2
+    """
+    common.check_choice("--format", form, ("table", "json"))
+    found = api.list_runs(folder, on_error=report)
+    if names:
+        wanted = [name.rstrip("/").rpartition("/")[2] for name in names]
+        by_name = {run.name: run for run in found}
+        for name in wanted:
+            if name not in by_name:
+                raise UsageError(
+                    f"there is no run {name} in {folder}", hint=f"there are: {', '.join(by_name) or 'none'}"
+                )
+        found = [by_name[name] for name in wanted]
+    differing = _differences(found) if names and len(found) > 1 else []
+    if form == "json":
+        print(json.dumps({"cnnspec": 1, "runs": [_facts(run) for run in found], "differing": differing}, indent=1))
+        return
+    rows = [_row(run) for run in found]
+    if differing:
+        rows = [
+            [*row, *(_show(getattr(run.config, key)) for key in differing)]
+            for row, run in zip(rows, found, strict=True)
+        ]
+    print(_table(["run", "network", "data", "epochs", "validation", "test", "seconds", *differing], rows))
+
+
+def _facts(run: api.Run) -> dict[str, Any]:
+    return {
+        "name": run.name,
+        "network": run.variant or run.graph.name,
+        "finished": run.result is not None,
+        "epochs": len(run.metrics),
+        "best_val_accuracy": max((line["val_accuracy"] for line in run.metrics), default=None),
+        "test_accuracy": run.result["test_accuracy"] if run.result else None,
+        "seconds": run.metrics[-1]["seconds"] if run.metrics else 0.0,
+        "options": run.config.model_dump(mode="json"),
+    }
+
+
+def _row(run: api.Run) -> list[str]:
+    facts = _facts(run)
+    done = f"{facts['epochs']}" if facts["finished"] else f"{facts['epochs']} of {run.config.epochs}"
+    shares = [facts["best_val_accuracy"], facts["test_accuracy"]]
+    return [
+        run.name, facts["network"], run.config.data, done,
+        *("-" if share is None else f"{share:.2%}" for share in shares), f"{facts['seconds']:,.1f}",
+    ]  # fmt: skip
+
+
+def _differences(found: list[api.Run]) -> list[str]:
+    """The options that are not the same in all runs."""
+    return [key for key in api.TrainConfig.model_fields if len({_show(getattr(run.config, key)) for run in found}) > 1]
+
+
+def _show(value: Any) -> str:
+    return "-" if value is None else str(value)
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    left = {0, 1, 2}
+    lines = []
+    for row in [heads, *rows]:
+        cells = [
+            f"{cell:<{w}}" if i in left else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,222 @@
+"""What is installed, whether it works together, and the command that mends it. Imports torch only where it is there."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import platform
+import re
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from cnnspec.version import __version__
+
+__all__ = ["Diagnosis", "Finding", "examine_installation"]
+
+PACKAGES: Final = ("numpy", "pillow", "pydantic", "typer", "rich", "torch", "torchvision", "safetensors", "onnx")
+RUNTIMES: Final = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
+SECONDS: Final = 60  # for one child process
+_LIBRARY: Final = re.compile(r"^\s*(\S+\.so\S*) => not found", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fact: `ok`, a `note`, or a `problem` with the command that mends it."""
+
+    level: str
+    subject: str
+    message: str
+    command: str | None = None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All that was found."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing has to be mended."""
+        return all(finding.level != "problem" for finding in self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The diagnosis as plain data."""
+        return {"cnnspec": 1, "healthy": self.healthy, "findings": [asdict(finding) for finding in self.findings]}
+
+
+def examine_installation() -> Diagnosis:
+    """Look at versions, wheels, drivers and libraries, and run a network of one node on every provider."""
+    findings = [
+        Finding("ok", "cnnspec", f"{__version__} on Python {platform.python_version()}, {platform.platform()}"),
+        _packages(),
+    ]
+    driver = _driver()
+    findings.append(driver)
+    findings += _torch(has_driver=driver.level == "ok")
+    findings += _onnxruntime(has_driver=driver.level == "ok")
+    return Diagnosis(tuple(findings))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _packages() -> Finding:
+    found = {package: _version(package) for package in PACKAGES}
+    listed = ", ".join(f"{name} {version}" for name, version in found.items() if version)
+    missing = [name for name, version in found.items() if version is None]
+    if missing:
+        extra = "onnx" if missing == ["onnx"] else "all"
+        message = f"{listed}; not installed: {', '.join(missing)}"
+        return Finding("note", "packages", message, f"pip install 'cnnspec[{extra}]'")
+    return Finding("ok", "packages", listed)
+
+
+def _driver() -> Finding:
+    """NVIDIA's driver, asked directly."""
+    try:
+        library = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return Finding("note", "NVIDIA driver", "there is none, so that everything runs on the CPU")
+    version, count = ctypes.c_int(0), ctypes.c_int(0)
+    failed = library.cuInit(0) or library.cuDeviceGetCount(ctypes.byref(count))
+    if failed or library.cuDriverGetVersion(ctypes.byref(version)):
+        return Finding("problem", "NVIDIA driver", f"it is there, but does not start (error {failed})", "nvidia-smi")
+    supports = f"{version.value // 1000}.{version.value % 1000 // 10}"
+    return Finding("ok", "NVIDIA driver", f"{count.value} devices, for CUDA up to {supports}")
+
+
+def _torch(*, has_driver: bool) -> list[Finding]:
+    """Asked in a child process: importing torch takes seconds, and may fail in ways that end a process."""
+    if importlib.util.find_spec("torch") is None:
+        return [
+            Finding("note", "torch", "not installed: training and verification need it", "pip install 'cnnspec[train]'")
+        ]
+    code = (
+        "import torch; print(torch.__version__, torch.version.cuda or '-', torch.cuda.is_available(),"
+        " torch.backends.cudnn.version() if torch.version.cuda else '-')"
+    )
+    answer, error = _child(code)
+    if answer is None:
+        return [Finding("problem", "torch", f"it cannot be imported: {error}", "pip install --force-reinstall torch")]
+    version, cuda, usable, cudnn = answer.split()
+    built = "without CUDA" if cuda == "-" else f"for CUDA {cuda}, cuDNN {cudnn}"
+    if usable == "True":
+        return [Finding("ok", "torch", f"{version}, built {built}; the GPU can be used")]
+    if has_driver:
+        command = "pip install --force-reinstall torch torchvision"
+        return [Finding("problem", "torch", f"{version}, built {built}; it cannot use the GPU", command)]
+    return [Finding("ok", "torch", f"{version}, built {built}; runs on the CPU")]
+
+
+def _onnxruntime(*, has_driver: bool) -> list[Finding]:
+    wheels = {name: version for name in RUNTIMES if (version := _version(name))}
+    if not wheels:
+        return [Finding("note", "onnxruntime", "not installed: `predict` needs it", "pip install 'cnnspec[onnx]'")]
+    listed = ", ".join(f"{name} {version}" for name, version in wheels.items())
+    findings = []
+    if len(wheels) > 1:
+        keep = "onnxruntime-gpu" if "onnxruntime-gpu" in wheels else next(iter(wheels))
+        findings.append(
+            Finding(
+                "problem",
+                "onnxruntime",
+                f"{listed}: they overwrite each other's files, and one of them silently wins",
+                f"pip uninstall -y {' '.join(wheels)} && pip install {keep}",
+            )
+        )
+    code = (
+        "import onnxruntime as o; b = getattr(o.capi, 'build_and_package_info', None);"
+        " print(o.__version__, getattr(b, 'cuda_version', '') or '-', *o.get_available_providers())"
+    )
+    answer, error = _child(code)
+    if answer is None:
+        command = f"pip install --force-reinstall {next(iter(wheels))}"
+        return [*findings, Finding("problem", "onnxruntime", f"{listed} cannot be imported: {error}", command)]
+    version, cuda, *providers = answer.split()
+    built = "" if cuda == "-" else f", built for CUDA {cuda}"
+    findings.append(Finding("ok", "onnxruntime", f"{version} ({listed}){built}"))
+    for provider in providers:
+        findings.append(_provider(provider, cuda, has_driver=has_driver))
+    if has_driver and "CUDAExecutionProvider" not in providers:
+        command = f"pip uninstall -y {' '.join(wheels)} && pip install onnxruntime-gpu"
+        findings.append(Finding("problem", "onnxruntime", "this build cannot use the GPU that is there", command))
+    return findings
+
+
+def _provider(provider: str, cuda: str, *, has_driver: bool) -> Finding:
+    """A network of one node on this provider."""
+    code = (
+        "import sys, onnxruntime as o; o.set_default_logger_severity(4);"
+        " getattr(o, 'preload_dlls', lambda: None)() if 'CPU' not in sys.argv[1] else None;"
+        " s = o.SessionOptions(); s.log_severity_level = 4;"
+        " r = o.InferenceSession(bytes.fromhex(sys.argv[2]), s, providers=[sys.argv[1]]);"
+        " import numpy; r.run(None, {'x': numpy.ones((1, 2), numpy.float32)}); print(r.get_providers()[0])"
+    )
+    answer, error = _child(code, provider, _one_node().hex())
+    if answer == provider:
+        return Finding("ok", provider, "a network of one node runs on it")
+    if not has_driver and not provider.startswith("CPU"):
+        return Finding("note", provider, "compiled in, and not usable without a device")
+    missing = _missing_libraries(provider)
+    if provider.startswith("Tensorrt"):
+        return Finding("note", provider, f"not usable; {missing}", "pip install tensorrt")
+    major = cuda.partition(".")[0]
+    command = "pip install 'onnxruntime-gpu[cuda,cudnn]'" if major.isdigit() else "pip install onnxruntime-gpu"
+    what = f"the session silently uses {answer}" if answer else f"it fails: {error}"
+    return Finding("problem", provider, f"{what}; {missing}", command)
+
+
+def _missing_libraries(provider: str) -> str:
+    """What the provider's own library cannot find, where the system can tell."""
+    spec = importlib.util.find_spec("onnxruntime")
+    if spec is None or spec.origin is None or sys.platform != "linux":
+        return "`--debug` shows onnxruntime's own words"
+    name = provider.removesuffix("ExecutionProvider").lower()
+    library = Path(spec.origin).parent / "capi" / f"libonnxruntime_providers_{name}.so"
+    try:
+        told = subprocess.run(["ldd", str(library)], capture_output=True, text=True, check=False, timeout=SECONDS)
+    except (OSError, subprocess.SubprocessError):
+        return "its libraries could not be listed"
+    missing = sorted(set(_LIBRARY.findall(told.stdout)))
+    return f"missing: {', '.join(missing)}" if missing else "its libraries are all found"
+
+
+def _child(code: str, *arguments: str) -> tuple[str | None, str]:
+    """The last line that `code` prints in a process of its own, or None and the last line of its error."""
+    command = [sys.executable, "-c", code, *arguments]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=SECONDS, env=dict(os.environ)
+        )
+    except subprocess.TimeoutExpired:
+        return None, f"no answer within {SECONDS} seconds"
+    lines = done.stdout.strip().splitlines()
+    if done.returncode == 0 and lines:
+        return lines[-1], ""
+    told = done.stderr.strip().splitlines()
+    return None, (told[-1] if told else f"the process ended with {done.returncode}")[:300]
+
+
+def _one_node() -> bytes:
+    """`y = Relu(x)` for x of 1x2, opset 13, written by hand: onnx need not be installed."""
+
+    def field(number: int, content: bytes) -> bytes:
+        return bytes([number << 3 | 2, len(content)]) + content
+
+    def value(name: bytes) -> bytes:
+        sizes = field(1, b"\x08\x01") + field(1, b"\x08\x02")
+        return field(1, name) + field(2, field(1, b"\x08\x01" + field(2, sizes)))
+
+    node = field(1, b"x") + field(2, b"y") + field(4, b"Relu")
+    graph = field(1, node) + field(2, b"g") + field(11, value(b"x")) + field(12, value(b"y"))
+    return b"\x08\x07" + field(7, graph) + field(8, b"\x10\x0d")

@@ -1,0 +1,102 @@
+"""Figures of a network by hand, and of runs and exported files alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from small_runs import TEXT
+
+import cnnspec
+from cnnspec import api
+from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.training.assess import measure
+
+CLASSES = ("a", "b", "c")
+PROBABILITIES = torch.tensor(
+    [
+        [0.7, 0.2, 0.1],  # a, right
+        [0.1, 0.8, 0.1],  # b, right
+        [0.6, 0.3, 0.1],  # b, taken for a
+        [0.0, 0.1, 0.9],  # c, right
+        [0.0, 0.05, 0.95],  # a, taken for c
+    ]
+)
+LABELS = torch.tensor([0, 1, 1, 2, 0])
+
+
+def test_figures_by_hand() -> None:
+    found = measure(PROBABILITIES, LABELS, CLASSES)
+    assert found.images == 5
+    assert found.accuracy == pytest.approx(0.6)
+    assert found.top5 is None
+    assert found.confusion == ((1, 0, 1), (1, 1, 0), (0, 0, 1))
+    a, b, c = found.classes
+    assert (a.precision, a.recall, a.f1) == pytest.approx((0.5, 0.5, 0.5))
+    assert (b.precision, b.recall, b.f1) == pytest.approx((1.0, 0.5, 2 / 3))
+    assert (c.precision, c.recall, c.f1) == pytest.approx((0.5, 1.0, 2 / 3))
+    assert [each.images for each in found.classes] == [2, 2, 1]
+    likelihood = torch.tensor([0.7, 0.8, 0.3, 0.9, 1e-30], dtype=torch.float64)
+    assert found.loss == pytest.approx(float(-likelihood.log().mean()), rel=1e-5)
+    assert [(m.row, m.true, m.predicted) for m in found.mistakes] == [(4, "a", "c"), (2, "b", "a")]
+
+
+def test_calibration_error_by_hand() -> None:
+    """All with confidence 0.8, half of them right: the error is 0.3."""
+    probabilities = torch.tensor([[0.8, 0.2]]).repeat(10, 1)
+    assert measure(probabilities, torch.tensor([0, 1] * 5), ("a", "b")).calibration_error == pytest.approx(0.3)
+
+
+def test_top_5() -> None:
+    probabilities = torch.linspace(0.1, 0.8, 8).repeat(8, 1) / 3.6
+    assert measure(probabilities, torch.arange(8), tuple("abcdefgh")).top5 == pytest.approx(5 / 8)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    api.train(cnnspec.loads(TEXT), runs=folder, name="a", batch_size=128, epochs=3, threads=1, lr=0.2)
+    api.train(cnnspec.loads(TEXT), runs=folder, name="b", batch_size=256, epochs=1, threads=1)
+    return folder / "a"
+
+
+def test_a_run_is_scored_as_training_scored_it(run: Path, tmp_path: Path) -> None:
+    found = api.evaluate(run, sheet=tmp_path / "sheet.png")
+    result = api.open_run(run).result
+    assert result is not None
+    assert found.accuracy == pytest.approx(result["test_accuracy"])
+    assert found.loss == pytest.approx(result["test_loss"], rel=1e-4)
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    validation = api.evaluate(run, split="val")
+    assert validation.accuracy == pytest.approx(result["val_accuracy"])
+
+
+def test_an_exported_file_is_scored_the_same(run: Path, tmp_path: Path) -> None:
+    api.export(run, tmp_path / "a.onnx")
+    found, wanted = api.evaluate(tmp_path / "a.onnx", data="digits"), api.evaluate(run)
+    assert found.confusion == wanted.confusion
+    assert found.loss == pytest.approx(wanted.loss, rel=1e-4)
+
+
+def test_what_cannot_be_scored(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        api.evaluate(tmp_path / "absent")
+    with pytest.raises(UsageError, match="no split `train`"):
+        api.evaluate(run, split="train")
+    (tmp_path / "a.onnx").write_bytes(b"x")
+    with pytest.raises(UsageError, match="on which images"):
+        api.evaluate(tmp_path / "a.onnx")
+    with pytest.raises(CnnspecError):
+        api.evaluate(tmp_path / "a.onnx", data="digits")
+
+
+def test_runs_are_listed_and_unreadable_ones_reported(run: Path, tmp_path: Path) -> None:
+    assert [found.name for found in api.list_runs(run.parent)] == ["a", "b"]
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "config.yaml").write_text("train: {epocs: 3}\n")
+    said: list[CnnspecError] = []
+    assert api.list_runs(tmp_path, on_error=said.append) == []
+    assert len(said) == 1
+    with pytest.raises(UsageError, match="there is no folder"):
+        api.list_runs(tmp_path / "absent")
