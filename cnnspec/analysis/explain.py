@@ -72,8 +72,7 @@ def size_formula(window: Window, size: int) -> str:
             line = f"{ratio} + 1 = {result}"
             if window.ceil_mode and left and result == (size + pads - window.extent) // window.stride + 1:
                 line = f"floor({f'({span})/{window.stride}'}) + 1 = {result}  (a window in the padding is dropped)"
-            unread = window.unread(size)
-            return line + (f"  ({unread} border pixel{'s are' if unread > 1 else ' is'} never read)" if unread else "")
+            return line + _never_read(window, size)
         case Transposed():
             parts = f"({size} - 1)*{window.stride}"
             parts += f" - 2*{window.padding}" if window.padding else ""
@@ -88,6 +87,15 @@ def size_formula(window: Window, size: int) -> str:
             return f"every unit reads all {size}"
         case _:
             return f"from {size}"
+
+
+def _never_read(window: Sliding, size: int) -> str:
+    """What the division leaves over at the far end: pixels of the input, or only padding."""
+    unread = window.unread(size)
+    pixels = unread - max(0, window.after)
+    if pixels > 0:
+        return f"  ({pixels} border pixel{'s are' if pixels > 1 else ' is'} never read)"
+    return "  (the last of the padding is not read)" if unread else ""
 
 
 def _dilated(size: int, window: Sliding) -> str:
