@@ -27,9 +27,8 @@ ON_THE_PATH = [
     *(PACKAGE / name for name in ("zoo.py", "graph.py", "errors.py", "codes.py", "files.py")),
 ]
 DANGEROUS = {
-    "eval", "exec", "compile", "__import__", "import_module", "globals", "locals", "vars", "open_code", "system", "popen",
-    "loads_pickle", "execfile", "breakpoint", "setattr", "delattr", "unsafe_load", "full_load", "load_all",
-    "literal_eval",
+    "eval", "exec", "compile", "__import__", "import_module", "globals", "locals", "vars", "system", "popen",
+    "breakpoint", "setattr", "delattr", "unsafe_load", "full_load", "load_all", "literal_eval",
 }  # fmt: skip
 MODULES = {
     "pickle", "marshal", "shelve", "dill", "subprocess", "importlib", "runpy", "ctypes", "code", "builtins", "torch",
