@@ -12,6 +12,7 @@ from cnnspec import api
 from cnnspec.cli import common
 from cnnspec.errors import UsageError
 from cnnspec.runtime import DEVICES
+from cnnspec.runtime.bench import Bench
 
 app = typer.Typer()
 
@@ -67,14 +68,21 @@ def bench(
     if form == "json":
         print(json.dumps(result.to_dict(), indent=1))
         return
-    print(f"{result.name} on {result.provider}, weights {result.weights}")
-    print(f"session made in {result.create_ms:.1f} ms, first run in {result.first_ms:.1f} ms")
+    print(_table(result))
+
+
+def _table(result: Bench) -> str:
+    heads = ("p50 ms", "p95 ms", "p99 ms")
+    lines = [
+        f"{result.name} on {result.provider}, weights {result.weights}",
+        f"session made in {result.create_ms:.1f} ms, first run in {result.first_ms:.1f} ms",
+    ]
     if result.macs:
-        print(f"{result.macs:,} MACs per image; GFLOP/s count 2 operations per MAC")
-    print(
-        f"{'engine':12}{'batch':>6}{'threads':>8}{'p50 ms':>10}{'p95 ms':>10}{'p99 ms':>10}{'images/s':>12}{'GFLOP/s':>10}"
-    )
+        lines.append(f"{result.macs:,} MACs per image; GFLOP/s count 2 operations per MAC")
+    columns = "".join(f"{head:>10}" for head in heads)
+    lines.append(f"{'engine':12}{'batch':>6}{'threads':>8}{columns}{'images/s':>12}{'GFLOP/s':>10}")
     for row in result.timings:
-        gflops = f"{row.gflops:10.1f}" if row.gflops else f"{'':10}"
+        gflops = f"{row.gflops:10.1f}" if row.gflops else ""
         times = f"{row.p50:10.3f}{row.p95:10.3f}{row.p99:10.3f}"
-        print(f"{row.engine:12}{row.batch:6}{row.threads:8}{times}{row.images_per_second:12,.0f}{gflops}")
+        lines.append(f"{row.engine:12}{row.batch:6}{row.threads:8}{times}{row.images_per_second:12,.0f}{gflops}")
+    return "\n".join(lines)

@@ -12,7 +12,7 @@ from cnnspec.errors import MissingExtraError, UsageError
 from cnnspec.exporting.files import embedded_graph
 from cnnspec.graph import Graph
 from cnnspec.onnx_backend.metadata import Metadata, check_seal, read_metadata
-from cnnspec.runtime.bench import BATCHES, Bench, Runner, measure_sessions, thread_counts
+from cnnspec.runtime.bench import BATCHES, Bench, measure_sessions, thread_counts
 from cnnspec.runtime.files import is_known, read_model, remember
 from cnnspec.runtime.session import open_session
 from cnnspec.runtime.trial import Trial
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnnspec.exporting.subject import Subject
+    from cnnspec.runtime.bench import Runner
 
 __all__ = ["bench_file", "bench_subject"]
 

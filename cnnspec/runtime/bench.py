@@ -66,7 +66,7 @@ def thread_counts(cores: int | None = None) -> tuple[int, ...]:
 
 
 def measure(run: Runner, inputs: NDArray[Any], seconds: float) -> list[float]:
-    """Times of single runs in seconds, after two that are not counted: as many as fit into `seconds`, at least FEWEST."""
+    """Seconds of single runs, after two that do not count: as many as fit into `seconds`, at least FEWEST."""
     for _ in range(2):
         run(inputs)
     times: list[float] = []
