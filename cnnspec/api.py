@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from cnnspec.analysis.sizes import Sizes
     from cnnspec.analysis.unit_field import UnitField
     from cnnspec.exporting.files import VerifyResult
+    from cnnspec.runtime.bench import Bench
     from cnnspec.training.assess import Assessment
     from cnnspec.training.loop import TrainResult
     from cnnspec.training.progress import Progress
@@ -50,6 +51,7 @@ __all__ = [
     "Run",
     "Spec",
     "TrainConfig",
+    "bench",
     "build",
     "bundled_networks",
     "bundled_text",
@@ -458,3 +460,32 @@ def verify(
 
     subject = None if against is None else _subject(against, weights, 0)
     return verify_file(path, subject, report)
+
+
+def bench(
+    network: Spec | Run | str | os.PathLike[str],
+    *,
+    batches: Sequence[int] = (1, 32, 256),
+    threads: Sequence[int] = (),
+    seconds: float = 1.0,
+    device: str = "auto",
+    torch: bool = True,
+    report: Callable[[str], None] = lambda text: None,
+) -> Bench:
+    """Time a network, or an ONNX file that cnnspec wrote, in onnxruntime and beside it in torch.
+
+    `threads` is 1, 2, 4, … up to the cores unless given; each combination takes `seconds`. Needs the extra `onnx`.
+    """
+    from cnnspec.exporting.bench import bench_file, bench_subject
+
+    options: dict[str, Any] = {
+        "batches": batches,
+        "threads": threads,
+        "seconds": seconds,
+        "device": device,
+        "torch": torch,
+        "report": report,
+    }
+    if isinstance(network, str | os.PathLike) and os.fspath(network).endswith(".onnx"):
+        return bench_file(network, **options)
+    return bench_subject(_subject(network, None, 0), **options)

@@ -30,6 +30,7 @@ __all__ = ["AxisSizes", "Run", "Sizes", "runs", "sizes"]
 
 WIDEST: Final = 2_000  # sizes of the range that is shown unless one is asked for
 FURTHEST: Final = 2**20  # the largest input that is tried for a wanted output
+FURTHEST_GAP: Final = 1024  # how far apart two valid sizes may be
 SLOW_TRIES: Final = 40  # sizes tried where each needs a new elaboration
 
 
@@ -344,7 +345,7 @@ class _Line:
 
     def next_valid(self, size: int) -> int:
         """The first valid size from `size` on; `size` itself where none follows soon."""
-        return next((other for other in range(size, size + 4096) if self.seen(other) is not None), size)
+        return next((other for other in range(size, size + FURTHEST_GAP) if self.seen(other) is not None), size)
 
 
 def runs(values: Iterable[int]) -> tuple[Run, ...]:

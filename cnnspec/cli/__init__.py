@@ -18,7 +18,7 @@ VERBS: Final = (  # as `--help` lists them
     *("inspect", "calc", "sizes", "diff"),
     *("check", "explain", "fmt", "schema", "init", "zoo"),
     *("train", "eval", "runs", "export", "verify", "predict"),
-    *("doctor",),
+    *("bench", "doctor"),
 )
 
 INTERRUPTED: Final = 130

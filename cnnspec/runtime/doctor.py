@@ -21,6 +21,7 @@ __all__ = ["Diagnosis", "Finding", "examine_installation"]
 PACKAGES: Final = ("numpy", "pillow", "pydantic", "typer", "rich", "torch", "torchvision", "safetensors", "onnx")
 RUNTIMES: Final = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
 SECONDS: Final = 60  # for one child process
+_CUDA: Final = re.compile(r"built for CUDA (\d+)")
 _LIBRARY: Final = re.compile(r"^\s*(\S+\.so\S*) => not found", re.MULTILINE)
 
 
@@ -60,6 +61,7 @@ def examine_installation() -> Diagnosis:
     findings.append(driver)
     findings += _torch(has_driver=driver.level == "ok")
     findings += _onnxruntime(has_driver=driver.level == "ok")
+    findings += _cuda_versions(findings)
     return Diagnosis(tuple(findings))
 
 
@@ -151,6 +153,22 @@ def _onnxruntime(*, has_driver: bool) -> list[Finding]:
         command = f"pip uninstall -y {' '.join(wheels)} && pip install onnxruntime-gpu"
         findings.append(Finding("problem", "onnxruntime", "this build cannot use the GPU that is there", command))
     return findings
+
+
+def _cuda_versions(findings: list[Finding]) -> list[Finding]:
+    """Whether torch and onnxruntime want the same CUDA: torch's wheels bring libraries that onnxruntime can use."""
+    found = {
+        finding.subject: match[1]
+        for finding in findings
+        if finding.subject in ("torch", "onnxruntime") and (match := _CUDA.search(finding.message))
+    }
+    if len(found) < 2 or found["torch"] == found["onnxruntime"]:
+        return []
+    message = (
+        f"torch is built for CUDA {found['torch']} and onnxruntime for CUDA {found['onnxruntime']}, so that torch's"
+        " libraries are of no use to onnxruntime"
+    )
+    return [Finding("note", "CUDA", message, "pip install 'onnxruntime-gpu[cuda,cudnn]'")]
 
 
 def _provider(provider: str, cuda: str, *, has_driver: bool) -> Finding:

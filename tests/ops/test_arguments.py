@@ -45,9 +45,10 @@ def test_names_and_defaults_are_torchs(name: str) -> None:
     theirs = torch_arguments(name)
     fields = {key: field for key, field in operators()[name][0].model_fields.items() if key != "rank"}
     inferred = {"in_channels", "in_features", "num_features", "num_channels", "normalized_shape"}
+    if name == "AvgPool1d":
+        fields.pop("divisor_override")  # it is refused there, as by torch
     if name != "Identity":  # it takes anything, and ignores it
-        refused = {"divisor_override"} if name == "AvgPool1d" else set()
-        assert set(fields) - refused == set(theirs) - LEFT_OUT - {"args", "kwargs"}
+        assert set(fields) == set(theirs) - LEFT_OUT - {"args", "kwargs"}
     optional = {"dim", "mode"} if name in ("Softmax", "StochasticDepth") else set()
     for key in set(fields) - inferred - optional:
         if theirs[key].default is inspect.Parameter.empty:

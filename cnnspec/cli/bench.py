@@ -1,0 +1,88 @@
+"""`cnnspec bench`: how fast a network runs, beside torch."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from cnnspec import api
+from cnnspec.cli import common
+from cnnspec.errors import UsageError
+from cnnspec.runtime import DEVICES
+from cnnspec.runtime.bench import Bench
+
+app = typer.Typer()
+
+
+def _numbers(flag: str, text: str | None) -> tuple[int, ...]:
+    """`1,32,256` as numbers."""
+    parts = text.split(",") if text else []
+    if not all(part.strip().isdecimal() and 0 < int(part) < 2**20 for part in parts):
+        raise UsageError(f"{flag} wants numbers from 1 on, as `1,32,256`, not `{text}`")
+    return tuple(int(part) for part in parts)
+
+
+@app.command()
+def bench(
+    network: Annotated[
+        str,
+        typer.Argument(metavar="SPEC|RUN|ONNX", help="What to run; a spec gets random weights.", show_default=False),
+    ],
+    batches: Annotated[str, typer.Option(metavar="N,...", help="Batch sizes.")] = "1,32,256",
+    threads: Annotated[
+        str | None, typer.Option(metavar="N,...", help="Thread counts; 1, 2, 4, … up to the cores by default.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.01, help="For each combination.")] = 1.0,
+    device: Annotated[str, typer.Option(metavar="|".join(DEVICES), help="Where to run.")] = "auto",
+    no_torch: Annotated[bool, typer.Option("--no-torch", help="Do not time torch beside it.")] = False,
+    form: Annotated[str, typer.Option("--format", metavar="table|json", help="How to print it.")] = "table",
+    variant: common.VariantOption = None,
+    settings: common.SetOption = None,
+    input_shape: common.InputOption = None,
+) -> None:
+    """Time a network in onnxruntime: latency and images per second at several batch sizes and thread counts.
+
+    Examples:
+
+      cnnspec bench lenet5
+
+      cnnspec bench exports/resnet50.onnx --batches 1,8 --threads 2 --format json
+    """
+    common.check_choice("--format", form, ("table", "json"))
+    common.check_choice("--device", device, DEVICES)
+    subject: api.Spec | str = network
+    if not api.is_run(network) and not network.endswith(".onnx"):
+        subject = common.load_spec(network, variant=variant, settings=settings, input_shape=input_shape)
+    result = api.bench(
+        subject,
+        batches=_numbers("--batches", batches),
+        threads=_numbers("--threads", threads),
+        seconds=seconds,
+        device=device,
+        torch=not no_torch,
+        report=lambda text: print(text, file=sys.stderr) if sys.stderr.isatty() else None,
+    )
+    if form == "json":
+        print(json.dumps(result.to_dict(), indent=1))
+        return
+    print(_table(result))
+
+
+def _table(result: Bench) -> str:
+    heads = ("p50 ms", "p95 ms", "p99 ms")
+    lines = [
+        f"{result.name} on {result.provider}, weights {result.weights}",
+        f"session made in {result.create_ms:.1f} ms, first run in {result.first_ms:.1f} ms",
+    ]
+    if result.macs:
+        lines.append(f"{result.macs:,} MACs per image; GFLOP/s count 2 operations per MAC")
+    columns = "".join(f"{head:>10}" for head in heads)
+    lines.append(f"{'engine':12}{'batch':>6}{'threads':>8}{columns}{'images/s':>12}{'GFLOP/s':>10}")
+    for row in result.timings:
+        gflops = f"{row.gflops:10.1f}" if row.gflops else ""
+        times = f"{row.p50:10.3f}{row.p95:10.3f}{row.p99:10.3f}"
+        lines.append(f"{row.engine:12}{row.batch:6}{row.threads:8}{times}{row.images_per_second:12,.0f}{gflops}")
+    return "\n".join(lines)
