@@ -1,0 +1,113 @@
+"""The doctor sees what is there, and names the command that mends what is broken."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from cnnspec.cli import main
+from cnnspec.runtime import doctor
+
+
+def test_this_installation_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["doctor", "--format", "json"])
+    found = json.loads(capsys.readouterr().out)
+    subjects = {finding["subject"]: finding for finding in found["findings"]}
+    assert subjects["CPUExecutionProvider"]["level"] == "ok"
+    assert onnxruntime.__version__ in subjects["onnxruntime"]["message"]
+    assert subjects["torch"]["level"] in ("ok", "problem")
+    assert found["healthy"] == all(finding["level"] != "problem" for finding in found["findings"])
+
+
+def test_the_small_network_is_valid() -> None:
+    model = doctor._one_node()
+    onnx.checker.check_model(onnx.load_model_from_string(model), full_check=True)
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    given = np.array([[-1, 2]], np.float32)
+    assert session.run(None, {"x": given})[0].tolist() == [[0, 2]]
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, wheels: dict[str, str], told: dict[str, str | None]) -> None:
+    """An installation with these wheels, whose child processes answer so; the key is a part of their code."""
+    monkeypatch.setattr(doctor, "_version", wheels.get)
+
+    def child(code: str, *arguments: str) -> tuple[str | None, str]:
+        key = next(key for key in told if key in code or key in arguments)
+        return (told[key], "") if told[key] is not None else (None, "it broke")
+
+    monkeypatch.setattr(doctor, "_child", child)
+
+
+def test_two_wheels_at_once_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, str | None] = {
+        "get_available": "1.30.0 - CPUExecutionProvider",
+        "CPUExecutionProvider": "CPUExecutionProvider",
+    }
+    answers(monkeypatch, {"onnxruntime": "1.30.0", "onnxruntime-gpu": "1.31.0"}, told)
+    first, *_ = doctor._onnxruntime(has_driver=False)
+    assert first.level == "problem"
+    assert first.command == "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
+
+
+def test_a_silent_fall_back_is_a_problem_where_there_is_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, str | None] = {
+        "get_available": "1.31.0 13.0 CUDAExecutionProvider CPUExecutionProvider",
+        "CUDAExecutionProvider": "CPUExecutionProvider",
+        "CPUExecutionProvider": "CPUExecutionProvider",
+    }
+    answers(monkeypatch, {"onnxruntime-gpu": "1.31.0"}, told)
+    cuda = doctor._onnxruntime(has_driver=True)[1]
+    assert cuda.level == "problem"
+    assert "silently uses CPUExecutionProvider" in cuda.message
+    assert cuda.command == "pip install 'onnxruntime-gpu[cuda,cudnn]'"
+    assert doctor._onnxruntime(has_driver=False)[1].level == "note"
+
+
+def test_a_build_without_the_gpu_is_a_problem_where_there_is_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, str | None] = {
+        "get_available": "1.31.0 - CPUExecutionProvider",
+        "CPUExecutionProvider": "CPUExecutionProvider",
+    }
+    answers(monkeypatch, {"onnxruntime": "1.31.0"}, told)
+    last = doctor._onnxruntime(has_driver=True)[-1]
+    assert last.command == "pip uninstall -y onnxruntime && pip install onnxruntime-gpu"
+
+
+def test_torch_that_does_not_load_or_cannot_use_the_gpu_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers(monkeypatch, {}, {"torch": None})
+    (broken,) = doctor._torch(has_driver=False)
+    assert (broken.level, broken.message) == ("problem", "it cannot be imported: it broke")
+    answers(monkeypatch, {}, {"torch": "2.14.0+cpu - False -"})
+    assert doctor._torch(has_driver=True)[0].level == "problem"
+    assert doctor._torch(has_driver=False)[0].level == "ok"
+
+
+def test_different_cuda_versions_are_noted() -> None:
+    both = [
+        doctor.Finding("ok", "torch", "2.14.0, built for CUDA 12.8, cuDNN 9; the GPU can be used"),
+        doctor.Finding("ok", "onnxruntime", "1.31.0 (x), built for CUDA 13.0"),
+    ]
+    (note,) = doctor._cuda_versions(both)
+    assert "CUDA 12 " in note.message
+    assert doctor._cuda_versions([both[1]]) == []
+
+
+def test_nothing_installed_is_told_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_version", lambda name: None)
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
+    assert doctor._onnxruntime(has_driver=False)[0].command == "pip install 'cnnspec[onnx]'"
+    assert doctor._torch(has_driver=False)[0].command == "pip install 'cnnspec[train]'"
+    assert doctor._packages().command == "pip install 'cnnspec[all]'"
+
+
+def test_a_child_that_fails_or_hangs_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor._child("print(1); print(2)") == ("2", "")
+    assert doctor._child("raise SystemExit('no')") == (None, "no")
+    assert doctor._child("import os; os.kill(os.getpid(), 9)")[1] == "the process ended with -9"
+    monkeypatch.setattr(doctor, "SECONDS", 0.05)
+    assert "no answer" in doctor._child("import time; time.sleep(9)")[1]
