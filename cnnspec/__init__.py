@@ -9,7 +9,7 @@ from cnnspec.errors import CnnspecError, SpecError, UsageError, VerificationErro
 from cnnspec.version import __version__
 
 if TYPE_CHECKING:
-    from cnnspec.runtime import Predictor
+    from cnnspec.runtime.predictor import Predictor
 
 __all__ = [
     "CnnspecError",
@@ -29,7 +29,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """`Predictor`, imported when it is asked for: it needs numpy and Pillow, and analysis does not."""
     if name == "Predictor":
-        from cnnspec.runtime import Predictor
+        from cnnspec.runtime.predictor import Predictor
 
         return Predictor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

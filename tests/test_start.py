@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from cnnspec.cli import VERBS
+
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "numpy", "matplotlib", "sklearn"}
 
 PROBE = """
@@ -101,3 +103,36 @@ def test_debug_shows_the_traceback() -> None:
     command = [sys.executable, "-m", "cnnspec", "--debug", "inspect", "no_such_file.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "Traceback" in done.stderr
+
+
+BLOCKED = """
+import sys
+for name in {heavy!r}:
+    sys.modules[name] = None  # as if it were not installed
+from cnnspec.cli import main
+main({arguments!r})
+"""
+
+
+def without_extras(*arguments: str) -> subprocess.CompletedProcess[str]:
+    heavy = sorted(HEAVY | {"PIL", "safetensors", "torchmetrics"})
+    code = BLOCKED.format(heavy=heavy, arguments=list(arguments))
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_the_light_install_helps_with_every_verb() -> None:
+    assert without_extras("--help").returncode == 0
+    for verb in VERBS:
+        done = without_extras(verb, "--help")
+        assert done.returncode == 0, (verb, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("call", "extra"), [("train lenet5", "train"), ("export lenet5", "onnx"), ("predict a.onnx a.png", "onnx")]
+)
+def test_an_absent_extra_is_one_clear_line(call: str, extra: str) -> None:
+    done = without_extras(*call.split())
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: this needs `")
+    assert f"pip install 'cnnspec[{extra}]'" in done.stderr
+    assert len(done.stderr.splitlines()) == 2

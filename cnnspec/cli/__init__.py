@@ -10,7 +10,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperGroup
 
-from cnnspec.errors import CnnspecError, SpecError
+from cnnspec.errors import CnnspecError, MissingExtraError, SpecError
 
 __all__ = ["VERBS", "app", "main"]
 
@@ -21,6 +21,12 @@ VERBS: Final = (  # as `--help` lists them
     *("bench", "doctor"),
 )
 
+# Optional packages, and the extra that brings them: a verb that needs one says so, whichever import meets it first.
+EXTRAS: Final = {
+    **dict.fromkeys(("torch", "torchvision", "torchmetrics", "safetensors", "matplotlib", "sklearn"), "train"),
+    **dict.fromkeys(("onnx", "onnxruntime", "numpy", "PIL"), "onnx"),
+    "tensorboard": "tensorboard",
+}
 INTERRUPTED: Final = 130
 WrongUsage: Final = typer.BadParameter.__mro__[1]  # typer carries click inside, and does not export this base
 
@@ -84,6 +90,13 @@ def main(argv: list[str] | None = None) -> None:
             raise
         report(error)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if debug or package not in EXTRAS:
+            raise
+        missing = MissingExtraError(package, EXTRAS[package])
+        report(missing)
+        sys.exit(missing.exit_code)
     except WrongUsage as error:  # type: ignore[misc]
         error.show()
         sys.exit(error.exit_code)

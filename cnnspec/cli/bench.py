@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cnnspec import api
 from cnnspec.cli import common
 from cnnspec.errors import UsageError
-from cnnspec.runtime import DEVICES
-from cnnspec.runtime.bench import Bench
+from cnnspec.runtime.session import DEVICES
+
+if TYPE_CHECKING:
+    from cnnspec.runtime.bench import Bench
 
 app = typer.Typer()
 

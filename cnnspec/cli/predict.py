@@ -10,7 +10,7 @@ import typer
 from cnnspec.cli import common, report
 from cnnspec.cli.render.predictions import FORMATS, lines
 from cnnspec.errors import CnnspecError
-from cnnspec.runtime import BATCH_SIZE, DEVICES, Predictor, expand
+from cnnspec.runtime.session import BATCH_SIZE, DEVICES
 
 app = typer.Typer()
 
@@ -44,6 +44,9 @@ def predict(
     """
     common.check_choice("--format", form, FORMATS)
     common.check_choice("--device", device, DEVICES)
+    from cnnspec.runtime.predictor import Predictor
+    from cnnspec.runtime.sources import expand
+
     predictor = Predictor(
         model, device=device, allow_fallback=allow_fallback, threads=threads, batch_size=batch_size, invert=invert
     )

@@ -16,7 +16,7 @@ from cnnspec.images import check_shape, normalize, prepare, read_image
 from cnnspec.onnx_backend.metadata import Metadata, check_seal, read_metadata
 from cnnspec.ops import show_shape
 from cnnspec.runtime.files import is_known, read_model, remember
-from cnnspec.runtime.session import first_line, open_session, provider_of
+from cnnspec.runtime.session import BATCH_SIZE, first_line, open_session, provider_of
 from cnnspec.runtime.trial import Trial
 
 if TYPE_CHECKING:
@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
     ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image
 
-__all__ = ["BATCH_SIZE", "Guess", "Prediction", "Predictor"]
+__all__ = ["Guess", "Prediction", "Predictor"]
 
-BATCH_SIZE: Final = 64
 MAX_VALUES: Final = 2**30  # in one batch of the size that a file prescribes
 
 

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from cnnspec.errors import CnnspecError, MissingExtraError, UsageError
 
-__all__ = ["DEVICES", "cuda_devices", "first_line", "onnxruntime", "open_session", "provider_of"]
+__all__ = ["BATCH_SIZE", "DEVICES", "cuda_devices", "first_line", "onnxruntime", "open_session", "provider_of"]
 
 DEVICES: Final = ("auto", "cpu", "cuda", "tensorrt")
+BATCH_SIZE: Final = 64
 PROVIDERS: Final = {
     "cpu": ["CPUExecutionProvider"],
     "cuda": ["CUDAExecutionProvider"],

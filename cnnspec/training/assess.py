@@ -18,7 +18,7 @@ from cnnspec.data.prepare import Augment, Prepare
 from cnnspec.data.sets import DataSet, Source
 from cnnspec.errors import UsageError
 from cnnspec.graph import Graph
-from cnnspec.runtime import Predictor
+from cnnspec.runtime.predictor import Predictor
 from cnnspec.spec import parse_setting, read_spec
 from cnnspec.torch_backend import build_module, load_weights
 from cnnspec.training.config import TrainConfig, data_folder

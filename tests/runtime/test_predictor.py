@@ -19,8 +19,9 @@ import cnnspec
 from cnnspec.cli import main
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.images import normalize, read_image
-from cnnspec.runtime import Predictor, expand
 from cnnspec.runtime.files import is_known
+from cnnspec.runtime.predictor import Predictor
+from cnnspec.runtime.sources import expand
 from cnnspec.torch_backend import save_weights
 
 onnxruntime.set_default_logger_severity(4)

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 import cnnspec
 from cnnspec.errors import CnnspecError
 from cnnspec.onnx_backend.metadata import UNSEALED, check_seal, seal
-from cnnspec.runtime import Predictor
+from cnnspec.runtime.predictor import Predictor
 from cnnspec.runtime.trial import Trial
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cnnspec.training.assess import Assessment
+if TYPE_CHECKING:
+    from cnnspec.training.assess import Assessment
 
 __all__ = ["render"]
 

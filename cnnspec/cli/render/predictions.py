@@ -6,9 +6,10 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from cnnspec.runtime import Prediction
+if TYPE_CHECKING:
+    from cnnspec.runtime.predictor import Prediction
 
 __all__ = ["FORMATS", "lines"]
 
