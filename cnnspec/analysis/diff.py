@@ -8,11 +8,12 @@ are first matched by their name, where it is more than a number, then, between t
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 from cnnspec.analysis.explain import call_text
 from cnnspec.analysis.report import LayerReport, Report
@@ -22,6 +23,8 @@ from cnnspec.ops import Shape
 __all__ = ["Change", "Difference", "Total", "diff"]
 
 Pair = tuple[int, int]
+
+MOST_WORK: Final = 20_000_000  # about a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,7 @@ def diff(first: Graph, first_report: Report, second: Graph, second_report: Repor
     """What is different in the second network, in the running order of both."""
     pairs = _aligned(first.nodes, second.nodes)
     partner = {first.nodes[i].name: second.nodes[j].name for i, j in pairs} | {INPUT: INPUT}
+    known = set(partner.values())
     rows = (first_report.layers, second_report.layers)
     changes: list[Change] = []
     same = renamed = at = to = 0
@@ -130,7 +134,7 @@ def diff(first: Graph, first_report: Report, second: Graph, second_report: Repor
         at, to = i + 1, j + 1
         if i == len(first):
             break
-        change = _compared(first.nodes[i], rows[0][i], second.nodes[j], rows[1][j], partner)
+        change = _compared(first.nodes[i], rows[0][i], second.nodes[j], rows[1][j], partner, known)
         if change is not None:
             changes.append(replace(change, place=j))
             continue
@@ -154,10 +158,9 @@ def _one_sided(kind: str, row: LayerReport, node: Node, place: int) -> Change:
 
 
 def _compared(
-    one: Node, before: LayerReport, other: Node, after: LayerReport, partner: dict[str, str]
+    one: Node, before: LayerReport, other: Node, after: LayerReport, partner: dict[str, str], known: set[str]
 ) -> Change | None:
     calls = call_text(one.op), call_text(other.op)
-    known = set(partner.values())
     pairs = zip((partner.get(name) for name in one.inputs), other.inputs, strict=False)
     # What reads a layer that was put in, or read one that was taken out, has not changed itself.
     reads = len(one.inputs) != len(other.inputs) or any(
@@ -204,6 +207,12 @@ def _keys(nodes: Sequence[Node]) -> list[list[Hashable]]:
     ]
 
 
+def _work(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:
+    """A bound for the steps of SequenceMatcher: pairs of equal keys, looked through for every block that it finds."""
+    counts = Counter(other)
+    return min(len(one), len(other)) * sum(counts[key] for key in one)
+
+
 def _matched(one: Sequence[Hashable], other: Sequence[Hashable], gap: tuple[int, int, int, int]) -> list[Pair]:
     """Equal keys within a gap. What both ends share is taken first, which is all there is to most comparisons."""
     low, high, start, end = gap
@@ -214,6 +223,10 @@ def _matched(one: Sequence[Hashable], other: Sequence[Hashable], gap: tuple[int,
     while low < high and start < end and one[high - 1] == other[end - 1]:
         high, end = high - 1, end - 1
         pairs.append((high, end))
+    if _work(one[low:high], other[start:end]) > MOST_WORK:  # thousands of layers that are alike: by position after all
+        return pairs + [
+            (low + k, start + k) for k in range(min(high - low, end - start)) if one[low + k] == other[start + k]
+        ]
     if low < high and start < end:
         matcher = SequenceMatcher(None, one[low:high], other[start:end], autojunk=False)
         pairs += [

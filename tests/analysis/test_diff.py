@@ -119,6 +119,15 @@ def test_random_edits_are_found() -> None:
         assert any(side is not None for side in sides)
 
 
+def test_thousands_of_layers_that_are_alike_are_compared_by_position() -> None:
+    def deep(activation: str) -> api.Spec:
+        block = f"blocks:\n  B:\n    layers:\n      - Conv2d(3, 1)\n      - {activation}\n"
+        return spec(["B * 1000"], head=block)
+
+    difference = api.diff(deep("ReLU"), deep("Tanh"))
+    assert difference.same == len(difference.of("changed")) == len(difference.changes) == 1000
+
+
 def test_as_plain_data() -> None:
     plain = api.diff(spec(BASE), spec(BASE[:-1])).to_dict()
     assert plain["equal"] is False
