@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
@@ -46,16 +47,13 @@ def name_arguments(
     for index, arg in enumerate(call.args):
         if arg.name is None and index >= len(positional):
             count = sum(1 for other in call.args if other.name is None)
+            allowed = f"{len(positional)} argument{'s' * (len(positional) > 1)}" if positional else "no argument"
             listed = f" ({', '.join(positional)})" if positional else ""
-            plural = "" if len(positional) == 1 else "s"
-            report(
-                Diagnostic(
-                    "E105",
-                    f"{call.target} takes {len(positional)} argument{plural} by position{listed}, not {count}",
-                    arg.place,
-                    help=_inferred_hint(call, positional),
-                )
-            )
+            message = f"{call.target} takes {allowed} by position{listed}, not {count}"
+            hint = _inferred_hint(call, positional)
+            if hint is None and isinstance(arg.expr.value, ast.Name):
+                hint = f"to read the node `{arg.expr.word}` write `{call.target}({'…' if positional else ''})({arg.expr.word})`"
+            report(Diagnostic("E105", message, arg.place, help=hint))
             break
         name = arg.name if arg.name is not None else positional[index]
         if name in named:

@@ -304,7 +304,8 @@ class _Elaborator:
         except ShapeError as error:
             given = ", ".join(f"{show_shape(ref.shape or ())} from {ref.name}" for ref in reads[:8])
             hint = f"`cnnspec sizes {self.path}` tells the input sizes that fit" if error.code == "E201" else None
-            message = f"{op.op_name}: {error.message}"
+            named = error.message.startswith(op.op_name)
+            message = error.message if named else f"{op.op_name}: {error.message}"
             notes = (f"{name} reads {given}",)
             self.log.report(Diagnostic(error.code, message, origin.place, notes=notes, help=hint), frame)
             return lost
