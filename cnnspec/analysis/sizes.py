@@ -4,7 +4,7 @@ Sizes are about what elaborates. A dense layer behind a Flatten takes its width 
 is valid at many sizes; weights that were trained at one of them fit only inputs that flatten alike, which is said.
 
 One size is worked out on a `Skeleton` of the graph. Which sizes are valid need not be a range (additions of branches
-make them a comb), so all are tried.
+make them a comb), so that all are tried, as far as there are some thousands of them.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ __all__ = ["AxisSizes", "Run", "Sizes", "runs", "sizes"]
 
 WIDEST: Final = 2_000  # sizes of the range that is shown unless one is asked for
 FURTHEST: Final = 2**20  # the largest input that is tried for a wanted output
+TRIED: Final = 8192  # sizes of which each is tried
 FURTHEST_GAP: Final = 1024  # how far apart two valid sizes may be
 SLOW_TRIES: Final = 40  # sizes tried where each needs a new elaboration
 
@@ -249,7 +250,7 @@ def _differing(widths: tuple[object, ...], others: tuple[object, ...]) -> list[i
 
 def _together(at: Callable[[Shape], Seen | None], base: Shape, smallest: Shape) -> Shape:
     """The smallest sizes of the axes, grown alike until they are valid with each other."""
-    for extra in range(max(base[1:])):
+    for extra in range(min(TRIED, max(base[1:]))):
         grown = tuple(min(size + extra, limit) for size, limit in zip(smallest, base[1:], strict=True))
         if at((base[0], *grown)) is not None:
             return grown
@@ -278,7 +279,7 @@ class _Line:
         wanted: tuple[int, ...] | None,
     ) -> AxisSizes:
         here = self.base[self.axis + 1]
-        smallest = next(size for size in range(1, here + 1) if self.seen(size) is not None)
+        smallest = self.smallest(here)
         first, last = span or self.span(smallest, here)
         valid = [(size, seen) for size in range(first, last + 1) if (seen := self.seen(size)) is not None]
         fitting = [size for size, seen in valid if seen.widths == widths]
@@ -300,6 +301,20 @@ class _Line:
             nearest,
         )
 
+    def smallest(self, here: int) -> int:
+        """The first valid size. Beyond the first thousands a size is taken whose predecessor is not valid."""
+        first = next((size for size in range(1, min(here, TRIED) + 1) if self.seen(size) is not None), None)
+        if first is not None:
+            return first
+        refused = TRIED
+        while here - refused > 1:
+            middle = (refused + here) // 2
+            if self.seen(middle) is None:
+                refused = middle
+            else:
+                here = middle
+        return here
+
     def span(self, smallest: int, here: int) -> tuple[int, int]:
         """From the smallest to twice the declared size, or the part of that around the declared size."""
         if 2 * here - smallest < self.widest:
@@ -316,6 +331,8 @@ class _Line:
         high = self.first_with(lambda out: out > wanted, low)
         if high > FURTHEST and self.out(self.next_valid(low)) == wanted:
             return (Run(self.next_valid(low), FURTHEST),), ()
+        if high - low > TRIED and self.out(low) == self.out(high - 1) == wanted:
+            return (Run(low, high - 1),), ()
         found = [size for size in range(low, high) if self.out(size) == wanted]
         if found:
             return runs(found), ()

@@ -7,6 +7,7 @@ asked through the operators' own `out_shape`, so that it refuses what they refus
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 from typing import Final
 
 from cnnspec.graph import INPUT, Graph, Node
@@ -23,7 +24,7 @@ from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import Flatten, Identity, Permute
 from cnnspec.ops.window import Sliding, Window
 
-__all__ = ["Seen", "Skeleton", "dropped"]
+__all__ = ["MANY", "Seen", "Skeleton", "dropped"]
 
 READING: Final = (Conv, MaxPool, AvgPool, LPPool)
 SLIDING: Final = (*READING, ZeroPad)
@@ -34,6 +35,9 @@ PARTICULAR: Final = (*SLIDING, *RESIZING, *SIZED, *JOINS, ConvTranspose, Flatten
 ANYWHERE: Final = (GELU, ReLU, SiLU, Tanh, Sigmoid, Identity, Dropout, StochasticDepth)  # whatever the first axis is
 
 
+MANY: Final = 10_000  # taps beyond which they are not looked at one by one
+
+
 def dropped(window: Sliding, size: int) -> int:
     """How many pixels behind the last window one more window would read: border pixels that the division drops.
 
@@ -42,7 +46,10 @@ def dropped(window: Sliding, size: int) -> int:
     edge = (window.out_size(size) - 1) * window.stride - window.before + window.extent
     if edge >= size:
         return 0
-    phases = {tap * window.dilation % window.stride for tap in range(window.kernel)}
+    turns = min(window.kernel, window.stride // gcd(window.dilation, window.stride))
+    if window.dilation == 1 or turns > MANY:
+        return max(0, size - edge - max(0, window.stride - window.extent))
+    phases = {tap * window.dilation % window.stride for tap in range(turns)}
     return sum((phase - window.before - edge) % window.stride < size - edge for phase in phases)
 
 

@@ -303,3 +303,9 @@ layers:
     (axis,) = sizes(read(text)).axes
     assert axis.smallest == 80 + 15 * 4
     assert axis.span == (159000, 160999)
+
+
+def test_a_window_of_a_hundred_million_pixels_is_no_reason_to_count_to_it() -> None:
+    text = "\ncnnspec: 1\nname: a\ninput: [1, 2000000000]\nlayers:\n- Conv1d(2, 100000000)\n- MaxPool1d(2)\n"
+    (axis,) = sizes(read(text)).axes
+    assert axis.smallest == 100000001

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import prod
 
 from cnnspec.analysis.lint.base import Found, Network, per_axis
-from cnnspec.analysis.skeleton import dropped
+from cnnspec.analysis.skeleton import MANY, dropped
 from cnnspec.graph import Node
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.pool import AvgPool, LPPool, MaxPool
@@ -100,11 +100,19 @@ def weights_on_padding(network: Network) -> Iterator[Found]:
 def _used_taps(window: Sliding, size: int) -> int:
     """Taps that read a real pixel in some position of the window."""
     reach = (window.out_size(size) - 1) * window.stride
-    first = [tap * window.dilation - window.before for tap in range(window.kernel)]
-    return sum(
-        any(0 <= start + step < size for step in range(0, reach + 1, window.stride)) if start < 0 else start < size
-        for start in first
-    )
+    if size < window.stride and window.kernel <= MANY:  # the window steps over the pixels: look at every tap
+        starts = (tap * window.dilation - window.before for tap in range(window.kernel))
+        return sum(_meets(start, window.stride, reach, size) for start in starts)
+    # Steps no longer than the input leave out no tap from the first that comes so far to the last that starts in it.
+    first = max(0, -(-(window.before - reach) // window.dilation))
+    last = min(window.kernel - 1, (size - 1 + window.before) // window.dilation)
+    return max(0, last - first + 1)
+
+
+def _meets(start: int, stride: int, reach: int, size: int) -> bool:
+    """Whether one of the positions `start`, `start + stride`, ... up to `start + reach` is in the input."""
+    step = 0 if start >= 0 else -(start // stride) * stride
+    return step <= reach and start + step < size
 
 
 def even_same_padding(network: Network) -> Iterator[Found]:

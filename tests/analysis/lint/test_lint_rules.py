@@ -188,3 +188,14 @@ def test_the_page_of_a_rule_shows_a_network_it_warns_of_and_one_mended(rule: Rul
     codes = [{finding.code for finding in cnnspec.loads(f"cnnspec: 1\n{text}").lint()} for text in (bad, good)]
     assert rule.code in codes[0]
     assert codes[1] == set()
+
+
+def test_numbers_beyond_counting_are_not_counted() -> None:
+    lines = (
+        "Conv1d(8, 100000000, stride=3)",
+        "Conv1d(8, 3, padding=100000000)",
+        "MaxPool1d(100000000, stride=99999999)",
+    )
+    for line in lines:
+        found = find("[1, 1000000011]", line)
+        assert {finding.code for finding in found} <= {"W301", "W304", "W309", "W311"}
