@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cnnspec.errors import UsageError
 
-__all__ = ["Ranks", "join_ranks"]
+__all__ = ["Ranks", "is_lost_peer", "join_ranks"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,13 @@ class Ranks:
             nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # inside this very module
         ids = [device.index] if device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(model, device_ids=ids)
+
+
+def is_lost_peer(error: RuntimeError) -> bool:
+    """Whether this is how gloo or nccl say that another process is gone."""
+    if isinstance(error, dist.DistError):
+        return True
+    return any(part in str(error) for part in ("Connection closed by peer", "Connection reset", "gloo/transport"))
 
 
 def join_ranks(device: torch.device) -> Ranks:

@@ -1,6 +1,6 @@
 """Accuracy on the 10,000 MNIST test images: what the bundled networks reach with known recipes.
 
-python benchmarks/mnist_accuracy.py --data-dir DIR [--recipe NAME]
+python benchmarks/training/mnist_accuracy.py --data-dir DIR [--recipe NAME]
 """
 
 from __future__ import annotations
