@@ -166,7 +166,7 @@ def loads(
     max_nodes: int = MAX_NODES,
 ) -> Spec:
     """As `load`, from a text; `path` is the name in messages, and `.json` at its end makes the text JSON."""
-    source = read_spec(path, text.encode())
+    source = read_spec(path, text.encode("utf-8", "surrogatepass"))
     graph = source.elaborate(variant=variant, params=params, input_shape=input_shape, max_nodes=max_nodes)
     return Spec(source, graph, variant, _written(params or {}))
 

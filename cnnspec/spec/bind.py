@@ -52,7 +52,8 @@ def name_arguments(
             message = f"{call.target} takes {allowed} by position{listed}, not {count}"
             hint = _inferred_hint(call, positional)
             if hint is None and isinstance(arg.expr.value, ast.Name):
-                hint = f"to read the node `{arg.expr.word}` write `{call.target}({'…' if positional else ''})({arg.expr.word})`"
+                brackets = "(…)" if positional else "()"
+                hint = f"to read the node `{arg.expr.word}` write `{call.target}{brackets}({arg.expr.word})`"
             report(Diagnostic("E105", message, arg.place, help=hint))
             break
         name = arg.name if arg.name is not None else positional[index]

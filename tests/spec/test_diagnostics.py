@@ -6,13 +6,17 @@ import ast
 import io
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import cnnspec
 from cnnspec.analysis.check import Checked, check
 from cnnspec.analysis.lint import CODES
+from cnnspec.cli import VERBS
 from cnnspec.cli.render.diagnostics import FORMS, painter
 from cnnspec.codes import codes, explain_code
 from cnnspec.errors import Diagnostic, Place, SpecError, UsageError
@@ -233,3 +237,20 @@ def test_the_examples_of_a_page_give_its_error(code: str) -> None:
         with pytest.raises(SpecError) as caught:
             cnnspec.loads(text)
         assert code in {diagnostic.code for diagnostic in caught.value.diagnostics}, snippet
+
+
+def test_other_verbs_print_the_same_to_stderr(tmp_path: Path) -> None:
+    path = write(tmp_path, DRAWN)
+    command = [sys.executable, "-m", "cnnspec", "inspect", str(path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (3, "")
+    assert result.stderr == rendered(DRAWN, str(path)) + "\n"
+
+
+def test_the_hooks_call_verbs_that_there_are() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))
+    assert [hook["entry"] for hook in hooks] == ["cnnspec check", "cnnspec fmt"]
+    assert {hook["entry"].split()[1] for hook in hooks} <= set(VERBS)
+    for hook in hooks:
+        assert re.search(hook["files"], "nets/small.cnn.yaml")
+        assert not re.search(hook["files"], "config.yaml")

@@ -609,3 +609,53 @@ def test_one_fault_of_a_block_is_told_once() -> None:
 def test_there_is_an_end_to_errors() -> None:
     assert len(found("layers:\n" + "  - Reul\n" * 500)) == 50
     assert len(found("layers: [ReLU]\n" + "".join(f"x{n}: 1\n" for n in range(500)))) == 50
+
+
+# Layers of an inner list that take places of the list around it
+
+
+def test_inline_layers_take_numbers_of_the_outer_list() -> None:
+    body = """
+    params: {plan: [4, 0, 6], norm: None}
+    layers:
+      features:
+        - ReLU
+        - repeat: len(plan)
+          inline:
+            - Conv2d(plan[i], 3) if plan[i] > 0
+            - norm if plan[i] > 0
+            - MaxPool2d(2) if plan[i] == 0
+        - Tanh
+    """
+    assert rows(body) == [
+        ("features.0", "ReLU", ("input",)),
+        ("features.1", "Conv2d", ("features.0",)),
+        ("features.2", "MaxPool2d", ("features.1",)),
+        ("features.3", "Conv2d", ("features.2",)),
+        ("features.4", "Tanh", ("features.3",)),
+    ]
+    assert [name for name, _, _ in rows(body, params={"norm": "BatchNorm2d"})][-1] == "features.6"
+
+
+def test_inline_is_a_list_within_a_list() -> None:
+    assert rows("layers: [{inline: [ReLU, Tanh]}, {inline: [ReLU], when: False}, Sigmoid]\n") == [
+        ("0", "ReLU", ("input",)),
+        ("1", "Tanh", ("0",)),
+        ("2", "Sigmoid", ("1",)),
+    ]
+    assert rows("concat: [{inline: [ReLU, Tanh]}, Sigmoid]\n")[-1][2] == ("0", "1", "2")
+    assert codes("layers: {a: {inline: [ReLU]}}\n") == ["E107"]
+    assert codes("layers: [{inline: {a: ReLU}}]\n") == ["E107"]
+    assert marked(HEAD + "layers: [{inline: [Reul]}, {inline: [Thanh], when: False}]\n") == [
+        ("E103", "Reul"),
+        ("E103", "Thanh"),
+    ]
+
+
+def test_inline_cannot_hide_work() -> None:
+    inner = "{inline: [ReLU * 0], repeat: 2000}"
+    assert codes(f"layers: [{{inline: [{inner}], repeat: 2000}}]\n") == ["E113"]
+
+
+def test_a_text_with_half_a_surrogate_is_refused() -> None:
+    assert codes("layers: [ReLU]\nname: \ud800\n") == ["E101"]
