@@ -52,7 +52,8 @@ def meta(name: str) -> nn.Module:
 
 
 def size_of(name: str) -> int:
-    return sum(parameter.numel() for parameter in meta(name).parameters())
+    """Published; a test holds the networks to it."""
+    return next(iter(models.get_model_weights(name))).meta["num_params"]
 
 
 def test_how_many_there_are() -> None:
