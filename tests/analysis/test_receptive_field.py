@@ -66,11 +66,14 @@ def test_many_random_graphs(start: int) -> None:
 
 
 # Araujo, Norris and Sim, Distill 2019, table of receptive fields: (network, last local layer, field, stride, padding).
-# AlexNet there does not pad its first convolution by 2: 64 there, 66 here.
+# AlexNet there does not pad its first convolution by 2: 64 there, 66 here. TensorFlow pads less before a stride of 2:
+# 126 for MobileNet there, 157 here. ResNet-50 there strides in the last unit of a stage (483); torchvision's strides in
+# the first (427), so that they are two networks.
 PUBLISHED = [
     ("vgg16", "features.30", 212, 32, 90),
     ("alexnet", "features.12", 195, 32, 66),
-    ("resnet18", "layer4.1.relu2", 435, 32, 217),
+    ("inception_v3", "Mixed_7c.cat", 1311, 32, 618),
+    ("mobilenet_v1", "features.12.relu2", 315, 32, 157),
 ]
 
 

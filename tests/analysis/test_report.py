@@ -7,6 +7,7 @@ import json
 import pytest
 
 import cnnspec
+import cnnspec.analysis
 from cnnspec.cli.render.report import render
 
 
@@ -93,3 +94,42 @@ def test_notebooks_get_a_table() -> None:
     html = cnnspec.load("lenet5").analyze()._repr_html_()
     assert html.startswith("<table>")
     assert "61,706" in html
+
+
+# Stanford CS231n, Convolutional Networks, "VGGNet in detail": numbers in each output, and weights without biases. The
+# page's total of 24M numbers is not the sum of its rows, which is 15.2M.
+CS231N = {
+    "features.0": (224 * 224 * 64, 1_728),
+    "features.2": (224 * 224 * 64, 36_864),
+    "features.4": (112 * 112 * 64, 0),
+    "features.5": (112 * 112 * 128, 73_728),
+    "features.7": (112 * 112 * 128, 147_456),
+    "features.9": (56 * 56 * 128, 0),
+    "features.10": (56 * 56 * 256, 294_912),
+    "features.12": (56 * 56 * 256, 589_824),
+    "features.17": (28 * 28 * 512, 1_179_648),
+    "features.19": (28 * 28 * 512, 2_359_296),
+    "features.30": (7 * 7 * 512, 0),
+    "classifier.0": (4096, 102_760_448),
+    "classifier.3": (4096, 16_777_216),
+    "classifier.6": (1000, 4_096_000),
+}
+
+
+@pytest.mark.parametrize("layer", CS231N)
+def test_the_vgg_table_of_cs231n(layer: str) -> None:
+    numbers, weights = CS231N[layer]
+    row = cnnspec.load("vgg16").analyze().layer(layer)
+    assert row.output_bytes == 4 * numbers
+    assert row.params == (weights + row.output_shape[0] if weights else 0)
+
+
+def test_small_published_cases() -> None:
+    def last(layer: str, shape: str) -> cnnspec.analysis.LayerReport:
+        return cnnspec.loads(f"cnnspec: 1\ninput: {shape}\nlayers: [{layer}]\n").analyze().layers[-1]
+
+    # Transposed convolutions count over their input grid: 2*2 positions, 3 channels, 1 output, 2*2 taps.
+    assert last("'ConvTranspose2d(1, 2, stride=2)'", "[3, 2, 2]").macs == 48
+    # A window that would start in the padding at the far end is dropped (torch's rule for ceil_mode).
+    assert last("'MaxPool1d(1, stride=2, ceil_mode=True)'", "[1, 4]").output_shape == (1, 2)
+    assert last("'MaxPool1d(2, stride=3, padding=1, ceil_mode=True)'", "[1, 5]").output_shape == (1, 2)
