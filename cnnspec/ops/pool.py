@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import gcd, prod
 from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -156,11 +156,11 @@ class _AbstractAdaptivePool(AbstractSpatialOp):
         return tuple(windows)
 
     def other_flops(self, *inputs: Shape) -> int:
-        """One operation per value read, as for the other pools."""
+        """One operation per value read: `W + out - gcd(W, out)` of each axis, as neighbours share an input where `out`
+        does not divide their border."""
         (shape,) = inputs
-        out = self.out_shape(shape)
-        reads = [sum(Adaptive(size, wanted).widths) for size, wanted in zip(shape[1:], out[1:], strict=True)]
-        return shape[0] * prod(reads)
+        sizes = zip(shape[1:], self.out_shape(shape)[1:], strict=True)
+        return shape[0] * prod(size + out - gcd(size, out) for size, out in sizes)
 
 
 class AdaptiveAvgPool(_AbstractAdaptivePool):

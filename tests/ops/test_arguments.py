@@ -106,6 +106,7 @@ def test_every_operator_is_described() -> None:
         ("AvgPool1d", {"kernel_size": 2}, (4, 10), 2 * 4 * 5),
         ("AdaptiveAvgPool2d", {"output_size": 1}, (4, 10, 10), 400),
         ("AdaptiveAvgPool1d", {"output_size": 3}, (1, 4), 2 + 2 + 2),  # windows overlap
+        ("AdaptiveMaxPool1d", {"output_size": 4}, (3, 10), 3 * (3 + 3 + 3 + 3)),
         ("ReLU", {}, (4, 10, 10), 400),
         ("Softmax", {}, (10,), 50),
         ("Dropout", {}, (4, 10, 10), 0),
