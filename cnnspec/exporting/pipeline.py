@@ -100,7 +100,7 @@ def export_network(
     """
     try:
         from cnnspec.onnx_backend import verify
-        from cnnspec.onnx_backend.lower import DEFAULT_OPSET, Lowering, select_outputs
+        from cnnspec.onnx_backend.lower import DEFAULT_OPSET, Lowering, check_size, select_outputs
         from cnnspec.onnx_backend.metadata import seal, write_metadata
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "onnx", "onnx") from None
@@ -121,6 +121,7 @@ def export_network(
         preprocess=options.preprocess,
         softmax=options.softmax,
     )
+    check_size(graph, half=lowering.half)
     fold = options.fold if options.fold is not None else options.precision != "fp32"
     model, lowered = _lower(graph, subject.weights, lowering, fold=fold)
     checks = [

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ class Subject:
 
     source: Source
     graph: Graph
-    weights: Weights
+    make_weights: Callable[[], Weights]  # called when they are needed: they can be large
     origin: str  # of the weights: a path, or `random, seed 0`
     stem: str  # what its files are called
     variant: str | None = None
@@ -37,6 +38,11 @@ class Subject:
     classes: tuple[str, ...] = ()
     training: Mapping[str, Any] = field(default_factory=dict)
     run: Run | None = None
+
+    @cached_property
+    def weights(self) -> Weights:
+        """The weights by `state_dict` name. Raises UsageError and CnnspecError where they cannot be read."""
+        return self.make_weights()
 
     @property
     def trained(self) -> bool:
@@ -55,9 +61,17 @@ def of_run(run: Run) -> Subject:
     result = run.result or {}
     keep = ("epochs", "best_epoch", "val_accuracy", "test_accuracy", "test_images")
     training: dict[str, Any] = {"data": run.config.data, **{key: result[key] for key in keep if key in result}}
-    weights = read_arrays(path)
     return Subject(
-        run.source, run.graph, weights, str(path), run.name, run.variant, run.params, run.classes, training, run
+        run.source,
+        run.graph,
+        partial(read_arrays, path),
+        str(path),
+        run.name,
+        run.variant,
+        run.params,
+        run.classes,
+        training,
+        run,
     )
 
 
@@ -71,12 +85,12 @@ def of_spec(
 ) -> Subject:
     """A spec with the weights of a safetensors file, or with random ones."""
     if weights is not None:
-        found, origin = read_arrays(weights), os.fspath(weights)
+        make, origin = partial(read_arrays, weights), os.fspath(weights)
     else:
         from cnnspec.onnx_backend.initial import initial_weights
 
-        found, origin = initial_weights(graph, seed), f"random, seed {seed}"
-    return Subject(source, graph, found, origin, variant or graph.name, variant, settings, graph.classes)
+        make, origin = partial(initial_weights, graph, seed), f"random, seed {seed}"
+    return Subject(source, graph, make, origin, variant or graph.name, variant, settings, graph.classes)
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]]:

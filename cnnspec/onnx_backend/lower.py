@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import numpy as np
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from cnnspec import ops
-from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.images import scale_and_shift
 from cnnspec.onnx_backend.activations import clip, gelu, hardswish, prelu, softplus
@@ -53,7 +54,7 @@ from cnnspec.spec.hints import did_you_mean
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DEFAULT_OPSET", "MAX_OPSET", "MIN_OPSET", "Lowering", "lower", "select_outputs"]
+__all__ = ["DEFAULT_OPSET", "MAX_OPSET", "MIN_OPSET", "Lowering", "check_size", "lower", "select_outputs"]
 
 MIN_OPSET: Final = 13
 MAX_OPSET: Final = 23  # what the oldest onnxruntime allowed runs
@@ -106,9 +107,7 @@ def lower(
     Raises CnnspecError where the weights do not belong to the network, or where a layer has no form in ONNX.
     """
     options = options or Lowering()
-    size = sum(4 * int(np.prod(shape)) for shape in graph.state_shapes().values())
-    if size > MAX_BYTES:
-        raise CnnspecError(f"the weights are {size:,} bytes, and one ONNX file holds at most {MAX_BYTES:,}")
+    check_size(graph, half=options.half)
     writer = Writer(weights, opset=options.opset, half=options.half, dynamic_size=options.dynamic_size)
     _enter(writer, graph, options)
     for node in graph:
@@ -122,6 +121,14 @@ def lower(
     model.opset_import.append(helper.make_opsetid("", options.opset))
     model.ir_version = helper.find_min_ir_version_for(list(model.opset_import))
     return model
+
+
+def check_size(graph: Graph, *, half: bool = False) -> None:
+    """Raise UsageError where the weights are more than one ONNX file can hold."""
+    size = (2 if half else 4) * sum(prod(shape) for shape in graph.state_shapes().values())
+    if size > MAX_BYTES:
+        hint = None if half or size // 2 > MAX_BYTES else "`--precision fp16` halves them"
+        raise UsageError(f"the weights are {size:,} bytes, and one ONNX file holds at most {MAX_BYTES:,}", hint=hint)
 
 
 def _sizes(shape: ops.Shape, options: Lowering) -> list[str | int]:

@@ -1,0 +1,96 @@
+"""The bundled networks export and verify: small ones always, all of them in the long tests."""
+
+from __future__ import annotations
+
+import pytest
+
+import cnnspec
+from cnnspec import zoo
+from cnnspec.errors import UsageError
+from cnnspec.exporting.reference import onnx_run, torch_run
+from cnnspec.onnx_backend import verify
+from cnnspec.onnx_backend.initial import initial_weights, varied_weights
+from cnnspec.onnx_backend.lower import MAX_OPSET, MIN_OPSET, Lowering, lower, select_outputs
+
+# One network per kind of layer that the others lack, at sizes that keep them quick.
+QUICK = {
+    "m5": (1, 4000),
+    "resnet20": (3, 32, 32),
+    "mobilenet_v3_small": (3, 64, 64),
+    "shufflenet_v2_x0_5": (3, 64, 64),
+    "efficientnet_b0": (3, 64, 64),
+    "googlenet": (3, 64, 64),
+}
+TEN = {
+    **QUICK,
+    "squeezenet1_1": (3, 64, 64),
+    "densenet121": (3, 64, 64),
+    "convnext_tiny": (3, 64, 64),
+    "regnet_x_400mf": (3, 64, 64),
+}
+TOO_LARGE = "regnet_y_128gf"  # 2.6 GB of weights, and a protobuf message has at most 2 GiB
+OPSETS = range(MIN_OPSET, MAX_OPSET + 1)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_small_form_of_every_kind_of_network_is_proved(name: str) -> None:
+    result = cnnspec.export(cnnspec.load(name, input_shape=TEN[name]), batch=2)
+    assert {check.name for check in result.checks} >= {"shapes", "numbers", "other weights and statistics"}
+    assert result.verified
+
+
+def check_opset(name: str, opset: int) -> None:
+    graph = select_outputs(cnnspec.load(name, input_shape=TEN[name]).graph)
+    weights = varied_weights(graph, initial_weights(graph))
+    model = lower(graph, weights, Lowering(opset=opset))
+    assert verify.opset_of(model) == opset
+    exact = torch_run(graph, weights, double=True)
+    checks = [
+        verify.check_structure(model),
+        verify.check_shapes(model, graph, None),
+        verify.check_numbers(
+            onnx_run(model.SerializeToString(), name), torch_run(graph, weights), graph, batches=(2,), exact=exact
+        ),
+    ]
+    assert [check.detail for check in checks if not check.passed] == []
+
+
+@pytest.mark.parametrize("opset", [MIN_OPSET, 14, 17, 20, MAX_OPSET])  # where a layer's form changes
+def test_other_opsets_compute_the_same(opset: int) -> None:
+    check_opset("mobilenet_v3_small", opset)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize("name", TEN)
+def test_every_opset_computes_the_same_for_ten_networks(name: str, opset: int) -> None:
+    check_opset(name, opset)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [name for name in zoo.names() if name != TOO_LARGE])
+def test_every_bundled_network_is_proved_as_it_is(name: str) -> None:
+    result = cnnspec.export(name)
+    assert result.verified
+    assert {check.name for check in result.checks} >= {"shapes", "numbers", "other weights and statistics"}
+
+
+def test_weights_that_one_file_cannot_hold_are_refused_before_they_are_made() -> None:
+    with pytest.raises(UsageError, match="one ONNX file holds at most"):
+        cnnspec.export(TOO_LARGE)
+
+
+def test_any_image_size_is_taken_where_the_network_ends_in_a_global_pool() -> None:
+    result = cnnspec.export(cnnspec.load("mobilenet_v3_small", input_shape=(3, 64, 64)), dynamic_size=True, batch=2)
+    assert "another size, 3x96x128" in {check.name for check in result.checks}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [name for name in zoo.names() if name != TOO_LARGE])
+def test_any_image_size_is_proved_or_refused_with_the_layer_that_is_bound_to_one(name: str) -> None:
+    try:
+        result = cnnspec.export(name, dynamic_size=True, batch=1)
+    except UsageError as error:
+        assert "--size dynamic" in error.message
+    else:
+        assert any(check.name.startswith("another size") for check in result.checks)
