@@ -190,3 +190,34 @@ def test_operators_by_their_names() -> None:
     with pytest.raises(UsageError) as caught:
         find_operator("max_pol2d")
     assert caught.value.hint == "did you mean `max_pool2d`?"
+
+
+@pytest.mark.parametrize(
+    ("op", "size", "arguments", "output"),
+    [
+        # CS231n, Convolutional Networks: "Use of zero-padding", "Constraints on strides", and AlexNet's first layer
+        ("conv1d", 5, {"kernel_size": 3, "padding": 1}, 5),
+        ("conv1d", 5, {"kernel_size": 3, "padding": 1, "stride": 2}, 3),
+        ("conv1d", 10, {"kernel_size": 3, "stride": 2}, 4),
+        ("conv2d", 227, {"kernel_size": 11, "stride": 4}, 55),
+        # Dumoulin and Visin 2016, figures 2.1 to 2.7, 4.1, 4.5, 4.6 and 5.1
+        ("conv2d", 4, {"kernel_size": 3}, 2),
+        ("conv2d", 5, {"kernel_size": 4, "padding": 2}, 6),
+        ("conv2d", 5, {"kernel_size": 3, "padding": 1}, 5),
+        ("conv2d", 5, {"kernel_size": 3, "padding": 2}, 7),
+        ("conv2d", 5, {"kernel_size": 3, "stride": 2}, 2),
+        ("conv2d", 5, {"kernel_size": 3, "stride": 2, "padding": 1}, 3),
+        ("conv2d", 6, {"kernel_size": 3, "stride": 2, "padding": 1}, 3),
+        ("conv_transpose2d", 2, {"kernel_size": 3}, 4),
+        ("conv_transpose2d", 2, {"kernel_size": 3, "stride": 2}, 5),
+        ("conv_transpose2d", 3, {"kernel_size": 3, "stride": 2, "padding": 1}, 5),
+        ("conv_transpose2d", 3, {"kernel_size": 3, "stride": 2, "padding": 1, "output_padding": 1}, 6),
+        ("conv2d", 7, {"kernel_size": 3, "dilation": 2}, 3),
+        # torch's ceil_mode: a window that starts in the padding at the far end is dropped
+        ("max_pool1d", 4, {"kernel_size": 1, "stride": 2, "ceil_mode": True}, 2),
+        ("max_pool1d", 5, {"kernel_size": 2, "stride": 3, "padding": 1, "ceil_mode": True}, 2),
+    ],
+)
+def test_published_cases(op: str, size: int, arguments: dict[str, Any], output: int) -> None:
+    (step,) = calculate([Layer(op, arguments, (size,))]).steps
+    assert set(step.output) == {output}
