@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["PRECISIONS", "ExportOptions", "ExportResult", "export_network"]
 
 PRECISIONS: Final = ("fp32", "fp16", "int8")
+MOST_MACS: Final = 10**12  # multiply-accumulates of one batch that is compared
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ def _compare_own(
     from cnnspec.exporting.samples import real_images
     from cnnspec.onnx_backend import verify
 
-    batches = verify.BATCHES if lowering.batch is None else (lowering.batch,)
+    batches = _batches(graph, verify.BATCHES) if lowering.batch is None else (lowering.batch,)
     common: dict[str, Any] = {"tolerance": tolerance, "bytes_last": lowering.preprocess}
     reference = torch_run(graph, subject.weights, softmax=lowering.softmax)
     ours = onnx_run(model.SerializeToString(), f"the export of {graph.name}")
@@ -224,6 +225,12 @@ def _compare_own(
         name = f"another size, {show_shape(grown.input_shape)}"
         checks.append(verify.check_numbers(ours, other, grown, batches=(lowering.batch or 2,), name=name, **common))
     return checks
+
+
+def _batches(graph: Graph, batches: Sequence[int]) -> tuple[int, ...]:
+    """The batch sizes to compare at: without those that would take minutes, but at least two."""
+    macs = sum(node.op.macs(*node.input_shapes) for node in graph)
+    return tuple(batch for at, batch in enumerate(batches) if at < 2 or batch * macs <= MOST_MACS)
 
 
 def _compare_varied(subject: Subject, graph: Graph, lowering: Lowering, tolerance: float, *, fold: bool) -> Check:
