@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cnnspec.cli import common, report
+from cnnspec.cli.render.counting import counted
 from cnnspec.cli.render.predictions import FORMATS, lines
 from cnnspec.errors import CnnspecError
 from cnnspec.runtime.session import BATCH_SIZE, DEVICES
@@ -59,6 +60,8 @@ def predict(
         failed.append(error)
 
     found = predictor.stream(expand(images), on_error=note)
+    if not sys.stdout.isatty():  # on a terminal the lines themselves show how far it is
+        found = counted(found, "images", sys.stderr)
     for line in lines(found, form, min(top, len(predictor.classes)), widest=max(map(len, images))):
         print(line)
     if failed:
