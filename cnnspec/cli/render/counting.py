@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TextIO, TypeVar
+from typing import Final, TextIO, TypeVar
 
 __all__ = ["counted"]
 
 Item = TypeVar("Item")
+STEP: Final = 64  # items between two updates, which take longer than some items
 
 
 def counted(items: Iterable[Item], what: str, stream: TextIO) -> Iterator[Item]:
@@ -19,8 +20,10 @@ def counted(items: Iterable[Item], what: str, stream: TextIO) -> Iterator[Item]:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = SpinnerColumn(), TextColumn(f"{{task.completed:,.0f}} {what}"), TimeElapsedColumn()
-    with Progress(*columns, console=Console(file=stream), transient=True, refresh_per_second=4) as bar:
+    console = Console(file=stream)
+    with Progress(*columns, console=console, transient=True, refresh_per_second=4, redirect_stdout=False) as bar:
         task = bar.add_task("", total=None)
-        for item in items:
+        for count, item in enumerate(items, 1):
             yield item
-            bar.advance(task)
+            if count % STEP == 0:
+                bar.update(task, completed=count)
