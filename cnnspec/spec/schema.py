@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from cnnspec.ops import AbstractOp, operators
 from cnnspec.spec.document import BODIES, INLINE, TYPES, Header
-from cnnspec.spec.reader import JOIN_NAMES
+from cnnspec.spec.read_body import JOIN_NAMES
 
 __all__ = ["json_schema"]
 

@@ -11,7 +11,7 @@ from typing import Any
 from cnnspec.ops import operators
 from cnnspec.spec.bind import words_of
 from cnnspec.spec.expression import MAX_LENGTH, ExpressionError, Line, parse_expression, parse_line
-from cnnspec.spec.reader import JOIN_NAMES
+from cnnspec.spec.read_body import JOIN_NAMES
 from cnnspec.spec.source import ListValue, MapValue, Scalar, Value
 
 __all__ = ["Spelled", "canonical_expression", "canonical_line", "long_form", "short_form"]

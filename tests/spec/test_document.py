@@ -10,7 +10,7 @@ from speaking import HEAD, codes, found, graph, marked, rows
 import cnnspec
 from cnnspec.errors import SpecError
 from cnnspec.spec.names import RESERVED
-from cnnspec.spec.reader import JOIN_NAMES
+from cnnspec.spec.read_body import JOIN_NAMES
 
 
 def test_reserved_names_are_torchs() -> None:

@@ -1,0 +1,186 @@
+"""Bodies and their items: lists and mappings of lines, nested bodies, and layers in long form."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any, Final
+
+from cnnspec.errors import Place
+from cnnspec.ops import JOINS, operators
+from cnnspec.spec.document import BODIES, INLINE, Argument, Body, Call, Expr, Item
+from cnnspec.spec.expression import ExpressionError, parse_line, weight
+from cnnspec.spec.hints import did_you_mean
+from cnnspec.spec.read_parts import IDENTIFIER, ITEM_KEYS, TEMPLATE, Parts, cut_by_comma, open_brackets, spelling
+from cnnspec.spec.source import ListValue, MapValue, Scalar, Value
+
+__all__ = ["JOIN_NAMES", "BodyReader"]
+
+JOIN_NAMES: Final = tuple(join.__name__ for join in JOINS)
+_HEADS: Final = ("type", *BODIES, INLINE)
+
+
+class BodyReader:
+    """Reads bodies. What could not be read leaves an item without call and body."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+
+    def body(self, kind: str, value: Value) -> Body:
+        items: list[Item] = []
+        children: list[tuple[Scalar | None, Value]] = []
+        if isinstance(value, ListValue):
+            children = [(None, child) for child in value.items]
+        elif isinstance(value, MapValue):
+            children = list(value.entries)
+        else:
+            self.parts.error("E107", f"`{kind}` is a list or a mapping of layers", value.place)
+        unclosed = 0
+        for key, child in children:
+            place = key.place if key else child.place
+            if unclosed > 0:  # the rest of a line that a comma has cut
+                unclosed += open_brackets(key.spelling if key else spelling(child))
+                continue
+            if key:
+                self.parts.node_name(key)
+            unclosed = open_brackets(spelling(child))
+            if unclosed > 0 and child is not children[-1][1]:
+                hint = "quote the line: between brackets of its own YAML ends a text at a comma"
+                self.parts.error("E110", "a bracket of this line is not closed", child.place, help=hint)
+                items.append(Item(key.value if key else None, place))
+                continue
+            unclosed = 0
+            items.append(self.item(key, child, place))
+        if not items and not isinstance(value, Scalar):
+            self.parts.error("E107", f"`{kind}` is empty", value.place)
+        return Body(kind, tuple(items), value.place, isinstance(value, MapValue))
+
+    def item(self, key: Scalar | None, value: Value, place: Place) -> Item:
+        name = key.value if key else None
+        template = self.template(key) if key and "{" in key.value else ()
+        if isinstance(value, Scalar):
+            parts = self.line(value)
+        elif isinstance(value, ListValue):
+            parts = {"body": self.body("layers", value)}
+        else:
+            parts = self.long_form(value)
+            inner = parts.get("body")
+            if inner is not None and inner.kind == INLINE and (key or inner.named):
+                self.parts.error(
+                    "E107", "`inline` is a list within a list: its layers take numbers of that list", place
+                )
+        return Item(name, place, template=template, **parts)
+
+    def template(self, key: Scalar) -> tuple[str | Expr, ...]:
+        parts: list[str | Expr] = []
+        at = 0
+        for match in TEMPLATE.finditer(key.value):
+            place = key.content.shifted(match.start(1), len(match[1]))
+            parts += [key.value[at : match.start()], self.parts.expr(Scalar(match[1], place, place, match[1]))]
+            at = match.end()
+        return (*parts, key.value[at:])
+
+    def line(self, value: Scalar) -> dict[str, Any]:
+        if not isinstance(value.value, str):
+            shown = f"`{value.spelling:.40}`" if value.spelling else "nothing"
+            self.parts.error("E107", f"a layer is written `Name` or `Name(arguments)`, not {shown}", value.place)
+            return {}
+        place = value.content
+        try:
+            line = parse_line(value.value.rstrip("\n"))  # a block of text ends with a line break
+        except ExpressionError as error:
+            self.parts.error("E110", error.message, place.shifted(error.offset, error.length), help=error.help)
+            return {}
+
+        def located(node: ast.expr) -> Expr:
+            width = (node.end_col_offset or 0) - node.col_offset
+            word = node.id if isinstance(node, ast.Name) else None
+            here = place.shifted(node.col_offset, max(1, width))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                return Expr(None, here, node.value)
+            return Expr(node, here, word, weight(node), node.col_offset)
+
+        reads = None if line.reads is None else tuple((n, place.shifted(o, len(n))) for n, o in line.reads)
+        args = []
+        for written in line.args:
+            expr = located(written.value)
+            name = written.name
+            args.append(Argument(name, expr, place.shifted(written.offset, len(name)) if name else expr.place))
+        target = place.shifted(len(value.value) - len(value.value.lstrip()), len(line.target))
+        if line.target in JOIN_NAMES:
+            if reads is not None:
+                self.parts.error("E109", f"the arguments of {line.target} are its reads", target)
+            joined: list[tuple[str, Place]] = []
+            for arg in args:
+                if arg.name is not None or not isinstance(arg.expr.value, ast.Name):
+                    self.parts.error("E109", f"the arguments of {line.target} are names of earlier nodes", arg.place)
+                    return {}
+                joined.append((arg.expr.value.id, arg.place))
+            reads, args = tuple(joined), []
+        return {
+            "call": Call(line.target, target, tuple(args)),
+            "reads": reads,
+            "repeat": located(line.repeat) if line.repeat else None,
+            "when": located(line.when) if line.when else None,
+        }
+
+    def long_form(self, value: MapValue) -> dict[str, Any]:
+        heads = [key for key, _ in value.entries if key.value in _HEADS]
+        if len(heads) != 1:
+            if heads or not self.parts.misspelt(value, ITEM_KEYS, *_HEADS, report=True):
+                message = f"a layer in long form has exactly one of {', '.join(f'`{head}`' for head in _HEADS)}"
+                self.parts.error("E107", message, heads[1].place if heads else value.place, help=_headless(value))
+            return {}
+        parts: dict[str, Any] = {}
+        args: list[Argument] = []
+        for key, item in value.entries:
+            if key.value == "in":
+                parts["reads"] = reads = self.reads(item)
+                if reads is None:
+                    return {}
+            elif key.value in ("repeat", "when"):
+                parts[key.value] = self.parts.expr(item)
+            elif key.value != "type" and key.value in _HEADS:
+                parts["body"] = self.body(key.value, item)
+            elif key.value != "type":
+                args.append(Argument(key.value, self.parts.expr(item), key.content))
+        if heads[0].value == "type":
+            target = value.get("type")
+            if not (isinstance(target, Scalar) and isinstance(target.value, str) and IDENTIFIER.match(target.value)):
+                place = heads[0].place if target is None else target.place
+                hint = "arguments are keys of their own" if isinstance(target, Scalar) else None
+                self.parts.error(
+                    "E107", "`type` is the name of an operator or block, without arguments", place, help=hint
+                )
+                return {}
+            parts["call"] = Call(target.value, target.content, tuple(args))
+            if target.value in JOIN_NAMES:
+                parts.setdefault("reads", ())
+        else:
+            for arg in args:
+                label = did_you_mean(arg.name or "", ITEM_KEYS)
+                self.parts.error("E107", f"a body takes no argument `{arg.name:.60}`", arg.place, label)
+        return parts
+
+    def reads(self, value: Value) -> tuple[tuple[str, Place], ...] | None:
+        """The names of `in`, or None after an error."""
+        found = []
+        for item in value.items if isinstance(value, ListValue) else [value]:
+            if isinstance(item, Scalar) and item.value is not None:
+                found.append((item.spelling, item.content))
+            else:
+                self.parts.error("E109", "`in` is the name of an earlier node, or a list of names", item.place)
+                return None
+        return tuple(found)
+
+
+def _headless(value: MapValue) -> str | None:
+    """The way out for a mapping that stands where a layer should."""
+    for key, item in value.entries:
+        if hint := cut_by_comma(key.value) or cut_by_comma(spelling(item)):
+            return hint
+    if len(value.entries) != 1:
+        return None
+    word = value.entries[0][0].value
+    if word in operators():
+        return f"write `{word}(…)`, or `{{type: {word}, …}}`"
+    return "names belong to a mapping: drop the `- ` before every child"
