@@ -24,6 +24,7 @@ Shape = tuple[int, ...]
 
 LIMIT = 2**31 - 1  # torch and onnxruntime index one axis with 32 bits in many kernels
 
+# None of these may be refined by a second `Field`: pydantic 2.11 then mixes up the defaults of fields.
 Count = Annotated[int, Field(strict=True, ge=1, le=LIMIT)]
 NonNegative = Annotated[int, Field(strict=True, ge=0, le=LIMIT)]
 Flag = Annotated[bool, Field(strict=True)]

@@ -6,11 +6,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from cnnspec.ops.base import AbstractOp, Flag, Real, Shape
+from cnnspec.ops.base import AbstractOp, Flag, Shape
 
 __all__ = ["Dropout", "StochasticDepth"]
 
-Probability = Annotated[Real, Field(ge=0, le=1)]
+Probability = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1)]
 
 
 class _AbstractDropout(AbstractOp):

@@ -12,7 +12,7 @@ from cnnspec.ops.window import GLOBAL, POINT, Window
 
 __all__ = ["BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "LayerNorm2d", "LocalResponseNorm"]
 
-Positive = Annotated[Real, Field(gt=0)]
+Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0)]
 
 
 # Mean and variance take four operations per element (a sum; a difference, its square, their sum), the division one.

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, model_validator
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops.base import AbstractSpatialOp, Count, Flag, Real, Shape, Sizes, elements, show_shape
+from cnnspec.ops.base import AbstractSpatialOp, Count, Flag, Shape, Sizes, elements, show_shape
 from cnnspec.ops.window import GLOBAL, POINT, Adaptive, Sliding, Window
 
 __all__ = ["AdaptiveAvgPool", "AdaptiveMaxPool", "AvgPool", "LPPool", "MaxPool"]
@@ -101,7 +101,7 @@ class LPPool(AbstractSpatialOp):
     positional: ClassVar[tuple[str, ...]] = ("norm_type",)
     per_axis: ClassVar[dict[str, int]] = {"kernel_size": 1, "stride": 1}
 
-    norm_type: Annotated[Real, Field(gt=0)]
+    norm_type: Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0)]
     kernel_size: Sizes
     stride: Sizes | None = None
     ceil_mode: Flag = False

@@ -8,12 +8,12 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops.base import AbstractOp, Count, Flag, Real, Shape, elements, show_shape
+from cnnspec.ops.base import AbstractOp, Count, Flag, Shape, elements, show_shape
 from cnnspec.ops.window import Resized, Window
 
 __all__ = ["PixelShuffle", "Upsample"]
 
-Factor = Annotated[Real, Field(gt=0, le=10_000)]
+Factor = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, le=10_000)]
 
 _SPATIAL: Final = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}  # axes that a mode is for
 
