@@ -368,14 +368,14 @@ def _settle(config: TrainConfig, model: nn.Module, graph: Graph, device: torch.d
     torch.backends.cudnn.benchmark = not config.deterministic
     if config.precision == "fp16" and device.type == "cpu":
         raise UsageError("fp16 is for CUDA: the CPU is slower with it", hint="`--precision bf16`, or fp32")
-    threads = config.threads
-    if ranks.count > 1:
-        threads = threads or torch.get_num_threads()  # torchrun has divided them
-    elif threads is None and device.type == "cpu":
-        threads = pick_threads(model, graph.input_shape, config.batch_size)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    channels_last = device.type == "cuda" if config.channels_last is None else config.channels_last
+    threads, channels_last = config.threads, config.channels_last
+    if device.type == "cpu" and ranks.count == 1:
+        if threads is None or channels_last is None:
+            threads, channels_last = pick_threads(model, graph.input_shape, config.batch_size, threads, channels_last)
+    else:  # torchrun has divided the threads; on CUDA the layout is known to help
+        threads = threads or torch.get_num_threads()
+        channels_last = device.type == "cuda" if channels_last is None else channels_last
+    torch.set_num_threads(threads)
     return config.model_copy(update={"threads": threads, "channels_last": channels_last})
 
 

@@ -24,8 +24,8 @@ layers:
 """
 
 OPTIONS: dict[str, Any] = {
-    "data": "digits", "epochs": 3, "batch_size": 128, "device": "cpu", "threads": 1, "rotate": 5.0, "shift": 1,
-    "ema": 0.9, "lr": 0.2,
+    "data": "digits", "epochs": 3, "batch_size": 128, "device": "cpu", "threads": 1, "channels_last": False,
+    "rotate": 5.0, "shift": 1, "ema": 0.9, "lr": 0.2,
 }  # fmt: skip
 
 
