@@ -3,7 +3,7 @@
 Each peer does what a person would write to get the same table: import torchvision, build resnet152, and ask for a
 summary at 224x224. Runs are interleaved, medians are quoted, ratios are taken pair by pair.
 
-    python benchmarks/inspect.py [--rounds 5]      needs: pip install torchinfo fvcore ptflops
+    python benchmarks/inspect_verb.py [--rounds 5]      needs: pip install torchinfo fvcore ptflops
 """
 
 from __future__ import annotations
