@@ -31,6 +31,7 @@ MAX_NOTES: Final = 8  # of the blocks that led to an error
 MAX_ELEMENTS: Final = 2**63 - 1  # of one tensor
 AXIS_LIMIT: Final = 2**31 - 1
 COPY_WORK: Final = 40  # of one copy of an item, in parts of an expression
+CALL_WORK: Final = 100  # of one call of a block
 
 _JOIN_OF: Final[dict[str, AnyOp]] = {"add": Add(), "mul": Mul(), "concat": Concat()}
 
@@ -140,6 +141,7 @@ class _Elaborator:
             message = f"{block.name} reads {len(wanted)} node{'s' if len(wanted) > 1 else ''}{listed}, not {len(reads)}"
             self.log.error(frame, "E109", message, call.place)
             return lost
+        self.values.charge(CALL_WORK, frame, call.place)
         before = len(self.log.found)
         known = tuple(param.name for param in block.params)
         named = name_arguments(call, known, lambda d: self.log.report(d, frame))

@@ -13,7 +13,7 @@ from cnnspec.spec.expression import MAX_NUMBER, ExpressionError, fault
 
 __all__ = ["LayerName", "UnknownNameError", "evaluate", "list_problem", "show"]
 
-MAX_ITEMS: Final = 2000  # of a list, with the lists inside
+MAX_ITEMS: Final = 500  # of a list, with the lists inside
 MAX_NESTING: Final = 8  # of lists
 
 

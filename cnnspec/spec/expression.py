@@ -250,7 +250,7 @@ _DEAR: Final = (ast.Call, ast.Compare, ast.Slice)  # they may look at every item
 
 
 def weight(tree: ast.AST) -> int:
-    """How much work it is to evaluate a tree, roughly: its parts, with those that walk lists counted 20 times."""
+    """How much work it is to evaluate a tree, roughly: its parts, with those that walk lists counted 100 times."""
     if isinstance(tree, (ast.Constant, ast.Name)):
         return 1
-    return sum(20 if isinstance(node, _DEAR) else 1 for node in ast.walk(tree))
+    return sum(100 if isinstance(node, _DEAR) else 1 for node in ast.walk(tree))

@@ -18,7 +18,7 @@ from cnnspec.spec.source import MAX_ERRORS
 
 __all__ = ["Frame", "Given", "Log", "Ref", "Scope", "TooMany", "UnknownValue", "Values", "read_hint"]
 
-WORK_PER_NODE: Final = 150  # of evaluation, for each node that the network may have
+WORK_PER_NODE: Final = 250  # of evaluation, for each node that the network may have
 
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "int": (int,),

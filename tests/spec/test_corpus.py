@@ -63,7 +63,7 @@ LARGE = {
     ),
     "E106-wide-list.json": lambda: (
         '{"cnnspec": 1, "input": [3, 8, 8], "layers": [{"type": "Conv2d", "out_channels": 8, "kernel_size": ['
-        + ",".join("1" * 1500)
+        + ",".join("1" * 400)
         + "]}]}"
     ),
 }  # fmt: skip

@@ -133,6 +133,26 @@ def test_payloads_do_nothing(payload: str, tmp_path: Path, monkeypatch: pytest.M
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "params: {a: [" + "1," * 498 + "1]}\nlayers: ['ReLU * 20000 if " + " + ".join(["sum(a)"] * 30) + " < 0']\n",
+        "params: {a: [" + "1," * 498 + "1]}\nlayers: ['ReLU * 20000 if " + " or ".join(["a != a"] * 30) + "']\n",
+        "blocks:\n"
+        + "".join(f"  B{n}: {{layers: [B{n + 1}, B{n + 1}]}}\n" for n in range(30))
+        + "  B30: {layers: [ReLU * 0]}\nlayers: [B0]\n",
+        "layers:\n  - {layers: [{type: ReLU, repeat: 20000, when: false}], repeat: 20000}\n",
+        "layers:\n  - {layers: ['Conv2d(i + 1, 1) if " + "i == 0 and " * 60 + "i > 0'], repeat: 20000}\n",
+    ],
+)
+def test_work_is_bounded_whatever_it_is(body: str) -> None:
+    start = time.process_time()
+    with pytest.raises(SpecError) as caught:
+        cnnspec.loads("cnnspec: 1\ninput: [3, 8, 8]\n" + body)
+    assert {diagnostic.code for diagnostic in caught.value.diagnostics} == {"E113"}
+    assert time.process_time() - start < 6  # two on a quiet machine
+
+
 def survive(name: str, data: bytes) -> bool:
     """Whether a text is a good spec. Anything but a SpecError or UsageError fails the test, and so does slowness."""
     start = time.process_time()
