@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from cases import ROWS, Row, draw, reference
+from cases import ROWS, Row, reference
+from draws import draw
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -54,7 +55,7 @@ def test_row(name: str, args: dict[str, Any], shapes: tuple[Shape, ...]) -> None
     assert_state(op, truth, shapes)
     assert_json(name, op)
     assert op.op_name == name
-    assert_forward(op, truth, inputs, expected, shapes)
+    assert_forward(op, truth, inputs, shapes)
     assert_trains(op, shapes)
 
 
@@ -97,17 +98,22 @@ def built(op: AnyOp, shapes: tuple[Shape, ...]) -> nn.Module:
     return module
 
 
-def assert_forward(
-    op: AnyOp, truth: nn.Module, inputs: list[Tensor], expected: Tensor, shapes: tuple[Shape, ...]
-) -> None:
-    ours = built(op, shapes).eval()
+def assert_forward(op: AnyOp, truth: nn.Module, inputs: list[Tensor], shapes: tuple[Shape, ...]) -> None:
+    """Equal outputs with equal weights; in training mode too, with equal noise, and equal statistics afterwards."""
+    ours = built(op, shapes)
     for tensor in truth.state_dict().values():
         if tensor.is_floating_point():
             tensor.uniform_(0.5, 1.5)
     ours.load_state_dict(truth.state_dict(), strict=True)
-    with torch.no_grad():
-        expected = truth(*[x.clone() for x in inputs])
-        torch.testing.assert_close(ours(*[x.clone() for x in inputs]), expected, equal_nan=True)
+    for training in (False, True):
+        results = []
+        for module in (ours, truth):
+            torch.manual_seed(1)
+            with torch.no_grad():
+                results.append(module.train(training)(*[x.clone() for x in inputs]))
+        torch.testing.assert_close(*results, equal_nan=True)
+    for mine, theirs in zip(ours.state_dict().values(), truth.state_dict().values(), strict=True):
+        torch.testing.assert_close(mine, theirs)
 
 
 def assert_trains(op: AnyOp, shapes: tuple[Shape, ...]) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from cases import draw, reference
+from cases import reference
+from draws import draw
 from pydantic import ValidationError
 from torch import nn
 
