@@ -9,7 +9,7 @@ from cnnspec.errors import Place
 from cnnspec.ops import JOINS, operators
 from cnnspec.spec.document import BODIES, INLINE, Argument, Body, Call, Expr, Item
 from cnnspec.spec.expression import ExpressionError, parse_line, weight
-from cnnspec.spec.hints import did_you_mean
+from cnnspec.spec.hints import closest, did_you_mean
 from cnnspec.spec.read_parts import IDENTIFIER, ITEM_KEYS, TEMPLATE, Parts, cut_by_comma, open_brackets, spelling
 from cnnspec.spec.source import ListValue, MapValue, Scalar, Value
 
@@ -124,11 +124,11 @@ class BodyReader:
         }
 
     def long_form(self, value: MapValue) -> dict[str, Any]:
+        value = self.with_head(value)
         heads = [key for key, _ in value.entries if key.value in _HEADS]
         if len(heads) != 1:
-            if heads or not self.parts.misspelt(value, ITEM_KEYS, *_HEADS, report=True):
-                message = f"a layer in long form has exactly one of {', '.join(f'`{head}`' for head in _HEADS)}"
-                self.parts.error("E107", message, heads[1].place if heads else value.place, help=_headless(value))
+            message = f"a layer in long form has exactly one of {', '.join(f'`{head}`' for head in _HEADS)}"
+            self.parts.error("E107", message, heads[1].place if heads else value.place, help=_headless(value))
             return {}
         parts: dict[str, Any] = {}
         args: list[Argument] = []
@@ -160,6 +160,19 @@ class BodyReader:
                 label = did_you_mean(arg.name or "", ITEM_KEYS)
                 self.parts.error("E107", f"a body takes no argument `{arg.name:.60}`", arg.place, label)
         return parts
+
+    def with_head(self, value: MapValue) -> MapValue:
+        """The mapping, with a misspelt `type` or body put right where it has none."""
+        if any(head in value.seen for head in _HEADS):
+            return value
+        for at, (key, item) in enumerate(value.entries):
+            if (meant := closest(key.value, _HEADS)) is not None:
+                message = f"a layer in long form has no key `{key.value:.60}`"
+                self.parts.error("E107", message, key.place, f"did you mean `{meant}`?")
+                entries = [*value.entries]
+                entries[at] = (Scalar(meant, key.place, key.content, meant), item)
+                return MapValue(entries, value.place, value.seen | {meant})
+        return value
 
     def reads(self, value: Value) -> tuple[tuple[str, Place], ...] | None:
         """The names of `in`, or None after an error."""

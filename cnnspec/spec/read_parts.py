@@ -87,7 +87,10 @@ class Parts:
             return []
         return value.entries
 
-    def unknown_keys(self, value: MapValue, known: tuple[str, ...], what: str) -> None:
+    def known_keys(self, value: MapValue, known: tuple[str, ...], what: str) -> MapValue:
+        """The mapping with its known keys. Others are reported; a misspelt one is read as the key that is meant."""
+        entries: list[tuple[Scalar, Value]] = []
+        names = {key.value for key, _ in value.entries}
         for key, item in value.entries:
             if key.value not in known:
                 hint = cut_by_comma(key.value)
@@ -95,16 +98,13 @@ class Parts:
                     hint = "a block is written below `blocks:`"
                 label = did_you_mean(key.value, known)
                 self.error("E107", f"{what} has no key `{key.value:.60}`", key.place, label, hint)
-
-    def misspelt(self, value: MapValue, known: tuple[str, ...], *wanted: str, report: bool = False) -> bool:
-        """Whether one of the wanted keys is there in a wrong spelling."""
-        for key, _ in value.entries:
-            if key.value not in known and closest(key.value, known) in wanted:
-                if report:
-                    label = did_you_mean(key.value, known)
-                    self.error("E107", f"a layer in long form has no key `{key.value:.60}`", key.place, label)
-                return True
-        return False
+                meant = closest(key.value, known)
+                if meant is None or meant in names:
+                    continue
+                names.add(meant)
+                key = Scalar(meant, key.place, key.content, meant)
+            entries.append((key, item))
+        return MapValue(entries, value.place, {key.value for key, _ in entries})
 
     def identifier(self, key: Scalar, what: str) -> None:
         if not IDENTIFIER.match(key.value):

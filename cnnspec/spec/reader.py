@@ -43,7 +43,7 @@ class _Reader:
             return None
         if not self.version(root):
             return None
-        self.parts.unknown_keys(root, TOP_KEYS, "a spec")
+        root = self.parts.known_keys(root, TOP_KEYS, "a spec")
         header = self.header(root)
         shape, mean, std = self.input(root)
         blocks = {}
@@ -95,12 +95,11 @@ class _Reader:
     def input(self, root: MapValue) -> tuple[Expr | None, tuple[float, ...] | Expr, tuple[float, ...] | Expr]:
         value = root.get("input")
         if value is None:
-            if not self.parts.misspelt(root, TOP_KEYS, "input"):
-                self.parts.error("E107", "a spec says the shape of its input: `input: [1, 28, 28]`", root.place)
+            self.parts.error("E107", "a spec says the shape of its input: `input: [1, 28, 28]`", root.place)
             return None, (), ()
         if not isinstance(value, MapValue):
             return self.shape(value), (), ()
-        self.parts.unknown_keys(value, ("shape", "mean", "std"), "`input`")
+        value = self.parts.known_keys(value, ("shape", "mean", "std"), "`input`")
         shape = value.get("shape")
         if shape is None:
             self.parts.error("E107", "`input` wants a `shape`", value.place)
@@ -146,7 +145,7 @@ class _Reader:
             )
             return Block(name, place)
         if not top:
-            self.parts.unknown_keys(value, BLOCK_KEYS, what)
+            value = self.parts.known_keys(value, BLOCK_KEYS, what)
         params = []
         for key, item in self.parts.entries(value.get("params"), "params"):
             self.parts.identifier(key, "parameter")
@@ -158,11 +157,9 @@ class _Reader:
         inputs = () if top else self.inputs(value.get("inputs"))
         bodies = [key for key, _ in value.entries if key.value in BODIES]
         if len(bodies) != 1:
-            if bodies or not self.parts.misspelt(value, TOP_KEYS if top else BLOCK_KEYS, *BODIES):
-                message = f"{what} has one of {', '.join(f'`{body}`' for body in BODIES)}"
-                self.parts.error(
-                    "E107", message + (", not several" if bodies else ""), bodies[-1].place if bodies else place
-                )
+            message = f"{what} has one of {', '.join(f'`{body}`' for body in BODIES)}"
+            at = bodies[-1].place if bodies else place
+            self.parts.error("E107", message + (", not several" if bodies else ""), at)
             return Block(name, place, tuple(params), tuple(let), inputs)
         inner = value.get(bodies[0].value)
         assert inner is not None

@@ -92,7 +92,7 @@ def test_shapes_have_one_to_four_dimensions(shape: str) -> None:
         ("cnnspec: 1\ninput: {shape: 3, mean: 1, std: 0}\nlayers: [ReLU]\n", [("E107", "{")]),
         ("cnnspec: 1\ninput: {shape: 3, mean: x, std: 1}\nlayers: [ReLU]\n", [("E107", "x")]),
         ("cnnspec: 1\ninput: {shape: 3, mean: .nan, std: 1}\nlayers: [ReLU]\n", [("E107", ".nan")]),
-        ("cnnspec: 1\ninput: {shape: 3, std: 1, means: 1}\nlayers: [ReLU]\n", [("E107", "{"), ("E107", "means")]),
+        ("cnnspec: 1\ninput: {shape: 3, std: 1, means: 1}\nlayers: [ReLU]\n", [("E107", "means")]),
         ("cnnspec: 1\ninput: {shape: [3, 8], mean: [1, 2], std: [1, 2]}\nlayers: [ReLU]\n", [("E206", "input")]),
         ("cnnspec: 1\ninput: 3\nclasses: [0, 1, 2]\nlayers: [ReLU]\n", [("E107", "0"), ("E107", "1"), ("E107", "2")]),
         ("cnnspec: 1\ninput: 3\nclasses: [a, b]\nlayers: [ReLU]\n", [("E206", "classes")]),
