@@ -127,9 +127,8 @@ class Spec:
         """
         from cnnspec.analysis.lint import lint
 
-        select = tuple(select)
-        silenced = () if select else self.source.document.header.lint.ignore
-        return lint(self.graph, report or self.analyze(), select=select, ignore=(*ignore, *silenced))
+        silenced = self.source.document.header.lint.ignore
+        return lint(self.graph, report or self.analyze(), select=select, ignore=ignore, silenced=silenced)
 
     def build(self) -> nn.Module:
         """The network as a `torch.fx.GraphModule`, freshly initialised. Needs the extra `train`."""

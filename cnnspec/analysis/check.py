@@ -73,8 +73,8 @@ def check(
                     told = replace(diagnostic, notes=(*diagnostic.notes, *note))
                     found[diagnostic.code, diagnostic.place or diagnostic.message] = told
     if not found:
-        silenced = () if tuple(select) else source.document.header.lint.ignore
-        warnings = lint(graphs[0], analyze(graphs[0]), select=select, ignore=(*ignore, *silenced))
+        silenced = source.document.header.lint.ignore
+        warnings = lint(graphs[0], analyze(graphs[0]), select=select, ignore=ignore, silenced=silenced)
         found = {(warning.code, warning.place or warning.message): warning for warning in warnings}
     return Checked(source.path, source.text, tuple(sorted(found.values(), key=_order)))
 

@@ -45,13 +45,23 @@ CODES: Final = tuple(rule.code for rule in RULES)
 SHOWN = 3  # layers of one line that a note names
 
 
-def lint(graph: Graph, report: Report, *, select: Iterable[str] = (), ignore: Iterable[str] = ()) -> list[Finding]:
+def lint(
+    graph: Graph,
+    report: Report,
+    *,
+    select: Iterable[str] = (),
+    ignore: Iterable[str] = (),
+    silenced: Iterable[str] = (),
+) -> list[Finding]:
     """The findings about a network, in the order of its text; one for all layers that one line expands to.
 
-    `select` names the only codes to look for (all, where empty), `ignore` those to leave out. Raises UsageError for
-    a code that there is not.
+    `select` names the only codes to look for (all, where empty), `ignore` those to leave out. `silenced` are those that
+    the spec leaves out: unless codes are selected, and codes of other versions do no harm there. Raises UsageError
+    for a code that there is not.
     """
     select, ignore = _known(select), _known(ignore)
+    if not select:
+        ignore |= frozenset(silenced)
     network = Network(graph, report)
     found: dict[tuple[str, object], list[Found]] = {}
     for rule in RULES:

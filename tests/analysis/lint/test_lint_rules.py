@@ -165,6 +165,8 @@ def test_a_spec_says_which_warnings_are_not_wanted() -> None:
     assert [finding.code for finding in spec.lint()] == ["W305"]
     assert spec.lint(ignore=["W305"]) == []
     assert [finding.code for finding in spec.lint(select=["W306"])] == ["W306"]
+    later = cnnspec.loads(HEAD.replace("W306", "W399") + "layers:\n- Conv2d(8, 3)\n- ReLU\n- ReLU\n")
+    assert [finding.code for finding in later.lint()] == ["W306"]
 
 
 @pytest.mark.parametrize(
