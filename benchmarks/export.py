@@ -1,7 +1,8 @@
 """Exporting LeNet-5 and ResNet-50 as a process: `cnnspec export --no-verify` beside `torch.onnx.export`.
 
 Both start from a file of weights and end with a checked ONNX file of a dynamic batch. The processes run in turns; the
-best and the median of several are printed, by the clock and by processor time, and the ratio. Verification, which imports torch, is timed apart.
+best and the median of several are printed, by the clock and by processor time, and the ratio. Verification, which
+imports torch, is timed apart.
 Run: `python benchmarks/export.py`.
 """
 
