@@ -98,7 +98,11 @@ def check_names(
 
 
 def bind_operator(
-    call: Call, target: str, evaluate: Callable[[Expr], Any], report: Callable[[Diagnostic], None]
+    call: Call,
+    target: str,
+    evaluate: Callable[[Expr], Any],
+    defined: Callable[[str], bool],
+    report: Callable[[Diagnostic], None],
 ) -> AnyOp | None:
     """The operator of a call, or None after reporting why there is none."""
     op_type, _ = operators()[target]
@@ -118,7 +122,11 @@ def bind_operator(
         word = arg.expr.word
         if word is not None and word in words:
             values[name] = word
-        elif word is not None and (arg.expr.value is None or word.lower() in words):
+        elif word is not None and (
+            arg.expr.value is None
+            or word.lower() in words
+            or (words and isinstance(arg.expr.value, ast.Name) and not defined(word))
+        ):
             choices = f": it takes {' or '.join(f'`{known}`' for known in words)}" if words else ": it takes no words"
             label = did_you_mean(word, words)
             note(Diagnostic("E106", f"`{name}` cannot be `{word:.40}`{choices}", arg.expr.place, label))

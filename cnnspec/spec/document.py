@@ -148,4 +148,4 @@ class Document:
     std: tuple[float, ...] | Expr
     blocks: dict[str, Block]
     variants: dict[str, tuple[Argument, ...]]
-    places: dict[str, Place] = field(default_factory=dict)  # of the top-level keys
+    places: dict[str, Place] = field(default_factory=dict)  # of the top-level keys, and of `outputs.0`, …

@@ -113,7 +113,7 @@ class _Elaborator:
 
     def outputs(self, key: str, names: tuple[str, ...], siblings: dict[str, Ref], frame: Frame) -> tuple[str, ...]:
         found = []
-        for name in names:
+        for index, name in enumerate(names):
             if name in siblings:
                 found.append(siblings[name].name)
             elif name in self.names:
@@ -121,7 +121,7 @@ class _Elaborator:
             elif not self.faults:
                 label = did_you_mean(name, [*siblings, *self.names])
                 message = f"`{key}` names `{name:.60}`, which is no node"
-                self.log.error(frame, "E109", message, self.document.places.get(key), label)
+                self.log.error(frame, "E109", message, self.document.places.get(f"{key}.{index}"), label)
         return tuple(found)
 
     # Blocks
@@ -272,7 +272,11 @@ class _Elaborator:
             self.log.error(frame, "E103", f"there is no layer `{target:.60}`", call.place, label)
             return lost
         op = bind_operator(
-            call, target, lambda expr: self.values.value(expr, frame), lambda d: self.log.report(d, frame)
+            call,
+            target,
+            lambda expr: self.values.value(expr, frame),
+            lambda word: word in frame.scope or word in frame.unknown,
+            lambda d: self.log.report(d, frame),
         )
         if op is None:
             return lost

@@ -57,6 +57,10 @@ class _Reader:
             variants[key.value] = tuple(Argument(n.value, self.parts.expr(setting), n.place) for n, setting in settings)
         main = self.block(header.name, root, root.place, top=True)
         places = {key.value: key.place for key, _ in root.entries}
+        for listed in ("outputs", "aux_outputs"):
+            names = root.get(listed)
+            for index, item in enumerate(names.items if isinstance(names, ListValue) else ()):
+                places[f"{listed}.{index}"] = item.place
         return Document(header, main, shape, mean, std, blocks, variants, places)
 
     def version(self, root: MapValue) -> bool:

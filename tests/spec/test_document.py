@@ -100,7 +100,7 @@ def test_shapes_have_one_to_four_dimensions(shape: str) -> None:
         ("cnnspec: 1\ninput: 3\nname: ../x\nlayers: [ReLU]\n", [("E107", "../x")]),
         ("cnnspec: 1\ninput: 3\ntrain: [1]\nlayers: [ReLU]\n", [("E107", "[")]),
         ("cnnspec: 1\ninput: 3\noutputs: a\nlayers: {a: ReLU}\n", [("E107", "a")]),
-        ("cnnspec: 1\ninput: 3\noutputs: [b]\nlayers: {a: ReLU}\n", [("E109", "outputs")]),
+        ("cnnspec: 1\ninput: 3\noutputs: [b]\nlayers: {a: ReLU}\n", [("E109", "b")]),
         ("cnnspec: 1\ninput: 3\nlayers: [ReLU]\nstuff: 1\n", [("E107", "stuff")]),
         ("cnnspec: 1\ninput: 3\nlayers: [ReLU]\nblocks: [1]\n", [("E107", "[")]),
         ("cnnspec: 1\ninput: 3\nlayers: [ReLU]\nvariants: {a: 3}\n", [("E107", "3")]),

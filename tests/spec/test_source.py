@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from speaking import HEAD, codes, found, marked
 
+from cnnspec import zoo
+from cnnspec.api import format_text
 from cnnspec.spec.source import (
     MAX_DEPTH,
     MAX_JSON_BYTES,
@@ -233,3 +235,14 @@ def test_a_tab_gets_its_hint() -> None:
 def test_the_place_of_an_open_bracket_is_where_it_was_opened() -> None:
     assert marked("cnnspec: 1\ninput: [3, 8, 8]\nlayers: [ReLU,\n") == [("E102", ",")]
     assert marked("cnnspec: 1\ninput: [3, 8, 8]\nlayers: [ReLU\n") == [("E102", "[")]
+
+
+@pytest.mark.parametrize("stem", sorted(zoo.bundled()))
+def test_every_place_of_the_bundled_specs(stem: str) -> None:
+    text = zoo.bundled()[stem].read_text("utf-8")
+    for form in (text, format_text(text, long=True)):
+        for scalar in scalars(read(form).value):
+            assert at(form, scalar, content=True) == scalar.spelling
+    as_json = format_text(json.dumps(plain(read(text).value)), path="net.json")
+    for scalar in scalars(read(as_json, json=True).value):
+        assert at(as_json, scalar, content=True) == json.dumps(scalar.value, ensure_ascii=False).strip('"')
