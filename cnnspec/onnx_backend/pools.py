@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -42,31 +43,29 @@ def max_pool(writer: Writer, op: MaxPool, node: Node) -> None:
 
 
 def average_pool(writer: Writer, op: AvgPool, node: Node) -> None:
-    if op.divisor_override is None:
-        writer.add(
-            "AveragePool",
-            writer.reads(node),
-            node.name,
-            kernel_shape=op.kernel_size,
-            strides=op.strides,
-            pads=op.padding * 2,
-            ceil_mode=_rounds_up(writer, op, node),
-            count_include_pad=int(op.count_include_pad),
-        )
-        return
-    # Sums divided by a fixed number: pad by hand, so that every mean is over the whole window, then rescale.
-    ends = [pad + beyond for pad, beyond in zip(op.padding, _beyond(op, node), strict=True)]
-    mean = writer.add(
-        "AveragePool",
-        writer.reads(node),
-        f"{node.name}/mean",
-        kernel_shape=op.kernel_size,
-        strides=op.strides,
-        pads=[*op.padding, *ends],
-        count_include_pad=1,
-    )
-    factor = writer.constant(f"{node.name}/factor", prod(op.kernel_size) / op.divisor_override)
-    writer.add("Mul", [mean, factor], node.name)
+    """Means over windows. What `ceil_mode` adds beyond the padded input never counts, the padding where it is told to.
+
+    Runtimes do not agree on both together before opset 19, so the zeros are then a node of their own.
+    """
+    (read,) = writer.reads(node)
+    beyond = _beyond(op, node)
+    if op.divisor_override is not None:  # a sum over a fixed number: the mean of whole windows, rescaled
+        ends = [pad + more for pad, more in zip(op.padding, beyond, strict=True)]
+        mean = _mean(writer, op, read, f"{node.name}/mean", pads=[*op.padding, *ends], count_include_pad=1)
+        factor = writer.constant(f"{node.name}/factor", prod(op.kernel_size) / op.divisor_override)
+        writer.add("Mul", [mean, factor], node.name)
+    elif op.count_include_pad and any(op.padding) and any(beyond) and not writer.dynamic_size:
+        pads = writer.integers(f"{node.name}/pads", [0, 0, *op.padding] * 2)
+        read = writer.add("Pad", [read, pads], f"{node.name}/padded")
+        _mean(writer, op, read, node.name, pads=[*(0 for _ in beyond), *beyond], count_include_pad=0)
+    else:
+        include = int(op.count_include_pad and any(op.padding))
+        ceil = _rounds_up(writer, op, node)
+        _mean(writer, op, read, node.name, pads=op.padding * 2, count_include_pad=include, ceil_mode=ceil)
+
+
+def _mean(writer: Writer, op: AvgPool, read: str, output: str, **attributes: Any) -> str:
+    return writer.add("AveragePool", [read], output, kernel_shape=op.kernel_size, strides=op.strides, **attributes)
 
 
 def lp_pool(writer: Writer, op: LPPool, node: Node) -> None:
@@ -80,7 +79,7 @@ def lp_pool(writer: Writer, op: LPPool, node: Node) -> None:
         kernel_shape=op.kernel_size,
         strides=op.stride or op.kernel_size,
         ceil_mode=_rounds_up(writer, op, node),
-        count_include_pad=1,
+        count_include_pad=0,
     )
     total = writer.add("Mul", [mean, writer.constant(f"{name}/taps", prod(op.kernel_size))], f"{name}/sum")
     writer.add("Pow", [total, writer.constant(f"{name}/root", 1 / op.norm_type)], name)

@@ -35,6 +35,13 @@ ROWS: list[Row] = [
     ("AvgPool1d", {"kernel_size": 4, "stride": 3, "padding": 2, "ceil_mode": True}, ((4, 15),)),
     ("AvgPool2d", {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}, ((4, 8, 10),)),
     ("AvgPool2d", {"kernel_size": 3, "padding": 1, "count_include_pad": False}, (IMAGE,)),
+    (
+        "AvgPool2d",
+        {"kernel_size": 3, "stride": 2, "padding": 1, "count_include_pad": False, "ceil_mode": True},
+        ((4, 8, 10),),
+    ),
+    ("AvgPool2d", {"kernel_size": 3, "stride": 2, "ceil_mode": True}, ((4, 8, 10),)),
+    ("AvgPool2d", {"kernel_size": 2, "stride": 4, "padding": 1, "ceil_mode": True}, ((4, 8, 11),)),
     ("AvgPool2d", {"kernel_size": 3, "padding": 1, "divisor_override": 5, "ceil_mode": True}, ((4, 8, 10),)),
     ("AvgPool3d", {"kernel_size": 2, "stride": 2, "padding": 1}, ((2, 5, 6, 7),)),
     ("LPPool1d", {"norm_type": 2, "kernel_size": 3}, ((4, 15),)),
