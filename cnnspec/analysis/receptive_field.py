@@ -29,6 +29,8 @@ from cnnspec.ops.window import POINT, Global, Sliding, Window
 
 __all__ = ["AxisField", "Band", "FieldState", "fields", "hull", "pixels_read", "span", "spans"]
 
+FEW_TAPS: Final = 64
+HOLES_UP_TO: Final = 2**22  # pixels of a span; in a larger one holes are not looked for
 LOST: Final = -1  # where an axis is after Flatten has made features of it
 
 
@@ -128,8 +130,39 @@ def _slide(band: Band, window: Window) -> Band:
             return Band(band.step * window.stride, (Reads(low, low + only.size - 1 + (window.kernel - 1) * taps),))
     period, advance = window.period, window.advance
     turns = len(band.phases) // gcd(advance, len(band.phases))
-    phases = [_merge([band.at(tap) for tap in window.reads(i)]) for i in range(period * turns)]
+    phases = [_union(band, window.reads(i)) for i in range(period * turns)]
     return _shortest(band.step * advance * turns // len(band.phases), phases)
+
+
+def _union(band: Band, taps: Sequence[int]) -> Reads | None:
+    """What the units `taps` read together."""
+    if not isinstance(taps, range) or len(taps) <= FEW_TAPS:
+        return _merge([band.at(tap) for tap in taps])
+    if len(band.phases) > 1:  # each phase of the band in turn
+        turns = len(band.phases) // gcd(taps.step, len(band.phases))
+        parts = [taps[start::turns] for start in range(min(turns, len(taps)))]
+        return _merge([_comb(band.at(part[0]), _step(band, part), len(part)) for part in parts])
+    return _comb(band.at(taps[0]), _step(band, taps), len(taps))
+
+
+def _step(band: Band, taps: range) -> int:
+    """Pixels from one tap to the next, for taps that are whole periods apart."""
+    return band.step * taps.step // len(band.phases)
+
+
+def _comb(reads: Reads | None, step: int, copies: int) -> Reads | None:
+    """The union of so many copies, each `step` pixels further on: by doubling, so that a huge kernel is no work."""
+    if reads is None:
+        return None
+    high = reads.high + step * (copies - 1)
+    if high - reads.low >= HOLES_UP_TO or (reads.mask is None and step <= reads.size):
+        return Reads(reads.low, high)
+    mask, made = reads.bits, 1
+    while made < copies:
+        more = min(made, copies - made)
+        mask |= mask << (step * more)
+        made += more
+    return Reads(reads.low, high, mask)
 
 
 def _join(fields: Sequence[AxisField]) -> AxisField:

@@ -8,6 +8,7 @@ clip at the input.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,10 +129,17 @@ def _through(window: Window, bits: int, size: int) -> int:
     while bits:
         low = bits & -bits
         bits ^= low
-        for tap in window.reads(low.bit_length() - 1):
-            if 0 <= tap < size:
-                found |= 1 << tap
+        for tap in _inside(window.reads(low.bit_length() - 1), size):
+            found |= 1 << tap
     return found
+
+
+def _inside(taps: Sequence[int], size: int) -> Sequence[int]:
+    """The taps that exist."""
+    if isinstance(taps, range):
+        before = -(min(0, taps.start) // taps.step)  # the taps below 0
+        return range(taps.start + before * taps.step, min(taps.stop, size), taps.step)
+    return [tap for tap in taps if 0 <= tap < size]
 
 
 def _add(products: list[Product], new: Product) -> None:

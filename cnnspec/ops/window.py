@@ -94,11 +94,19 @@ class Transposed:
         """How many inputs further on it then reads."""
         return 1
 
-    def reads(self, i: int) -> list[int]:
-        """The inputs of unit `i`, unclipped: those that have a tap which lands on it. May be none."""
+    def reads(self, i: int) -> range:
+        """The inputs of unit `i`, unclipped: those that have a tap which lands on it. May be none.
+
+        Tap `k` of input `(i + padding - k*dilation) / stride` lands on it, where that is a whole number.
+        """
         last = i + self.padding
-        taps = range(last - self.dilation * (self.kernel - 1), last + 1, self.dilation)
-        return [tap // self.stride for tap in taps if tap % self.stride == 0]
+        every = self.stride // gcd(self.dilation, self.stride)  # of the taps, one in so many can
+        first = next((k for k in range(every) if (last - k * self.dilation) % self.stride == 0), self.kernel)
+        if first >= self.kernel:
+            return range(0)
+        nearest = (last - first * self.dilation) // self.stride
+        step = every * self.dilation // self.stride
+        return range(nearest - (self.kernel - 1 - first) // every * step, nearest + 1, step)
 
     def out_size(self, size: int) -> int:
         """`(W-1)*S - 2P + D*(F-1) + output_padding + 1`."""

@@ -139,3 +139,32 @@ def test_a_dense_layer_after_features_of_one_pixel_sees_no_more() -> None:
     assert rows.layer("OUTPUT").receptive_field == (32, 32)
     assert not rows.layer("OUTPUT").sees_everything
     assert cnnspec.load("mlp").analyze().layers[-1].sees_everything
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "  - Conv1d(1, 2)\n  - Conv1d(1, 100, dilation=7)\n",
+        "  - Conv1d(1, 3, dilation=4)\n  - Conv1d(1, 90, dilation=3)\n",
+        "  - ConvTranspose1d(1, 3, stride=2)\n  - Conv1d(1, 80, dilation=5)\n",
+        "  - ConvTranspose1d(1, 2, stride=3)\n  - Conv1d(1, 99, dilation=9, stride=2)\n",
+        "  - ConvTranspose1d(1, 200, stride=2, dilation=3)\n",
+    ],
+)
+def test_many_taps_are_worked_out_as_few(text: str) -> None:
+    spec = one(text, "[1, 2000]")
+    name = spec.graph.nodes[-1].name
+    state = fields(spec.graph)[name]
+    middle = spec.graph.nodes[-1].shape[1] // 2
+    for unit in range(middle, middle + 12):  # far from the border
+        reads = hull(state.wide[0], unit)
+        exact = spec.field(name, (unit,))
+        assert reads is not None
+        assert exact.clipped == ((reads.low, reads.high),)
+        assert exact.pixels == (reads.bits.bit_count(),)
+
+
+def test_a_huge_kernel_is_no_work() -> None:
+    text = "  - Conv1d(8, 9999999, dilation=3)\n  - ConvTranspose1d(8, 99999, stride=3)\n"
+    row = one(text, "[1, 40000000]").analyze().layers[-1]
+    assert row.receptive_field == (29_999_995 + 33_332,)
