@@ -159,9 +159,8 @@ def test_many_taps_are_worked_out_as_few(text: str) -> None:
     for unit in range(middle, middle + 12):  # far from the border
         reads = hull(state.wide[0], unit)
         exact = spec.field(name, (unit,))
-        assert reads is not None
-        assert exact.clipped == ((reads.low, reads.high),)
-        assert exact.pixels == (reads.bits.bit_count(),)
+        assert exact.clipped == (reads and ((reads.low, reads.high),))  # None: all its taps land between
+        assert exact.pixels == (reads.bits.bit_count() if reads else 0,)
 
 
 def test_a_huge_kernel_is_no_work() -> None:
