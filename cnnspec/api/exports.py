@@ -1,0 +1,101 @@
+"""ONNX files: writing, checking and timing them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cnnspec.api.networks import Spec, load
+from cnnspec.errors import UsageError
+from cnnspec.exporting.pipeline import ExportOptions, ExportResult, export_network
+from cnnspec.exporting.subject import Subject, of_run, of_spec
+from cnnspec.training import Run, open_run
+from cnnspec.training.run_folder import is_run
+
+if TYPE_CHECKING:
+    from cnnspec.exporting.files import VerifyResult
+    from cnnspec.runtime.bench import Bench
+
+__all__ = ["bench", "export", "verify"]
+
+
+def export(
+    network: Spec | Run | str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    report: Callable[[str], None] = lambda text: None,
+    **options: Any,
+) -> ExportResult:
+    """Write a run or a spec as one ONNX file, `output` or `exports/NAME.onnx`, and prove it equal to the network.
+
+    A spec takes its weights from a safetensors file, or gets random ones from `seed`. `options` are the fields of
+    ExportOptions. Needs the extra `onnx`, and for the proof (all but `verify=False`) also `train`.
+    Raises VerificationError where a check fails, and then leaves no file; UsageError where the network cannot be
+    exported that way; CnnspecError where the weights do not belong to it.
+    """
+    subject = _subject(network, weights, seed)
+    return export_network(subject, output, ExportOptions(**options), report)
+
+
+def _subject(
+    network: Spec | Run | str | os.PathLike[str], weights: str | os.PathLike[str] | None, seed: int
+) -> Subject:
+    """The network and its weights: a run's own, those of a file, or random ones."""
+    if isinstance(network, str | os.PathLike) and is_run(network):
+        network = open_run(network)
+    if isinstance(network, Run):
+        if weights is not None:
+            raise UsageError("a run has weights of its own", hint="name its spec to give it others")
+        return of_run(network)
+    spec = network if isinstance(network, Spec) else load(network)
+    return of_spec(spec.source, spec.graph, spec.variant, spec.params, weights, seed)
+
+
+def verify(
+    path: str | os.PathLike[str],
+    against: Spec | Run | str | os.PathLike[str] | None = None,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    report: Callable[[str], None] = lambda text: None,
+) -> VerifyResult:
+    """Check an ONNX file: its structure, its shapes and its numbers. Needs the extras `onnx` and `train`.
+
+    It is compared with the network `against`, or with the spec that it carries; the weights are those of the run, of
+    the file `weights`, or the ones in the ONNX file. Raises CnnspecError for what is no ONNX file.
+    """
+    from cnnspec.exporting.files import verify_file
+
+    subject = None if against is None else _subject(against, weights, 0)
+    return verify_file(path, subject, report)
+
+
+def bench(
+    network: Spec | Run | str | os.PathLike[str],
+    *,
+    batches: Sequence[int] = (1, 32, 256),
+    threads: Sequence[int] = (),
+    seconds: float = 1.0,
+    device: str = "auto",
+    torch: bool = True,
+    report: Callable[[str], None] = lambda text: None,
+) -> Bench:
+    """Time a network, or an ONNX file that cnnspec wrote, in onnxruntime and beside it in torch.
+
+    `threads` is 1, 2, 4, … up to the cores unless given; each combination takes `seconds`. Needs the extra `onnx`.
+    """
+    from cnnspec.exporting.bench import bench_file, bench_subject
+
+    options: dict[str, Any] = {
+        "batches": batches,
+        "threads": threads,
+        "seconds": seconds,
+        "device": device,
+        "torch": torch,
+        "report": report,
+    }
+    if isinstance(network, str | os.PathLike) and os.fspath(network).endswith(".onnx"):
+        return bench_file(network, **options)
+    return bench_subject(_subject(network, None, 0), **options)

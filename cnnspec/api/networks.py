@@ -1,0 +1,132 @@
+"""Networks from specs: reading, analysing and building them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cnnspec import zoo
+from cnnspec.graph import Graph
+from cnnspec.ops import Shape
+from cnnspec.spec import MAX_NODES, Source, read_spec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cnnspec.analysis import Report
+    from cnnspec.analysis.explain import Explanation
+    from cnnspec.analysis.lint import Finding
+    from cnnspec.analysis.unit_field import UnitField
+
+__all__ = ["Spec", "build", "load", "loads"]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A spec that has been read and worked out: a valid network."""
+
+    source: Source
+    graph: Graph
+    variant: str | None = None
+    params: Mapping[str, str] = dataclasses.field(default_factory=dict)  # those that were set, as they are written
+
+    @property
+    def name(self) -> str:
+        """The network's name."""
+        return self.graph.name
+
+    def analyze(self, *, batch: int = 1, optimizer: str = "sgd-momentum", precision: str = "fp32") -> Report:
+        """Sizes, receptive fields, parameters, cost and memory of every layer, and the totals.
+
+        `batch`, `optimizer` (sgd, sgd-momentum, adam, adamw) and `precision` (fp32, bf16, fp16) say what memory is for.
+        """
+        from cnnspec.analysis import analyze
+
+        return analyze(self.graph, batch=batch, optimizer=optimizer, precision=precision)
+
+    def field(self, layer: str, unit: tuple[int, ...] | None = None) -> UnitField:
+        """The input pixels that one unit of a layer reads; without `unit`, the one in the middle. Raises UsageError."""
+        from cnnspec.analysis.unit_field import unit_field
+
+        return unit_field(self.graph, layer, unit)
+
+    def largest_batch(self, memory: int, *, optimizer: str | None = None, precision: str = "fp32") -> int:
+        """The largest batch that fits into `memory` bytes, a tenth left free; for inference without an optimizer."""
+        from cnnspec.analysis import largest_batch
+
+        return largest_batch(self.graph, memory, optimizer=optimizer, precision=precision)
+
+    def explain(self, layer: str) -> Explanation:
+        """The arithmetic behind one layer's figures. Raises UsageError where there is no such layer."""
+        from cnnspec.analysis.explain import explain, find_node
+
+        find_node(self.graph, layer)
+        return explain(self.graph, self.analyze().layer(layer))
+
+    def lint(
+        self, *, select: Iterable[str] = (), ignore: Iterable[str] = (), report: Report | None = None
+    ) -> list[Finding]:
+        """The warnings about the network, without those that `lint: {ignore: [...]}` of the spec leaves out.
+
+        `select` names the only codes to look for; it finds those too that the spec ignores. `report` is the analysis,
+        where there is one already. Raises UsageError for a code that there is not.
+        """
+        from cnnspec.analysis.lint import lint
+
+        silenced = self.source.document.header.lint.ignore
+        return lint(self.graph, report or self.analyze(), select=select, ignore=ignore, silenced=silenced)
+
+    def build(self) -> nn.Module:
+        """The network as a `torch.fx.GraphModule`, freshly initialised. Needs the extra `train`."""
+        return build(self)
+
+
+def load(
+    spec: str | os.PathLike[str],
+    *,
+    variant: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    input_shape: Shape | None = None,
+    max_nodes: int = MAX_NODES,
+) -> Spec:
+    """Read a spec by path or bundled name and work it out.
+
+    `variant` and `params` set its parameters, `input_shape` (without the batch axis) overrides its input.
+    Raises SpecError with everything that is wrong with it, and UsageError where there is no such spec.
+    """
+    path, implied = zoo.find(os.fspath(spec))
+    source = read_spec(path)
+    variant = variant or implied
+    graph = source.elaborate(variant=variant, params=params, input_shape=input_shape, max_nodes=max_nodes)
+    return Spec(source, graph, variant, _written(params or {}))
+
+
+def loads(
+    text: str,
+    *,
+    path: str = "spec.yaml",
+    variant: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    input_shape: Shape | None = None,
+    max_nodes: int = MAX_NODES,
+) -> Spec:
+    """As `load`, from a text; `path` is the name in messages, and `.json` at its end makes the text JSON."""
+    source = read_spec(path, text.encode("utf-8", "surrogatepass"))
+    graph = source.elaborate(variant=variant, params=params, input_shape=input_shape, max_nodes=max_nodes)
+    return Spec(source, graph, variant, _written(params or {}))
+
+
+def _written(params: Mapping[str, Any]) -> dict[str, str]:
+    return {name: getattr(value, "word", None) or str(value) for name, value in params.items()}
+
+
+def build(spec: Spec | Graph | str | os.PathLike[str]) -> nn.Module:
+    """The network as a `torch.fx.GraphModule` with the spec's dotted names. Needs the extra `train`."""
+    from cnnspec.torch_backend import build_module
+
+    if isinstance(spec, Graph):
+        return build_module(spec)
+    return build_module(spec.graph if isinstance(spec, Spec) else load(spec).graph)

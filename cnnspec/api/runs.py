@@ -1,0 +1,132 @@
+"""Training runs: starting, continuing, scoring and listing them. The loop is imported when it is needed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnspec.api.networks import Spec, load
+from cnnspec.errors import CnnspecError, MissingExtraError, UsageError
+from cnnspec.training import Run, open_run, resolve_config
+from cnnspec.training.run_folder import is_run, new_folder, read_config
+
+if TYPE_CHECKING:
+    from cnnspec.training.assess import Assessment
+    from cnnspec.training.loop import TrainResult
+    from cnnspec.training.progress import Progress
+
+__all__ = ["evaluate", "list_runs", "resume", "train"]
+
+
+def train(
+    spec: Spec | str | os.PathLike[str],
+    *,
+    config: str | os.PathLike[str] | None = None,
+    name: str | None = None,
+    runs: str | os.PathLike[str] = "runs",
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **options: Any,
+) -> TrainResult:
+    """Train a network and write its run folder, `runs/name`. Needs the extra `train`.
+
+    `options` are the fields of TrainConfig; they win over the file `config`, that over the spec's `train:`, and that
+    over the defaults. Raises UsageError where an option, the data or the run's name do not fit, and CnnspecError where
+    training fails.
+    """
+    found = spec if isinstance(spec, Spec) else load(spec)
+    in_file = read_config(config)[1] if config is not None else {}
+    resolved = resolve_config(
+        (f"`train:` of {found.source.path}", found.source.document.header.train),
+        (str(config), in_file),
+        ("the options", options),
+    )
+    if (
+        "WORLD_SIZE" in os.environ
+    ):  # started by torchrun: all processes agree on the folder, and the first one checks it
+        name = name or found.variant or found.name
+        if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) and is_run(Path(runs) / name):
+            return resume(Path(runs) / name, progress=progress)
+        overwrite = overwrite or os.environ.get("RANK") != "0"
+    folder = new_folder(Path(runs), name, found.variant or found.name, overwrite=overwrite)
+    loop = _training("loop")
+    job = loop.Job(found.source, found.graph, resolved, folder, found.variant, found.params, overwrite=overwrite)
+    return loop.train(job, progress)  # type: ignore[no-any-return]
+
+
+def resume(
+    run: str | os.PathLike[str],
+    *,
+    device: str | None = None,
+    checkpoint_every: float | None = None,
+    progress: Progress | None = None,
+) -> TrainResult:
+    """Continue a run where its newest good checkpoint was written. Needs the extra `train`.
+
+    Raises UsageError where there is no such run, and CnnspecError where training fails.
+    """
+    found = open_run(run)
+    machine = {"device": device, "checkpoint_every": checkpoint_every}
+    config = resolve_config(("config.yaml", found.config.model_dump()), ("the options", machine))
+    loop = _training("loop")
+    job = loop.Job(found.source, found.graph, config, found.path, found.variant, found.params, resume=True)
+    return loop.train(job, progress)  # type: ignore[no-any-return]
+
+
+def evaluate(
+    target: Run | str | os.PathLike[str],
+    *,
+    data: str | None = None,
+    data_dir: str | None = None,
+    split: str = "test",
+    device: str = "auto",
+    sheet: str | os.PathLike[str] | None = None,
+) -> Assessment:
+    """Score a run's best weights, or a file that `export` wrote, on the images of a data set. Needs the extra `train`.
+
+    `split` is `test` or `val`; an exported file wants `data`. `sheet` is where the worst mistakes are drawn, as a PNG.
+    Raises UsageError where the target or the data do not exist or do not fit, and CnnspecError where they are damaged.
+    """
+    if split not in ("test", "val"):
+        raise UsageError(f"there is no split `{split}`", hint="there are: test, val")
+    assess = _training("assess")
+    options = {"data_dir": data_dir, "split": split, "device": device, "sheet": Path(sheet) if sheet else None}
+    if isinstance(target, Run):
+        return assess.assess_run(target, data=data, **options)  # type: ignore[no-any-return]
+    if is_run(target) or not Path(target).is_file():
+        return assess.assess_run(open_run(target), data=data, **options)  # type: ignore[no-any-return]
+    if data is None:
+        raise UsageError(f"on which images is {os.fspath(target)} to be scored?", hint="`--data digits`, a folder, …")
+    return assess.assess_model(target, data=data, **options)  # type: ignore[no-any-return]
+
+
+def list_runs(
+    folder: str | os.PathLike[str] = "runs", *, on_error: Callable[[CnnspecError], None] = lambda error: None
+) -> list[Run]:
+    """The runs in a folder, by name; one that cannot be read goes to `on_error` and is left out.
+
+    Raises UsageError where there is no such folder.
+    """
+    if not Path(folder).is_dir():
+        raise UsageError(f"there is no folder {os.fspath(folder)}", hint="`cnnspec train` makes the first run")
+    found = []
+    for path in sorted(Path(folder).iterdir()):
+        if is_run(path):
+            try:
+                found.append(open_run(path))
+            except CnnspecError as error:
+                on_error(error)
+    return found
+
+
+def _training(name: str) -> Any:
+    """A module of the training package that needs torch. Raises MissingExtraError."""
+    try:
+        return importlib.import_module(f"cnnspec.training.{name}")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("cnnspec"):
+            raise
+        raise MissingExtraError(error.name, "train") from None

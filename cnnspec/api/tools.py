@@ -1,0 +1,151 @@
+"""Tools around specs: checks, sizes, differences, the formatter, the schema and the bundled networks."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnspec import zoo
+from cnnspec.api.networks import Spec, load
+from cnnspec.errors import UsageError
+from cnnspec.files import write_atomic
+from cnnspec.ops import Shape
+from cnnspec.spec import MAX_NODES, read_spec
+
+if TYPE_CHECKING:
+    from cnnspec.analysis.calculator import Calculation, Layer
+    from cnnspec.analysis.catalogue import Entry
+    from cnnspec.analysis.check import Checked
+    from cnnspec.analysis.diff import Difference
+    from cnnspec.analysis.sizes import Sizes
+
+__all__ = [
+    "bundled_networks",
+    "bundled_text",
+    "calculate",
+    "check",
+    "diff",
+    "format_text",
+    "init",
+    "json_schema",
+    "sizes",
+]
+
+
+def calculate(layers: Sequence[Layer]) -> Calculation:
+    """The size arithmetic of layers in turn, forwards or, where an output is wanted, solved for what is left out.
+
+    Raises UsageError where too little or too much is given, and CnnspecError where the question has no answer.
+    """
+    from cnnspec.analysis.calculator import calculate
+
+    return calculate(layers)
+
+
+def sizes(
+    spec: str | os.PathLike[str],
+    *,
+    variant: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    input_shape: Shape | None = None,
+    max_nodes: int = MAX_NODES,
+    layer: str | None = None,
+    output: tuple[int, ...] | None = None,
+    span: tuple[int, int] | None = None,
+) -> Sizes:
+    """The input sizes that a spec takes: the smallest, those that lose no border pixel, and what each of them gives.
+
+    `layer` is whose size is meant by the output (by default the last feature map), `output` a wanted size of it, and
+    `span` the smallest and largest input to list. A spec that is valid at some larger input only is taken too. Raises
+    SpecError where it is wrong in other ways, and UsageError.
+    """
+    from cnnspec.analysis.sizes import sizes
+
+    path, implied = zoo.find(os.fspath(spec))
+    return sizes(
+        read_spec(path),
+        variant=variant or implied,
+        params=params,
+        input_shape=input_shape,
+        max_nodes=max_nodes,
+        layer=layer,
+        output=output,
+        span=span,
+    )
+
+
+def bundled_networks() -> Iterator[Entry]:
+    """The bundled networks with their parameters, cost and receptive field, one after the other."""
+    from cnnspec.analysis.catalogue import catalogue
+
+    return catalogue()
+
+
+def bundled_text(name: str) -> str:
+    """The spec of a bundled network, as it is written. Raises UsageError where there is none of this name."""
+    return zoo.bundled_path(name).read_text("utf-8")
+
+
+def check(
+    spec: str | os.PathLike[str],
+    *,
+    variant: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    select: Iterable[str] = (),
+    ignore: Iterable[str] = (),
+    max_nodes: int = MAX_NODES,
+) -> Checked:
+    """Every error of a spec, or else every warning about it; without `variant` and `params` those of its variants too.
+
+    `select` and `ignore` are codes of warnings. Raises UsageError where there is no such spec, variant or code.
+    """
+    from cnnspec.analysis.check import check
+
+    path, implied = zoo.find(os.fspath(spec))
+    chosen = variant or implied
+    return check(path, variant=chosen, params=params, select=select, ignore=ignore, max_nodes=max_nodes)
+
+
+def json_schema() -> dict[str, Any]:
+    """A JSON Schema (draft-07) of specs, for editors."""
+    from cnnspec.spec.schema import json_schema
+
+    return json_schema()
+
+
+def init(path: str | os.PathLike[str], *, force: bool = False) -> list[Path]:
+    """Write a starter spec, and the schema for editors beside it. Returns what was written.
+
+    Raises UsageError where the spec is there already (unless `force`) or is not to be YAML.
+    """
+    from cnnspec.spec.starter import SCHEMA_FILE, STARTER
+
+    spec = Path(path)
+    if spec.suffix not in (".yaml", ".yml"):
+        raise UsageError(f"{spec} does not end in .yaml", hint=f"write `cnnspec init {spec.stem or 'net'}.yaml`")
+    if spec.exists() and not force:
+        raise UsageError(f"{spec} is there already", hint="`--force` writes over it")
+    schema = spec.with_name(SCHEMA_FILE)
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", spec.stem).lstrip("._-") or "network"
+    write_atomic(schema, json.dumps(json_schema(), indent=1) + "\n")
+    write_atomic(spec, STARTER.format(name=name))
+    return [spec, schema]
+
+
+def format_text(text: str, *, path: str = "spec.yaml", long: bool = False) -> str:
+    """A spec in its canonical form, with its remarks; `long` writes every layer out. Raises SpecError."""
+    from cnnspec.spec.format import format_text
+
+    return format_text(text, path=path, long=long)
+
+
+def diff(before: Spec | str | os.PathLike[str], after: Spec | str | os.PathLike[str]) -> Difference:
+    """What changed from one network to another: layers, and totals side by side. Raises as `load`."""
+    from cnnspec.analysis.diff import diff
+
+    first, second = (spec if isinstance(spec, Spec) else load(spec) for spec in (before, after))
+    return diff(first.graph, first.analyze(), second.graph, second.analyze())
