@@ -22,7 +22,7 @@ from cnnspec.files import atomic_path
 from cnnspec.graph import Graph
 from cnnspec.images import FORMATS, check_shape, prepare
 
-__all__ = ["decode", "open_folder", "stream"]
+__all__ = ["close_streams", "decode", "open_folder", "stream"]
 
 MAX_PIXELS: Final = 25_000_000  # an image with more is refused before it is decoded
 SHOWN: Final = 5  # bad files named in a message
@@ -145,7 +145,7 @@ def decode(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise CnnspecError(f"{path}: {image.width}x{image.height} is over {MAX_PIXELS // 1_000_000} megapixels")
-            return np.ascontiguousarray(np.moveaxis(prepare(image, shape), -1, 0))
+            return np.array(np.moveaxis(prepare(image, shape), -1, 0), order="C")  # a copy: the original is read-only
     except CnnspecError:
         raise
     except Exception as error:  # decoders raise OSError, ValueError, SyntaxError, struct.error, … on broken files
@@ -234,6 +234,11 @@ class _Chosen(Sampler[list[int]]):
 _loaders: dict[int, tuple[Files, _Chosen, DataLoader[tuple[Tensor, Tensor]]]] = {}
 
 
+def close_streams() -> None:
+    """End the processes that decode images."""
+    _loaders.clear()
+
+
 def stream(source: Files, chosen: list[Tensor], device: torch.device, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches decoded by worker processes, which stay from epoch to epoch, and copied ahead to the device."""
     if id(source) not in _loaders:
@@ -244,6 +249,7 @@ def stream(source: Files, chosen: list[Tensor], device: torch.device, workers: i
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=device.type == "cuda",
+            generator=torch.Generator(),  # otherwise every epoch would draw from the numbers that dropout uses
         )
         _loaders[id(source)] = (source, sampler, loader)
     _, sampler, loader = _loaders[id(source)]

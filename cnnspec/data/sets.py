@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,11 @@ class DataSet:
     val_rows: Tensor
     test: Source | None
     remark: str = ""  # one line for people: sizes, and how the images are held
+
+    @property
+    def digest(self) -> str:
+        """Of the labels in training, in their order: a run is continued on the same images only."""
+        return hashlib.sha256(self.train.labels[self.train_rows].numpy().tobytes()).hexdigest()
 
     @property
     def counts(self) -> Tensor:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-import selectors
 import struct
 import subprocess
 import sys
-import time
+import threading
+from contextlib import suppress
 from typing import Any, Final, Self
 
 from cnnspec.errors import CnnspecError
@@ -23,6 +23,7 @@ __all__ = ["MAX_NODES", "SECONDS", "Trial"]
 SECONDS: Final = 60.0  # for one file
 MAX_NODES: Final = 200_000
 MEMORY: Final = 8 * 2**30  # bytes of address space, and four times the file
+CRASHED: Final = "it crashed the process that tried it"
 DOMAINS: Final = ("", "ai.onnx", "com.microsoft")
 
 
@@ -43,7 +44,9 @@ class Trial:
         """End the child."""
         if self._child is not None:
             self._child.kill()
-            self._child.communicate()
+            with suppress(OSError):  # what was still to be written has no reader
+                self._child.communicate()
+            self._child.wait()
             self._child = None
 
     def run(self, model: bytes, shown: str) -> None:
@@ -52,13 +55,28 @@ class Trial:
         self._child = child
         assert child.stdin is not None
         assert child.stdout is not None
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            child.kill()
+
+        timer = threading.Timer(self.seconds, give_up)
+        timer.start()  # a child that hangs may neither read nor write
         try:
             child.stdin.write(struct.pack("<Q", len(model)))
             child.stdin.write(model)
             child.stdin.flush()
+            line = child.stdout.readline()
         except OSError:
-            self._fail(shown, "it crashed the process that tried it")
-        answer = self._answer(child, shown)
+            line = b""
+        finally:
+            timer.cancel()
+        if not line:
+            self.close()
+            reason = f"it was still not done after {self.seconds:g} seconds" if late.is_set() else CRASHED
+            raise CnnspecError(f"{shown} is refused: {reason}")
+        answer: dict[str, Any] = json.loads(line)
         if answer.get("error"):
             raise CnnspecError(f"{shown}: {answer['error']}")
 
@@ -68,26 +86,6 @@ class Trial:
         return subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
         )
-
-    def _answer(self, child: subprocess.Popen[bytes], shown: str) -> dict[str, Any]:
-        assert child.stdout is not None
-        line = b""
-        deadline = time.monotonic() + self.seconds
-        with selectors.DefaultSelector() as selector:
-            selector.register(child.stdout, selectors.EVENT_READ)
-            while not line.endswith(b"\n"):
-                if not selector.select(max(0.0, deadline - time.monotonic())):
-                    self._fail(shown, f"it was still not done after {self.seconds:g} seconds")
-                piece = os.read(child.stdout.fileno(), 65536)
-                if not piece:
-                    self._fail(shown, "it crashed the process that tried it")
-                line += piece
-        found: dict[str, Any] = json.loads(line)
-        return found
-
-    def _fail(self, shown: str, reason: str) -> None:
-        self.close()
-        raise CnnspecError(f"{shown} is refused: {reason}")
 
 
 def examine(model: bytes) -> None:

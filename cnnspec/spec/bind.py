@@ -125,7 +125,7 @@ def bind_operator(
         elif word is not None and (
             arg.expr.value is None
             or word.lower() in words
-            or (words and isinstance(arg.expr.value, ast.Name) and not defined(word))
+            or (isinstance(arg.expr.value, ast.Name) and not defined(word) and did_you_mean(word, words))
         ):
             choices = f": it takes {' or '.join(f'`{known}`' for known in words)}" if words else ": it takes no words"
             label = did_you_mean(word, words)

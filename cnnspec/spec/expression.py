@@ -104,7 +104,8 @@ def _parse(text: str, shift: int = 0) -> ast.expr:
     except SyntaxError as error:
         offset = min((error.offset or 1) - 1, max(0, len(stripped) - 1))
         reason = error.msg.split(". Perhaps")[0].replace("invalid syntax", "this is no expression")
-        raise ExpressionError(reason, lead + offset) from None
+        hint = "a comma may be missing" if "comma" in error.msg else None
+        raise ExpressionError(reason, lead + offset, help=hint) from None
     except (ValueError, RecursionError, MemoryError):
         raise ExpressionError("too deeply nested to read", lead) from None
     if lead:

@@ -16,6 +16,7 @@ from cnnspec.spec.source import ListValue, MapValue, Scalar, Value
 __all__ = ["JOIN_NAMES", "BodyReader"]
 
 JOIN_NAMES: Final = tuple(join.__name__ for join in JOINS)
+MOST_CUT: Final = 50  # parts that commas can cut a line into, as far as anybody looks
 _HEADS: Final = ("type", *BODIES, INLINE)
 
 
@@ -34,22 +35,21 @@ class BodyReader:
             children = list(value.entries)
         else:
             self.parts.error("E107", f"`{kind}` is a list or a mapping of layers", value.place)
-        unclosed = 0
-        for key, child in children:
+        rest = 0  # of a line that a comma has cut: as many children as are not children
+        for index, (key, child) in enumerate(children):
             place = key.place if key else child.place
-            if unclosed > 0:  # the rest of a line that a comma has cut
-                unclosed += open_brackets(key.spelling if key else spelling(child))
+            if rest > 0:
+                rest -= 1
                 continue
             if key:
                 self.parts.node_name(key)
-            unclosed = open_brackets(spelling(child))
-            if unclosed > 0 and child is not children[-1][1]:
+            rest = _cut_off(children, index) if open_brackets(spelling(child)) > 0 else 0
+            if rest:
                 hint = "quote the line: between brackets of its own YAML ends a text at a comma"
-                self.parts.error("E110", "a bracket of this line is not closed", child.place, help=hint)
+                self.parts.error("E110", "a comma ends this line inside of its brackets", child.place, help=hint)
                 items.append(Item(key.value if key else None, place))
-                continue
-            unclosed = 0
-            items.append(self.item(key, child, place))
+            else:
+                items.append(self.item(key, child, place))
         if not items and not isinstance(value, Scalar):
             self.parts.error("E107", f"`{kind}` is empty", value.place)
         return Body(kind, tuple(items), value.place, isinstance(value, MapValue))
@@ -184,6 +184,16 @@ class BodyReader:
                 self.parts.error("E109", "`in` is the name of an earlier node, or a list of names", item.place)
                 return None
         return tuple(found)
+
+
+def _cut_off(children: list[tuple[Scalar | None, Value]], index: int) -> int:
+    """How many children after this one close the brackets that it leaves open; 0 where they do not."""
+    unclosed = open_brackets(spelling(children[index][1]))
+    for count, (key, child) in enumerate(children[index + 1 : index + 1 + MOST_CUT], 1):
+        unclosed += open_brackets(key.spelling if key else spelling(child))
+        if unclosed <= 0:
+            return count
+    return 0
 
 
 def _headless(value: MapValue) -> str | None:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnspec.data.batches import batches, to_device
+from cnnspec.data.folder import close_streams
 from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.data.order import epoch_numbers, epoch_order, epoch_shares, neighbours
 from cnnspec.data.prepare import COLUMNS, Augment, Prepare, mix
@@ -36,13 +37,13 @@ from cnnspec.training.machine import describe, image_memory, pick_device, pick_t
 from cnnspec.training.memory import is_out_of_memory, too_large
 from cnnspec.training.plots import draw_run
 from cnnspec.training.progress import Progress, Silent
-from cnnspec.training.run_folder import BEST, LAST, RunFolder
+from cnnspec.training.run_folder import BEST, CHECKPOINTS, LAST, RunFolder
 from cnnspec.training.schedule import learning_rate
 from cnnspec.training.signals import Interrupted, Signals
 
 __all__ = ["Job", "TrainResult", "train"]
 
-LOOK_EVERY: Final = 0.5  # seconds between two looks at the loss, which make the device and the program meet
+LOOK_EVERY: Final = 1.0  # seconds between two looks at the loss, which make the device and the program meet
 AGREE_EVERY: Final = 8  # steps between two agreements of several processes on saving and stopping
 
 
@@ -103,6 +104,8 @@ def train(job: Job, progress: Progress | None = None) -> TrainResult:
             raise CnnspecError("another process of this run has ended; see what it said") from error
         if not is_out_of_memory(error):
             raise
+    finally:
+        close_streams()
     raise too_large(job.graph, job.config.batch_size, device)
 
 
@@ -112,7 +115,8 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
     train_source = to_device(data.train, device)
     val_source = train_source if data.val is data.train else to_device(data.val, device)
     torch.manual_seed(config.seed)
-    model = _build(graph, config, device)
+    begun = job.resume and any((job.folder / CHECKPOINTS).glob("*.pt"))
+    model = _build(graph, config, device, weights=None if begun else config.weights)
     config = _settle(config, model, graph, device, ranks)
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     model.to(memory_format=layout)
@@ -145,6 +149,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
                 random["cuda"] = torch.cuda.get_rng_state(device)
             state = {
                 "counters": asdict(at),
+                "data": data.digest,
                 "model": model.state_dict(),
                 "averaged": None if averaged is None else averaged.state_dict(),
                 "optimizer": optimizer.state_dict(),
@@ -171,6 +176,11 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
         if job.resume:
             state = ranks.share(lambda: load_checkpoint(folder.checkpoints, tell.message))
             if state is not None:
+                if state["data"] != data.digest:
+                    raise CnnspecError(
+                        f"{config.data} is not what {job.folder} began with: it has other images or labels",
+                        hint="bring back the images, or start a new run",
+                    )
                 at = Counters(**state["counters"])
                 if at.best is not None:
                     at.best = at.history[at.best["epoch"] - 1]
@@ -342,21 +352,21 @@ def _open(graph: Graph, config: TrainConfig, device: torch.device, ranks: Ranks,
     return data
 
 
-def _build(graph: Graph, config: TrainConfig, device: torch.device) -> nn.Module:
-    """The network on the device, with the weights that it starts from."""
+def _build(graph: Graph, config: TrainConfig, device: torch.device, *, weights: str | None) -> nn.Module:
+    """The network on the device, fresh or with the weights that it starts from."""
     model = build_module(graph)
     initialise(model, config.init)
-    if config.weights is not None:
-        state = read_weights(Path(config.weights).expanduser())
+    if weights is not None:
+        state = read_weights(Path(weights).expanduser())
         fresh = model.state_dict()
         for prefix in config.reset:
             names = [name for name in fresh if name == prefix or name.startswith(f"{prefix}.")]
             if not names:
                 raise UsageError(f"--reset {prefix}: no weight of the network begins with that name")
             state.update((name, fresh[name]) for name in names)
-        check_state(model, state, config.weights)
+        check_state(model, state, weights)
         model.load_state_dict(state, strict=False)  # counters of batch norm may be missing; all else was checked
-    elif config.reset:
+    elif config.reset and config.weights is None:
         raise UsageError("--reset wants --weights: without them every layer starts fresh")
     freeze(model, config.freeze)
     return model.to(device)

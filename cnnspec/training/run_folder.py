@@ -39,7 +39,7 @@ from cnnspec.spec import Source, parse_setting, read_file, read_spec
 from cnnspec.spec.source import SourceError, plain, read_text
 from cnnspec.training.config import TrainConfig, resolve_config
 
-__all__ = ["BEST", "LAST", "Run", "RunFolder", "is_run", "new_folder", "open_run", "read_config"]
+__all__ = ["BEST", "CHECKPOINTS", "LAST", "Run", "RunFolder", "is_run", "new_folder", "open_run", "read_config"]
 
 BEST: Final = "best.safetensors"
 LAST: Final = "last.safetensors"

@@ -43,6 +43,7 @@ LARGE = {
     "E117-many-values.json": lambda: '{"a": [' + "1," * 200_000 + "1]}",
     "E107-many-unknown-keys.yaml": lambda: HEAD + "layers: [ReLU]\n" + "".join(f"x{n}: 1\n" for n in range(60_000)),
     "E103-many-unknown-layers.yaml": lambda: HEAD + "layers:\n" + "  - Reul\n" * 60_000,
+    "E110-many-open-brackets.yaml": lambda: HEAD + "layers:\n" + "  - Conv2d(8\n" * 60_000,
     "E109-many-dangling-reads.yaml": lambda: (
         HEAD + "layers:\n" + "".join(f"  a{n}: Tanh()(b{n})\n" for n in range(19_000))
     ),

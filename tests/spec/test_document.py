@@ -363,3 +363,14 @@ def test_sizes_have_an_end() -> None:
     huge = "  - ConvTranspose2d(1, 1, stride=2147483647)\n"
     assert codes("layers:\n" + huge) == ["E207"]
     assert codes("layers: [ReLU]\n", head="cnnspec: 1\ninput: [2147483647, 2147483647, 2147483647]\n") == ["E207"]
+
+
+def test_a_bracket_that_stays_open_swallows_nothing() -> None:
+    body = "layers:\n  - Conv2d(8, 3\n  - Reul\n  - MaxPool2d(2\n  - Thanh\n"
+    assert marked(HEAD + body) == [("E110", "("), ("E103", "Reul"), ("E110", "("), ("E103", "Thanh")]
+    assert marked(HEAD + "layers: [Conv2d(8, 3, padding=(1, 1)), Reul]\n") == [("E110", "Conv2d(8"), ("E103", "Reul")]
+
+
+def test_a_missing_comma_is_guessed() -> None:
+    assert found("layers:\n  - Conv2d(8 3)\n")[0].help == "a comma may be missing"
+    assert "a comma may be missing" in str(found("layers:\n  - {type: Conv2d out_channels: 3}\n")[0].help)

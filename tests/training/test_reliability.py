@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from run_states import final_state
 from small_runs import run
 
@@ -18,6 +22,7 @@ import cnnspec
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.training import loop, memory
 from cnnspec.training.run_folder import open_run
+from cnnspec.training.signals import Interrupted
 
 needs_root = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a file system needs root"
@@ -167,3 +172,64 @@ def test_a_run_whose_best_weights_are_damaged_says_so(tmp_path: Path) -> None:
         _ = open_run(tmp_path / "run").weights
     assert cnnspec.api.resume(tmp_path / "run").epochs == 1
     assert open_run(tmp_path / "run").weights.is_file()
+
+
+def stop_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupt the next run after so many saves."""
+    save = loop.save_checkpoint
+    saved = 0
+
+    def saving(*arguments: Any) -> Path:
+        nonlocal saved
+        saved += 1
+        if saved == count:
+            signal.raise_signal(signal.SIGINT)
+        return save(*arguments)
+
+    monkeypatch.setattr(loop, "save_checkpoint", saving)
+
+
+def test_a_run_goes_on_without_the_weights_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path / "first", epochs=1)
+    weights = tmp_path / "first" / "best.safetensors"
+    options: dict[str, Any] = {"weights": str(weights), "reset": ("fc",)}
+    run(tmp_path / "whole", **options)
+    stop_after(5, monkeypatch)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", checkpoint_every=0.0, **options)
+    weights.unlink()
+    run(tmp_path / "run", resume=True, **options)
+    assert final_state(tmp_path / "run") == final_state(tmp_path / "whole")
+
+
+def test_a_run_does_not_go_on_with_other_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (400, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", x=images, y=np.arange(400) % 10)
+    options: dict[str, Any] = {"data": str(tmp_path / "a.npz"), "batch_size": 32}
+    stop_after(5, monkeypatch)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", checkpoint_every=0.0, **options)
+    np.savez(tmp_path / "a.npz", x=images[:300], y=np.arange(300) % 10)
+    with pytest.raises(CnnspecError, match=r"is not what .* began with"):
+        run(tmp_path / "run", resume=True, **options)
+
+
+def test_streamed_images_give_the_same_run_and_leave_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    for label in "abcdefghij":
+        (tmp_path / "set" / label).mkdir(parents=True)
+        for i in range(10):
+            image = Image.fromarray(rng.integers(0, 256, (9, 11), dtype=np.uint8))
+            image.save(tmp_path / "set" / label / f"{i}.png")
+    options: dict[str, Any] = {"data": str(tmp_path / "set"), "batch_size": 8, "epochs": 2}
+    run(tmp_path / "whole", **options)
+    stop_after(5, monkeypatch)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", checkpoint_every=0.0, loading="streaming", **options)
+    gc.collect()
+    assert not multiprocessing.active_children()
+    run(tmp_path / "run", resume=True, loading="streaming", **options)
+    assert final_state(tmp_path / "run") == final_state(tmp_path / "whole")
