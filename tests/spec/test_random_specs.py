@@ -16,7 +16,7 @@ from cnnspec.api import format_text, json_schema
 from cnnspec.graph import Graph
 
 VALIDATOR = Draft7Validator(json_schema())
-calm = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+calm = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def graph(spec: dict[str, Any]) -> Graph:
@@ -39,7 +39,7 @@ def test_all_forms_say_the_same(spec: dict[str, Any]) -> None:
     assert not list(VALIDATOR.iter_errors(json.loads(as_json)))
 
 
-@settings(calm, max_examples=60)
+@settings(calm, max_examples=40)
 @given(specs())
 def test_torch_agrees_on_every_shape(spec: dict[str, Any]) -> None:
     net = graph(spec)
