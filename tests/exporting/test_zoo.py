@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import onnx
 import pytest
 
 import cnnspec
 from cnnspec import zoo
 from cnnspec.errors import UsageError
 from cnnspec.exporting.reference import onnx_run, torch_run
+from cnnspec.onnx_backend import lower as lowering
 from cnnspec.onnx_backend import verify
 from cnnspec.onnx_backend.initial import initial_weights, varied_weights
-from cnnspec.onnx_backend.lower import MAX_OPSET, MIN_OPSET, Lowering, lower, select_outputs
+from cnnspec.onnx_backend.lower import DEFAULT_OPSET, MAX_OPSET, MIN_OPSET, Lowering, lower, select_outputs
+from cnnspec.onnx_backend.writer import Writer
 
 # One network per kind of layer that the others lack, at sizes that keep them quick.
 QUICK = {
@@ -73,6 +79,41 @@ def test_every_bundled_network_is_proved_as_it_is(name: str) -> None:
     result = cnnspec.export(name)
     assert result.verified
     assert {check.name for check in result.checks} >= {"shapes", "numbers", "other weights and statistics"}
+
+
+def check_structure(name: str, opset: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph without its weights: large ones are declared, and none is made."""
+    graph = select_outputs(cnnspec.load(name).graph)
+    shapes = graph.state_shapes()
+    write = Writer.constant
+
+    def declare(self: Writer, name: str, values: Any, dtype: Any = None) -> str:
+        array = np.asarray(values)
+        if array.size <= verify.LARGE:
+            return write(self, name, array, dtype)
+        self.model.graph.initializer.add(name=name, data_type=onnx.TensorProto.FLOAT, dims=array.shape)
+        return name
+
+    monkeypatch.setattr(Writer, "constant", declare)
+    monkeypatch.setattr(lowering, "check_size", lambda graph, half: None)
+    weights = {key: np.broadcast_to(np.float32(0), shape) for key, shape in shapes.items()}
+    model = lower(graph, weights, Lowering(opset=opset))
+    checks = [verify.check_structure(model), verify.check_shapes(model, graph, None)]
+    assert [check.detail for check in checks if not check.passed] == []
+
+
+@pytest.mark.parametrize("name", zoo.bundled())
+def test_every_layer_of_every_family_has_the_spec_s_shape(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_structure(name, DEFAULT_OPSET, monkeypatch)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("opset", [MIN_OPSET, DEFAULT_OPSET, MAX_OPSET])
+@pytest.mark.parametrize("name", zoo.names())
+def test_every_layer_of_every_network_has_the_spec_s_shape(
+    name: str, opset: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_structure(name, opset, monkeypatch)
 
 
 def test_weights_that_one_file_cannot_hold_are_refused_before_they_are_made() -> None:
