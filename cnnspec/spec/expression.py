@@ -152,7 +152,9 @@ def parse_line(text: str) -> Line:
     if isinstance(node, ast.Name):
         return Line(node.id, (), reads, repeat, when, called=False)
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
-        raise fault(node, "a layer is written `Name` or `Name(arguments)`")
+        dotted = node.func if isinstance(node, ast.Call) else node
+        hint = f"names stand without a module: `{dotted.attr}`" if isinstance(dotted, ast.Attribute) else None
+        raise fault(node, "a layer is written `Name` or `Name(arguments)`", hint)
     args = [Arg(None, arg, arg.col_offset) for arg in node.args]
     for keyword in node.keywords:
         if keyword.arg is None:

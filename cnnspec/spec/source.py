@@ -277,6 +277,8 @@ def _explain(error: Any, at: Place | None, text: str) -> tuple[str, Place | None
             hint = f"quote a text that starts with `{letter}`"
     elif "mapping values are not allowed" in problem:
         hint = "a `: ` inside of a text wants quotes around it; or the line is indented too far"
+    elif "could not find expected ':'" in problem:
+        hint = "in a mapping every line is `name: layer`, in a list every line starts with `- `"
     elif "did not find expected ','" in problem:
         hint = "a comma may be missing before this, or a bracket is not closed"
     elif "did not find expected" in problem:

@@ -374,3 +374,9 @@ def test_a_bracket_that_stays_open_swallows_nothing() -> None:
 def test_a_missing_comma_is_guessed() -> None:
     assert found("layers:\n  - Conv2d(8 3)\n")[0].help == "a comma may be missing"
     assert "a comma may be missing" in str(found("layers:\n  - {type: Conv2d out_channels: 3}\n")[0].help)
+
+
+def test_other_slips_get_hints() -> None:
+    assert "without a module: `Conv2d`" in str(found("layers:\n  - nn.Conv2d(8, 3)\n")[0].help)
+    assert "without a module: `ReLU`" in str(found("layers:\n  - torch.nn.ReLU\n")[0].help)
+    assert "every line is `name: layer`" in str(found("layers:\n  conv: ReLU\n  BatchNorm2d\n")[0].help)
