@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -102,15 +103,16 @@ def _convert(image: Image.Image, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
+@cache  # networks are few, and batches of one image many
 def scale_and_shift(
     mean: tuple[float, ...], std: tuple[float, ...], channels: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Per channel `a` and `b` with `a*byte + b = (byte/255 - mean) / std`; no mean is 0, no std is 1."""
     centre = np.asarray(mean or (0.0,), np.float64)
     spread = np.asarray(std or (1.0,), np.float64)
-    scale = np.broadcast_to(1 / (255 * spread), (channels,))
-    shift = np.broadcast_to(-centre / spread, (channels,))
-    return scale.astype(np.float32), shift.astype(np.float32)
+    scale = np.broadcast_to(1 / (255 * spread), (channels,)).astype(np.float32)
+    shift = np.broadcast_to(-centre / spread, (channels,)).astype(np.float32)
+    return scale, shift
 
 
 def normalize(pixels: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:

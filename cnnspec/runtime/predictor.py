@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from math import prod
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -103,7 +104,7 @@ class Predictor:
         if more or declared != sizes or (about.batch or 1) * prod(about.input_shape) > MAX_VALUES:
             raise CnnspecError(f"{self.path} takes {given.shape}, and its metadata tell of {sizes}")
 
-    @property
+    @cached_property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes; numbers where the network names none."""
         shape = self.session.get_outputs()[0].shape
