@@ -1,6 +1,6 @@
 """How much the process grows while it trains on MNIST, beyond its imports and the images themselves.
 
-    python benchmarks/training/memory.py --data-dir DIR
+python benchmarks/training/memory.py --data-dir DIR
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Images per second in training on the CPU, against the usual ways: all sides in one run, in turn, on the same images.
+"""Images per second in training, against the usual ways: all sides in one run, in turn, on the same images.
 
-    python benchmarks/training/speed.py --data-dir DIR [--network lenet5] [--pairs 7] [--threads 1] [--sides script]
+    python benchmarks/training/speed.py --data-dir DIR [--network lenet5] [--pairs 7] [--device cuda] [--sides script]
 
 All sides train the same network on the same first 12,800 MNIST images (9,216 after our split), batch 64, fp32, SGD with
 momentum, equal thread count, no augmentation. One pair is one run of ours and one of the other side, in alternating
@@ -9,7 +9,7 @@ seconds on the CPU instead of those on the wall: with one thread and no workers 
 
 script   torchvision's MNIST, ToTensor and Normalize per image, DataLoader with 0 workers, `.item()` each step
 script2  the same with 2 workers
-bare     a loop that gathers, normalises and steps on the same uint8 tensors, and does nothing else
+bare     a loop that gathers, normalises and steps on the same uint8 tensors in the same layout, and does nothing else
 lightning, lightning-tensors  Lightning's Trainer on the usual DataLoader, and on tensors in memory
 keras    Keras 3 (torch backend) `fit` on arrays
 """
@@ -45,6 +45,7 @@ parser.add_argument("--network", default="lenet5")
 parser.add_argument("--pairs", type=int, default=7)
 parser.add_argument("--threads", type=int, default=1)
 parser.add_argument("--sides", default="script,script2,bare")
+parser.add_argument("--device", default="cpu")
 parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
 arguments = parser.parse_args()
 
@@ -68,9 +69,19 @@ SOURCE = OpenOptions(folder=workspace)
 COUNT = len(open_data(str(workspace / "mnist.npz"), cnnspec.load(arguments.network).graph, SOURCE).train_rows)
 
 
+layout: list[bool] = []
+device = torch.device(arguments.device)
+
+
+def sync() -> None:
+    """On a GPU, wait until all that was asked for is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
 def fresh() -> nn.Module:
     torch.manual_seed(0)
-    return cnnspec.build(arguments.network)
+    return cnnspec.build(arguments.network).to(device)
 
 
 def sgd(model: nn.Module) -> torch.optim.Optimizer:
@@ -80,12 +91,15 @@ def sgd(model: nn.Module) -> torch.optim.Optimizer:
 def ours() -> float:
     options: dict[str, Any] = {
         "data": str(workspace / "mnist.npz"), "epochs": 2, "batch_size": BATCH, "lr": LR, "schedule": "constant",
-        "weight_decay": 0.0, "momentum": MOMENTUM, "rotate": 0.0, "shift": 0, "device": "cpu",
+        "weight_decay": 0.0, "momentum": MOMENTUM, "rotate": 0.0, "shift": 0, "device": arguments.device,
         "threads": arguments.threads,
     }  # fmt: skip
+    if layout:  # what the first run measured to be faster
+        options["channels_last"] = layout[0]
     with tempfile.TemporaryDirectory() as runs:
         cnnspec.api.train(arguments.network, runs=runs, name="a", **options)
         run = cnnspec.api.open_run(Path(runs) / "a")
+    layout[:] = [bool(run.config.channels_last)]
     return float(run.metrics[1]["images_per_second"])
 
 
@@ -104,7 +118,7 @@ def script(workers: int) -> float:
         total = 0.0
         for x, y in loader:
             optimizer.zero_grad()
-            loss = functional.cross_entropy(model(x), y)
+            loss = functional.cross_entropy(model(x.to(device)), y.to(device))
             loss.backward()
             optimizer.step()
             total += loss.item()
@@ -113,21 +127,23 @@ def script(workers: int) -> float:
 
 
 def bare() -> float:
-    images, labels = torch.from_numpy(X).unsqueeze(1), torch.from_numpy(Y).long()
-    model = fresh()
+    images, labels = torch.from_numpy(X).unsqueeze(1).to(device), torch.from_numpy(Y).long().to(device)
+    form = torch.channels_last if layout[0] else torch.contiguous_format
+    model = fresh().to(memory_format=form)
     optimizer = torch.optim.SGD(model.parameters(), LR, momentum=MOMENTUM, fused=True)
-    scale, shift = torch.tensor(1 / (255 * STD)), torch.tensor(-MEAN / STD)
+    scale, shift = torch.tensor(1 / (255 * STD), device=device), torch.tensor(-MEAN / STD, device=device)
     seconds = 0.0
     for _ in range(2):
         started = clock()
-        order = torch.randperm(COUNT)
+        order = torch.randperm(COUNT, device=device)
         for first in range(0, COUNT, BATCH):
             rows = order[first : first + BATCH]
-            x = torch.addcmul(shift, images[rows].float(), scale)
+            x = torch.addcmul(shift, images[rows].to(torch.float32, memory_format=form), scale)
             loss = functional.cross_entropy(model(x), labels[rows])
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
+        sync()
         seconds = clock() - started
     return COUNT / seconds
 
@@ -169,7 +185,9 @@ def lightning(tensors: bool) -> float:
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }
-    trainer = pl.Trainer(max_epochs=2, accelerator="cpu", default_root_dir=str(workspace), **quiet)
+    trainer = pl.Trainer(
+        max_epochs=2, accelerator="auto" if device.type != "cpu" else "cpu", default_root_dir=str(workspace), **quiet
+    )
     trainer.fit(module, DataLoader(data, BATCH, shuffle=True))
     return COUNT / module.times[1]
 
@@ -217,6 +235,7 @@ print(
     f"{arguments.network}, batch {BATCH}, {COUNT:,} images, {arguments.threads} threads, {arguments.pairs} pairs,"
     f" {arguments.clock} clock, torch {torch.__version__}"
 )
+print(f"memory layout of ours and bare: {'channels last' if layout[0] else 'contiguous'}")
 print(f"{'against':18} {'ours/s':>9} {'theirs/s':>9} {'ratio':>6}  (smallest to largest)")
 for name in arguments.sides.split(","):
     side = SIDES[name]
