@@ -14,12 +14,12 @@ STARTER: Final = f"""\
 cnnspec: 1
 name: {{name}}
 description: A small convolutional network to start from.
-input: [1, 28, 28]              # channels, height, width
+input: [1, 28, 28]  # channels, height, width
 params: {{{{width: 16, num_classes: 10}}}}
 
 blocks:
-  Stage:                        # a block is called like a layer
-    params: {{{{out: int}}}}        # a type: required; a value: the default
+  Stage:  # a block is called like a layer
+    params: {{{{out: int}}}}  # a type: required; a value: the default
     layers:
       conv: Conv2d(out, 3, padding=1, bias=False)
       bn: BatchNorm2d

@@ -14,6 +14,7 @@ from cnnspec import zoo
 from cnnspec.api import format_text
 from cnnspec.errors import SpecError
 from cnnspec.spec.shorthand import canonical_line
+from cnnspec.spec.starter import STARTER
 
 MESSY = """\
 # top remark
@@ -184,3 +185,8 @@ def test_the_verb(tmp_path: Path) -> None:
     assert run("fmt", path).returncode == 3
     assert path.read_text("utf-8") == "layers: ["
     assert run("fmt", tmp_path / "none.yaml").returncode == 2
+
+
+def test_the_starter_is_canonical() -> None:
+    text = STARTER.format(name="net")
+    assert format_text(text) == text
