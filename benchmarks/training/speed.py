@@ -199,14 +199,14 @@ def keras() -> float:
     layers = keras.layers
     if arguments.network == "lenet5":
         body = [
-            layers.Conv2D(6, 5, padding="same", activation="tanh"), layers.AveragePooling2D(),
-            layers.Conv2D(16, 5, activation="tanh"), layers.AveragePooling2D(),
+            layers.Conv2D(6, 5, padding="same", activation="tanh"), layers.AveragePooling2D(2),
+            layers.Conv2D(16, 5, activation="tanh"), layers.AveragePooling2D(2),
             layers.Conv2D(120, 5, activation="tanh"), layers.Flatten(), layers.Dense(84, activation="tanh"),
         ]  # fmt: skip
     else:
         body = [
-            layers.Conv2D(10, 5, activation="relu"), layers.MaxPooling2D(),
-            layers.Conv2D(20, 5, activation="relu"), layers.MaxPooling2D(), layers.Flatten(),
+            layers.Conv2D(10, 5, activation="relu"), layers.MaxPooling2D(2),
+            layers.Conv2D(20, 5, activation="relu"), layers.MaxPooling2D(2), layers.Flatten(),
         ]  # fmt: skip
     model = keras.Sequential([keras.Input((28, 28, 1)), *body, layers.Dense(10)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -211,7 +211,7 @@ def _missing_libraries(provider: str) -> str:
 
 def _child(code: str, *arguments: str) -> tuple[str | None, str]:
     """The last line that `code` prints in a process of its own, or None and the last line of its error."""
-    command = [sys.executable, "-c", code, *arguments]
+    command = [sys.executable, "-P", "-c", code, *arguments]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=SECONDS, env=dict(os.environ)

@@ -81,7 +81,7 @@ class Trial:
             raise CnnspecError(f"{shown}: {answer['error']}")
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "cnnspec.runtime.trial"]
+        command = [sys.executable, "-P", "-m", "cnnspec.runtime.trial"]  # -P: nothing is imported from where we are
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment

@@ -171,3 +171,10 @@ def test_a_seal_finds_every_damaged_byte(tmp_path: Path) -> None:
     for place in [*range(0, len(data), 997), *range(len(data) - 300, len(data))]:
         with pytest.raises(CnnspecError):
             check_seal(data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :], "it")
+
+
+def test_the_child_imports_nothing_from_the_folder_that_it_is_started_in(tmp_path: Path) -> None:
+    data = exported(tmp_path)
+    Path("json.py").write_text("raise SystemExit('imported from here')")
+    with Trial() as trial:
+        trial.run(data, "it")
