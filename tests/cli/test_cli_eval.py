@@ -15,7 +15,9 @@ from cnnspec.cli import main
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work")
     for name, lr in (("one", 0.1), ("two", 0.2)):
-        api.train("mlp", runs=folder / "runs", name=name, batch_size=256, epochs=1, threads=1, lr=lr)
+        api.train(
+            "mlp", runs=folder / "runs", name=name, batch_size=256, epochs=1, threads=1, channels_last=False, lr=lr
+        )
     return folder
 
 
