@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cnnspec.errors import UsageError
 
-__all__ = ["Ranks", "is_lost_peer", "join_ranks"]
+__all__ = ["Ranks", "is_lost_peer", "join_ranks", "leave_ranks"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,12 @@ def is_lost_peer(error: RuntimeError) -> bool:
     if isinstance(error, dist.DistError):
         return True
     return any(part in str(error) for part in ("Connection closed by peer", "Connection reset", "gloo/transport"))
+
+
+def leave_ranks() -> None:
+    """Leave the processes that were joined; a process that ends with gloo's threads running may abort."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def join_ranks(device: torch.device) -> Ranks:

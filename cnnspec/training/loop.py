@@ -31,7 +31,7 @@ from cnnspec.training.board import open_board
 from cnnspec.training.checkpoint import load_checkpoint, save_checkpoint
 from cnnspec.training.config import TrainConfig, data_folder
 from cnnspec.training.criterion import freeze, initialise, make_loss, make_optimizer
-from cnnspec.training.distributed import Ranks, is_lost_peer, join_ranks
+from cnnspec.training.distributed import Ranks, is_lost_peer, join_ranks, leave_ranks
 from cnnspec.training.evaluate import evaluate
 from cnnspec.training.machine import describe, image_memory, pick_device, pick_threads
 from cnnspec.training.memory import is_out_of_memory, too_large
@@ -98,7 +98,9 @@ def train(job: Job, progress: Progress | None = None) -> TrainResult:
     device = pick_device(job.config.device)
     ranks = join_ranks(device)
     try:
-        return _train(job, progress if progress is not None and ranks.first else Silent(), device, ranks)
+        result = _train(job, progress if progress is not None and ranks.first else Silent(), device, ranks)
+        leave_ranks()
+        return result
     except RuntimeError as error:
         if ranks.count > 1 and is_lost_peer(error):
             raise CnnspecError("another process of this run has ended; see what it said") from error
