@@ -27,6 +27,7 @@ def test_killed_runs_end_as_if_nothing_had_happened(kills: int) -> None:
     assert f"{kills} kills" in done.stdout
 
 
+@pytest.mark.long
 def test_the_harness_finds_a_save_that_is_not_safe() -> None:
     done = harness("--kills", "60", "--naive")
     assert done.returncode == 1, done.stdout + done.stderr
