@@ -7,8 +7,6 @@ The concrete methods of `AbstractOp` describe a pointwise operator without param
 different about it, in its own file, and nothing overrides it again: leaves are final.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from math import prod
 from typing import Annotated, Any, ClassVar
