@@ -23,11 +23,8 @@ def _check_written(name: str, value: int | None, shape: Shape, actual: int) -> N
         raise ShapeError(f"{name} is {value}, but the input {show_shape(shape)} has {actual}", "E203")
 
 
-class BatchNorm(AbstractSpatialOp):
-    """`BatchNorm1d`, `2d`, `3d`: each channel to mean 0 and variance 1 over the batch (Ioffe and Szegedy 2015).
-
-    Keeps the shape; `BatchNorm1d` also takes plain features. The running mean and variance are buffers.
-    """
+class _AbstractChannelNorm(AbstractSpatialOp):
+    """Normalises each channel, by statistics of its own or by a running mean and variance, which are buffers."""
 
     inferred: ClassVar[str | None] = "num_features"
 
@@ -36,13 +33,6 @@ class BatchNorm(AbstractSpatialOp):
     affine: Flag = True
     track_running_stats: Flag = True
     num_features: Count | None = None
-
-    def out_shape(self, *inputs: Shape) -> Shape:
-        (shape,) = inputs
-        if not (self.rank == 1 and len(shape) == 1):
-            self.check_rank(shape)
-        _check_written("num_features", self.num_features, shape, shape[0])
-        return shape
 
     def parameter_shapes(self, *inputs: Shape) -> dict[str, Shape]:
         channels = inputs[0][:1]
@@ -57,21 +47,30 @@ class BatchNorm(AbstractSpatialOp):
     def parameter_formula(self, *inputs: Shape) -> str | None:
         return f"2*{inputs[0][0]}" if self.affine else None
 
+
+class BatchNorm(_AbstractChannelNorm):
+    """`BatchNorm1d`, `2d`, `3d`: each channel to mean 0 and variance 1 over the batch (Ioffe and Szegedy 2015).
+
+    Keeps the shape; `BatchNorm1d` also takes plain features.
+    """
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        if not (self.rank == 1 and len(shape) == 1):
+            self.check_rank(shape)
+        _check_written("num_features", self.num_features, shape, shape[0])
+        return shape
+
     def other_flops(self, *inputs: Shape) -> int:
         """Two per element: at inference scale and shift are folded into one multiply and one add."""
         return 2 * elements(inputs[0])
 
 
-class InstanceNorm(AbstractSpatialOp):
+class InstanceNorm(_AbstractChannelNorm):
     """`InstanceNorm1d`, `2d`, `3d`: each channel of each sample to mean 0 and variance 1 (Ulyanov et al. 2016)."""
 
-    inferred: ClassVar[str | None] = "num_features"
-
-    eps: Positive = 1e-5
-    momentum: Real | None = 0.1
     affine: Flag = False
     track_running_stats: Flag = False
-    num_features: Count | None = None
 
     def out_shape(self, *inputs: Shape) -> Shape:
         (shape,) = inputs
@@ -85,19 +84,6 @@ class InstanceNorm(AbstractSpatialOp):
     def global_statistics(self) -> bool:
         """Whether, at inference, every unit depends on all of its channel: without running statistics."""
         return not self.track_running_stats
-
-    def parameter_shapes(self, *inputs: Shape) -> dict[str, Shape]:
-        channels = inputs[0][:1]
-        return {"weight": channels, "bias": channels} if self.affine else {}
-
-    def buffer_shapes(self, *inputs: Shape) -> dict[str, Shape]:
-        if not self.track_running_stats:
-            return {}
-        channels = inputs[0][:1]
-        return {"running_mean": channels, "running_var": channels, "num_batches_tracked": ()}
-
-    def parameter_formula(self, *inputs: Shape) -> str | None:
-        return f"2*{inputs[0][0]}" if self.affine else None
 
     def other_flops(self, *inputs: Shape) -> int:
         """2 per element with running statistics, as batch norm; else those, and 2 for scale and shift."""
