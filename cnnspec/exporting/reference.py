@@ -67,14 +67,14 @@ def _module(graph: Graph, weights: Weights) -> tuple[Any, Any]:
     from cnnspec.torch_backend import build_module
     from cnnspec.torch_backend.weights import check_state
 
-    module = build_module(graph).eval()
+    module = build_module(graph, device="meta").eval()
     wanted = graph.state_shapes()
     state = {name: torch.from_numpy(array.copy()) for name, array in weights.items() if name in wanted}
     for name in wanted:  # which files from before torch 0.4.1 lack
         if name.endswith("num_batches_tracked"):
             state.setdefault(name, torch.zeros((), dtype=torch.long))
     check_state(module, state, "the weights")
-    module.load_state_dict(state)
+    module.load_state_dict(state, assign=True)
     return module, torch
 
 

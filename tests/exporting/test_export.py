@@ -17,6 +17,7 @@ import cnnspec
 from cnnspec.cli import main
 from cnnspec.errors import CnnspecError, UsageError, VerificationError
 from cnnspec.exporting.subject import of_spec
+from cnnspec.onnx_backend import initial
 from cnnspec.onnx_backend import lower as lowering
 from cnnspec.onnx_backend.metadata import Metadata, read_metadata
 from cnnspec.torch_backend import save_weights
@@ -222,6 +223,45 @@ def test_eight_bits_are_scored_before_and_after() -> None:
     assert not Path("n.onnx").exists()
     with pytest.raises(UsageError, match="images to calibrate"):
         cnnspec.export("simple_cnn", precision="int8")
+
+
+LARGE = "{{cnnspec: 1, name: large, input: [{}], layers: [Linear({}), Linear(10)]}}"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "options", "said", "way_out"),
+    [
+        ((30_000, 20_000), {}, "2,400,880,040 bytes in fp32", "export --precision fp16` halves them, and they fit"),
+        ((30_000, 20_000), {"precision": "int8", "calibrate": "digits"}, "2,400,880,040 bytes in fp32", "fp16"),
+        ((50_000, 40_000), {}, "8,001,760,040 bytes in fp32", "--outputs NAME"),
+        ((50_000, 40_000), {"precision": "fp16"}, "4,000,880,020 bytes in fp16", "--outputs NAME"),
+    ],
+)
+def test_more_than_one_file_can_hold_is_refused_before_a_weight_is_made(
+    sizes: tuple[int, int],
+    options: dict[str, str],
+    said: str,
+    way_out: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("the weights are not needed for this")
+
+    monkeypatch.setattr(initial, "initial_weights", never)
+    spec = cnnspec.load(write(tmp_path, LARGE.format(*sizes)))
+    with pytest.raises(UsageError, match=said) as caught:
+        cnnspec.export(spec, "n.onnx", **options)  # type: ignore[arg-type]
+    assert "one ONNX file holds 2,113,929,216" in caught.value.message
+    assert way_out in (caught.value.hint or "")
+    assert not Path("n.onnx").exists()
+
+
+def test_the_weights_of_the_largest_bundled_network_fit_in_half_precision_only() -> None:
+    graph = cnnspec.load("regnet_y_128gf").graph
+    lowering.check_size(graph, half=True)
+    with pytest.raises(UsageError, match="one ONNX file holds"):
+        cnnspec.export("regnet_y_128gf")
 
 
 @pytest.mark.parametrize(
