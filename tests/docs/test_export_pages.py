@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from cnnspec.cli import VERBS, app
-from cnnspec.exporting.pipeline import MOST_MACS
+from cnnspec.exporting.proof import MOST_MACS
 from cnnspec.images import FORMATS, MAX_PIXELS
 from cnnspec.onnx_backend.lower import DEFAULT_OPSET, MAX_OPSET, MIN_OPSET
 from cnnspec.onnx_backend.verify import TOLERANCES
