@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from onnx import ModelProto
 
-from cnnspec.errors import CnnspecError, SpecError, UsageError
+from cnnspec.errors import SpecError, UsageError
 from cnnspec.exporting.reference import onnx_run, scaled_statistics, torch_run
 from cnnspec.exporting.samples import real_images
 from cnnspec.graph import Graph
@@ -153,20 +153,18 @@ def check_sizes(subject: Subject, model: ModelProto, lowering: Lowering, *, fold
             raise UsageError(
                 f"--size dynamic: `{key}` is {show_shape(ours[key])} at {show_shape(here)},"
                 f" and {show_shape(size)} at {show_shape(shape)}",
-                hint="a global pool before the linear layers makes a network free of the image's size",
+                hint="a global or an adaptive pool before the linear layers makes a network free of the image's size",
             )
-    try:
-        again, _ = lower_network(other, subject.weights, lowering, fold=fold)
-    except CnnspecError as error:
-        raise UsageError(f"--size dynamic: {error.message}") from None
-    for one, two in zip(model.graph.node, again.graph.node, strict=True):
-        if one != two:
-            raise UsageError(f"--size dynamic: `{one.name}` depends on the size of the image")
+    again, _ = lower_network(other, subject.weights, lowering, fold=fold)
     constants = {tensor.name: tensor for tensor in again.graph.initializer}
-    for tensor in model.graph.initializer:
-        if tensor != constants.get(tensor.name):
-            layer = tensor.name.partition("/")[0]
-            raise UsageError(f"--size dynamic: `{layer}` depends on the size of the image")
+    bound = [one.name for one, two in zip(model.graph.node, again.graph.node, strict=False) if one != two]
+    bound += [tensor.name for tensor in model.graph.initializer if tensor != constants.get(tensor.name)]
+    if bound or len(model.graph.node) != len(again.graph.node):
+        layer = bound[0].partition("/")[0] if bound else "the graph"
+        raise UsageError(
+            f"--size dynamic: `{layer}` is written differently at {show_shape(here)} and at {show_shape(shape)}",
+            hint="without --size dynamic the file is for one size, and `--input` says which",
+        )
     return Check(name, True, f"the same graph at {show_shape(here)} and {show_shape(shape)}")
 
 

@@ -223,7 +223,7 @@ def check_agreement(
         same += int(equal.sum())
         ties += int((~equal & (theirs >= wanted.max(1) - tie * np.abs(wanted).max())).sum())
     share = (same + ties) / count
-    told = f"{same} of {count} images" + (f" and {ties} ties" if ties else "")
+    told = f"{same} of {count} images" + (f" and {ties} tie{'s' * (ties > 1)}" if ties else "")
     return Check("top-1 agreement", share >= least, f"{told}, {share:.2%} (at least {least:.0%})", share)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -197,6 +198,36 @@ def test_any_image_size_where_the_network_allows_it(tmp_path: Path) -> None:
     assert "another size, 3x52x84" in {check.name for check in result.checks}
     session = onnxruntime.InferenceSession("n.onnx", providers=["CPUExecutionProvider"])
     assert session.run(None, {"input": np.zeros((2, 3, 33, 47), np.float32)})[0].shape == (2, 7)
+
+
+ADAPTIVE = """
+cnnspec: 1
+name: adaptive
+input: [3, 20, 20]
+layers:
+  conv: Conv2d(4, 3, stride=2)
+  pool: AdaptiveAvgPool2d((3, 4))
+  flatten: Flatten
+  fc: Linear(5)
+"""
+
+
+@pytest.mark.parametrize("options", [{}, {"precision": "fp16"}, {"preprocess": True, "opset": 13}])
+def test_any_image_size_is_taken_by_an_adaptive_pool_before_linear_layers(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    spec = cnnspec.load(write(tmp_path, ADAPTIVE))
+    assert "another size, 3x52x84" in {
+        check.name for check in cnnspec.export(spec, dynamic_size=True, **options).checks
+    }
+
+
+def test_what_is_written_differently_at_another_size_is_refused(tmp_path: Path) -> None:
+    text = ADAPTIVE.replace("AdaptiveAvgPool2d((3, 4))", "AvgPool2d(3, ceil_mode=True, divisor_override=4)")
+    path = write(tmp_path, text.replace("  flatten: Flatten\n  fc: Linear(5)\n", ""))
+    with pytest.raises(UsageError, match="`pool` is written differently at 3x20x20 and at 3x52x84") as caught:
+        cnnspec.export(path, dynamic_size=True)
+    assert "--input" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,36 @@ def test_a_layer_computes_what_torch_computes(row: Row, opset: int) -> None:
     assert difference(got, module(images)) <= 1e-5
 
 
+ADAPTIVE: list[Row] = [
+    ("AdaptiveAvgPool1d", {"output_size": 4}, ((3, 10),)),
+    ("AdaptiveAvgPool2d", {"output_size": 1}, (IMAGE,)),
+    ("AdaptiveAvgPool2d", {"output_size": 7}, (IMAGE,)),
+    ("AdaptiveAvgPool2d", {"output_size": (1, 7)}, (IMAGE,)),
+    ("AdaptiveAvgPool2d", {"output_size": (3, None)}, (IMAGE,)),
+    ("AdaptiveAvgPool3d", {"output_size": (2, 3, 4)}, ((2, 5, 6, 7),)),
+    ("AdaptiveMaxPool1d", {"output_size": 4}, ((3, 10),)),
+    ("AdaptiveMaxPool2d", {"output_size": 1}, (IMAGE,)),
+    ("AdaptiveMaxPool2d", {"output_size": (4, 5)}, (IMAGE,)),
+    ("AdaptiveMaxPool3d", {"output_size": (2, 3, 4)}, ((2, 5, 6, 7),)),
+]
+
+
+@pytest.mark.parametrize("opset", [MIN_OPSET, DEFAULT_OPSET, MAX_OPSET])
+@pytest.mark.parametrize("row", ADAPTIVE, ids=[f"{name}-{i}" for i, (name, _, _) in enumerate(ADAPTIVE)])
+def test_an_adaptive_pool_takes_an_axis_of_any_size(row: Row, opset: int) -> None:
+    name, arguments, ((channels, *axes),) = row
+    model = lower(layer_graph(name, arguments, (channels, *axes)), {}, Lowering(opset=opset, dynamic_size=True))
+    onnx.checker.check_model(model, full_check=True)
+    sizes = [1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 14, 21, 27, 64]
+    for at in range(len(sizes)):
+        shape = (channels, *(sizes[(at + 5 * axis) % len(sizes)] for axis in range(len(axes))))
+        graph = layer_graph(name, arguments, shape)
+        module, _ = random_module(graph)
+        images = sample(graph, seed=at)
+        (got,) = run(model, images.numpy())
+        assert difference(got, module(images)) <= 1e-5, shape
+
+
 def test_the_mean_of_a_large_map_does_not_lose_itself_in_rounding() -> None:
     graph = layer_graph("AdaptiveAvgPool2d", {"output_size": 1}, (16, 300, 300))
     images = sample(graph) + 1
