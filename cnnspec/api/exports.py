@@ -59,17 +59,20 @@ def verify(
     against: Spec | Run | str | os.PathLike[str] | None = None,
     *,
     weights: str | os.PathLike[str] | None = None,
+    data: str | None = None,
+    data_dir: str | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> VerifyResult:
     """Check an ONNX file: its structure, its shapes and its numbers. Needs the extras `onnx` and `train`.
 
     It is compared with the network `against`, or with the spec that it carries; the weights are those of the run, of
-    the file `weights`, or the ones in the ONNX file. Raises CnnspecError for what is no ONNX file.
+    the file `weights`, or the ones in the ONNX file. On `data`, a data set, its accuracy is worked out again, and has
+    to be the one that the file tells of. Raises CnnspecError for what is no ONNX file.
     """
     from cnnspec.exporting.files import verify_file
 
     subject = None if against is None else _subject(against, weights, 0)
-    return verify_file(path, subject, report)
+    return verify_file(path, subject, data, data_dir, report)
 
 
 def bench(

@@ -121,7 +121,7 @@ def _text(result: api.ExportResult) -> str:
         f"  weights  {result.weights}",
         f"  input    {batch}x{shown} {kind}",
         f"  output   {gives}",
-        *(f"  {'ok' if check.passed else 'FAILED':8} {check.name}: {check.detail}" for check in result.checks),
+        *(f"  {check}" for check in result.checks),
     ]
     if not result.verified:
         lines.append("  NOT compared with torch (--no-verify)")

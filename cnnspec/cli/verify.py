@@ -26,6 +26,11 @@ def verify(
         str | None,
         typer.Option(metavar="FILE", help="A SPEC's weights, as safetensors; by default the file's."),
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="Work out the accuracy on this data set: it has to be what the file tells."),
+    ] = None,
+    data_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where downloaded data sets lie.")] = None,
     form: Annotated[str, typer.Option("--format", metavar="text|json", help="How to print the checks.")] = "text",
     variant: common.VariantOption = None,
     settings: common.SetOption = None,
@@ -38,6 +43,8 @@ def verify(
       cnnspec verify exports/lenet5.onnx
 
       cnnspec verify exports/lenet5-int8.onnx --against runs/lenet5
+
+      cnnspec verify exports/lenet5-int8.onnx --data mnist
     """
     common.check_choice("--format", form, ("text", "json"))
     network: api.Spec | api.Run | None = None
@@ -45,7 +52,14 @@ def verify(
         network = api.open_run(against)
     elif against is not None:
         network = common.load_spec(against, variant=variant, settings=settings, input_shape=input_shape)
-    result = api.verify(file, network, weights=weights, report=lambda text: print(text, file=sys.stderr))
+    result = api.verify(
+        file,
+        network,
+        weights=weights,
+        data=data,
+        data_dir=data_dir,
+        report=lambda text: print(text, file=sys.stderr),
+    )
     if form == "json":
         print(json.dumps(result.to_dict(), indent=1))
     else:
@@ -53,7 +67,7 @@ def verify(
         if result.against:
             print(f"  against  {result.against}")
         for check in result.checks:
-            print(f"  {'ok' if check.passed else 'FAILED':8} {check.name}: {check.detail}")
+            print(f"  {check}")
     if not result.passed:
         failed = ", ".join(check.name for check in result.checks if not check.passed)
         raise VerificationError(f"{result.path} failed: {failed}")

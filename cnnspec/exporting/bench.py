@@ -38,10 +38,11 @@ def bench_subject(
 ) -> Bench:
     """Lower a network in memory and time it, beside the same network in torch."""
     try:
-        from cnnspec.onnx_backend.lower import lower, select_outputs
+        from cnnspec.onnx_backend.lower import check_size, lower, select_outputs
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "onnx", "onnx") from None
     graph = select_outputs(subject.graph)
+    check_size(graph)
     model = lower(graph, subject.weights).SerializeToString()
     module = _torch_module(graph, device) if torch else None
     return _bench(model, graph.name, subject.origin, graph, None, module, batches, threads, seconds, device, report)

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
 
 from cnnspec.errors import CnnspecError, MissingExtraError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.onnx_backend.metadata import Metadata, check_seal, read_metadata
-from cnnspec.ops import show_shape
 from cnnspec.runtime.files import is_known, read_model, remember
 from cnnspec.runtime.trial import Trial
 from cnnspec.spec import parse_setting, read_spec
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from onnx import ModelProto
 
     from cnnspec.exporting.subject import Subject
     from cnnspec.onnx_backend.verify import Check
 
-    Outputs = Sequence[NDArray[Any]]
-
 __all__ = ["VerifyResult", "embedded_graph", "verify_file"]
 
-ROWS: Final = 1e-4  # how much one image's result may depend on the others in its batch
+SAME: Final = 0.001  # how far an accuracy may be from the one that the file tells: another machine rounds differently
 
 
 @dataclass(frozen=True)
@@ -59,52 +54,83 @@ class VerifyResult:
         }
 
 
+@dataclass(frozen=True)
+class _File:
+    """A file that is being checked."""
+
+    shown: str
+    data: bytes
+    model: ModelProto
+    about: Metadata | None  # None: not exported by cnnspec
+
+    @property
+    def bytes_last(self) -> bool:
+        return self.about is not None and self.about.layout == "NHWC"
+
+    @property
+    def batch(self) -> int | None:
+        """The batch size that the model prescribes."""
+        dims = self.model.graph.input[0].type.tensor_type.shape.dim
+        return (dims[0].dim_value or None) if dims else None
+
+
 def verify_file(
-    path: str | os.PathLike[str], against: Subject | None, report: Callable[[str], None] = lambda text: None
+    path: str | os.PathLike[str],
+    against: Subject | None,
+    data: str | None = None,
+    data_dir: str | None = None,
+    report: Callable[[str], None] = lambda text: None,
 ) -> VerifyResult:
     """Check a file: its structure, its shapes, and its numbers.
 
     A file of cnnspec's is compared in torch with the spec that it carries and its own weights; with `against`, a
     trained network's, with that network's weights. Without anything to compare with it is run at several batches, and
-    every row has to be what it is alone.
+    every row has to be what it is alone. With `data`, a data set, its accuracy is worked out once more.
     Raises CnnspecError for what is no ONNX file; failed checks are in the result.
     """
     try:
         import onnx
 
+        from cnnspec.exporting.rows import check_rows
         from cnnspec.onnx_backend import verify
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "onnx", "onnx") from None
     shown = os.fspath(path)
-    data = read_model(path)
+    content = read_model(path)
     checks = []
-    about: Metadata | None = None
     digest = ""
-    if b"cnnspec.sha256" in data[-64 * 2**20 :]:
+    if b"cnnspec.sha256" in content[-64 * 2**20 :]:
         try:
-            digest = check_seal(data, shown)
+            digest = check_seal(content, shown)
             checks.append(verify.Check("digest", True, f"the file is as it was written, {digest[:12]}…"))
         except CnnspecError as error:
             checks.append(verify.Check("digest", False, error.message))
     if not (digest and is_known(digest)):
         with Trial() as trial:
-            trial.run(data, shown)
+            trial.run(content, shown)
         if digest:
             remember(digest)
-    model = onnx.load_model_from_string(data)
+    model = onnx.load_model_from_string(content)
     properties = {entry.key: entry.value for entry in model.metadata_props}
-    if digest:
-        about = read_metadata(properties, shown)
+    about = read_metadata(properties, shown) if digest else None
+    file = _File(shown, content, model, about)
     checks.append(verify.check_structure(model))
     graph = None
     try:
-        graph = _graph(model, about, against)
+        graph = _graph(about, against)
     except UsageError as error:  # the other network has not the layers whose results the file gives
         checks.append(verify.Check("layers", False, error.message))
+    if about is not None:
+        checks.append(_check_metadata(file, about))
     if graph is not None:
-        checks += _compare(model, data, shown, graph, about, against, report)
-    else:
-        checks.append(_check_rows(model, data, shown))
+        checks += _compare(file, graph, against, report)
+    if graph is None or (about is not None and about.precision == "int8"):
+        checks.append(check_rows(model, content, shown, about, graph))
+    if data is not None:
+        checks.append(_accuracy(file, graph, against, data, data_dir, report))
+    elif about is not None and about.precision == "int8":
+        told = "`--data DATA` works it out on images, and `--against RUN` compares with the network it came from"
+        checks.append(verify.unchecked("rounding", f"what it costs is not checked: {told}"))
     named = against.origin if against is not None and against.trained else None
     if graph is not None and named is None:
         named = f"the spec of {graph.name}, with the file's own weights"
@@ -120,7 +146,7 @@ def embedded_graph(about: Metadata) -> Graph:
     return source.elaborate(variant=about.variant, params=params, input_shape=about.input_shape)
 
 
-def _graph(model: ModelProto, about: Metadata | None, against: Subject | None) -> Graph | None:
+def _graph(about: Metadata | None, against: Subject | None) -> Graph | None:
     from cnnspec.onnx_backend.lower import select_outputs
 
     if against is not None:
@@ -132,64 +158,75 @@ def _graph(model: ModelProto, about: Metadata | None, against: Subject | None) -
     return select_outputs(graph, about.outputs if about is not None else ())
 
 
-def _compare(
-    model: ModelProto,
-    data: bytes,
-    shown: str,
-    graph: Graph,
-    about: Metadata | None,
-    against: Subject | None,
-    report: Callable[[str], None],
-) -> list[Check]:
+def _check_metadata(file: _File, about: Metadata) -> Check:
+    """Whether what the file says about itself is true of its graph."""
+    from cnnspec.onnx_backend import verify
+
+    name = "metadata"
+    given, *more = file.model.graph.input
+    channels, *axes = about.input_shape
+    sizes: list[int | None] = [about.batch, channels, *((None if about.dynamic_size else size) for size in axes)]
+    if about.layout == "NHWC":
+        sizes = [sizes[0], *sizes[2:], channels]
+    declared = [dim.dim_value or None for dim in given.type.tensor_type.shape.dim]
+    outputs = tuple(output.name.partition("/")[0] for output in file.model.graph.output)
+    faults = [
+        text
+        for right, text in (
+            (hashlib.sha256(about.spec.encode()).hexdigest() == about.spec_sha256, "the spec is not of its digest"),
+            (about.opset == verify.opset_of(file.model), f"opset {about.opset} is told of"),
+            (declared == sizes and not more, f"an input {sizes} is told of, and it is {declared}"),
+            (outputs == about.outputs, f"the outputs {', '.join(about.outputs)} are told of"),
+        )
+        if not right
+    ]
+    if faults:
+        return verify.Check(name, False, "; ".join(faults))
+    return verify.Check(name, True, f"spec {about.spec_sha256[:12]}…, input, outputs and opset are those of the graph")
+
+
+def _compare(file: _File, graph: Graph, against: Subject | None, report: Callable[[str], None]) -> list[Check]:
+    from cnnspec.exporting.proof import batches_for, compare_classes
     from cnnspec.exporting.reference import onnx_run, torch_run
     from cnnspec.exporting.samples import real_images
     from cnnspec.onnx_backend import verify
+    from cnnspec.onnx_backend.quantized import check_quantization, check_rounded, without_quantization
     from cnnspec.onnx_backend.recover import recover_weights
 
+    about, model, data = file.about, file.model, file.data
     precision = about.precision if about is not None else "fp32"
-    bytes_last = about is not None and about.layout == "NHWC"
-    batch = _fixed_batch(model)
-    checks = []
     folded = about is not None and about.folded
-    if precision != "int8" and about is not None:
-        shape_of = _without_folded(graph) if folded else graph
-        checks.append(verify.check_shapes(model, shape_of, batch, bytes_last=bytes_last))
-    if against is not None and against.trained:
-        weights = dict(against.weights)
-    elif precision == "int8":
-        detail = "int8 weights say nothing about the network's: `--against RUN` compares with those it came from"
-        return [*checks, _check_rows(model, data, shown), verify.Check("numbers", True, detail)]
-    else:
-        try:
-            weights = dict(recover_weights(model, graph, folded=folded))
-        except CnnspecError as error:
-            return [*checks, verify.Check("weights", False, error.message)]
+    trained = dict(against.weights) if against is not None and against.trained else None
+    shows = _without_folded(graph) if folded else graph
+    checks = []
+    name = "numbers"
+    try:
+        if precision == "int8":
+            checks.append(check_quantization(model, shows))
+            model, name = without_quantization(model, shows), "numbers without rounding"
+            data = model.SerializeToString()
+        if about is not None:
+            checks.append(verify.check_shapes(model, shows, file.batch, bytes_last=file.bytes_last))
+        own = dict(recover_weights(model, graph, folded=folded)) if trained is None or precision == "int8" else trained
+    except CnnspecError as error:
+        return [*checks, verify.Check("weights", False, error.message)]
+    if precision == "int8" and trained is not None:
+        checks.append(check_rounded(graph, own, trained, folded=folded))
     report("comparing with torch")
     probabilities = about is not None and about.output_kind == "probabilities"
     softmax = probabilities and model.graph.node[-1].name.endswith("/softmax")
-    reference = torch_run(graph, weights, softmax=softmax)
-    ours = onnx_run(data, shown)
-    batches = (batch,) if batch else verify.BATCHES
+    common: dict[str, Any] = {"bytes_last": file.bytes_last}
+    common["tolerance"] = verify.TOLERANCES["fp16" if precision == "fp16" else "fp32"]
+    batches, left_out = batches_for(graph, file.batch)
+    ours, reference = onnx_run(data, file.shown), torch_run(graph, own, softmax=softmax)
+    checks += [verify.check_numbers(ours, reference, graph, batches=batches, name=name, **common), *left_out]
+    images = real_images(against) if against is not None else None
     if precision != "int8":
-        checks.append(
-            verify.check_numbers(
-                ours,
-                reference,
-                graph,
-                batches=batches,
-                tolerance=verify.TOLERANCES[precision],
-                bytes_last=bytes_last,
-            )
-        )
-    if len(graph.output_shape) == 1:
-        images = real_images(against) if against is not None else None
-        rows = batch or 32
-        seen = images if images is not None else verify.random_batch(graph, 4 * rows, 7)
-        least = 1.0 if precision == "fp32" else verify.AGREEMENT
-        if len(seen) >= rows and (precision != "int8" or images is not None):
-            checks.append(
-                verify.check_agreement(ours, reference, graph, seen, least=least, bytes_last=bytes_last, batch=rows)
-            )
+        checks += compare_classes(ours, reference, graph, images, batches[-1], **common)
+    elif trained is not None and images is not None:
+        common["tolerance"] = verify.TOLERANCES["fp16"]
+        ours, reference = onnx_run(file.data, file.shown), torch_run(graph, trained, softmax=softmax)
+        checks += compare_classes(ours, reference, graph, images, batches[-1], **common)
     return checks
 
 
@@ -205,49 +242,44 @@ def _without_folded(graph: Graph) -> Graph:
     return replace(graph, nodes=nodes)
 
 
-def _fixed_batch(model: ModelProto) -> int | None:
-    """The batch size that a model prescribes."""
-    dims = model.graph.input[0].type.tensor_type.shape.dim
-    return (dims[0].dim_value or None) if dims else None
-
-
-def _check_rows(model: ModelProto, data: bytes, shown: str) -> Check:
-    """Whether a model gives every image of a batch what it gives it alone."""
-    from onnx import TensorProto
-
+def _accuracy(
+    file: _File,
+    graph: Graph | None,
+    against: Subject | None,
+    name: str,
+    data_dir: str | None,
+    report: Callable[[str], None],
+) -> Check:
+    """The accuracy on a data set, and whether it is the one that the file tells of where it was scored on that set."""
     from cnnspec.exporting.reference import onnx_run
+    from cnnspec.exporting.samples import accuracy, open_set
+    from cnnspec.images import normalize
     from cnnspec.onnx_backend import verify
 
-    name = "batches"
-    kind = model.graph.input[0].type.tensor_type
-    sizes = [dim.dim_value for dim in kind.shape.dim]
-    inner = sizes[1:]
-    initial = {tensor.name for tensor in model.graph.initializer}
-    if len([given for given in model.graph.input if given.name not in initial]) != 1 or not all(inner):
-        return verify.Check(name, True, "not run: it has several inputs, or sizes that only its maker knows")
-    if kind.elem_type not in (TensorProto.FLOAT, TensorProto.UINT8):
-        return verify.Check(name, True, "not run: it takes neither float32 nor bytes")
-    run = onnx_run(data, shown)
-    random = np.random.default_rng(0)
-    most = sizes[0] or max(verify.BATCHES)
-    inputs = random.integers(0, 256, (most, *inner)).astype(np.uint8)
-    whole = inputs if kind.elem_type == TensorProto.UINT8 else (inputs / np.float32(128) - 1).astype(np.float32)
-    try:
-        together = run(whole)
-        counts = [count for count in verify.BATCHES if count < most] if not sizes[0] else []
-        worst = max((_largest(run(whole[:count]), together, count) for count in counts), default=0.0)
-    except Exception as error:  # onnxruntime's errors have no common base below Exception
-        from cnnspec.runtime.session import first_line
-
-        return verify.Check(name, False, f"it does not run: {first_line(error)}")
-    if not all(np.isfinite(value).all() for value in together):
-        return verify.Check(name, False, "the outputs are not finite")
-    listed = ", ".join(map(str, [*counts, most]))
-    shapes = ", ".join(show_shape(value.shape) for value in together)
-    detail = f"runs at batches {listed} and gives {shapes}; rows differ by {worst:.1e} of the largest magnitude"
-    return verify.Check(name, worst <= ROWS, detail, worst)
+    if graph is None or len(graph.outputs) != 1 or len(graph.output_shape) != 1:
+        raise UsageError(
+            "--data: the accuracy is that of a network with one number per class",
+            hint=None if graph is not None else "`--against SPEC` says what the file reads",
+        )
+    about = file.about
+    data = open_set(graph, name, data_dir, report, against.run.config if against is not None and against.run else None)
+    run = onnx_run(file.data, file.shown)
+    found, count = accuracy(
+        lambda images: run(images if file.bytes_last else normalize(images, graph.mean, graph.std))[0],
+        data,
+        file.batch or 32,
+    )
+    detail = f"{found:.2%} on {count:,} images of {data.name}"
+    told = _told_accuracy(about, data.name) if about is not None and data.test is not None else None
+    if told is None:
+        return verify.Check("accuracy", True, f"{detail}; the file tells of none on them", found)
+    return verify.Check("accuracy", abs(found - told) <= SAME, f"{detail}; the file tells of {told:.2%}", found)
 
 
-def _largest(part: Outputs, whole: Outputs, count: int) -> float:
-    pairs = [(one, two[:count]) for one, two in zip(part, whole, strict=True)]
-    return max(float(np.abs(one - two).max() / (np.abs(two).max() or 1)) for one, two in pairs)
+def _told_accuracy(about: Metadata, data: str) -> float | None:
+    """The accuracy on the test images of a data set that the file was exported with."""
+    if about.precision == "int8":
+        told = about.analysis.get("accuracy_int8") if about.analysis.get("calibrated_with") == data else None
+    else:
+        told = about.training.get("test_accuracy") if about.training.get("data") == data else None
+    return float(told) if isinstance(told, int | float) else None

@@ -44,7 +44,8 @@ def quantized(
         raise UsageError("int8 needs images to calibrate with", hint="`--calibrate digits`, or a folder of images")
     if len(graph.outputs) != 1 or len(graph.output_shape) != 1:
         raise UsageError("int8 is scored by its accuracy, and this network does not give one number per class")
-    data = open_set(subject, name, options.data_dir, report)
+    config = subject.run.config if subject.run is not None else None
+    data = open_set(subject.graph, name, options.data_dir, report, config)
     batch = options.batch or BATCH
     given = model.graph.input[0].name
 

@@ -11,23 +11,22 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cnnspec.errors import CnnspecError, MissingExtraError, SpecError, UsageError, VerificationError
+from cnnspec.errors import CnnspecError, MissingExtraError, UsageError, VerificationError
 from cnnspec.files import atomic_path
 from cnnspec.graph import Graph
-from cnnspec.ops import Shape, show_shape
+from cnnspec.ops import Shape
 from cnnspec.ops.activation import Softmax
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from cnnspec.exporting.subject import Subject, Weights
+    from cnnspec.exporting.subject import Subject
     from cnnspec.onnx_backend.lower import Lowering
     from cnnspec.onnx_backend.verify import Check
 
 __all__ = ["PRECISIONS", "ExportOptions", "ExportResult", "export_network"]
 
 PRECISIONS: Final = ("fp32", "fp16", "int8")
-MOST_MACS: Final = 10**12  # multiply-accumulates of one batch that is compared
 
 
 @dataclass(frozen=True)
@@ -100,6 +99,7 @@ def export_network(
     be exported that way, and CnnspecError where its weights do not belong to it.
     """
     try:
+        from cnnspec.exporting.proof import check_sizes, compare, lower_network
         from cnnspec.onnx_backend import verify
         from cnnspec.onnx_backend.lower import DEFAULT_OPSET, Lowering, check_size, select_outputs
         from cnnspec.onnx_backend.metadata import seal, write_metadata
@@ -124,14 +124,14 @@ def export_network(
     )
     check_size(graph, half=lowering.half)
     fold = options.fold if options.fold is not None else options.precision != "fp32"
-    model, lowered = _lower(graph, subject.weights, lowering, fold=fold)
+    model, lowered = lower_network(graph, subject.weights, lowering, fold=fold)
     checks = [
         verify.check_structure(model),
         verify.check_shapes(model, lowered, options.batch, bytes_last=options.preprocess),
     ]
     _refuse_failures(path, checks)
     if options.dynamic_size:
-        checks.append(_check_sizes(subject, model, lowering, fold=fold))
+        checks.append(check_sizes(subject, model, lowering, fold=fold))
         _refuse_failures(path, checks)
     seconds = time.perf_counter() - started
     started = time.perf_counter()
@@ -142,9 +142,14 @@ def export_network(
         _refuse_failures(path, checks)
     if options.precision == "int8":
         from cnnspec.exporting.int8 import quantized
+        from cnnspec.onnx_backend.quantized import check_quantization
 
         model, found, extra = quantized(subject, graph, model, options, report)
-        checks += [replace(verify.check_structure(model), name="onnx.checker, int8"), *found]
+        checks += [
+            replace(verify.check_structure(model), name="onnx.checker, int8"),
+            check_quantization(model, lowered),
+            *found,
+        ]
         _refuse_failures(path, checks)
     verify_seconds = time.perf_counter() - started
     started = time.perf_counter()
@@ -179,90 +184,6 @@ def export_network(
     )
 
 
-def compare(subject: Subject, graph: Graph, model: ModelProto, lowering: Lowering, *, fold: bool) -> list[Check]:
-    """The model's numbers against torch's: on noise, on real images, with other weights, and at another size."""
-    from cnnspec.onnx_backend import verify
-
-    tolerance = verify.TOLERANCES["fp16" if lowering.half else "fp32"]
-    checks = _compare_own(subject, graph, model, lowering, tolerance)
-    if not subject.trained:
-        checks.append(_compare_varied(subject, graph, lowering, tolerance, fold=fold))
-    return checks
-
-
-def _compare_own(
-    subject: Subject, graph: Graph, model: ModelProto, lowering: Lowering, tolerance: float
-) -> list[Check]:
-    """The model as it will be written."""
-    from cnnspec.exporting.reference import onnx_run, torch_run
-    from cnnspec.exporting.samples import real_images
-    from cnnspec.onnx_backend import verify
-
-    batches = _batches(graph, verify.BATCHES) if lowering.batch is None else (lowering.batch,)
-    common: dict[str, Any] = {"tolerance": tolerance, "bytes_last": lowering.preprocess}
-    reference = torch_run(graph, subject.weights, softmax=lowering.softmax)
-    ours = onnx_run(model.SerializeToString(), f"the export of {graph.name}")
-    checks = [verify.check_numbers(ours, reference, graph, batches=batches, **common)]
-    images = real_images(subject)
-    if images is not None:
-        last = (batches[-1],)
-        checks.append(
-            verify.check_numbers(ours, reference, graph, batches=last, samples=images, name="real images", **common)
-        )
-    if len(graph.output_shape) == 1 and (lowering.half or images is not None):
-        rows = lowering.batch or 32
-        seen = images if images is not None else verify.random_batch(graph, 4 * rows, 7)
-        least = verify.AGREEMENT if lowering.half else 1.0
-        if len(seen) >= rows:
-            checks.append(
-                verify.check_agreement(
-                    ours, reference, graph, seen, least=least, bytes_last=lowering.preprocess, batch=rows
-                )
-            )
-    if lowering.dynamic_size:
-        grown = replace_outputs(subject.at_size(_other_size(graph.input_shape)), graph.outputs)
-        other = torch_run(grown, subject.weights, softmax=lowering.softmax)
-        name = f"another size, {show_shape(grown.input_shape)}"
-        checks.append(verify.check_numbers(ours, other, grown, batches=(lowering.batch or 2,), name=name, **common))
-    return checks
-
-
-def _batches(graph: Graph, batches: Sequence[int]) -> tuple[int, ...]:
-    """The batch sizes to compare at: without those that would take minutes, but at least two."""
-    macs = sum(node.op.macs(*node.input_shapes) for node in graph)
-    return tuple(batch for at, batch in enumerate(batches) if at < 2 or batch * macs <= MOST_MACS)
-
-
-def _compare_varied(subject: Subject, graph: Graph, lowering: Lowering, tolerance: float, *, fold: bool) -> Check:
-    """The same network lowered with weights that show more."""
-    from cnnspec.exporting.reference import onnx_run, torch_run
-    from cnnspec.onnx_backend import verify
-    from cnnspec.onnx_backend.initial import varied_weights
-
-    weights = varied_weights(graph, subject.weights)
-    model, _ = _lower(graph, weights, lowering, fold=fold)
-    return verify.check_numbers(
-        onnx_run(model.SerializeToString(), f"the export of {graph.name}"),
-        torch_run(graph, weights, softmax=lowering.softmax),
-        graph,
-        batches=(lowering.batch or 2,),
-        tolerance=tolerance,
-        bytes_last=lowering.preprocess,
-        name="other weights and statistics",
-        exact=torch_run(graph, weights, softmax=lowering.softmax, double=True),
-    )
-
-
-def _lower(graph: Graph, weights: Weights, lowering: Lowering, *, fold: bool) -> tuple[ModelProto, Graph]:
-    """The model, and the graph that it shows: with `fold`, without the batch norms that could be folded."""
-    from cnnspec.onnx_backend.fold import fold_batch_norms
-    from cnnspec.onnx_backend.lower import lower
-
-    if fold:
-        graph, weights = fold_batch_norms(graph, weights)
-    return lower(graph, weights, lowering), graph
-
-
 def _refuse_failures(path: Path, checks: Sequence[Check]) -> None:
     failed = [check for check in checks if not check.passed]
     if failed:
@@ -291,58 +212,6 @@ def _input_of(graph: Graph, *, preprocess: bool) -> tuple[Shape, str]:
     if preprocess:
         return (*graph.input_shape[1:], graph.input_shape[0]), "uint8"
     return graph.input_shape, "float32"
-
-
-def _other_size(shape: Shape) -> Shape:
-    """Another size, larger by steps that keep what is divisible by 32 so, and not square."""
-    return (shape[0], *(size + 32 * (axis + 1) for axis, size in enumerate(shape[1:])))
-
-
-def _check_sizes(subject: Subject, model: ModelProto, lowering: Lowering, *, fold: bool) -> Check:
-    """Whether the model is the same when the network is worked out for another image size."""
-    from cnnspec.onnx_backend.verify import Check
-
-    name = "dynamic size"
-    here = subject.graph.input_shape
-    if len(here) == 1:
-        raise UsageError("--size dynamic: the input has features only, and no axis that could be of another size")
-    shape = _other_size(here)
-    try:
-        grown = subject.at_size(shape)
-    except SpecError as error:
-        raise UsageError(f"--size dynamic: the network does not take {show_shape(shape)}: {error.message}") from None
-    outputs = tuple(output.name.partition("/")[0] for output in model.graph.output)
-    other = replace_outputs(grown, outputs)
-    if len(other) != len(replace_outputs(subject.graph, outputs)):
-        raise UsageError(f"--size dynamic: at {show_shape(shape)} the network has other layers")
-    ours, theirs = subject.graph.state_shapes(), other.state_shapes()
-    for key, size in theirs.items():
-        if ours.get(key) != size:
-            raise UsageError(
-                f"--size dynamic: `{key}` is {show_shape(ours[key])} at {show_shape(here)},"
-                f" and {show_shape(size)} at {show_shape(shape)}",
-                hint="a global pool before the linear layers makes a network free of the image's size",
-            )
-    try:
-        again, _ = _lower(other, subject.weights, lowering, fold=fold)
-    except CnnspecError as error:
-        raise UsageError(f"--size dynamic: {error.message}") from None
-    for one, two in zip(model.graph.node, again.graph.node, strict=True):
-        if one != two:
-            raise UsageError(f"--size dynamic: `{one.name}` depends on the size of the image")
-    constants = {tensor.name: tensor for tensor in again.graph.initializer}
-    for tensor in model.graph.initializer:
-        if tensor != constants.get(tensor.name):
-            layer = tensor.name.partition("/")[0]
-            raise UsageError(f"--size dynamic: `{layer}` depends on the size of the image")
-    return Check(name, True, f"the same graph at {show_shape(here)} and {show_shape(shape)}")
-
-
-def replace_outputs(graph: Graph, outputs: tuple[str, ...]) -> Graph:
-    """The part of a graph that these outputs need."""
-    from cnnspec.onnx_backend.lower import select_outputs
-
-    return select_outputs(replace(graph, outputs=outputs))
 
 
 def _facts(subject: Subject, graph: Graph, lowering: Lowering, precision: str, *, fold: bool) -> dict[str, Any]:

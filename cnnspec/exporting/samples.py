@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from cnnspec.errors import CnnspecError, MissingExtraError
+from cnnspec.graph import Graph
 from cnnspec.training import TrainConfig, resolve_config
 from cnnspec.training.config import data_folder
 
@@ -33,18 +34,23 @@ _FOLDERS: Final = {  # where torchvision keeps a downloaded set
 }
 
 
-def open_set(subject: Subject, data: str, data_dir: str | None, report: Callable[[str], None]) -> DataSet:
-    """The data set `data` for this network. Raises UsageError and CnnspecError as training does."""
+def open_set(
+    graph: Graph, data: str, data_dir: str | None, report: Callable[[str], None], config: TrainConfig | None = None
+) -> DataSet:
+    """The data set `data` for this network, split as in the run with this `config`.
+
+    Raises UsageError and CnnspecError as training does.
+    """
     try:
         from cnnspec.data.open import OpenOptions, open_data
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from None
-    config = subject.run.config if subject.run is not None else TrainConfig()
+    config = config or TrainConfig()
     config = resolve_config(("the run", config.model_dump()), ("--data-dir", {"data_dir": data_dir}))
     options = OpenOptions(
         folder=data_folder(config, os.environ), val_fraction=config.val_fraction, seed=config.seed, report=report
     )
-    return open_data(data, subject.graph, options)
+    return open_data(data, graph, options)
 
 
 def real_images(subject: Subject) -> NDArray[np.uint8] | None:
@@ -57,7 +63,7 @@ def real_images(subject: Subject) -> NDArray[np.uint8] | None:
     if not here:
         return None
     try:
-        return some_images(open_set(subject, config.data, None, lambda text: None), SAMPLES)
+        return some_images(open_set(subject.graph, config.data, None, lambda text: None, config), SAMPLES)
     except CnnspecError:  # moved away since, or no longer readable: noise has to do
         return None
 

@@ -59,7 +59,7 @@ __all__ = ["DEFAULT_OPSET", "MAX_OPSET", "MIN_OPSET", "Lowering", "check_size", 
 MIN_OPSET: Final = 13
 MAX_OPSET: Final = 23  # what the oldest onnxruntime allowed runs
 DEFAULT_OPSET: Final = 18
-MAX_BYTES: Final = 2**31 - 1  # of one protobuf message
+MAX_BYTES: Final = 2**31 - 2**25  # of weights: a protobuf message has less than 2 GiB, and more than weights in it
 AXES: Final = (("length",), ("height", "width"), ("depth", "height", "width"))
 
 
@@ -124,11 +124,15 @@ def lower(
 
 
 def check_size(graph: Graph, *, half: bool = False) -> None:
-    """Raise UsageError where the weights are more than one ONNX file can hold."""
+    """Raise UsageError where the weights are more than one ONNX file can hold. None of them has to be there."""
     size = (2 if half else 4) * sum(prod(shape) for shape in graph.state_shapes().values())
-    if size > MAX_BYTES:
-        hint = None if half or size // 2 > MAX_BYTES else "`--precision fp16` halves them"
-        raise UsageError(f"the weights are {size:,} bytes, and one ONNX file holds at most {MAX_BYTES:,}", hint=hint)
+    if size <= MAX_BYTES:
+        return
+    hint = "`cnnspec export --precision fp16` halves them, and they fit"
+    if half or size // 2 > MAX_BYTES:
+        hint = "`cnnspec export --outputs NAME` writes the network up to a layer, with fewer weights"
+    kind = "fp16" if half else "fp32"
+    raise UsageError(f"the weights are {size:,} bytes in {kind}, and one ONNX file holds {MAX_BYTES:,}", hint=hint)
 
 
 def _sizes(shape: ops.Shape, options: Lowering) -> list[str | int]:

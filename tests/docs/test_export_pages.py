@@ -9,10 +9,10 @@ import pytest
 import typer
 
 from cnnspec.cli import VERBS, app
-from cnnspec.exporting.pipeline import MOST_MACS
+from cnnspec.exporting.proof import MOST_MACS
 from cnnspec.images import FORMATS, MAX_PIXELS
 from cnnspec.onnx_backend.lower import DEFAULT_OPSET, MAX_OPSET, MIN_OPSET
-from cnnspec.onnx_backend.verify import ROUNDING, TOLERANCES
+from cnnspec.onnx_backend.verify import TOLERANCES
 from cnnspec.runtime.trial import MAX_NODES
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -52,7 +52,6 @@ def test_the_figures_are_those_of_the_program() -> None:
     export, inference = ((DOCS / page).read_text("utf-8") for page in PAGES)
     assert f"{MIN_OPSET} to {MAX_OPSET}; {DEFAULT_OPSET} by default" in export
     assert TOLERANCES == {"fp32": 1e-5, "fp16": 1e-2}
-    assert f"{ROUNDING} times torch's own rounding" in export
     assert MOST_MACS == 10**12
     assert f"{MAX_NODES:,} nodes" in inference
     assert f"{MAX_PIXELS // 10**6} million pixels" in inference

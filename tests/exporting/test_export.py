@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,6 +18,7 @@ import cnnspec
 from cnnspec.cli import main
 from cnnspec.errors import CnnspecError, UsageError, VerificationError
 from cnnspec.exporting.subject import of_spec
+from cnnspec.onnx_backend import initial
 from cnnspec.onnx_backend import lower as lowering
 from cnnspec.onnx_backend.metadata import Metadata, read_metadata
 from cnnspec.torch_backend import save_weights
@@ -35,10 +37,14 @@ def test_a_bundled_network_is_proved_equal_to_torch(name: str) -> None:
     assert result.path == f"exports/{name}.onnx"
     assert result.verified
     assert [check.name for check in result.checks if not check.passed] == []
-    (numbers,) = [check for check in result.checks if check.name == "numbers"]
-    assert numbers.figure is not None
-    assert 0 < numbers.figure <= 1e-5
-    assert "batches 1, 2, 7, 32" in numbers.detail
+    numbers = [check for check in result.checks if check.name in ("numbers", "other weights and statistics")]
+    assert [check.detail.rpartition("at batches ")[2] for check in numbers] == [
+        "1, 2 (at most 1e-05)",
+        "1, 2, 7, 32 (at most 1e-05)",
+    ]
+    for check in numbers:
+        assert check.figure is not None
+        assert 0 < check.figure <= 1e-5
 
 
 def test_the_file_shows_the_spec_s_own_names() -> None:
@@ -194,6 +200,36 @@ def test_any_image_size_where_the_network_allows_it(tmp_path: Path) -> None:
     assert session.run(None, {"input": np.zeros((2, 3, 33, 47), np.float32)})[0].shape == (2, 7)
 
 
+ADAPTIVE = """
+cnnspec: 1
+name: adaptive
+input: [3, 20, 20]
+layers:
+  conv: Conv2d(4, 3, stride=2)
+  pool: AdaptiveAvgPool2d((3, 4))
+  flatten: Flatten
+  fc: Linear(5)
+"""
+
+
+@pytest.mark.parametrize("options", [{}, {"precision": "fp16"}, {"preprocess": True, "opset": 13}])
+def test_any_image_size_is_taken_by_an_adaptive_pool_before_linear_layers(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    spec = cnnspec.load(write(tmp_path, ADAPTIVE))
+    assert "another size, 3x52x84" in {
+        check.name for check in cnnspec.export(spec, dynamic_size=True, **options).checks
+    }
+
+
+def test_what_is_written_differently_at_another_size_is_refused(tmp_path: Path) -> None:
+    text = ADAPTIVE.replace("AdaptiveAvgPool2d((3, 4))", "AvgPool2d(3, ceil_mode=True, divisor_override=4)")
+    path = write(tmp_path, text.replace("  flatten: Flatten\n  fc: Linear(5)\n", ""))
+    with pytest.raises(UsageError, match="`pool` is written differently at 3x20x20 and at 3x52x84") as caught:
+        cnnspec.export(path, dynamic_size=True)
+    assert "--input" in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize(
     ("name", "says"), [("lenet5", "`F6.weight` is 84x120 at 1x28x28"), ("mlp", "`1.weight`"), ("simple_cnn", "weight`")]
 )
@@ -222,6 +258,45 @@ def test_eight_bits_are_scored_before_and_after() -> None:
     assert not Path("n.onnx").exists()
     with pytest.raises(UsageError, match="images to calibrate"):
         cnnspec.export("simple_cnn", precision="int8")
+
+
+LARGE = "{{cnnspec: 1, name: large, input: [{}], layers: [Linear({}), Linear(10)]}}"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "options", "said", "way_out"),
+    [
+        ((30_000, 20_000), {}, "2,400,880,040 bytes in fp32", "export --precision fp16` halves them, and they fit"),
+        ((30_000, 20_000), {"precision": "int8", "calibrate": "digits"}, "2,400,880,040 bytes in fp32", "fp16"),
+        ((50_000, 40_000), {}, "8,001,760,040 bytes in fp32", "--outputs NAME"),
+        ((50_000, 40_000), {"precision": "fp16"}, "4,000,880,020 bytes in fp16", "--outputs NAME"),
+    ],
+)
+def test_more_than_one_file_can_hold_is_refused_before_a_weight_is_made(
+    sizes: tuple[int, int],
+    options: dict[str, str],
+    said: str,
+    way_out: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("the weights are not needed for this")
+
+    monkeypatch.setattr(initial, "initial_weights", never)
+    spec = cnnspec.load(write(tmp_path, LARGE.format(*sizes)))
+    with pytest.raises(UsageError, match=said) as caught:
+        cnnspec.export(spec, "n.onnx", **options)  # type: ignore[arg-type]
+    assert "one ONNX file holds 2,113,929,216" in caught.value.message
+    assert way_out in (caught.value.hint or "")
+    assert not Path("n.onnx").exists()
+
+
+def test_the_weights_of_the_largest_bundled_network_fit_in_half_precision_only() -> None:
+    graph = cnnspec.load("regnet_y_128gf").graph
+    lowering.check_size(graph, half=True)
+    with pytest.raises(UsageError, match="one ONNX file holds"):
+        cnnspec.export("regnet_y_128gf")
 
 
 @pytest.mark.parametrize(

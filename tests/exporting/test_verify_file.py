@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import torch
 from exporting_support import RESIDUAL, write
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 import cnnspec
@@ -39,18 +43,14 @@ def checks(result: VerifyResult) -> dict[str, bool]:
 def test_a_file_is_proved_with_nothing_but_itself(tmp_path: Path, options: dict[str, object]) -> None:
     path = cnnspec.export(write(tmp_path, RESIDUAL), "n.onnx", verify=False, **options).path  # type: ignore[arg-type]
     result = api.verify(path)
-    assert list(checks(result)) == ["digest", "onnx.checker", "shapes", "numbers", "top-1 agreement"]
+    assert list(checks(result)) == ["digest", "onnx.checker", "metadata", "shapes", "numbers", "top-1 agreement"]
     assert result.passed
 
 
-def changed(path: str, layer: str) -> str:
-    """The file with one weight of a layer changed, and a digest that fits."""
+def edited(path: str, change: Callable[[onnx.ModelProto], None]) -> str:
+    """The file with a change in it, and a digest that fits."""
     model = onnx.load(path)
-    for tensor in model.graph.initializer:
-        if tensor.name == f"{layer}.weight":
-            array = numpy_helper.to_array(tensor).copy()
-            array.flat[0] += 1
-            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    change(model)
     for entry in model.metadata_props:
         if entry.key == "cnnspec.sha256":
             entry.value = UNSEALED
@@ -59,12 +59,22 @@ def changed(path: str, layer: str) -> str:
     return other
 
 
+def _set(model: onnx.ModelProto, name: str, change: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
+    for tensor in model.graph.initializer:
+        if tensor.name == name:
+            tensor.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(tensor)), name))
+
+
+def _one_more(array: NDArray[Any]) -> NDArray[Any]:
+    return np.concatenate([array.reshape(-1)[:1] + 1, array.reshape(-1)[1:]]).reshape(array.shape)
+
+
 def test_other_weights_than_the_run_s_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = tmp_path / "w.safetensors"
     save_weights(cnnspec.build("lenet5"), weights)
     path = cnnspec.export("lenet5", "l.onnx", weights=weights, verify=False).path
     assert run("verify", path, "--against", "lenet5", "--weights", str(weights)) == 0
-    wrong = changed(path, "C3")
+    wrong = edited(path, lambda model: _set(model, "C3.weight", _one_more))
     assert run("verify", wrong) == 0  # it is what it says it is
     capsys.readouterr()
     assert run("verify", wrong, "--against", "lenet5", "--weights", str(weights), "--format", "json") == 4
@@ -109,11 +119,127 @@ def test_a_file_of_torch_s_exporter_is_checked_too(tmp_path: Path) -> None:
     assert not api.verify("foreign.onnx", "lenet5", weights=tmp_path / "other.safetensors").passed
 
 
-def test_int8_runs_and_says_what_a_comparison_needs() -> None:
-    path = cnnspec.export("simple_cnn", precision="int8", calibrate="digits", max_drop=1, verify=False).path
-    result = api.verify(path)
-    assert result.passed
-    assert "--against RUN" in result.checks[-1].detail
+EIGHT = """
+cnnspec: 1
+name: eight
+input: [1, 8, 8]
+layers:
+  conv1: Conv2d(8, 3, padding=1, bias=False)
+  bn1: BatchNorm2d
+  clip1: ReLU6
+  conv2: Conv2d(8, 3, padding=1)
+  relu2: ReLU
+  join: Add(clip1, relu2)
+  pool: AdaptiveAvgPool2d(2)
+  flatten: Flatten
+  fc: Linear(10)
+"""
+
+
+@pytest.fixture
+def eight(tmp_path: Path) -> str:
+    """A network of random weights in int8, whose rectifiers the quantiser leaves out."""
+    options: dict[str, Any] = {"precision": "int8", "calibrate": "digits", "max_drop": 1}
+    path = cnnspec.export(write(tmp_path, EIGHT), "eight.onnx", **options).path
+    assert not {"clip1", "relu2"} & {node.name for node in onnx.load(path).graph.node}
+    return path
+
+
+def test_int8_is_proved_but_for_the_rounding_which_the_report_says(eight: str) -> None:
+    result = api.verify(eight)
+    assert checks(result) == dict.fromkeys(
+        (
+            "digest",
+            "onnx.checker",
+            "metadata",
+            "quantisation",
+            "shapes",
+            "numbers without rounding",
+            "batches",
+            "rounding",
+        ),
+        True,
+    )
+    assert [check.name for check in result.checks if not check.checked] == ["rounding"]
+    found = {check.name: check.detail for check in result.checks}
+    assert found["quantisation"].startswith("3 of 3 layers with weights compute on bytes")
+    assert found["shapes"].startswith("8 of 8")  # all but the batch norm, which is folded
+    assert "batches 1, 2, 7, 32, twice the same" in found["batches"]
+    assert "`--data DATA`" in found["rounding"]
+
+
+def test_int8_repeats_the_accuracy_that_the_file_tells_of(eight: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("verify", eight, "--data", "digits") == 0
+    assert "on 359 images of digits; the file tells of" in capsys.readouterr().out
+    wrong = edited(eight, lambda model: _set(model, "fc.weight_quantized", lambda array: -array))
+    assert checks(api.verify(wrong))["numbers without rounding"]  # it is what it says it is
+    assert run("verify", wrong, "--data", "digits") == 4
+    assert "failed: accuracy" in capsys.readouterr().err
+
+
+def _unclipped(model: onnx.ModelProto) -> None:
+    """The rounding behind the first convolution reaches further than the ReLU6 that it stands for."""
+    for node in model.graph.node:
+        if node.op_type == "QuantizeLinear" and node.input[0] == "clip1":
+            _set(model, node.input[1], lambda array: array * 0 + 1)
+
+
+def _unscaled(model: onnx.ModelProto) -> None:
+    _set(model, "conv2.weight_scale", lambda array: array * 0)
+
+
+def _crossed(model: onnx.ModelProto) -> None:
+    """One pair does not undo its own rounding."""
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] == "relu2_QuantizeLinear_Output":
+            node.input[1] = "input_scale"
+
+
+def _rewired(model: onnx.ModelProto) -> None:
+    """The sum takes the same branch twice."""
+    for node in model.graph.node:
+        if node.name == "join":
+            node.input[1] = node.input[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "says"),
+    [
+        (_unclipped, "quantisation", "`clip1` is left out, and its rounding gives 0 to "),
+        (_unscaled, "quantisation", "the scale of `conv2.weight_DequantizeLinear` is no positive number"),
+        (_crossed, "quantisation", "undoes another rounding"),
+        (_rewired, "numbers without rounding", "largest difference"),
+    ],
+)
+def test_int8_that_is_not_the_network_is_found_without_its_weights(
+    eight: str, change: Callable[[onnx.ModelProto], None], name: str, says: str
+) -> None:
+    result = api.verify(edited(eight, change))
+    (failed,) = [check for check in result.checks if not check.passed]
+    assert (failed.name, says in failed.detail) == (name, True), failed.detail
+
+
+def test_int8_is_compared_with_the_weights_it_was_rounded_from(tmp_path: Path) -> None:
+    spec = write(tmp_path, EIGHT)
+    for name in ("right", "other"):
+        save_weights(cnnspec.build(spec), tmp_path / f"{name}.safetensors")
+    options: dict[str, Any] = {"precision": "int8", "calibrate": "digits", "max_drop": 1, "verify": False}
+    path = cnnspec.export(spec, "e.onnx", weights=tmp_path / "right.safetensors", **options).path
+    right, other = (api.verify(path, spec, weights=tmp_path / f"{name}.safetensors") for name in ("right", "other"))
+    assert right.passed
+    assert [check.name for check in other.checks if not check.passed] == ["weights"]
+
+
+def test_what_the_metadata_tell_has_to_be_true_of_the_graph() -> None:
+    path = cnnspec.export("lenet5", "l.onnx", verify=False).path
+
+    def lie(model: onnx.ModelProto) -> None:
+        for entry in model.metadata_props:
+            if entry.key == "cnnspec.opset":
+                entry.value = "20"
+
+    result = api.verify(edited(path, lie))
+    assert [check.detail for check in result.checks if not check.passed] == ["opset 20 is told of"]
 
 
 @pytest.mark.parametrize("text", ["hello", ""])

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 
 import cnnspec
 from cnnspec import zoo
 from cnnspec.errors import UsageError
-from cnnspec.exporting.reference import onnx_run, torch_run
+from cnnspec.exporting.reference import onnx_run, scaled_statistics, torch_run
+from cnnspec.graph import Graph
 from cnnspec.onnx_backend import lower as lowering
 from cnnspec.onnx_backend import verify
 from cnnspec.onnx_backend.initial import initial_weights, varied_weights
@@ -45,18 +47,31 @@ def test_a_small_form_of_every_kind_of_network_is_proved(name: str) -> None:
     assert result.verified
 
 
+def telling_weights(graph: Graph) -> dict[str, NDArray[Any]]:
+    images = verify.prepared(graph, verify.random_batch(graph, 2, 1))
+    return scaled_statistics(graph, varied_weights(graph, initial_weights(graph)), images)
+
+
+@pytest.mark.parametrize("name", ["resnet20", "mobilenet_v3_small", "efficientnet_b0"])
+def test_a_small_mistake_in_any_layer_is_seen_in_the_numbers(name: str) -> None:
+    graph = select_outputs(cnnspec.load(name, input_shape=TEN[name]).graph)
+    weights = telling_weights(graph)
+    reference = torch_run(graph, weights)
+    for changed in [key for key, value in weights.items() if value.ndim == 1][:: max(1, len(weights) // 12)]:
+        wrong = {**weights, changed: weights[changed] * np.float32(1.01) + np.float32(1e-3)}
+        model = lower(graph, wrong).SerializeToString()
+        assert not verify.check_numbers(onnx_run(model, name), reference, graph, batches=(2,)).passed, changed
+
+
 def check_opset(name: str, opset: int) -> None:
     graph = select_outputs(cnnspec.load(name, input_shape=TEN[name]).graph)
-    weights = varied_weights(graph, initial_weights(graph))
+    weights = telling_weights(graph)
     model = lower(graph, weights, Lowering(opset=opset))
     assert verify.opset_of(model) == opset
-    exact = torch_run(graph, weights, double=True)
     checks = [
         verify.check_structure(model),
         verify.check_shapes(model, graph, None),
-        verify.check_numbers(
-            onnx_run(model.SerializeToString(), name), torch_run(graph, weights), graph, batches=(2,), exact=exact
-        ),
+        verify.check_numbers(onnx_run(model.SerializeToString(), name), torch_run(graph, weights), graph, batches=(2,)),
     ]
     assert [check.detail for check in checks if not check.passed] == []
 
@@ -114,11 +129,6 @@ def test_every_layer_of_every_network_has_the_spec_s_shape(
     name: str, opset: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check_structure(name, opset, monkeypatch)
-
-
-def test_weights_that_one_file_cannot_hold_are_refused_before_they_are_made() -> None:
-    with pytest.raises(UsageError, match="one ONNX file holds at most"):
-        cnnspec.export(TOO_LARGE)
 
 
 def test_any_image_size_is_taken_where_the_network_ends_in_a_global_pool() -> None:

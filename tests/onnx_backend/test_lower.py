@@ -48,10 +48,13 @@ ROWS: list[Row] = [
     ("LPPool2d", {"norm_type": 4, "kernel_size": 3, "stride": 2, "ceil_mode": True}, ((4, 8, 10),)),
     ("LPPool3d", {"norm_type": 2, "kernel_size": 2}, ((2, 5, 6, 7),)),
     ("AdaptiveAvgPool1d", {"output_size": 4}, ((3, 10),)),
+    ("AdaptiveAvgPool1d", {"output_size": 1}, ((3, 100),)),
+    ("AdaptiveAvgPool2d", {"output_size": 1}, ((4, 7, 7),)),
     ("AdaptiveAvgPool2d", {"output_size": 1}, (IMAGE,)),
     ("AdaptiveAvgPool2d", {"output_size": (3, None)}, (IMAGE,)),
     ("AdaptiveAvgPool2d", {"output_size": 7}, (IMAGE,)),
     ("AdaptiveAvgPool2d", {"output_size": (12, 11)}, (IMAGE,)),
+    ("AdaptiveAvgPool3d", {"output_size": 1}, ((2, 5, 6, 7),)),
     ("AdaptiveAvgPool3d", {"output_size": (2, 3, 4)}, ((2, 5, 6, 7),)),
     ("AdaptiveMaxPool1d", {"output_size": 4}, ((3, 10),)),
     ("AdaptiveMaxPool2d", {"output_size": 1}, (IMAGE,)),
@@ -156,3 +159,40 @@ def test_a_layer_computes_what_torch_computes(row: Row, opset: int) -> None:
     images = sample(graph, batch=3)
     (got,) = run(model, images.numpy())
     assert difference(got, module(images)) <= 1e-5
+
+
+ADAPTIVE: list[Row] = [
+    ("AdaptiveAvgPool1d", {"output_size": 4}, ((3, 10),)),
+    ("AdaptiveAvgPool2d", {"output_size": 1}, (IMAGE,)),
+    ("AdaptiveAvgPool2d", {"output_size": 7}, (IMAGE,)),
+    ("AdaptiveAvgPool2d", {"output_size": (1, 7)}, (IMAGE,)),
+    ("AdaptiveAvgPool2d", {"output_size": (3, None)}, (IMAGE,)),
+    ("AdaptiveAvgPool3d", {"output_size": (2, 3, 4)}, ((2, 5, 6, 7),)),
+    ("AdaptiveMaxPool1d", {"output_size": 4}, ((3, 10),)),
+    ("AdaptiveMaxPool2d", {"output_size": 1}, (IMAGE,)),
+    ("AdaptiveMaxPool2d", {"output_size": (4, 5)}, (IMAGE,)),
+    ("AdaptiveMaxPool3d", {"output_size": (2, 3, 4)}, ((2, 5, 6, 7),)),
+]
+
+
+@pytest.mark.parametrize("opset", [MIN_OPSET, DEFAULT_OPSET, MAX_OPSET])
+@pytest.mark.parametrize("row", ADAPTIVE, ids=[f"{name}-{i}" for i, (name, _, _) in enumerate(ADAPTIVE)])
+def test_an_adaptive_pool_takes_an_axis_of_any_size(row: Row, opset: int) -> None:
+    name, arguments, ((channels, *axes),) = row
+    model = lower(layer_graph(name, arguments, (channels, *axes)), {}, Lowering(opset=opset, dynamic_size=True))
+    onnx.checker.check_model(model, full_check=True)
+    sizes = [1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 14, 21, 27, 64]
+    for at in range(len(sizes)):
+        shape = (channels, *(sizes[(at + 5 * axis) % len(sizes)] for axis in range(len(axes))))
+        graph = layer_graph(name, arguments, shape)
+        module, _ = random_module(graph)
+        images = sample(graph, seed=at)
+        (got,) = run(model, images.numpy())
+        assert difference(got, module(images)) <= 1e-5, shape
+
+
+def test_the_mean_of_a_large_map_does_not_lose_itself_in_rounding() -> None:
+    graph = layer_graph("AdaptiveAvgPool2d", {"output_size": 1}, (16, 300, 300))
+    images = sample(graph) + 1
+    (got,) = run(lower(graph, {}), images.numpy())
+    assert difference(got, images.double().mean((2, 3), keepdim=True)) <= 1e-6

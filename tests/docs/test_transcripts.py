@@ -1,0 +1,101 @@
+"""What the pages about export and inference show is what the commands print, but for the figures.
+
+The pages tell of MNIST; here the same commands run on the embedded digits, and their name is read as the other's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from cnnspec import api
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = ("export.md", "inference.md")
+TEXTS = {page: (DOCS / page).read_text("utf-8") for page in PAGES}
+BLOCKS = [
+    (command, output.rstrip("\n"))
+    for page in PAGES
+    for command, output in re.findall(r"```console\n\$ cnnspec (.*?)\n(.*?)```", TEXTS[page], re.DOTALL)
+]
+EXIT_CODES = {"export mlp --size dynamic": 2, "predict exports/lenet5.onnx scans/00000.png --device cuda": 1}
+WORDS = {"packages", "torch", "onnxruntime", "NVIDIA driver", "CPUExecutionProvider"}  # whatever is installed
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the pages have it: a trained LeNet-5, its exports and some digits as images."""
+    folder = tmp_path_factory.mktemp("pages")
+    api.train("lenet5", data="digits", epochs=6, name="lenet5", runs=folder / "runs", device="cpu")
+    digits = load_digits()
+    (folder / "scans").mkdir()
+    for at, digit in enumerate((7, 2, 1, 0, 4, 1)):
+        image = digits.images[np.flatnonzero(digits.target == digit)[at]]
+        Image.fromarray((image * 15.9375).astype("uint8")).save(folder / "scans" / f"{at:05}.png")
+    for name in ("seven.png", "two.png"):
+        (folder / name).write_bytes((folder / "scans" / "00000.png").read_bytes())
+    for command, _ in BLOCKS:  # what a page shows first is there for what it shows later
+        if command.startswith("export runs/"):
+            run(folder, command)
+    return folder
+
+
+def run(folder: Path, command: str) -> str:
+    """What a command prints, on a machine without a GPU."""
+    arguments = [part.replace("mnist", "digits") for part in shlex.split(command)]
+    environment = {**os.environ, "CNNSPEC_CACHE": str(folder / "cache"), "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, "-m", "cnnspec", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == EXIT_CODES.get(command, 0), done.stderr
+    return done.stderr + done.stdout
+
+
+def masked(text: str) -> list[str]:
+    """The lines without figures, digests and widths of columns."""
+    plain = re.sub(r"\b[0-9a-f]{12}…", "#", text.replace("mnist", "digits"))
+    return [re.sub(r"[\d.,]+(e-?\d+)?", "#", " ".join(line.split())) for line in plain.splitlines()]
+
+
+def subjects(lines: list[str]) -> list[str]:
+    """What each line of the doctor is about."""
+    return [line.partition(" ")[2].partition(":")[0] for line in lines]
+
+
+def test_there_are_examples() -> None:
+    assert [command.split()[0] for command, _ in BLOCKS] == [
+        *("export", "export", "export", "verify", "verify"),
+        *("predict", "predict", "doctor", "bench"),
+    ]
+
+
+@pytest.mark.parametrize(("command", "shown"), BLOCKS, ids=[command for command, _ in BLOCKS])
+def test_a_command_prints_what_its_page_shows(command: str, shown: str, place: Path) -> None:
+    printed = run(place, command)
+    if command == "doctor":
+        assert set(subjects(masked(printed))) >= WORDS
+        assert set(subjects(masked(shown))) >= WORDS
+    else:
+        assert masked(printed.rstrip("\n")) == masked(shown)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_python_of_a_page_runs(page: str, place: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", TEXTS[page], re.DOTALL)
+    given = "import numpy as np; paths = ['seven.png'] * 3; array = np.zeros((2, 1, 28, 28), np.float32)\n"
+    done = subprocess.run([sys.executable, "-c", given + code], cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,46 @@
+"""What is compared, and what the report says was left out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import cnnspec
+from cnnspec.exporting import proof
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "taken", "said"),
+    [
+        ("lenet5", None, (1, 2, 7, 32), []),
+        ("lenet5", 5, (5,), []),
+        ("resnet152", None, (1, 2, 7, 32), []),
+        ("c3d", None, (1, 2, 7), ["batches 32"]),
+        ("unet", None, (1, 2), ["batches 7, 32"]),
+    ],
+)
+def test_a_batch_that_would_take_minutes_is_left_out_and_the_report_says_so(
+    name: str, batch: int | None, taken: tuple[int, ...], said: list[str]
+) -> None:
+    batches, lines = proof.batches_for(cnnspec.load(name).graph, batch)
+    assert batches == taken
+    assert [line.name for line in lines] == said
+    assert all("1,000,000,000,000 multiply-accumulates" in line.detail and not line.checked for line in lines)
+
+
+def test_the_line_is_in_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "MOST_MACS", 5 * 416_520)
+    lines = [str(check) for check in cnnspec.export("lenet5").checks]
+    assert "note     batches 7, 32: not compared: more than 2,082,600 multiply-accumulates each" in lines
+
+
+def test_too_few_real_images_for_a_batch_are_told_of() -> None:
+    graph = cnnspec.load("lenet5").graph
+    images = np.zeros((3, 28, 28, 1), np.uint8)
+
+    def never(inputs: object) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+        raise AssertionError("there is no whole batch to run")
+
+    (line,) = proof.compare_classes(never, never, graph, images, 32, tolerance=1e-5, bytes_last=False)
+    assert not line.checked
+    assert "3 images, and batches are of 32" in line.detail
