@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections.abc import Mapping
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -37,7 +37,7 @@ from cnnspec.training.machine import describe, image_memory, pick_device, pick_t
 from cnnspec.training.memory import is_out_of_memory, too_large
 from cnnspec.training.plots import draw_run
 from cnnspec.training.progress import Progress, Silent
-from cnnspec.training.run_folder import BEST, CHECKPOINTS, LAST, RunFolder
+from cnnspec.training.run_folder import BEST, CHECKPOINTS, LAST, RunFolder, best_weights
 from cnnspec.training.schedule import learning_rate
 from cnnspec.training.signals import Interrupted, Signals
 
@@ -174,7 +174,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
         """This process's part of the numbers for the batch at the present position."""
         return None if numbers is None else numbers[at.position : at.position + whole][ranks.rank :: ranks.count]
 
-    with closing(RunFolder(job.folder, write=ranks.first)) as folder, Signals() as signals:
+    with RunFolder(job.folder, write=ranks.first) as folder, Signals() as signals:
         if job.resume:
             state = ranks.share(lambda: load_checkpoint(folder.checkpoints, tell.message))
             if state is not None:
@@ -186,6 +186,11 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
                 at = Counters(**state["counters"])
                 if at.best is not None:
                     at.best = at.history[at.best["epoch"] - 1]
+                if at.best is not None and (at.position or at.best is not at.history[-1]):  # else they are written now
+                    fault = ranks.share(lambda: _fault(job.folder))
+                    if fault is not None:
+                        tell.message(f"{fault}; the best of the epochs from the last on takes its place")
+                        at.best = at.history[-1] if at.position == 0 else None
                 model.load_state_dict(state["model"])
                 optimizer.load_state_dict(state["optimizer"])
                 scaler.load_state_dict(state["scaler"])
@@ -197,7 +202,8 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
                     torch.cuda.set_rng_state(state["random"]["cuda"], device)
                 if at.position == 0:
                     publish()
-            tell.message(f"continuing after {at.step} of {steps} steps")
+            done = at.epoch == config.epochs
+            tell.message(f"all {steps} steps are done" if done else f"continuing after {at.step} of {steps} steps")
         elif ranks.first:
             environment = describe(device, torch.get_num_threads())
             folder.start(
@@ -310,12 +316,17 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
         def finish() -> TrainResult:
             """Read the test images, once, with the best weights, and write down what came of it."""
             assert at.best is not None
-            model.load_state_dict(read_weights(job.folder / BEST))
+            model.load_state_dict(read_weights(best_weights(job.folder)))
             test = None
             if data.test is not None:
                 rows = torch.arange(len(data.test))
                 source = to_device(data.test, device)
-                test = evaluate(model, source, rows, prepare, criterion, device, classes=classes)
+                test = evaluate(
+                    model, source, rows, prepare, criterion, device,
+                    classes=classes, stop=lambda: signals.received is not None,
+                )  # fmt: skip
+                if test is None:
+                    raise Interrupted(signals.received or 2, *_farewell(at, steps, job.folder))
             result = TrainResult(
                 run=str(job.folder),
                 epochs=at.epoch,
@@ -456,6 +467,15 @@ def _rank(metrics: Mapping[str, Any]) -> tuple[float, float]:
 
 def _patience_is_over(config: TrainConfig, at: Counters) -> bool:
     return config.patience is not None and at.best is not None and at.epoch - at.best["epoch"] >= config.patience
+
+
+def _fault(run: Path) -> str | None:
+    """What is wrong with the best weights of a run, if anything."""
+    try:
+        best_weights(run)
+    except CnnspecError as error:
+        return error.message
+    return None
 
 
 def _farewell(at: Counters, steps: int, folder: Path) -> tuple[str, str]:
