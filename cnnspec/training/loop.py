@@ -435,8 +435,8 @@ def _check_finite(model: nn.Module | None, losses: Tensor, at: Counters) -> None
     if len(bad):
         step = at.first_step + int(bad[0])
         raise CnnspecError(
-            f"the loss is {float(losses[bad[0]])} at step {step + 1} (epoch {at.epoch + 1}); the best weights are"
-            " those from before",
+            f"the loss is {float(losses[bad[0]])} at step {step + 1} (epoch {at.epoch + 1})"
+            + ("; the best weights are those from before" if at.best else ""),
             hint="a lower `--lr`, or `--clip 1`",
         )
     if model is not None and not all(bool(tensor.isfinite().all()) for tensor in model.parameters()):
