@@ -31,13 +31,13 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+from usual import MEAN, STD, dataset, train_usual
 
 import cnnspec
 from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.training import loop
 
 IMAGES, BATCH, LR, MOMENTUM = 12_800, 64, 0.01, 0.9
-MEAN, STD = 0.1307, 0.3081
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--data-dir", required=True)
@@ -104,26 +104,10 @@ def ours() -> float:
 
 
 def script(workers: int) -> float:
-    from torch.utils.data import DataLoader, Subset
-    from torchvision import datasets, transforms
-
-    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((MEAN,), (STD,))])
-    images = Subset(datasets.MNIST(arguments.data_dir, train=True, transform=transform), range(COUNT))
-    loader = DataLoader(images, BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
-    model = fresh()
-    optimizer = sgd(model)
-    seconds = 0.0
-    for _ in range(2):
-        started = clock()
-        total = 0.0
-        for x, y in loader:
-            optimizer.zero_grad()
-            loss = functional.cross_entropy(model(x.to(device)), y.to(device))
-            loss.backward()
-            optimizer.step()
-            total += loss.item()
-        seconds = clock() - started
-    return COUNT / seconds
+    recipe: dict[str, Any] = {"epochs": 2, "batch": BATCH, "lr": LR, "momentum": MOMENTUM}
+    machine: dict[str, Any] = {"workers": workers, "device": device, "clock": clock}
+    _, seconds = train_usual(arguments.network, arguments.data_dir, range(COUNT), **recipe, **machine)
+    return COUNT / seconds[1]
 
 
 def bare() -> float:
@@ -151,7 +135,6 @@ def bare() -> float:
 def lightning(tensors: bool) -> float:
     import lightning as pl
     from torch.utils.data import DataLoader, Subset, TensorDataset
-    from torchvision import datasets, transforms
 
     class Module(pl.LightningModule):
         def __init__(self) -> None:
@@ -176,8 +159,7 @@ def lightning(tensors: bool) -> float:
         x = (torch.from_numpy(X[:COUNT]).unsqueeze(1).float() / 255 - MEAN) / STD
         data: Any = TensorDataset(x, torch.from_numpy(Y[:COUNT]).long())
     else:
-        transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((MEAN,), (STD,))])
-        data = Subset(datasets.MNIST(arguments.data_dir, train=True, transform=transform), range(COUNT))
+        data = Subset(dataset(arguments.data_dir, train=True), range(COUNT))
     module = Module()
     quiet = {
         "logger": False,

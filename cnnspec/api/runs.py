@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnspec.api.networks import Spec, load
 from cnnspec.errors import CnnspecError, MissingExtraError, UsageError
-from cnnspec.training import Run, open_run, resolve_config
+from cnnspec.training import Run, TrainConfig, open_run, resolve_config
 from cnnspec.training.run_folder import is_run, new_folder, read_config
 
 if TYPE_CHECKING:
@@ -44,13 +44,13 @@ def train(
         (str(config), in_file),
         ("the options", options),
     )
-    if (
-        "WORLD_SIZE" in os.environ
-    ):  # started by torchrun: all processes agree on the folder, and the first one checks it
+    if "WORLD_SIZE" in os.environ:  # started by torchrun: all processes agree on the folder, and the first checks it
         name = name or found.variant or found.name
-        if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) and is_run(Path(runs) / name):
+        device = _training("machine").pick_device(resolved.device)
+        ranks = _training("distributed").join_ranks(device)
+        if ranks.restarted(device) and ranks.share(lambda: _has_begun(Path(runs) / name, found, resolved)):
             return resume(Path(runs) / name, progress=progress)
-        overwrite = overwrite or os.environ.get("RANK") != "0"
+        overwrite = overwrite or not ranks.first
     folder = new_folder(Path(runs), name, found.variant or found.name, overwrite=overwrite)
     loop = _training("loop")
     job = loop.Job(found.source, found.graph, resolved, folder, found.variant, found.params, overwrite=overwrite)
@@ -74,6 +74,19 @@ def resume(
     loop = _training("loop")
     job = loop.Job(found.source, found.graph, config, found.path, found.variant, found.params, resume=True)
     return loop.train(job, progress)  # type: ignore[no-any-return]
+
+
+def _has_begun(folder: Path, spec: Spec, config: TrainConfig) -> bool:
+    """Whether the run in this folder is the one that is to be started: the same network with the same options."""
+    if not is_run(folder):
+        return False
+    run = open_run(folder)
+    measured = {
+        name: getattr(run.config, name) for name in ("threads", "channels_last") if getattr(config, name) is None
+    }
+    return (run.source.text, run.graph.input_shape, run.variant, run.params, run.config) == (
+        spec.source.text, spec.graph.input_shape, spec.variant, dict(spec.params), config.model_copy(update=measured)
+    )  # fmt: skip
 
 
 def evaluate(

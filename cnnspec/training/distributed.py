@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from cnnspec.errors import UsageError
+from cnnspec.errors import CnnspecError, UsageError
 
 __all__ = ["Ranks", "is_lost_peer", "join_ranks", "leave_ranks"]
 
@@ -56,6 +56,10 @@ class Ranks:
             raise box[1]
         return box[0]
 
+    def restarted(self, device: torch.device) -> bool:
+        """Whether torchrun has started these processes in place of others. Every machine counts its own failures."""
+        return bool(self.agree(torch.tensor([_restarts()], device=device)).item())
+
     def wait(self) -> None:
         """Until all are here."""
         if self.count > 1:
@@ -90,12 +94,33 @@ def leave_ranks() -> None:
 
 
 def join_ranks(device: torch.device) -> Ranks:
-    """Join the processes that torchrun started, by its environment variables."""
+    """Join the processes that torchrun started, by its environment variables. Raises CnnspecError where that fails."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         return Ranks()
     if not dist.is_initialized():
+        from torch.distributed.distributed_c10d import PrefixStore
+        from torch.distributed.rendezvous import rendezvous
+
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        try:
+            store, rank, count = next(rendezvous("env://"))
+            if os.environ.get("GROUP_WORLD_SIZE", "1") == "1":
+                # torchrun's store outlives the processes: those that it starts again must not read where dead ones
+                # were listening. On one machine all of them know the same number of restarts; on several they do not.
+                store = PrefixStore(f"restart {_restarts()}", store)
+            backend = "nccl" if device.type == "cuda" else "gloo"
+            dist.init_process_group(backend, store=store, rank=rank, world_size=count)
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise CnnspecError(
+                f"the processes of this run do not find each other: {reason}",
+                hint="on several machines, start torchrun with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1",
+            ) from error
     return Ranks(dist.get_rank(), dist.get_world_size())
+
+
+def _restarts() -> int:
+    """How often torchrun has started the processes of this machine again because one of them had failed."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))

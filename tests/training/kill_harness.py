@@ -1,10 +1,14 @@
-"""Kills training runs at random moments, continues them, and compares the end with an uninterrupted run, bit for bit.
+"""Kills training runs, continues them, and compares the end with an uninterrupted run, bit for bit.
 
-    python tests/training/kill_harness.py --kills 100 [--naive] [--seed N]
+    python tests/training/kill_harness.py --kills 100 [--save NAME,NAME] [--seed N]
+    python tests/training/kill_harness.py --every moment|call [--save NAME,NAME]
 
-Every run is a process forked from this one, ended by SIGKILL: at a random moment, or inside a save, which the child
-announces through a pipe and which is slowed down so that the kill can hit it. `--naive` puts in place of our save the
-usual one, `torch.save` to a fixed path, and the harness must then find the damage: it exits with 1.
+Every run is a process forked from this one. `--kills` ends it by SIGKILL at random times, every third time inside a
+save. `--every moment` ends it once at every moment of a save: before each call to the file system, at several bytes of
+the checkpoint, at the end, and once more at each with what a power cut may take. `--every call` does that before each
+call of a whole short run, from the making of its folder to its result. `cuts.py` says how.
+
+`--save` puts other saves in the place of ours, and the harness must find the damage: it exits with 1.
 """
 
 from __future__ import annotations
@@ -12,84 +16,121 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import select
 import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from cuts import Cut
 from run_states import final_state
 from small_runs import TEXT, job
 
+from cnnspec.files import write_atomic
 from cnnspec.training import loop
-from cnnspec.training.checkpoint import save_checkpoint
+from cnnspec.training.checkpoint import load_checkpoint, save_checkpoint
 from cnnspec.training.run_folder import is_run
 
 OPTIONS: dict[str, Any] = {"epochs": 8, "batch_size": 64, "checkpoint_every": 0.02}
 KILLS_PER_RUN = 10
-CHUNKS = 6  # in which a slowed save writes
+POWER = ("", "data", "names")
 
 
-def naive_save(folder: Path, state: dict[str, Any]) -> Path:
+def save_in_place(folder: Path, state: dict[str, Any]) -> Path:
+    """The usual save: to a fixed path."""
     folder.mkdir(exist_ok=True)
     torch.save(state, folder / "last.pt")
     return folder / "last.pt"
 
 
-def naive_load(folder: Path, report: Callable[[str], None]) -> dict[str, Any] | None:
+def save_unsynced(folder: Path, state: dict[str, Any]) -> Path:
+    """A careful one: to another name, which takes the fixed one; but it leaves to the system when to write."""
+    folder.mkdir(exist_ok=True)
+    torch.save(state, folder / "new.pt")
+    os.replace(folder / "new.pt", folder / "last.pt")
+    return folder / "last.pt"
+
+
+def load_fixed(folder: Path, report: Callable[[str], None]) -> dict[str, Any] | None:
     path = folder / "last.pt"
     return torch.load(path, weights_only=True) if path.exists() else None
 
 
-def slow_down(announce: int) -> None:
-    """Make every write of a checkpoint tell the parent, and take long enough to be hit."""
-    write = os.write
-
-    def write_bytes(self: Path, data: bytes) -> int:
-        write(announce, b"s")
-        with open(self, "wb", buffering=0) as file:
-            step = max(1, len(data) // CHUNKS)
-            for at in range(0, len(data), step):
-                file.write(data[at : at + step])
-                time.sleep(0.001)
-        return len(data)
-
-    Path.write_bytes = write_bytes  # type: ignore[method-assign,assignment]
-    save = torch.save
-
-    def slow_save(state: Any, target: Any) -> None:
-        if not isinstance(target, Path):
-            return save(state, target)
-        import io
-
-        buffer = io.BytesIO()
-        save(state, buffer)
-        target.write_bytes(buffer.getvalue())
-        return None
-
-    torch.save = slow_save
+SAVES: dict[str, tuple[Any, Any]] = {
+    "ours": (save_checkpoint, load_checkpoint),
+    "in-place": (save_in_place, load_fixed),
+    "unsynced": (save_unsynced, load_fixed),
+}
 
 
-def child(folder: Path, *, naive: bool, announce: int | None) -> None:
-    """Start the run, or continue it where it has begun."""
-    if announce is not None:
-        slow_down(announce)
-    if naive:
-        loop.save_checkpoint, loop.load_checkpoint = naive_save, naive_load
-    loop.train(job(folder, text=TEXT, resume=is_run(folder), **OPTIONS))
+@dataclass(frozen=True)
+class Moment:
+    """When a process ends: in its `save`-th save, or anywhere in its work with files, before a call or at a byte."""
+
+    save: int | None
+    call: int | None = None
+    byte: int | None = None
+    lost: str = ""
+
+    def __str__(self) -> str:
+        where = f"at byte {self.byte}" if self.call is None else f"before call {self.call}"
+        return f"{where}{f' of save {self.save}' if self.save else ''}{f', {self.lost} lost' if self.lost else ''}"
 
 
-def fork(work: Callable[[], None]) -> int:
+def draw_nothing(folder: Path, *arguments: Any) -> None:
+    """Pictures cost most of a short run, and nothing is read back from them."""
+    write_atomic(folder / "curves.png", b"")
+
+
+def child(folder: Path, save: str, moment: Moment | None = None, report: int = -1, **options: Any) -> None:
+    """Start the run, or continue it where it has begun; end at the moment."""
+    loop.save_checkpoint, loop.load_checkpoint = SAVES[save]
+    if moment is not None:
+        write = os.write
+        cut = Cut(
+            folder, call=moment.call, byte=moment.byte, lost=moment.lost,
+            report=lambda text: report >= 0 and write(report, f"{text}\n".encode()),
+        )  # fmt: skip
+        if moment.save is None:
+            cut.arm()
+        else:
+            in_save(cut, moment.save)
+    loop.train(job(folder, text=TEXT, resume=is_run(folder), **OPTIONS | options))
+    if moment is not None and moment.save is None:
+        cut.end()
+
+
+def in_save(cut: Cut, number: int) -> None:
+    """Arm the cut for the save of this number, and let nothing come after it."""
+    save = loop.save_checkpoint
+    count = 0
+
+    def saving(*arguments: Any) -> Path:
+        nonlocal count
+        count += 1
+        if count < number:
+            return save(*arguments)
+        cut.arm()
+        save(*arguments)
+        cut.end()
+        raise AssertionError
+
+    loop.save_checkpoint = saving
+
+
+def fork(*arguments: Any, **options: Any) -> int:
+    """A process that does the work of a `child`."""
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
-            work()
+            child(*arguments, **options)
             code = 0
         except BaseException as error:
             print(f"  the run failed: {type(error).__name__}: {str(error)[:150]}", flush=True)
@@ -98,61 +139,150 @@ def fork(work: Callable[[], None]) -> int:
     return pid
 
 
-def killed(folder: Path, rng: random.Random, *, inside_a_save: bool, naive: bool) -> tuple[bool, bool]:
-    """One process and its end: whether it was killed, and whether it had failed by itself before."""
-    reading, writing = os.pipe()
-    pid = fork(lambda: child(folder, naive=naive, announce=writing))
-    os.close(writing)
-    deadline = time.monotonic() + rng.uniform(0.02, 0.5)
-    if inside_a_save:
-        for _ in range(rng.randrange(1, 12)):  # not always the first save
-            select.select([reading], [], [], 2.0)
-            if not os.read(reading, 1):
-                break
-        deadline = time.monotonic() + rng.uniform(0, 0.005)
-    while time.monotonic() < deadline:
-        time.sleep(0.0005)
-    os.kill(pid, signal.SIGKILL)
+def ended(pid: int) -> str:
+    """How the process ended: `killed`, `failed` or `done`."""
     _, status = os.waitpid(pid, 0)
-    os.close(reading)
-    return os.WIFSIGNALED(status), os.WIFEXITED(status) and os.WEXITSTATUS(status) != 0
+    if os.WIFSIGNALED(status):
+        return "killed" if os.WTERMSIG(status) in (signal.SIGKILL, signal.SIGXFSZ) else "failed"
+    return "failed" if os.WEXITSTATUS(status) else "done"
+
+
+def uninterrupted(root: Path, save: str, **options: Any) -> Any:
+    """The end of a run that nothing happened to. It is made here, so that the forked processes have all modules."""
+    child(root / "whole", save, **options)
+    return final_state(root / "whole", SAVES[save][1])
+
+
+def at_random(root: Path, save: str, kills: int, rng: random.Random) -> int:
+    """Many kills in turn, then the rest of the run. Returns how many runs were broken."""
+    wanted = uninterrupted(root, save)
+    size = checkpoint_size(root / "whole")
+    count = in_saves = runs = broken = 0
+    while count < kills:
+        folder = root / "run"
+        shutil.rmtree(folder, ignore_errors=True)
+        how = "killed"
+        for turn in range(min(KILLS_PER_RUN, kills - count)):
+            inside = turn % 3 == 1
+            if inside:
+                chosen = {"call": rng.randrange(12)} if rng.random() < 0.5 else {"byte": rng.randrange(size)}
+                how = ended(fork(folder, save, Moment(rng.randrange(1, 12), **chosen)))
+            else:
+                pid = fork(folder, save)
+                time.sleep(rng.uniform(0.02, 0.5))
+                os.kill(pid, signal.SIGKILL)
+                how = ended(pid)
+            count += how == "killed"
+            in_saves += how == "killed" and inside
+            if how == "failed":
+                break
+        runs += 1
+        if how == "failed" or ended(fork(folder, save)) != "done":
+            broken += 1
+        elif final_state(folder, SAVES[save][1]) != wanted:
+            print(f"  run {runs} ended differently")
+            broken += 1
+        if broken and save != "ours":
+            break
+    print(f"{count} kills, {in_saves} of them inside a save, {runs} runs, {broken} broken")
+    return broken
+
+
+def checkpoint_size(folder: Path) -> int:
+    """Bytes of the newest checkpoint."""
+    return max((folder / "checkpoints").glob("*.pt")).stat().st_size
+
+
+def moments_of_a_save(calls: int, size: int) -> Iterator[Moment]:
+    for byte in (0, 1, size // 2, size - 1):
+        yield Moment(3, byte=byte)
+    for number in range(calls + 1):  # the last one is its end
+        for lost in POWER:
+            yield Moment(3, call=number, lost=lost)
+
+
+def calls_of(folder: Path, save: str, moment: Moment, **options: Any) -> tuple[str, list[str]]:
+    """How a process with this moment ended, and the calls that it made or was about to make."""
+    reading, writing = os.pipe()
+    pid = fork(folder, save, moment, writing, **options)
+    os.close(writing)
+    with open(reading) as said:
+        lines = said.read().splitlines()
+    return ended(pid), lines
+
+
+def at_every_moment(root: Path, save: str) -> int:
+    """One run, ended again and again, each time at another moment of a save. Returns 1 where it was broken."""
+    often: dict[str, Any] = {"epochs": 12, "checkpoint_every": 0.0}
+    wanted = uninterrupted(root, save, epochs=often["epochs"])
+    _, calls = calls_of(root / "trial", save, Moment(3, call=10**6), **often)
+    seen: Counter[str] = Counter()
+    folder = root / "run"
+    broken, before = "", None
+    for moment in moments_of_a_save(len(calls) - 1, checkpoint_size(root / "trial")):
+        how, calls = calls_of(folder, save, moment, **often)
+        if how != "killed":
+            broken = f"cannot be continued when killed {before}"
+            break
+        before = moment
+        seen[calls[-1] if moment.byte is None else "within checkpoint"] += 1
+    else:
+        if ended(fork(folder, save, epochs=often["epochs"])) != "done":
+            broken = f"cannot be continued when killed {before}"
+        elif final_state(folder, SAVES[save][1]) != wanted:
+            broken = "ended differently"
+    for name, count in sorted(seen.items()):
+        print(f"  {count:3} {name}")
+    if broken:
+        print(f"  the run {broken}")
+    print(f"{sum(seen.values())} kills, all inside a save, {int(bool(broken))} broken")
+    return int(bool(broken))
+
+
+def at_every_call(root: Path, save: str) -> int:
+    """A short run for each call, with and without a power cut. Returns how many were broken."""
+    short: dict[str, Any] = {"epochs": 1, "batch_size": 512, "checkpoint_every": 0.0}
+    loop.draw_run = draw_nothing
+    wanted = uninterrupted(root, save, **short)
+    _, calls = calls_of(root / "trial", save, Moment(None, call=10**6), **short)
+    broken = 0
+    for number in range(len(calls)):
+        for lost in POWER:
+            folder = root / "run"
+            shutil.rmtree(folder, ignore_errors=True)
+            moment = Moment(None, call=number, lost=lost)
+            if ended(fork(folder, save, moment, **short)) != "killed":
+                print(f"  not killed {moment}: {calls[number]}")
+                broken += 1
+            elif ended(fork(folder, save, **short)) != "done":
+                print(f"  cannot be continued when killed {moment}: {calls[number]}")
+                broken += 1
+            elif final_state(folder, SAVES[save][1]) != wanted:
+                print(f"  ended differently when killed {moment}: {calls[number]}")
+                broken += 1
+    print(f"{len(calls) * len(POWER)} kills, before each of {len(calls)} calls, {broken} broken")
+    return broken
 
 
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=5)
-    parser.add_argument("--naive", action="store_true")
+    parser.add_argument("--every", choices=("moment", "call"))
+    parser.add_argument("--save", default="ours")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    assert save_checkpoint is loop.save_checkpoint
     torch.set_num_threads(1)
-    rng = random.Random(arguments.seed)
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        os.waitpid(fork(lambda: child(root / "whole", naive=False, announce=None)), 0)
-        wanted = final_state(root / "whole")
-        kills = in_saves = runs = broken = 0
-        while kills < arguments.kills:
-            folder = root / "run"
-            shutil.rmtree(folder, ignore_errors=True)
-            failed = False
-            for turn in range(min(KILLS_PER_RUN, arguments.kills - kills)):
-                inside = turn % 3 == 1
-                was_killed, failed = killed(folder, rng, inside_a_save=inside, naive=arguments.naive)
-                kills += was_killed
-                in_saves += was_killed and inside
-                if failed:
-                    break
-            _, status = os.waitpid(fork(lambda folder=folder: child(folder, naive=arguments.naive, announce=None)), 0)
-            runs += 1
-            if failed or status != 0:
-                broken += 1
-            elif not arguments.naive and final_state(folder) != wanted:
-                print(f"  run {runs} ended differently")
-                broken += 1
-            if arguments.naive and broken:
-                break
-        print(f"{kills} kills, {in_saves} of them inside a save, {runs} runs, {broken} broken")
+    broken = 0
+    for save in arguments.save.split(","):
+        print(f"{save}:", flush=True)
+        with tempfile.TemporaryDirectory() as name:
+            root = Path(name).resolve()
+            if arguments.every == "moment":
+                broken += at_every_moment(root, save)
+            elif arguments.every == "call":
+                broken += at_every_call(root, save)
+            else:
+                broken += at_random(root, save, arguments.kills, random.Random(arguments.seed))
     return 1 if broken else 0
 
 

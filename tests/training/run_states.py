@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ def plain(value: Any) -> Any:
     return value
 
 
-def final_state(folder: Path) -> Any:
+def final_state(folder: Path, load: Callable[..., dict[str, Any] | None] = load_checkpoint) -> Any:
     """Everything in the last checkpoint of a run, and the files that it published."""
-    state = load_checkpoint(folder / "checkpoints", print)
+    state = load(folder / "checkpoints", print)
     assert state is not None
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     result = json.loads((folder / "result.json").read_text()) | {"run": ""}

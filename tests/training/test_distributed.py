@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,26 +17,20 @@ import pytest
 import torch
 from small_runs import TEXT
 
+import cnnspec
+from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.torch_backend import read_weights
+from cnnspec.training.distributed import join_ranks
 from cnnspec.training.run_folder import open_run
 
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finding the workers needs /proc")
 pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
 
 SPEC = TEXT.replace("  bn: BatchNorm2d\n", "").replace("  drop: Dropout(0.1)\n", "")
 OPTIONS = [
-    "--data",
-    "digits",
-    "--batch-size",
-    "100",
-    "--device",
-    "cpu",
-    "--threads",
-    "1",
-    "--lr",
-    "0.1",
-    "--mixup",
-    "0.2",
-]
+    "--data", "digits", "--batch-size", "100", "--device", "cpu", "--threads", "1", "--lr", "0.1", "--mixup", "0.2",
+]  # fmt: skip
+LONGER = ["--epochs", "30", "--checkpoint-every", "0.2"]
 TOLERANCE = 2e-5  # float32 sums in another order
 
 
@@ -79,31 +75,101 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     assert open_run(tmp_path / "runs" / "two").result is not None
 
 
+def test_a_restart_continues_its_own_run_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchrun also restarts a process that refused to overwrite a run."""
+    options: dict[str, Any] = {"batch_size": 512, "device": "cpu", "threads": 1, "runs": tmp_path, "name": "a"}
+    spec = cnnspec.loads(TEXT)
+    cnnspec.api.train(spec, epochs=1, **options)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with pytest.raises(UsageError, match="a exists"):
+        cnnspec.api.train(spec, epochs=1, **options)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert cnnspec.api.train(spec, epochs=1, **options).epochs == 1
+    for others in ({"epochs": 2}, {"epochs": 1, "seed": 3}):
+        with pytest.raises(UsageError, match="a exists"):
+            cnnspec.api.train(spec, **options, **others)
+    with pytest.raises(UsageError, match="a exists"):
+        cnnspec.api.train(cnnspec.loads(TEXT.replace("Conv2d(4", "Conv2d(5")), epochs=1, **options)
+
+
+def test_processes_that_do_not_find_each_other_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(CnnspecError, match=r"do not find each other: .* RANK expected"):
+        join_ranks(torch.device("cpu"))
+
+
 def children(pid: int) -> list[int]:
     return [int(line) for line in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def workers(agent: int) -> list[int]:
+    """The processes that torchrun has started, by their rank."""
+    found = children(agent)
+    ranks = [re.search(rb"\0RANK=(\d+)\0", Path(f"/proc/{pid}/environ").read_bytes()) for pid in found]
+    return [pid for _, pid in sorted((int(rank[1]), pid) for pid, rank in zip(found, ranks, strict=True) if rank)]
+
+
+def wait_for_epochs(count: int, metrics: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not metrics.exists() or len(metrics.read_text().splitlines()) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> float:
+    """The accuracy of one process that nothing happens to."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "net.yaml").write_text(SPEC)
+    train(folder, 1, "--name", "whole", *LONGER)
+    result = open_run(folder / "runs" / "whole").result
+    assert result is not None
+    return float(result["test_accuracy"])
+
+
+@needs_proc
 @pytest.mark.long
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finding the workers needs /proc")
-def test_a_killed_worker_costs_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_worker_costs_nothing(tmp_path: Path, whole: float, rank: int) -> None:
     """torchrun starts all processes again, and they continue from the last checkpoint."""
     (tmp_path / "net.yaml").write_text(SPEC)
-    options = ["--epochs", "60", "--checkpoint-every", "0.2"]
-    train(tmp_path, 1, "--name", "whole", *options)
     with subprocess.Popen(
-        command(2, "--name", "killed", *options), cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
+        command(2, "--name", "killed", *LONGER), cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
     ) as process:
-        metrics = tmp_path / "runs" / "killed" / "metrics.jsonl"
-        deadline = time.monotonic() + 120
-        while not metrics.exists() or len(metrics.read_text().splitlines()) < 3:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        os.kill(children(process.pid)[-1], signal.SIGKILL)
+        wait_for_epochs(3, tmp_path / "runs" / "killed" / "metrics.jsonl")
+        os.kill(workers(process.pid)[rank], signal.SIGKILL)
         assert process.stderr is not None
         said = process.stderr.read()
     assert process.returncode == 0, said
     assert "continuing after" in said
-    whole, killed = (open_run(tmp_path / "runs" / name).result for name in ("whole", "killed"))
-    assert whole is not None
+    killed = open_run(tmp_path / "runs" / "killed").result
     assert killed is not None
-    assert killed["test_accuracy"] == pytest.approx(whole["test_accuracy"], abs=0.01)
+    assert killed["test_accuracy"] == pytest.approx(whole, abs=0.01)
+
+
+@needs_proc
+@pytest.mark.long
+@pytest.mark.parametrize("machine", [0, 1])
+def test_a_worker_killed_on_one_of_two_machines(tmp_path: Path, whole: float, machine: int) -> None:
+    """Two torchruns that find each other as on two machines. Each counts its own restarts."""
+    (tmp_path / "net.yaml").write_text(SPEC)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    start = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--max-restarts=1"]
+    start += ["--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{port}", "--local-addr=localhost"]
+    agents = []
+    for number in range(2):
+        with open(tmp_path / f"said-{number}", "w") as said:
+            arguments = ["-m", "cnnspec", "train", "net.yaml", *OPTIONS, "--name", "killed", *LONGER]
+            several = environment() | {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+            agents.append(subprocess.Popen([*start, *arguments], cwd=tmp_path, env=several, stderr=said))
+    wait_for_epochs(3, tmp_path / "runs" / "killed" / "metrics.jsonl")
+    os.kill(workers(agents[machine].pid)[0], signal.SIGKILL)
+    codes = [agent.wait(timeout=240) for agent in agents]
+    said = "".join((tmp_path / f"said-{number}").read_text() for number in range(2))
+    assert codes == [0, 0], said
+    assert "continuing after" in said
+    killed = open_run(tmp_path / "runs" / "killed").result
+    assert killed is not None
+    assert killed["test_accuracy"] == pytest.approx(whole, abs=0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,23 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the harness forks its processes")
+needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="watching fsync needs /proc")
 HARNESS = Path(__file__).with_name("kill_harness.py")
+
+MOMENTS = {
+    "mkdir folder",
+    "open checkpoint",  # before the write
+    "within checkpoint",  # at four bytes of it
+    "fsync checkpoint",  # after the write
+    "replace checkpoint",
+    "open folder",  # after the rename
+    "fsync folder",
+    "open pointer",
+    "fsync pointer",
+    "replace pointer",
+    "unlink checkpoint",  # after the pointer, before an old one is deleted
+    "end -",
+}
 
 
 def harness(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -27,7 +44,31 @@ def test_killed_runs_end_as_if_nothing_had_happened(kills: int) -> None:
     assert f"{kills} kills" in done.stdout
 
 
-@pytest.mark.long
-def test_the_harness_finds_a_save_that_is_not_safe() -> None:
-    done = harness("--kills", "60", "--naive")
+@needs_proc
+def test_a_kill_or_a_power_cut_at_every_moment_of_a_save() -> None:
+    done = harness("--every", "moment")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "43 kills, all inside a save, 0 broken" in done.stdout
+    assert set(re.findall(r"^ +\d+ (.+)$", done.stdout, re.M)) == MOMENTS
+
+
+@needs_proc
+def test_the_harness_finds_saves_that_are_not_safe() -> None:
+    """One that is torn by a kill, and one that only a power cut can tear."""
+    done = harness("--every", "moment", "--save", "in-place,unsynced")
     assert done.returncode == 1, done.stdout + done.stderr
+    in_place, unsynced = done.stdout.split("unsynced:")
+    assert "cannot be continued when killed at byte 0 of save 3" in in_place
+    assert "cannot be continued when killed before call 2 of save 3, data lost" in unsynced
+    assert "1 broken" in in_place
+    assert "1 broken" in unsynced
+
+
+@needs_proc
+@pytest.mark.long
+def test_a_kill_or_a_power_cut_at_every_call_of_a_whole_run() -> None:
+    done = harness("--every", "call")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = re.search(r"(\d+) kills, before each of (\d+) calls, 0 broken", done.stdout)
+    assert found is not None
+    assert int(found[1]) == 3 * int(found[2]) > 200
