@@ -16,24 +16,26 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from cnnspec.data.batches import batches, to_device
+from cnnspec.data.batches import batch_rows, batches, take, to_device
 from cnnspec.data.folder import close_streams
 from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.data.order import epoch_numbers, epoch_order, epoch_shares, neighbours
 from cnnspec.data.prepare import COLUMNS, Augment, Prepare, mix
-from cnnspec.data.sets import DataSet
+from cnnspec.data.sets import DataSet, Images
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import write_atomic
 from cnnspec.graph import Graph
 from cnnspec.spec import Source
 from cnnspec.torch_backend import build_module, check_state, read_weights, weights_bytes
+from cnnspec.torch_backend.rewrite import multiply_whole, pool_first
 from cnnspec.training.board import open_board
 from cnnspec.training.checkpoint import load_checkpoint, save_checkpoint
 from cnnspec.training.config import TrainConfig, data_folder
-from cnnspec.training.criterion import freeze, initialise, make_loss, make_optimizer
+from cnnspec.training.criterion import freeze, initialise, make_loss, make_optimizer, make_update
 from cnnspec.training.distributed import Ranks, is_lost_peer, join_ranks, leave_ranks
 from cnnspec.training.evaluate import evaluate
-from cnnspec.training.machine import describe, image_memory, pick_device, pick_threads
+from cnnspec.training.graphed import GraphedStep, why_not_graphed
+from cnnspec.training.machine import describe, image_memory, keep_freed_memory, pick_device, pick_threads
 from cnnspec.training.memory import is_out_of_memory, too_large
 from cnnspec.training.plots import draw_run
 from cnnspec.training.progress import Progress, Silent
@@ -128,6 +130,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
     if config.compile:
         network = torch.compile(network)
     optimizer = make_optimizer(config, model, device)
+    update = make_update(config, optimizer)
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
     criterion = make_loss(config, data.counts, device)
     augment = Augment(config.rotate, config.shift, config.flip, config.erase)
@@ -140,6 +143,45 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
     steps = steps_per_epoch * config.epochs
     losses = torch.zeros(steps_per_epoch, device=device)  # of this epoch's steps, kept on the device
     at = Counters()
+
+    def learn(images: Tensor, labels: Tensor, draw: Tensor | None, whole: int, mixed: Any = None) -> Tensor:
+        """One update from one batch, of `whole` images over all processes. Gives back their loss."""
+        x, y = prepare(images, draw), labels
+        if mixed is not None:
+            others, other_labels, share = mixed
+            x, y = mix(x, y, prepare(others, draw), other_labels, share, classes)
+        parts = list(zip(x.chunk(config.accumulate), y.chunk(config.accumulate), strict=True))
+        total: Any = 0.0
+        for number, (x, y) in enumerate(parts):
+            alone = ranks.count > 1 and number + 1 < len(parts)  # gradients are averaged after the last part
+            with network.no_sync() if alone else nullcontext():
+                with _autocast(device, config.precision):
+                    loss = _loss(criterion, network(x), y, graph, config) * (ranks.count / whole)
+                scaler.scale(loss).backward()
+            total = total + loss.detach()
+        if config.clip is not None:
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        if scaler.is_enabled():
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad(set_to_none=True)
+        else:
+            update()
+        return total  # type: ignore[no-any-return]
+
+    def learn_rows(rows: Tensor, draw: Tensor | None) -> Tensor:
+        """The same from rows of images that lie on the device."""
+        assert isinstance(train_source, Images)
+        return learn(*take(train_source, rows), draw, size)
+
+    graphed = None
+    if device.type == "cuda":
+        reason = why_not_graphed(config, train_source, ranks.count)
+        if reason is None:
+            graphed = GraphedStep(learn_rows, model, size, device, tell.message)
+        else:
+            tell.message(f"steps are not recorded as a CUDA graph: {reason}")
 
     def save() -> None:
         """A checkpoint of everything that the rest of the run depends on."""
@@ -211,6 +253,9 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
             )  # fmt: skip
         board = open_board(folder.path, at.step) if config.tensorboard and ranks.first else None
 
+        for group in optimizer.param_groups if graphed is not None else ():
+            group["capturable"] = True  # Adam wants to be told
+
         began = time.perf_counter() - at.seconds
         last_save = last_look = time.perf_counter()
         looked_at = at.epoch * count + at.position
@@ -222,32 +267,27 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
             shares = epoch_shares(count, config.mixup, config.seed, at.epoch).to(device) if config.mixup else None
             network.train()
             part = {"start": at.position, "rank": ranks.rank, "ranks": ranks.count, "workers": config.workers}
-            found = batches(train_source, order, size, device, **part)
+            found: Any
+            if graphed is None:
+                found = batches(train_source, order, size, device, **part)
+            else:
+                found = batch_rows(order.to(device), at.position, size)
             partners = batches(train_source, neighbours(order, size), size, device, **part) if config.mixup else None
-            for images, labels in found:
+            for batch in found:
                 whole = min(size, count - at.position)  # images of this step over all processes
-                rate = learning_rate(config, at.step, steps, steps_per_epoch)
+                rate: Any = learning_rate(config, at.step, steps, steps_per_epoch)
+                if graphed is not None:
+                    rate = graphed.rate.fill_(rate)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 draw = cut(numbers, whole)
-                x, y = prepare(images, draw), labels
-                if partners is not None:
-                    others, other_labels = next(partners)
-                    x, y = mix(x, y, prepare(others, draw), other_labels, cut(shares, whole), classes)
-                parts = list(zip(x.chunk(config.accumulate), y.chunk(config.accumulate), strict=True))
-                for number, (x, y) in enumerate(parts):
-                    alone = ranks.count > 1 and number + 1 < len(parts)  # gradients are averaged after the last part
-                    with network.no_sync() if alone else nullcontext():
-                        with _autocast(device, config.precision):
-                            loss = _loss(criterion, network(x), y, graph, config) * (ranks.count / whole)
-                        scaler.scale(loss).backward()
-                    losses[at.position // size] += loss.detach()
-                if config.clip is not None:
-                    scaler.unscale_(optimizer)
-                    nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-                scaler.step(optimizer)
-                scaler.update()
-                optimizer.zero_grad(set_to_none=True)
+                if graphed is not None:
+                    loss = graphed(batch, draw)
+                else:
+                    images, labels = batch
+                    mixed = None if partners is None else (*next(partners), cut(shares, whole))
+                    loss = learn(images, labels, draw, whole, mixed)
+                losses[at.position // size] = loss
                 if averaged is not None:
                     _average(averaged, model, config.ema or 0.0, at.step)
                 at.step += 1
@@ -382,6 +422,10 @@ def _build(graph: Graph, config: TrainConfig, device: torch.device, *, weights: 
     elif config.reset and config.weights is None:
         raise UsageError("--reset wants --weights: without them every layer starts fresh")
     freeze(model, config.freeze)
+    if config.pool_first:
+        pool_first(model)
+    if device.type == "cpu":
+        multiply_whole(model, graph)
     return model.to(device)
 
 
@@ -391,6 +435,8 @@ def _settle(config: TrainConfig, model: nn.Module, graph: Graph, device: torch.d
     torch.backends.cudnn.benchmark = not config.deterministic
     if config.precision == "fp16" and device.type == "cpu":
         raise UsageError("fp16 is for CUDA: the CPU is slower with it", hint="`--precision bf16`, or fp32")
+    if device.type == "cpu":
+        keep_freed_memory()
     threads, channels_last = config.threads, config.channels_last
     if device.type == "cpu" and ranks.count == 1:
         if threads is None or channels_last is None:
