@@ -13,6 +13,7 @@ Rules state the bare fact; the boundary that knows the file, the line and the bl
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = [
     "CnnspecError",
@@ -35,6 +36,16 @@ class CnnspecError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors go from process to process, whatever their constructors want."""
+        return _remake, (type(self), self.args, self.__dict__)
+
+
+def _remake(kind: type[CnnspecError], arguments: tuple[Any, ...], state: dict[str, Any]) -> CnnspecError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(state)
+    return error
 
 
 class UsageError(CnnspecError):

@@ -99,6 +99,33 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_full_device_is_said_in_one_line() -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "cnnspec", "inspect", "lenet5"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: cannot write the output: No space left on device\n"
+
+
+def test_a_process_with_torch_ends_at_once_and_in_order() -> None:
+    code = """
+import atexit, sys
+class Last:
+    def __del__(self): print("taken apart")
+sys.modules["torch"] = last = Last()
+atexit.register(print, "tidied up")
+sys.argv = ["cnnspec", *{arguments!r}]
+from cnnspec.cli import main
+main()
+"""
+    for arguments, returncode in ((["inspect", "lenet5"], 0), (["inspect", "nothing.yaml"], 2)):
+        command = [sys.executable, "-c", code.format(arguments=arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == returncode, done.stderr
+        assert done.stdout.endswith("tidied up\n"), done.stdout
+
+
 def test_debug_shows_the_traceback() -> None:
     command = [sys.executable, "-m", "cnnspec", "--debug", "inspect", "no_such_file.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

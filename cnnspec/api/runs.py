@@ -68,7 +68,7 @@ def resume(
 
     Raises UsageError where there is no such run, and CnnspecError where training fails.
     """
-    found = open_run(run)
+    found = open_run(run, figures=False)
     machine = {"device": device, "checkpoint_every": checkpoint_every}
     config = resolve_config(("config.yaml", found.config.model_dump()), ("the options", machine))
     loop = _training("loop")
@@ -80,7 +80,7 @@ def _has_begun(folder: Path, spec: Spec, config: TrainConfig) -> bool:
     """Whether the run in this folder is the one that is to be started: the same network with the same options."""
     if not is_run(folder):
         return False
-    run = open_run(folder)
+    run = open_run(folder, figures=False)
     measured = {
         name: getattr(run.config, name) for name in ("threads", "channels_last") if getattr(config, name) is None
     }

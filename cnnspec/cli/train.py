@@ -60,7 +60,8 @@ def train(
         if spec or name or overwrite or config or input_shape or variant or settings or other:
             raise UsageError(
                 "--resume takes the network and the options from the run",
-                hint=f"only {' and '.join('--' + key.replace('_', '-') for key in ON_RESUME)} can be given anew",
+                hint=f"only {' and '.join('--' + key.replace('_', '-') for key in ON_RESUME)} can be given anew;"
+                f" `--weights {resume}/last.safetensors` starts another run from what this one has learned",
             )
         with watch(sys.stderr) as progress:
             result = api.resume(resume, progress=progress, **given)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cnnspec.data.sets import Images, Source
 
-__all__ = ["batch_rows", "batches", "to_device"]
+__all__ = ["batch_rows", "batches", "take", "to_device"]
 
 
 def batch_rows(order: Tensor, start: int, size: int, rank: int = 0, ranks: int = 1) -> Iterator[Tensor]:
@@ -28,6 +28,11 @@ def to_device(source: Source, device: torch.device) -> Source:
     return source
 
 
+def take(source: Images, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The images and labels in these rows, where they lie. For few small images indexing takes ten times as long."""
+    return source.images.index_select(0, rows), source.labels.index_select(0, rows)
+
+
 def batches(
     source: Source, order: Tensor, size: int, device: torch.device, *, start: int = 0, rank: int = 0, ranks: int = 1,
     workers: int = 0,
@@ -36,7 +41,8 @@ def batches(
     if isinstance(source, Images):
         order = order.to(source.images.device)
         for rows in batch_rows(order, start, size, rank, ranks):
-            yield source.images[rows].to(device), source.labels[rows].to(device)
+            images, labels = take(source, rows)
+            yield images.to(device), labels.to(device)
         return
     from cnnspec.data.folder import stream
 

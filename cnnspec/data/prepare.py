@@ -50,7 +50,7 @@ class Prepare:
         x = images.to(torch.float32, memory_format=self.memory_format)
         if numbers is not None:
             x = self.vary(x, numbers)
-        return torch.addcmul(self.shift, x, self.scale)
+        return x.mul_(self.scale).add_(self.shift)  # x is ours; torch.addcmul takes twice as long
 
     def vary(self, x: Tensor, numbers: Tensor) -> Tensor:
         """The augmented batch, still in bytes' range; what comes in from outside the image is black."""

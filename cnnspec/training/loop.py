@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections.abc import Mapping
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -16,28 +16,30 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from cnnspec.data.batches import batches, to_device
+from cnnspec.data.batches import batch_rows, batches, take, to_device
 from cnnspec.data.folder import close_streams
 from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.data.order import epoch_numbers, epoch_order, epoch_shares, neighbours
 from cnnspec.data.prepare import COLUMNS, Augment, Prepare, mix
-from cnnspec.data.sets import DataSet
+from cnnspec.data.sets import DataSet, Images
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import write_atomic
 from cnnspec.graph import Graph
 from cnnspec.spec import Source
 from cnnspec.torch_backend import build_module, check_state, read_weights, weights_bytes
+from cnnspec.torch_backend.rewrite import multiply_whole, pool_first
 from cnnspec.training.board import open_board
 from cnnspec.training.checkpoint import load_checkpoint, save_checkpoint
 from cnnspec.training.config import TrainConfig, data_folder
-from cnnspec.training.criterion import freeze, initialise, make_loss, make_optimizer
+from cnnspec.training.criterion import freeze, initialise, make_loss, make_optimizer, make_update
 from cnnspec.training.distributed import Ranks, is_lost_peer, join_ranks, leave_ranks
 from cnnspec.training.evaluate import evaluate
-from cnnspec.training.machine import describe, image_memory, pick_device, pick_threads
+from cnnspec.training.graphed import GraphedStep, why_not_graphed
+from cnnspec.training.machine import describe, image_memory, keep_freed_memory, pick_device, pick_threads
 from cnnspec.training.memory import is_out_of_memory, too_large
 from cnnspec.training.plots import draw_run
 from cnnspec.training.progress import Progress, Silent
-from cnnspec.training.run_folder import BEST, CHECKPOINTS, LAST, RunFolder
+from cnnspec.training.run_folder import BEST, CHECKPOINTS, LAST, RunFolder, best_weights
 from cnnspec.training.schedule import learning_rate
 from cnnspec.training.signals import Interrupted, Signals
 
@@ -128,6 +130,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
     if config.compile:
         network = torch.compile(network)
     optimizer = make_optimizer(config, model, device)
+    update = make_update(config, optimizer)
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
     criterion = make_loss(config, data.counts, device)
     augment = Augment(config.rotate, config.shift, config.flip, config.erase)
@@ -140,6 +143,45 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
     steps = steps_per_epoch * config.epochs
     losses = torch.zeros(steps_per_epoch, device=device)  # of this epoch's steps, kept on the device
     at = Counters()
+
+    def learn(images: Tensor, labels: Tensor, draw: Tensor | None, whole: int, mixed: Any = None) -> Tensor:
+        """One update from one batch, of `whole` images over all processes. Gives back their loss."""
+        x, y = prepare(images, draw), labels
+        if mixed is not None:
+            others, other_labels, share = mixed
+            x, y = mix(x, y, prepare(others, draw), other_labels, share, classes)
+        parts = list(zip(x.chunk(config.accumulate), y.chunk(config.accumulate), strict=True))
+        total: Any = 0.0
+        for number, (x, y) in enumerate(parts):
+            alone = ranks.count > 1 and number + 1 < len(parts)  # gradients are averaged after the last part
+            with network.no_sync() if alone else nullcontext():
+                with _autocast(device, config.precision):
+                    loss = _loss(criterion, network(x), y, graph, config) * (ranks.count / whole)
+                scaler.scale(loss).backward()
+            total = total + loss.detach()
+        if config.clip is not None:
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        if scaler.is_enabled():
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad(set_to_none=True)
+        else:
+            update()
+        return total  # type: ignore[no-any-return]
+
+    def learn_rows(rows: Tensor, draw: Tensor | None) -> Tensor:
+        """The same from rows of images that lie on the device."""
+        assert isinstance(train_source, Images)
+        return learn(*take(train_source, rows), draw, size)
+
+    graphed = None
+    if device.type == "cuda":
+        reason = why_not_graphed(config, train_source, ranks.count)
+        if reason is None:
+            graphed = GraphedStep(learn_rows, model, size, device, tell.message)
+        else:
+            tell.message(f"steps are not recorded as a CUDA graph: {reason}")
 
     def save() -> None:
         """A checkpoint of everything that the rest of the run depends on."""
@@ -174,7 +216,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
         """This process's part of the numbers for the batch at the present position."""
         return None if numbers is None else numbers[at.position : at.position + whole][ranks.rank :: ranks.count]
 
-    with closing(RunFolder(job.folder, write=ranks.first)) as folder, Signals() as signals:
+    with RunFolder(job.folder, write=ranks.first) as folder, Signals() as signals:
         if job.resume:
             state = ranks.share(lambda: load_checkpoint(folder.checkpoints, tell.message))
             if state is not None:
@@ -186,6 +228,11 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
                 at = Counters(**state["counters"])
                 if at.best is not None:
                     at.best = at.history[at.best["epoch"] - 1]
+                if at.best is not None and (at.position or at.best is not at.history[-1]):  # else they are written now
+                    fault = ranks.share(lambda: _fault(job.folder))
+                    if fault is not None:
+                        tell.message(f"{fault}; the best of the epochs from the last on takes its place")
+                        at.best = at.history[-1] if at.position == 0 else None
                 model.load_state_dict(state["model"])
                 optimizer.load_state_dict(state["optimizer"])
                 scaler.load_state_dict(state["scaler"])
@@ -197,13 +244,17 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
                     torch.cuda.set_rng_state(state["random"]["cuda"], device)
                 if at.position == 0:
                     publish()
-            tell.message(f"continuing after {at.step} of {steps} steps")
+            done = at.epoch == config.epochs
+            tell.message(f"all {steps} steps are done" if done else f"continuing after {at.step} of {steps} steps")
         elif ranks.first:
             environment = describe(device, torch.get_num_threads())
             folder.start(
                 job.source, graph, job.variant, job.params, config, data.classes, environment, overwrite=job.overwrite
             )  # fmt: skip
         board = open_board(folder.path, at.step) if config.tensorboard and ranks.first else None
+
+        for group in optimizer.param_groups if graphed is not None else ():
+            group["capturable"] = True  # Adam wants to be told
 
         began = time.perf_counter() - at.seconds
         last_save = last_look = time.perf_counter()
@@ -216,32 +267,27 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
             shares = epoch_shares(count, config.mixup, config.seed, at.epoch).to(device) if config.mixup else None
             network.train()
             part = {"start": at.position, "rank": ranks.rank, "ranks": ranks.count, "workers": config.workers}
-            found = batches(train_source, order, size, device, **part)
+            found: Any
+            if graphed is None:
+                found = batches(train_source, order, size, device, **part)
+            else:
+                found = batch_rows(order.to(device), at.position, size)
             partners = batches(train_source, neighbours(order, size), size, device, **part) if config.mixup else None
-            for images, labels in found:
+            for batch in found:
                 whole = min(size, count - at.position)  # images of this step over all processes
-                rate = learning_rate(config, at.step, steps, steps_per_epoch)
+                rate: Any = learning_rate(config, at.step, steps, steps_per_epoch)
+                if graphed is not None:
+                    rate = graphed.rate.fill_(rate)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 draw = cut(numbers, whole)
-                x, y = prepare(images, draw), labels
-                if partners is not None:
-                    others, other_labels = next(partners)
-                    x, y = mix(x, y, prepare(others, draw), other_labels, cut(shares, whole), classes)
-                parts = list(zip(x.chunk(config.accumulate), y.chunk(config.accumulate), strict=True))
-                for number, (x, y) in enumerate(parts):
-                    alone = ranks.count > 1 and number + 1 < len(parts)  # gradients are averaged after the last part
-                    with network.no_sync() if alone else nullcontext():
-                        with _autocast(device, config.precision):
-                            loss = _loss(criterion, network(x), y, graph, config) * (ranks.count / whole)
-                        scaler.scale(loss).backward()
-                    losses[at.position // size] += loss.detach()
-                if config.clip is not None:
-                    scaler.unscale_(optimizer)
-                    nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-                scaler.step(optimizer)
-                scaler.update()
-                optimizer.zero_grad(set_to_none=True)
+                if graphed is not None:
+                    loss = graphed(batch, draw)
+                else:
+                    images, labels = batch
+                    mixed = None if partners is None else (*next(partners), cut(shares, whole))
+                    loss = learn(images, labels, draw, whole, mixed)
+                losses[at.position // size] = loss
                 if averaged is not None:
                     _average(averaged, model, config.ema or 0.0, at.step)
                 at.step += 1
@@ -310,12 +356,17 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
         def finish() -> TrainResult:
             """Read the test images, once, with the best weights, and write down what came of it."""
             assert at.best is not None
-            model.load_state_dict(read_weights(job.folder / BEST))
+            model.load_state_dict(read_weights(best_weights(job.folder)))
             test = None
             if data.test is not None:
                 rows = torch.arange(len(data.test))
                 source = to_device(data.test, device)
-                test = evaluate(model, source, rows, prepare, criterion, device, classes=classes)
+                test = evaluate(
+                    model, source, rows, prepare, criterion, device,
+                    classes=classes, stop=lambda: signals.received is not None,
+                )  # fmt: skip
+                if test is None:
+                    raise Interrupted(signals.received or 2, *_farewell(at, steps, job.folder))
             result = TrainResult(
                 run=str(job.folder),
                 epochs=at.epoch,
@@ -371,6 +422,10 @@ def _build(graph: Graph, config: TrainConfig, device: torch.device, *, weights: 
     elif config.reset and config.weights is None:
         raise UsageError("--reset wants --weights: without them every layer starts fresh")
     freeze(model, config.freeze)
+    if config.pool_first:
+        pool_first(model)
+    if device.type == "cpu":
+        multiply_whole(model, graph)
     return model.to(device)
 
 
@@ -380,6 +435,8 @@ def _settle(config: TrainConfig, model: nn.Module, graph: Graph, device: torch.d
     torch.backends.cudnn.benchmark = not config.deterministic
     if config.precision == "fp16" and device.type == "cpu":
         raise UsageError("fp16 is for CUDA: the CPU is slower with it", hint="`--precision bf16`, or fp32")
+    if device.type == "cpu":
+        keep_freed_memory()
     threads, channels_last = config.threads, config.channels_last
     if device.type == "cpu" and ranks.count == 1:
         if threads is None or channels_last is None:
@@ -424,8 +481,8 @@ def _check_finite(model: nn.Module | None, losses: Tensor, at: Counters) -> None
     if len(bad):
         step = at.first_step + int(bad[0])
         raise CnnspecError(
-            f"the loss is {float(losses[bad[0]])} at step {step + 1} (epoch {at.epoch + 1}); the best weights are"
-            " those from before",
+            f"the loss is {float(losses[bad[0]])} at step {step + 1} (epoch {at.epoch + 1})"
+            + ("; the best weights are those from before" if at.best else ""),
             hint="a lower `--lr`, or `--clip 1`",
         )
     if model is not None and not all(bool(tensor.isfinite().all()) for tensor in model.parameters()):
@@ -456,6 +513,15 @@ def _rank(metrics: Mapping[str, Any]) -> tuple[float, float]:
 
 def _patience_is_over(config: TrainConfig, at: Counters) -> bool:
     return config.patience is not None and at.best is not None and at.epoch - at.best["epoch"] >= config.patience
+
+
+def _fault(run: Path) -> str | None:
+    """What is wrong with the best weights of a run, if anything."""
+    try:
+        best_weights(run)
+    except CnnspecError as error:
+        return error.message
+    return None
 
 
 def _farewell(at: Counters, steps: int, folder: Path) -> tuple[str, str]:

@@ -26,8 +26,9 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 
 import yaml
@@ -39,11 +40,21 @@ from cnnspec.spec import Source, parse_setting, read_file, read_spec
 from cnnspec.spec.source import SourceError, plain, read_text
 from cnnspec.training.config import TrainConfig, resolve_config
 
-__all__ = ["BEST", "CHECKPOINTS", "LAST", "Run", "RunFolder", "is_run", "new_folder", "open_run", "read_config"]
+__all__ = [
+    "BEST", "CHECKPOINTS", "LAST", "Run", "RunFolder", "best_weights", "is_run", "new_folder", "open_run",
+    "read_config",
+]  # fmt: skip
 
 BEST: Final = "best.safetensors"
 LAST: Final = "last.safetensors"
 CHECKPOINTS: Final = "checkpoints"
+_START: Final = (
+    ".lock",
+    "spec.yaml",
+    "spec.json",
+    "classes.json",
+    "environment.json",
+)  # what is there before config.yaml
 _PRODUCTS: Final = (
     "spec.yaml", "spec.json", "config.yaml", "environment.json", "classes.json", "metrics.jsonl", "results.csv", BEST,
     LAST, "manifest.json", "result.json", "curves.png", "confusion.png", CHECKPOINTS, "tensorboard",
@@ -60,9 +71,9 @@ class Run:
     variant: str | None
     params: dict[str, str]
     config: TrainConfig
-    classes: tuple[str, ...]
-    metrics: tuple[dict[str, Any], ...]  # one per epoch
-    result: dict[str, Any] | None  # None where the run has not finished
+    classes: tuple[str, ...] = ()
+    metrics: tuple[dict[str, Any], ...] = ()  # one per epoch
+    result: dict[str, Any] | None = None  # None where the run has not finished
 
     @property
     def name(self) -> str:
@@ -72,18 +83,21 @@ class Run:
     @property
     def weights(self) -> Path:
         """The file of the best weights, its digest verified. Raises CnnspecError where there is none or it is bad."""
-        path = self.path / BEST
-        if not path.is_file():
-            raise CnnspecError(
-                f"{self.path} has no weights yet", hint=f"let it finish an epoch: `cnnspec train --resume {self.path}`"
-            )
-        accepted = _read_json(self.path / "manifest.json", dict).get(BEST, {}).get("sha256", [])
-        if digest_of(path) not in accepted:
-            raise CnnspecError(
-                f"{path} is not what the run wrote: its digest is not in manifest.json",
-                hint=f"`cnnspec train --resume {self.path}` continues from a checkpoint",
-            )
-        return path
+        return best_weights(self.path)
+
+
+def best_weights(run: Path) -> Path:
+    """The file of a run's best weights, its digest verified. Raises CnnspecError where there is none or it is bad."""
+    path = run / BEST
+    if not path.is_file():
+        raise CnnspecError(f"{run} has no weights yet", hint=f"let it finish an epoch: `cnnspec train --resume {run}`")
+    accepted = _read_json(run / "manifest.json", dict).get(BEST, {}).get("sha256", [])
+    if digest_of(path) not in accepted:
+        raise CnnspecError(
+            f"{path} is not what the run wrote: its digest is not in manifest.json",
+            hint=f"`cnnspec train --resume {run}` continues from a checkpoint",
+        )
+    return path
 
 
 def is_run(path: str | os.PathLike[str]) -> bool:
@@ -91,12 +105,23 @@ def is_run(path: str | os.PathLike[str]) -> bool:
     return (Path(path) / "config.yaml").is_file()
 
 
-def open_run(path: str | os.PathLike[str]) -> Run:
-    """Read a run's folder. Raises UsageError where it is none, and CnnspecError where a file in it is damaged."""
+def open_run(path: str | os.PathLike[str], *, figures: bool = True) -> Run:
+    """Read a run's folder; without `figures` only what it began with, which is all that continuing it needs.
+
+    Raises UsageError where it is none, and CnnspecError where a file in it is damaged.
+    """
     path = Path(path)
     if not is_run(path):
-        what = "is no run: it has no config.yaml" if path.is_dir() else "does not exist"
-        raise UsageError(f"the run folder {path} {what}", hint="`cnnspec runs` lists the runs")
+        what = (
+            "is no run: it has no config.yaml"
+            if path.is_dir()
+            else "is no folder"
+            if path.exists()
+            else "does not exist"
+        )
+        near = next((near for near in (Path("runs") / path, path.parent) if is_run(near)), None)
+        hint = f"did you mean {near}?" if near else "`cnnspec runs` lists the runs"
+        raise UsageError(f"the run folder {path} {what}", hint=hint)
     spec, options = read_config(path / "config.yaml")
     source = read_spec(path / str(spec.get("file", "spec.yaml")))
     settings = {str(key): str(value) for key, value in (spec.get("set") or {}).items()}
@@ -107,17 +132,19 @@ def open_run(path: str | os.PathLike[str]) -> Run:
         params=dict(parse_setting(f"{key}={value}") for key, value in settings.items()),
         input_shape=tuple(shape) if shape else None,
     )
-    lines = []
-    with suppress(FileNotFoundError):
-        lines = (path / "metrics.jsonl").read_text("utf-8").splitlines()
+    config = resolve_config((str(path / "config.yaml"), options))
+    begun = Run(path, source, graph, variant, settings, config)
+    if not figures:
+        return begun
+    metrics: tuple[dict[str, Any], ...] = ()
     try:
-        metrics = tuple(json.loads(line) for line in lines)
-    except ValueError as error:
+        with suppress(FileNotFoundError):
+            metrics = tuple(json.loads(line) for line in (path / "metrics.jsonl").read_text("utf-8").splitlines())
+    except (OSError, ValueError) as error:
         raise CnnspecError(f"{path / 'metrics.jsonl'} is damaged: {error}") from None
     result = _read_json(path / "result.json", dict) if (path / "result.json").exists() else None
     classes = tuple(str(name) for name in _read_json(path / "classes.json", list))
-    config = resolve_config((str(path / "config.yaml"), options))
-    return Run(path, source, graph, variant, settings, config, classes, metrics, result)
+    return replace(begun, classes=classes, metrics=metrics, result=result)
 
 
 def read_config(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -155,18 +182,28 @@ def new_folder(runs: Path, name: str | None, spec_name: str, *, overwrite: bool)
     if not re.fullmatch(r"[\w][\w.-]*", name):
         raise UsageError(f"`{name}` is no name for a run: letters, digits, `.`, `_` and `-`")
     folder = runs / name
-    if folder.exists() and not overwrite and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not overwrite and not _is_free(folder):
         raise _exists(folder)
     return folder
 
 
+def _is_free(folder: Path) -> bool:
+    """Whether there is nothing in a folder but what a run leaves that ended before it began."""
+    return folder.is_dir() and all(path.name in _START or path.suffix == ".tmp" for path in folder.iterdir())
+
+
 def _exists(folder: Path) -> UsageError:
+    if not is_run(folder):
+        return UsageError(f"{folder} exists, and is no run", hint="`--name` gives another name")
     hint = f"`--resume {folder}` continues it, `--overwrite` starts afresh, `--name` gives another name"
     return UsageError(f"{folder} exists", hint=hint)
 
 
 class RunFolder:
-    """The one writer of a run's folder. Everything in it is written atomically."""
+    """The one writer of a run's folder. Everything in it is written atomically.
+
+    As a context it lets go of the folder at the end, and tells errors that know no way out how the run continues.
+    """
 
     def __init__(self, path: Path, *, write: bool = True) -> None:
         """Make the folder where it is not there, and take its lock. Raises UsageError where another has it.
@@ -193,6 +230,16 @@ class RunFolder:
             raise UsageError(
                 f"another process is writing to {path}", hint="wait for it, or give this run another `--name`"
             ) from None
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        if isinstance(error, CnnspecError) and error.hint is None and is_run(self.path):
+            error.hint = f"when that is mended, `cnnspec train --resume {self.path}` continues"
 
     def close(self) -> None:
         """Let go of the lock."""
@@ -265,7 +312,9 @@ class RunFolder:
     def add_digest(self, name: str, digest: str, epoch: int) -> None:
         """Note the digest that the weights `name` are about to have. The one before stays good until they have it."""
         path = self.path / "manifest.json"
-        found = _read_json(path, dict) if path.exists() else {}
+        found: dict[str, Any] = {}
+        with suppress(CnnspecError):  # where it is absent or damaged, it is made anew
+            found = _read_json(path, dict)
         before = found.get(name, {}).get("sha256", [])[:1]
         found[name] = {"sha256": [digest, *(old for old in before if old != digest)], "epoch": epoch}
         write_atomic(path, json.dumps(found, indent=1) + "\n", sync=True)

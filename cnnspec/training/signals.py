@@ -30,6 +30,8 @@ def exit_on_signals() -> None:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
+    for other in (signal.SIGINT, signal.SIGTERM):  # one is enough: the next would end what this one is ending
+        signal.signal(other, signal.SIG_IGN)
     raise Interrupted(number, "interrupted")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import signal
 import socket
@@ -18,10 +19,11 @@ import torch
 from small_runs import TEXT
 
 import cnnspec
-from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.errors import CnnspecError, Diagnostic, MissingExtraError, SpecError, UsageError
 from cnnspec.torch_backend import read_weights
 from cnnspec.training.distributed import join_ranks
 from cnnspec.training.run_folder import open_run
+from cnnspec.training.signals import Interrupted
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finding the workers needs /proc")
 pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
@@ -97,6 +99,21 @@ def test_processes_that_do_not_find_each_other_say_so(monkeypatch: pytest.Monkey
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(CnnspecError, match=r"do not find each other: .* RANK expected"):
         join_ranks(torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UsageError("a", hint="b"),
+        MissingExtraError("torch", "train"),
+        Interrupted(15, "a", "b"),
+        SpecError([Diagnostic("E101", "a")], path="net.yaml", text="b"),
+    ],
+)
+def test_errors_go_from_process_to_process(error: CnnspecError) -> None:
+    found = pickle.loads(pickle.dumps(error))
+    assert type(found) is type(error)
+    assert (found.exit_code, str(found), vars(found)) == (error.exit_code, str(error), vars(error))
 
 
 def children(pid: int) -> list[int]:

@@ -114,6 +114,26 @@ def test_a_signal_during_evaluation(whole: Path, tmp_path: Path, monkeypatch: py
     assert final_state(tmp_path / "run") == final_state(whole)
 
 
+def test_a_signal_while_the_test_images_are_read(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate = loop.evaluate
+    count = 0
+
+    def evaluating(*arguments: Any, **options: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 4:
+            signal.raise_signal(signal.SIGTERM)
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(loop, "evaluate", evaluating)
+    with pytest.raises(Interrupted, match="stopped after 33 of 33 steps") as caught:
+        run(tmp_path / "run")
+    assert caught.value.exit_code == 143
+    assert open_run(tmp_path / "run").result is None
+    run(tmp_path / "run", resume=True)
+    assert final_state(tmp_path / "run") == final_state(whole)
+
+
 def test_a_damaged_newest_checkpoint_costs_only_the_steps_since(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

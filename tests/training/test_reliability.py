@@ -16,13 +16,13 @@ import pytest
 import torch
 from PIL import Image
 from run_states import final_state
-from small_runs import run
+from small_runs import TEXT, run
 
 import cnnspec
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.training import loop, memory
 from cnnspec.training.run_folder import open_run
-from cnnspec.training.signals import Interrupted
+from cnnspec.training.signals import Interrupted, exit_on_signals
 
 needs_root = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a file system needs root"
@@ -172,6 +172,83 @@ def test_a_run_whose_best_weights_are_damaged_says_so(tmp_path: Path) -> None:
         _ = open_run(tmp_path / "run").weights
     assert cnnspec.api.resume(tmp_path / "run").epochs == 1
     assert open_run(tmp_path / "run").weights.is_file()
+
+
+def test_best_weights_of_an_older_epoch_that_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "_rank", lambda metrics: -metrics["epoch"])  # the first epoch is the best
+    stop_after(20, monkeypatch)  # within the second
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", checkpoint_every=0.0)
+    best = tmp_path / "run" / "best.safetensors"
+    best.write_bytes(best.read_bytes()[:-1] + b"x")
+    assert run(tmp_path / "run", resume=True).best_epoch == 2
+    best.write_bytes(b"")
+    assert run(tmp_path / "run", resume=True).best_epoch == 3
+    assert open_run(tmp_path / "run").weights.is_file()
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "results.csv", "manifest.json", "classes.json", "best.safetensors"])
+def test_a_run_goes_on_whatever_has_become_of_its_products(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    stop_after(20, monkeypatch)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", checkpoint_every=0.0)
+    (tmp_path / "run" / name).write_bytes(b"\xff{")
+    assert cnnspec.api.resume(tmp_path / "run").epochs == 3
+
+
+def test_damaged_figures_are_said_to_be(tmp_path: Path) -> None:
+    run(tmp_path / "run", epochs=1)
+    (tmp_path / "run" / "metrics.jsonl").write_bytes(b"\xff{")
+    with pytest.raises(CnnspecError, match=r"metrics\.jsonl is damaged"):
+        open_run(tmp_path / "run")
+
+
+def test_what_a_run_leaves_that_could_not_begin_is_in_nobodys_way(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"epochs": 1, "batch_size": 512, "threads": 1, "device": "cpu", "runs": tmp_path}
+    spec = cnnspec.loads(TEXT)
+    for name in (".lock", "spec.yaml", ".classes.json.1-2.tmp"):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        (tmp_path / "a" / name).touch()
+    assert cnnspec.api.train(spec, name="a", **options).epochs == 1
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "thesis.txt").touch()
+    with pytest.raises(UsageError, match="b exists, and is no run"):
+        cnnspec.api.train(spec, name="b", **options)
+
+
+def test_a_run_that_a_full_disk_ended_says_how_it_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any) -> Path:
+        raise CnnspecError("cannot write: No space left on device")
+
+    monkeypatch.setattr(loop, "save_checkpoint", full)
+    with pytest.raises(CnnspecError, match="No space left") as caught:
+        run(tmp_path / "run")
+    assert caught.value.hint == f"when that is mended, `cnnspec train --resume {tmp_path / 'run'}` continues"
+
+
+def test_the_run_that_was_meant_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(tmp_path / "runs" / "a", epochs=1)
+    for said in ("a", "runs/a/config.yaml"):
+        with pytest.raises(UsageError, match=f"the run folder {said} (does not exist|is no folder)") as caught:
+            open_run(said)
+        assert caught.value.hint == "did you mean runs/a?"
+
+
+def test_one_signal_ends_a_command_and_further_ones_change_nothing() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        exit_on_signals()
+        with pytest.raises(Interrupted) as caught:
+            signal.raise_signal(signal.SIGTERM)
+        assert caught.value.exit_code == 143
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def stop_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:

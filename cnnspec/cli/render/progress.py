@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from cnnspec.training.progress import Progress
@@ -42,19 +42,20 @@ def _line(metrics: dict[str, Any]) -> str:
 
 
 class _Lines:
-    """One line per epoch."""
+    """One line per epoch. Where nobody can read them any more, the run goes on without."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 
     def message(self, text: str) -> None:
-        print(text, file=self.stream, flush=True)
+        with suppress(OSError):
+            print(text, file=self.stream, flush=True)
 
     def step(self, epoch: int, seen: int, images: int, loss: float, images_per_second: float) -> None:
         pass
 
     def epoch(self, metrics: dict[str, Any]) -> None:
-        print(_line(metrics), file=self.stream, flush=True)
+        self.message(_line(metrics))
 
 
 class _Bar:

@@ -1,0 +1,101 @@
+"""On CUDA, a whole training step recorded once and replayed: one launch instead of some hundred.
+
+For small networks launching the kernels takes longer than running them. What is recorded has fixed memory, so the
+inputs of a step are copied into the tensors that it was recorded with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from cnnspec.data.sets import Images, Source
+from cnnspec.training.config import TrainConfig
+from cnnspec.training.memory import is_out_of_memory
+
+__all__ = ["GraphedStep", "why_not_graphed"]
+
+_WARM_UP: Final = 3  # steps that run as they are, before one is recorded: libraries set themselves up in them
+
+
+def why_not_graphed(config: TrainConfig, source: Source, processes: int) -> str | None:
+    """What keeps the steps of a run on CUDA from being recorded, in a few words; None where nothing does."""
+    reasons = {
+        "switched off": not config.cuda_graph,
+        "the images are streamed": not isinstance(source, Images) or source.mapped,
+        "several processes": processes > 1,
+        "torch.compile": config.compile,
+        "fp16 looks at its scale in every step": config.precision == "fp16",
+        "batches in parts": config.accumulate > 1,
+        "mixup": config.mixup > 0,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+class GraphedStep:
+    """Calls `step(rows, numbers)`, which gives back the loss, and from the fourth full batch on replays it.
+
+    Batches of another size than `size` run as they are. Where recording fails, `tell` hears why, and all of them do.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[Tensor, Tensor | None], Tensor],
+        model: nn.Module,
+        size: int,
+        device: torch.device,
+        tell: Callable[[str], None],
+    ) -> None:
+        self.step, self.model, self.size, self.tell = step, model, size, tell
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.possible = True
+        self.warm = 0
+        self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self.rate = torch.zeros((), device=device)  # the learning rate, where the recorded update reads it
+        self.rows = self.numbers = self.loss = self.rate  # until a step is recorded
+
+    def __call__(self, rows: Tensor, numbers: Tensor | None) -> Tensor:
+        if len(rows) != self.size or not self.possible:
+            return self.step(rows, numbers)
+        if self.warm < _WARM_UP:
+            self.warm += 1
+            return self._beside(rows, numbers)
+        if self.graph is None and not self._record(rows, numbers):
+            return self.step(rows, numbers)
+        assert self.graph is not None
+        self.rows.copy_(rows)
+        if numbers is not None:
+            self.numbers.copy_(numbers)
+        self.graph.replay()
+        return self.loss
+
+    def _beside(self, rows: Tensor, numbers: Tensor | None) -> Tensor:
+        """A step on the stream that will record, as torch's notes on CUDA graphs want it."""
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
+            loss = self.step(rows, numbers)
+        torch.cuda.current_stream().wait_stream(self.stream)
+        return loss
+
+    def _record(self, rows: Tensor, numbers: Tensor | None) -> bool:
+        """Record a step, which does not run by that. Gives back whether it worked."""
+        self.rows = rows.clone()
+        self.numbers = rows if numbers is None else numbers.clone()
+        graph = torch.cuda.CUDAGraph()
+        before = torch.cuda.current_stream()
+        try:
+            with torch.cuda.graph(graph, stream=self.stream):
+                self.loss = self.step(self.rows, None if numbers is None else self.numbers)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            torch.cuda.set_stream(before)  # torch leaves its own behind where the end of a recording fails
+            self.model.zero_grad(set_to_none=True)
+            self.possible = False
+            self.tell(f"steps are not recorded as a CUDA graph: {str(error).strip().splitlines()[0]}")
+            return False
+        self.graph = graph
+        return True
