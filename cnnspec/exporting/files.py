@@ -130,7 +130,7 @@ def verify_file(
         checks.append(check_rows(model, content, shown, about, graph))
     if images is not None and graph is not None:
         checks.append(_accuracy(file, graph, images))
-    elif about is not None and about.precision == "int8":
+    elif about is not None and about.precision == "int8" and all(each.name != "top-1 agreement" for each in checks):
         told = "`--data DATA` works it out on images, and `--against RUN` compares with the network it came from"
         checks.append(verify.unchecked("rounding", f"what it costs is not checked: {told}"))
     named = against.origin if against is not None and against.trained else None

@@ -67,10 +67,9 @@ def quantized(
     small = _quantize(model, ({given: feed(images[at : at + batch])} for at in range(0, whole, batch)))
     before, count = score(model)
     after, _ = score(small)
-    detail = (
-        f"{before:.2%} before, {after:.2%} after, on {count:,} images of {data.name}"
-        f" (at most {options.max_drop * 100:g} points lost)"
-    )
+    most = options.max_drop * 100
+    limit = f"at most {most:g} percentage point{'' if most == 1 else 's'} lost"
+    detail = f"{before:.2%} before, {after:.2%} after, on {count:,} images of {data.name} ({limit})"
     check = Check("accuracy", before - after <= options.max_drop, detail, before - after)
     return small, [check], {"accuracy_fp32": before, "accuracy_int8": after, "calibrated_with": data.name}
 

@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -31,10 +30,8 @@ EXIT_CODES = {"export mlp --size dynamic": 2, "predict exports/lenet5.onnx scans
 WORDS = {"packages", "torch", "onnxruntime", "NVIDIA driver", "CPUExecutionProvider"}  # whatever is installed
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as the pages have it: a trained LeNet-5, its exports and some digits as images."""
-    folder = tmp_path_factory.mktemp("pages")
+def furnish(folder: Path) -> None:
+    """Put a trained LeNet-5 and some digits as images into a folder, as the pages have them."""
     api.train("lenet5", data="digits", epochs=6, name="lenet5", runs=folder / "runs", device="cpu")
     digits = load_digits()
     (folder / "scans").mkdir()
@@ -43,10 +40,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray((image * 15.9375).astype("uint8")).save(folder / "scans" / f"{at:05}.png")
     for name in ("seven.png", "two.png"):
         (folder / name).write_bytes((folder / "scans" / "00000.png").read_bytes())
-    for command, _ in BLOCKS:  # what a page shows first is there for what it shows later
-        if command.startswith("export runs/"):
-            run(folder, command)
-    return folder
 
 
 def run(folder: Path, command: str) -> str:
@@ -83,19 +76,18 @@ def test_there_are_examples() -> None:
     ]
 
 
-@pytest.mark.parametrize(("command", "shown"), BLOCKS, ids=[command for command, _ in BLOCKS])
-def test_a_command_prints_what_its_page_shows(command: str, shown: str, place: Path) -> None:
-    printed = run(place, command)
-    if command == "doctor":
-        assert set(subjects(masked(printed))) >= WORDS
-        assert set(subjects(masked(shown))) >= WORDS
-    else:
-        assert masked(printed.rstrip("\n")) == masked(shown)
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_the_python_of_a_page_runs(page: str, place: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", TEXTS[page], re.DOTALL)
+def test_every_command_prints_what_its_page_shows_and_the_python_runs(tmp_path: Path) -> None:
+    furnish(tmp_path)
+    for command, shown in BLOCKS:  # in their order: what one writes, the next reads
+        printed = run(tmp_path, command)
+        if command == "doctor":
+            assert set(subjects(masked(printed))) >= WORDS
+            assert set(subjects(masked(shown))) >= WORDS
+        else:
+            assert masked(printed.rstrip("\n")) == masked(shown), command
     given = "import numpy as np; paths = ['seven.png'] * 3; array = np.zeros((2, 1, 28, 28), np.float32)\n"
-    done = subprocess.run([sys.executable, "-c", given + code], cwd=place, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    for page in PAGES:
+        (code,) = re.findall(r"```python\n(.*?)```", TEXTS[page], re.DOTALL)
+        command = [sys.executable, "-c", given + code]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
