@@ -5,18 +5,18 @@ The pages tell of MNIST; here the same commands run on the embedded digits, and 
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from cnnspec import api
+from cnnspec.cli import main
+from cnnspec.runtime import session
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = ("export.md", "inference.md")
@@ -42,20 +42,14 @@ def furnish(folder: Path) -> None:
         (folder / name).write_bytes((folder / "scans" / "00000.png").read_bytes())
 
 
-def run(folder: Path, command: str) -> str:
-    """What a command prints, on a machine without a GPU."""
-    arguments = [part.replace("mnist", "digits") for part in shlex.split(command)]
-    environment = {**os.environ, "CNNSPEC_CACHE": str(folder / "cache"), "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [sys.executable, "-m", "cnnspec", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
-    assert done.returncode == EXIT_CODES.get(command, 0), done.stderr
-    return done.stderr + done.stdout
+def run(command: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command prints: messages first, then data."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        main([part.replace("mnist", "digits") for part in shlex.split(command)])
+    printed = capsys.readouterr()
+    assert end.value.code == EXIT_CODES.get(command, 0), printed.err
+    return (printed.err + printed.out).rstrip("\n")
 
 
 def masked(text: str) -> list[str]:
@@ -76,18 +70,21 @@ def test_there_are_examples() -> None:
     ]
 
 
-def test_every_command_prints_what_its_page_shows_and_the_python_runs(tmp_path: Path) -> None:
+def test_every_command_prints_what_its_page_shows_and_the_python_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CNNSPEC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(session, "cuda_devices", lambda: 0)
     furnish(tmp_path)
     for command, shown in BLOCKS:  # in their order: what one writes, the next reads
-        printed = run(tmp_path, command)
+        printed = masked(run(command, capsys))
         if command == "doctor":
-            assert set(subjects(masked(printed))) >= WORDS
+            assert set(subjects(printed)) >= WORDS
             assert set(subjects(masked(shown))) >= WORDS
         else:
-            assert masked(printed.rstrip("\n")) == masked(shown), command
-    given = "import numpy as np; paths = ['seven.png'] * 3; array = np.zeros((2, 1, 28, 28), np.float32)\n"
+            assert printed == masked(shown), command
+    given = {"np": np, "paths": ["seven.png"] * 3, "array": np.zeros((2, 1, 28, 28), np.float32)}
     for page in PAGES:
         (code,) = re.findall(r"```python\n(.*?)```", TEXTS[page], re.DOTALL)
-        command = [sys.executable, "-c", given + code]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        exec(code, dict(given))
