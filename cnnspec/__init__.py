@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from cnnspec.api import Spec, build, check, diff, load, loads, sizes
-from cnnspec.errors import CnnspecError, SpecError, UsageError, VerificationError
 from cnnspec.version import __version__
 
 if TYPE_CHECKING:
-    from cnnspec.api import TrainConfig, bench, evaluate, export, resume, train, verify
+    from cnnspec.api import (
+        Spec,
+        TrainConfig,
+        bench,
+        build,
+        check,
+        diff,
+        evaluate,
+        export,
+        load,
+        loads,
+        resume,
+        sizes,
+        train,
+        verify,
+    )
+    from cnnspec.errors import CnnspecError, SpecError, UsageError, VerificationError
     from cnnspec.runtime.predictor import Predictor
 
 __all__ = [
@@ -37,13 +52,18 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """What needs numpy, torch or onnx, imported when it is asked for: analysis does not wait for it."""
+    """Every name from its module when it is first asked for, so that `cnnspec --help` waits for none of them."""
+    if name == "api":
+        return importlib.import_module("cnnspec.api")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "Predictor":
-        from cnnspec.runtime.predictor import Predictor
+        module = "cnnspec.runtime.predictor"
+    else:
+        module = "cnnspec.errors" if name.endswith("Error") else "cnnspec.api"
+    found = globals()[name] = getattr(importlib.import_module(module), name)
+    return found
 
-        return Predictor
-    if name in __all__:
-        from cnnspec import api
 
-        return getattr(api, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return __all__

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from cnnspec.errors import Place
 from cnnspec.ops import AnyOp, Shape
@@ -19,8 +19,7 @@ __all__ = ["INPUT", "Graph", "Node", "Origin"]
 INPUT = "input"  # the name under which nodes read the network's input
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a node was written, and the calls of blocks that led to it, outermost first."""
 
     place: Place | None = None

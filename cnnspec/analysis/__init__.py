@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from fractions import Fraction
 from math import prod
+from typing import NamedTuple
 
 from cnnspec.analysis.memory import OPTIMIZER_STATE, PRECISIONS, largest_batch, peak_inference, training_memory
-from cnnspec.analysis.receptive_field import fields, pixels_read, spans
+from cnnspec.analysis.receptive_field import FieldState, fields, pixels_read, spans
 from cnnspec.analysis.report import CONVENTION, LayerReport, Memory, Report, Totals
 from cnnspec.graph import Graph
 from cnnspec.ops import AnyOp, Shape
@@ -35,15 +36,14 @@ def analyze(graph: Graph, *, batch: int = 1, optimizer: str = "sgd-momentum", pr
     width = PRECISIONS[precision]
     rows = []
     costs: dict[tuple[int, tuple[Shape, ...]], _Cost] = {}  # equal layers share their operator
+    views: dict[tuple[int, Shape], _View] = {}  # layers that see the same share their state
     for node in graph.nodes:
         op, shapes, state = node.op, node.input_shapes, states[node.name]
         key = (id(op), shapes)
-        cost = costs.get(key)
-        if cost is None:
+        if (cost := costs.get(key)) is None:
             cost = costs[key] = _cost(op, shapes)
-        units = [node.shape[carrier] if 0 <= carrier < len(node.shape) else 1 for carrier in state.carriers]
-        wide = tuple(spans(state.wide, state, node.shape))
-        firsts = [axis[0].phases[0] for axis in state.wide]
+        if (view := views.get((id(state), node.shape))) is None:
+            view = views[id(state), node.shape] = _view(state, node.shape)
         rows.append(
             LayerReport(
                 name=node.name,
@@ -55,17 +55,15 @@ def analyze(graph: Graph, *, batch: int = 1, optimizer: str = "sgd-momentum", pr
                 buffers=cost.buffers,
                 macs=cost.macs,
                 flops=cost.flops,
-                receptive_field=wide,
-                effective_stride=tuple(max(band.stride for band in axis) for axis in state.wide),
-                effective_padding=tuple(-first.low if first else 0 for first in firsts),
-                min_receptive_field=(
-                    wide if state.narrow is state.wide else tuple(spans(state.narrow, state, node.shape))
-                ),
-                pixels_read=tuple(pixels_read(axis, count) for axis, count in zip(state.wide, units, strict=True)),
+                receptive_field=view.span,
+                effective_stride=view.stride,
+                effective_padding=view.padding,
+                min_receptive_field=view.least_span,
+                pixels_read=view.pixels_read,
                 sees_everything=state.through_global,
                 global_context=state.global_context,
                 aligned=state.aligned,
-                output_bytes=batch * prod(node.shape) * width,
+                output_bytes=batch * view.units * width,
                 aux=node.name not in live,
                 line=node.origin.place.line if node.origin.place else None,
             )
@@ -75,8 +73,7 @@ def analyze(graph: Graph, *, batch: int = 1, optimizer: str = "sgd-momentum", pr
     return Report(graph.name, graph.input_shape, tuple(rows), _totals(rows, memory), memory, graph.outputs)
 
 
-@dataclass(frozen=True, slots=True)
-class _Cost:
+class _Cost(NamedTuple):
     params: int
     buffers: int
     macs: int
@@ -91,6 +88,30 @@ def _cost(op: AnyOp, shapes: tuple[Shape, ...]) -> _Cost:
         buffers=sum(prod(shape) for shape in op.buffer_shapes(*shapes).values()),
         macs=macs,
         flops=None if other is None else 2 * macs + other,
+    )
+
+
+class _View(NamedTuple):
+    units: int  # of the output
+    span: tuple[int, ...]
+    least_span: tuple[int, ...]
+    stride: tuple[Fraction, ...]
+    padding: tuple[int, ...]
+    pixels_read: tuple[int, ...]
+
+
+def _view(state: FieldState, shape: Shape) -> _View:
+    """What follows from what a tensor's units see, and its shape."""
+    units = [shape[carrier] if 0 <= carrier < len(shape) else 1 for carrier in state.carriers]
+    wide = tuple(spans(state.wide, state, shape))
+    firsts = [axis[0].phases[0] for axis in state.wide]
+    return _View(
+        units=prod(shape),
+        span=wide,
+        least_span=wide if state.narrow is state.wide else tuple(spans(state.narrow, state, shape)),
+        stride=tuple(max(band.stride for band in axis) for axis in state.wide),
+        padding=tuple(-first.low if first else 0 for first in firsts),
+        pixels_read=tuple(pixels_read(axis, count) for axis, count in zip(state.wide, units, strict=True)),
     )
 
 

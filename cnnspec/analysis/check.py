@@ -74,8 +74,11 @@ def check(
                     found[diagnostic.code, diagnostic.place or diagnostic.message] = told
     if not found:
         silenced = source.document.header.lint.ignore
-        warnings = lint(graphs[0], analyze(graphs[0]), select=select, ignore=ignore, silenced=silenced)
-        found = {(warning.code, warning.place or warning.message): warning for warning in warnings}
+        for name, graph in zip(chosen, graphs, strict=True):
+            for warning in lint(graph, analyze(graph), select=select, ignore=ignore, silenced=silenced):
+                note = (f"in the variant {name}",) if name and variant is None and graph is not graphs[0] else ()
+                told = replace(warning, notes=(*warning.notes, *note))
+                found.setdefault((warning.code, warning.place or warning.message), told)
     return Checked(source.path, source.text, tuple(sorted(found.values(), key=_order)))
 
 

@@ -7,9 +7,8 @@ buffers are not counted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from cnnspec.ops import AnyOp, Shape, activation, norm
 from cnnspec.ops.conv import Conv, ConvTranspose
@@ -28,8 +27,7 @@ __all__ = ["Kept", "is_view", "kept", "scratch_bytes"]
 FLOAT, INT64 = 4, 8
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """What autograd keeps of one layer."""
 
     inputs: bool = False  # the tensors that it reads

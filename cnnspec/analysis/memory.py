@@ -50,9 +50,13 @@ def _storages(graph: Graph, nodes: list[Node], *, training: bool) -> dict[str, s
     """For every node, the node that made the storage of its output."""
     roots = {INPUT: INPUT}
     strided: set[str] = set()  # tensors with their axes in another order: Flatten copies them
+    views: dict[int, bool] = {}  # equal layers share their operator
     for node in nodes:
         source = node.inputs[0]
-        view = is_view(node.op, training=training) or (isinstance(node.op, (Add, Mul)) and len(node.inputs) == 1)
+        if (view := views.get(id(node.op))) is None:
+            view = views[id(node.op)] = is_view(node.op, training=training)
+        if len(node.inputs) == 1 and isinstance(node.op, (Add, Mul)):
+            view = True
         if isinstance(node.op, Flatten) and source in strided and node.shape != node.input_shapes[0]:
             view = False
         elif isinstance(node.op, Permute) or (view and source in strided):
@@ -137,6 +141,7 @@ def peak_inference(graph: Graph, *, batch: int = 1, width: int = FLOAT) -> int:
     sizes = {INPUT: prod(graph.input_shape), **{node.name: prod(node.shape) for node in nodes}}
     alive = peak = sizes[INPUT]
     scratch = 0
+    scratches: dict[tuple[int, tuple[Shape, ...]], int] = {}  # equal layers share their operator
     for step, node in enumerate(nodes):
         dead = set(dying.get(step, ()))
         size = sizes[node.name]
@@ -150,7 +155,10 @@ def peak_inference(graph: Graph, *, batch: int = 1, width: int = FLOAT) -> int:
             alive += size
         else:
             alive += size if roots[node.name] == node.name else 0
-            scratch = max(scratch, alive * width + scratch_bytes(node.op, node.input_shapes, node.shape, width))
+            key = (id(node.op), node.input_shapes)
+            if key not in scratches:
+                scratches[key] = scratch_bytes(node.op, node.input_shapes, node.shape, width)
+            scratch = max(scratch, alive * width + scratches[key])
         alive -= sum(sizes[root] for root in dead)
     return batch * max(peak * width, scratch)
 

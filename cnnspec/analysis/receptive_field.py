@@ -13,10 +13,10 @@ to describe the local paths. At a join, paths that are global count as context b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from math import gcd, lcm
-from typing import Final
+from typing import Final, NamedTuple
 
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, AnyOp, Shape
@@ -34,8 +34,7 @@ HOLES_UP_TO: Final = 2**22  # pixels of a span; in a larger one holes are not lo
 LOST: Final = -1  # where an axis is after Flatten has made features of it
 
 
-@dataclass(frozen=True, slots=True)
-class Reads:
+class Reads(NamedTuple):
     """The pixels `low` to `high`; `mask` has bit `k` set where `low + k` is read, None where all of them are."""
 
     low: int
@@ -54,8 +53,7 @@ class Reads:
         return (1 << self.size) - 1 if self.mask is None else self.mask
 
 
-@dataclass(frozen=True, slots=True)
-class Band:
+class Band(NamedTuple):
     """What the units of one path read: `phases[i % period]`, shifted by `step` pixels for each whole period."""
 
     step: int
@@ -70,7 +68,12 @@ class Band:
     @property
     def stride(self) -> Fraction:
         """Pixels per unit."""
-        return Fraction(self.step, len(self.phases))
+        return _fraction(self.step, len(self.phases))
+
+
+@cache
+def _fraction(numerator: int, denominator: int) -> Fraction:
+    return Fraction(numerator, denominator)
 
 
 AxisField = tuple[Band, ...]
@@ -213,8 +216,7 @@ def pixels_read(field: AxisField, units: int) -> int:
     return max((reads.bits.bit_count() for i in telling if (reads := hull(field, i))), default=0)
 
 
-@dataclass(frozen=True, slots=True)
-class FieldState:
+class FieldState(NamedTuple):
     """What the units of one tensor see, for each spatial axis of the network's input."""
 
     wide: tuple[AxisField, ...]  # the union over all local paths

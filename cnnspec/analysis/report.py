@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from html import escape
 from typing import Any
 
 from cnnspec.analysis.memory import TrainingMemory
@@ -146,6 +145,8 @@ class Report:
 
     def _repr_html_(self) -> str:
         """The layer table for notebooks."""
+        from html import escape  # a notebook only: its table of entities would slow every start
+
         heads = ("layer", "operator", "output", "field", "params", "MACs")
         cells = [
             (row.name, row.op, show_shape(row.output_shape), show_shape(row.receptive_field), row.params, row.macs)

@@ -205,7 +205,7 @@ def _bare(source: Source) -> Source:
     body = Body("layers", (Item(None, place, call=Call("Identity", place)),), place, False)
     header = document.header.model_copy(update={"outputs": (), "aux_outputs": (), "classes": ()})
     return replace(
-        source, document=replace(document, header=header, main=replace(document.main, body=body), mean=(), std=())
+        source, document=replace(document, header=header, main=document.main._replace(body=body), mean=(), std=())
     )
 
 

@@ -1,7 +1,5 @@
 """The operators of the language. `AnyOp` is the only list of them; everything else is derived from it."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Final, get_args
 

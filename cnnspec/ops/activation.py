@@ -1,7 +1,5 @@
 """Activations: pointwise, except softmax."""
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator

@@ -5,9 +5,10 @@ defaults. Shapes are without the batch axis: `(features,)`, `(C, L)`, `(C, H, W)
 
 The concrete methods of `AbstractOp` describe a pointwise operator without parameters. An operator overrides what is
 different about it, in its own file, and nothing overrides it again: leaves are final.
-"""
 
-from __future__ import annotations
+The files of this package do without `from __future__ import annotations`: pydantic would read every annotation from
+its text, which each start of the program would wait for.
+"""
 
 from abc import ABC, abstractmethod
 from math import prod

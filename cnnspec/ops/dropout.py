@@ -1,7 +1,5 @@
 """Noise in training that is absent at inference."""
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field

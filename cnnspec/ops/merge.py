@@ -1,7 +1,5 @@
 """Joins: the operators that read several nodes."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from cnnspec.errors import ShapeError

@@ -1,7 +1,5 @@
 """Normalisation. The statistics of all but batch norm are worked out at inference too, over the axes they name."""
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Padding as a layer of its own, for what a symmetric `padding` cannot say."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 from pydantic import ValidationInfo, field_validator

@@ -1,7 +1,5 @@
 """Pooling: windows that keep the channels apart and learn nothing."""
 
-from __future__ import annotations
-
 from math import gcd, prod
 from typing import Annotated, ClassVar, Self
 

@@ -1,7 +1,5 @@
 """Operators that change the resolution without learning: interpolation, and channels rearranged into space."""
 
-from __future__ import annotations
-
 from math import floor, prod
 from typing import Annotated, ClassVar, Final, Literal, Self
 

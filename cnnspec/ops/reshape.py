@@ -1,7 +1,5 @@
 """Operators that move or pick values and compute nothing."""
 
-from __future__ import annotations
-
 from math import prod
 from typing import Annotated, ClassVar
 

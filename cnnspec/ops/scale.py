@@ -1,7 +1,5 @@
 """A trained factor per channel."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from cnnspec.ops.base import AbstractOp, Real, Shape, elements

@@ -7,8 +7,6 @@ Every local kind says the same three things: `reads(i)`, the inputs of unit `i` 
 pattern repeats: `reads(i + period)` is `reads(i)`, `advance` inputs further on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction

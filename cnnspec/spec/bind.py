@@ -64,14 +64,21 @@ def name_arguments(
 
 
 def _inferred_hint(call: Call, positional: tuple[str, ...]) -> str | None:
+    """How to write a call whose arguments stand where torch has them: without the inferred one, the rest by name."""
     entry = operators().get(call.target)
-    if entry is None or entry[0].inferred is None:
+    if entry is None:
         return None
     given = [
         arg.expr.word or str(getattr(arg.expr.value, "value", arg.expr.value)) for arg in call.args if not arg.name
     ]
-    kept = ", ".join(given[1 : 1 + len(positional)])
     inferred = entry[0].inferred
+    if inferred is None:
+        names = argument_names(call.target)
+        if not positional or len(given) > len(names):
+            return None
+        rest = [f"{name}={text}" for name, text in zip(names, given, strict=False) if name not in positional]
+        return f"write the others by name: `{call.target}({', '.join([*given[: len(positional)], *rest]):.60})`"
+    kept = ", ".join(given[1 : 1 + len(positional)])
     return f"`{inferred}` follows from the input: write `{call.target}({kept})`" if kept or not positional else None
 
 

@@ -7,7 +7,7 @@ union of models would report every layer once per member, and would lose the pla
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -73,8 +73,7 @@ class Expr:
     start: int = 0  # what the offsets of the syntax tree count at `place`
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):
     """An argument of a call; `name` is None where it is given by position."""
 
     name: str | None
@@ -82,8 +81,7 @@ class Argument:
     place: Place  # of the name, or of the value
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A call of an operator, a block, or a parameter that holds one."""
 
     target: str
@@ -91,8 +89,7 @@ class Call:
     args: tuple[Argument, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One child of a body."""
 
     key: str | None  # as written: it may hold `{expression}`
@@ -105,8 +102,7 @@ class Item:
     template: tuple[str | Expr, ...] = ()  # the key's parts, where it has expressions
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """`layers` (in turn), `add` | `mul` | `concat` (side by side), or `inline` (part of a list), and its children."""
 
     kind: str
@@ -115,8 +111,7 @@ class Body:
     named: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Param:
+class Param(NamedTuple):
     """A parameter of a block: either a type, or a default."""
 
     name: str
@@ -125,8 +120,7 @@ class Param:
     default: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """Parameters, local values, inputs and one body (None where it could not be read)."""
 
     name: str

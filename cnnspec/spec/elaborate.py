@@ -47,6 +47,7 @@ class _Elaborator:
         self.parts = ItemParts(self.values, self.log, max_nodes)
         self.nodes: list[Node] = []
         self.names: set[str] = set()
+        self.out_shapes: dict[tuple[int, tuple[Shape, ...]], tuple[AnyOp, Shape]] = {}
         self.shared = Frame(Scope({}, frozenset()))  # the document's parameters and local values
 
     # The document
@@ -305,9 +306,7 @@ class _Elaborator:
         if len(shapes) != len(reads):
             return lost
         try:
-            shape = op.out_shape(*shapes)
-            if max(shape, default=0) > AXIS_LIMIT or prod(shape) > MAX_ELEMENTS:
-                raise ShapeError("the output is too large: an axis has 2^31-1 places at most", "E207")
+            shape = self.out_shape(op, shapes)
         except ShapeError as error:
             given = ", ".join(f"{show_shape(ref.shape or ())} from {ref.name}" for ref in reads[:8])
             hint = f"`cnnspec sizes {self.path}` tells the input sizes that fit" if error.code == "E201" else None
@@ -319,6 +318,17 @@ class _Elaborator:
         self.names.add(name)
         self.nodes.append(Node(name, op, tuple(ref.name for ref in reads), shapes, shape, origin))
         return Ref(name, shape)
+
+    def out_shape(self, op: AnyOp, shapes: tuple[Shape, ...]) -> Shape:
+        """The shape of an operator's output, worked out once for equal layers: they share their operator."""
+        key = (id(op), shapes)
+        if (found := self.out_shapes.get(key)) is not None:
+            return found[1]
+        shape = op.out_shape(*shapes)
+        if max(shape, default=0) > AXIS_LIMIT or prod(shape) > MAX_ELEMENTS:
+            raise ShapeError("the output is too large: an axis has 2^31-1 places at most", "E207")
+        self.out_shapes[key] = op, shape  # the operator is held, so that its identity stays its own
+        return shape
 
 
 def elaborate(

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import ast
 import warnings
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 __all__ = [
     "FUNCTIONS",
@@ -52,8 +51,7 @@ class ExpressionError(Exception):
         self.message, self.offset, self.length, self.help = message, offset, length, help
 
 
-@dataclass(frozen=True, slots=True)
-class Arg:
+class Arg(NamedTuple):
     """An argument of a call: its name (None: by position), its value, and where it stands in the line."""
 
     name: str | None
@@ -61,8 +59,7 @@ class Arg:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A parsed line. Offsets count characters from the start of the text."""
 
     target: str

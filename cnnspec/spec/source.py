@@ -59,8 +59,7 @@ class SourceError(Exception):
         self.found = found
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(NamedTuple):
     """A number, word, truth value or null: as written, and as it is meant.
 
     `content` is the place of the text inside the quotes.
@@ -72,8 +71,7 @@ class Scalar:
     spelling: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListValue:
+class ListValue(NamedTuple):
     """A sequence."""
 
     items: list[Value]

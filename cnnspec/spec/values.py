@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cnnspec.errors import Diagnostic, Place, UsageError
 from cnnspec.graph import INPUT
@@ -38,16 +38,14 @@ class TooMany(Exception):
     """A limit was passed; the diagnostic has been reported."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
+class Ref(NamedTuple):
     """A value in the graph: which node gives it, and its shape (None after an error)."""
 
     name: str
     shape: Shape | None
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """A parameter's value as it is given, perhaps an `Expr`, and where it is written (None: outside of the spec)."""
 
     value: Any

@@ -150,6 +150,35 @@ def test_check_looks_at_every_variant(tmp_path: Path) -> None:
     assert check(write(tmp_path, needed.replace("variants: {big: {k: 5}}\n", ""))).errors == 1
 
 
+def test_check_warns_about_every_variant_once(tmp_path: Path) -> None:
+    text = (
+        "cnnspec: 1\ninput: [3, 8, 8]\nparams: {plain: true}\nvariants: {a: {}, b: {plain: false}, c: {plain: false}}\n"
+    )
+    path = write(tmp_path, text + "layers:\n  - Conv2d(8, 3)\n  - BatchNorm2d if not plain\n")
+    (warning,) = check(path).diagnostics
+    assert (warning.code, warning.notes) == ("W305", ("in the variant b",))
+    assert not check(path, variant="a").diagnostics
+    (alone,) = check(path, variant="c").diagnostics
+    assert not alone.notes
+
+
+@pytest.mark.parametrize(
+    ("line", "way_out"),
+    [
+        ("MaxPool2d(3, 2)", "MaxPool2d(3, stride=2)"),
+        ("GroupNorm(3, 3)", "GroupNorm(3, num_channels=3)"),
+        ("Linear(64, 10)", "Linear(10)"),
+    ],
+)
+def test_arguments_that_stand_where_torch_has_them_get_their_way_out(line: str, way_out: str, tmp_path: Path) -> None:
+    written = "cnnspec: 1\ninput: [3, 8, 8]\nlayers: [{line}]\n"
+    (diagnostic,) = check(write(tmp_path, written.format(line=repr(line)))).diagnostics
+    assert diagnostic.code == "E105"
+    assert diagnostic.help is not None
+    assert f"`{way_out}`" in diagnostic.help
+    assert not check(write(tmp_path, written.format(line=repr(way_out)))).errors
+
+
 FILES = (
     Checked(
         "a,b.yaml",

@@ -10,12 +10,14 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cnnspec.analysis import CONVENTION, LayerReport, Report
-from cnnspec.analysis.explain import Explanation
-from cnnspec.analysis.unit_field import UnitField
 from cnnspec.ops import Shape, show_shape
+
+if TYPE_CHECKING:
+    from cnnspec.analysis.explain import Explanation
+    from cnnspec.analysis.unit_field import UnitField
 
 __all__ = ["FORMATS", "render", "render_explanation", "render_field", "size_text"]
 
