@@ -49,7 +49,7 @@ def read_image(
 
     Returns `(H, W, C)` bytes. Raises UsageError for a missing file, and CnnspecError for what is not a readable image.
     """
-    shown = name or ("the image" if isinstance(source, bytes) else os.fspath(source))
+    shown = name or ("what was given" if isinstance(source, bytes) else os.fspath(source))
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:

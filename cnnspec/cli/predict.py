@@ -48,6 +48,7 @@ def predict(
     from cnnspec.runtime.predictor import Predictor
     from cnnspec.runtime.sources import expand
 
+    sources = expand(images)  # what names nothing is told before the model is loaded
     predictor = Predictor(
         model, device=device, allow_fallback=allow_fallback, threads=threads, batch_size=batch_size, invert=invert
     )
@@ -59,10 +60,10 @@ def predict(
         report(error)
         failed.append(error)
 
-    found = predictor.stream(expand(images), on_error=note)
+    found = predictor.stream(sources, on_error=note)
     if not sys.stdout.isatty():  # on a terminal the lines themselves show how far it is
         found = counted(found, "images", sys.stderr)
-    for line in lines(found, form, min(top, len(predictor.classes)), widest=max(map(len, images))):
+    for line in lines(found, form, min(top, len(predictor.classes)), ahead=predictor.batch_size):
         print(line)
     if failed:
         raise typer.Exit(max(error.exit_code for error in failed))

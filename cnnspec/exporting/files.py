@@ -18,6 +18,7 @@ from cnnspec.spec import parse_setting, read_spec
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+    from cnnspec.data.sets import DataSet
     from cnnspec.exporting.subject import Subject
     from cnnspec.onnx_backend.verify import Check
 
@@ -119,16 +120,17 @@ def verify_file(
     try:
         graph = _graph(about, against)
     except UsageError as error:  # the other network has not the layers whose results the file gives
-        checks.append(verify.Check("layers", False, error.message))
+        checks.append(verify.Check("layers", False, f"the file gives the results of others: {error.message}"))
+    images = _open(graph, against, data, data_dir, report) if data is not None else None
     if about is not None:
         checks.append(_check_metadata(file, about))
     if graph is not None:
         checks += _compare(file, graph, against, report)
     if graph is None or (about is not None and about.precision == "int8"):
         checks.append(check_rows(model, content, shown, about, graph))
-    if data is not None:
-        checks.append(_accuracy(file, graph, against, data, data_dir, report))
-    elif about is not None and about.precision == "int8":
+    if images is not None and graph is not None:
+        checks.append(_accuracy(file, graph, images))
+    elif about is not None and about.precision == "int8" and all(each.name != "top-1 agreement" for each in checks):
         told = "`--data DATA` works it out on images, and `--against RUN` compares with the network it came from"
         checks.append(verify.unchecked("rounding", f"what it costs is not checked: {told}"))
     named = against.origin if against is not None and against.trained else None
@@ -242,27 +244,31 @@ def _without_folded(graph: Graph) -> Graph:
     return replace(graph, nodes=nodes)
 
 
-def _accuracy(
-    file: _File,
-    graph: Graph | None,
-    against: Subject | None,
-    name: str,
-    data_dir: str | None,
-    report: Callable[[str], None],
-) -> Check:
-    """The accuracy on a data set, and whether it is the one that the file tells of where it was scored on that set."""
-    from cnnspec.exporting.reference import onnx_run
-    from cnnspec.exporting.samples import accuracy, open_set
-    from cnnspec.images import normalize
-    from cnnspec.onnx_backend import verify
+def _open(
+    graph: Graph | None, against: Subject | None, data: str, data_dir: str | None, report: Callable[[str], None]
+) -> DataSet | None:
+    """The data set to score on. None where the network that the file should be is not known."""
+    from cnnspec.exporting.samples import open_set
 
+    if graph is None and against is not None:
+        return None
     if graph is None or len(graph.outputs) != 1 or len(graph.output_shape) != 1:
         raise UsageError(
             "--data: the accuracy is that of a network with one number per class",
             hint=None if graph is not None else "`--against SPEC` says what the file reads",
         )
+    config = against.run.config if against is not None and against.run is not None else None
+    return open_set(graph, data, data_dir, report, config)
+
+
+def _accuracy(file: _File, graph: Graph, data: DataSet) -> Check:
+    """The accuracy on a data set, and whether it is the one that the file tells of where it was scored on that set."""
+    from cnnspec.exporting.reference import onnx_run
+    from cnnspec.exporting.samples import accuracy
+    from cnnspec.images import normalize
+    from cnnspec.onnx_backend import verify
+
     about = file.about
-    data = open_set(graph, name, data_dir, report, against.run.config if against is not None and against.run else None)
     run = onnx_run(file.data, file.shown)
     found, count = accuracy(
         lambda images: run(images if file.bytes_last else normalize(images, graph.mean, graph.std))[0],

@@ -22,30 +22,34 @@ from cnnspec.runtime.session import first_line, onnxruntime
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from cnnspec.data.sets import DataSet
     from cnnspec.exporting.pipeline import ExportOptions
     from cnnspec.exporting.subject import Subject
 
-__all__ = ["quantized"]
+__all__ = ["calibration_set", "quantized"]
 
 CALIBRATION: Final = 512  # images
 BATCH: Final = 32
 
 
-def quantized(
-    subject: Subject, graph: Graph, model: onnx.ModelProto, options: ExportOptions, report: Callable[[str], None]
-) -> tuple[onnx.ModelProto, list[Check], dict[str, Any]]:
-    """The model in int8 (weights per channel, activations per tensor), the check of its accuracy, and both accuracies.
-
-    Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference.
-    Raises UsageError without labelled data.
-    """
+def calibration_set(subject: Subject, graph: Graph, options: ExportOptions, report: Callable[[str], None]) -> DataSet:
+    """The labelled images to calibrate and to score with. Raises UsageError where there are none for this network."""
     name = options.calibrate or (subject.run.config.data if subject.run is not None else None)
     if name is None:
         raise UsageError("int8 needs images to calibrate with", hint="`--calibrate digits`, or a folder of images")
     if len(graph.outputs) != 1 or len(graph.output_shape) != 1:
         raise UsageError("int8 is scored by its accuracy, and this network does not give one number per class")
     config = subject.run.config if subject.run is not None else None
-    data = open_set(subject.graph, name, options.data_dir, report, config)
+    return open_set(subject.graph, name, options.data_dir, report, config)
+
+
+def quantized(
+    data: DataSet, graph: Graph, model: onnx.ModelProto, options: ExportOptions, report: Callable[[str], None]
+) -> tuple[onnx.ModelProto, list[Check], dict[str, Any]]:
+    """The model in int8 (weights per channel, activations per tensor), the check of its accuracy, and both accuracies.
+
+    Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference.
+    """
     batch = options.batch or BATCH
     given = model.graph.input[0].name
 
@@ -63,10 +67,9 @@ def quantized(
     small = _quantize(model, ({given: feed(images[at : at + batch])} for at in range(0, whole, batch)))
     before, count = score(model)
     after, _ = score(small)
-    detail = (
-        f"{before:.2%} before, {after:.2%} after, on {count:,} images of {data.name}"
-        f" (at most {options.max_drop * 100:g} points lost)"
-    )
+    most = options.max_drop * 100
+    limit = f"at most {most:g} percentage point{'' if most == 1 else 's'} lost"
+    detail = f"{before:.2%} before, {after:.2%} after, on {count:,} images of {data.name} ({limit})"
     check = Check("accuracy", before - after <= options.max_drop, detail, before - after)
     return small, [check], {"accuracy_fp32": before, "accuracy_int8": after, "calibrated_with": data.name}
 

@@ -109,8 +109,7 @@ def export_network(
 
     started = time.perf_counter()
     path = Path(output) if output is not None else _default_path(subject, options)
-    if path.is_dir():
-        raise UsageError(f"{path} is a directory", hint=f"name a file: -o {path / (subject.stem + '.onnx')}")
+    _check_path(path, subject.stem)
     graph = select_outputs(subject.graph, options.outputs)
     if options.softmax and _is_softmax(graph):
         raise UsageError("--softmax: the network ends in a Softmax already")
@@ -134,17 +133,20 @@ def export_network(
         checks.append(check_sizes(subject, model, lowering, fold=fold))
         _refuse_failures(path, checks)
     seconds = time.perf_counter() - started
+    data = None
+    if options.precision == "int8":
+        from cnnspec.exporting.int8 import calibration_set, quantized
+        from cnnspec.onnx_backend.quantized import check_quantization
+
+        data = calibration_set(subject, graph, options, report)  # before what takes longer
     started = time.perf_counter()
     extra: dict[str, Any] = {}
     if options.verify:
         report("comparing with torch")
         checks += compare(subject, graph, model, lowering, fold=fold)
         _refuse_failures(path, checks)
-    if options.precision == "int8":
-        from cnnspec.exporting.int8 import quantized
-        from cnnspec.onnx_backend.quantized import check_quantization
-
-        model, found, extra = quantized(subject, graph, model, options, report)
+    if data is not None:
+        model, found, extra = quantized(data, graph, model, options, report)
         checks += [
             replace(verify.check_structure(model), name="onnx.checker, int8"),
             check_quantization(model, lowered),
@@ -158,8 +160,8 @@ def export_network(
         facts["verification"] = {check.name: check.figure for check in checks}
     facts["analysis"] |= extra
     _set_properties(model, write_metadata(_metadata(facts)))
-    data = model.SerializeToString()
-    parts, digest = seal(data)
+    content = model.SerializeToString()
+    parts, digest = seal(content)
     _make_folder(path.parent)
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         file.writelines(parts)
@@ -168,7 +170,7 @@ def export_network(
         path=str(path),
         name=subject.graph.name,
         weights=subject.origin,
-        bytes=len(data),
+        bytes=len(content),
         nodes=len(model.graph.node),
         opset=verify.opset_of(model),
         precision=options.precision,
@@ -189,6 +191,19 @@ def _refuse_failures(path: Path, checks: Sequence[Check]) -> None:
     if failed:
         listed = "; ".join(f"{check.name}: {check.detail}" for check in failed)
         raise VerificationError(f"{path} was not written, because a check failed: {listed}")
+
+
+def _check_path(path: Path, stem: str) -> None:
+    """Raise what writing there would raise in the end, before anything is worked out."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a directory", hint=f"name a file: -o {path / (stem + '.onnx')}")
+    if path.suffix != ".onnx":
+        raise UsageError(f"{path} does not end in .onnx", hint=f"name a file: -o {path.with_suffix('.onnx')}")
+    folder = next(folder for folder in path.absolute().parents if os.path.exists(folder))
+    if not folder.is_dir():
+        raise UsageError(f"cannot write {path}: {folder} is a file")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CnnspecError(f"cannot write {path}: {folder} may not be written to")
 
 
 def _make_folder(folder: Path) -> None:

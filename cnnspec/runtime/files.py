@@ -23,7 +23,8 @@ def read_model(path: str | os.PathLike[str]) -> bytes:
     path = Path(path)
     try:
         if path.is_dir():
-            raise UsageError(f"{path} is a directory, not an ONNX file")
+            hint = f"`cnnspec export {path}` writes the ONNX file of a run"
+            raise UsageError(f"{path} is a directory, not an ONNX file", hint=hint)
         if not path.is_file():
             what = "is not a regular file" if path.exists() else "does not exist"
             raise UsageError(f"{path} {what}", hint="`cnnspec export SPEC -o FILE.onnx` makes one")

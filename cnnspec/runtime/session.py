@@ -57,8 +57,8 @@ def open_session(
     """An `onnxruntime.InferenceSession` for a model in memory.
 
     What is asked for is what runs: `cuda` and `tensorrt` raise CnnspecError where they are not to be had, unless
-    `allow_fallback`. `auto` is `cuda` where there is such a device and onnxruntime can use it, else `cpu`. Without
-    `arena` the memory of a run is given back after it.
+    `allow_fallback`, which takes the next best. `auto` is `cuda` where there is such a device and onnxruntime can use
+    it, else `cpu`. Without `arena` the memory of a run is given back after it.
     """
     if device not in DEVICES:
         raise UsageError(f"there is no device `{device}`", hint=f"there are: {', '.join(DEVICES)}")
@@ -66,25 +66,35 @@ def open_session(
     if device == "auto":
         usable = "CUDAExecutionProvider" in onnxruntime().get_available_providers() and cuda_devices() > 0
         wanted, allow_fallback = ("cuda" if usable else "cpu"), True
-    providers = PROVIDERS[wanted]
-    available = onnxruntime().get_available_providers()
-    if providers[0] not in available:
-        if not allow_fallback:
-            raise CnnspecError(
-                f"this onnxruntime cannot run on {wanted}: it was built without {providers[0]}",
-                hint="`cnnspec doctor` says what to install; `--allow-fallback` takes the next best device",
-            )
-        providers = [name for name in (*providers[1:], "CPUExecutionProvider") if name in available]
-    if wanted != "cpu" and hasattr(onnxruntime(), "preload_dlls"):
-        onnxruntime().preload_dlls()  # CUDA's libraries from their own wheels
-    session = _create(model, shown, providers, threads, arena)
-    if session.get_providers()[0] != providers[0] and not allow_fallback:
-        what = "there is no CUDA device" if not cuda_devices() else f"{providers[0]} could not be loaded"
+    if wanted == "cpu":
+        return _create(model, shown, PROVIDERS["cpu"], threads, arena)
+    session, why = _on_gpu(model, shown, PROVIDERS[wanted], threads, arena)
+    if session is not None:
+        return session
+    if not allow_fallback:
         raise CnnspecError(
-            f"the model does not run on {wanted}: {what}",
+            f"the model does not run on {wanted}: {why}",
             hint="`cnnspec doctor` says what is missing; `--allow-fallback` takes the next best device",
         )
-    return session
+    best = "cuda" if wanted == "tensorrt" else "cpu"
+    return open_session(model, shown, device=best, allow_fallback=True, threads=threads, arena=arena)
+
+
+def _on_gpu(model: bytes, shown: str, providers: list[str], threads: int | None, arena: bool) -> tuple[Any, str]:
+    """A session whose first provider is the one wanted; or None, and the reason."""
+    if providers[0] not in onnxruntime().get_available_providers():
+        return None, f"this onnxruntime was built without {providers[0]}"
+    if not cuda_devices():
+        return None, "there is no CUDA device"
+    if hasattr(onnxruntime(), "preload_dlls"):
+        onnxruntime().preload_dlls()  # CUDA's libraries from their own wheels
+    try:
+        session = _create(model, shown, providers, threads, arena)
+    except CnnspecError as error:
+        return None, error.message
+    if session.get_providers()[0] != providers[0]:
+        return None, f"{providers[0]} could not be loaded"
+    return session, ""
 
 
 def _create(model: bytes, shown: str, providers: list[str], threads: int | None, arena: bool) -> Any:
@@ -93,8 +103,8 @@ def _create(model: bytes, shown: str, providers: list[str], threads: int | None,
     options.enable_cpu_mem_arena = arena
     if threads is not None:
         options.intra_op_num_threads = threads
-    try:
-        session = onnxruntime().InferenceSession(model, options, providers=providers)
+    try:  # without its own fallback, which it tells of on stdout
+        session = onnxruntime().InferenceSession(model, options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime's errors have no common base below Exception
         raise CnnspecError(f"onnxruntime cannot load {shown}: {first_line(error)}") from None
     session.disable_fallback()

@@ -5,11 +5,8 @@ The pages tell of MNIST; here the same commands run on the embedded digits, and 
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +15,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from cnnspec import api
+from cnnspec.cli import main
+from cnnspec.runtime import session
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = ("export.md", "inference.md")
@@ -31,10 +30,8 @@ EXIT_CODES = {"export mlp --size dynamic": 2, "predict exports/lenet5.onnx scans
 WORDS = {"packages", "torch", "onnxruntime", "NVIDIA driver", "CPUExecutionProvider"}  # whatever is installed
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as the pages have it: a trained LeNet-5, its exports and some digits as images."""
-    folder = tmp_path_factory.mktemp("pages")
+def furnish(folder: Path) -> None:
+    """Put a trained LeNet-5 and some digits as images into a folder, as the pages have them."""
     api.train("lenet5", data="digits", epochs=6, name="lenet5", runs=folder / "runs", device="cpu")
     digits = load_digits()
     (folder / "scans").mkdir()
@@ -43,26 +40,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray((image * 15.9375).astype("uint8")).save(folder / "scans" / f"{at:05}.png")
     for name in ("seven.png", "two.png"):
         (folder / name).write_bytes((folder / "scans" / "00000.png").read_bytes())
-    for command, _ in BLOCKS:  # what a page shows first is there for what it shows later
-        if command.startswith("export runs/"):
-            run(folder, command)
-    return folder
 
 
-def run(folder: Path, command: str) -> str:
-    """What a command prints, on a machine without a GPU."""
-    arguments = [part.replace("mnist", "digits") for part in shlex.split(command)]
-    environment = {**os.environ, "CNNSPEC_CACHE": str(folder / "cache"), "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [sys.executable, "-m", "cnnspec", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
-    assert done.returncode == EXIT_CODES.get(command, 0), done.stderr
-    return done.stderr + done.stdout
+def run(command: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command prints: messages first, then data."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        main([part.replace("mnist", "digits") for part in shlex.split(command)])
+    printed = capsys.readouterr()
+    assert end.value.code == EXIT_CODES.get(command, 0), printed.err
+    return (printed.err + printed.out).rstrip("\n")
 
 
 def masked(text: str) -> list[str]:
@@ -83,19 +70,21 @@ def test_there_are_examples() -> None:
     ]
 
 
-@pytest.mark.parametrize(("command", "shown"), BLOCKS, ids=[command for command, _ in BLOCKS])
-def test_a_command_prints_what_its_page_shows(command: str, shown: str, place: Path) -> None:
-    printed = run(place, command)
-    if command == "doctor":
-        assert set(subjects(masked(printed))) >= WORDS
-        assert set(subjects(masked(shown))) >= WORDS
-    else:
-        assert masked(printed.rstrip("\n")) == masked(shown)
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_the_python_of_a_page_runs(page: str, place: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", TEXTS[page], re.DOTALL)
-    given = "import numpy as np; paths = ['seven.png'] * 3; array = np.zeros((2, 1, 28, 28), np.float32)\n"
-    done = subprocess.run([sys.executable, "-c", given + code], cwd=place, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_every_command_prints_what_its_page_shows_and_the_python_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CNNSPEC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(session, "cuda_devices", lambda: 0)
+    furnish(tmp_path)
+    for command, shown in BLOCKS:  # in their order: what one writes, the next reads
+        printed = masked(run(command, capsys))
+        if command == "doctor":
+            assert set(subjects(printed)) >= WORDS
+            assert set(subjects(masked(shown))) >= WORDS
+        else:
+            assert printed == masked(shown), command
+    given = {"np": np, "paths": ["seven.png"] * 3, "array": np.zeros((2, 1, 28, 28), np.float32)}
+    for page in PAGES:
+        (code,) = re.findall(r"```python\n(.*?)```", TEXTS[page], re.DOTALL)
+        exec(code, dict(given))

@@ -314,6 +314,33 @@ def test_wrong_options_are_wrong_usage(options: dict[str, object], says: str) ->
         cnnspec.export("lenet5", **options)  # type: ignore[arg-type]
 
 
+def test_where_nothing_can_be_written_is_told_before_anything_is_worked_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("the weights are not needed for this")
+
+    monkeypatch.setattr(initial, "initial_weights", never)
+    (tmp_path / "picture.png").write_bytes(b"a picture")
+    with pytest.raises(UsageError, match=r"does not end in \.onnx"):
+        cnnspec.export("lenet5", "picture.png")
+    with pytest.raises(UsageError, match=r"picture\.png is a file"):
+        cnnspec.export("lenet5", "picture.png/deep/l.onnx")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(CnnspecError, match="may not be written to"):
+        cnnspec.export("lenet5", "new/l.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
+
+
+def test_missing_images_for_int8_are_told_before_the_comparison() -> None:
+    told: list[str] = []
+    with pytest.raises(UsageError, match="images to calibrate"):
+        cnnspec.export("lenet5", precision="int8", report=told.append)
+    with pytest.raises(UsageError, match="no data set and no folder `nowhere`"):
+        cnnspec.export("lenet5", precision="int8", calibrate="nowhere", report=told.append)
+    assert told == []
+
+
 def test_an_export_without_comparison_imports_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from cnnspec.cli import main\n"

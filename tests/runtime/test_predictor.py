@@ -191,7 +191,33 @@ def test_what_is_asked_for_is_what_runs(model: str, images: list[str], monkeypat
     for device in ("cuda", "tensorrt"):
         with pytest.raises(CnnspecError, match=device):
             Predictor(model, device=device)
+        assert Predictor(model, device=device, allow_fallback=True).provider == "cpu"
     assert Predictor(model, device="auto").provider == "cpu"
+
+
+def test_a_device_that_is_missing_is_no_matter_for_stdout(
+    model: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cnnspec.runtime.session.cuda_devices", lambda: 1)  # whether there is one or not
+    Predictor(model, device="tensorrt", allow_fallback=True)
+    assert capfd.readouterr().out == ""
+
+
+def test_the_table_is_as_wide_as_the_names_of_the_first_batch(
+    model: str, images: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("deep/folder/of").mkdir(parents=True)
+    for name in ("deep/a.png", "deep/folder/of/images.png"):
+        Path(name).write_bytes(Path(images[0]).read_bytes())
+    assert run("predict", model, "deep", "--top", "1") == 0
+    assert {line.find("1st") for line in capsys.readouterr().out.splitlines()[:1]} == {
+        len("deep/folder/of/images.png  ")
+    }
+
+
+def test_what_names_no_image_is_told_before_the_model_is_loaded(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("predict", model, "absent.png") == 2
+    assert capsys.readouterr().err.splitlines() == ["error: there is no image absent.png"]
 
 
 def test_an_export_is_known_here_and_one_from_elsewhere_is_tried_first(

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -17,28 +18,35 @@ FORMATS: Final = ("table", "json", "csv")
 _PLACES: Final = {1: "1st", 2: "2nd", 3: "3rd"}
 
 
-def lines(predictions: Iterable[Prediction], form: str, top: int, *, widest: int) -> Iterator[str]:
-    """The lines for `predictions`; `widest` is a guess at the longest name, for the table's first column."""
-    places = range(1, top + 1)
+def lines(predictions: Iterable[Prediction], form: str, top: int, *, ahead: int = 1) -> Iterator[str]:
+    """The lines for `predictions`; those of the first batch, of `ahead` images, make the table's first column."""
+    if form == "table":
+        yield from _table(iter(predictions), top, ahead)
+        return
     if form == "csv":
+        places = range(1, top + 1)
         yield _csv(["image", *(f"{kind}_{place}" for place in places for kind in ("class", "probability"))])
-    label = 0
     for prediction in predictions:
         guesses = prediction.top(top)
         if form == "json":
             listed = [{"class": each.label, "index": each.index, "probability": each.probability} for each in guesses]
             yield json.dumps({"image": prediction.source, "top": listed}, ensure_ascii=False)
-        elif form == "csv":
+        else:
             cells = (cell for each in guesses for cell in (each.label, f"{each.probability:.6f}"))
             yield _csv([prediction.source, *cells])
-        else:
-            if not label:
-                label = min(24, max(map(len, prediction.classes)))
-                widest = max(widest, len(prediction.source))
-                heads = (f"{_PLACES.get(place, f'{place}th'):{label + 9}}" for place in places)
-                yield f"{'image':{widest}}  {'  '.join(heads)}".rstrip()
-            cells = (f"{each.label[:label]:{label}}  {each.probability:7.2%}" for each in guesses)
-            yield f"{prediction.source:{widest}}  {'  '.join(cells)}"
+
+
+def _table(predictions: Iterator[Prediction], top: int, ahead: int) -> Iterator[str]:
+    first = list(islice(predictions, ahead))
+    if not first:
+        return
+    label = min(24, max(map(len, first[0].classes)))
+    widest = max(5, *(len(prediction.source) for prediction in first))
+    heads = (f"{_PLACES.get(place, f'{place}th'):{label + 9}}" for place in range(1, top + 1))
+    yield f"{'image':{widest}}  {'  '.join(heads)}".rstrip()
+    for prediction in chain(first, predictions):
+        cells = (f"{each.label[:label]:{label}}  {each.probability:7.2%}" for each in prediction.top(top))
+        yield f"{prediction.source:{widest}}  {'  '.join(cells)}"
 
 
 def _csv(cells: list[Any]) -> str:
