@@ -175,7 +175,7 @@ def test_a_run_whose_best_weights_are_damaged_says_so(tmp_path: Path) -> None:
 
 
 def test_best_weights_of_an_older_epoch_that_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_rank", lambda metrics: -metrics["epoch"])  # the first epoch is the best
+    monkeypatch.setattr(loop, "merit", lambda metrics: -metrics["epoch"])  # the first epoch is the best
     stop_after(20, monkeypatch)  # within the second
     with pytest.raises(Interrupted):
         run(tmp_path / "run", checkpoint_every=0.0)
