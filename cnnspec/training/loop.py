@@ -38,7 +38,7 @@ from cnnspec.training.progress import Progress, Silent
 from cnnspec.training.run_folder import BEST, CHECKPOINTS, LAST, RunFolder, best_fault, best_weights
 from cnnspec.training.schedule import learning_rate
 from cnnspec.training.signals import Interrupted, Signals
-from cnnspec.training.start import build_network, open_images, settle
+from cnnspec.training.start import build_network, check_origin, open_images, origin, settle
 
 __all__ = ["Job", "TrainResult", "train"]
 
@@ -99,6 +99,8 @@ def train(job: Job, progress: Progress | None = None) -> TrainResult:
 
 def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> TrainResult:
     config, graph = job.config, job.graph
+    if ranks.first and job.folder.exists():
+        RunFolder(job.folder).close()  # where another process has it, say so before reading images
     data = open_images(graph, config, device, ranks, tell)
     train_source = to_device(data.train, device)
     val_source = train_source if data.val is data.train else to_device(data.val, device)
@@ -125,6 +127,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
         count -= 1  # a batch of one image has no variance for batch norm
     steps_per_epoch = math.ceil(count / size)
     steps = steps_per_epoch * config.epochs
+    began_with = origin(job.source.text, job.variant, job.params, graph, config, data)
     losses = torch.zeros(steps_per_epoch, device=device)  # of this epoch's steps, kept on the device
     at = Counters()
 
@@ -177,7 +180,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
                 random["cuda"] = torch.cuda.get_rng_state(device)
             state = {
                 "counters": asdict(at),
-                "data": data.digest,
+                "origin": began_with,
                 "model": model.state_dict(),
                 "averaged": None if averaged is None else averaged.state_dict(),
                 "optimizer": optimizer.state_dict(),
@@ -204,11 +207,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
         if job.resume:
             state = ranks.share(lambda: load_checkpoint(folder.checkpoints, tell.message))
             if state is not None:
-                if state["data"] != data.digest:
-                    raise CnnspecError(
-                        f"{config.data} is not what {job.folder} began with: it has other images or labels",
-                        hint="bring back the images, or start a new run",
-                    )
+                check_origin(state["origin"], began_with, job.folder)
                 at = Counters(**state["counters"])
                 if at.best is not None:
                     at.best = at.history[at.best["epoch"] - 1]

@@ -1,16 +1,18 @@
-"""What a run starts from: its images, its network, and torch set up for it."""
+"""What a run starts from: its images, its network, and torch set up for it; and whether these are still the same."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Final
 
 import torch
 from torch import nn
 
 from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.data.sets import DataSet
-from cnnspec.errors import UsageError
+from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.torch_backend import build_module, check_state, read_weights
 from cnnspec.torch_backend.rewrite import multiply_whole, pool_first
@@ -19,8 +21,15 @@ from cnnspec.training.criterion import freeze, initialise
 from cnnspec.training.distributed import Ranks
 from cnnspec.training.machine import image_memory, keep_freed_memory, pick_threads
 from cnnspec.training.progress import Progress
+from cnnspec.training.run_folder import LAST
 
-__all__ = ["build_network", "open_images", "settle"]
+__all__ = ["build_network", "check_origin", "open_images", "origin", "settle"]
+
+# Options that may change between two parts of a run: where it runs, and when it ends.
+_MAY_CHANGE: Final = {
+    "cache", "channels_last", "checkpoint_every", "compile", "cuda_graph", "data", "data_dir", "device", "epochs",
+    "loading", "patience", "skip_bad", "tensorboard", "threads", "weights", "workers",
+}  # fmt: skip
 
 
 def open_images(graph: Graph, config: TrainConfig, device: torch.device, ranks: Ranks, tell: Progress) -> DataSet:
@@ -85,3 +94,29 @@ def settle(config: TrainConfig, model: nn.Module, graph: Graph, device: torch.de
         channels_last = device.type == "cuda" if channels_last is None else channels_last
     torch.set_num_threads(threads)
     return config.model_copy(update={"threads": threads, "channels_last": channels_last})
+
+
+def origin(
+    text: str, variant: str | None, params: Mapping[str, str], graph: Graph, config: TrainConfig, data: DataSet
+) -> dict[str, Any]:
+    """What a run began with, as a checkpoint notes it: its images, its spec, and the options it cannot do without."""
+    return {
+        "images": data.digest,
+        "spec": repr([text, variant, sorted(params.items()), graph.input_shape]),
+        "options": config.model_dump(mode="json", exclude=_MAY_CHANGE),
+    }
+
+
+def check_origin(before: Mapping[str, Any], now: Mapping[str, Any], run: Path) -> None:
+    """Raise CnnspecError that names what has changed since a run began."""
+    hint = f"bring that back; or `--weights {run / LAST}` starts another run from what this one has learned"
+    if before["images"] != now["images"]:
+        raise CnnspecError(f"the data set has other images or labels than {run} began with", hint=hint)
+    if before["spec"] != now["spec"]:
+        raise CnnspecError(f"the spec in {run} is not the one that the run began with", hint=hint)
+    for name, value in now["options"].items():
+        if before["options"].get(name) != value:
+            raise CnnspecError(
+                f"{run / 'config.yaml'} says `{name}: {value}`, but the run began with {before['options'].get(name)}",
+                hint=hint,
+            )
