@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cnnspec.errors import CnnspecError, UsageError
 
-__all__ = ["Ranks", "is_lost_peer", "join_ranks", "leave_ranks"]
+__all__ = ["Ranks", "agree", "is_lost_peer", "join_ranks", "leave_ranks"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,14 @@ class Ranks:
             nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # inside this very module
         ids = [device.index] if device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(model, device_ids=ids)
+
+
+def agree(ranks: Ranks, due: bool, stop: int | None, device: torch.device) -> tuple[bool, int | None]:
+    """Whether all processes save now, and the signal that stops all of them."""
+    if ranks.count == 1:
+        return due, stop
+    flags = ranks.agree(torch.tensor([int(due and ranks.first), stop or 0], device=device)).tolist()
+    return bool(flags[0]), flags[1] or None
 
 
 def is_lost_peer(error: RuntimeError) -> bool:

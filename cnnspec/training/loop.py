@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
-import os
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -18,30 +16,29 @@ from torch import Tensor, nn
 
 from cnnspec.data.batches import batch_rows, batches, take, to_device
 from cnnspec.data.folder import close_streams
-from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.data.order import epoch_numbers, epoch_order, epoch_shares, neighbours
 from cnnspec.data.prepare import COLUMNS, Augment, Prepare, mix
-from cnnspec.data.sets import DataSet, Images
-from cnnspec.errors import CnnspecError, UsageError
-from cnnspec.files import write_atomic
+from cnnspec.data.sets import Images
+from cnnspec.errors import CnnspecError
 from cnnspec.graph import Graph
 from cnnspec.spec import Source
-from cnnspec.torch_backend import build_module, check_state, read_weights, weights_bytes
-from cnnspec.torch_backend.rewrite import multiply_whole, pool_first
+from cnnspec.torch_backend import read_weights, weights_bytes
 from cnnspec.training.board import open_board
 from cnnspec.training.checkpoint import load_checkpoint, save_checkpoint
-from cnnspec.training.config import TrainConfig, data_folder
-from cnnspec.training.criterion import freeze, initialise, make_loss, make_optimizer, make_update
-from cnnspec.training.distributed import Ranks, is_lost_peer, join_ranks, leave_ranks
+from cnnspec.training.config import TrainConfig
+from cnnspec.training.counters import Counters, check_finite, farewell, mean_loss, merit, patience_is_over
+from cnnspec.training.criterion import make_loss, make_optimizer, make_update
+from cnnspec.training.distributed import Ranks, agree, is_lost_peer, join_ranks, leave_ranks
 from cnnspec.training.evaluate import evaluate
 from cnnspec.training.graphed import GraphedStep, why_not_graphed
-from cnnspec.training.machine import describe, image_memory, keep_freed_memory, pick_device, pick_threads
+from cnnspec.training.machine import describe, pick_device
 from cnnspec.training.memory import is_out_of_memory, too_large
 from cnnspec.training.plots import draw_run
 from cnnspec.training.progress import Progress, Silent
-from cnnspec.training.run_folder import BEST, CHECKPOINTS, LAST, RunFolder, best_weights
+from cnnspec.training.run_folder import BEST, CHECKPOINTS, LAST, RunFolder, best_fault, best_weights
 from cnnspec.training.schedule import learning_rate
 from cnnspec.training.signals import Interrupted, Signals
+from cnnspec.training.start import build_network, check_origin, open_images, origin, settle
 
 __all__ = ["Job", "TrainResult", "train"]
 
@@ -78,19 +75,6 @@ class TrainResult:
     seconds: float
 
 
-@dataclass
-class Counters:
-    """How far a run has come. Plain values, saved in every checkpoint."""
-
-    epoch: int = 0  # finished epochs
-    position: int = 0  # images of the running epoch that are done
-    step: int = 0  # updates so far
-    first_step: int = 0  # updates before the running epoch
-    seconds: float = 0.0
-    best: dict[str, Any] | None = None  # the metrics of the best epoch
-    history: list[dict[str, Any]] = field(default_factory=list)  # the metrics of every epoch
-
-
 def train(job: Job, progress: Progress | None = None) -> TrainResult:
     """Train a network as the job says, and write its run folder.
 
@@ -115,13 +99,15 @@ def train(job: Job, progress: Progress | None = None) -> TrainResult:
 
 def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> TrainResult:
     config, graph = job.config, job.graph
-    data = _open(graph, config, device, ranks, tell)
+    if ranks.first and job.folder.exists():
+        RunFolder(job.folder).close()  # where another process has it, say so before reading images
+    data = open_images(graph, config, device, ranks, tell)
     train_source = to_device(data.train, device)
     val_source = train_source if data.val is data.train else to_device(data.val, device)
     torch.manual_seed(config.seed)
     begun = job.resume and any((job.folder / CHECKPOINTS).glob("*.pt"))
-    model = _build(graph, config, device, weights=None if begun else config.weights)
-    config = _settle(config, model, graph, device, ranks)
+    model = build_network(graph, config, device, weights=None if begun else config.weights)
+    config = settle(config, model, graph, device, ranks)
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     model.to(memory_format=layout)
     averaged = copy.deepcopy(model).requires_grad_(False) if config.ema else None
@@ -141,6 +127,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
         count -= 1  # a batch of one image has no variance for batch norm
     steps_per_epoch = math.ceil(count / size)
     steps = steps_per_epoch * config.epochs
+    began_with = origin(job.source.text, job.variant, job.params, graph, config, data)
     losses = torch.zeros(steps_per_epoch, device=device)  # of this epoch's steps, kept on the device
     at = Counters()
 
@@ -186,14 +173,14 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
     def save() -> None:
         """A checkpoint of everything that the rest of the run depends on."""
         total = ranks.total(losses) / ranks.count
-        _check_finite(model, total, at)
+        check_finite(model, total, at)
         if ranks.first:
             random = {"cpu": torch.get_rng_state()}
             if device.type == "cuda":
                 random["cuda"] = torch.cuda.get_rng_state(device)
             state = {
                 "counters": asdict(at),
-                "data": data.digest,
+                "origin": began_with,
                 "model": model.state_dict(),
                 "averaged": None if averaged is None else averaged.state_dict(),
                 "optimizer": optimizer.state_dict(),
@@ -208,8 +195,8 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
         if not ranks.first or not at.history:
             return
         if at.best is at.history[-1]:
-            _write_weights(folder, BEST, scored, at.best)
-        _write_weights(folder, LAST, scored, at.history[-1])
+            folder.write_weights(BEST, weights_bytes(scored), at.epoch)
+        folder.write_weights(LAST, weights_bytes(scored), at.epoch)
         folder.write_metrics(at.history)
 
     def cut(numbers: Tensor | None, whole: int) -> Tensor | None:
@@ -220,16 +207,12 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
         if job.resume:
             state = ranks.share(lambda: load_checkpoint(folder.checkpoints, tell.message))
             if state is not None:
-                if state["data"] != data.digest:
-                    raise CnnspecError(
-                        f"{config.data} is not what {job.folder} began with: it has other images or labels",
-                        hint="bring back the images, or start a new run",
-                    )
+                check_origin(state["origin"], began_with, job.folder)
                 at = Counters(**state["counters"])
                 if at.best is not None:
                     at.best = at.history[at.best["epoch"] - 1]
                 if at.best is not None and (at.position or at.best is not at.history[-1]):  # else they are written now
-                    fault = ranks.share(lambda: _fault(job.folder))
+                    fault = ranks.share(lambda: best_fault(job.folder))
                     if fault is not None:
                         tell.message(f"{fault}; the best of the epochs from the last on takes its place")
                         at.best = at.history[-1] if at.position == 0 else None
@@ -259,7 +242,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
         began = time.perf_counter() - at.seconds
         last_save = last_look = time.perf_counter()
         looked_at = at.epoch * count + at.position
-        while at.epoch < config.epochs and not _patience_is_over(config, at):
+        while at.epoch < config.epochs and not patience_is_over(config, at):
             epoch_began = time.perf_counter()
             began_at = at.position
             order = epoch_order(data.train_rows, config.seed, at.epoch)[:count]
@@ -296,7 +279,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
                 now = time.perf_counter()
                 if now - last_look >= LOOK_EVERY:
                     so_far = losses[: math.ceil(at.position / size)]
-                    _check_finite(None, so_far, at)
+                    check_finite(None, so_far, at)
                     images_done = at.epoch * count + at.position
                     speed = (images_done - looked_at) / (now - last_look)
                     tell.step(at.epoch + 1, at.position, count, float(so_far.mean()), speed)
@@ -304,14 +287,14 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
                 due = now - last_save >= config.checkpoint_every
                 stop = signals.received
                 if ranks.count > 1:
-                    due, stop = _agree(ranks, due, stop, device) if at.step % AGREE_EVERY == 0 else (False, None)
+                    due, stop = agree(ranks, due, stop, device) if at.step % AGREE_EVERY == 0 else (False, None)
                 if due or stop:
                     at.seconds = now - began
                     save()
                     last_save = time.perf_counter()
                     stop = stop or (signals.received if ranks.count == 1 else None)  # it may have come meanwhile
                     if stop:
-                        raise Interrupted(stop, *_farewell(at, steps, job.folder))
+                        raise Interrupted(stop, *farewell(at, steps, job.folder))
 
             trained = time.perf_counter()
             scores = evaluate(
@@ -322,22 +305,22 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
             if scores is None:  # the signal came now: the epoch is trained, and will be scored when the run continues
                 at.seconds = time.perf_counter() - began
                 save()
-                raise Interrupted(signals.received or 2, *_farewell(at, steps, job.folder))
+                raise Interrupted(signals.received or 2, *farewell(at, steps, job.folder))
             at.seconds = time.perf_counter() - began
             total = ranks.total(losses) / ranks.count
-            _check_finite(model, total, at)
+            check_finite(model, total, at)
             metrics = {
                 "epoch": at.epoch + 1,
                 "step": at.step,
                 "lr": learning_rate(config, at.step - 1, steps, steps_per_epoch),
-                "train_loss": _mean_loss(total, count, size),
+                "train_loss": mean_loss(total, count, size),
                 "val_loss": scores.loss,
                 "val_accuracy": scores.accuracy,
                 "seconds": round(at.seconds, 3),
                 "images_per_second": round((count - began_at) / max(1e-9, trained - epoch_began), 1),
             }
             at.history.append(metrics)
-            if at.best is None or _rank(metrics) > _rank(at.best):
+            if at.best is None or merit(metrics) > merit(at.best):
                 at.best = metrics
             at.epoch += 1
             at.position = 0
@@ -349,9 +332,9 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
             tell.epoch(metrics)
             if board is not None:
                 board.write(metrics)
-            _, stop = _agree(ranks, False, signals.received, device)
+            _, stop = agree(ranks, False, signals.received, device)
             if stop:
-                raise Interrupted(stop, *_farewell(at, steps, job.folder))
+                raise Interrupted(stop, *farewell(at, steps, job.folder))
 
         def finish() -> TrainResult:
             """Read the test images, once, with the best weights, and write down what came of it."""
@@ -366,7 +349,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
                     classes=classes, stop=lambda: signals.received is not None,
                 )  # fmt: skip
                 if test is None:
-                    raise Interrupted(signals.received or 2, *_farewell(at, steps, job.folder))
+                    raise Interrupted(signals.received or 2, *farewell(at, steps, job.folder))
             result = TrainResult(
                 run=str(job.folder),
                 epochs=at.epoch,
@@ -383,69 +366,6 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
             return result
 
         return ranks.share(finish)  # type: ignore[no-any-return]
-
-
-def _open(graph: Graph, config: TrainConfig, device: torch.device, ranks: Ranks, tell: Progress) -> DataSet:
-    options = OpenOptions(
-        folder=data_folder(config, os.environ),
-        val_fraction=config.val_fraction,
-        seed=config.seed,
-        skip_bad=config.skip_bad,
-        loading=config.loading,
-        cache=Path(config.cache).expanduser() if config.cache else None,
-        memory=image_memory(device),
-        report=tell.message,
-    )
-    if not ranks.first:
-        ranks.wait()  # one process downloads
-    data = open_data(config.data, graph, options)
-    if ranks.first:
-        ranks.wait()
-    tell.message(data.remark)
-    return data
-
-
-def _build(graph: Graph, config: TrainConfig, device: torch.device, *, weights: str | None) -> nn.Module:
-    """The network on the device, fresh or with the weights that it starts from."""
-    model = build_module(graph)
-    initialise(model, config.init)
-    if weights is not None:
-        state = read_weights(Path(weights).expanduser())
-        fresh = model.state_dict()
-        for prefix in config.reset:
-            names = [name for name in fresh if name == prefix or name.startswith(f"{prefix}.")]
-            if not names:
-                raise UsageError(f"--reset {prefix}: no weight of the network begins with that name")
-            state.update((name, fresh[name]) for name in names)
-        check_state(model, state, weights)
-        model.load_state_dict(state, strict=False)  # counters of batch norm may be missing; all else was checked
-    elif config.reset and config.weights is None:
-        raise UsageError("--reset wants --weights: without them every layer starts fresh")
-    freeze(model, config.freeze)
-    if config.pool_first:
-        pool_first(model)
-    if device.type == "cpu":
-        multiply_whole(model, graph)
-    return model.to(device)
-
-
-def _settle(config: TrainConfig, model: nn.Module, graph: Graph, device: torch.device, ranks: Ranks) -> TrainConfig:
-    """Set torch up for this run, and note in the options what was left to the machine."""
-    torch.use_deterministic_algorithms(config.deterministic)
-    torch.backends.cudnn.benchmark = not config.deterministic
-    if config.precision == "fp16" and device.type == "cpu":
-        raise UsageError("fp16 is for CUDA: the CPU is slower with it", hint="`--precision bf16`, or fp32")
-    if device.type == "cpu":
-        keep_freed_memory()
-    threads, channels_last = config.threads, config.channels_last
-    if device.type == "cpu" and ranks.count == 1:
-        if threads is None or channels_last is None:
-            threads, channels_last = pick_threads(model, graph.input_shape, config.batch_size, threads, channels_last)
-    else:  # torchrun has divided the threads; on CUDA the layout is known to help
-        threads = threads or torch.get_num_threads()
-        channels_last = device.type == "cuda" if channels_last is None else channels_last
-    torch.set_num_threads(threads)
-    return config.model_copy(update={"threads": threads, "channels_last": channels_last})
 
 
 def _autocast(device: torch.device, precision: str) -> torch.autocast | nullcontext[None]:
@@ -473,63 +393,3 @@ def _average(averaged: nn.Module, model: nn.Module, decay: float, step: int) -> 
     torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), weight)
     for old, new in zip(averaged.buffers(), model.buffers(), strict=True):
         old.copy_(new)
-
-
-def _check_finite(model: nn.Module | None, losses: Tensor, at: Counters) -> None:
-    """Raise CnnspecError that names the first step of this epoch whose loss is not finite."""
-    bad = (~losses.isfinite()).nonzero()
-    if len(bad):
-        step = at.first_step + int(bad[0])
-        raise CnnspecError(
-            f"the loss is {float(losses[bad[0]])} at step {step + 1} (epoch {at.epoch + 1})"
-            + ("; the best weights are those from before" if at.best else ""),
-            hint="a lower `--lr`, or `--clip 1`",
-        )
-    if model is not None and not all(bool(tensor.isfinite().all()) for tensor in model.parameters()):
-        raise CnnspecError(
-            f"the weights are no longer finite after step {at.step} (epoch {at.epoch + 1})",
-            hint="a lower `--lr`, or `--clip 1`",
-        )
-
-
-def _agree(ranks: Ranks, due: bool, stop: int | None, device: torch.device) -> tuple[bool, int | None]:
-    """Whether all processes save now, and the signal that stops all of them."""
-    if ranks.count == 1:
-        return due, stop
-    flags = ranks.agree(torch.tensor([int(due and ranks.first), stop or 0], device=device)).tolist()
-    return bool(flags[0]), flags[1] or None
-
-
-def _mean_loss(losses: Tensor, count: int, size: int) -> float:
-    """The mean over images of the losses of steps, of which the last may have fewer images."""
-    weights = torch.full_like(losses, size, dtype=torch.float64, device="cpu")
-    weights[-1] = count - size * (len(losses) - 1)
-    return float((losses.cpu() * weights).sum() / count)
-
-
-def _rank(metrics: Mapping[str, Any]) -> tuple[float, float]:
-    return metrics["val_accuracy"], -metrics["val_loss"]
-
-
-def _patience_is_over(config: TrainConfig, at: Counters) -> bool:
-    return config.patience is not None and at.best is not None and at.epoch - at.best["epoch"] >= config.patience
-
-
-def _fault(run: Path) -> str | None:
-    """What is wrong with the best weights of a run, if anything."""
-    try:
-        best_weights(run)
-    except CnnspecError as error:
-        return error.message
-    return None
-
-
-def _farewell(at: Counters, steps: int, folder: Path) -> tuple[str, str]:
-    return f"stopped after {at.step} of {steps} steps; nothing is lost", f"`cnnspec train --resume {folder}` continues"
-
-
-def _write_weights(folder: RunFolder, name: str, model: nn.Module, metrics: Mapping[str, Any]) -> None:
-    """Weights for people and for export; their digest is noted before they take their name."""
-    data = weights_bytes(model)
-    folder.add_digest(name, hashlib.sha256(data).hexdigest(), metrics["epoch"])
-    write_atomic(folder.path / name, data, sync=True)

@@ -41,7 +41,7 @@ from cnnspec.spec.source import SourceError, plain, read_text
 from cnnspec.training.config import TrainConfig, resolve_config
 
 __all__ = [
-    "BEST", "CHECKPOINTS", "LAST", "Run", "RunFolder", "best_weights", "is_run", "new_folder", "open_run",
+    "BEST", "CHECKPOINTS", "LAST", "Run", "RunFolder", "best_fault", "best_weights", "is_run", "new_folder", "open_run",
     "read_config",
 ]  # fmt: skip
 
@@ -98,6 +98,15 @@ def best_weights(run: Path) -> Path:
             hint=f"`cnnspec train --resume {run}` continues from a checkpoint",
         )
     return path
+
+
+def best_fault(run: Path) -> str | None:
+    """What is wrong with the best weights of a run, if anything."""
+    try:
+        best_weights(run)
+    except CnnspecError as error:
+        return error.message
+    return None
 
 
 def is_run(path: str | os.PathLike[str]) -> bool:
@@ -309,8 +318,12 @@ class RunFolder:
         """The figures of the finished run."""
         write_atomic(self.path / "result.json", json.dumps(dict(result), indent=1) + "\n", sync=True)
 
-    def add_digest(self, name: str, digest: str, epoch: int) -> None:
-        """Note the digest that the weights `name` are about to have. The one before stays good until they have it."""
+    def write_weights(self, name: str, data: bytes, epoch: int) -> None:
+        """Weights for people and for export.
+
+        Their digest is noted before they take their name; the one before stays good until then.
+        """
+        digest = hashlib.sha256(data).hexdigest()
         path = self.path / "manifest.json"
         found: dict[str, Any] = {}
         with suppress(CnnspecError):  # where it is absent or damaged, it is made anew
@@ -318,6 +331,7 @@ class RunFolder:
         before = found.get(name, {}).get("sha256", [])[:1]
         found[name] = {"sha256": [digest, *(old for old in before if old != digest)], "epoch": epoch}
         write_atomic(path, json.dumps(found, indent=1) + "\n", sync=True)
+        write_atomic(self.path / name, data, sync=True)
 
 
 def digest_of(path: Path) -> str:

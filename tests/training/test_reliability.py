@@ -175,7 +175,7 @@ def test_a_run_whose_best_weights_are_damaged_says_so(tmp_path: Path) -> None:
 
 
 def test_best_weights_of_an_older_epoch_that_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_rank", lambda metrics: -metrics["epoch"])  # the first epoch is the best
+    monkeypatch.setattr(loop, "merit", lambda metrics: -metrics["epoch"])  # the first epoch is the best
     stop_after(20, monkeypatch)  # within the second
     with pytest.raises(Interrupted):
         run(tmp_path / "run", checkpoint_every=0.0)
@@ -288,8 +288,33 @@ def test_a_run_does_not_go_on_with_other_images(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(Interrupted):
         run(tmp_path / "run", checkpoint_every=0.0, **options)
     np.savez(tmp_path / "a.npz", x=images[:300], y=np.arange(300) % 10)
-    with pytest.raises(CnnspecError, match=r"is not what .* began with"):
+    with pytest.raises(CnnspecError, match=r"other images or labels than .* began with"):
         run(tmp_path / "run", resume=True, **options)
+
+
+def test_a_run_does_not_go_on_with_another_spec_or_other_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_after(5, monkeypatch)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", checkpoint_every=0.0)
+    for part, old, new, message in (
+        ("spec.yaml", "Conv2d(4, 3)", "Conv2d(5, 3)", "the spec in .* is not the one that the run began with"),
+        ("spec.yaml", "ReLU", "Tanh", "the spec in .* is not the one that the run began with"),
+        ("config.yaml", "batch_size: 128", "batch_size: 64", "`batch_size: 64`, but the run began with 128"),
+        ("config.yaml", "optimizer: sgd", "optimizer: adam", "`optimizer: adam`, but the run began with sgd"),
+        ("config.yaml", "ema: 0.9", "ema: null", "`ema: None`, but the run began with 0.9"),
+    ):
+        path = tmp_path / "run" / part
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+        with pytest.raises(CnnspecError, match=message):
+            cnnspec.api.resume(tmp_path / "run")
+        path.write_text(text)
+    path = tmp_path / "run" / "config.yaml"
+    path.write_text(path.read_text().replace("epochs: 3", "epochs: 4"))
+    assert cnnspec.api.resume(tmp_path / "run").epochs == 4
 
 
 def test_streamed_images_give_the_same_run_and_leave_no_process(
