@@ -56,8 +56,8 @@ def quantized(
     def feed(images: NDArray[np.uint8]) -> NDArray[Any]:
         return images if options.preprocess else normalize(images, graph.mean, graph.std)
 
-    def score(scored: onnx.ModelProto) -> tuple[float, int]:
-        run = onnx_run(scored.SerializeToString(), f"the export of {graph.name}")
+    def score(scored: onnx.ModelProto, shown: str) -> tuple[float, int]:
+        run = onnx_run(scored.SerializeToString(), shown)
         return accuracy(lambda images: run(feed(images))[0], data, batch)
 
     report(f"calibrating with {min(CALIBRATION, len(data.train_rows))} images of {data.name}")
@@ -65,8 +65,8 @@ def quantized(
     whole = len(images) // batch * batch or batch
     images = images[np.arange(whole) % len(images)]
     small = _quantize(model, ({given: feed(images[at : at + batch])} for at in range(0, whole, batch)))
-    before, count = score(model)
-    after, _ = score(small)
+    before, count = score(model, f"the export of {graph.name}")
+    after, _ = score(small, f"the export of {graph.name} in eight bits")
     most = options.max_drop * 100
     limit = f"at most {most:g} percentage point{'' if most == 1 else 's'} lost"
     detail = f"{before:.2%} before, {after:.2%} after, on {count:,} images of {data.name} ({limit})"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cnnspec.errors import MissingExtraError
+from cnnspec.errors import CnnspecError, MissingExtraError
 from cnnspec.graph import Graph
-from cnnspec.runtime.session import open_session
+from cnnspec.runtime.session import first_line, open_session
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,11 +79,17 @@ def _module(graph: Graph, weights: Weights) -> tuple[Any, Any]:
 
 
 def onnx_run(model: bytes, shown: str, *, threads: int | None = None) -> Run:
-    """A model in onnxruntime on the CPU: the outputs, in their order, for a batch."""
+    """A model in onnxruntime on the CPU: the outputs, in their order, for a batch.
+
+    Raises CnnspecError where it cannot be loaded, and then where it cannot be run.
+    """
     session = open_session(model, shown, device="cpu", threads=threads, arena=False)
     name = session.get_inputs()[0].name
 
     def run(inputs: NDArray[Any]) -> list[NDArray[Any]]:
-        return list(session.run(None, {name: inputs}))
+        try:
+            return list(session.run(None, {name: inputs}))
+        except Exception as error:  # onnxruntime's errors have no common base below Exception
+            raise CnnspecError(f"onnxruntime cannot run {shown}: {first_line(error)}") from None
 
     return run

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from onnx import ModelProto, TensorProto
 
+from cnnspec.errors import CnnspecError
 from cnnspec.exporting.proof import batches_for
 from cnnspec.exporting.reference import onnx_run
 from cnnspec.graph import Graph
 from cnnspec.onnx_backend.verify import BATCHES, Check, unchecked
 from cnnspec.ops import show_shape
-from cnnspec.runtime.session import first_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,8 +47,8 @@ def check_rows(model: ModelProto, data: bytes, shown: str, about: Metadata | Non
     try:
         together, again = run(whole), run(whole)
         worst = max((_largest(run(whole[:count]), together, count) for count in batches[:-1]), default=0.0)
-    except Exception as error:  # onnxruntime's errors have no common base below Exception
-        return Check(name, False, f"it does not run: {first_line(error)}")
+    except CnnspecError as error:
+        return Check(name, False, error.message)
     if not all(np.isfinite(value).all() for value in together):
         return Check(name, False, "the outputs are not finite")
     if not all(np.array_equal(one, two) for one, two in zip(together, again, strict=True)):

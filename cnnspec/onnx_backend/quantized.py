@@ -48,9 +48,11 @@ def check_quantization(model: ModelProto, graph: Graph) -> Check:
         scale = numpy_helper.to_array(tensors[node.input[1]]) if node.input[1] in tensors else np.zeros(1)
         if not (np.isfinite(scale).all() and (scale > 0).all()):
             faults.append(f"the scale of `{node.name}` is no positive number")
+    rounded: dict[str, str] = {}  # of several left out in a row, the last one is rounded
     for node in _left_out(model, graph):
         low, high = _bounds(node)
-        least, most, step = _range(node.name, model, tensors)
+        rounded[node.inputs[0]] = rounded.get(node.name, node.name)
+        least, most, step = _range(rounded[node.inputs[0]], model, tensors)
         if not (abs(least - low) <= step and most <= high + step):
             faults.append(f"`{node.name}` is left out, and its rounding gives {least:.3g} to {most:.3g}")
     weighted = [node for node in model.graph.node if node.op_type in WEIGHTED]
@@ -92,9 +94,13 @@ def _on_bytes(node: NodeProto, maker: dict[str, NodeProto], tensors: dict[str, T
 
 
 def _left_out(model: ModelProto, graph: Graph) -> list[Node]:
-    """The layers of the network that have no node of their own."""
+    """The layers of the network that have no node of their own, the last one first."""
     there = {node.name for node in model.graph.node}
-    return [node for node in graph if node.name not in there and isinstance(node.op, ReLU | ReLU6 | Hardtanh)]
+    return [
+        node
+        for node in reversed(graph.nodes)
+        if node.name not in there and isinstance(node.op, ReLU | ReLU6 | Hardtanh)
+    ]
 
 
 def _bounds(node: Node) -> tuple[float, float]:
@@ -156,12 +162,14 @@ def _dequantized(node: NodeProto, tensors: dict[str, TensorProto]) -> NDArray[np
     if any(name not in tensors for name in node.input):
         raise CnnspecError(f"`{node.name}` does not have its scale in the file")
     given, scale, *zero = (numpy_helper.to_array(tensors[name]) for name in node.input)
-    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
     along = [1] * given.ndim
-    if scale.ndim:
+    if scale.size > 1:
+        axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
+        if not -given.ndim <= axis < given.ndim or given.shape[axis] != scale.size:
+            raise CnnspecError(f"`{node.name}` has {scale.size} scales for {given.shape}")
         along[axis] = scale.size
-    shift = zero[0].astype(np.float32).reshape(along if zero[0].ndim else ()) if zero else np.float32(0)
-    return np.asarray((given.astype(np.float32) - shift) * scale.reshape(along if scale.ndim else ()), np.float32)
+    shift = zero[0].astype(np.float32).reshape(along) if zero else np.float32(0)
+    return np.asarray((given.astype(np.float32) - shift) * scale.reshape(along), np.float32)
 
 
 def _rename(model: ModelProto, names: dict[str, str]) -> None:
