@@ -140,7 +140,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
         parts = [(x, y)]
         if config.accumulate > 1:
             parts = list(zip(x.chunk(config.accumulate), y.chunk(config.accumulate), strict=True))
-        total = None
+        total: Tensor | None = None
         for number, (x, y) in enumerate(parts):
             alone = ranks.count > 1 and number + 1 < len(parts)  # gradients are averaged after the last part
             with network.no_sync() if alone else nullcontext():
@@ -157,7 +157,8 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
             optimizer.zero_grad(set_to_none=True)
         else:
             update()
-        return total  # type: ignore[no-any-return]
+        assert total is not None  # there is a part at least
+        return total
 
     def learn_rows(rows: Tensor, draw: Tensor | None) -> Tensor:
         """The same from rows of images that lie on the device."""
