@@ -1,17 +1,12 @@
-"""Images per second in training, against the usual ways: all sides in one run, in turn, on the same images.
+"""Images per second in training on the CPU, against the usual ways: both sides in one run, in turn, on the same images.
 
-    python benchmarks/training/speed.py --data-dir DIR [--network lenet5] [--pairs 7] [--device cuda] [--sides script]
+    python benchmarks/training/speed.py --data-dir DIR [--only lenet5,simple_cnn] [--pairs 7] [--threads 1]
 
-All sides train the same network on the same first 12,800 MNIST images (9,216 after our split), batch 64, fp32, SGD with
-momentum, equal thread count, no augmentation. One pair is one run of ours and one of the other side, in alternating
-order; printed are the median ratio of all pairs, and the smallest and largest. `--clock cpu` counts the process's
-seconds on the CPU instead of those on the wall: with one thread and no workers they are the same on an idle machine.
-
-script   torchvision's MNIST, ToTensor and Normalize per image, DataLoader with 0 workers, `.item()` each step
-script2  the same with 2 workers
-bare     a loop that gathers, normalises and steps on the same uint8 tensors in the same layout, and does nothing else
-lightning, lightning-tensors  Lightning's Trainer on the usual DataLoader, and on tensors in memory
-keras    Keras 3 (torch backend) `fit` on arrays
+All sides train the same network on the same first 12,800 MNIST images (9,217 after our split), batch 64, fp32, SGD with
+momentum, with the same number of threads and no augmentation. Every side is a process of its own. One pair is one run of
+ours and one of the other side, in alternating order; printed are the median ratio of all pairs, and the smallest and
+largest. `--clock cpu` counts the process's seconds on the processor instead of those on the wall: with one thread and no
+workers they are the same on an idle machine.
 """
 
 from __future__ import annotations
@@ -20,215 +15,126 @@ import argparse
 import os
 import statistics
 import tempfile
-import time
-import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional
-from usual import MEAN, STD, dataset, train_usual
+from sides import BATCH, Process, Side
 
 import cnnspec
 from cnnspec.data.open import OpenOptions, open_data
-from cnnspec.training import loop
 
-IMAGES, BATCH, LR, MOMENTUM = 12_800, 64, 0.01, 0.9
-
-parser = argparse.ArgumentParser()
-parser.add_argument("--data-dir", required=True)
-parser.add_argument("--network", default="lenet5")
-parser.add_argument("--pairs", type=int, default=7)
-parser.add_argument("--threads", type=int, default=1)
-parser.add_argument("--sides", default="script,script2,bare")
-parser.add_argument("--device", default="cpu")
-parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
-arguments = parser.parse_args()
-
-clock = time.perf_counter if arguments.clock == "wall" else time.process_time  # cpu: for one thread on a busy machine
-loop.time = SimpleNamespace(perf_counter=clock)
-
-torch.set_num_threads(arguments.threads)
-workspace = Path(tempfile.mkdtemp())
+IMAGES = 12_800
 
 
-def first_images() -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class Comparison:
+    """Ours against another side: the ratio that is wanted, and the options by which ours is another."""
+
+    network: str
+    against: str
+    wanted: float | None = None
+    remark: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+COMPARISONS = {
+    "lenet5": Comparison("lenet5", "script", 2.2),
+    "simple_cnn": Comparison("simple_cnn", "script", 2.7),
+    "workers": Comparison("lenet5", "script-2-workers", remark="a script with two processes more"),
+    "lightning": Comparison("lenet5", "lightning", 2.0),
+    "lightning-tensors": Comparison("lenet5", "lightning-tensors", remark="Lightning on normalised tensors in memory"),
+    "keras": Comparison("lenet5", "keras", 1.5),
+    "bare": Comparison("lenet5", "bare", 0.95, "a loop with our arithmetic and nothing else"),
+    # What lies beyond, apart from the figures above
+    "kept": Comparison("lenet5", "script-kept", remark="the script with our setting of the allocator"),
+    "kept-simple_cnn": Comparison("simple_cnn", "script-kept", remark="the script with our setting of the allocator"),
+    "pool-first": Comparison("simple_cnn", "ours", remark="against ours without it", options={"pool_first": True}),
+    "compile": Comparison("simple_cnn", "ours", remark="against ours without it", options={"compile": True}),
+    "compile-lenet5": Comparison("lenet5", "ours", remark="against ours without it", options={"compile": True}),
+    "bf16": Comparison("lenet5", "ours", remark="against ours in fp32", options={"precision": "bf16"}),
+}
+
+
+@contextmanager
+def started(side: Side) -> Iterator[Process]:
+    process = Process(side)
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+def compare(name: str, common: Side, pairs: int) -> None:
+    """Print one row of the table."""
+    this = COMPARISONS[name]
+    mine = replace(common, name="ours", network=this.network, options=this.options)
+    with started(mine) as first:
+        mine = replace(mine, channels_last=first.run()["channels_last"])  # what it measured to be faster
+    theirs = replace(mine, name=this.against, options={})
+    rates: list[tuple[float, float]] = []
+    threads = set()
+    with started(mine) as us, started(theirs) as them:
+        us.run(), them.run()  # what is set up once
+        for number in range(pairs):
+            found = {}
+            for process in (us, them) if number % 2 else (them, us):
+                found[process] = process.run()
+                threads.add((process is us, found[process]["threads"]))
+            rates.append((found[us]["rate"], found[them]["rate"]))
+    ratios = sorted(ours / other for ours, other in rates)
+    middle = [statistics.median(values) for values in zip(*rates, strict=True)]
+    used = "/".join(str(count) for _, count in sorted(threads, reverse=True))
+    layout = "last" if mine.channels_last else "first"
+    wanted = "" if this.wanted is None else f"{this.wanted:.2f}"
+    print(
+        f"{name:18} {this.network:11} {used:>7} {layout:>8} {middle[0]:9,.0f} {middle[1]:9,.0f}"
+        f" {statistics.median(ratios):6.2f} {f'{ratios[0]:.2f} to {ratios[-1]:.2f}':>14} {wanted:>6}  {this.remark}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__)
+    parser.add_argument("--data-dir", required=True)
+    parser.add_argument("--only", help=f"of: {', '.join(COMPARISONS)}")
+    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+    arguments = parser.parse_args()
+    names = arguments.only.split(",") if arguments.only else list(COMPARISONS)
+    unknown = [name for name in names if name not in COMPARISONS]
+    if unknown:
+        parser.error(f"--only {unknown[0]}: there are {', '.join(COMPARISONS)}")
+
     from torchvision.datasets import MNIST
 
     found = MNIST(arguments.data_dir, train=True, download=True)
-    return found.data[:IMAGES].numpy(), found.targets[:IMAGES].numpy()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mnist.npz"
+        np.savez(path, x=found.data[:IMAGES].numpy(), y=found.targets[:IMAGES].numpy())
+        data = open_data(str(path), cnnspec.load("lenet5").graph, OpenOptions(folder=Path(folder)))
+        count = len(data.train_rows)
+        common = Side(
+            "ours", "lenet5", str(path), arguments.data_dir, count, arguments.threads, clock=arguments.clock
+        )  # fmt: skip
+        load = os.getloadavg()[0]
+        print(
+            f"batch {BATCH}, {count:,} images, fp32, {arguments.pairs} pairs, {arguments.clock} clock, torch"
+            f" {torch.__version__}, {os.cpu_count()} cores, load at the start {load:.1f}"
+        )
+        print(
+            f"{'comparison':18} {'network':11} {'threads':>7} {'channels':>8} {'ours/s':>9} {'theirs/s':>9}"
+            f" {'ratio':>6} {'spread':>14} {'wanted':>6}"
+        )
+        for name in names:
+            compare(name, common, arguments.pairs)
+        print(f"load at the end {os.getloadavg()[0]:.1f}")
 
 
-X, Y = first_images()
-np.savez(workspace / "mnist.npz", x=X, y=Y)
-SOURCE = OpenOptions(folder=workspace)
-COUNT = len(open_data(str(workspace / "mnist.npz"), cnnspec.load(arguments.network).graph, SOURCE).train_rows)
-
-
-layout: list[bool] = []
-device = torch.device(arguments.device)
-
-
-def sync() -> None:
-    """On a GPU, wait until all that was asked for is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def fresh() -> nn.Module:
-    torch.manual_seed(0)
-    return cnnspec.build(arguments.network).to(device)
-
-
-def sgd(model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.SGD(model.parameters(), LR, momentum=MOMENTUM)
-
-
-def ours() -> float:
-    options: dict[str, Any] = {
-        "data": str(workspace / "mnist.npz"), "epochs": 2, "batch_size": BATCH, "lr": LR, "schedule": "constant",
-        "weight_decay": 0.0, "momentum": MOMENTUM, "rotate": 0.0, "shift": 0, "device": arguments.device,
-        "threads": arguments.threads,
-    }  # fmt: skip
-    if layout:  # what the first run measured to be faster
-        options["channels_last"] = layout[0]
-    with tempfile.TemporaryDirectory() as runs:
-        cnnspec.api.train(arguments.network, runs=runs, name="a", **options)
-        run = cnnspec.api.open_run(Path(runs) / "a")
-    layout[:] = [bool(run.config.channels_last)]
-    return float(run.metrics[1]["images_per_second"])
-
-
-def script(workers: int) -> float:
-    recipe: dict[str, Any] = {"epochs": 2, "batch": BATCH, "lr": LR, "momentum": MOMENTUM}
-    machine: dict[str, Any] = {"workers": workers, "device": device, "clock": clock}
-    _, seconds = train_usual(arguments.network, arguments.data_dir, range(COUNT), **recipe, **machine)
-    return COUNT / seconds[1]
-
-
-def bare() -> float:
-    images, labels = torch.from_numpy(X).unsqueeze(1).to(device), torch.from_numpy(Y).long().to(device)
-    form = torch.channels_last if layout[0] else torch.contiguous_format
-    model = fresh().to(memory_format=form)
-    optimizer = torch.optim.SGD(model.parameters(), LR, momentum=MOMENTUM, fused=True)
-    scale, shift = torch.tensor(1 / (255 * STD), device=device), torch.tensor(-MEAN / STD, device=device)
-    seconds = 0.0
-    for _ in range(2):
-        started = clock()
-        order = torch.randperm(COUNT, device=device)
-        for first in range(0, COUNT, BATCH):
-            rows = order[first : first + BATCH]
-            x = torch.addcmul(shift, images[rows].to(torch.float32, memory_format=form), scale)
-            loss = functional.cross_entropy(model(x), labels[rows])
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-        sync()
-        seconds = clock() - started
-    return COUNT / seconds
-
-
-def lightning(tensors: bool) -> float:
-    import lightning as pl
-    from torch.utils.data import DataLoader, Subset, TensorDataset
-
-    class Module(pl.LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = fresh()
-            self.times: list[float] = []
-
-        def training_step(self, batch: Any, _: int) -> Any:
-            x, y = batch
-            return functional.cross_entropy(self.model(x), y)
-
-        def configure_optimizers(self) -> Any:
-            return sgd(self.model)
-
-        def on_train_epoch_start(self) -> None:
-            self.times.append(-clock())
-
-        def on_train_epoch_end(self) -> None:
-            self.times[-1] += clock()
-
-    if tensors:
-        x = (torch.from_numpy(X[:COUNT]).unsqueeze(1).float() / 255 - MEAN) / STD
-        data: Any = TensorDataset(x, torch.from_numpy(Y[:COUNT]).long())
-    else:
-        data = Subset(dataset(arguments.data_dir, train=True), range(COUNT))
-    module = Module()
-    quiet = {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
-    trainer = pl.Trainer(
-        max_epochs=2, accelerator="auto" if device.type != "cpu" else "cpu", default_root_dir=str(workspace), **quiet
-    )
-    trainer.fit(module, DataLoader(data, BATCH, shuffle=True))
-    return COUNT / module.times[1]
-
-
-def keras() -> float:
-    os.environ["KERAS_BACKEND"] = "torch"
-    import keras
-
-    layers = keras.layers
-    if arguments.network == "lenet5":
-        body = [
-            layers.Conv2D(6, 5, padding="same", activation="tanh"), layers.AveragePooling2D(2),
-            layers.Conv2D(16, 5, activation="tanh"), layers.AveragePooling2D(2),
-            layers.Conv2D(120, 5, activation="tanh"), layers.Flatten(), layers.Dense(84, activation="tanh"),
-        ]  # fmt: skip
-    else:
-        body = [
-            layers.Conv2D(10, 5, activation="relu"), layers.MaxPooling2D(2),
-            layers.Conv2D(20, 5, activation="relu"), layers.MaxPooling2D(2), layers.Flatten(),
-        ]  # fmt: skip
-    model = keras.Sequential([keras.Input((28, 28, 1)), *body, layers.Dense(10)])
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(LR, momentum=MOMENTUM), loss)
-    x = ((X[:COUNT, :, :, None] / 255 - MEAN) / STD).astype(np.float32)
-    seconds = 0.0
-    for _ in range(2):
-        started = clock()
-        model.fit(x, Y[:COUNT], batch_size=BATCH, verbose=0)
-        seconds = clock() - started
-    return COUNT / seconds
-
-
-SIDES: dict[str, Callable[[], float]] = {
-    "script": lambda: script(0),
-    "script2": lambda: script(2),
-    "bare": bare,
-    "lightning": lambda: lightning(False),
-    "lightning-tensors": lambda: lightning(True),
-    "keras": keras,
-}
-
-warnings.filterwarnings("ignore")
-ours()  # torch's first steps are slow
-print(
-    f"{arguments.network}, batch {BATCH}, {COUNT:,} images, {arguments.threads} threads, {arguments.pairs} pairs,"
-    f" {arguments.clock} clock, torch {torch.__version__}"
-)
-print(f"memory layout of ours and bare: {'channels last' if layout[0] else 'contiguous'}")
-print(f"{'against':18} {'ours/s':>9} {'theirs/s':>9} {'ratio':>6}  (smallest to largest)")
-for name in arguments.sides.split(","):
-    side = SIDES[name]
-    pairs = []
-    for number in range(arguments.pairs):
-        if number % 2:
-            theirs, mine = side(), ours()
-        else:
-            mine, theirs = ours(), side()
-        pairs.append((mine, theirs))
-    ratios = sorted(mine / theirs for mine, theirs in pairs)
-    mine, theirs = (statistics.median(values) for values in zip(*pairs, strict=True))
-    spread = f"({ratios[0]:.2f} to {ratios[-1]:.2f})"
-    print(f"{name:18} {mine:9,.0f} {theirs:9,.0f} {statistics.median(ratios):6.2f}  {spread}", flush=True)
+if __name__ == "__main__":
+    main()

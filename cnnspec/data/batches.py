@@ -18,7 +18,8 @@ def batch_rows(order: Tensor, start: int, size: int, rank: int = 0, ranks: int =
     `start` is a multiple of `size`, or the end. Together the parts are the batch, whatever `ranks` is.
     """
     for first in range(start, len(order), size):
-        yield order[first : first + size][rank::ranks]
+        rows = order[first : first + size]
+        yield rows[rank::ranks] if ranks > 1 else rows
 
 
 def to_device(source: Source, device: torch.device) -> Source:

@@ -137,15 +137,17 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
         if mixed is not None:
             others, other_labels, share = mixed
             x, y = mix(x, y, prepare(others, draw), other_labels, share, classes)
-        parts = list(zip(x.chunk(config.accumulate), y.chunk(config.accumulate), strict=True))
-        total: Any = 0.0
+        parts = [(x, y)]
+        if config.accumulate > 1:
+            parts = list(zip(x.chunk(config.accumulate), y.chunk(config.accumulate), strict=True))
+        total = None
         for number, (x, y) in enumerate(parts):
             alone = ranks.count > 1 and number + 1 < len(parts)  # gradients are averaged after the last part
             with network.no_sync() if alone else nullcontext():
                 with _autocast(device, config.precision):
                     loss = _loss(criterion, network(x), y, graph, config) * (ranks.count / whole)
                 scaler.scale(loss).backward()
-            total = total + loss.detach()
+            total = loss.detach() if total is None else total + loss.detach()
         if config.clip is not None:
             scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(model.parameters(), config.clip)
