@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -43,7 +44,7 @@ def evaluate(
       cnnspec eval exports/lenet5.onnx --data digits --sheet mistakes.png
     """
     common.check_choice("--format", form, ("text", "json"))
-    if sheet is None and api.is_run(target):
+    if sheet is None and api.is_run(target) and os.access(target, os.W_OK):  # figures need no writing
         sheet = str(Path(target) / SHEET)
     found = api.evaluate(target, data=data, data_dir=data_dir, split=split, device=device, sheet=sheet)
     print(json.dumps(found.to_dict(), indent=1) if form == "json" else render(found, sheet))

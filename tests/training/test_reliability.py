@@ -19,6 +19,7 @@ from run_states import final_state
 from small_runs import TEXT, run
 
 import cnnspec
+from cnnspec.cli import main
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.training import loop, memory
 from cnnspec.training.run_folder import open_run
@@ -72,13 +73,18 @@ def test_a_full_disk_loses_nothing(small_disk: Path, tmp_path: Path, steps: rang
 
 
 @needs_root
-def test_a_read_only_folder_is_said_at_once(tmp_path: Path) -> None:
-    (tmp_path / "runs").mkdir()
+def test_a_read_only_folder_is_said_at_once_and_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path / "runs" / "before", epochs=1)
     mount("--bind", str(tmp_path / "runs"), str(tmp_path / "runs"))
     try:
         mount("-o", "remount,ro,bind", str(tmp_path / "runs"))
-        with pytest.raises(CnnspecError, match="Read-only file system"):
-            run(tmp_path / "runs" / "a")
+        for name, resume in (("a", False), ("before", True)):
+            with pytest.raises(CnnspecError, match="Read-only file system"):
+                run(tmp_path / "runs" / name, resume=resume)
+        with pytest.raises(SystemExit) as caught:
+            main(["eval", str(tmp_path / "runs" / "before")])
+        assert caught.value.code == 0
+        assert "on 359 test images" in capsys.readouterr().out
     finally:
         subprocess.run(["umount", str(tmp_path / "runs")], check=True)
 
