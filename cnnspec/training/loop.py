@@ -153,7 +153,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
         parts = [(x, y)]
         if config.accumulate > 1:
             parts = list(zip(x.chunk(config.accumulate), y.chunk(config.accumulate), strict=True))
-        total = None
+        total: Any = None
         for number, (x, y) in enumerate(parts):
             alone = ranks.count > 1 and number + 1 < len(parts)  # gradients are averaged after the last part
             with network.no_sync() if alone else nullcontext():
