@@ -1,4 +1,4 @@
-"""The sides that the benchmarks of training compare. Each is a process of its own, which runs once for each line it reads.
+"""The sides that the benchmarks of training compare. Each is a process, which runs once for each line it reads.
 
 So nothing that one side does to its process, to torch's settings or to the allocator, is of use or a hindrance to
 another. A run trains two epochs and answers with the images per second of the second one, as a line of JSON.

@@ -95,7 +95,9 @@ class TrainConfig(BaseModel):
         None, description="memory layout; on CUDA by default, on the CPU where it is faster"
     )
     cuda_graph: Flag = Field(True, description="on CUDA, record a training step once and replay it, where that can be")
-    pool_first: Flag = Field(False, description="run max pools before ReLUs: the same results, sooner")
+    pool_first: Flag = Field(
+        True, description="run max pools before the ReLUs that they read: the same results, sooner"
+    )
     sync_norm: Flag = Field(False, description="batch norm over all processes; on CUDA")
     deterministic: Flag = Field(False, description="only deterministic kernels")
     checkpoint_every: NonNegative = Field(10.0, description="seconds between checkpoints within an epoch")

@@ -55,7 +55,8 @@ class GraphedStep:
         self.warm = 0
         self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self.rate = torch.zeros((), device=device)  # the learning rate, where the recorded update reads it
-        self.rows = self.numbers = self.loss = self.rate  # until a step is recorded
+        self.rows = self.loss = self.rate  # until a step is recorded
+        self.numbers: Tensor | None = None
 
     def __call__(self, rows: Tensor, numbers: Tensor | None) -> Tensor:
         if len(rows) != self.size or not self.possible:
@@ -67,7 +68,7 @@ class GraphedStep:
             return self.step(rows, numbers)
         assert self.graph is not None
         self.rows.copy_(rows)
-        if numbers is not None:
+        if self.numbers is not None and numbers is not None:
             self.numbers.copy_(numbers)
         self.graph.replay()
         return self.loss
@@ -83,12 +84,12 @@ class GraphedStep:
     def _record(self, rows: Tensor, numbers: Tensor | None) -> bool:
         """Record a step, which does not run by that. Gives back whether it worked."""
         self.rows = rows.clone()
-        self.numbers = rows if numbers is None else numbers.clone()
+        self.numbers = None if numbers is None else numbers.clone()
         graph = torch.cuda.CUDAGraph()
         before = torch.cuda.current_stream()
         try:
             with torch.cuda.graph(graph, stream=self.stream):
-                self.loss = self.step(self.rows, None if numbers is None else self.numbers)
+                self.loss = self.step(self.rows, self.numbers)
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise

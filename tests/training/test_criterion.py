@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import pytest
 import torch
+from run_states import plain
 from torch import nn
 from torch.nn import functional
 
 import cnnspec
 from cnnspec.errors import UsageError
 from cnnspec.training.config import TrainConfig
-from cnnspec.training.criterion import freeze, initialise, make_loss, make_optimizer
+from cnnspec.training.criterion import freeze, initialise, make_loss, make_optimizer, make_update
 
 CPU = torch.device("cpu")
 COUNTS = torch.tensor([10, 30, 60])
@@ -86,3 +90,34 @@ def test_initialisation_by_name(scheme: str) -> None:
         assert deviation == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.1)
     else:
         assert torch.allclose(linear.weight @ linear.weight.T, torch.eye(50), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"momentum": 0.9, "weight_decay": 0.01, "nesterov": True},
+        {"momentum": 0.9, "decay_norms": False},
+        {"momentum": 0.0},
+        {"optimizer": "adamw"},
+    ],
+)
+def test_an_update_is_that_of_torch_bit_for_bit(options: dict[str, Any]) -> None:
+    config = TrainConfig(**options)
+    torch.manual_seed(0)
+    one = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 3), nn.Linear(2, 2))
+    two = copy.deepcopy(one)
+    theirs, ours = (make_optimizer(config, model, torch.device("cpu")) for model in (one, two))
+    update = make_update(config, ours)
+    for step in range(4):
+        x = torch.randn(8, 5)
+        for model in (one, two):
+            model[:3](x).square().sum().backward()  # the last layer has no gradient
+        for optimizer in (theirs, ours):
+            for group in optimizer.param_groups:
+                group["lr"] = 0.1 / (step + 1)
+        theirs.step()
+        theirs.zero_grad()
+        update()
+        assert all(parameter.grad is None for parameter in two.parameters())
+        assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+    assert plain(theirs.state_dict()) == plain(ours.state_dict())

@@ -64,6 +64,11 @@ def test_the_configuration_reproduces_the_run(whole: Path, tmp_path: Path) -> No
     assert final_state(tmp_path / "again") == final_state(whole)
 
 
+def test_pooling_first_changes_no_bit(whole: Path, tmp_path: Path) -> None:
+    run(tmp_path / "run", pool_first=False)
+    assert final_state(tmp_path / "run") == final_state(whole)
+
+
 def test_the_seed_matters(whole: Path, tmp_path: Path) -> None:
     run(tmp_path / "run", seed=1)
     assert final_state(tmp_path / "run")[0] != final_state(whole)[0]

@@ -1,0 +1,137 @@
+"""Steps recorded as a CUDA graph do what they do unrecorded. Only the last test here needs a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_runs import TEXT, run
+from torch import Tensor, nn
+
+from cnnspec.data.sets import Images
+from cnnspec.torch_backend import read_weights
+from cnnspec.training.config import TrainConfig
+from cnnspec.training.graphed import GraphedStep, why_not_graphed
+
+IMAGES = Images(torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64))
+
+
+class Stream:
+    """Stands for a CUDA stream where there is none."""
+
+    def wait_stream(self, other: Any) -> None:
+        pass
+
+
+class Recorded:
+    """Stands for a CUDA graph: replaying calls the step with the tensors that it was recorded with."""
+
+    of: GraphedStep
+
+    def replay(self) -> None:
+        self.of.loss.copy_(self.of.step(self.of.rows, self.of.numbers))
+
+
+@pytest.fixture
+def recording(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """CUDA's streams and graphs replaced. The list notes what happens inside a recording."""
+    inside = [False]
+
+    @contextmanager
+    def graph(made: Recorded, stream: Any) -> Iterator[None]:
+        inside[0] = True
+        yield
+        inside[0] = False
+
+    for name, stand_in in {
+        "Stream": lambda device: Stream(),
+        "current_stream": Stream,
+        "set_stream": lambda stream: None,
+        "stream": lambda stream: nullcontext(),
+        "CUDAGraph": Recorded,
+        "graph": graph,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    return inside
+
+
+def make(step: Any, told: list[str]) -> GraphedStep:
+    return GraphedStep(step, nn.Linear(1, 1), 3, torch.device("cpu"), told.append)
+
+
+@pytest.mark.parametrize("augmented", [True, False])
+def test_full_batches_are_replayed_from_the_fourth_on(recording: list[bool], augmented: bool) -> None:
+    calls: list[str] = []
+
+    def step(rows: Tensor, numbers: Tensor | None) -> Tensor:
+        calls.append("record" if recording[0] else "short" if len(rows) < 3 else "run")
+        return rows.sum() + torch.zeros(()) + (0 if numbers is None else numbers.sum())
+
+    graphed = Recorded.of = make(step, [])
+    for first in range(6):
+        for size in (3, 2):
+            rows = torch.arange(first, first + size)
+            numbers = rows / 8 if augmented else torch.zeros(size)
+            loss = graphed(rows, numbers if augmented else None)
+            assert loss == rows.sum() + numbers.sum()
+    assert calls == ["run", "short"] * 3 + ["record"] + ["run", "short"] * 3
+
+
+def test_what_cannot_be_recorded_runs_as_it_is(recording: list[bool]) -> None:
+    told: list[str] = []
+
+    def step(rows: Tensor, numbers: Tensor | None) -> Tensor:
+        if recording[0]:
+            recording[0] = False
+            raise RuntimeError("operation not permitted when stream is capturing\nand more")
+        return rows.sum()
+
+    graphed = make(step, told)
+    assert [int(graphed(torch.arange(3), None)) for _ in range(6)] == [3] * 6
+    assert told == ["steps are not recorded as a CUDA graph: operation not permitted when stream is capturing"]
+
+
+@pytest.mark.parametrize(
+    ("options", "source", "processes", "reason"),
+    [
+        ({}, IMAGES, 1, None),
+        ({"optimizer": "adam", "precision": "bf16", "ema": 0.9, "clip": 1.0}, IMAGES, 1, None),
+        ({"cuda_graph": False}, IMAGES, 1, "switched off"),
+        ({}, Images(IMAGES.images, IMAGES.labels, mapped=True), 1, "the images are streamed"),
+        ({}, IMAGES, 2, "several processes"),
+        ({"compile": True}, IMAGES, 1, "torch.compile"),
+        ({"precision": "fp16"}, IMAGES, 1, "fp16 looks at its scale in every step"),
+        ({"accumulate": 2}, IMAGES, 1, "batches in parts"),
+        ({"mixup": 0.2}, IMAGES, 1, "mixup"),
+    ],
+)
+def test_why_steps_are_not_recorded(
+    options: dict[str, Any], source: Images, processes: int, reason: str | None
+) -> None:
+    assert why_not_graphed(TrainConfig(**options), source, processes) == reason
+
+
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="no CUDA device: recorded steps were not compared with plain ones"
+)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"optimizer": "adam", "lr": 0.01, "rotate": 0.0, "shift": 0, "schedule": "cosine"},
+        {"clip": 1.0, "ema": None, "erase": 0.5, "loss": "squared-error"},
+    ],
+)
+def test_recorded_steps_equal_plain_ones(tmp_path: Path, options: dict[str, Any]) -> None:
+    text = TEXT.replace("  drop: Dropout(0.1)\n", "")  # a recorded dropout draws other numbers
+    found = {}
+    for recorded in (True, False):
+        folder = tmp_path / str(recorded)
+        run(folder, text=text, device="cuda", cuda_graph=recorded, **options)
+        found[recorded] = read_weights(folder / "last.safetensors")
+    for name, tensor in found[True].items():
+        assert torch.allclose(tensor, found[False][name], rtol=1e-2, atol=1e-3), name
