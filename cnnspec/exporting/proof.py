@@ -46,8 +46,8 @@ def compare(subject: Subject, graph: Graph, model: ModelProto, lowering: Lowerin
         "tolerance": verify.TOLERANCES["fp16" if lowering.half else "fp32"],
         "bytes_last": lowering.preprocess,
     }
-    ours = onnx_run(model.SerializeToString(), f"the export of {graph.name}")
-    reference = torch_run(graph, subject.weights, softmax=lowering.softmax)
+    shown, weights, softmax = f"the export of {graph.name}", subject.weights, lowering.softmax
+    ours, reference = onnx_run(model.SerializeToString(), shown), torch_run(graph, weights, softmax=softmax)
     own = batches if subject.trained else batches[:2]
     checks = [verify.check_numbers(ours, reference, graph, batches=own, **common)]
     images = real_images(subject)
@@ -56,30 +56,31 @@ def compare(subject: Subject, graph: Graph, model: ModelProto, lowering: Lowerin
         checks.append(
             verify.check_numbers(ours, reference, graph, batches=last, samples=images, name="real images", **common)
         )
-    if lowering.dynamic_size:
-        grown = _with_outputs(subject.at_size(_other_size(graph.input_shape)), graph.outputs)
-        other = torch_run(grown, subject.weights, softmax=lowering.softmax)
-        name = f"another size, {show_shape(grown.input_shape)}"
-        checks.append(verify.check_numbers(ours, other, grown, batches=(lowering.batch or 2,), name=name, **common))
     if not subject.trained:
-        del ours, reference  # a large network is there often enough
-        ours, reference = _with_other_weights(subject, graph, lowering, fold=fold)
+        del ours, reference  # both hold the weights, which may be gigabytes
+        weights = _other_weights(graph, weights)
+        other, _ = lower_network(graph, weights, lowering, fold=fold)
+        ours, reference = (
+            onnx_run(other.SerializeToString(), shown),
+            torch_run(graph, weights, softmax=lowering.softmax),
+        )
         name = "other weights and statistics"
         checks.append(verify.check_numbers(ours, reference, graph, batches=batches, name=name, **common))
     if lowering.half or images is not None:
         checks += compare_classes(ours, reference, graph, images, batches[-1], **common)
+    if lowering.dynamic_size:
+        grown = _with_outputs(subject.at_size(_other_size(graph.input_shape)), graph.outputs)
+        reference = torch_run(grown, weights, softmax=softmax)
+        name = f"another size, {show_shape(grown.input_shape)}"
+        batch = (lowering.batch or 2,)
+        checks.append(verify.check_numbers(ours, reference, grown, batches=batch, name=name, **common))
     return [*checks, *left_out]
 
 
-def _with_other_weights(
-    subject: Subject, graph: Graph, lowering: Lowering, *, fold: bool
-) -> tuple[verify.Run, verify.Run]:
-    """The same network lowered with weights that show more, and in torch."""
+def _other_weights(graph: Graph, weights: Weights) -> Weights:
+    """Random weights that show more than fresh ones."""
     images = verify.prepared(graph, verify.random_batch(graph, 2, len(verify.BATCHES)))  # none that is compared
-    weights = scaled_statistics(graph, varied_weights(graph, subject.weights), images)
-    model, _ = lower_network(graph, weights, lowering, fold=fold)
-    ours = onnx_run(model.SerializeToString(), f"the export of {graph.name}")
-    return ours, torch_run(graph, weights, softmax=lowering.softmax)
+    return scaled_statistics(graph, varied_weights(graph, weights), images)
 
 
 def batches_for(graph: Graph, batch: int | None) -> tuple[tuple[int, ...], list[Check]]:

@@ -126,21 +126,19 @@ def _adaptive_axis(
 ) -> str:
     """Gather every unit's inputs into an axis of their own, padded to the widest unit, and reduce it."""
     give = _computed_places if writer.dynamic_size else _constant_places
-    places, shares = give(writer, read, axis, window, output, average=isinstance(op, AdaptiveAvgPool))
+    each = [window.out, -1, *[1] * (op.rank - axis + 1)]  # the spatial axes after this one are broadcast
+    places, shares = give(writer, read, axis, window, output, each if isinstance(op, AdaptiveAvgPool) else None)
     gathered = writer.add("Gather", [read, places], f"{output}/gathered", axis=axis)
     if shares is None:
         return writer.reduce("ReduceMax", gathered, [axis + 1], output, keepdims=False)
-    behind = [1] * (op.rank - axis + 1)  # the spatial axes after this one are broadcast
-    shape = writer.integers(f"{output}/each", [window.out, -1, *behind])
-    share = writer.add("Reshape", [shares, shape], f"{output}/share")
-    parts = writer.add("Mul", [gathered, share], f"{output}/parts")
+    parts = writer.add("Mul", [gathered, shares], f"{output}/parts")
     return writer.reduce("ReduceSum", parts, [axis + 1], output, keepdims=False)
 
 
 def _constant_places(
-    writer: Writer, read: str, axis: int, window: Adaptive, output: str, *, average: bool
+    writer: Writer, read: str, axis: int, window: Adaptive, output: str, each: list[int] | None
 ) -> tuple[str, str | None]:
-    """Which inputs each unit reads `(out, widest)`, and for a mean their shares."""
+    """Which inputs each unit reads `(out, widest)`, and for a mean their shares, in the shape `each`."""
     widest = max(window.widths)
     places = np.zeros((window.out, widest), np.int64)
     shares = np.zeros((window.out, widest))
@@ -149,11 +147,11 @@ def _constant_places(
         places[unit] = np.minimum(np.arange(first, first + widest), last)  # the last one again changes no maximum
         shares[unit, :width] = 1 / width
     index = writer.constant(f"{output}/places", places, np.int64)
-    return index, writer.constant(f"{output}/shares", shares) if average else None
+    return index, None if each is None else writer.constant(f"{output}/shares", shares.reshape(each))
 
 
 def _computed_places(
-    writer: Writer, read: str, axis: int, window: Adaptive, output: str, *, average: bool
+    writer: Writer, read: str, axis: int, window: Adaptive, output: str, each: list[int] | None
 ) -> tuple[str, str | None]:
     """The same for an axis whose size only the image tells: unit `i` reads `i*W//out` to `((i+1)*W + out-1)//out - 1`.
 
@@ -175,8 +173,9 @@ def _computed_places(
     widest = node("Add", "widest", node("Div", "width", size, out), constant("two", 2))
     reach = node("Add", "reach", first, node("Range", "steps", constant("zero", 0), widest, one))
     places = node("Min", "places", reach, node("Sub", "last", past, one))
-    if not average:
+    if each is None:
         return places, None
     kind = helper.np_dtype_to_tensor_dtype(writer.float)
     inside = node("Cast", "inside", node("Less", "within", reach, past), to=kind)
-    return places, node("Div", "shares", inside, node("Cast", "widths", node("Sub", "reads", past, first), to=kind))
+    share = node("Div", "share", inside, node("Cast", "widths", node("Sub", "reads", past, first), to=kind))
+    return places, node("Reshape", "shares", share, constant("each", each))
