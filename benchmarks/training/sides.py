@@ -30,9 +30,11 @@ class Side:
 
     name: str
     network: str
-    images: str  # a .npz file: `x` (N, 28, 28) and `y`
-    data_dir: str  # of torchvision's MNIST
-    count: int  # of its first images that are trained on
+    images: str  # a .npz file: `x` (N, H, W) or (N, H, W, 3), and `y`
+    count: int  # how many images of it are trained on
+    data_dir: str = ""  # where the script finds torchvision's MNIST, of which these are the first images
+    input_shape: tuple[int, ...] | None = None
+    params: dict[str, Any] = field(default_factory=dict)  # of the spec
     threads: int = 1
     device: str = "cpu"
     clock: str = "wall"  # or cpu: the process's seconds on the processor
@@ -86,13 +88,19 @@ def clock_of(side: Side) -> Callable[[], float]:
     return time.perf_counter if side.clock == "wall" else time.process_time
 
 
+def spec_of(side: Side) -> Any:
+    import cnnspec
+
+    return cnnspec.load(side.network, params=side.params, input_shape=side.input_shape)
+
+
 def fresh(side: Side) -> Any:
     import torch
 
     import cnnspec
 
     torch.manual_seed(0)
-    return cnnspec.build(side.network).to(side.device)
+    return cnnspec.build(spec_of(side)).to(side.device)
 
 
 def arrays(side: Side) -> tuple[np.ndarray, np.ndarray]:
@@ -119,10 +127,10 @@ def ours(side: Side) -> dict[str, Any]:
     options: dict[str, Any] = {
         "data": side.images, "epochs": 2, "batch_size": side.batch, "lr": LR, "schedule": "constant",
         "weight_decay": 0.0, "momentum": MOMENTUM, "rotate": 0.0, "shift": 0, "device": side.device,
-        "threads": side.threads, "channels_last": side.channels_last, **side.options,
+        "threads": side.threads, "channels_last": side.channels_last, "pool_first": False, **side.options,
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as runs:
-        cnnspec.api.train(side.network, runs=runs, name="a", **{k: v for k, v in options.items() if v is not None})
+        cnnspec.api.train(spec_of(side), runs=runs, name="a", **{k: v for k, v in options.items() if v is not None})
         run = cnnspec.api.open_run(Path(runs) / "a")
     if torch.get_num_threads() != run.config.threads:
         raise SystemExit("another number of threads than asked for")
@@ -149,39 +157,65 @@ def script_kept(side: Side) -> dict[str, Any]:
 
 
 def bare(side: Side) -> dict[str, Any]:
-    """A loop that gathers, normalises and steps on the same tensors with the same arithmetic, and does nothing else."""
+    """A loop that gathers, normalises and steps on the same tensors with the same arithmetic, and does nothing else.
+
+    On a GPU it records its step as a CUDA graph, unless `cuda_graph` is off.
+    """
     import torch
     from torch.nn import functional
-    from usual import MEAN, STD
 
-    import cnnspec
+    from cnnspec.images import scale_and_shift
     from cnnspec.torch_backend.rewrite import multiply_whole
     from cnnspec.training.config import TrainConfig
     from cnnspec.training.criterion import make_update
     from cnnspec.training.machine import keep_freed_memory
 
-    clock = clock_of(side)
-    keep_freed_memory()
-    pixels, classes = arrays(side)
-    images = torch.from_numpy(pixels).unsqueeze(1).to(side.device)
-    labels = torch.from_numpy(classes).long().to(side.device)
+    graph = spec_of(side).graph
+    pixels, classes = (torch.from_numpy(array) for array in arrays(side))
+    images = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2).contiguous()
+    images, labels = images.to(side.device), classes.long().to(side.device)
     form = torch.channels_last if side.channels_last else torch.contiguous_format
     model = fresh(side)
     if side.device == "cpu":
-        multiply_whole(model, cnnspec.load(side.network).graph)
+        keep_freed_memory()
+        multiply_whole(model, graph)
     model.to(memory_format=form)
-    optimizer = torch.optim.SGD(model.parameters(), LR, momentum=MOMENTUM, fused=True)
-    update = make_update(TrainConfig(), optimizer)
-    scale, shift = (torch.full((1, 1, 1), value, device=side.device) for value in (1 / (255 * STD), -MEAN / STD))
+    update = make_update(TrainConfig(), torch.optim.SGD(model.parameters(), LR, momentum=MOMENTUM, fused=True))
+    scale, shift = (
+        torch.from_numpy(values).view(-1, 1, 1).to(side.device)
+        for values in scale_and_shift(graph.mean, graph.std, len(images[0]))
+    )
+    torch.backends.cudnn.benchmark = True
+
+    def step(rows: torch.Tensor) -> None:
+        x = images.index_select(0, rows).to(torch.float32, memory_format=form).mul_(scale).add_(shift)
+        functional.cross_entropy(model(x), labels.index_select(0, rows)).backward()
+        update()
+
+    run = step
+    if side.device != "cpu" and side.options.get("cuda_graph", True):
+        held = torch.arange(side.batch, device=side.device)
+        beside = torch.cuda.Stream()
+        beside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(beside):
+            for _ in range(3):
+                step(held)
+        torch.cuda.current_stream().wait_stream(beside)
+        recorded = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(recorded, stream=beside):
+            step(held)
+
+        def run(rows: torch.Tensor) -> None:
+            held.copy_(rows)
+            recorded.replay()
+
+    clock = clock_of(side)
     seconds = 0.0
     for _ in range(2):
         started = clock()
         order = torch.randperm(side.count).to(side.device)
-        for first in range(0, side.count, side.batch):
-            rows = order[first : first + side.batch]
-            x = images.index_select(0, rows).to(torch.float32, memory_format=form).mul_(scale).add_(shift)
-            functional.cross_entropy(model(x), labels.index_select(0, rows)).backward()
-            update()
+        for first in range(0, side.count - side.batch + 1, side.batch):
+            run(order[first : first + side.batch])
         sync(side)
         seconds = clock() - started
     return {"rate": side.count / seconds}
