@@ -6,6 +6,7 @@ import copy
 import ctypes
 import os
 import platform
+import statistics
 import sys
 import time
 from typing import Any, Final
@@ -19,7 +20,8 @@ __all__ = ["describe", "image_memory", "keep_freed_memory", "pick_device", "pick
 
 _TRIM_THRESHOLD: Final = -1  # bytes free at the heap's end, from which on they are given back
 _MMAP_THRESHOLD: Final = -3  # bytes from which on an allocation is mapped by itself, and given back when freed
-_TRIAL: Final = 0.15  # seconds for which a number of threads is tried
+_TRIAL: Final = 0.2  # seconds for which a number of threads is tried, in so many turns:
+_TURNS: Final = 3
 
 
 def pick_device(name: str) -> torch.device:
@@ -63,19 +65,20 @@ def pick_threads(
     """The number of threads and the memory layout with which a training step on the CPU is fastest, by trying.
 
     What is given is kept. Tried are 1, half, and all cores, and then channels last with the best of them. Two threads
-    on two busy cores can be ten times slower than one, so this is measured and not assumed.
+    on two busy cores can be ten times slower than one, so this is measured and not assumed: threads by the usual step,
+    which shows how busy the machine is, and the layout by the shortest one.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     state = torch.random.get_rng_state()
     batch = torch.rand(batch_size, *shape)
     if threads is None:
-        tried = {count: _seconds(model, batch, count, False) for count in sorted({1, max(1, cores // 2), cores})}
-        threads = min(tried, key=lambda count: tried[count] * (1 + 0.02 * count / cores))  # fewer where no slower
+        counts = sorted({1, max(1, cores // 2), cores})
+        tried = _seconds(model, batch, [(count, False) for count in counts])
+        usual = {count: statistics.median(tried[count, False]) for count in counts}
+        threads = min(counts, key=lambda count: usual[count] * (1 + 0.02 * count / cores))  # fewer if no slower
     if channels_last is None:
-        spatial = len(shape) == 3
-        channels_last = spatial and _seconds(model, batch, threads, True) < 0.97 * _seconds(
-            model, batch, threads, False
-        )
+        tried = _seconds(model, batch, [(threads, False), (threads, True)] if len(shape) == 3 else [])
+        channels_last = bool(tried) and min(tried[threads, True]) < 0.97 * min(tried[threads, False])
     torch.random.set_rng_state(state)
     return threads, channels_last
 
@@ -92,20 +95,25 @@ def keep_freed_memory() -> None:
             library.mallopt(_TRIM_THRESHOLD, 2**30)
 
 
-def _seconds(model: nn.Module, batch: torch.Tensor, threads: int, channels_last: bool) -> float:
-    """The shortest of the training steps that can be done in the time of a trial."""
-    torch.set_num_threads(threads)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    trial = copy.deepcopy(model).to(memory_format=layout)
-    batch = batch.to(memory_format=layout)
-    _step(trial, batch)
-    began = started = time.perf_counter()
-    steps: list[float] = []
-    while started - began < _TRIAL or len(steps) < 2:
-        _step(trial, batch)
-        steps.append(time.perf_counter() - started)
-        started += steps[-1]
-    return min(steps)
+def _seconds(
+    model: nn.Module, batch: torch.Tensor, choices: list[tuple[int, bool]]
+) -> dict[tuple[int, bool], list[float]]:
+    """How long training steps take with each number of threads and layout, in turns: the machine may be busy."""
+    steps: dict[tuple[int, bool], list[float]] = {choice: [] for choice in choices}
+    for _ in range(_TURNS):
+        for threads, channels_last in choices:
+            torch.set_num_threads(threads)
+            layout = torch.channels_last if channels_last else torch.contiguous_format
+            trial = copy.deepcopy(model).to(memory_format=layout)
+            x = batch.to(memory_format=layout)
+            _step(trial, x)
+            began = now = time.perf_counter()
+            while now - began < _TRIAL / _TURNS:
+                started = now
+                _step(trial, x)
+                now = time.perf_counter()
+                steps[threads, channels_last].append(now - started)
+    return steps
 
 
 def _step(model: nn.Module, batch: torch.Tensor) -> None:
