@@ -28,7 +28,7 @@ __all__ = ["build_network", "check_origin", "open_images", "origin", "settle"]
 # Options that may change between two parts of a run: where it runs, and when it ends.
 _MAY_CHANGE: Final = {
     "cache", "channels_last", "checkpoint_every", "compile", "cuda_graph", "data", "data_dir", "device", "epochs",
-    "loading", "patience", "skip_bad", "tensorboard", "threads", "weights", "workers",
+    "loading", "patience", "pool_first", "skip_bad", "tensorboard", "threads", "weights", "workers",
 }  # fmt: skip
 
 
