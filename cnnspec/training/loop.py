@@ -27,7 +27,7 @@ from cnnspec.files import write_atomic
 from cnnspec.graph import Graph
 from cnnspec.spec import Source
 from cnnspec.torch_backend import build_module, check_state, read_weights, weights_bytes
-from cnnspec.torch_backend.rewrite import multiply_whole, pool_first
+from cnnspec.torch_backend.rewrite import multiply_whole, pool_first, rectify_in_place
 from cnnspec.training.board import open_board
 from cnnspec.training.checkpoint import load_checkpoint, save_checkpoint
 from cnnspec.training.config import TrainConfig, data_folder
@@ -415,6 +415,7 @@ def _build(graph: Graph, config: TrainConfig, device: torch.device, *, weights: 
     freeze(model, config.freeze)
     if config.pool_first:
         pool_first(model)
+    rectify_in_place(model)
     if device.type == "cpu":
         multiply_whole(model, graph)
     return model.to(device)
