@@ -165,7 +165,7 @@ def bare(side: Side) -> dict[str, Any]:
     from torch.nn import functional
 
     from cnnspec.images import scale_and_shift
-    from cnnspec.torch_backend.rewrite import multiply_whole
+    from cnnspec.torch_backend.rewrite import multiply_whole, rectify_in_place
     from cnnspec.training.config import TrainConfig
     from cnnspec.training.criterion import make_update
     from cnnspec.training.machine import keep_freed_memory
@@ -176,6 +176,7 @@ def bare(side: Side) -> dict[str, Any]:
     images, labels = images.to(side.device), classes.long().to(side.device)
     form = torch.channels_last if side.channels_last else torch.contiguous_format
     model = fresh(side)
+    rectify_in_place(model)
     if side.device == "cpu":
         keep_freed_memory()
         multiply_whole(model, graph)

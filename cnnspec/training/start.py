@@ -15,7 +15,7 @@ from cnnspec.data.sets import DataSet
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.torch_backend import build_module, check_state, read_weights
-from cnnspec.torch_backend.rewrite import multiply_whole, pool_first
+from cnnspec.torch_backend.rewrite import multiply_whole, pool_first, rectify_in_place
 from cnnspec.training.config import TrainConfig, data_folder
 from cnnspec.training.criterion import freeze, initialise
 from cnnspec.training.distributed import Ranks
@@ -72,6 +72,7 @@ def build_network(graph: Graph, config: TrainConfig, device: torch.device, *, we
     freeze(model, config.freeze)
     if config.pool_first:
         pool_first(model)
+    rectify_in_place(model)
     if device.type == "cpu":
         multiply_whole(model, graph)
     return model.to(device)

@@ -10,7 +10,7 @@ from torch import fx, nn
 
 import cnnspec
 from cnnspec.torch_backend import build_module
-from cnnspec.torch_backend.rewrite import WholeConv2d, multiply_whole, pool_first
+from cnnspec.torch_backend.rewrite import WholeConv2d, multiply_whole, pool_first, rectify_in_place
 
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
 HEAD = "cnnspec: 1\nname: a\ninput: {shape: [3, 8, 8]}\n"
@@ -67,6 +67,48 @@ def test_pooling_before_relu_changes_no_bit(text: str, layout: torch.memory_form
         assert len(wanted) == len(found) > 6
         assert all(torch.equal(a, b) for a, b in zip(wanted, found, strict=True))
     assert list(plain.state_dict()) == list(quick.state_dict())
+
+
+BRANCHES = f"""{HEAD}layers:
+  conv1: Conv2d(4, 3, padding=1)
+  bn1: BatchNorm2d
+  relu1: ReLU
+  pool: AvgPool2d(2)
+  relu2: ReLU
+  tanh: Tanh
+  relu3: ReLU
+  conv2: Conv2d(4, 3, padding=1)
+  relu4: ReLU
+  sum: Add(conv2, relu4)
+  relu5: ReLU
+  conv3: Conv2d(4, 3, padding=1)
+  relu6: ReLU
+  flatten: Flatten
+  fc: Linear(5)
+  relu7: ReLU
+  head: Flatten()(conv3)
+outputs: [relu7]
+aux_outputs: [head]
+"""
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_relu_in_place_changes_no_bit_and_overwrites_nothing_that_is_needed(first: bool) -> None:
+    torch.manual_seed(0)
+    plain = build_module(cnnspec.loads(BRANCHES).graph)
+    quick = copy.deepcopy(plain)
+    if first:
+        pool_first(quick)
+    rectify_in_place(quick)
+    in_place = [name for name, part in quick.named_modules() if isinstance(part, nn.ReLU) and part.inplace]
+    assert in_place == ["relu1", "relu2", "relu7"]  # relu6 reads what the head reads too, but in training only
+    x = torch.randn(16, 3, 8, 8)
+    for mode in (True, False):
+        plain.train(mode)
+        quick.train(mode)
+        wanted, found = results(plain, x), results(quick, x)
+        assert len(wanted) == len(found) > 6
+        assert all(torch.equal(a, b) for a, b in zip(wanted, found, strict=True))
 
 
 @pytest.mark.parametrize(
