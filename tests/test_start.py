@@ -126,6 +126,21 @@ main()
         assert done.stdout.endswith("tidied up\n"), done.stdout
 
 
+def test_ctrl_c_while_loading_is_no_traceback() -> None:
+    code = """
+import sys
+class Impatient:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Impatient())
+from cnnspec.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
 def test_debug_shows_the_traceback() -> None:
     command = [sys.executable, "-m", "cnnspec", "--debug", "inspect", "no_such_file.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

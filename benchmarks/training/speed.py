@@ -1,12 +1,13 @@
 """Images per second in training on the CPU, against the usual ways: both sides in one run, in turn, on the same images.
 
-    python benchmarks/training/speed.py --data-dir DIR [--only lenet5,simple_cnn] [--pairs 7] [--threads 1]
+    python benchmarks/training/speed.py --data-dir DIR [--only lenet5,simple_cnn] [--pairs 7] [--threads 1,2]
 
 All sides train the same network on the same first 12,800 MNIST images (9,216 after our split), batch 64, fp32, SGD
-with momentum, with the same number of threads and no augmentation. Every side is a process. One pair is one run of
-ours and one of the other side, in alternating order; printed are the median ratio of all pairs, the smallest and
-largest, and that of both sides' best runs. `--clock cpu` counts the process's seconds on the processor instead of those
-on the wall: with one thread and no workers they are the same on an idle machine.
+with momentum, with the same number of threads (one, and then as many as torch takes by itself) and no augmentation.
+Every side is a process. One pair is one run of ours and one of the other side, in alternating order; printed are the
+median ratio of all pairs, the smallest and largest, and that of both sides' best runs. `--clock cpu` counts the
+process's seconds on the processor instead of those on the wall: with one thread and no workers they are the same on an
+idle machine.
 
 Ours runs as by default, but for `--no-pool-first`: what pooling before ReLU brings is a row of its own.
 """
@@ -108,7 +109,7 @@ def main() -> None:
     parser.add_argument("--data-dir", required=True)
     parser.add_argument("--only", help=f"of: {', '.join(COMPARISONS)}")
     parser.add_argument("--pairs", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", default=",".join(map(str, sorted({1, torch.get_num_threads()}))))
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     arguments = parser.parse_args()
     names = arguments.only.split(",") if arguments.only else list(COMPARISONS)
@@ -125,7 +126,7 @@ def main() -> None:
         data = open_data(str(path), cnnspec.load("lenet5").graph, OpenOptions(folder=Path(folder)))
         count = len(data.train_rows) // BATCH * BATCH
         common = Side(
-            "ours", "lenet5", str(path), count, arguments.data_dir, threads=arguments.threads, clock=arguments.clock
+            "ours", "lenet5", str(path), count, arguments.data_dir, clock=arguments.clock
         )  # fmt: skip
         load = os.getloadavg()[0]
         print(
@@ -137,7 +138,8 @@ def main() -> None:
             f" {'ratio':>6} {'spread':>14} {'best':>5} {'wanted':>6}"
         )
         for name in names:
-            compare(name, common, arguments.pairs)
+            for threads in map(int, arguments.threads.split(",")):
+                compare(name, replace(common, threads=threads), arguments.pairs)
         print(f"load at the end {os.getloadavg()[0]:.1f}")
 
 

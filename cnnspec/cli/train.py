@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
@@ -17,8 +19,9 @@ from cnnspec.cli import common
 from cnnspec.cli.render.progress import watch
 from cnnspec.errors import UsageError
 from cnnspec.training.config import TrainConfig
+from cnnspec.training.progress import Progress, speaks
 from cnnspec.training.run_folder import read_config
-from cnnspec.training.signals import exit_on_signals
+from cnnspec.training.signals import Interrupted, exit_on_signals
 
 app = typer.Typer()
 
@@ -63,7 +66,7 @@ def train(
                 hint=f"only {' and '.join('--' + key.replace('_', '-') for key in ON_RESUME)} can be given anew;"
                 f" `--weights {resume}/last.safetensors` starts another run from what this one has learned",
             )
-        with watch(sys.stderr) as progress:
+        with _watched() as progress:
             result = api.resume(resume, progress=progress, **given)
     elif spec is None:
         raise UsageError("which network?", hint="`cnnspec train lenet5`, or `cnnspec train --resume runs/lenet5`")
@@ -75,16 +78,30 @@ def train(
             settings=[*(f"{key}={value}" for key, value in (written.get("set") or {}).items()), *(settings or [])],
             input_shape=input_shape or "x".join(map(str, written.get("input") or [])) or None,
         )
-        with watch(sys.stderr) as progress:
+        with _watched() as progress:
             result = api.train(
                 network, config=config, name=name, runs=runs, overwrite=overwrite, progress=progress, **given
             )
+    if not speaks():
+        return
     if form == "json":
         print(json.dumps({"cnnspec": 1, **asdict(result)}, indent=1))
         return
     print(f"{result.run}: best epoch {result.best_epoch} of {result.epochs}, {result.val_accuracy:.2%} in validation")
     if result.test_accuracy is not None:
         print(f"{result.test_accuracy:.2%} of {result.test_images:,} test images are recognised")
+
+
+@contextmanager
+def _watched() -> Iterator[Progress]:
+    """Progress on stderr. That a signal ended the run is said once, and not by each of its processes."""
+    try:
+        with watch(sys.stderr) as progress:
+            yield progress
+    except Interrupted as error:
+        if speaks():
+            raise
+        raise SystemExit(error.exit_code) from error
 
 
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:

@@ -20,6 +20,7 @@ from cnnspec.files import write_atomic
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
+FORMAT: Final = 1  # of what is saved; the next one is for a state that this program could not go on from
 KEPT: Final = 2
 POINTER: Final = "latest"
 _NAME: Final = re.compile(r"(\d{9})-([0-9a-f]{32})\.pt")
@@ -32,7 +33,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> Path:
     except OSError as error:
         raise CnnspecError(f"cannot write {folder}: {error.strerror or error}") from error
     buffer = io.BytesIO()
-    torch.save(state, buffer)
+    torch.save({"format": FORMAT, **state}, buffer)
     data = buffer.getbuffer()
     found = _found(folder)
     serial = 1 + max((int(path.name[:9]) for path in found), default=0)
@@ -49,7 +50,8 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> Path:
 def load_checkpoint(folder: Path, report: Callable[[str], None]) -> dict[str, Any] | None:
     """The newest checkpoint whose digest is right, or None where there is none at all.
 
-    A bad one is reported and the one before it used. Raises CnnspecError where there are some and all are bad.
+    A bad one is reported and the one before it used. Raises CnnspecError where there are some and all are bad, or where
+    another version of cnnspec wrote it.
     """
     found = _found(folder)
     for path in found:
@@ -62,7 +64,11 @@ def load_checkpoint(folder: Path, report: Callable[[str], None]) -> dict[str, An
             report(f"checkpoint {path.name} is damaged: its digest is wrong; using the one before it")
             continue
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        assert isinstance(state, dict)
+        if not isinstance(state, dict) or state.pop("format", None) != FORMAT:
+            raise CnnspecError(
+                f"{path} was written by another version of cnnspec",
+                hint="finish the run with that version, or start it again with `--overwrite`",
+            )
         return state
     if found:
         raise CnnspecError(f"every checkpoint in {folder} is damaged", hint="start the run again with `--overwrite`")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Protocol
 
-__all__ = ["Progress", "Silent"]
+__all__ = ["Progress", "Silent", "speaks"]
+
+
+def speaks() -> bool:
+    """Whether this is the one of the processes started by torchrun that tells how the run went."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 class Progress(Protocol):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from cnnspec.errors import CnnspecError
+from cnnspec.training import checkpoint
 from cnnspec.training.checkpoint import load_checkpoint, save_checkpoint
 
 FLIPS, TRUNCATIONS = 200, 100
@@ -92,6 +93,15 @@ def test_when_all_are_bad_it_says_so(tmp_path: Path) -> None:
         path.write_bytes(b"")
     with pytest.raises(CnnspecError, match=r"every checkpoint .* is damaged"):
         load_checkpoint(tmp_path, lambda text: None)
+
+
+def test_a_state_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "FORMAT", 0)
+    save_checkpoint(tmp_path, state(1))
+    monkeypatch.undo()
+    with pytest.raises(CnnspecError, match="another version of cnnspec") as caught:
+        load_checkpoint(tmp_path, print)
+    assert caught.value.hint is not None
 
 
 def test_a_failing_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

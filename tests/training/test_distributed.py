@@ -47,11 +47,12 @@ def command(processes: int, *arguments: str) -> list[str]:
     return [*start, "cnnspec", "train", "net.yaml", *OPTIONS, *arguments]
 
 
-def train(folder: Path, processes: int, *arguments: str) -> None:
+def train(folder: Path, processes: int, *arguments: str) -> str:
     done = subprocess.run(
         command(processes, *arguments), cwd=folder, capture_output=True, text=True, check=False, env=environment()
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def weights(folder: Path, name: str) -> dict[str, torch.Tensor]:
@@ -66,7 +67,8 @@ def figures(folder: Path, name: str) -> list[dict[str, Any]]:
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     (tmp_path / "net.yaml").write_text(SPEC)
     train(tmp_path, 1, "--name", "one", "--epochs", "2")
-    train(tmp_path, 2, "--name", "two", "--epochs", "2")
+    said = train(tmp_path, 2, "--name", "two", "--epochs", "2")
+    assert said.count("best epoch") == 1
     one, two = weights(tmp_path, "one"), weights(tmp_path, "two")
     for name, tensor in one.items():
         assert torch.allclose(tensor, two[name], atol=TOLERANCE), name
