@@ -151,6 +151,7 @@ def report(error: CnnspecError) -> None:
 
         print(show(error.diagnostics, error.path, error.text, sys.stderr), file=sys.stderr)
         return
-    print(f"error: {error.message}", file=sys.stderr)
+    stopped = error.exit_code > 128  # by a signal, as somebody wanted
+    print(error.message if stopped else f"error: {error.message}", file=sys.stderr)
     if error.hint:
-        print(f"  help: {error.hint}", file=sys.stderr)
+        print(f"  {error.hint}" if stopped else f"  help: {error.hint}", file=sys.stderr)
