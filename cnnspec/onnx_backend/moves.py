@@ -10,6 +10,7 @@ from cnnspec.ops import Shape
 from cnnspec.ops.pad import ZeroPad
 from cnnspec.ops.resample import Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten
+from cnnspec.ops.window import Resized
 
 __all__ = ["channel_shuffle", "flatten", "upsample", "zero_pad"]
 
@@ -43,10 +44,13 @@ def upsample(writer: Writer, op: Upsample, node: Node) -> None:
     factors = _factors(op, shape, node.shape)
     exact = all(float(factor).is_integer() for factor in factors)
     if op.mode.startswith("nearest") and not exact and not writer.dynamic_size:
-        read = writer.reads(node)[0]
-        for axis in spatial:
+        read = writer.reads(node)[
+            0
+        ]  # runtimes round fractions in ways of their own: each output's place is written out
+        for axis, window in zip(spatial, op.windows(shape), strict=True):
+            assert isinstance(window, Resized)
             output = name if axis == spatial[-1] else f"{name}/axis{axis}"
-            places = writer.integers(f"{output}/places", _nearest(op, shape[axis], node.shape[axis], factors[axis - 1]))
+            places = writer.integers(f"{output}/places", [window.reads(i)[0] for i in range(window.out)])
             read = writer.add("Gather", [read, places], output, axis=axis + 1)
         return
     if op.mode == "nearest":
@@ -82,13 +86,6 @@ def _factors(op: Upsample, shape: Shape, out: Shape) -> tuple[float, ...]:
     if op.scale_factor is None:
         return tuple(big / small for big, small in zip(out[1:], shape[1:], strict=True))
     return op.scale_factor if isinstance(op.scale_factor, tuple) else (op.scale_factor,) * (len(shape) - 1)
-
-
-def _nearest(op: Upsample, size: int, out: int, factor: float) -> list[int]:
-    """Which input each output copies, in float32 as torch works it out: runtimes round fractions differently."""
-    step = np.float32(1 / factor) if op.scale_factor is not None else np.float32(size) / np.float32(out)
-    units = np.arange(out, dtype=np.float32) + np.float32(0.5 if op.mode == "nearest-exact" else 0)
-    return [int(place) for place in np.minimum(np.floor(units * step), size - 1)]
 
 
 def _scale(size: int, out: int, factor: float) -> np.float32:

@@ -73,8 +73,8 @@ class Upsample(AbstractOp):
         scales = [size / out for size, out in sizes]
         if self.scale_factor is not None:  # torch takes the factor as given, not that of the rounded sizes
             scales = [1 / factor for factor in self._factors(len(sizes))]
-        corners = bool(self.align_corners)
-        return tuple(Resized(*pair, scale, method, corners) for pair, scale in zip(sizes, scales, strict=True))
+        corners, copies = bool(self.align_corners), len(sizes) == 2
+        return tuple(Resized(*pair, scale, method, corners, copies) for pair, scale in zip(sizes, scales, strict=True))
 
     def other_flops(self, *inputs: Shape) -> int:
         """A multiplication per tap and the additions between; the weights of the taps are not counted."""

@@ -148,7 +148,9 @@ class Resized:
     """An axis of `size` inputs, resampled to `out` units that are `scale` inputs apart, as torch's `interpolate`.
 
     - repeat: unit `i` reads the input `floor(i*size/out)`, in whole numbers;
-    - nearest: the input `floor(i*scale)`; nearest-exact: `floor((i + 1/2)*scale)`, in 32-bit numbers as torch;
+    - nearest: the input `floor(i*scale)`; nearest-exact: `floor((i + 1/2)*scale)`, in 32-bit numbers as torch, which
+      (`copies`) on two axes forgets the scale of nearest where the size stays or doubles. On one and three axes its
+      gradient does so too, though its output does not: what a unit reads is what its output is made of;
     - linear and cubic: the 2 or 4 inputs around `x = (i + 1/2)*scale - 1/2` (`x = i*(size-1)/(out-1)` with
       `align_corners`), without those of weight 0: a whole `x` reads one input. Beyond the border torch reads the
       border once more, so that clipping what a unit reads to the axis gives what it really reads.
@@ -159,6 +161,7 @@ class Resized:
     scale: float
     method: Literal["repeat", "nearest", "nearest-exact", "linear", "cubic"] = "repeat"
     align_corners: bool = False
+    copies: bool = False
 
     @property
     def period(self) -> int:
@@ -184,10 +187,8 @@ class Resized:
         match self.method:
             case "repeat":
                 return (i * self.size // self.out,)
-            case "nearest" if self.out == self.size:
-                return (i,)
-            case "nearest" if self.out == 2 * self.size:
-                return (i // 2,)
+            case "nearest" if self.copies and self.out in (self.size, 2 * self.size):
+                return (i * self.size // self.out,)
             case "nearest":
                 return (min(floor(_single(i * _single(self.scale))), self.size - 1),)
             case "nearest-exact":

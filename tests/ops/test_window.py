@@ -84,6 +84,24 @@ def test_upsample(mode: str, given: dict[str, Any]) -> None:
                 assert said == true, (args, size)
 
 
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact"])
+def test_nearest_copies_what_torch_copies(axes: int, mode: str) -> None:
+    """From the output itself: near 1 and 2 torch's gradient and output disagree on one and three axes."""
+    for size in range(1, 12):
+        for factor in (1.02, 1.1, 1.3, 1.9, 2.01, 2.1, 0.97, 0.4):
+            op = make_op("Upsample", mode=mode, scale_factor=factor)
+            try:
+                window = op.windows((1, *[size] * axes))[0]
+            except ShapeError:
+                continue
+            assert isinstance(window, Resized)
+            numbers = torch.arange(size, dtype=torch.float32).view(1, 1, size, *[1] * (axes - 1))
+            copied = nn.Upsample(scale_factor=factor, mode=mode)(numbers.expand(1, 1, *[size] * axes))
+            places = copied[0, 0].reshape(window.out, -1)[:, 0].tolist()
+            assert [window.reads(i)[0] for i in range(window.out)] == places, (size, factor)
+
+
 def test_pixel_shuffle() -> None:
     for factor in (1, 2, 3, 7):
         op = make_op("PixelShuffle", upscale_factor=factor)
