@@ -70,6 +70,13 @@ def test_the_probe_sees_what_is_loaded() -> None:
         ("inspect lenet5 --explain C9", 2, "has no layer `C9`"),
         ("inspect lenet5 --input 1x2y3", 2, "no input shape"),
         ("inspect lenet5 --input 1x4x4", 3, "E201"),
+        (f"inspect lenet5 --input 1x{'9' * 5000}", 2, "no input shape"),
+        (f"inspect lenet5 --field S4:{'9' * 5000},1", 2, "names no unit"),
+        (f"inspect lenet5 --fits {'9' * 5000}GiB", 2, "no size of memory"),
+        (f"sizes lenet5 --output {'9' * 5000}", 2, "is no size"),
+        (f"calc conv2d --input {'9' * 5000} --kernel-size 3", 2, "whole numbers"),
+        (f"export lenet5 --batch {'9' * 5000}", 2, "`dynamic` or a number"),
+        (f"bench lenet5 --batches 1,{'9' * 5000}", 2, "numbers from 1 on"),
         ("inspect lenet5 --variant lenet6", 2, "no variant"),
         ("inspect lenet5 --set width=3", 2, "no parameter `width`"),
         ("inspect lenet5 --fits 8Gib --format json", 0, ""),
@@ -80,6 +87,7 @@ def test_the_probe_sees_what_is_loaded() -> None:
         ("inspekt lenet5", 2, "inspekt"),
         ("inspect lenet5 --frmat json", 2, "--frmat"),
     ],
+    ids=lambda value: str(value)[:40],
 )
 def test_a_wrong_call_gets_one_message_and_its_code(call: str, code: int, words: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cnnspec", *call.split()]

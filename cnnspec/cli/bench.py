@@ -21,10 +21,12 @@ app = typer.Typer()
 
 def _numbers(flag: str, text: str | None) -> tuple[int, ...]:
     """`1,32,256` as numbers."""
-    parts = text.split(",") if text else []
-    if not all(part.strip().isdecimal() and 0 < int(part) < 2**20 for part in parts):
-        raise UsageError(f"{flag} wants numbers from 1 on, as `1,32,256`, not `{text}`")
-    return tuple(int(part) for part in parts)
+    if text is None:
+        return ()
+    numbers = common.whole_numbers(text, ",")
+    if numbers is None or not 0 < min(numbers) <= max(numbers) < 2**20:
+        raise UsageError(f"{flag} wants numbers from 1 on, as `1,32,256`, not `{text:.60}`")
+    return numbers
 
 
 @app.command()

@@ -102,8 +102,8 @@ def _layer(words: list[str]) -> tuple[Layer, str | None]:
 def _value(flag: str, text: str) -> Any:
     if flag == "--padding" and text in ("same", "valid"):
         return text
-    parts = text.lower().replace("×", "x").split("x")
-    if flag == "--ceil-mode" or not all(part.isascii() and part.isdigit() and len(part) < 11 for part in parts):
+    numbers = common.whole_numbers(text)
+    if flag == "--ceil-mode" or numbers is None:
         wanted = "takes no value" if flag == "--ceil-mode" else "wants whole numbers: 32, or 32x48"
         raise UsageError(f"`{flag} {text:.60}`: it {wanted}")
-    return tuple(int(part) for part in parts)
+    return numbers

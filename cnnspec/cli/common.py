@@ -46,14 +46,21 @@ def check_choice(flag: str, value: str, choices: Sequence[str]) -> None:
         raise UsageError(f"`{flag} {value}` is not known", hint=label or f"there are: {', '.join(choices)}")
 
 
+def whole_numbers(text: str, separator: str = "x") -> tuple[int, ...] | None:
+    """`3x224x224` as numbers from 0 to 2³¹ - 1, or None where it is something else, however long."""
+    parts = [part.strip() for part in text.lower().replace("×", "x").split(separator)]
+    if not all(part.isascii() and part.isdigit() and len(part) <= 10 for part in parts):
+        return None
+    numbers = tuple(int(part) for part in parts)
+    return numbers if max(numbers) < 2**31 else None
+
+
 def parse_shape(text: str) -> Shape:
     """`3x224x224` as a shape. Raises UsageError."""
-    parts = text.lower().replace("×", "x").split("x")
-    if not 1 <= len(parts) <= 4 or not all(
-        part.isascii() and part.isdigit() and 0 < int(part) < 2**31 for part in parts
-    ):
-        raise UsageError(f"`{text}` is no input shape", hint="write channels and axes: `--input 3x224x224`")
-    return tuple(int(part) for part in parts)
+    shape = whole_numbers(text)
+    if shape is None or len(shape) > 4 or min(shape) < 1:
+        raise UsageError(f"`{text:.60}` is no input shape", hint="write channels and axes: `--input 3x224x224`")
+    return shape
 
 
 def parse_unit(text: str) -> tuple[str, tuple[int, ...] | None]:
@@ -61,10 +68,10 @@ def parse_unit(text: str) -> tuple[str, tuple[int, ...] | None]:
     layer, colon, numbers = text.partition(":")
     if not colon:
         return layer, None
-    parts = numbers.split(",")
-    if not all(part.strip().isascii() and part.strip().isdigit() for part in parts):
-        raise UsageError(f"`{text}` names no unit", hint="write the layer, a row and a column: `--field S4:2,2`")
-    return layer, tuple(int(part) for part in parts)
+    unit = whole_numbers(numbers, ",")
+    if unit is None:
+        raise UsageError(f"`{text:.60}` names no unit", hint="write the layer, a row and a column: `--field S4:2,2`")
+    return layer, unit
 
 
 _BYTES: Final = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | {
@@ -77,9 +84,9 @@ _BYTES: Final = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | 
 
 def parse_bytes(text: str) -> int:
     """`8GiB`, `500 MB` as bytes. Raises UsageError."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+)\s*", text)
+    match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([a-zA-Z]+)\s*", text)
     if not match or match[2].lower() not in _BYTES:
-        raise UsageError(f"`{text}` is no size of memory", hint="write a number and a unit: 8GiB, 500MB")
+        raise UsageError(f"`{text:.60}` is no size of memory", hint="write a number and a unit: 8GiB, 500MB")
     return int(float(match[1]) * _BYTES[match[2].lower()])
 
 

@@ -20,9 +20,10 @@ def _fixed(flag: str, value: str) -> int | None:
     """`dynamic` as None, else a number."""
     if value == "dynamic":
         return None
-    if not (value.isascii() and value.isdigit() and 0 < int(value) < 2**31):
-        raise UsageError(f"{flag} is `dynamic` or a number, not `{value}`")
-    return int(value)
+    number = common.whole_numbers(value)
+    if number is None or len(number) > 1 or number[0] < 1:
+        raise UsageError(f"{flag} is `dynamic` or a number, not `{value:.60}`")
+    return number[0]
 
 
 @app.command()

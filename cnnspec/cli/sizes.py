@@ -64,10 +64,10 @@ def sizes(
 
 
 def _numbers(flag: str, text: str, separator: str, example: str) -> tuple[int, ...]:
-    parts = text.lower().replace("×", "x").split(separator)
-    if not all(part.isascii() and part.isdigit() and len(part) < 8 and int(part) > 0 for part in parts):
+    numbers = common.whole_numbers(text, separator)
+    if numbers is None or not 0 < min(numbers) <= max(numbers) < 10**7:
         raise UsageError(f"`{flag} {text:.60}` is no size", hint=f"write {example}")
-    return tuple(int(part) for part in parts)
+    return numbers
 
 
 def _span(text: str) -> tuple[int, int]:
