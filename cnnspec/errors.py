@@ -1,13 +1,14 @@
-"""Everything that cnnspec raises, and the exit code that each kind gets on the command line.
+"""What cnnspec raises, and the exit code that each kind gets on the command line.
 
     CnnspecError                 1   failed while running
     ├── UsageError               2   wrong usage: a missing file, a bad flag
     │   └── MissingExtraError    2   an optional dependency is not installed
     ├── SpecError                3   the spec is invalid; carries one or more `Diagnostic`s
     ├── VerificationError        4   a check of the result failed
-    └── ShapeError               -   the bare fact that an operator states; elaboration adds the place
+    └── Interrupted       130, 143   a signal ended a run (`training.signals`)
 
-Rules state the bare fact; the boundary that knows the file, the line and the blocks adds them once.
+A ShapeError is a ValueError: the bare fact that an operator states. The boundary that knows the file, the line and the
+blocks adds them once.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cnnspec.errors import UsageError
+from cnnspec.errors import MissingExtraError
 
 __all__ = ["Board", "open_board"]
 
@@ -26,9 +26,9 @@ class Board:
 
 
 def open_board(run: Path, step: int) -> Board:
-    """The event file of a run, hiding what a cut-off run wrote after `step`. Raises UsageError without TensorBoard."""
+    """The event file of a run, hiding what a cut-off run wrote after `step`. Raises MissingExtraError."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise UsageError("--tensorboard needs the package tensorboard", hint="pip install tensorboard") from None
+        raise MissingExtraError("tensorboard", "tensorboard") from None
     return Board(SummaryWriter(str(run / "tensorboard"), purge_step=step + 1))
