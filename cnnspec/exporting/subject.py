@@ -38,16 +38,12 @@ class Subject:
     classes: tuple[str, ...] = ()
     training: Mapping[str, Any] = field(default_factory=dict)
     run: Run | None = None
+    trained: bool = True  # whether the weights are anything but random
 
     @cached_property
     def weights(self) -> Weights:
         """The weights by `state_dict` name. Raises UsageError and CnnspecError where they cannot be read."""
         return self.make_weights()
-
-    @property
-    def trained(self) -> bool:
-        """Whether the weights are anything but random."""
-        return not self.origin.startswith("random")
 
     def at_size(self, shape: Shape) -> Graph:
         """The same network for another input. Raises SpecError where it does not fit."""
@@ -90,7 +86,8 @@ def of_spec(
         from cnnspec.onnx_backend.initial import initial_weights
 
         make, origin = partial(initial_weights, graph, seed), f"random, seed {seed}"
-    return Subject(source, graph, make, origin, variant or graph.name, variant, settings, graph.classes)
+    name, trained = variant or graph.name, weights is not None
+    return Subject(source, graph, make, origin, name, variant, settings, graph.classes, trained=trained)
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]]:
