@@ -223,7 +223,7 @@ def test_any_image_size_is_taken_by_an_adaptive_pool_before_linear_layers(
 
 
 def test_what_is_written_differently_at_another_size_is_refused(tmp_path: Path) -> None:
-    text = ADAPTIVE.replace("AdaptiveAvgPool2d((3, 4))", "AvgPool2d(3, ceil_mode=True, divisor_override=4)")
+    text = ADAPTIVE.replace("AdaptiveAvgPool2d((3, 4))", "Flatten(1, end_dim=2)")
     path = write(tmp_path, text.replace("  flatten: Flatten\n  fc: Linear(5)\n", ""))
     with pytest.raises(UsageError, match="`pool` is written differently at 3x20x20 and at 3x52x84") as caught:
         cnnspec.export(path, dynamic_size=True)
