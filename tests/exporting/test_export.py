@@ -306,6 +306,7 @@ def test_the_weights_of_the_largest_bundled_network_fit_in_half_precision_only()
         ({"opset": 99}, "opset 99"),
         ({"precision": "fp8"}, "precision `fp8`"),
         ({"calibrate": "digits"}, "int8"),
+        ({"batch": 0}, "at least one"),
         ({"output": "."}, "directory"),
     ],
 )
