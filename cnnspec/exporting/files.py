@@ -228,7 +228,7 @@ def _compare(file: _File, graph: Graph, against: Subject | None, report: Callabl
     elif trained is not None and images is not None:
         common["tolerance"] = verify.TOLERANCES["fp16"]
         ours, reference = onnx_run(file.data, file.shown), torch_run(graph, trained, softmax=softmax)
-        checks += compare_classes(ours, reference, graph, images, batches[-1], **common)
+        checks += compare_classes(ours, reference, graph, images, batches[-1], rounded=True, **common)
     return checks
 
 

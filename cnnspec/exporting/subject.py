@@ -91,7 +91,7 @@ def of_spec(
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]]:
-    """The tensors of a safetensors file as arrays, without torch. Raises UsageError and CnnspecError."""
+    """The tensors of a safetensors file as arrays in float32, without torch. Raises UsageError and CnnspecError."""
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"there is no file of weights {path}")
@@ -101,9 +101,14 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]]:
     except ImportError:
         raise MissingExtraError("safetensors", "onnx") from None
     try:
-        return dict(load_file(path))
+        loaded = load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise CnnspecError(
             f"{path} cannot be read as safetensors: {error!s:.200}",
             hint="`safetensors.torch.save_file(model.state_dict(), path)` writes such a file",
         ) from None
+    counters = ".num_batches_tracked"  # the only integers
+    return {
+        name: array if name.endswith(counters) else array.astype("float32", copy=False)
+        for name, array in loaded.items()
+    }

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import safetensors.torch
 import torch
 from exporting_support import RESIDUAL, python, write
 
@@ -66,6 +67,15 @@ def test_the_weights_are_those_of_the_file_given(tmp_path: Path) -> None:
     (got,) = session.run(None, {"input": images.numpy()})
     np.testing.assert_allclose(got, module(images).detach().numpy(), atol=1e-6)
     assert metadata_of("l.onnx").weights.endswith("w.safetensors")
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.float64])
+def test_weights_of_any_floating_point_are_taken(tmp_path: Path, kind: torch.dtype) -> None:
+    state = {name: value.to(kind) for name, value in cnnspec.build("lenet5").state_dict().items()}
+    safetensors.torch.save_file(state, tmp_path / "w.safetensors")
+    result = cnnspec.export("lenet5", "l.onnx", weights=tmp_path / "w.safetensors")
+    assert result.precision == "fp32"
+    assert all(check.passed for check in result.checks)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
@@ -331,6 +341,11 @@ def test_where_nothing_can_be_written_is_told_before_anything_is_worked_out(
     with pytest.raises(CnnspecError, match="may not be written to"):
         cnnspec.export("lenet5", "new/l.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
+
+
+def test_int8_is_scored_on_classes_only() -> None:
+    with pytest.raises(UsageError, match="one number per class"):
+        cnnspec.export("lenet5", precision="int8", calibrate="digits", outputs=("F6",))
 
 
 def test_missing_images_for_int8_are_told_before_the_comparison() -> None:
