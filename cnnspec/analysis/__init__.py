@@ -7,7 +7,7 @@ from math import prod
 from typing import NamedTuple
 
 from cnnspec.analysis.memory import OPTIMIZER_STATE, PRECISIONS, largest_batch, peak_inference, training_memory
-from cnnspec.analysis.receptive_field import FieldState, fields, pixels_read, spans
+from cnnspec.analysis.receptive_field import FieldState, fields, hull, pixels_read, spans
 from cnnspec.analysis.report import CONVENTION, LayerReport, Memory, Report, Totals
 from cnnspec.graph import Graph
 from cnnspec.ops import AnyOp, Shape
@@ -104,7 +104,7 @@ def _view(state: FieldState, shape: Shape) -> _View:
     """What follows from what a tensor's units see, and its shape."""
     units = [shape[carrier] if 0 <= carrier < len(shape) else 1 for carrier in state.carriers]
     wide = tuple(spans(state.wide, state, shape))
-    firsts = [axis[0].phases[0] for axis in state.wide]
+    firsts = [hull(axis, 0) for axis in state.wide]
     return _View(
         units=prod(shape),
         span=wide,

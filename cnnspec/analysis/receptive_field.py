@@ -270,6 +270,7 @@ def _after(state: FieldState, node: Node, memo: _Memo, known: _Windows) -> Field
     if windows is None:
         return state
     mixes_all = isinstance(op, (Conv, ConvTranspose))
+    strips = _leaves_axes(state, shape, windows)
     sees_all = False
     single = state.narrow is state.wide
     wide, narrow = list(state.wide), list(state.narrow)
@@ -282,9 +283,11 @@ def _after(state: FieldState, node: Node, memo: _Memo, known: _Windows) -> Field
             sees_all |= shape[carrier] > 1
         elif carrier == 0:
             sees_all |= mixes_all
-        elif isinstance(window := windows[carrier - 1], Global):
+        elif isinstance(window := windows[carrier - 1], Global) and not strips:
             sees_all = True
         else:
+            if isinstance(window, Global):
+                window = Sliding(shape[carrier], shape[carrier])
             same = narrow[axis] is wide[axis]
             wide[axis] = _slide_all(wide[axis], window, memo)
             narrow[axis] = wide[axis] if same else _slide_all(narrow[axis], window, memo)
@@ -296,6 +299,15 @@ def _after(state: FieldState, node: Node, memo: _Memo, known: _Windows) -> Field
         state.through_global or sees_all,
         state.context or (isinstance(op, (GroupNorm, InstanceNorm)) and op.global_statistics),
         state.aligned,
+    )
+
+
+def _leaves_axes(state: FieldState, shape: Shape, windows: Sequence[Window]) -> bool:
+    """Whether some axis is local: a pool over the other axes alone gives strips, and does not see everything."""
+    return any(
+        carrier == 0 or not isinstance(windows[carrier - 1], Global)
+        for carrier in state.carriers
+        if carrier != LOST and carrier < len(shape) and shape[carrier] > 1
     )
 
 
@@ -343,7 +355,7 @@ def _after_join(before: list[FieldState], node: Node) -> FieldState:
         least = [_broadcast(state.narrow[axis], state.carriers[axis], shape, node.shape) for state, shape in local]
         wide.append(_join(unions))
         narrow.append(min(least, key=lambda field: span(field, 64)))
-        aligned = aligned and _centres(unions)
+        aligned = aligned and _centres([field for field in unions if field[0].step])  # 0: one unit, read by all
     return FieldState(tuple(wide), tuple(narrow), first.carriers, first.through_global, context, aligned)
 
 
