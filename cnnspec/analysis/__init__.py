@@ -102,7 +102,6 @@ class _View(NamedTuple):
 
 def _view(state: FieldState, shape: Shape) -> _View:
     """What follows from what a tensor's units see, and its shape."""
-    units = [shape[carrier] if 0 <= carrier < len(shape) else 1 for carrier in state.carriers]
     wide = tuple(spans(state.wide, state, shape))
     firsts = [hull(axis, 0) for axis in state.wide]
     return _View(
@@ -111,7 +110,7 @@ def _view(state: FieldState, shape: Shape) -> _View:
         least_span=wide if state.narrow is state.wide else tuple(spans(state.narrow, state, shape)),
         stride=tuple(max(band.stride for band in axis) for axis in state.wide),
         padding=tuple(-first.low if first else 0 for first in firsts),
-        pixels_read=tuple(pixels_read(axis, count) for axis, count in zip(state.wide, units, strict=True)),
+        pixels_read=tuple(pixels_read(axis, count) for axis, count in zip(state.wide, state.units(shape), strict=True)),
     )
 
 

@@ -42,8 +42,16 @@ def test_random_graphs_hold_what_torch_holds() -> None:
 
 @pytest.mark.parametrize(
     "reads",
-    ["gate, gate, conv", "gate, gate, input", "high, wide, input", "input, high, wide", "input, input, conv"]
-    + ["gate, high, conv, wide", "conv, input", "input, high, input, conv"],
+    [
+        "gate, gate, conv",
+        "gate, gate, input",
+        "high, wide, input",
+        "input, high, wide",
+        "input, input, conv",
+        "gate, high, conv, wide",
+        "conv, input",
+        "input, high, input, conv",
+    ],
 )
 def test_products_of_several_factors_hold_what_torch_holds(reads: str) -> None:
     text = (

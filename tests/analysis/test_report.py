@@ -8,6 +8,7 @@ import pytest
 
 import cnnspec
 import cnnspec.analysis
+from cnnspec.analysis import CONVENTION
 from cnnspec.cli.render.report import render
 
 
