@@ -89,7 +89,7 @@ class Network:
         found: dict[str, list[Node]] = {INPUT: [], **{node.name: [] for node in self.graph.nodes}}
         for node in self.graph.nodes:
             for name in dict.fromkeys(node.inputs):
-                if node.name in self.live or name not in self.live:
+                if node.name in self.live or not (name == INPUT or name in self.live):
                     found[name].append(node)
         return found
 
