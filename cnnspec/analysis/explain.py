@@ -122,7 +122,8 @@ def explain(graph: Graph, row: LayerReport) -> Explanation:
         lines.append(("FLOPs", "unknown"))
     elif row.flops:
         other = row.flops - 2 * row.macs
-        lines.append(("FLOPs", f"2*{row.macs:,} + {other:,} = {row.flops:,}" if row.macs else f"{row.flops:,}"))
+        sum_of = f"2*{row.macs:,} + {other:,}" if other else f"2*{row.macs:,}"
+        lines.append(("FLOPs", f"{sum_of} = {row.flops:,}" if row.macs else f"{row.flops:,}"))
     return Explanation(node.name, call_text(node.op), tuple(lines + _field(graph, node, row)))
 
 
