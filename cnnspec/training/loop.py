@@ -27,7 +27,7 @@ from cnnspec.training.board import open_board
 from cnnspec.training.checkpoint import load_checkpoint, save_checkpoint
 from cnnspec.training.config import TrainConfig
 from cnnspec.training.counters import Counters, check_finite, farewell, mean_loss, merit, patience_is_over
-from cnnspec.training.criterion import make_loss, make_optimizer, make_update
+from cnnspec.training.criterion import average_weights, keep_still, make_loss, make_optimizer, make_update
 from cnnspec.training.distributed import Ranks, agree, is_lost_peer, join_ranks, leave_ranks
 from cnnspec.training.evaluate import evaluate
 from cnnspec.training.graphed import GraphedStep, why_not_graphed
@@ -90,6 +90,11 @@ def train(job: Job, progress: Progress | None = None) -> TrainResult:
     except RuntimeError as error:
         if ranks.count > 1 and is_lost_peer(error):
             raise CnnspecError("another process of this run has ended; see what it said") from error
+        if "DataLoader worker" in str(error):
+            raise CnnspecError(
+                f"a process that decodes images has ended: {str(error).splitlines()[0]}",
+                hint=f"`cnnspec train --resume {job.folder}` continues; fewer `workers` in its config.yaml want less memory",
+            ) from error
         if not is_out_of_memory(error):
             raise
     finally:
@@ -252,13 +257,16 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
             numbers = epoch_numbers(count, COLUMNS, config.seed, at.epoch).to(device) if augment else None
             shares = epoch_shares(count, config.mixup, config.seed, at.epoch).to(device) if config.mixup else None
             network.train()
+            keep_still(model, config.freeze)
             part = {"start": at.position, "rank": ranks.rank, "ranks": ranks.count, "workers": config.workers}
             found: Any
             if graphed is None:
                 found = batches(train_source, order, size, device, **part)
             else:
                 found = batch_rows(order.to(device), at.position, size)
-            partners = batches(train_source, neighbours(order, size), size, device, **part) if config.mixup else None
+            partners = None  # for mixup: of several processes, another has the next image
+            if config.mixup and ranks.count > 1:
+                partners = batches(train_source, neighbours(order, size), size, device, **part)
             for batch in found:
                 whole = min(size, count - at.position)  # images of this step over all processes
                 rate: Any = learning_rate(config, at.step, steps, steps_per_epoch)
@@ -271,11 +279,14 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
                     loss = graphed(batch, draw)
                 else:
                     images, labels = batch
-                    mixed = None if partners is None else (*next(partners), cut(shares, whole))
+                    mixed = None
+                    if config.mixup:
+                        others = next(partners) if partners else (images.roll(-1, 0), labels.roll(-1))
+                        mixed = (*others, cut(shares, whole))
                     loss = learn(images, labels, draw, whole, mixed)
                 losses[at.position // size] = loss
                 if averaged is not None:
-                    _average(averaged, model, config.ema or 0.0, at.step)
+                    average_weights(averaged, model, config.ema or 0.0, at.step)
                 at.step += 1
                 at.position += whole
 
@@ -387,12 +398,3 @@ def _loss(
     for name in graph.aux_outputs:
         loss = loss + config.aux_weight * criterion(outputs[name].float(), labels)
     return loss
-
-
-@torch.no_grad()
-def _average(averaged: nn.Module, model: nn.Module, decay: float, step: int) -> None:
-    """Move the averaged weights towards the model's; slower as the run goes on, so that the start is forgotten."""
-    weight = 1 - min(decay, (1 + step) / (10 + step))
-    torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), weight)
-    for old, new in zip(averaged.buffers(), model.buffers(), strict=True):
-        old.copy_(new)

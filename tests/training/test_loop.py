@@ -267,9 +267,11 @@ def test_fine_tuning(tmp_path: Path) -> None:
     given = read_weights(tmp_path / "w.safetensors")
     with pytest.raises(CnnspecError, match=r"2 of another shape: fc\.weight \(7x36, not 10x36\)"):
         run(tmp_path / "run", weights=str(tmp_path / "w.safetensors"))
-    run(tmp_path / "run", weights=str(tmp_path / "w.safetensors"), reset=("fc",), freeze=("conv",), epochs=1, ema=None)
+    options: dict[str, Any] = {"weights": str(tmp_path / "w.safetensors"), "freeze": ("conv", "bn")}
+    run(tmp_path / "run", reset=("fc",), epochs=1, ema=None, **options)
     state = read_weights(tmp_path / "run" / "last.safetensors")
-    assert torch.equal(state["conv.weight"], given["conv.weight"])
+    still = [name for name in given if name.startswith(("conv", "bn"))]
+    assert all(torch.equal(state[name], given[name]) for name in still)  # batch norm's statistics too
     assert state["fc.weight"].shape == (10, 36)
 
 

@@ -138,6 +138,16 @@ def test_out_of_memory_names_the_largest_batch(tmp_path: Path, monkeypatch: pyte
     assert "--accumulate 4" in caught.value.hint
 
 
+def test_a_process_that_decodes_images_and_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("DataLoader worker (pid 3) is killed by signal: Bus error. It is possible that\nmore")
+
+    monkeypatch.setattr(loop, "batches", killed)
+    with pytest.raises(CnnspecError, match="a process that decodes images has ended: DataLoader worker") as caught:
+        run(tmp_path / "run")
+    assert f"--resume {tmp_path / 'run'}" in str(caught.value.hint)
+
+
 def test_an_allocation_that_the_system_refuses_is_out_of_memory() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60)
@@ -332,7 +342,7 @@ def test_streamed_images_give_the_same_run_and_leave_no_process(
         for i in range(10):
             image = Image.fromarray(rng.integers(0, 256, (9, 11), dtype=np.uint8))
             image.save(tmp_path / "set" / label / f"{i}.png")
-    options: dict[str, Any] = {"data": str(tmp_path / "set"), "batch_size": 8, "epochs": 2}
+    options: dict[str, Any] = {"data": str(tmp_path / "set"), "batch_size": 8, "epochs": 2, "mixup": 0.3}
     run(tmp_path / "whole", **options)
     stop_after(5, monkeypatch)
     with pytest.raises(Interrupted):
