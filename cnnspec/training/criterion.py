@@ -23,6 +23,8 @@ def make_loss(config: TrainConfig, counts: Tensor, device: torch.device) -> Call
     Cross-entropy of the softmax, or half the sum over classes of `(target - probability)²`, as introductory texts
     use it (Rumelhart, Hinton and Williams 1986). Class weights multiply each image's loss.
     """
+    if config.label_smoothing and config.loss != "cross-entropy":
+        raise UsageError("--label-smoothing is for cross-entropy", hint="`--label-smoothing 0`")
     weights: Tensor | None = None
     if config.class_weights == "balanced":
         weights = counts.sum() / (len(counts) * counts.clamp(min=1))
@@ -56,6 +58,8 @@ def make_optimizer(config: TrainConfig, model: nn.Module, device: torch.device) 
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
         ]
+    if config.nesterov and (config.optimizer != "sgd" or not config.momentum):
+        raise UsageError("--nesterov is for SGD with momentum", hint="`--no-nesterov`")
     fused = device.type in ("cpu", "cuda")
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused)

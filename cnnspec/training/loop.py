@@ -38,7 +38,7 @@ from cnnspec.training.progress import Progress, Silent
 from cnnspec.training.run_folder import BEST, CHECKPOINTS, LAST, RunFolder, best_fault, best_weights
 from cnnspec.training.schedule import learning_rate
 from cnnspec.training.signals import Interrupted, Signals
-from cnnspec.training.start import build_network, check_origin, open_images, origin, settle
+from cnnspec.training.start import build_network, check_origin, check_parts, open_images, origin, settle
 
 __all__ = ["Job", "TrainResult", "train"]
 
@@ -93,7 +93,7 @@ def train(job: Job, progress: Progress | None = None) -> TrainResult:
         if "DataLoader worker" in str(error):
             raise CnnspecError(
                 f"a process that decodes images has ended: {str(error).splitlines()[0]}",
-                hint=f"`cnnspec train --resume {job.folder}` continues; fewer `workers` in its config.yaml want less memory",
+                hint=f"`cnnspec train --resume {job.folder}` continues; fewer `workers` in its config.yaml save memory",
             ) from error
         if not is_out_of_memory(error):
             raise
@@ -112,6 +112,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
     torch.manual_seed(config.seed)
     begun = job.resume and any((job.folder / CHECKPOINTS).glob("*.pt"))
     model = build_network(graph, config, device, weights=None if begun else config.weights)
+    check_parts(model, graph, config, len(data.train_rows), device, ranks)
     config = settle(config, model, graph, device, ranks)
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     model.to(memory_format=layout)
@@ -130,8 +131,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
     count, size = len(data.train_rows), config.batch_size
     if count % size == 1 and count > 1:
         count -= 1  # a batch of one image has no variance for batch norm
-    steps_per_epoch = math.ceil(count / size)
-    steps = steps_per_epoch * config.epochs
+    steps = (steps_per_epoch := math.ceil(count / size)) * config.epochs
     began_with = origin(job.source.text, job.variant, job.params, graph, config, data)
     losses = torch.zeros(steps_per_epoch, device=device)  # of this epoch's steps, kept on the device
     at = Counters()

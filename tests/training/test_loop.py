@@ -207,6 +207,28 @@ def test_a_batch_in_parts_gives_the_gradient_of_the_batch(tmp_path: Path) -> Non
         assert torch.allclose(tensor, parts[name], atol=1e-5), name
 
 
+@pytest.mark.parametrize(
+    ("options", "single"),
+    [
+        ({"batch_size": 1}, True),
+        ({"batch_size": 100, "accumulate": 100}, True),
+        ({"batch_size": 100, "accumulate": 50}, True),  # 1,295 images: the last batch has 95, the last part of it 1
+        ({"batch_size": 100, "accumulate": 10}, False),
+        ({"batch_size": 647}, False),  # a last batch of one image is left out
+    ],
+)
+def test_batch_norm_of_a_single_image(tmp_path: Path, options: dict[str, Any], single: bool) -> None:
+    text = TEXT.replace("  relu:", "  pool1: AdaptiveAvgPool2d(1)\n  bn1: BatchNorm2d\n  relu:").replace(
+        "  pool: MaxPool2d(2)\n", ""
+    )
+    if not single:
+        assert run(tmp_path / "run", text=text, epochs=1, **options).epochs == 1
+        return
+    with pytest.raises(UsageError, match="single image, and batch norm wants two"):
+        run(tmp_path / "run", text=text, epochs=1, **options)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_folder_is_not_overwritten_unasked(tmp_path: Path) -> None:
     spec = cnnspec.loads(TEXT)
     options: dict[str, Any] = {"epochs": 1, "batch_size": 256, "threads": 1, "runs": tmp_path}
