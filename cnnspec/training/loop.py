@@ -235,14 +235,17 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
                     torch.cuda.set_rng_state(state["random"]["cuda"], device)
                 if at.position == 0:
                     publish()
-            done = at.epoch == config.epochs
-            tell.message(f"all {steps} steps are done" if done else f"continuing after {at.step} of {steps} steps")
+            if at.epoch == config.epochs or patience_is_over(config, at):
+                tell.message(f"all {at.step} steps are done")
+            else:
+                tell.message(f"continuing after {at.step} of {steps} steps")
+                folder.clear_result()
         elif ranks.first:
             environment = describe(device, torch.get_num_threads())
             folder.start(
                 job.source, graph, job.variant, job.params, config, data.classes, environment, overwrite=job.overwrite
             )  # fmt: skip
-        board = open_board(folder.path, at.step) if config.tensorboard and ranks.first else None
+        board = open_board(folder.path, at) if config.tensorboard and ranks.first else None
 
         for group in optimizer.param_groups if graphed is not None else ():
             group["capturable"] = True  # Adam wants to be told
@@ -264,8 +267,8 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
                 found = batches(train_source, order, size, device, **part)
             else:
                 found = batch_rows(order.to(device), at.position, size)
-            partners = None  # for mixup: of several processes, another has the next image
-            if config.mixup and ranks.count > 1:
+            partners: Any = None
+            if config.mixup and ranks.count > 1:  # another process has the next image
                 partners = batches(train_source, neighbours(order, size), size, device, **part)
             for batch in found:
                 whole = min(size, count - at.position)  # images of this step over all processes
@@ -336,9 +339,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
             at.history.append(metrics)
             if at.best is None or merit(metrics) > merit(at.best):
                 at.best = metrics
-            at.epoch += 1
-            at.position = 0
-            at.first_step = at.step
+            at.epoch, at.position, at.first_step = at.epoch + 1, 0, at.step
             losses.zero_()
             save()
             last_save = time.perf_counter()
@@ -354,16 +355,16 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
             """Read the test images, once, with the best weights, and write down what came of it."""
             assert at.best is not None
             model.load_state_dict(read_weights(best_weights(job.folder)))
-            test = None
+            source, rows = val_source, data.val_rows  # for the confusion matrix, where there are no test images
             if data.test is not None:
-                rows = torch.arange(len(data.test))
-                source = to_device(data.test, device)
-                test = evaluate(
-                    model, source, rows, prepare, criterion, device,
-                    classes=classes, stop=lambda: signals.received is not None,
-                )  # fmt: skip
-                if test is None:
-                    raise Interrupted(signals.received or 2, *farewell(at, steps, job.folder))
+                source, rows = to_device(data.test, device), torch.arange(len(data.test))
+            final = evaluate(
+                model, source, rows, prepare, criterion, device,
+                classes=classes, workers=config.workers, stop=lambda: signals.received is not None,
+            )  # fmt: skip
+            if final is None:
+                raise Interrupted(signals.received or 2, *farewell(at, steps, job.folder))
+            test = None if data.test is None else final
             result = TrainResult(
                 run=str(job.folder),
                 epochs=at.epoch,
@@ -375,7 +376,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
                 test_images=test.images if test else 0,
                 seconds=round(at.seconds, 3),
             )
-            draw_run(job.folder, at.history, test.matrix.tolist() if test else None, data.classes)
+            draw_run(job.folder, at.history, final.matrix.tolist(), data.classes)
             folder.write_result(asdict(result))
             return result
 

@@ -17,6 +17,7 @@ from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.torch_backend import build_module, load_weights, read_weights, save_weights
 from cnnspec.training import loop
 from cnnspec.training.checkpoint import load_checkpoint
+from cnnspec.training.progress import Silent
 from cnnspec.training.run_folder import open_run
 from cnnspec.training.signals import Interrupted
 
@@ -279,8 +280,15 @@ def test_auxiliary_heads_train_and_are_not_scored(tmp_path: Path) -> None:
 
 
 def test_patience_ends_a_run_early(tmp_path: Path) -> None:
-    result = run(tmp_path / "run", lr=1e-9, ema=None, patience=2, epochs=50, rotate=0.0, shift=0, batch_size=512)
+    options: dict[str, Any] = {"lr": 1e-9, "ema": None, "patience": 2, "epochs": 50, "rotate": 0.0, "shift": 0}
+    result = run(tmp_path / "run", batch_size=512, **options)
     assert result.epochs < 50
+    said: list[str] = []
+    tell = Silent()
+    tell.message = said.append  # type: ignore[assignment, method-assign]
+    again = loop.train(job(tmp_path / "run", resume=True, batch_size=512, **options), tell)
+    assert again.epochs == result.epochs
+    assert said[-1] == f"all {3 * result.epochs} steps are done"
 
 
 def test_fine_tuning(tmp_path: Path) -> None:
