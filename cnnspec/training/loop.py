@@ -299,7 +299,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
                     check_finite(None, so_far, at)
                     images_done = at.epoch * count + at.position
                     speed = (images_done - looked_at) / (now - last_look)
-                    tell.step(at.epoch + 1, at.position, count, float(so_far.mean()), speed)
+                    tell.step(at.epoch + 1, config.epochs, at.position, count, float(so_far.mean()), speed)
                     last_look, looked_at = now, images_done
                 due = now - last_save >= config.checkpoint_every
                 stop = signals.received
