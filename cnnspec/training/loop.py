@@ -301,8 +301,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
                     speed = (images_done - looked_at) / (now - last_look)
                     tell.step(at.epoch + 1, config.epochs, at.position, count, float(so_far.mean()), speed)
                     last_look, looked_at = now, images_done
-                due = now - last_save >= config.checkpoint_every
-                stop = signals.received
+                due, stop = now - last_save >= config.checkpoint_every, signals.received
                 if ranks.count > 1:
                     due, stop = agree(ranks, due, stop, device) if at.step % AGREE_EVERY == 0 else (False, None)
                 if due or stop:

@@ -232,6 +232,7 @@ class RunFolder:
             import fcntl
 
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process ends
+            os.register_at_fork(after_in_child=self.close)  # and not only when those that decode images have ended too
         except ImportError:
             pass  # there is no flock on Windows
         except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from cnnspec.torch_backend import build_module, load_weights, read_weights, save
 from cnnspec.training import loop
 from cnnspec.training.checkpoint import load_checkpoint
 from cnnspec.training.progress import Silent
-from cnnspec.training.run_folder import open_run
+from cnnspec.training.run_folder import RunFolder, open_run
 from cnnspec.training.signals import Interrupted
 
 AUX = TEXT + "  head: Linear(10)(flatten)\noutputs: [fc]\naux_outputs: [head]\n"
@@ -269,6 +270,27 @@ def test_one_writer_at_a_time(whole: Path) -> None:
             run(whole, resume=True)
     finally:
         folder.close()
+
+
+def test_a_process_that_outlives_the_writer_is_in_nobodys_way(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    ready, started = os.pipe()
+    folder = RunFolder(tmp_path / "run")
+    child = os.fork()
+    if not child:  # as one that decodes images, whose parent was killed
+        os.close(writing)
+        os.write(started, b".")
+        os.read(reading, 1)
+        os._exit(0)
+    os.read(ready, 1)
+    with pytest.raises(UsageError, match="another process is writing"):
+        RunFolder(tmp_path / "run")
+    folder.close()
+    RunFolder(tmp_path / "run").close()
+    os.close(writing)
+    os.waitpid(child, 0)
+    for end in (reading, ready, started):
+        os.close(end)
 
 
 def test_auxiliary_heads_train_and_are_not_scored(tmp_path: Path) -> None:
