@@ -107,7 +107,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
     torch.manual_seed(config.seed)
     begun = job.resume and any((job.folder / CHECKPOINTS).glob("*.pt"))
     model = build_network(graph, config, device, weights=None if begun else config.weights)
-    config = settle(config, model, graph, device, ranks)
+    config = settle(config, model, graph, device, ranks, len(data.train_rows), tell)
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     model.to(memory_format=layout)
     averaged = copy.deepcopy(model).requires_grad_(False) if config.ema else None

@@ -78,8 +78,13 @@ def build_network(graph: Graph, config: TrainConfig, device: torch.device, *, we
     return model.to(device)
 
 
-def settle(config: TrainConfig, model: nn.Module, graph: Graph, device: torch.device, ranks: Ranks) -> TrainConfig:
-    """Set torch up for this run, and note in the options what was left to the machine."""
+def settle(
+    config: TrainConfig, model: nn.Module, graph: Graph, device: torch.device, ranks: Ranks, images: int, tell: Progress
+) -> TrainConfig:
+    """Set torch up for this run of so many images, and note in the options what was left to the machine.
+
+    Raises UsageError for a precision that the device does not have.
+    """
     torch.use_deterministic_algorithms(config.deterministic)
     torch.backends.cudnn.benchmark = not config.deterministic
     if config.precision == "fp16" and device.type == "cpu":
@@ -89,7 +94,9 @@ def settle(config: TrainConfig, model: nn.Module, graph: Graph, device: torch.de
     threads, channels_last = config.threads, config.channels_last
     if device.type == "cpu" and ranks.count == 1:
         if threads is None or channels_last is None:
-            threads, channels_last = pick_threads(model, graph.input_shape, config.batch_size, threads, channels_last)
+            most = min(config.batch_size, images)
+            shape = graph.input_shape
+            threads, channels_last = pick_threads(model, shape, most, threads, channels_last, tell.message)
     else:  # torchrun has divided the threads; on CUDA the layout is known to help
         threads = threads or torch.get_num_threads()
         channels_last = device.type == "cuda" if channels_last is None else channels_last

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,8 @@ from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.data.sets import Images, stratified
 from cnnspec.errors import CnnspecError, UsageError
 
-ARCHIVES = Path(__file__).parents[3] / "shared" / "data" / "MNIST" / "raw"
+DATA = os.environ.get("CNNSPEC_DATA") or Path(__file__).parents[3] / "shared" / "data"
+ARCHIVES = Path(DATA) / "MNIST" / "raw"  # torchvision's four files, which no test downloads
 SMALL = "cnnspec: 1\nname: small\ninput: [1, 8, 8]\nlayers:\n  - Flatten\n  - Linear(3)\n"
 
 
@@ -170,7 +172,7 @@ def test_unknown_names(options: OpenOptions, name: str, message: str) -> None:
 @pytest.fixture
 def mnist(tmp_path: Path) -> Path:
     if not ARCHIVES.is_dir():
-        pytest.skip(f"the MNIST archives are not at {ARCHIVES}")
+        pytest.skip(f"the MNIST archives are not at {ARCHIVES}; CNNSPEC_DATA can name another folder")
     raw = tmp_path / "data" / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for path in ARCHIVES.glob("*.gz"):
