@@ -176,7 +176,7 @@ def _field(graph: Graph, node: Node, row: LayerReport) -> list[tuple[str, str]]:
             ("", f"dilation or stride leaves holes: {show_shape(row.pixels_read)} pixels of the span are read")
         )
     if state.global_context:
-        lines.append(("", "and the whole input, through a global pool, a dense layer or the statistics of a norm"))
+        lines.append(("", "and the whole input, through a global pool, a dense layer or a norm"))
     return lines
 
 

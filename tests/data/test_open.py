@@ -196,6 +196,25 @@ def test_mnist(mnist: Path, options: OpenOptions) -> None:
         open_data("mnist", cnnspec.load("lenet5").graph, options)
 
 
+def test_emnist_stands_upright(options: OpenOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files hold images by columns, and torchvision gives them so: a line from left to right is down there."""
+
+    class Emnist:
+        data = torch.zeros(94, 28, 28, dtype=torch.uint8)
+        targets = torch.arange(94) % 47
+        classes = ()
+
+        def __init__(self, folder: str, **arguments: object) -> None:
+            self.data[:, :, 3] = 255
+
+    monkeypatch.setattr("torchvision.datasets.EMNIST", Emnist)
+    text = "cnnspec: 1\nname: a\ninput: [1, 28, 28]\nlayers:\n  - Flatten\n  - Linear(47)\n"
+    train = open_data("emnist", cnnspec.loads(text).graph, options).train
+    assert isinstance(train, Images)
+    assert bool((train.images[:, :, 3] == 255).all())
+    assert int(train.images[0].count_nonzero()) == 28
+
+
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "absent", "not gzip"])
 def test_damaged_mnist_archives(
     mnist: Path, options: OpenOptions, damage: str, monkeypatch: pytest.MonkeyPatch
