@@ -36,7 +36,12 @@ PANELS: Final = {  # of the help page, by the first of their options
     "device": "Machine",
 }
 TEXTS: Final = {"data": "DATA", "data_dir": "DIR", "cache": "DIR", "weights": "FILE", "device": "DEVICE"}
-ON_RESUME: Final = ("device", "checkpoint_every")  # what may be given anew to a run that continues
+ON_RESUME: Final = (
+    "epochs",
+    "patience",
+    "device",
+    "checkpoint_every",
+)  # what may be given anew to a run that continues
 
 
 def train(
@@ -66,7 +71,7 @@ def train(
 
       cnnspec train resnet18 --data photos/ --set num_classes=5 --batch-size 64
 
-      cnnspec train --resume runs/demo
+      cnnspec train --resume runs/demo --epochs 40
     """
     common.check_choice("--format", form, ("text", "json"))
     exit_on_signals()
@@ -76,7 +81,7 @@ def train(
         if spec or name or overwrite or config or input_shape or variant or settings or other:
             raise UsageError(
                 "--resume takes the network and the options from the run",
-                hint=f"only {' and '.join('--' + key.replace('_', '-') for key in ON_RESUME)} can be given anew;"
+                hint=f"only {', '.join('--' + key.replace('_', '-') for key in ON_RESUME)} can be given anew;"
                 f" `--weights {resume}/last.safetensors` starts another run from what this one has learned",
             )
         with _watched() as progress:

@@ -213,7 +213,9 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
                         at.best = at.history[-1] if at.position == 0 else None
                 if at.position == 0:
                     publish()
-            if at.epoch == config.epochs or patience_is_over(config, at):
+            if ranks.first:
+                folder.write_config(job.source, graph, job.variant, job.params, config)
+            if at.epoch >= config.epochs or patience_is_over(config, at):
                 tell.message(f"all {at.step} steps are done")
             else:
                 tell.message(f"continuing after {at.step} of {steps} steps")

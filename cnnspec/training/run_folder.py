@@ -285,14 +285,22 @@ class RunFolder:
         write_atomic(self.path / name, source.text)
         write_atomic(self.path / "classes.json", json.dumps(list(classes), ensure_ascii=False, indent=1) + "\n")
         write_atomic(self.path / "environment.json", json.dumps(dict(environment), indent=1) + "\n")
-        spec: dict[str, Any] = {"file": name, "input": list(graph.input_shape)}
+        self.write_config(source, graph, variant, params, config)  # last: with it the folder is a run
+
+    def write_config(
+        self, source: Source, graph: Graph, variant: str | None, params: Mapping[str, str], config: TrainConfig
+    ) -> None:
+        """What it takes to repeat the run, or to continue it."""
+        spec: dict[str, Any] = {"file": "spec.json" if source.json else "spec.yaml", "input": list(graph.input_shape)}
         if variant:
             spec["variant"] = variant
         if params:
             spec["set"] = dict(params)
         document = {"spec": spec, "train": config.model_dump(mode="json")}
         text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, default_flow_style=None)
-        write_atomic(self.path / "config.yaml", text)  # last: with it the folder is a run
+        path = self.path / "config.yaml"
+        if not path.exists() or path.read_text("utf-8") != text:
+            write_atomic(path, text, sync=True)
 
     def clear(self) -> None:
         """Take away what a run writes, and nothing else."""

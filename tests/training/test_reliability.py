@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 from run_states import final_state
-from small_runs import TEXT, run
+from small_runs import OPTIONS, TEXT, run
 
 import cnnspec
 from cnnspec.cli import main
@@ -364,3 +364,12 @@ def test_streamed_images_give_the_same_run_and_leave_no_process(
     assert not multiprocessing.active_children()
     run(tmp_path / "run", resume=True, loading="streaming", **options)
     assert final_state(tmp_path / "run") == final_state(tmp_path / "whole")
+
+
+def test_a_finished_run_goes_on_for_more_epochs(tmp_path: Path) -> None:
+    first = cnnspec.train(cnnspec.loads(TEXT), runs=tmp_path, name="run", **OPTIONS | {"epochs": 2})
+    more = cnnspec.resume(first.run, epochs=4)
+    assert (first.epochs, more.epochs) == (2, 4)
+    assert open_run(first.run).config.epochs == 4
+    assert [line["epoch"] for line in open_run(first.run).metrics] == [1, 2, 3, 4]
+    assert cnnspec.resume(first.run, epochs=3).epochs == 4  # nothing is taken back
