@@ -1,4 +1,7 @@
-"""From images to classes with nothing but onnxruntime, numpy and Pillow."""
+"""From images to classes with onnxruntime, numpy and Pillow.
+
+Only the child process in which a file is tried that this machine does not know yet needs onnx too.
+"""
 
 from __future__ import annotations
 
