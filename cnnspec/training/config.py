@@ -64,7 +64,9 @@ class TrainConfig(BaseModel):
     schedule: Literal["constant", "step", "cosine", "one-cycle"] = Field(
         "one-cycle", description="course of the learning rate"
     )
-    warmup: Fraction = Field(0.3, description="share of the steps in which one-cycle and cosine rise")
+    warmup: Fraction | None = Field(
+        None, description="share of the steps in which the rate rises: 0.3 in one-cycle, 0 in cosine"
+    )
     step_epochs: Count = Field(10, description="epochs after which `step` lowers the learning rate")
     step_factor: Positive = Field(0.1, description="by which `step` multiplies it")
     loss: Literal["cross-entropy", "squared-error"] = Field(
