@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from cnnspec.analysis.receptive_field import LOST, FieldState, fields, spans
+from cnnspec.analysis.receptive_field import FieldState, fields, spans
 from cnnspec.analysis.report import LayerReport
 from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
@@ -18,6 +18,7 @@ from cnnspec.spec.hints import did_you_mean
 __all__ = ["Explanation", "call_text", "explain", "find_node", "size_formula"]
 
 FIGURES = ("receptive field", "effective stride", "effective padding")
+SHOWN = 12  # layers that a hint names
 AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
@@ -50,7 +51,9 @@ def find_node(graph: Graph, name: str) -> Node:
     """The node of this name. Raises UsageError with the nearest."""
     if name in graph.by_name:
         return graph.by_name[name]
-    hint = did_you_mean(name, graph.by_name) or f"the layers are: {', '.join(list(graph.by_name)[:12])}, …"
+    names = list(graph.by_name)
+    more = ", …" if len(names) > SHOWN else ""
+    hint = did_you_mean(name, names) or f"the layers are: {', '.join(names[:SHOWN])}{more}"
     raise UsageError(f"{graph.name} has no layer `{name}`", hint=hint)
 
 
@@ -179,7 +182,7 @@ def _growth(node: Node, before: FieldState, row: LayerReport) -> list[tuple[str,
     grown = []
     for axis, field in enumerate(before.wide):
         carrier = before.carriers[axis]
-        if carrier in (LOST, 0) or carrier > len(windows):
+        if before.lost[axis] or carrier == 0 or carrier > len(windows):
             continue
         window, only = windows[carrier - 1], field[0].phases[0]
         simple = len(field) == 1 and len(field[0].phases) == 1 and only is not None

@@ -29,15 +29,21 @@ class Mul(AbstractOp):
     arity: ClassVar[tuple[int, int | None]] = (1, None)
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        return self.products(*inputs)[-1]
+
+    def products(self, *inputs: Shape) -> list[Shape]:
+        """The shapes of the first read, of its product with the second, and so on. Raises ShapeError."""
         out = inputs[0]
+        shapes = [out]
         for shape in inputs[1:]:
             if len(shape) != len(out) or any(a != b and 1 not in (a, b) for a, b in zip(out, shape, strict=True)):
                 raise ShapeError(f"Mul cannot broadcast {show_shape(out)} and {show_shape(shape)}", "E205")
             out = tuple(max(a, b) for a, b in zip(out, shape, strict=True))
-        return out
+            shapes.append(out)
+        return shapes
 
     def other_flops(self, *inputs: Shape) -> int:
-        return (len(inputs) - 1) * elements(self.out_shape(*inputs))
+        return sum(map(elements, self.products(*inputs)[1:]))
 
 
 class Concat(AbstractOp):

@@ -33,6 +33,11 @@ class Flatten(AbstractOp):
 
     def out_shape(self, *inputs: Shape) -> Shape:
         (shape,) = inputs
+        first, last = self.merged(shape)
+        return (*shape[:first], prod(shape[first : last + 1]), *shape[last + 1 :])
+
+    def merged(self, shape: Shape) -> tuple[int, int]:
+        """The first and the last axis of `shape` that become one. Raises ShapeError."""
         axes = len(shape) + 1
         start, end = (dim + axes if dim < 0 else dim for dim in (self.start_dim, self.end_dim))
         if not (1 <= start < axes and 1 <= end < axes):
@@ -43,7 +48,7 @@ class Flatten(AbstractOp):
             )
         if start > end:
             raise ShapeError(f"start_dim {self.start_dim} comes after end_dim {self.end_dim}", "E204")
-        return (*shape[: start - 1], prod(shape[start - 1 : end]), *shape[end:])
+        return start - 1, end - 1
 
     def other_flops(self, *inputs: Shape) -> int:
         return 0

@@ -40,6 +40,28 @@ def test_random_graphs_hold_what_torch_holds() -> None:
     assert compared >= 125
 
 
+@pytest.mark.parametrize(
+    "reads",
+    [
+        "gate, gate, conv",
+        "gate, gate, input",
+        "high, wide, input",
+        "input, high, wide",
+        "input, input, conv",
+        "gate, high, conv, wide",
+        "conv, input",
+        "input, high, input, conv",
+    ],
+)
+def test_products_of_several_factors_hold_what_torch_holds(reads: str) -> None:
+    text = (
+        "cnnspec: 1\ninput: [4, 8, 6]\nlayers:\n  conv: Conv2d(4, 1)\n  gates: AdaptiveAvgPool2d(1)(input)\n"
+        "  gate: Conv2d(4, 1)\n  pool: AdaptiveAvgPool2d([8, 1])(input)\n  high: Conv2d(4, 1)\n"
+        f"  strip: AdaptiveAvgPool2d([1, 6])(input)\n  wide: Conv2d(4, 1)\n  mul: Mul({reads})\n  last: Conv2d(2, 1)\n"
+    )
+    check(cnnspec.loads(text).graph)
+
+
 ACTIVATIONS = ["ReLU", "ReLU6", "LeakyReLU", "ELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid", "Hardtanh"]
 OTHERS = ["PReLU", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "Dropout", "Dropout(0.0)", "StochasticDepth(0.2)"]
 NORMS = [
