@@ -122,7 +122,8 @@ def explain(graph: Graph, row: LayerReport) -> Explanation:
         lines.append(("FLOPs", "unknown"))
     elif row.flops:
         other = row.flops - 2 * row.macs
-        lines.append(("FLOPs", f"2*{row.macs:,} + {other:,} = {row.flops:,}" if row.macs else f"{row.flops:,}"))
+        sum_of = f"2*{row.macs:,} + {other:,}" if other else f"2*{row.macs:,}"
+        lines.append(("FLOPs", f"{sum_of} = {row.flops:,}" if row.macs else f"{row.flops:,}"))
     return Explanation(node.name, call_text(node.op), tuple(lines + _field(graph, node, row)))
 
 
@@ -171,9 +172,11 @@ def _field(graph: Graph, node: Node, row: LayerReport) -> list[tuple[str, str]]:
     if row.min_receptive_field != row.receptive_field:
         lines.append(("", f"the path that sees least: {show_shape(row.min_receptive_field)}"))
     if any(row.pixels_read[axis] < size for axis, size in enumerate(row.receptive_field)):
-        lines.append(("", f"dilation leaves holes: {show_shape(row.pixels_read)} pixels of the span are read"))
+        lines.append(
+            ("", f"dilation or stride leaves holes: {show_shape(row.pixels_read)} pixels of the span are read")
+        )
     if state.global_context:
-        lines.append(("", "and, through a global pool or a dense layer, the whole input"))
+        lines.append(("", "and the whole input, through a global pool, a dense layer or the statistics of a norm"))
     return lines
 
 

@@ -108,7 +108,7 @@ def scratch_bytes(op: AnyOp, inputs: tuple[Shape, ...], out: Shape, width: int =
         case MaxPool() | AdaptiveMaxPool():  # their indices, made and dropped
             return INT64 * prod(out)
         case LPPool():
-            return width * max(prod(shape), 2 * prod(out)) + (width * prod(out) if op.rank == 1 else 0)
+            return width * max(prod(shape), 3 * prod(out))  # the powers; then the mean, its sign and its size
         case norm.GroupNorm():
             return width * 2 * op.num_groups
         case norm.LayerNorm():

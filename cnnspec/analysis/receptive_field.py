@@ -274,7 +274,6 @@ def _after(state: FieldState, node: Node, memo: _Memo, known: _Windows) -> Field
     if windows is None:
         return state
     mixes_all = isinstance(op, (Conv, ConvTranspose))
-    strips = _leaves_axes(state, shape, windows)
     sees_all = False
     single = state.narrow is state.wide
     wide, narrow = list(state.wide), list(state.narrow)
@@ -287,7 +286,7 @@ def _after(state: FieldState, node: Node, memo: _Memo, known: _Windows) -> Field
             sees_all |= mixes_all or (isinstance(op, Softmax) and op.dim in (1, -len(shape)))
         elif lost:
             sees_all |= windows[carrier - 1] != POINT  # which pixels are neighbours there is not known
-        elif isinstance(window := windows[carrier - 1], Global) and not strips:
+        elif isinstance(window := windows[carrier - 1], Global) and not _leaves_axes(state, shape, windows):
             sees_all = True
         else:
             if isinstance(window, Global):

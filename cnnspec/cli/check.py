@@ -22,8 +22,12 @@ def check(
     files: Annotated[list[str], typer.Argument(metavar="FILES...", help="Specs: paths or bundled names.")],
     form: Annotated[str, typer.Option("--format", metavar="|".join(FORMS), help="How to print findings.")] = "text",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 on warnings too.")] = False,
-    select: Annotated[list[str] | None, typer.Option("--select", metavar="CODE", help="Only these warnings.")] = None,
-    ignore: Annotated[list[str] | None, typer.Option("--ignore", metavar="CODE", help="Not these warnings.")] = None,
+    select: Annotated[
+        list[str] | None, typer.Option("--select", metavar="CODE", help="Only these warnings: W301,W305.")
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option("--ignore", metavar="CODE", help="Not these warnings: W301,W305.")
+    ] = None,
     variant: common.VariantOption = None,
     settings: common.SetOption = None,
     max_nodes: common.MaxNodesOption = common.MAX_NODES,
@@ -46,8 +50,8 @@ def check(
             file,
             variant=variant,
             params=dict(parse_setting(text) for text in settings or []),
-            select=select or (),
-            ignore=ignore or (),
+            select=_codes(select),
+            ignore=_codes(ignore),
             max_nodes=max_nodes,
         )
         for file in files
@@ -56,3 +60,8 @@ def check(
         print(text)
     if any(file.errors or (strict and file.warnings) for file in checked):
         raise typer.Exit(INVALID)
+
+
+def _codes(given: list[str] | None) -> list[str]:
+    """The codes of a flag that may stand twice, and may have several with commas between."""
+    return [code.strip() for text in given or [] for code in text.split(",")]

@@ -27,6 +27,13 @@ def check(graph: Graph, *, run: bool = True) -> None:
         assert peak_inference(graph, batch=1) == peak_of_live_tensors(graph, 1)
 
 
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("arguments", ["2", "2, stride=1", "3", "4"])
+def test_norm_pools_hold_what_torch_holds(rank: int, arguments: str) -> None:
+    text = f"cnnspec: 1\ninput: {[4] + [12] * rank}\nlayers:\n  - LPPool{rank}d(2, kernel_size={arguments})\n"
+    check(cnnspec.loads(text).graph)
+
+
 def test_random_graphs_hold_what_torch_holds() -> None:
     torch.set_num_threads(1)
     compared = 0
