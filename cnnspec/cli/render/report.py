@@ -23,6 +23,7 @@ __all__ = ["FORMATS", "render", "render_explanation", "render_field", "size_text
 
 FORMATS: Final = ("table", "json", "csv", "markdown", "latex")
 DROPPED_FIRST: Final = ("share", "stride", "field", "MACs", "operator")  # where the terminal is too narrow
+ROUNDED: Final = ("params", "MACs")  # before `field` or `MACs` is dropped, where that is enough to keep it
 
 
 @dataclass(frozen=True)
@@ -88,23 +89,18 @@ def _total(report: Report, columns: Sequence[Column]) -> list[str]:
 
 
 def _table(report: Report, width: int | None) -> str:
-    columns = list(COLUMNS)
-    for dropped in ("", *DROPPED_FIRST):
-        columns = [column for column in columns if column.heading != dropped]
-        rows = [[column.heading for column in columns], *_cells(report, columns), _total(report, columns)]
-        widths = [max(len(row[index]) for row in rows) for index in range(len(columns))]
-        if width is None or sum(widths) + 2 * (len(widths) - 1) <= width:
-            break
+    columns, cells = _fitted(report, width)
+    widths = [max(map(len, column)) for column in cells]
 
-    def line(cells: list[str]) -> str:
+    def line(row: Sequence[str]) -> str:
         padded = (
             cell.ljust(size) if column.left else cell.rjust(size)
-            for cell, size, column in zip(cells, widths, columns, strict=True)
+            for cell, size, column in zip(row, widths, columns, strict=True)
         )
         return "  ".join(padded).rstrip()
 
     rule = "  ".join("-" * size for size in widths)
-    head, *body, total = rows
+    head, *body, total = zip(*cells, strict=True)
     lines = [
         f"{report.name}   input {show_shape(report.input)}",
         "",
@@ -113,8 +109,61 @@ def _table(report: Report, width: int | None) -> str:
         *map(line, body),
         rule,
         line(total),
+        "",
     ]
-    return "\n".join([*lines, "", *_summary(report)])
+    shown = {column.heading for column in columns}
+    hidden = [column.heading for column in COLUMNS if column.heading not in shown]
+    if hidden:
+        lines += [*_wrapped(f"not shown in {width} columns: {', '.join(hidden)}", width), ""]
+    return "\n".join([*lines, *(part for text in _summary(report) for part in _wrapped(text, width))])
+
+
+def _fitted(report: Report, width: int | None) -> tuple[list[Column], list[list[str]]]:
+    """The columns for which there is room, and their texts from heading to total."""
+    columns = list(COLUMNS)
+    totals = _total(report, columns)
+    cells = {
+        column.heading: [column.heading, *(column.text(row, report) for row in report.layers), total]
+        for column, total in zip(columns, totals, strict=True)
+    }
+
+    def fits() -> bool:
+        widths = [max(map(len, cells[column.heading])) for column in columns]
+        return width is None or sum(widths) + 2 * (len(widths) - 1) <= width
+
+    for dropped in DROPPED_FIRST:
+        if fits():
+            break
+        if dropped in ("field", "MACs"):
+            exact = {heading: cells[heading] for heading in ROUNDED}
+            cells |= {heading: list(map(_rounded, texts)) for heading, texts in exact.items()}
+            if fits():
+                break
+            cells |= exact
+        columns = [column for column in columns if column.heading != dropped]
+    return columns, [cells[column.heading] for column in columns]
+
+
+def _rounded(cell: str) -> str:
+    """`115,605,504` as `116 M`: three digits of a number of four or more."""
+    digits = cell.replace(",", "")
+    if not digits.isdigit() or len(digits) < 4:
+        return cell
+    value = float(f"{int(digits):.3g}")
+    for unit, factor in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if value >= factor:
+            return f"{value / factor:#.3g}".rstrip(".") + f" {unit}"
+    return cell
+
+
+def _wrapped(text: str, width: int | None) -> list[str]:
+    """A line below the table in lines of `width`, the further ones below the text of the first."""
+    if width is None or len(text) <= width:
+        return [text]
+    from textwrap import wrap  # a narrow terminal only
+
+    labelled = text.startswith((" ", "parameters", "cost", "memory"))
+    return wrap(text, max(width, 24), subsequent_indent=" " * (12 if labelled else 2))
 
 
 def _summary(report: Report) -> list[str]:
