@@ -170,8 +170,10 @@ def _summary(report: Report) -> list[str]:
     totals = report.totals
     flops = "unknown" if totals.flops is None else f"{totals.flops:,}"
     buffers = f", and {totals.buffers:,} numbers in buffers" if totals.buffers else ""
+    aux = sum(row.params for row in report.layers if row.aux)
     lines = [
         f"parameters  {totals.params:,} = {size_text(totals.param_bytes)} in float32{buffers}",
+        *([f"            {aux:,} of them in auxiliary heads, which only training runs"] if aux else []),
         f"cost        {totals.macs:,} MACs, {flops} FLOPs per sample",
         *(f"            {part}" for part in CONVENTION.split("; ")),
     ]
