@@ -24,7 +24,7 @@ def inspect(
     spec: common.SpecArgument,
     form: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print it.")] = "table",
     explain: Annotated[
-        str | None, typer.Option("--explain", metavar="LAYER", help="Print the arithmetic of one layer.")
+        str | None, typer.Option("--explain", metavar="LAYER", help="Print the arithmetic of a layer or a block.")
     ] = None,
     unit: Annotated[
         str | None,
@@ -66,9 +66,10 @@ def inspect(
     common.check_choice("--precision", precision, tuple(PRECISIONS))
     common.check_choice("--optimizer", optimizer, OPTIMIZERS)
     network = common.load_spec(spec, variant=variant, settings=settings, input_shape=input_shape, max_nodes=max_nodes)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if explain is not None:
         explanation = network.explain(explain)
-        print(json.dumps(explanation.to_dict(), indent=1) if form == "json" else render_explanation(explanation))
+        print(json.dumps(explanation.to_dict(), indent=1) if form == "json" else render_explanation(explanation, width))
     elif unit is not None:
         found = network.field(*common.parse_unit(unit))
         print(
@@ -90,5 +91,4 @@ def inspect(
         report = network.analyze(batch=batch, optimizer=optimizer, precision=precision)
         if form == "json":
             report = replace(report, findings=tuple(network.lint(report=report)))
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         print(render(report.folded(depth) if depth else report, form, width))

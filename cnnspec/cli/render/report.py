@@ -114,8 +114,10 @@ def _table(report: Report, width: int | None) -> str:
     shown = {column.heading for column in columns}
     hidden = [column.heading for column in COLUMNS if column.heading not in shown]
     if hidden:
-        lines += [*_wrapped(f"not shown in {width} columns: {', '.join(hidden)}", width), ""]
-    return "\n".join([*lines, *(part for text in _summary(report) for part in _wrapped(text, width))])
+        lines += [*_wrapped(f"not shown in {width} columns: {', '.join(hidden)}", width, 2), ""]
+    for text in _summary(report):
+        lines += _wrapped(text, width, 2 if text.startswith("*") else 12)
+    return "\n".join(lines)
 
 
 def _fitted(report: Report, width: int | None) -> tuple[list[Column], list[list[str]]]:
@@ -156,14 +158,13 @@ def _rounded(cell: str) -> str:
     return cell
 
 
-def _wrapped(text: str, width: int | None) -> list[str]:
-    """A line below the table in lines of `width`, the further ones below the text of the first."""
+def _wrapped(text: str, width: int | None, indent: int) -> list[str]:
+    """A line in lines of `width`, the further ones with an indent."""
     if width is None or len(text) <= width:
         return [text]
     from textwrap import wrap  # a narrow terminal only
 
-    labelled = text.startswith((" ", "parameters", "cost", "memory"))
-    return wrap(text, max(width, 24), subsequent_indent=" " * (12 if labelled else 2))
+    return wrap(text, max(width, indent + 20), subsequent_indent=" " * indent, break_on_hyphens=False)
 
 
 def _summary(report: Report) -> list[str]:
@@ -280,8 +281,10 @@ def render_field(found: UnitField, input_shape: Shape) -> str:
     return "\n".join(lines)
 
 
-def render_explanation(explanation: Explanation) -> str:
-    """The arithmetic of one layer as text."""
-    width = max(len(heading) for heading, _ in explanation.lines)
-    lines = [f"  {heading.ljust(width)}  {text}" for heading, text in explanation.lines]
-    return "\n".join([f"{explanation.layer}: {explanation.call}", *lines])
+def render_explanation(explanation: Explanation, width: int | None = None) -> str:
+    """The arithmetic of one layer as text, in lines of `width` characters where one is given."""
+    indent = max(len(heading) for heading, _ in explanation.lines) + 4
+    lines = [f"{explanation.layer}: {explanation.call}"]
+    for heading, text in explanation.lines:
+        lines += _wrapped(f"  {heading.ljust(indent - 2)}{text}", width, indent)
+    return "\n".join(lines)
