@@ -118,6 +118,27 @@ def test_sizes(capsys: Capture) -> None:
     assert out.count("output 5 from      129 to 160") == 2
 
 
+def test_the_table_of_outputs_is_left_out_where_one_output_is_asked_for(capsys: Capture) -> None:
+    call("sizes resnet50")
+    assert "193 to 224  7" in capsys.readouterr().out
+    call("sizes resnet50 --output 10")
+    out = capsys.readouterr().out
+    assert "output 10 from      289 to 320" in out
+    assert "output of" not in out
+    call("sizes resnet50 --output 10 --range 200:300")
+    assert "289 to 300  10" in capsys.readouterr().out
+
+
+def test_sizes_of_a_network_without_a_feature_map(capsys: Capture) -> None:
+    assert call("sizes mlp") == 0
+    out = capsys.readouterr().out
+    assert "weights fit        28" in out
+    assert "There is no feature map" in out
+    assert "output of" not in out
+    assert call("sizes mlp --output 10") == 2
+    assert "mlp has no feature map" in capsys.readouterr().err
+
+
 def test_sizes_of_a_network_that_is_too_small_as_declared(tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "net.yaml"
     path.write_text(
