@@ -24,7 +24,7 @@ def render_sizes(sizes: Sizes, *, table: bool = True) -> str:
     for axis in sizes.axes[:1] if sizes.alike else sizes.axes:
         lines += ["", "each axis" if sizes.alike else axis.axis, *_axis(sizes, axis, table)]
     if sizes.layer == INPUT:
-        lines += ["", "There is no feature map: no layer on the way to the output keeps the axes of the input."]
+        lines += ["", "There is no feature map: no layer keeps the axes of the input."]
     if sizes.tied:
         also = f" and {len(sizes.tied) - 1} more" if len(sizes.tied) > 1 else ""
         lines += [
