@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -290,13 +291,9 @@ class _Question:
         return replace(step, others=self.other_strides(size)) if size and unknowns == ["kernel_size"] else step
 
     def other_strides(self, size: Size) -> tuple[tuple[dict[str, int], Solution], ...]:
-        """The kernels for the stride that the sizes suggest, where none is given: 2 where the output is half the input.
-
-        A convolution that was given no stride has 1, so that only a window of half the input halves it, which nobody
-        means. A pool's stride follows its kernel.
-        """
+        """The kernels for the stride that the sizes suggest, where none is given: 2 where the output is half the input."""
         assert self.wanted is not None
-        if self.family not in (Conv, ConvTranspose) or "stride" in self.given:
+        if self.family not in (Conv, ConvTranspose) or "stride" in self.given:  # a pool's stride follows its kernel
             return ()
         pairs = zip(size, self.wanted, strict=True)
         ratios = {round(wanted / read if self.family is ConvTranspose else read / wanted) for read, wanted in pairs}
@@ -307,10 +304,8 @@ class _Question:
         for padding in (0, 1) if "padding" not in self.given else (None,):
             arguments = {"stride": stride} | ({"padding": padding} if padding else {})
             asked = _Question(Layer(self.op, {**self.given, **arguments}, size, self.wanted))
-            try:
+            with suppress(CnnspecError):  # where no kernel gives it
                 found.append((arguments, asked.solve(size, ["kernel_size"]).solutions[0]))
-            except CnnspecError:  # no kernel gives it
-                continue
         return tuple(found)
 
     def solve(self, size: Size | None, unknowns: list[str]) -> StepResult:

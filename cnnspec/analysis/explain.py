@@ -241,7 +241,7 @@ def _field(graph: Graph, node: Node, row: LayerReport, report: Report) -> list[t
             ("", f"dilation or stride leaves holes: {show_shape(row.pixels_read)} pixels of the span are read")
         )
     if state.global_context:
-        notes.append(("", "and the whole input, through a global pool, a dense layer or the statistics of a norm"))
+        notes.append(("", "and the whole input, through a global pool, a dense layer or a norm"))
     at = sum(heading.startswith("receptive field") for heading, _ in lines)
     return [*lines[:at], *notes, *lines[at:]]
 

@@ -185,7 +185,7 @@ def _summary(report: Report) -> list[str]:
     )
     lines.append(f"            (batch {memory.batch}, {memory.precision}, {memory.optimizer})")
     if any(row.global_context and not row.sees_everything for row in report.layers):
-        lines.append("* and the whole input, through a global pool, a dense layer or the statistics of a norm")
+        lines.append("* and the whole input, through a global pool, a dense layer or a norm")
     return lines
 
 
@@ -277,7 +277,7 @@ def render_field(found: UnitField, input_shape: Shape) -> str:
     if found.clipped and any(n < b - a + 1 for n, (a, b) in zip(found.pixels, found.clipped, strict=True)):
         lines.append(f"  of these   {show_shape(found.pixels)} pixels are read: dilation or stride leaves holes")
     if found.global_context:
-        lines.append("  and the whole input, through a global pool, a dense layer or the statistics of a norm")
+        lines.append("  and the whole input, through a global pool, a dense layer or a norm")
     return "\n".join(lines)
 
 
