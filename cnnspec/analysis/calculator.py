@@ -291,10 +291,9 @@ class _Question:
         return replace(step, others=self.other_strides(size)) if size and unknowns == ["kernel_size"] else step
 
     def other_strides(self, size: Size) -> tuple[tuple[dict[str, int], Solution], ...]:
-        """The kernels for the stride that the sizes suggest, where none is given: 2 where the output is half the input."""
-        assert self.wanted is not None
-        if self.family not in (Conv, ConvTranspose) or "stride" in self.given:  # a pool's stride follows its kernel
-            return ()
+        """The kernels for the stride that the sizes suggest, where none is given: 2 where they are halved."""
+        if self.wanted is None or self.family not in (Conv, ConvTranspose) or "stride" in self.given:
+            return ()  # a pool's stride follows its kernel
         pairs = zip(size, self.wanted, strict=True)
         ratios = {round(wanted / read if self.family is ConvTranspose else read / wanted) for read, wanted in pairs}
         stride = ratios.pop()
