@@ -65,14 +65,15 @@ def net(tmp_path: Path) -> Path:
 def test_layers_that_changed_alike_are_one_row(net: Path, capsys: Capture) -> None:
     assert call(f"diff {net} {net} --set-b width=24") == 0
     found = [[cell.strip() for cell in row] for row in rows(capsys.readouterr().out)]
-    # Convolutions of a block: 2 * 9 * 16 * 16 parameters, three times; with 24 channels 2 * 9 * 24 * 24.
+    # Stage 1 has six convolutions of 9 * 16 * 16 parameters, or 9 * 24 * 24, and six norms of 2 * 16; stage 2 is twice
+    # as wide: 6 * (2 * 16 + 2 * 32) = 576.
     assert found == [
         ["~", "stem", "Conv2d out_channels 16 -> 24", "16x32x32 -> 24x32x32, 448 -> 672 parameters"],
         [
             *("~", "stage1.0 … stage1.2", "conv1, conv2: Conv2d out_channels 16 -> 24, in 3 blocks"),
             "16x32x32 -> 24x32x32, 13,824 -> 31,104 parameters",
         ],
-        [">", "stage1.0 … stage2.2", "24 layers in 6 blocks", "1,152 -> 1,728 parameters"],
+        [">", "stage1.0 … stage2.2", "24 layers in 6 blocks", "576 -> 864 parameters"],
         [">", "pool", "MaxPool2d(2)", "16x16x16 -> 24x16x16"],
         ["~", "grow", "Conv2d out_channels 32 -> 48", "32x16x16 -> 48x16x16, 544 -> 1,200 parameters"],
         [
