@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import io
 import os
 import sys
 from contextlib import suppress
@@ -85,6 +86,8 @@ def main(argv: list[str] | None = None) -> None:
     if argv is not None:
         _run(argv)
     _collect_rarely()  # the process is ours
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be bytes that are no text
     try:
         _run(sys.argv[1:])
     except SystemExit as end:

@@ -58,7 +58,9 @@ def bench(
     common.check_choice("--format", form, ("table", "json"))
     common.check_choice("--device", device, DEVICES)
     subject: api.Spec | str = network
-    if not api.is_run(network) and not network.endswith(".onnx"):
+    if api.is_run(network) or network.endswith(".onnx"):
+        common.refuse_spec_options("a run or an ONNX file", input_shape, variant, settings)
+    else:
         subject = common.load_spec(network, variant=variant, settings=settings, input_shape=input_shape)
     result = api.bench(
         subject,

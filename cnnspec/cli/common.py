@@ -26,6 +26,7 @@ __all__ = [
     "parse_bytes",
     "parse_shape",
     "parse_unit",
+    "refuse_spec_options",
 ]
 
 SpecArgument = Annotated[
@@ -88,6 +89,12 @@ def parse_bytes(text: str) -> int:
     if not match or match[2].lower() not in _BYTES:
         raise UsageError(f"`{text:.60}` is no size of memory", hint="write a number and a unit: 8GiB, 500MB")
     return int(float(match[1]) * _BYTES[match[2].lower()])
+
+
+def refuse_spec_options(what: str, *options: object) -> None:
+    """Raise UsageError where --input, --variant or --set is given to `what`, which has no use for them."""
+    if any(options):
+        raise UsageError(f"{what} has its network already", hint="--input, --variant and --set are for specs")
 
 
 def load_spec(

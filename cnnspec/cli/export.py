@@ -83,8 +83,7 @@ def export(
     common.check_choice("--size", size, ("fixed", "dynamic"))
     common.check_choice("--precision", precision, api.PRECISIONS)
     if api.is_run(network):
-        if input_shape or variant or settings:
-            raise UsageError("a run has its network already", hint="--input, --variant and --set are for specs")
+        common.refuse_spec_options("a run", input_shape, variant, settings)
         subject: api.Spec | api.Run = api.open_run(network)
     else:
         subject = common.load_spec(

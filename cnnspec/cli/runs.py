@@ -83,6 +83,8 @@ def _differences(found: list[api.Run]) -> list[str]:
 
 
 def _show(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "-"
     return "-" if value is None else str(value)
 
 

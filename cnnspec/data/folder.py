@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -78,11 +78,11 @@ def _split(name: str, classes: tuple[str, ...], found: dict[str, Source], size: 
     else:
         kept, chosen = stratified(train.labels[rows], options.val_fraction, options.seed)
         train_rows, val_rows, val = rows[kept], rows[chosen], train
-    how = (
-        f"decoded while training: {size / 1e9:.1f} GB do not fit into memory"
-        if isinstance(train, Files)
-        else f"{size / 1e6:,.1f} MB, all in memory"
-    )
+    if isinstance(train, Images):
+        how = f"{size / 1e6:,.1f} MB, {f'decoded in {options.cache}' if train.mapped else 'all in memory'}"
+    else:
+        short = f": {size / 1e9:.1f} GB do not fit into memory" if options.loading == "auto" else ""
+        how = f"decoded while training{short}"
     remark = (
         f"{name}: {len(train_rows):,} images of {len(classes)} classes to train, {len(val_rows):,} to validate,"
         f" {len(test) if test else 0:,} to test; {how}"
@@ -149,7 +149,8 @@ def decode(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     except CnnspecError:
         raise
     except Exception as error:  # decoders raise OSError, ValueError, SyntaxError, struct.error, … on broken files
-        reason = " ".join(str(error).replace(repr(str(path)), "it").split())
+        known = error.strerror if isinstance(error, OSError) else None
+        reason = known or " ".join(str(error).replace(repr(str(path)), "").split())
         raise CnnspecError(f"{path}: {reason:.120}") from None
 
 
@@ -181,17 +182,17 @@ def _load(
     if resident:
         return Images(pixels[: len(good)], labels[kept])
     files = Files(tuple(paths[row] for row in good), labels[kept], shape)
-    if options.cache is None or bad:
+    if options.cache is None or not good or (bad and not options.skip_bad):
         return files
-    cached = _cache_file(paths, shape, options.cache)
+    cached = _cache_file(files.paths, shape, options.cache)
     options.cache.mkdir(parents=True, exist_ok=True)
     with atomic_path(cached) as temporary, open(temporary, "wb") as file:
-        for path in paths:
+        for path in files.paths:
             file.write(decode(path, shape).tobytes())
-    return Images(_mapped(cached, len(paths), shape), labels, mapped=True)
+    return Images(_mapped(cached, len(good), shape), labels[kept], mapped=True)
 
 
-def _cache_file(paths: list[Path], shape: tuple[int, int, int], folder: Path) -> Path:
+def _cache_file(paths: Sequence[Path], shape: tuple[int, int, int], folder: Path) -> Path:
     """The cache of exactly these files, by their names, sizes and times of change."""
     digest = hashlib.sha256(repr(shape).encode())
     for path in paths:
@@ -231,7 +232,8 @@ class _Chosen(Sampler[list[int]]):
         return len(self.chosen)
 
 
-_loaders: dict[int, tuple[Files, _Chosen, DataLoader[tuple[Tensor, Tensor]]]] = {}
+# by the source's id: the source, so that the id stays its own, and the loaders that no stream uses at the moment
+_loaders: dict[int, tuple[Files, list[tuple[_Chosen, DataLoader[tuple[Tensor, Tensor]]]]]] = {}
 
 
 def close_streams() -> None:
@@ -240,19 +242,39 @@ def close_streams() -> None:
 
 
 def stream(source: Files, chosen: list[Tensor], device: torch.device, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches decoded by worker processes, which stay from epoch to epoch, and copied ahead to the device."""
-    if id(source) not in _loaders:
-        sampler = _Chosen()
-        loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
-            _Decoded(source),
-            batch_sampler=sampler,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=device.type == "cuda",
-            generator=torch.Generator(),  # otherwise every epoch would draw from the numbers that dropout uses
-        )
-        _loaders[id(source)] = (source, sampler, loader)
-    _, sampler, loader = _loaders[id(source)]
+    """Batches decoded by worker processes, which stay from epoch to epoch, and copied ahead to the device.
+
+    Two streams of one source at the same time have workers of their own. Raises CnnspecError that names a file which
+    could not be read.
+    """
+    _, idle = _loaders.setdefault(id(source), (source, []))
+    sampler, loader = idle.pop() if idle else _make_loader(source, device, workers)
     sampler.chosen = chosen
-    for images, labels in loader:
-        yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+    try:
+        for images, labels in loader:
+            yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+    except CnnspecError as error:  # a worker's message is its traceback, which ends with what is wrong
+        raise CnnspecError(error.message.strip().rpartition("CnnspecError: ")[2]) from None
+    idle.append((sampler, loader))
+
+
+def _make_loader(
+    source: Files, device: torch.device, workers: int
+) -> tuple[_Chosen, DataLoader[tuple[Tensor, Tensor]]]:
+    sampler = _Chosen()
+    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+        _Decoded(source),
+        batch_sampler=sampler,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=device.type == "cuda",
+        generator=torch.Generator(),  # otherwise every epoch would draw from the numbers that dropout uses
+        worker_init_fn=_leave_group,
+    )
+    return sampler, loader
+
+
+def _leave_group(worker: int) -> None:
+    """A signal to the group of a run is for the process that trains: it needs its images until it has saved."""
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()

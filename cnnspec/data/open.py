@@ -130,6 +130,8 @@ def _as_images(found: Any, name: str, classes: int, shape: Shape) -> Images:
         pixels = pixels.unsqueeze(1)
     elif pixels.shape[-1] == 3:
         pixels = pixels.permute(0, 3, 1, 2)
+    if name == "emnist":  # its files hold every image by columns, and torchvision leaves it so
+        pixels = pixels.mT
     raw = found.labels if hasattr(found, "labels") else found.targets
     labels = torch.as_tensor(np.asarray(raw)).to(torch.int64)
     if len(pixels) == 0 or len(pixels) != len(labels) or pixels.dtype != torch.uint8:

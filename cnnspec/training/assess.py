@@ -86,6 +86,7 @@ def assess_run(
     config = run.config.model_copy(update={key: v for key, v in (("data", data), ("data_dir", data_dir)) if v})
     where = pick_device(device)
     found = _open(run.graph, config, where)
+    _check_names(str(run.path), run.classes, found)
     model = build_module(run.graph)
     load_weights(model, run.weights)
     model.to(where).eval()
@@ -109,6 +110,7 @@ def assess_model(
     settings = dict(parse_setting(f"{name}={value}") for name, value in about.settings.items())
     graph = source.elaborate(variant=about.variant, params=settings, input_shape=about.input_shape)
     found = _open(graph, TrainConfig(data=data, data_dir=data_dir), torch.device("cpu"))
+    _check_names(os.fspath(path), predictor.classes, found)
 
     def probabilities(images: Tensor) -> Tensor:
         pictures = [_picture(image) for image in images]
@@ -128,6 +130,14 @@ def _open(graph: Graph, config: TrainConfig, device: torch.device) -> DataSet:
         report=lambda text: None,
     )
     return open_data(config.data, graph, options)
+
+
+def _check_names(target: str, classes: tuple[str, ...], data: DataSet) -> None:
+    """Raise UsageError where the classes of the images have other names; plain numbers may stand for any."""
+    numbers = tuple(str(i) for i in range(len(classes)))
+    if data.classes != classes and numbers not in (data.classes, classes):
+        known, other = next(pair for pair in zip(classes, data.classes, strict=True) if pair[0] != pair[1])
+        raise UsageError(f"{data.name} has the class `{other}` where {target} has `{known}`; they cannot be compared")
 
 
 def _assess(

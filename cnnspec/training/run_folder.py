@@ -9,7 +9,7 @@
       best.safetensors    the weights of the best epoch, and last.safetensors those of the last
       manifest.json       digests of the weights
       result.json         the figures of the finished run
-      curves.png, confusion.png
+      curves.png, confusion.png   the latter of the test images, or without them of the validation images
       checkpoints/        what a resumed run continues from
 
 Importing this module imports no torch.
@@ -232,6 +232,7 @@ class RunFolder:
             import fcntl
 
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process ends
+            os.register_at_fork(after_in_child=self.close)  # and not only when those that decode images have ended too
         except ImportError:
             pass  # there is no flock on Windows
         except OSError:
@@ -303,6 +304,11 @@ class RunFolder:
                 raise CnnspecError(f"cannot clear {path}: {error.strerror or error}") from None
         for path in self.path.glob(".*.tmp"):
             path.unlink(missing_ok=True)
+
+    def clear_result(self) -> None:
+        """Take away the figures of a finished run: it goes on, because it is given more epochs."""
+        if self._lock >= 0:
+            (self.path / "result.json").unlink(missing_ok=True)
 
     def write_metrics(self, metrics: Sequence[Mapping[str, Any]]) -> None:
         """All epochs so far."""

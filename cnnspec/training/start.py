@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +25,7 @@ from cnnspec.training.machine import image_memory, keep_freed_memory, pick_threa
 from cnnspec.training.progress import Progress
 from cnnspec.training.run_folder import LAST
 
-__all__ = ["build_network", "check_origin", "open_images", "origin", "settle"]
+__all__ = ["build_network", "check_origin", "check_parts", "open_images", "origin", "settle"]
 
 # Options that may change between two parts of a run: where it runs, and when it ends.
 _MAY_CHANGE: Final = {
@@ -78,8 +80,37 @@ def build_network(graph: Graph, config: TrainConfig, device: torch.device, *, we
     return model.to(device)
 
 
-def settle(config: TrainConfig, model: nn.Module, graph: Graph, device: torch.device, ranks: Ranks) -> TrainConfig:
-    """Set torch up for this run, and note in the options what was left to the machine."""
+def check_parts(
+    model: nn.Module, graph: Graph, config: TrainConfig, images: int, device: torch.device, ranks: Ranks
+) -> None:
+    """Raise UsageError where a part of a batch will be a single image and the network's batch norm wants more."""
+    wholes = {min(images, config.batch_size), images % config.batch_size} - {0, 1 % config.batch_size}
+    shares = [max(1, whole // ranks.count) for whole in wholes]
+    parts = [(share - 1) % math.ceil(share / config.accumulate) + 1 for share in shares]
+    if 1 not in parts:
+        return
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            copy.deepcopy(model)(torch.zeros(1, *graph.input_shape, device=device))
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UsageError(
+            f"of batches of {config.batch_size} images"
+            + f" in {config.accumulate} parts" * (config.accumulate > 1)
+            + f" on {ranks.count} processes" * (ranks.count > 1)
+            + ", some part is a single image, and batch norm wants two",
+            hint="another `--batch-size`" + ", or a smaller `--accumulate`" * (config.accumulate > 1),
+        ) from None
+
+
+def settle(
+    config: TrainConfig, model: nn.Module, graph: Graph, device: torch.device, ranks: Ranks, images: int, tell: Progress
+) -> TrainConfig:
+    """Set torch up for this run of so many images, and note in the options what was left to the machine.
+
+    Raises UsageError for a precision that the device does not have.
+    """
     torch.use_deterministic_algorithms(config.deterministic)
     torch.backends.cudnn.benchmark = not config.deterministic
     if config.precision == "fp16" and device.type == "cpu":
@@ -89,7 +120,9 @@ def settle(config: TrainConfig, model: nn.Module, graph: Graph, device: torch.de
     threads, channels_last = config.threads, config.channels_last
     if device.type == "cpu" and ranks.count == 1:
         if threads is None or channels_last is None:
-            threads, channels_last = pick_threads(model, graph.input_shape, config.batch_size, threads, channels_last)
+            most = min(config.batch_size, images)
+            shape = graph.input_shape
+            threads, channels_last = pick_threads(model, shape, most, threads, channels_last, tell.message)
     else:  # torchrun has divided the threads; on CUDA the layout is known to help
         threads = threads or torch.get_num_threads()
         channels_last = device.type == "cuda" if channels_last is None else channels_last

@@ -23,6 +23,14 @@ def test_lenet5_by_hand() -> None:
     assert report.layer("C1").flops == 2 * 117_600 + 6 * 28 * 28
 
 
+def test_pandas_gets_a_row_for_each_layer() -> None:
+    report = cnnspec.load("lenet5").analyze()
+    frame = report.to_pandas()
+    assert list(frame["name"]) == [row.name for row in report.layers]
+    assert frame["macs"].sum() == report.totals.macs
+    assert frame.set_index("name").loc["C3", "output_shape"] == [16, 10, 10]
+
+
 def test_json_has_the_promised_keys() -> None:
     data = json.loads(render(cnnspec.load("lenet5").analyze(batch=3), "json"))
     assert set(data) >= {"cnnspec", "name", "input", "batch", "layers", "totals", "findings"}
