@@ -183,12 +183,20 @@ def _arguments(one: AnyOp, other: AnyOp) -> tuple[tuple[str, str, str], ...]:
     if one.op_name != other.op_name:
         return ()
     given = {**one.arguments(), **other.arguments()}
-    values = [(name, _plain(getattr(one, name)), _plain(getattr(other, name))) for name in given]
-    return tuple(found for found in values if found[1] != found[2])
+    values = [(name, getattr(one, name), getattr(other, name)) for name in given]
+    return tuple((name, *_told_apart(was, now)) for name, was, now in values if was != now)
 
 
-def _plain(value: object) -> str:
-    return str(value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value)
+def _told_apart(was: object, now: object) -> tuple[str, str]:
+    """Both values, as short as a person would write them."""
+    short = _short(was), _short(now)
+    return short if short[0] != short[1] else (str(was), str(now))
+
+
+def _short(value: object) -> str:
+    if isinstance(value, tuple) and len(set(value)) == 1:
+        return str(value[0])
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _aligned(first: Sequence[Node], second: Sequence[Node]) -> list[Pair]:

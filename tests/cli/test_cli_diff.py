@@ -104,6 +104,8 @@ def test_arguments_and_their_defaults() -> None:
 
     assert what("Conv2d(4, 3)", "Conv2d(4, 3, padding=1)") == "Conv2d padding 0 -> 1"
     assert what("Conv2d(4, 3, bias=False)", "Conv2d(4, [3, 1])") == "Conv2d kernel_size 3 -> (3, 1), bias False -> True"
+    assert what("Dropout(1 / 3)", "Dropout(2 / 3)") == "Dropout p 0.333333 -> 0.666667"
+    assert what("Dropout(0.1)", "Dropout(0.10000001)") == "Dropout p 0.1 -> 0.10000001"
     assert what("ReLU", "GELU") == "ReLU -> GELU"
 
 
