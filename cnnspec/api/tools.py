@@ -86,8 +86,15 @@ def bundled_networks() -> Iterator[Entry]:
 
 
 def bundled_text(name: str) -> str:
-    """The spec of a bundled network, as it is written. Raises UsageError where there is none of this name."""
-    return zoo.bundled_path(name).read_text("utf-8")
+    """The spec of a bundled network, as it is written. Raises UsageError where there is none of this name.
+
+    A variant has its family's file: a first line of remark says so, and how to get the variant.
+    """
+    path = zoo.bundled_path(name)
+    text, variant = path.read_text("utf-8"), name.removesuffix(".yaml")
+    if variant == path.stem:
+        return text
+    return f"# By itself this is {path.stem}: `--variant {variant}` makes it {variant}.\n{text}"
 
 
 def check(

@@ -37,7 +37,9 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter of the spec.")
 ]
 InputOption = Annotated[str | None, typer.Option("--input", metavar="CxHxW", help="Another input shape: 1x32x32.")]
-MaxNodesOption = Annotated[int, typer.Option("--max-nodes", min=1, help="The most nodes a network may have.")]
+MaxNodesOption = Annotated[
+    int, typer.Option("--max-nodes", metavar="N", min=1, help="The most nodes a network may have.")
+]
 
 
 def check_choice(flag: str, value: str, choices: Sequence[str]) -> None:

@@ -36,7 +36,7 @@ def inspect(
         int | None, typer.Option("--depth", min=1, metavar="N", help="Fold names after N parts, with sums.")
     ] = None,
     batch: Annotated[
-        int | None, typer.Option("--batch", min=1, help="The batch size for memory: 1 unless given.")
+        int | None, typer.Option("--batch", metavar="N", min=1, help="The batch size for memory: 1 unless given.")
     ] = None,
     precision: Annotated[
         str, typer.Option("--precision", metavar="|".join(PRECISIONS), help="The activations' precision for memory.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Annotated
 
 import typer
@@ -21,7 +22,7 @@ def zoo(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Print this spec.", show_default=False)] = None,
     form: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print the list.")] = "table",
 ) -> None:
-    """List the bundled networks with their figures, or print the spec of one.
+    """List the bundled networks with their figures, or print the spec of one: for a variant, that of its family.
 
     Examples:
 
@@ -31,7 +32,10 @@ def zoo(
     """
     common.check_choice("--format", form, FORMATS)
     if name is not None:
-        print(api.bundled_text(name), end="")
+        text = api.bundled_text(name)
+        print(text, end="")
+        if text.startswith("# ") and not sys.stdout.isatty():  # whoever keeps it in a file has not seen its remark
+            print(text.partition("\n")[0].removeprefix("# "), file=sys.stderr)
         return
     listed = api.bundled_networks()
     if form == "json":

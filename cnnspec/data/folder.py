@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +35,7 @@ _VAL_NAMES: Final = ("val", "valid", "validation")
 def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
     """`DIR/train/<class>/*` with `DIR/val` and `DIR/test`, or `DIR/<class>/*`, split here by class.
 
+    Classes have the names of their folders, in alphabetical order or, where it has the same names, in the spec's.
     Where there is a `val`, it chooses the best epoch; `test`, where there is one, is read once, at the end. From one
     folder a fifth is held back as test images, the same whatever the seed.
     Raises CnnspecError that names the files which cannot be read, unless they are to be skipped.
@@ -46,6 +48,10 @@ def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
         val_folder = test_folder = None
     classes = _class_names(train_folder)
     check_fit(graph, str(path), None, len(classes))
+    if set(graph.classes) == set(classes):
+        classes = graph.classes  # in the spec's order
+    elif any(not name.isdigit() for name in graph.classes):
+        options.report(f"classes have the names of the folders, {_some(classes)}; the spec has {_some(graph.classes)}")
     listed = {part: _list(folder, classes) for part, folder in
               (("train", train_folder), ("val", val_folder), ("test", test_folder)) if folder is not None}  # fmt: skip
     size = sum(len(paths) for paths, _ in listed.values()) * int(np.prod(shape))
@@ -64,7 +70,25 @@ def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
         empty = [name for name, count in zip(classes, counts.tolist(), strict=True) if not count]
         if empty:
             raise CnnspecError(f"{path}: no image of {', '.join(empty[:SHOWN])} is left in {part}")
-    return _split(path.resolve().name, classes, found, size, options)
+    contents = _contents(train_folder, listed["train"][0])
+    return replace(_split(path.resolve().name, classes, found, size, options), contents=contents)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + ", …" * (len(names) > SHOWN)
+
+
+def _contents(folder: Path, paths: Sequence[Path]) -> str:
+    """Names and sizes of the files: enough to see that they are others, and nothing has to be read for it."""
+
+    def size(path: Path) -> int:
+        try:
+            return path.stat().st_size
+        except OSError:  # a bad one, which is left out
+            return -1
+
+    facts = (f"{path.relative_to(folder).as_posix()} {size(path)}" for path in paths)
+    return hashlib.sha256("\n".join(facts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _split(name: str, classes: tuple[str, ...], found: dict[str, Source], size: int, options: OpenOptions) -> DataSet:

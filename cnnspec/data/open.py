@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -208,7 +209,8 @@ def in_memory(name: str, classes: tuple[str, ...], train: Images, test: Images |
         f"{name}: {len(kept):,} images to train, {len(held):,} to validate, {len(test) if test else 0:,} to test;"
         f" {size / 1e6:,.1f} MB, all in memory"
     )
-    return DataSet(name, classes, train, kept, train, held, test, remark)
+    contents = hashlib.blake2b(train.images.contiguous().numpy().data).hexdigest()
+    return DataSet(name, classes, train, kept, train, held, test, remark, contents)
 
 
 def fit_size(pixels: Tensor, shape: Shape) -> Tensor:

@@ -14,6 +14,7 @@ class Add(AbstractOp):
     arity: ClassVar[tuple[int, int | None]] = (1, None)
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """Keeps the shape."""
         for shape in inputs[1:]:
             if shape != inputs[0]:
                 raise ShapeError(f"Add wants equal shapes, not {show_shape(inputs[0])} and {show_shape(shape)}", "E205")
@@ -29,6 +30,7 @@ class Mul(AbstractOp):
     arity: ClassVar[tuple[int, int | None]] = (1, None)
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """Each axis as long as the longest: `(C, H, W), (C, 1, 1) -> (C, H, W)`."""
         return self.products(*inputs)[-1]
 
     def products(self, *inputs: Shape) -> list[Shape]:
@@ -52,6 +54,7 @@ class Concat(AbstractOp):
     arity: ClassVar[tuple[int, int | None]] = (1, None)
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """`(A, *W), (B, *W) -> (A + B, *W)`."""
         for shape in inputs[1:]:
             if shape[1:] != inputs[0][1:]:
                 raise ShapeError(

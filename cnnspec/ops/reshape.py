@@ -17,6 +17,7 @@ class Identity(AbstractOp):
     """Gives back what it reads."""
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """Keeps the shape."""
         (shape,) = inputs
         return shape
 
@@ -32,6 +33,7 @@ class Flatten(AbstractOp):
     end_dim: Axis = -1
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """`(C, H, W) -> (C*H*W)` for the defaults."""
         (shape,) = inputs
         first, last = self.merged(shape)
         return (*shape[:first], prod(shape[first : last + 1]), *shape[last + 1 :])
@@ -64,6 +66,7 @@ class Permute(AbstractOp):
     dims: tuple[Axis, ...]
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """`(C, H, W) -> (H, W, C)` for `dims=[0, 2, 3, 1]`."""
         (shape,) = inputs
         return tuple(shape[axis] for axis in self.permuted(shape))
 
@@ -93,6 +96,7 @@ class ChannelShuffle(AbstractOp):
     groups: Count
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """Keeps the shape."""
         (shape,) = inputs
         if len(shape) < 2:
             raise ShapeError(f"ChannelShuffle wants channels and at least one axis, not {show_shape(shape)}", "E202")
@@ -117,6 +121,7 @@ class Slice(AbstractOp):
         return (self.start + channels if self.start < 0 else self.start, end + channels if end < 0 else end)
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """`(C, *W) -> (end - start, *W)`."""
         (shape,) = inputs
         start, end = self.bounds(shape[0])
         if not 0 <= start < end <= shape[0]:

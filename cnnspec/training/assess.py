@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from cnnspec.data.batches import batches
-from cnnspec.data.open import OpenOptions, open_data
+from cnnspec.data.open import open_data
 from cnnspec.data.prepare import Augment, Prepare
 from cnnspec.data.sets import DataSet, Source
 from cnnspec.errors import UsageError
@@ -21,9 +21,10 @@ from cnnspec.graph import Graph
 from cnnspec.runtime.predictor import Predictor
 from cnnspec.spec import parse_setting, read_spec
 from cnnspec.torch_backend import build_module, load_weights
-from cnnspec.training.config import TrainConfig, data_folder
-from cnnspec.training.machine import image_memory, pick_device
+from cnnspec.training.config import TrainConfig
+from cnnspec.training.machine import pick_device
 from cnnspec.training.run_folder import Run
+from cnnspec.training.start import data_options
 
 __all__ = ["Assessment", "ClassScore", "Mistake", "assess_model", "assess_run", "measure"]
 
@@ -120,16 +121,7 @@ def assess_model(
 
 
 def _open(graph: Graph, config: TrainConfig, device: torch.device) -> DataSet:
-    options = OpenOptions(
-        folder=data_folder(config, os.environ),
-        val_fraction=config.val_fraction,
-        seed=config.seed,
-        skip_bad=config.skip_bad,
-        loading=config.loading,
-        memory=image_memory(device),
-        report=lambda text: None,
-    )
-    return open_data(config.data, graph, options)
+    return open_data(config.data, graph, data_options(config, device, lambda text: None))
 
 
 def _check_names(target: str, classes: tuple[str, ...], data: DataSet) -> None:

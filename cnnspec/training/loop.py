@@ -39,6 +39,7 @@ from cnnspec.training.run_folder import BEST, CHECKPOINTS, LAST, RunFolder, best
 from cnnspec.training.schedule import learning_rate
 from cnnspec.training.signals import Interrupted, Signals
 from cnnspec.training.start import build_network, check_origin, check_parts, open_images, origin, settle
+from cnnspec.training.state import RunState
 
 __all__ = ["Job", "TrainResult", "train"]
 
@@ -134,6 +135,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
     steps = (steps_per_epoch := math.ceil(count / size)) * config.epochs
     began_with = origin(job.source.text, job.variant, job.params, graph, config, data)
     losses = torch.zeros(steps_per_epoch, device=device)  # of this epoch's steps, kept on the device
+    changing = RunState(model, averaged, optimizer, scaler, losses, device)
     at = Counters()
 
     def learn(images: Tensor, labels: Tensor, draw: Tensor | None, whole: int, mixed: Any = None) -> Tensor:
@@ -183,20 +185,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
         total = ranks.total(losses) / ranks.count
         check_finite(model, total, at)
         if ranks.first:
-            random = {"cpu": torch.get_rng_state()}
-            if device.type == "cuda":
-                random["cuda"] = torch.cuda.get_rng_state(device)
-            state = {
-                "counters": asdict(at),
-                "origin": began_with,
-                "model": model.state_dict(),
-                "averaged": None if averaged is None else averaged.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "scaler": scaler.state_dict(),
-                "losses": total,
-                "random": random,
-            }
-            save_checkpoint(folder.checkpoints, state)
+            save_checkpoint(folder.checkpoints, changing.collect(at, total, began_with))
 
     def publish() -> None:
         """The files that people read. A run that was cut off before this writes them when it continues."""
@@ -216,23 +205,12 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
             state = ranks.share(lambda: load_checkpoint(folder.checkpoints, tell.message))
             if state is not None:
                 check_origin(state["origin"], began_with, job.folder)
-                at = Counters(**state["counters"])
-                if at.best is not None:
-                    at.best = at.history[at.best["epoch"] - 1]
+                at = changing.restore(state)
                 if at.best is not None and (at.position or at.best is not at.history[-1]):  # else they are written now
                     fault = ranks.share(lambda: best_fault(job.folder))
                     if fault is not None:
                         tell.message(f"{fault}; the best of the epochs from the last on takes its place")
                         at.best = at.history[-1] if at.position == 0 else None
-                model.load_state_dict(state["model"])
-                optimizer.load_state_dict(state["optimizer"])
-                scaler.load_state_dict(state["scaler"])
-                if averaged is not None:
-                    averaged.load_state_dict(state["averaged"])
-                losses.copy_(state["losses"])
-                torch.set_rng_state(state["random"]["cpu"])
-                if device.type == "cuda" and "cuda" in state["random"]:
-                    torch.cuda.set_rng_state(state["random"]["cuda"], device)
                 if at.position == 0:
                     publish()
             if at.epoch == config.epochs or patience_is_over(config, at):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from cnnspec.training.machine import image_memory, keep_freed_memory, pick_threa
 from cnnspec.training.progress import Progress
 from cnnspec.training.run_folder import LAST
 
-__all__ = ["build_network", "check_origin", "check_parts", "open_images", "origin", "settle"]
+__all__ = ["build_network", "check_origin", "check_parts", "data_options", "open_images", "origin", "settle"]
 
 # Options that may change between two parts of a run: where it runs, and when it ends.
 _MAY_CHANGE: Final = {
@@ -34,9 +34,9 @@ _MAY_CHANGE: Final = {
 }  # fmt: skip
 
 
-def open_images(graph: Graph, config: TrainConfig, device: torch.device, ranks: Ranks, tell: Progress) -> DataSet:
-    """The images that the options name, downloaded by one process where they are not there."""
-    options = OpenOptions(
+def data_options(config: TrainConfig, device: torch.device, report: Callable[[str], None]) -> OpenOptions:
+    """How a run with these options opens its images, in training and whenever it is scored or exported."""
+    return OpenOptions(
         folder=data_folder(config, os.environ),
         val_fraction=config.val_fraction,
         seed=config.seed,
@@ -44,8 +44,13 @@ def open_images(graph: Graph, config: TrainConfig, device: torch.device, ranks: 
         loading=config.loading,
         cache=Path(config.cache).expanduser() if config.cache else None,
         memory=image_memory(device),
-        report=tell.message,
+        report=report,
     )
+
+
+def open_images(graph: Graph, config: TrainConfig, device: torch.device, ranks: Ranks, tell: Progress) -> DataSet:
+    """The images that the options name, downloaded by one process where they are not there."""
+    options = data_options(config, device, tell.message)
     if not ranks.first:
         ranks.wait()  # one process downloads
     data = open_data(config.data, graph, options)
@@ -148,9 +153,11 @@ def check_origin(before: Mapping[str, Any], now: Mapping[str, Any], run: Path) -
         raise CnnspecError(f"the data set has other images or labels than {run} began with", hint=hint)
     if before["spec"] != now["spec"]:
         raise CnnspecError(f"the spec in {run} is not the one that the run began with", hint=hint)
+    unchanged = TrainConfig().model_dump(mode="json")
     for name, value in now["options"].items():
-        if before["options"].get(name) != value:
+        began = before["options"].get(name, unchanged[name])  # an option may be newer than the run
+        if began != value:
             raise CnnspecError(
-                f"{run / 'config.yaml'} says `{name}: {value}`, but the run began with {before['options'].get(name)}",
+                f"{run / 'config.yaml'} says `{name}: {value}`, but the run began with {began}",
                 hint=hint,
             )

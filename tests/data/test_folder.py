@@ -7,6 +7,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,28 @@ def test_one_folder_is_split_by_class(folder: Path, options: OpenOptions) -> Non
     assert torch.bincount(data.test.labels).tolist() == [2, 1]
     assert torch.bincount(data.train.labels[data.val_rows]).tolist() == [1, 1]
     assert data.counts.tolist() == [7, 4]
+
+
+def test_classes_come_in_the_order_of_the_spec_or_are_said_to_be_others(folder: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    options = OpenOptions(folder=tmp_path, report=said.append)
+    text = "cnnspec: 1\nname: a\ninput: [3, 10, 12]\nclasses: {}\nlayers:\n  - Flatten\n  - Linear(2)\n"
+    data = open_data(str(folder), cnnspec.loads(text.format("[dog, cat]")).graph, options)
+    assert (data.classes, data.counts.tolist(), said) == (("dog", "cat"), [4, 7], [])
+    data = open_data(str(folder), cnnspec.loads(text.format("[pig, cow]")).graph, options)
+    assert data.classes == ("cat", "dog")
+    assert said == ["classes have the names of the folders, cat, dog; the spec has pig, cow"]
+    open_data(str(folder), cnnspec.loads(text.format('["0", "1"]')).graph, options)
+    assert len(said) == 1
+
+
+def test_other_files_are_other_images_however_they_are_held(folder: Path, options: OpenOptions, tmp_path: Path) -> None:
+    streamed = replace(options, loading="streaming")
+    first = open_data(str(folder), GRAPH, options).digest
+    assert open_data(str(folder), GRAPH, streamed).digest == first
+    assert open_data(str(folder), GRAPH, replace(streamed, cache=tmp_path / "cache")).digest == first
+    Image.new("RGB", (12, 10)).save(folder / "cat" / "3.png")
+    assert open_data(str(folder), GRAPH, options).digest != first
 
 
 def test_test_images_do_not_depend_on_the_seed(folder: Path, options: OpenOptions) -> None:

@@ -14,9 +14,10 @@ import pytest
 import torch
 
 import cnnspec
-from cnnspec.data.open import OpenOptions, open_data
+from cnnspec.data.open import NAMES, OpenOptions, open_data
 from cnnspec.data.sets import Images, stratified
 from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.exporting import samples
 
 DATA = os.environ.get("CNNSPEC_DATA") or Path(__file__).parents[3] / "shared" / "data"
 ARCHIVES = Path(DATA) / "MNIST" / "raw"  # torchvision's four files, which no test downloads
@@ -234,3 +235,7 @@ def test_damaged_mnist_archives(
     with pytest.raises(CnnspecError, match="mnist cannot be read from") as caught:
         open_data("mnist", cnnspec.load("lenet5").graph, options)
     assert caught.value.hint is not None
+
+
+def test_an_export_knows_where_every_data_set_lies_and_so_downloads_none() -> None:
+    assert set(samples._FOLDERS) | {"digits", "fake"} == set(NAMES)

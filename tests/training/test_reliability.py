@@ -309,9 +309,10 @@ def test_a_run_does_not_go_on_with_other_images(tmp_path: Path, monkeypatch: pyt
     stop_after(5, monkeypatch)
     with pytest.raises(Interrupted):
         run(tmp_path / "run", checkpoint_every=0.0, **options)
-    np.savez(tmp_path / "a.npz", x=images[:300], y=np.arange(300) % 10)
-    with pytest.raises(CnnspecError, match=r"other images or labels than .* began with"):
-        run(tmp_path / "run", resume=True, **options)
+    for others, labels in ((images[:300], np.arange(300) % 10), (255 - images, np.arange(400) % 10)):
+        np.savez(tmp_path / "a.npz", x=others, y=labels)
+        with pytest.raises(CnnspecError, match=r"other images or labels than .* began with"):
+            run(tmp_path / "run", resume=True, **options)
 
 
 def test_a_run_does_not_go_on_with_another_spec_or_other_options(
