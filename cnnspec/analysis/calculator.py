@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from cnnspec.analysis.explain import AXES, size_formula
@@ -66,6 +67,7 @@ class StepResult:
     formulas: tuple[str, ...]  # one per axis
     unread: Size  # pixels at the far border that no window reaches, padding included
     solutions: tuple[Solution, ...] = ()
+    others: tuple[tuple[dict[str, int], Solution], ...] = ()  # with other arguments than torch's defaults
 
     def to_dict(self) -> dict[str, Any]:
         """The step as `--format json` prints it."""
@@ -79,6 +81,7 @@ class StepResult:
             "formulas": list(self.formulas),
             "unread": list(self.unread),
             "solutions": [solution.to_dict() for solution in self.solutions],
+            "others": [{"arguments": arguments, **solution.to_dict()} for arguments, solution in self.others],
         }
 
 
@@ -284,7 +287,25 @@ class _Question:
                     hint="leave one number out to solve for it",
                 )
             return step
-        return self.solve(size, unknowns)
+        step = self.solve(size, unknowns)
+        return replace(step, others=self.other_strides(size)) if size and unknowns == ["kernel_size"] else step
+
+    def other_strides(self, size: Size) -> tuple[tuple[dict[str, int], Solution], ...]:
+        """The kernels for the stride that the sizes suggest, where none is given: 2 where they are halved."""
+        if self.wanted is None or self.family not in (Conv, ConvTranspose) or "stride" in self.given:
+            return ()  # a pool's stride follows its kernel
+        pairs = zip(size, self.wanted, strict=True)
+        ratios = {round(wanted / read if self.family is ConvTranspose else read / wanted) for read, wanted in pairs}
+        stride = ratios.pop()
+        if ratios or stride < 2:
+            return ()
+        found = []
+        for padding in (0, 1) if "padding" not in self.given else (None,):
+            arguments = {"stride": stride} | ({"padding": padding} if padding else {})
+            asked = _Question(Layer(self.op, {**self.given, **arguments}, size, self.wanted))
+            with suppress(CnnspecError):  # where no kernel gives it
+                found.append((arguments, asked.solve(size, ["kernel_size"]).solutions[0]))
+        return tuple(found)
 
     def solve(self, size: Size | None, unknowns: list[str]) -> StepResult:
         wanted = self.wanted

@@ -18,7 +18,7 @@ from typing import Any, Final
 from cnnspec.analysis.explain import call_text
 from cnnspec.analysis.report import LayerReport, Report
 from cnnspec.graph import INPUT, Graph, Node
-from cnnspec.ops import Shape
+from cnnspec.ops import AnyOp, Shape
 
 __all__ = ["Change", "Difference", "Total", "diff"]
 
@@ -42,6 +42,7 @@ class Change:
     call_after: str | None
     reads: bool  # it reads other layers than before
     place: int  # in running order: of the second network, or of the first for what was removed
+    arguments: tuple[tuple[str, str, str], ...] = ()  # name, before, after: of one operator with other arguments
 
     def to_dict(self) -> dict[str, Any]:
         """The change as `--format json` prints it."""
@@ -174,7 +175,28 @@ def _compared(
         kind = "changed"
     else:
         return None
-    return Change(kind, before, after, *calls, reads=reads, place=0)
+    return Change(kind, before, after, *calls, reads=reads, place=0, arguments=_arguments(one.op, other.op))
+
+
+def _arguments(one: AnyOp, other: AnyOp) -> tuple[tuple[str, str, str], ...]:
+    """The arguments in which two layers of one operator differ, defaults written out."""
+    if one.op_name != other.op_name:
+        return ()
+    given = {**one.arguments(), **other.arguments()}
+    values = [(name, getattr(one, name), getattr(other, name)) for name in given]
+    return tuple((name, *_told_apart(was, now)) for name, was, now in values if was != now)
+
+
+def _told_apart(was: object, now: object) -> tuple[str, str]:
+    """Both values, as short as a person would write them."""
+    short = _short(was), _short(now)
+    return short if short[0] != short[1] else (str(was), str(now))
+
+
+def _short(value: object) -> str:
+    if isinstance(value, tuple) and len(set(value)) == 1:
+        return str(value[0])
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _aligned(first: Sequence[Node], second: Sequence[Node]) -> list[Pair]:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from math import prod
 
 from cnnspec.analysis.receptive_field import FieldState, fields, spans
-from cnnspec.analysis.report import LayerReport
+from cnnspec.analysis.report import LayerReport, Report
 from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, AnyOp, show_shape
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.linear import Linear
-from cnnspec.ops.window import Adaptive, Global, Sliding, Transposed, Window
+from cnnspec.ops.window import POINT, Adaptive, Global, Sliding, Transposed, Window
 from cnnspec.spec.hints import did_you_mean
 
 __all__ = ["Explanation", "call_text", "explain", "find_node", "size_formula"]
 
 FIGURES = ("receptive field", "effective stride", "effective padding")
 SHOWN = 12  # layers that a hint names
+TERMS = 6  # of a sum over a block
 AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
@@ -52,8 +54,13 @@ def find_node(graph: Graph, name: str) -> Node:
     if name in graph.by_name:
         return graph.by_name[name]
     names = list(graph.by_name)
+    first, dots, _ = name.partition("..")
+    if inside := [one for one in names if one.startswith(f"{name}.")]:
+        raise UsageError(f"`{name}` is a block of {graph.name}, not a layer", hint=f"its last layer is `{inside[-1]}`")
     more = ", …" if len(names) > SHOWN else ""
     hint = did_you_mean(name, names) or f"the layers are: {', '.join(names[:SHOWN])}{more}"
+    if dots and any(one == first or one.startswith(f"{first}.") for one in names):
+        hint = f"a folded row stands for equal blocks; the first is `{first}`"
     raise UsageError(f"{graph.name} has no layer `{name}`", hint=hint)
 
 
@@ -105,9 +112,13 @@ def _dilated(size: int, window: Sliding) -> str:
     return f"{size} - {window.dilation}*({window.kernel} - 1) - 1"
 
 
-def explain(graph: Graph, row: LayerReport) -> Explanation:
-    """The arithmetic of one layer of a report. Raises UsageError where there is no such layer."""
-    node = find_node(graph, row.name)
+def explain(graph: Graph, report: Report, name: str) -> Explanation:
+    """The arithmetic of one layer, or the sums of a block. Raises UsageError where there is neither."""
+    members = [row for row in report.layers if row.name.startswith(f"{name}.")]
+    if members and name not in graph.by_name:
+        return _block(graph, name, members)
+    node = find_node(graph, name)
+    row = report.layer(name)
     sources = zip(node.inputs, node.input_shapes, strict=True)
     lines = [("reads", ", ".join(f"{name} {show_shape(shape)}" for name, shape in sources))]
     lines += _sizes(node)
@@ -115,16 +126,56 @@ def explain(graph: Graph, row: LayerReport) -> Explanation:
     if row.params:
         lines.append(("parameters", f"{formula} = {row.params:,}" if formula else f"{row.params:,}"))
     if row.buffers:
-        lines.append(("buffers", f"{row.buffers:,}"))
+        parts = node.op.buffer_shapes(*node.input_shapes).items()
+        lines.append(("buffers", f"{' + '.join(f'{prod(shape):,} {name}' for name, shape in parts)} = {row.buffers:,}"))
     if row.macs:
         lines.append(("MACs", f"{_mac_formula(node)} = {row.macs:,}"))
     if row.flops is None:
         lines.append(("FLOPs", "unknown"))
     elif row.flops:
-        other = row.flops - 2 * row.macs
-        sum_of = f"2*{row.macs:,} + {other:,}" if other else f"2*{row.macs:,}"
-        lines.append(("FLOPs", f"{sum_of} = {row.flops:,}" if row.macs else f"{row.flops:,}"))
-    return Explanation(node.name, call_text(node.op), tuple(lines + _field(graph, node, row)))
+        lines.append(("FLOPs", f"{_flop_formula(node, row)} = {row.flops:,}"))
+    lines += _field(graph, node, row, report)
+    if members:  # the layer that joins a block's branches has the block's name
+        params, macs = (sum(getattr(row, figure) for row in [*members, row]) for figure in ("params", "macs"))
+        lines.append(("block", f"{len(members) + 1} layers, {params:,} parameters, {macs:,} MACs"))
+    return Explanation(node.name, call_text(node.op), tuple(lines))
+
+
+def _block(graph: Graph, name: str, members: list[LayerReport]) -> Explanation:
+    """What the layers of a block read and give together, their sums, and each of them."""
+    inside = {row.name for row in members}
+    read = {source: shape for row in members for source, shape in zip(row.inputs, row.input_shapes, strict=True)}
+    used = {source for node in graph.nodes if node.name not in inside for source in node.inputs} | set(graph.outputs)
+    given = [row for row in members if row.name in used or row.name in graph.aux_outputs]
+    lines = [
+        ("reads", ", ".join(f"{source} {show_shape(shape)}" for source, shape in read.items() if source not in inside)),
+        ("gives", ", ".join(f"{row.name} {show_shape(row.output_shape)}" for row in given) or "nothing that is read"),
+    ]
+    for heading, figures in (
+        ("parameters", [row.params for row in members]),
+        ("buffers", [row.buffers for row in members]),
+        ("MACs", [row.macs for row in members]),
+        ("FLOPs", [row.flops for row in members]),
+    ):
+        known = [figure for figure in figures if figure is not None]
+        if len(known) < len(figures):
+            lines.append((heading, "unknown"))
+        elif any(known):
+            lines.append((heading, _sum(known)))
+    if given:
+        lines.append(("receptive field", given[-1].field_text))
+    width = max(len(row.name) for row in members)
+    calls = [f"{row.name.ljust(width)}  {call_text(graph.by_name[row.name].op)}" for row in members]
+    lines += zip(("layers", *[""] * len(calls)), calls, strict=False)
+    return Explanation(name, f"{len(members)} layer{'s' * (len(members) > 1)}", tuple(lines))
+
+
+def _sum(figures: list[int]) -> str:
+    """`2*36,864 + 2*128 = 73,984`: equal terms together, and the result alone where there are many different ones."""
+    counts = Counter(figure for figure in figures if figure)
+    terms = [f"{count}*{figure:,}" if count > 1 else f"{figure:,}" for figure, count in counts.items()]
+    total = f"{sum(figures):,}"
+    return total if len(terms) > TERMS or terms == [total] else f"{' + '.join(terms)} = {total}"
 
 
 def _sizes(node: Node) -> list[tuple[str, str]]:
@@ -154,7 +205,20 @@ def _mac_formula(node: Node) -> str:
             return "multiply-accumulates"
 
 
-def _field(graph: Graph, node: Node, row: LayerReport) -> list[tuple[str, str]]:
+def _flop_formula(node: Node, row: LayerReport) -> str:
+    """2 per MAC and, for each output, what comes on top: `2*117,600 + 6x28x28 outputs`."""
+    assert row.flops is not None
+    other = row.flops - 2 * row.macs
+    units, channels = prod(node.shape), node.shape[0]
+    terms = [f"2*{row.macs:,}"] if row.macs else []
+    if other and not other % units:
+        terms.append(f"{show_shape(node.shape)} outputs" + (f" * {other // units:,}" if other > units else ""))
+    elif other:  # an adaptive pool whose windows differ
+        terms.append(f"{channels} channels * {other // channels:,}" if not other % channels else f"{other:,}")
+    return " + ".join(terms)
+
+
+def _field(graph: Graph, node: Node, row: LayerReport, report: Report) -> list[tuple[str, str]]:
     """How the receptive field grew in this layer."""
     if not row.receptive_field:
         return []
@@ -166,21 +230,24 @@ def _field(graph: Graph, node: Node, row: LayerReport) -> list[tuple[str, str]]:
         union = ", ".join(f"{name} {_shown_span(graph, name, other)}" for name, other in parts)
         lines.append(("receptive field", f"the union of {union} = {show_shape(row.receptive_field)}"))
     else:
-        lines += _growth(node, before[0], row)
+        lines += _growth(node, before[0], row, report.layer(node.inputs[0]) if node.inputs[0] != INPUT else None)
+    notes = []
     if not row.aligned:
-        lines.append(("", "its branches are not aligned: the largest span over the units is given"))
+        notes.append(("", "its branches are not aligned: the largest span over the units is given"))
     if row.min_receptive_field != row.receptive_field:
-        lines.append(("", f"the path that sees least: {show_shape(row.min_receptive_field)}"))
+        notes.append(("", f"the path that sees least: {show_shape(row.min_receptive_field)}"))
     if any(row.pixels_read[axis] < size for axis, size in enumerate(row.receptive_field)):
-        lines.append(
+        notes.append(
             ("", f"dilation or stride leaves holes: {show_shape(row.pixels_read)} pixels of the span are read")
         )
     if state.global_context:
-        lines.append(("", "and the whole input, through a global pool, a dense layer or a norm"))
-    return lines
+        notes.append(("", "and the whole input, through a global pool, a dense layer or a norm"))
+    at = sum(heading.startswith("receptive field") for heading, _ in lines)
+    return [*lines[:at], *notes, *lines[at:]]
 
 
-def _growth(node: Node, before: FieldState, row: LayerReport) -> list[tuple[str, str]]:
+def _growth(node: Node, before: FieldState, row: LayerReport, prior: LayerReport | None) -> list[tuple[str, str]]:
+    """Field, stride and padding along each axis; `prior` is the row of what the layer reads, None for the input."""
     windows = node.op.windows(*node.input_shapes)
     grown = []
     for axis, field in enumerate(before.wide):
@@ -189,7 +256,8 @@ def _growth(node: Node, before: FieldState, row: LayerReport) -> list[tuple[str,
             continue
         window, only = windows[carrier - 1], field[0].phases[0]
         simple = len(field) == 1 and len(field[0].phases) == 1 and only is not None
-        if isinstance(window, Sliding) and simple and only is not None:
+        pointwise = window == POINT and "kernel_size" not in type(node.op).model_fields
+        if isinstance(window, Sliding) and simple and only is not None and not pointwise:
             step = field[0].step
             taps = (
                 f"({window.kernel} - 1)*{window.dilation}*{step}"
@@ -204,9 +272,8 @@ def _growth(node: Node, before: FieldState, row: LayerReport) -> list[tuple[str,
                 )
             )
         else:
-            grown.append(
-                (f"{row.receptive_field[axis]}", f"{row.effective_stride[axis]}", f"{row.effective_padding[axis]}")
-            )
+            now, was = _figures(row, axis), _figures(prior, axis) if prior else ("1", "1", "0")
+            grown.append((f"{now[0]}{', as before' if now == was else ''}", *now[1:]))
     if not grown:
         return [("receptive field", show_shape(row.receptive_field))]
     if len(set(grown)) == 1:
@@ -217,6 +284,10 @@ def _growth(node: Node, before: FieldState, row: LayerReport) -> list[tuple[str,
         for index, figure in enumerate(FIGURES)
         for name, texts in zip(AXES[len(grown)], grown, strict=True)
     ]
+
+
+def _figures(row: LayerReport, axis: int) -> tuple[str, str, str]:
+    return f"{row.receptive_field[axis]}", f"{row.effective_stride[axis]}", f"{row.effective_padding[axis]}"
 
 
 def _shown_span(graph: Graph, name: str, state: FieldState) -> str:

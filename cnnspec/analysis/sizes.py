@@ -90,7 +90,7 @@ class Sizes:
     name: str
     input: Shape
     valid: bool  # whether the declared input is
-    layer: str
+    layer: str  # `input` where there is no feature map
     smallest: Shape  # on each spatial axis, and valid together
     axes: tuple[AxisSizes, ...]
     tied: tuple[str, ...]  # layers whose weights depend on the input size
@@ -141,6 +141,8 @@ def sizes(
             f"{graph.name} reads {base[0]} features: its input has no axis of which a size could be chosen"
         )
     measured, carriers = _measured(graph, layer)
+    if measured == INPUT and output is not None:
+        raise UsageError(f"{graph.name} has no feature map: no layer's output has a size that could be wanted")
     skeleton = Skeleton(graph, measured)
     slow = re.search(r"\bin_features\b(?!\s*[=:])", source.text) is not None  # then the layers may depend on the size
     memo: dict[Shape, Seen | None] = {}

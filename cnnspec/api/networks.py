@@ -60,11 +60,10 @@ class Spec:
         return largest_batch(self.graph, memory, optimizer=optimizer, precision=precision)
 
     def explain(self, layer: str) -> Explanation:
-        """The arithmetic behind one layer's figures. Raises UsageError where there is no such layer."""
-        from cnnspec.analysis.explain import explain, find_node
+        """The arithmetic behind a layer's figures, or the sums of a block. Raises UsageError where there is neither."""
+        from cnnspec.analysis.explain import explain
 
-        find_node(self.graph, layer)
-        return explain(self.graph, self.analyze().layer(layer))
+        return explain(self.graph, self.analyze(), layer)
 
     def lint(
         self, *, select: Iterable[str] = (), ignore: Iterable[str] = (), report: Report | None = None

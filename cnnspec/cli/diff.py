@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from typing import Annotated
 
 import typer
@@ -20,22 +22,50 @@ def diff(
     after: Annotated[str, typer.Argument(metavar="B", help="Another one.", show_default=False)],
     form: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print it.")] = "table",
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 1 if the networks differ.")] = False,
+    variant_a: Annotated[str | None, typer.Option("--variant-a", metavar="NAME", help="A variant of A.")] = None,
+    variant_b: Annotated[str | None, typer.Option("--variant-b", metavar="NAME", help="A variant of B.")] = None,
+    settings_a: Annotated[
+        list[str] | None, typer.Option("--set-a", metavar="NAME=VALUE", help="Set a parameter of A.")
+    ] = None,
+    settings_b: Annotated[
+        list[str] | None, typer.Option("--set-b", metavar="NAME=VALUE", help="Set a parameter of B.")
+    ] = None,
     input_shape: common.InputOption = None,
     max_nodes: common.MaxNodesOption = common.MAX_NODES,
 ) -> None:
     """Print the layers that were added, removed and changed, and both totals side by side.
 
-    Layers are aligned by what they are, not by position or number.
+    Layers are aligned by what they are, not by position or number. Those that changed alike are one row; `--format
+    json` has each of them.
 
     Examples:
 
       cnnspec diff resnet50 resnet101
 
       cnnspec diff old.yaml new.yaml --exit-code
+
+      cnnspec diff net.yaml net.yaml --variant-b wide
+
+      cnnspec diff net.yaml net.yaml --set-a width=16 --set-b width=24
     """
     common.check_choice("--format", form, FORMATS)
-    first, second = (common.load_spec(spec, input_shape=input_shape, max_nodes=max_nodes) for spec in (before, after))
+    first, second = (
+        common.load_spec(spec, variant=variant, settings=settings, input_shape=input_shape, max_nodes=max_nodes)
+        for spec, variant, settings in ((before, variant_a, settings_a), (after, variant_b, settings_b))
+    )
     difference = api.diff(first, second)
-    print(json.dumps(difference.to_dict(), indent=1) if form == "json" else render_difference(difference, form))
+    if form == "json":
+        print(json.dumps(difference.to_dict(), indent=1))
+    else:
+        names = None
+        if first.name == second.name:
+            names = _label(before, variant_a, settings_a), _label(after, variant_b, settings_b)
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print(render_difference(difference, form, width, names))
     if exit_code and not difference.equal:
         raise typer.Exit(1)
+
+
+def _label(spec: str, variant: str | None, settings: list[str] | None) -> str:
+    """What tells a network from another of the same name: `net.yaml, width=24`."""
+    return ", ".join([spec, *([variant] if variant else []), *(settings or [])])

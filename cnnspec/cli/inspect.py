@@ -13,6 +13,7 @@ import typer
 from cnnspec.analysis import OPTIMIZER_STATE, PRECISIONS
 from cnnspec.cli import common
 from cnnspec.cli.render.report import FORMATS, render, render_explanation, render_field, size_text
+from cnnspec.errors import UsageError
 
 app = typer.Typer()
 
@@ -24,7 +25,8 @@ def inspect(
     spec: common.SpecArgument,
     form: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print it.")] = "table",
     explain: Annotated[
-        str | None, typer.Option("--explain", metavar="LAYER", help="Print the arithmetic of one layer.")
+        list[str] | None,
+        typer.Option("--explain", metavar="LAYER", help="Print the arithmetic of a layer or a block; may be repeated."),
     ] = None,
     unit: Annotated[
         str | None,
@@ -33,7 +35,9 @@ def inspect(
     depth: Annotated[
         int | None, typer.Option("--depth", min=1, metavar="N", help="Fold names after N parts, with sums.")
     ] = None,
-    batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="The batch size for memory.")] = 1,
+    batch: Annotated[
+        int | None, typer.Option("--batch", metavar="N", min=1, help="The batch size for memory: 1 unless given.")
+    ] = None,
     precision: Annotated[
         str, typer.Option("--precision", metavar="|".join(PRECISIONS), help="The activations' precision for memory.")
     ] = "fp32",
@@ -41,7 +45,7 @@ def inspect(
         str, typer.Option("--optimizer", metavar="|".join(OPTIMIZERS), help="The optimizer for training memory.")
     ] = "sgd-momentum",
     fits: Annotated[
-        str | None, typer.Option("--fits", metavar="SIZE", help="Print the largest batch that fits: 8GiB.")
+        str | None, typer.Option("--fits", metavar="SIZE", help="Print only the largest batch that fits: 8GiB.")
     ] = None,
     input_shape: common.InputOption = None,
     variant: common.VariantOption = None,
@@ -60,19 +64,34 @@ def inspect(
 
       cnnspec inspect net.yaml --input 3x96x96 --depth 1 --format markdown
 
-      cnnspec inspect net.yaml --batch 64 --optimizer adam --fits 8GiB
+      cnnspec inspect net.yaml --batch 64 --optimizer adam
+
+      cnnspec inspect net.yaml --fits 8GiB
     """
     common.check_choice("--format", form, FORMATS)
     common.check_choice("--precision", precision, tuple(PRECISIONS))
     common.check_choice("--optimizer", optimizer, OPTIMIZERS)
+    asked = {"--explain": explain, "--field": unit, "--fits": fits}
+    only = [flag for flag, given in asked.items() if given not in (None, [])]
+    if len(only) > 1:
+        raise UsageError(f"`{only[0]}` and `{only[1]}` print different things", hint="ask for one at a time")
+    if fits is not None and batch is not None:
+        raise UsageError("`--fits` finds the batch: leave `--batch` out")
     network = common.load_spec(spec, variant=variant, settings=settings, input_shape=input_shape, max_nodes=max_nodes)
-    if explain is not None:
-        explanation = network.explain(explain)
-        print(json.dumps(explanation.to_dict(), indent=1) if form == "json" else render_explanation(explanation))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if explain:
+        found = [network.explain(layer) for layer in explain]
+        if form == "json":
+            plain = [explanation.to_dict() for explanation in found]
+            print(json.dumps(plain if len(plain) > 1 else plain[0], indent=1))
+        else:
+            print("\n\n".join(render_explanation(explanation, width) for explanation in found))
     elif unit is not None:
-        found = network.field(*common.parse_unit(unit))
+        pixels = network.field(*common.parse_unit(unit))
         print(
-            json.dumps(found.to_dict(), indent=1) if form == "json" else render_field(found, network.graph.input_shape)
+            json.dumps(pixels.to_dict(), indent=1)
+            if form == "json"
+            else render_field(pixels, network.graph.input_shape)
         )
     elif fits is not None:
         memory = common.parse_bytes(fits)
@@ -87,8 +106,7 @@ def inspect(
             print(f"  inference  batch {inference:,}")
             print(f"  training   batch {training:,}  ({optimizer})")
     else:
-        report = network.analyze(batch=batch, optimizer=optimizer, precision=precision)
+        report = network.analyze(batch=batch or 1, optimizer=optimizer, precision=precision)
         if form == "json":
             report = replace(report, findings=tuple(network.lint(report=report)))
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         print(render(report.folded(depth) if depth else report, form, width))

@@ -60,7 +60,8 @@ def sizes(
         output=_numbers("--output", output, "x", "7, or 7x10") if output else None,
         span=_span(span) if span else None,
     )
-    print(json.dumps(found.to_dict(), indent=1) if form == "json" else render_sizes(found))
+    table = output is None or span is not None
+    print(json.dumps(found.to_dict(), indent=1) if form == "json" else render_sizes(found, table=table))
 
 
 def _numbers(flag: str, text: str, separator: str, example: str) -> tuple[int, ...]:

@@ -52,6 +52,13 @@ def test_totals_are_the_sums_of_the_rows() -> None:
     assert any(row.aux for row in cnnspec.load("googlenet").analyze().layers)
 
 
+def test_auxiliary_heads_are_said_to_be_among_the_parameters() -> None:
+    # torchvision's figures: 13,004,888 as trained, 6,624,904 without the heads.
+    text = render(cnnspec.load("googlenet").analyze(), "table")
+    assert f"{13_004_888 - 6_624_904:,} of them in auxiliary heads" in text
+    assert "auxiliary" not in render(cnnspec.load("resnet18").analyze(), "table")
+
+
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_folding_keeps_the_sums(depth: int) -> None:
     report = cnnspec.load("resnet50").analyze()
@@ -77,8 +84,26 @@ def test_a_narrow_terminal_drops_columns_in_the_stated_order() -> None:
 
 
 @pytest.mark.parametrize("name", ["lenet5", "mobilenet_v3_small", "resnet152", "inception_v3"])
-def test_the_table_fits_a_terminal_of_80(name: str) -> None:
-    assert max(map(len, render(cnnspec.load(name).analyze(), "table", 80).splitlines())) <= 80
+@pytest.mark.parametrize("width", [60, 80])
+def test_the_table_fits_a_narrow_terminal(name: str, width: int) -> None:
+    assert max(map(len, render(cnnspec.load(name).analyze(), "table", width).splitlines())) <= width
+
+
+def test_a_narrow_terminal_says_what_it_does_not_show() -> None:
+    report = cnnspec.load("lenet5").analyze()
+    assert "not shown in 60 columns: share" in render(report, "table", 60).splitlines()
+    assert "not shown" not in render(report, "table", 200)
+    assert "not shown" not in render(report, "table")
+
+
+def test_big_numbers_are_rounded_where_that_keeps_a_column() -> None:
+    report = cnnspec.load("resnet18").analyze()
+    head, *rows = (line.split() for line in render(report, "table", 80).splitlines()[2:-8])
+    assert head == ["layer", "operator", "output", "field", "params", "MACs"]
+    assert ["conv1", "Conv2d", "64x112x112", "7x7", "9.41", "k", "118", "M"] in rows  # 9,408 and 118,013,952
+    assert ["total", "69", "layers", "11.7", "M", "1.81", "G"] in rows
+    assert "118,013,952" in render(report, "table", 96)
+    assert "118,013,952" not in render(report, "table", 40)
 
 
 @pytest.mark.parametrize("form", ["markdown", "latex"])

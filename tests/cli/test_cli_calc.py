@@ -51,6 +51,28 @@ def test_it_solves_for_what_is_left_out(capsys: Capture) -> None:
     assert capsys.readouterr().out.splitlines()[0] == "input of the first layer = 14 to 15"
 
 
+def test_a_kernel_is_solved_for_with_the_stride_that_the_sizes_suggest_too(capsys: Capture) -> None:
+    assert call("calc conv2d --input 224 --output 112") == 0
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "  with stride=1: kernel_size = 113   (on every axis)",
+        "  with stride=2: kernel_size = 1 to 2   (on every axis)",
+        "  with stride=2, padding=1: kernel_size = 3 to 4   (on every axis)",
+    ]
+    assert call("calc conv_transpose1d --input 14 --output 28 --format json") == 0
+    (step,) = json.loads(capsys.readouterr().out)["steps"]
+    assert step["others"] == [
+        {"arguments": {"stride": 2}, "unknown": "kernel_size", "ranges": [[2, 2]]},
+        {"arguments": {"stride": 2, "padding": 1}, "unknown": "kernel_size", "ranges": [[4, 4]]},
+    ]
+    for words in (
+        "conv1d --input 32 --output 28",
+        "conv1d --input 32 --stride 2 --output 16",
+        "max_pool1d --input 8 --output 4",
+    ):
+        assert call(f"calc {words}") == 0
+        assert "with stride" not in capsys.readouterr().out
+
+
 def test_json_holds_nothing_else(capsys: Capture) -> None:
     assert call("calc conv2d --input 224 --kernel-size 7 --stride 2 --output 112 --format json") == 0
     found = json.loads(capsys.readouterr().out)
@@ -116,6 +138,27 @@ def test_sizes(capsys: Capture) -> None:
     out = capsys.readouterr().out
     assert out.splitlines()[4] == "height"
     assert out.count("output 5 from      129 to 160") == 2
+
+
+def test_the_table_of_outputs_is_left_out_where_one_output_is_asked_for(capsys: Capture) -> None:
+    call("sizes resnet50")
+    assert "193 to 224  7" in capsys.readouterr().out
+    call("sizes resnet50 --output 10")
+    out = capsys.readouterr().out
+    assert "output 10 from      289 to 320" in out
+    assert "output of" not in out
+    call("sizes resnet50 --output 10 --range 200:300")
+    assert "289 to 300  10" in capsys.readouterr().out
+
+
+def test_sizes_of_a_network_without_a_feature_map(capsys: Capture) -> None:
+    assert call("sizes mlp") == 0
+    out = capsys.readouterr().out
+    assert "weights fit        28" in out
+    assert "There is no feature map" in out
+    assert "output of" not in out
+    assert call("sizes mlp --output 10") == 2
+    assert "mlp has no feature map" in capsys.readouterr().err
 
 
 def test_sizes_of_a_network_that_is_too_small_as_declared(tmp_path: Path, capsys: Capture) -> None:

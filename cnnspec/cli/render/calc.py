@@ -25,8 +25,12 @@ def _step(step: StepResult) -> list[str]:
     arguments = ", ".join(f"{name}={_value(value)}" for name, value in step.arguments.items())
     lines = [f"{step.op}({arguments}): {show_shape(step.input)} -> {show_shape(step.output)}"]
     lines += _per_axis("", step.formulas)
+    held = "with stride=1: " if step.others else ""
     for index, solution in enumerate(step.solutions):
-        lines += _solution(solution, "  or " if index else "  ", False)
+        lines += _solution(solution, f"  or {held}" if index else f"  {held}", False)
+    for chosen, solution in step.others:
+        given = ", ".join(f"{name}={value}" for name, value in chosen.items())
+        lines += _solution(solution, f"  with {given}: ", False)
     return lines
 
 

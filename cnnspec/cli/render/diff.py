@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
 from typing import Final
 
 from cnnspec.analysis import CONVENTION
@@ -23,18 +24,26 @@ LABELS: Final = {
     "peak_inference_bytes": "bytes at the peak of inference",
     "training_bytes": "bytes to train",
 }
+BESIDE: Final = 40  # characters to the right of the layers' names, or what changed stands below them
+LISTED: Final = 4  # names of layers that changed alike
 Row = tuple[str, str, str, str]  # sign, layer, what, size and parameters
 
 
-def render_difference(difference: Difference, form: str) -> str:
-    """The changes in running order, then the totals."""
+def render_difference(
+    difference: Difference, form: str, width: int | None = None, names: tuple[str, str] | None = None
+) -> str:
+    """The changes in running order, then the totals.
+
+    A table is laid out in lines of `width` characters where one is given. `names` are for networks of one name.
+    """
+    before, after = names or (difference.before, difference.after)
     rows = list(_rows(difference.changes))
     totals = [_total(total) for total in difference.totals if total.name in LABELS]
-    head = ("", difference.before, difference.after, "ratio")
+    head = ("", before, after, "ratio")
     if form == "markdown":
         return "\n".join(
             [
-                f"{difference.before} → {difference.after}: {_summary(difference)}",
+                f"{before} → {after}: {_summary(difference)}",
                 *(["", *_markdown(("", "layer", "operator", "output, parameters"), rows)] if rows else []),
                 "",
                 *_markdown(head, totals, right=True),
@@ -42,21 +51,51 @@ def render_difference(difference: Difference, form: str) -> str:
                 CONVENTION,
             ]
         )
-    lines = [f"{difference.before} -> {difference.after}", ""]
+    lines = [f"{before} -> {after}", ""]
     if rows:
-        widths = [max(len(row[column]) for row in rows) for column in range(3)]
-        lines += [
-            "  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3]]).rstrip()
-            for row in rows
-        ]
-        lines.append("")
-    lines += [_summary(difference), ""]
-    table = [head, *totals]
+        lines += [*_columns(rows, width), ""]
+    lines += [*_wrapped(_summary(difference), width, ""), ""]
+    table = _aligned([head, *totals])
+    if width is not None and max(map(len, table)) > width:
+        table = _aligned([("", "before", "after", "ratio"), *totals])
+    return "\n".join([*lines, *table, "", *CONVENTION.split("; ")])
+
+
+def _columns(rows: Sequence[Row], width: int | None) -> list[str]:
+    """The rows in columns; where these are too wide, sizes stand below what changed, and that below the layer."""
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = [
+        "  ".join([*(text.ljust(size) for text, size in zip(row, widths, strict=False)), row[3]]).rstrip()
+        for row in rows
+    ]
+    if width is None or max(map(len, lines)) <= width:
+        return lines
+    beside = widths[1] + 5
+    indent = " " * (beside if width - beside >= BESIDE else 6)
+    lines = []
+    for sign, name, what, size in rows:
+        text = f"{what}  {size}".rstrip()
+        parts = [text] if len(indent + text) <= width else [part for part in (what, size) if part]
+        below = [line for part in parts for line in _wrapped(part, width, indent)]
+        head = f"{sign}  {name}"
+        lines += [head.ljust(beside) + below[0][beside:], *below[1:]] if len(indent) == beside else [head, *below]
+    return lines
+
+
+def _aligned(table: Sequence[Row]) -> list[str]:
     widths = [max(len(row[column]) for row in table) for column in range(4)]
-    for row in table:
-        cells = [row[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join([*lines, "", *CONVENTION.split("; ")])
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(text.rjust(size) for text, size in zip(row[1:], widths[1:], strict=True))]
+        ).rstrip()
+        for row in table
+    ]
+
+
+def _wrapped(text: str, width: int | None, indent: str) -> list[str]:
+    if width is None:
+        return [indent + text]
+    return wrap(text, max(width, 40), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _summary(difference: Difference) -> str:
@@ -73,50 +112,89 @@ def _summary(difference: Difference) -> str:
 
 
 def _rows(changes: Sequence[Change]) -> Iterator[Row]:
-    """One row per change; neighbours of one block that came or went together are one row, and so are equal blocks."""
-    together: list[Change] = []
+    """One row per change, or for changes of one kind that stand together.
+
+    Neighbours of one block that came or went are one row, and so are equal blocks. Layers of one block that changed
+    alike are one row, and so are blocks whose layers of the same names did. What follows from other changes is told
+    for each block once.
+    """
+    groups: dict[object, list[Change]] = {}
+    last: Change | None = None
+    run = 0
     for change in changes:
-        if together and not _belongs(change, together[-1]):
-            yield from _together(together)
-            together = []
-        together.append(change)
-    yield from _together(together)
+        if change.kind in ("changed", "resized"):
+            what = _what(change) if change.kind == "changed" else ""
+            key: object = (change.kind, _parent(change) or change.place, what)
+        else:
+            run += last is None or not _belongs(change, last)
+            key = run
+        groups.setdefault(key, []).append(change)
+        last = change
+    alike: dict[object, list[Change]] = {}
+    for key, found in groups.items():
+        one = found[0]
+        if one.kind in ("changed", "resized") and _parent(one):
+            what = _what(one) if one.kind == "changed" else ""
+            key = (one.kind, _block(one), what, tuple(_name(change).rpartition(".")[2] for change in found))
+        alike.setdefault(key, []).extend(found)
+    for found in alike.values():
+        yield _row(found[0]) if len(found) == 1 else _folded(found)
 
 
 def _belongs(change: Change, last: Change) -> bool:
-    both = change.kind == last.kind and change.kind in ("added", "removed")
-    return both and change.place == last.place + 1 and bool(_block(change)) and _block(change) == _block(last)
+    both = change.kind == last.kind and change.place == last.place + 1
+    return both and bool(_block(change)) and _block(change) == _block(last)
+
+
+def _name(change: Change) -> str:
+    row = change.after or change.before
+    assert row is not None
+    return row.name
+
+
+def _parent(change: Change) -> str:
+    return _name(change).rpartition(".")[0]
 
 
 def _block(change: Change) -> str:
-    row = change.after or change.before
-    assert row is not None
-    return re.sub(r"\d+", "#", row.name.rpartition(".")[0])
+    return re.sub(r"\d+", "#", _parent(change))
 
 
-def _together(found: Sequence[Change]) -> list[Row]:
-    return [_folded(found[0].kind, found)] if len(found) > 1 else list(map(_row, found))
-
-
-def _folded(kind: str, found: Sequence[Change]) -> Row:
-    sides = [row for change in found if (row := change.after or change.before)]
-    parents = list(dict.fromkeys(row.name.rpartition(".")[0] for row in sides))
+def _folded(found: Sequence[Change]) -> Row:
+    kind = found[0].kind
+    parents = list(dict.fromkeys(map(_parent, found)))
+    leaves = list(dict.fromkeys(_name(change).rpartition(".")[2] for change in found))
     name = parents[0] if len(parents) == 1 else f"{parents[0]} … {parents[-1]}"
     blocks = f" in {len(parents)} blocks" if len(parents) > 1 else ""
-    params = sum(row.params for row in sides)
-    return SIGNS[kind], name, f"{len(found)} layers{blocks}", f"{params:,} parameters" if params else ""
+    what = f"{len(found)} layers{blocks}"
+    if kind == "changed":
+        what = f"{', '.join(leaves) if len(leaves) <= LISTED else what}: {_what(found[0])}"
+        what += f",{blocks}" if blocks and len(leaves) <= LISTED else ""
+    return SIGNS[kind], name, what, _size(found)
+
+
+def _what(change: Change) -> str:
+    """The call or, where it changed, what is different about it."""
+    if change.arguments and change.after:
+        return f"{change.after.op} {', '.join(f'{name} {was} -> {now}' for name, was, now in change.arguments)}"
+    calls = dict.fromkeys(call for call in (change.call_before, change.call_after) if call is not None)
+    return " -> ".join(calls) + (", reading other layers" if change.kind == "changed" and len(calls) == 1 else "")
+
+
+def _size(found: Sequence[Change]) -> str:
+    """Shape and parameters, before and after; the shape where it is the same for all, the parameters as sums."""
+    both = found[0].kind in ("changed", "resized")
+    sides = [[row for row in (change.before, change.after) if row is not None] for change in found]
+    shapes = {" -> ".join(dict.fromkeys(show_shape(row.output_shape) for row in rows)) for rows in sides}
+    sums = [sum(rows[side].params for rows in sides) for side in range(2 if both else 1)]
+    params = " -> ".join(dict.fromkeys(f"{params:,}" for params in sums)) + " parameters" if any(sums) else ""
+    shape = next(iter(shapes)) if len(shapes) == 1 and (both or len(found) == 1) else ""
+    return ", ".join(part for part in (shape, params) if part)
 
 
 def _row(change: Change) -> Row:
-    sides = [row for row in (change.before, change.after) if row is not None]
-    names = list(dict.fromkeys(row.name for row in sides))
-    calls = list(dict.fromkeys(call for call in (change.call_before, change.call_after) if call is not None))
-    if change.kind == "changed" and len(calls) == 1:
-        calls = [f"{calls[0]}, reading other layers"]
-    shapes = list(dict.fromkeys(show_shape(row.output_shape) for row in sides))
-    params = list(dict.fromkeys(f"{row.params:,}" for row in sides))
-    size = " -> ".join(shapes) + (f", {' -> '.join(params)} parameters" if params != ["0"] else "")
-    return SIGNS[change.kind], " -> ".join(names), " -> ".join(calls), size
+    names = dict.fromkeys(row.name for row in (change.before, change.after) if row is not None)
+    return SIGNS[change.kind], " -> ".join(names), _what(change), _size([change])
 
 
 def _total(total: Total) -> Row:

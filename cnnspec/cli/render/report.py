@@ -23,6 +23,7 @@ __all__ = ["FORMATS", "render", "render_explanation", "render_field", "size_text
 
 FORMATS: Final = ("table", "json", "csv", "markdown", "latex")
 DROPPED_FIRST: Final = ("share", "stride", "field", "MACs", "operator")  # where the terminal is too narrow
+ROUNDED: Final = ("params", "MACs")  # before `field` or `MACs` is dropped, where that is enough to keep it
 
 
 @dataclass(frozen=True)
@@ -88,23 +89,18 @@ def _total(report: Report, columns: Sequence[Column]) -> list[str]:
 
 
 def _table(report: Report, width: int | None) -> str:
-    columns = list(COLUMNS)
-    for dropped in ("", *DROPPED_FIRST):
-        columns = [column for column in columns if column.heading != dropped]
-        rows = [[column.heading for column in columns], *_cells(report, columns), _total(report, columns)]
-        widths = [max(len(row[index]) for row in rows) for index in range(len(columns))]
-        if width is None or sum(widths) + 2 * (len(widths) - 1) <= width:
-            break
+    columns, cells = _fitted(report, width)
+    widths = [max(map(len, column)) for column in cells]
 
-    def line(cells: list[str]) -> str:
+    def line(row: Sequence[str]) -> str:
         padded = (
             cell.ljust(size) if column.left else cell.rjust(size)
-            for cell, size, column in zip(cells, widths, columns, strict=True)
+            for cell, size, column in zip(row, widths, columns, strict=True)
         )
         return "  ".join(padded).rstrip()
 
     rule = "  ".join("-" * size for size in widths)
-    head, *body, total = rows
+    head, *body, total = zip(*cells, strict=True)
     lines = [
         f"{report.name}   input {show_shape(report.input)}",
         "",
@@ -113,16 +109,72 @@ def _table(report: Report, width: int | None) -> str:
         *map(line, body),
         rule,
         line(total),
+        "",
     ]
-    return "\n".join([*lines, "", *_summary(report)])
+    shown = {column.heading for column in columns}
+    hidden = [column.heading for column in COLUMNS if column.heading not in shown]
+    if hidden:
+        lines += [*_wrapped(f"not shown in {width} columns: {', '.join(hidden)}", width, 2), ""]
+    for text in _summary(report):
+        lines += _wrapped(text, width, 2 if text.startswith("*") else 12)
+    return "\n".join(lines)
+
+
+def _fitted(report: Report, width: int | None) -> tuple[list[Column], list[list[str]]]:
+    """The columns for which there is room, and their texts from heading to total."""
+    columns = list(COLUMNS)
+    totals = _total(report, columns)
+    cells = {
+        column.heading: [column.heading, *(column.text(row, report) for row in report.layers), total]
+        for column, total in zip(columns, totals, strict=True)
+    }
+
+    def fits() -> bool:
+        widths = [max(map(len, cells[column.heading])) for column in columns]
+        return width is None or sum(widths) + 2 * (len(widths) - 1) <= width
+
+    for dropped in DROPPED_FIRST:
+        if fits():
+            break
+        if dropped in ("field", "MACs"):
+            exact = {heading: cells[heading] for heading in ROUNDED}
+            cells |= {heading: list(map(_rounded, texts)) for heading, texts in exact.items()}
+            if fits():
+                break
+            cells |= exact
+        columns = [column for column in columns if column.heading != dropped]
+    return columns, [cells[column.heading] for column in columns]
+
+
+def _rounded(cell: str) -> str:
+    """`115,605,504` as `116 M`: three digits of a number of four or more."""
+    digits = cell.replace(",", "")
+    if not digits.isdigit() or len(digits) < 4:
+        return cell
+    value = float(f"{int(digits):.3g}")
+    for unit, factor in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if value >= factor:
+            return f"{value / factor:#.3g}".rstrip(".") + f" {unit}"
+    return cell
+
+
+def _wrapped(text: str, width: int | None, indent: int) -> list[str]:
+    """A line in lines of `width`, the further ones with an indent."""
+    if width is None or len(text) <= width:
+        return [text]
+    from textwrap import wrap  # a narrow terminal only
+
+    return wrap(text, max(width, indent + 20), subsequent_indent=" " * indent, break_on_hyphens=False)
 
 
 def _summary(report: Report) -> list[str]:
     totals = report.totals
     flops = "unknown" if totals.flops is None else f"{totals.flops:,}"
     buffers = f", and {totals.buffers:,} numbers in buffers" if totals.buffers else ""
+    aux = sum(row.params for row in report.layers if row.aux)
     lines = [
         f"parameters  {totals.params:,} = {size_text(totals.param_bytes)} in float32{buffers}",
+        *([f"            {aux:,} of them in auxiliary heads, which only training runs"] if aux else []),
         f"cost        {totals.macs:,} MACs, {flops} FLOPs per sample",
         *(f"            {part}" for part in CONVENTION.split("; ")),
     ]
@@ -229,8 +281,10 @@ def render_field(found: UnitField, input_shape: Shape) -> str:
     return "\n".join(lines)
 
 
-def render_explanation(explanation: Explanation) -> str:
-    """The arithmetic of one layer as text."""
-    width = max(len(heading) for heading, _ in explanation.lines)
-    lines = [f"  {heading.ljust(width)}  {text}" for heading, text in explanation.lines]
-    return "\n".join([f"{explanation.layer}: {explanation.call}", *lines])
+def render_explanation(explanation: Explanation, width: int | None = None) -> str:
+    """The arithmetic of one layer as text, in lines of `width` characters where one is given."""
+    indent = max(len(heading) for heading, _ in explanation.lines) + 4
+    lines = [f"{explanation.layer}: {explanation.call}"]
+    for heading, text in explanation.lines:
+        lines += _wrapped(f"  {heading.ljust(indent - 2)}{text}", width, indent)
+    return "\n".join(lines)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from cnnspec.analysis.sizes import FURTHEST, AxisSizes, Run, Sizes
+from cnnspec.graph import INPUT
 from cnnspec.ops import show_shape
 
 __all__ = ["render_sizes", "runs_text"]
@@ -14,14 +15,16 @@ ROWS: Final = 16  # of the table of outputs, around the declared size
 SHOWN: Final = 6  # runs on one line
 
 
-def render_sizes(sizes: Sizes) -> str:
-    """The smallest input, then each axis: clean sizes, wanted sizes, and the output by input."""
+def render_sizes(sizes: Sizes, *, table: bool = True) -> str:
+    """The smallest input, then each axis: clean sizes, wanted sizes and, with `table`, the output by input."""
     lines = [f"{sizes.name}   input {show_shape(sizes.input)}"]
     if not sizes.valid:
         lines.append("The declared input is too small, or its sizes do not fit together.")
     lines += ["", f"smallest input  {show_shape(sizes.smallest)}"]
     for axis in sizes.axes[:1] if sizes.alike else sizes.axes:
-        lines += ["", "each axis" if sizes.alike else axis.axis, *_axis(sizes, axis)]
+        lines += ["", "each axis" if sizes.alike else axis.axis, *_axis(sizes, axis, table)]
+    if sizes.layer == INPUT:
+        lines += ["", "There is no feature map: no layer keeps the axes of the input."]
     if sizes.tied:
         also = f" and {len(sizes.tied) - 1} more" if len(sizes.tied) > 1 else ""
         lines += [
@@ -32,7 +35,7 @@ def render_sizes(sizes: Sizes) -> str:
     return "\n".join(lines)
 
 
-def _axis(sizes: Sizes, axis: AxisSizes) -> list[str]:
+def _axis(sizes: Sizes, axis: AxisSizes, table: bool) -> list[str]:
     first, last = axis.span
     within = f"   (of {first} to {last})"
     lines = [f"  no border dropped  {runs_text(axis.clean)}{within}"]
@@ -48,6 +51,8 @@ def _axis(sizes: Sizes, axis: AxisSizes) -> list[str]:
     texts = [(_text(run), str(run.output)) for run in axis.outputs]
     if not texts:
         return [*lines, "  no size of the range is valid"]
+    if not table or sizes.layer == INPUT:
+        return lines
     here = next((index for index, run in enumerate(axis.outputs) if run.last >= axis.declared), len(texts) - 1)
     start = max(0, min(here - ROWS // 2, len(texts) - ROWS))
     shown = texts[start : start + ROWS]
