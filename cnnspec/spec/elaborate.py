@@ -108,9 +108,12 @@ class _Elaborator:
         classes = document.header.classes
         if classes and not self.faults and outputs:
             out = next((node.shape for node in self.nodes if node.name == outputs[0]), ())
-            if len(out) == 1 and out[0] != len(classes):
-                message = f"`classes` names {len(classes)}, but the output has {out[0]} values"
-                self.log.error(frame, "E206", message, document.places.get("classes"))
+            if out and out[0] != len(classes):
+                vector = len(out) == 1
+                holds = f"has {out[0]} values" if vector else f"is {show_shape(out)}: {out[0]} channels"
+                hint = None if vector else "`Flatten` before the last dense layer makes the output a vector"
+                message = f"`classes` names {len(classes)}, but the output {holds}"
+                self.log.error(frame, "E206", message, document.places.get("classes"), help=hint)
 
     def outputs(self, key: str, names: tuple[str, ...], siblings: dict[str, Ref], frame: Frame) -> tuple[str, ...]:
         found = []

@@ -96,6 +96,7 @@ def test_shapes_have_one_to_four_dimensions(shape: str) -> None:
         ("cnnspec: 1\ninput: {shape: [3, 8], mean: [1, 2], std: [1, 2]}\nlayers: [ReLU]\n", [("E206", "input")]),
         ("cnnspec: 1\ninput: 3\nclasses: [0, 1, 2]\nlayers: [ReLU]\n", [("E107", "0"), ("E107", "1"), ("E107", "2")]),
         ("cnnspec: 1\ninput: 3\nclasses: [a, b]\nlayers: [ReLU]\n", [("E206", "classes")]),
+        ("cnnspec: 1\ninput: [3, 8, 8]\nclasses: [a, b]\nlayers: [ReLU]\n", [("E206", "classes")]),
         ("cnnspec: 1\ninput: 3\nname: a/b\nlayers: [ReLU]\n", [("E107", "a/b")]),
         ("cnnspec: 1\ninput: 3\nname: ../x\nlayers: [ReLU]\n", [("E107", "../x")]),
         ("cnnspec: 1\ninput: 3\ntrain: [1]\nlayers: [ReLU]\n", [("E107", "[")]),
@@ -374,6 +375,15 @@ def test_a_bracket_that_stays_open_swallows_nothing() -> None:
 def test_a_missing_comma_is_guessed() -> None:
     assert found("layers:\n  - Conv2d(8 3)\n")[0].help == "a comma may be missing"
     assert "a comma may be missing" in str(found("layers:\n  - {type: Conv2d out_channels: 3}\n")[0].help)
+
+
+def test_classes_of_a_map_are_its_channels() -> None:
+    head = "cnnspec: 1\ninput: [3, 8, 8]\nclasses: [cat, dog]\n"
+    (error,) = found("layers: ['Conv2d(4, 3)', Linear(2)]\n", head=head)
+    assert error.message == "`classes` names 2, but the output is 4x6x2: 4 channels"
+    assert error.help is not None
+    assert "`Flatten`" in error.help
+    assert graph("layers: ['Conv2d(2, 1)']\n", head=head).output_shape == (2, 8, 8)  # a class for every pixel
 
 
 def test_other_slips_get_hints() -> None:
