@@ -281,6 +281,7 @@ class _Elaborator:
             lambda expr: self.values.value(expr, frame),
             lambda word: word in frame.scope or word in frame.unknown,
             lambda d: self.log.report(d, frame),
+            reads[0].shape if reads else None,
         )
         if op is None:
             return lost

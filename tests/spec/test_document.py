@@ -242,6 +242,25 @@ def test_a_pasted_torch_call_says_why_it_is_wrong() -> None:
     assert diagnostic.help == "`in_features` follows from the input: write `Linear(10)`"
 
 
+@pytest.mark.parametrize(
+    ("line", "way_out"),
+    [
+        ("Conv2d(64, 3, 2)", "write the others by name: `Conv2d(64, 3, stride=2)`"),
+        ("Conv2d(64, 3, 2, 1)", "write the others by name: `Conv2d(64, 3, stride=2, padding=1)`"),
+        ("Conv2d(64, 3, 2, bias=False)", "write the others by name: `Conv2d(64, 3, stride=2, bias=False)`"),
+        ("Conv2d(w, 2 * w, 1)", "write the others by name: `Conv2d(w, 2 * w, stride=1)`"),
+        ("Conv2d(in_channels, 2 * w, 3)", "`in_channels` follows from the input: write `Conv2d(2 * w, 3)`"),
+        ("Conv2d(in_ch, 64, 3)", "`in_channels` follows from the input: write `Conv2d(64, 3)`"),
+        ("Conv2d(3, 64, 7, 2, 3)", "`in_channels` follows from the input: write `Conv2d(64, 7, stride=2, padding=3)`"),
+        ("BatchNorm2d(64)", "`num_features` follows from the input: write `BatchNorm2d()`"),
+        ("MaxPool2d(3, 2, 1, 2)", "write the others by name: `MaxPool2d(3, stride=2, padding=1, dilation=2)`"),
+    ],
+)
+def test_too_many_positions_get_the_call_that_is_meant(line: str, way_out: str) -> None:
+    (diagnostic,) = [one for one in found(f"params: {{w: 16}}\nlayers:\n  - {line}\n") if one.code == "E105"]
+    assert diagnostic.help == way_out
+
+
 def test_in_channels_is_checked_where_it_is_written() -> None:
     assert rows("layers:\n  - Conv2d(6, 5, in_channels=3)\n")
     assert marked(HEAD + "layers:\n  - Conv2d(6, 5, in_channels=4)\n") == [("E203", "Conv2d")]
