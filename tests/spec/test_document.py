@@ -406,6 +406,9 @@ def test_classes_of_a_map_are_its_channels() -> None:
 
 
 def test_other_slips_get_hints() -> None:
+    assert found("layers:\n  - Dropout 0.5\n")[0].help == "write `Dropout(0.5)`"
+    assert found("layers:\n  - Conv2d 64, 3\n")[0].help == "write `Conv2d(64, 3)`"
+    assert found("layers:\n  - Nothing 64\n")[0].help is None
     assert "without a module: `Conv2d`" in str(found("layers:\n  - nn.Conv2d(8, 3)\n")[0].help)
     assert "without a module: `ReLU`" in str(found("layers:\n  - torch.nn.ReLU\n")[0].help)
     assert "every line is `name: layer`" in str(found("layers:\n  conv: ReLU\n  BatchNorm2d\n")[0].help)
