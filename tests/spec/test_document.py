@@ -94,7 +94,9 @@ def test_shapes_have_one_to_four_dimensions(shape: str) -> None:
         ("cnnspec: 1\ninput: {shape: 3, mean: .nan, std: 1}\nlayers: [ReLU]\n", [("E107", ".nan")]),
         ("cnnspec: 1\ninput: {shape: 3, std: 1, means: 1}\nlayers: [ReLU]\n", [("E107", "means")]),
         ("cnnspec: 1\ninput: {shape: [3, 8], mean: [1, 2], std: [1, 2]}\nlayers: [ReLU]\n", [("E206", "input")]),
-        ("cnnspec: 1\ninput: 3\nclasses: [0, 1, 2]\nlayers: [ReLU]\n", [("E107", "0"), ("E107", "1"), ("E107", "2")]),
+        ("cnnspec: 1\ninput: 3\nclasses: [0, 1, 2]\nlayers: [ReLU]\n", [("E107", "0")]),
+        ("cnnspec: 1\ninput: 3\nlint: {ignore: [W305, W30]}\nlayers: [ReLU]\n", [("E107", "W30")]),
+        ("cnnspec: 1\ninput: 3\nlint: {ignore: W305}\nlayers: [ReLU]\n", [("E107", "W305")]),
         ("cnnspec: 1\ninput: 3\nclasses: [a, b]\nlayers: [ReLU]\n", [("E206", "classes")]),
         ("cnnspec: 1\ninput: [3, 8, 8]\nclasses: [a, b]\nlayers: [ReLU]\n", [("E206", "classes")]),
         ("cnnspec: 1\ninput: 3\nname: a/b\nlayers: [ReLU]\n", [("E107", "a/b")]),
@@ -403,6 +405,13 @@ def test_classes_of_a_map_are_its_channels() -> None:
     assert error.help is not None
     assert "`Flatten`" in error.help
     assert graph("layers: ['Conv2d(2, 1)']\n", head=head).output_shape == (2, 8, 8)  # a class for every pixel
+
+
+def test_what_is_wrong_with_a_list_of_the_header_is_said_once() -> None:
+    (error,) = found("classes: [zero, 1, 2, yes]\nlayers: [ReLU]\n")
+    assert error.help == 'quote the names that YAML takes for something else: `"1"`'
+    (error,) = found("lint: {ignore: [W30]}\nlayers: [ReLU]\n")
+    assert error.label == "`W30` is no code of a warning, as `W305` is"
 
 
 def test_other_slips_get_hints() -> None:
