@@ -22,8 +22,10 @@ def check(
     files: Annotated[list[str], typer.Argument(metavar="FILES...", help="Specs: paths or bundled names.")],
     form: Annotated[str, typer.Option("--format", metavar="|".join(FORMS), help="How to print findings.")] = "text",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 on warnings too.")] = False,
-    select: Annotated[list[str] | None, typer.Option("--select", metavar="CODE", help="Only these warnings.")] = None,
-    ignore: Annotated[list[str] | None, typer.Option("--ignore", metavar="CODE", help="Not these warnings.")] = None,
+    select: Annotated[
+        list[str] | None, typer.Option("--select", metavar="CODE,...", help="Only these warnings.")
+    ] = None,
+    ignore: Annotated[list[str] | None, typer.Option("--ignore", metavar="CODE,...", help="Not these warnings.")] = None,
     variant: common.VariantOption = None,
     settings: common.SetOption = None,
     max_nodes: common.MaxNodesOption = common.MAX_NODES,
@@ -36,7 +38,7 @@ def check(
 
       cnnspec check net.yaml
 
-      cnnspec check specs/*.yaml --strict --ignore W310
+      cnnspec check specs/*.yaml --strict --ignore W308,W310
 
       cnnspec check net.yaml --format github
     """
@@ -46,8 +48,8 @@ def check(
             file,
             variant=variant,
             params=dict(parse_setting(text) for text in settings or []),
-            select=select or (),
-            ignore=ignore or (),
+            select=_codes(select),
+            ignore=_codes(ignore),
             max_nodes=max_nodes,
         )
         for file in files
@@ -56,3 +58,7 @@ def check(
         print(text)
     if any(file.errors or (strict and file.warnings) for file in checked):
         raise typer.Exit(INVALID)
+
+
+def _codes(texts: list[str] | None) -> list[str]:
+    return [code.strip() for text in texts or [] for code in text.split(",") if code.strip()]
