@@ -63,7 +63,8 @@ def test_the_probe_sees_what_is_loaded() -> None:
 @pytest.mark.parametrize(
     ("call", "code", "words"),
     [
-        ("inspect no_such_file.yaml", 2, "no file and no bundled spec"),
+        ("inspect no_such_file.yaml", 2, "there is no file no_such_file.yaml"),
+        ("inspect nothing", 2, "no file and no bundled spec"),
         ("inspect lenet", 2, "did you mean `lenet5`?"),
         ("inspect .", 2, "is a directory"),
         ("inspect lenet5 --format tabel", 2, "did you mean `table`?"),

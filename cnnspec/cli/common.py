@@ -29,7 +29,8 @@ __all__ = [
 ]
 
 SpecArgument = Annotated[
-    str, typer.Argument(metavar="SPEC", help="A path, or the name of a bundled network.", show_default=False)
+    str,
+    typer.Argument(metavar="SPEC", help="A path, the name of a bundled network, or `-` for stdin.", show_default=False),
 ]
 VariantOption = Annotated[str | None, typer.Option("--variant", metavar="NAME", help="A variant that the spec names.")]
 SetOption = Annotated[

@@ -11,8 +11,6 @@ import pytest
 
 import cnnspec
 from cnnspec.cli import main
-from cnnspec.cli.common import parse_bytes
-from cnnspec.errors import UsageError
 
 Capture = pytest.CaptureFixture[str]
 
@@ -42,3 +40,55 @@ def test_check_takes_codes_with_commas(spec: Path, capsys: Capture) -> None:
     assert [finding["code"] for finding in file["findings"]] == ["W306"]
     assert call("check", spec, "--ignore", "W305,W399") == 2
     assert "no rule `W399`" in capsys.readouterr().err
+
+
+def piped(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a text on stdin."""
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data.encode())))
+
+
+@pytest.mark.parametrize("text", [SPEC, json.dumps(cnnspec.loads(SPEC).source.plain())])
+def test_a_spec_comes_from_stdin(text: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    piped(text, monkeypatch)
+    assert call("check", "-", "--strict") == 3
+    assert "--> -:" in capsys.readouterr().out
+    piped(text, monkeypatch)
+    assert call("inspect", "-", "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "net"
+
+
+def test_fmt_goes_from_stdin_to_stdout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.chdir(tmp_path)
+    for text in (SPEC, SPEC.replace("(8, 3)", "( 8,3 )")):
+        piped(text, monkeypatch)
+        assert call("fmt", "-") == 0
+        assert capsys.readouterr().out == SPEC
+    piped(text, monkeypatch)
+    assert call("fmt", "--check", "-") == 1
+    assert capsys.readouterr().out == "would change -\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_file_keeps_no_other_from_being_checked(spec: Path, capsys: Capture) -> None:
+    missing = spec.with_name("nett.yaml")
+    assert call("check", missing, spec, "--format", "json") == 2
+    printed = capsys.readouterr()
+    assert [Path(file["path"]) for file in json.loads(printed.out)["files"]] == [spec]
+    assert printed.err == f"error: there is no file {missing}\n  help: did you mean `net.yaml`?\n"
+    assert call("check", spec, spec, "--ignore", "W399") == 2
+    assert capsys.readouterr().err.count("no rule `W399`") == 1
+
+
+def test_what_is_no_spec_names_the_way(spec: Path, capsys: Capture) -> None:
+    run = spec.parent / "runs" / "a"
+    run.mkdir(parents=True)
+    assert call("inspect", run) == 2
+    assert "name a .yaml or .json file" in capsys.readouterr().err
+    spec.rename(run / "spec.yaml")
+    assert call("inspect", run) == 2
+    assert f"name its spec: {run / 'spec.yaml'}" in capsys.readouterr().err
+    exported = run / "net.onnx"
+    exported.write_bytes(b"\x08\x08")
+    for verb in ("inspect", "check", "fmt"):
+        assert call(verb, exported) == 2
+        assert f"`cnnspec verify {exported}`" in capsys.readouterr().err
