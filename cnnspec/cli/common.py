@@ -9,10 +9,10 @@ from typing import Annotated, Final
 import typer
 
 from cnnspec import api
-from cnnspec.errors import UsageError
-from cnnspec.ops import Shape
+from cnnspec.errors import SpecError, UsageError
+from cnnspec.ops import Shape, show_shape
 from cnnspec.spec import MAX_NODES, parse_setting
-from cnnspec.spec.hints import did_you_mean
+from cnnspec.spec.hints import channels_first, did_you_mean
 
 __all__ = [
     "MAX_NODES",
@@ -99,11 +99,15 @@ def load_spec(
     input_shape: str | None = None,
     max_nodes: int = MAX_NODES,
 ) -> api.Spec:
-    """The spec that the arguments of a verb name."""
-    return api.load(
-        spec,
-        variant=variant,
-        params=dict(parse_setting(text) for text in settings or []),
-        input_shape=parse_shape(input_shape) if input_shape else None,
-        max_nodes=max_nodes,
-    )
+    """The spec that the arguments of a verb name. Raises UsageError for an input with other channels than it takes."""
+    shape = parse_shape(input_shape) if input_shape else None
+    params = dict(parse_setting(text) for text in settings or [])
+    try:
+        return api.load(spec, variant=variant, params=params, input_shape=shape, max_nodes=max_nodes)
+    except SpecError as error:
+        first = error.diagnostics[0]
+        meant = channels_first(shape) if shape else None
+        if shape is None or not (first.code == "E206" or (meant and first.code.startswith("E2"))):
+            raise
+        hint = f"channels come first: `--input {show_shape(meant)}`" if meant else None
+        raise UsageError(f"`--input {input_shape}`: {first.message}", hint=hint) from None

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Final
 
-__all__ = ["closest", "did_you_mean"]
+__all__ = ["channels_first", "closest", "did_you_mean"]
 
 # Keras', Caffe's and everyday names of layers and arguments, by their lower-case spelling.
 _SYNONYMS: Final = {
@@ -75,3 +75,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """The sentence for the caret's label, or None."""
     match = closest(word, known)
     return f"did you mean `{match}`?" if match else None
+
+
+def channels_first(shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape that is meant where the channels stand last, as Keras has them; None where it does not look so."""
+    *sizes, channels = shape
+    return (channels, *sizes) if len(sizes) > 1 and channels in (1, 3) and min(sizes) > 4 else None

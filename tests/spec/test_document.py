@@ -407,6 +407,27 @@ def test_classes_of_a_map_are_its_channels() -> None:
     assert graph("layers: ['Conv2d(2, 1)']\n", head=head).output_shape == (2, 8, 8)  # a class for every pixel
 
 
+@pytest.mark.parametrize(
+    ("shape", "layer", "code", "meant"),
+    [
+        ("[28, 28, 1]", "Conv2d(8, 3)", "E201", "[1, 28, 28]"),
+        ("[28, 28, 1]", "{a: 'Conv2d(8, 3, padding=1)', b: MaxPool2d(2)}", "E201", "[1, 28, 28]"),
+        ("[28, 28]", "Conv2d(8, 3)", "E202", "[1, 28, 28]"),
+        ("[16, 16, 16, 3]", "Conv3d(8, 5)", "E201", "[3, 16, 16, 16]"),
+        ("{shape: [64, 48, 3], mean: [0, 0, 0], std: [1, 1, 1]}", "ReLU", "E206", "[3, 64, 48]"),
+        ("[64, 3, 3]", "Conv2d(8, 5)", "E201", None),
+        ("[3, 28, 2]", "Conv2d(8, 5)", "E201", None),
+        ("[28]", "Conv2d(8, 3)", "E202", None),
+    ],
+)
+def test_channels_that_stand_last(shape: str, layer: str, code: str, meant: str | None) -> None:
+    layers = layer if layer.startswith("{") else f"['{layer}']"
+    (error,) = found(f"layers: {layers}\n", head=f"cnnspec: 1\ninput: {shape}\n")
+    assert error.code == code
+    assert ("channels come first" in (error.help or "")) == (meant is not None)
+    assert (meant or "") in (error.help or "")
+
+
 def test_what_is_wrong_with_a_list_of_the_header_is_said_once() -> None:
     (error,) = found("classes: [zero, 1, 2, yes]\nlayers: [ReLU]\n")
     assert error.help == 'quote the names that YAML takes for something else: `"1"`'
