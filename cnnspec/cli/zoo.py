@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Annotated
 
 import typer
@@ -31,7 +32,10 @@ def zoo(
     """
     common.check_choice("--format", form, FORMATS)
     if name is not None:
-        print(api.bundled_text(name), end="")
+        text = api.bundled_text(name)
+        print(text, end="")
+        if text.startswith("# "):  # the remark that it is a variant
+            print(f"note: {text.splitlines()[0][2:]}", file=sys.stderr)
         return
     listed = api.bundled_networks()
     if form == "json":
