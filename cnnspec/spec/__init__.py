@@ -27,6 +27,8 @@ __all__ = ["MAX_NODES", "STDIN", "Source", "parse_setting", "read_file", "read_s
 
 STDIN: Final = "-"
 
+_AS_IN_YAML: Final = {"true": "True", "false": "False", "null": "None"}
+
 
 @dataclass(frozen=True)
 class Source:
@@ -153,6 +155,7 @@ def parse_setting(text: str) -> tuple[str, Expr]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise UsageError(f"`{text}` is no setting", hint="write `--set width=128`")
+    value = _AS_IN_YAML.get(value.strip(), value)
     try:
         tree = parse_expression(value)
     except ExpressionError as error:
