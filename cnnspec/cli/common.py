@@ -76,15 +76,14 @@ def parse_unit(text: str) -> tuple[str, tuple[int, ...] | None]:
 
 
 _BYTES: Final = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | {
-    "kib": 2**10,
-    "mib": 2**20,
-    "gib": 2**30,
-    "tib": 2**40,
+    f"{letter}{rest}": 2 ** (10 * power)
+    for power, letter in enumerate("kmgt", 1)
+    for rest in ("ib", "")  # a letter alone is binary, as to ls and dd
 }
 
 
 def parse_bytes(text: str) -> int:
-    """`8GiB`, `500 MB` as bytes. Raises UsageError."""
+    """`8GiB`, `8G`, `500 MB` as bytes. Raises UsageError."""
     match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([a-zA-Z]+)\s*", text)
     if not match or match[2].lower() not in _BYTES:
         raise UsageError(f"`{text:.60}` is no size of memory", hint="write a number and a unit: 8GiB, 500MB")

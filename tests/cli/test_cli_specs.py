@@ -10,7 +10,10 @@ from types import SimpleNamespace
 import pytest
 
 import cnnspec
+from cnnspec import api
 from cnnspec.cli import main
+from cnnspec.cli.common import parse_bytes
+from cnnspec.errors import UsageError
 
 Capture = pytest.CaptureFixture[str]
 
@@ -92,3 +95,47 @@ def test_what_is_no_spec_names_the_way(spec: Path, capsys: Capture) -> None:
     for verb in ("inspect", "check", "fmt"):
         assert call(verb, exported) == 2
         assert f"`cnnspec verify {exported}`" in capsys.readouterr().err
+
+
+def test_the_spec_of_a_variant_says_that_it_is_one(capsys: Capture) -> None:
+    assert call("zoo", "resnet50") == 0
+    printed = capsys.readouterr()
+    assert printed.out == f"# `--variant resnet50` makes this resnet50\n{api.bundled_text('resnet18')}"
+    assert printed.err == "note: `--variant resnet50` makes this resnet50\n"
+    assert cnnspec.loads(printed.out, variant="resnet50").graph.nodes == cnnspec.load("resnet50").graph.nodes
+    assert call("zoo", "resnet18") == 0
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("value", "layer"), [("false", "Tanh"), ("False", "Tanh"), ("true", "ReLU")])
+def test_set_takes_truth_as_yaml_writes_it(value: str, layer: str, tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "net.yaml"
+    path.write_text(
+        "cnnspec: 1\ninput: 8\nparams: {on: true, width: 3}\nlayers: [ReLU if on, Tanh if not on]\n", "utf-8"
+    )
+    assert call("inspect", path, "--set", f"on={value}", "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out)["layers"][0]["op"] == layer
+    assert call("inspect", path, "--set", "width=abc") == 2
+    assert "help: a value is a number" in capsys.readouterr().err
+    assert call("inspect", path, "--set", "width=reLU") == 2
+    assert "help: did you mean `ReLU`?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("8GiB", 2**33), ("8G", 2**33), ("8 gb", 8 * 10**9), ("1.5k", 1536), ("500MB", 5 * 10**8), ("7b", 7)],
+)
+def test_sizes_of_memory(text: str, size: int) -> None:
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["8", "8XB", "8iB", "G"])
+def test_what_is_no_size_of_memory(text: str) -> None:
+    with pytest.raises(UsageError, match="no size of memory"):
+        parse_bytes(text)
+
+
+def test_init_names_the_folder_that_is_missing(tmp_path: Path, capsys: Capture) -> None:
+    assert call("init", tmp_path / "sub" / "net.yaml") == 2
+    assert capsys.readouterr().err == f"error: there is no folder {tmp_path / 'sub'}\n"
+    assert not list(tmp_path.iterdir())
