@@ -55,8 +55,10 @@ def read_image(
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError(f"{image.width}x{image.height}")
             return prepare(image, shape, invert=invert)
-    except CnnspecError:
+    except UsageError:
         raise
+    except CnnspecError as error:
+        raise CnnspecError(f"{shown}: {error.message}", hint=error.hint) from None
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         raise UsageError(f"cannot read {shown}: {error.strerror}") from None
     except Image.DecompressionBombError:
@@ -100,7 +102,10 @@ def _convert(image: Image.Image, mode: str) -> Image.Image:
         layers = image.convert("RGBA")
         paper = Image.new("RGBA", layers.size, "white")
         image = Image.alpha_composite(paper, layers)
-    return image.convert(mode)
+    try:
+        return image.convert(mode)
+    except ValueError as error:  # Pillow knows no way from LAB to grey
+        raise CnnspecError(f"its pixels have no rule: {error}") from None
 
 
 @cache  # networks are few, and batches of one image many

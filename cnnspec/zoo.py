@@ -78,10 +78,10 @@ def _named(name: str) -> tuple[Path, str | None] | None:
     return (bundled()[stem], None) if stem in bundled() else names().get(stem)
 
 
-def bundled_path(name: str) -> tuple[Path, str | None]:
-    """The file of a bundled spec, and the variant that the name stands for. Raises UsageError."""
+def bundled_path(name: str) -> Path:
+    """The file of a bundled spec or variant. Raises UsageError."""
     found = _named(name)
     if found is None:
         hint = did_you_mean(name, names()) or "`cnnspec zoo` lists the bundled specs"
         raise UsageError(f"there is no bundled spec `{name:.200}`", hint=hint)
-    return found
+    return found[0]

@@ -35,6 +35,11 @@ def test_any_mode_becomes_what_the_network_reads(mode: str) -> None:
     np.testing.assert_array_equal(prepare(image, COLOUR), np.asarray(image.convert("RGB")))
 
 
+def test_an_opened_image_of_a_mode_without_a_rule_is_refused() -> None:
+    with pytest.raises(CnnspecError, match="LAB"):
+        prepare(Image.new("LAB", (6, 4)), GREY)
+
+
 def test_the_size_is_pillows_bilinear() -> None:
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (37, 23), np.uint8))
     wanted = np.asarray(image.resize((6, 4), Image.Resampling.BILINEAR))
@@ -102,7 +107,8 @@ def test_a_missing_file_and_a_folder_are_wrong_usage(tmp_path: Path) -> None:
         (b"hello", "not an image"),
         (encoded(ramp())[:45], "broken|not an image"),
         (encoded(ramp(), "ICO"), "not an image"),  # a format that is not on the list
-        (encoded(Image.fromarray(np.zeros((4, 6), np.float32)), "TIFF"), "floating-point"),
+        (encoded(Image.fromarray(np.zeros((4, 6), np.float32)), "TIFF"), "^this.png: .*floating-point"),
+        (encoded(Image.new("LAB", (6, 4)), "TIFF"), "^this.png: .*LAB"),
     ],
 )
 def test_what_is_no_image_gets_one_clear_message(data: bytes, says: str) -> None:

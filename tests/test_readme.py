@@ -10,7 +10,10 @@ from pathlib import Path
 from PIL import Image
 from sklearn.datasets import load_digits
 
-README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+from cnnspec.cli import VERBS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
 
 
 def console_blocks() -> list[tuple[list[str], str]]:
@@ -59,6 +62,49 @@ def test_the_example_network_is_valid(tmp_path: Path) -> None:
     assert text
     (tmp_path / "net.yaml").write_text(text[1], "utf-8")
     assert "stage.1.0" in run(tmp_path, "inspect", "net.yaml")
+
+
+def test_the_table_of_verbs_is_the_programs() -> None:
+    assert tuple(re.findall(r"^\| `([a-z]+)` \|", README, re.MULTILINE)) == VERBS
+
+
+def test_every_page_is_linked_and_every_link_leads_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert all((ROOT / link).exists() for link in links), links
+    assert {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")} <= set(links)
+
+
+CODES = {  # what README says beside a code, and calls that end with it
+    1: {
+        "`calc` finds no solution": [
+            "calc conv2d --input 4 --kernel-size 9",
+            "calc max_pool2d --input 10 --padding 0 --output 50",
+        ],
+        "`fmt --check` a file that would change": ["fmt --check net.yaml"],
+        "`diff --exit-code` a difference": ["diff lenet5 mlp --exit-code"],
+        "a foreign ONNX file": ["predict foreign.onnx foreign.onnx"],
+    },
+    2: {"a missing file": ["inspect none.yaml"], "a bad flag": ["inspect lenet5 --wrong"]},
+    3: {"the spec is invalid": ["check wrong.yaml"], "with `check --strict`": ["check --strict warned.yaml"]},
+    0: {"done": ["diff lenet5 mlp", "check warned.yaml"]},
+}
+
+
+def test_the_exit_codes_are_those_of_the_table(tmp_path: Path) -> None:
+    head = "cnnspec: 1\ninput: [1, 8, 8]\nlayers:\n"
+    (tmp_path / "net.yaml").write_text(head + "  - {type: Conv2d, out_channels: 3, kernel_size: 3}\n", "utf-8")
+    (tmp_path / "warned.yaml").write_text(head + "  - Conv2d(3, 3)\n  - BatchNorm2d\n", "utf-8")
+    (tmp_path / "wrong.yaml").write_text(head + "  - Conv2d(3, 9)\n", "utf-8")
+    (tmp_path / "foreign.onnx").write_bytes(b"x")
+    rows = dict(re.findall(r"^\| (\d+)[ ,\d]* \| (.*) \|$", README, re.MULTILINE))
+    assert list(rows) == ["0", "1", "2", "3", "4", "130"]
+    for code, said in CODES.items():
+        for words, calls in said.items():
+            assert words in rows[str(code)]
+            for call in calls:
+                command = [sys.executable, "-m", "cnnspec", *call.split()]
+                done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+                assert done.returncode == code, (call, done.stderr)
 
 
 def test_the_python_example_runs() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,8 @@ def loaded(*arguments: str) -> set[str]:
         "diff resnet18 resnet34",
         "sizes lenet5",
         "explain E201",
+        "explain Conv2d",
+        "explain",
         "zoo lenet5",
         "schema",
         "train --help",
@@ -86,8 +89,10 @@ def test_the_probe_sees_what_is_loaded() -> None:
         ("inspect lenet5 --fits lots", 2, "no size of memory"),
         ("inspect lenet5 --field S4:9,9", 2, "its units are 0..4,0..4"),
         ("inspect mlp --field 1", 2, "no spatial axes"),
-        ("inspect", 2, "Missing argument"),
-        ("inspekt lenet5", 2, "inspekt"),
+        ("inspect", 2, "missing argument 'SPEC'"),
+        ("inspekt lenet5", 2, "did you mean `inspect`?"),
+        ("--debug", 2, "missing command"),
+        ("train --epochs many", 2, "`cnnspec train --help` lists what there is"),
         ("inspect lenet5 --frmat json", 2, "--frmat"),
     ],
     ids=lambda value: str(value)[:40],
@@ -98,6 +103,7 @@ def test_a_wrong_call_gets_one_message_and_its_code(call: str, code: int, words:
     assert done.returncode == code, done.stderr
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+    assert code != 2 or re.fullmatch(r"error: .*\n(  help: .*\n)?", done.stderr)  # also what typer says
     assert not list(tmp_path.iterdir())
 
 

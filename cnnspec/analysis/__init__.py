@@ -7,7 +7,7 @@ from math import prod
 from typing import NamedTuple
 
 from cnnspec.analysis.memory import OPTIMIZER_STATE, PRECISIONS, largest_batch, peak_inference, training_memory
-from cnnspec.analysis.receptive_field import FieldState, fields, pixels_read, spans
+from cnnspec.analysis.receptive_field import FieldState, fields, hull, pixels_read, span
 from cnnspec.analysis.report import CONVENTION, LayerReport, Memory, Report, Totals
 from cnnspec.graph import Graph
 from cnnspec.ops import AnyOp, Shape
@@ -102,16 +102,16 @@ class _View(NamedTuple):
 
 def _view(state: FieldState, shape: Shape) -> _View:
     """What follows from what a tensor's units see, and its shape."""
-    units = [shape[carrier] if 0 <= carrier < len(shape) else 1 for carrier in state.carriers]
-    wide = tuple(spans(state.wide, state, shape))
-    firsts = [axis[0].phases[0] for axis in state.wide]
+    counts = state.units(shape)
+    wide = tuple(map(span, state.wide, counts))
+    firsts = [hull(axis, 0) for axis in state.wide]
     return _View(
         units=prod(shape),
         span=wide,
-        least_span=wide if state.narrow is state.wide else tuple(spans(state.narrow, state, shape)),
+        least_span=wide if state.narrow is state.wide else tuple(map(span, state.narrow, counts)),
         stride=tuple(max(band.stride for band in axis) for axis in state.wide),
         padding=tuple(-first.low if first else 0 for first in firsts),
-        pixels_read=tuple(pixels_read(axis, count) for axis, count in zip(state.wide, units, strict=True)),
+        pixels_read=tuple(map(pixels_read, state.wide, counts)),
     )
 
 

@@ -178,7 +178,11 @@ def _compared(
 
 
 def _aligned(first: Sequence[Node], second: Sequence[Node]) -> list[Pair]:
-    """Which node of the first network is which of the second: pairs of indices, both rising."""
+    """Which node of the first network is which of the second: pairs of indices, both rising.
+
+    Where as many nodes are left over between two pairs on both sides, those of one name or number took each other's
+    place.
+    """
     sides = [_keys(first), _keys(second)]
     pairs: list[Pair] = []
     gaps = [(0, len(first), 0, len(second))]
@@ -187,21 +191,32 @@ def _aligned(first: Sequence[Node], second: Sequence[Node]) -> list[Pair]:
         pairs = sorted(pairs + found)
         ends = [(-1, -1), *pairs, (len(first), len(second))]
         gaps = [(a + 1, b, c + 1, d) for (a, c), (b, d) in pairwise(ends)]
-    return pairs
+    replaced = [
+        (low + k, start + k)
+        for low, high, start, end in gaps
+        if high - low == end - start
+        for k in range(high - low)
+        if _leaf(first[low + k]) == _leaf(second[start + k])
+    ]
+    return sorted(pairs + replaced)
+
+
+def _leaf(node: Node) -> str:
+    return node.name.rpartition(".")[2]
 
 
 def _keys(nodes: Sequence[Node]) -> list[list[Hashable]]:
     """What nodes are matched by, the surest first. A name that ends in `.3` says little: it is a place in a list."""
     calls = [call_text(node.op) for node in nodes]
     words = [re.sub(r"\d+", "#", node.name) for node in nodes]
-    names = [object() if node.name.rpartition(".")[2].isdigit() else node.name for node in nodes]
+    names = [object() if _leaf(node).isdigit() else node.name for node in nodes]
     ops = [node.op.op_name for node in nodes]
     return [
         list(zip(names, calls, strict=True)),
         list(zip(names, ops, strict=True)),
         list(zip(words, calls, strict=True)),
         list(zip(words, ops, strict=True)),
-        [node.name for node in nodes],
+        list(names),
         list(calls),
         list(ops),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from cnnspec.analysis.receptive_field import LOST, FieldState, fields, spans
+from cnnspec.analysis.receptive_field import FieldState, fields, spans
 from cnnspec.analysis.report import LayerReport
 from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
@@ -18,6 +18,7 @@ from cnnspec.spec.hints import did_you_mean
 __all__ = ["Explanation", "call_text", "explain", "find_node", "size_formula"]
 
 FIGURES = ("receptive field", "effective stride", "effective padding")
+SHOWN = 12  # layers that a hint names
 AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
@@ -50,7 +51,9 @@ def find_node(graph: Graph, name: str) -> Node:
     """The node of this name. Raises UsageError with the nearest."""
     if name in graph.by_name:
         return graph.by_name[name]
-    hint = did_you_mean(name, graph.by_name) or f"the layers are: {', '.join(list(graph.by_name)[:12])}, …"
+    names = list(graph.by_name)
+    more = ", …" if len(names) > SHOWN else ""
+    hint = did_you_mean(name, names) or f"the layers are: {', '.join(names[:SHOWN])}{more}"
     raise UsageError(f"{graph.name} has no layer `{name}`", hint=hint)
 
 
@@ -119,7 +122,8 @@ def explain(graph: Graph, row: LayerReport) -> Explanation:
         lines.append(("FLOPs", "unknown"))
     elif row.flops:
         other = row.flops - 2 * row.macs
-        lines.append(("FLOPs", f"2*{row.macs:,} + {other:,} = {row.flops:,}" if row.macs else f"{row.flops:,}"))
+        sum_of = f"2*{row.macs:,} + {other:,}" if other else f"2*{row.macs:,}"
+        lines.append(("FLOPs", f"{sum_of} = {row.flops:,}" if row.macs else f"{row.flops:,}"))
     return Explanation(node.name, call_text(node.op), tuple(lines + _field(graph, node, row)))
 
 
@@ -168,9 +172,11 @@ def _field(graph: Graph, node: Node, row: LayerReport) -> list[tuple[str, str]]:
     if row.min_receptive_field != row.receptive_field:
         lines.append(("", f"the path that sees least: {show_shape(row.min_receptive_field)}"))
     if any(row.pixels_read[axis] < size for axis, size in enumerate(row.receptive_field)):
-        lines.append(("", f"dilation leaves holes: {show_shape(row.pixels_read)} pixels of the span are read"))
+        lines.append(
+            ("", f"dilation or stride leaves holes: {show_shape(row.pixels_read)} pixels of the span are read")
+        )
     if state.global_context:
-        lines.append(("", "and, through a global pool or a dense layer, the whole input"))
+        lines.append(("", "and the whole input, through a global pool, a dense layer or a norm"))
     return lines
 
 
@@ -179,7 +185,7 @@ def _growth(node: Node, before: FieldState, row: LayerReport) -> list[tuple[str,
     grown = []
     for axis, field in enumerate(before.wide):
         carrier = before.carriers[axis]
-        if carrier in (LOST, 0) or carrier > len(windows):
+        if before.lost[axis] or carrier == 0 or carrier > len(windows):
             continue
         window, only = windows[carrier - 1], field[0].phases[0]
         simple = len(field) == 1 and len(field[0].phases) == 1 and only is not None

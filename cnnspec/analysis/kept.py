@@ -72,7 +72,7 @@ def kept(op: AnyOp, inputs: tuple[Shape, ...], out: Shape) -> Kept:
         case StochasticDepth():
             return NOTHING if op.p == 0 else Kept(floats=1) if op.mode == "row" else Kept(fixed=1)
         case Mul():
-            return Kept(inputs=True, floats=max(0, len(inputs) - 2) * prod(out)) if len(inputs) > 1 else NOTHING
+            return INPUT  # of each product the factors, where the other one needs a gradient: see `_factors`
         case activation.ReLU() | activation.Tanh() | activation.Sigmoid() | activation.Softmax():
             return OUTPUT
         case activation.LeakyReLU() | activation.ELU():
@@ -108,7 +108,7 @@ def scratch_bytes(op: AnyOp, inputs: tuple[Shape, ...], out: Shape, width: int =
         case MaxPool() | AdaptiveMaxPool():  # their indices, made and dropped
             return INT64 * prod(out)
         case LPPool():
-            return width * max(prod(shape), 2 * prod(out)) + (width * prod(out) if op.rank == 1 else 0)
+            return width * max(prod(shape), 3 * prod(out))  # the powers; then the mean, its sign and its size
         case norm.GroupNorm():
             return width * 2 * op.num_groups
         case norm.LayerNorm():

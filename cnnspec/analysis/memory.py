@@ -88,12 +88,30 @@ def kept_bytes(graph: Graph, batch: int, width: int = FLOAT) -> int:
         own += batch * (width * keeps.floats + INT64 * keeps.int64s) + FLOAT * keeps.fixed
         if keeps.output:
             stored.add(roots[node.name])
-        if keeps.inputs:
-            names = node.inputs
-            if len(names) == 2 and not all(flowing):  # a product keeps a factor for the gradient of the other one
-                names = tuple(name for name, other in zip(names, reversed(flowing), strict=True) if other)
+        if isinstance(op, Mul):
+            names, between = _factors(op, node, flowing)
             stored.update(roots[name] for name in names)
+            own += batch * width * between
+        elif keeps.inputs:
+            stored.update(roots[name] for name in node.inputs)
     return own + batch * width * sum(sizes[root] for root in stored)
+
+
+def _factors(op: Mul, node: Node, flowing: list[bool]) -> tuple[list[str], int]:
+    """The reads that a product keeps, and how many numbers of the products between, made two factors at a time.
+
+    A factor is kept for the gradient of the other one.
+    """
+    names, between = [], 0
+    products = op.products(*node.input_shapes)
+    for turn in range(1, len(node.inputs)):
+        if flowing[turn] and turn > 1:
+            between += prod(products[turn - 1])
+        elif flowing[turn]:
+            names.append(node.inputs[0])
+        if any(flowing[:turn]):
+            names.append(node.inputs[turn])
+    return names, between
 
 
 def training_memory(
@@ -146,8 +164,11 @@ def peak_inference(graph: Graph, *, batch: int = 1, width: int = FLOAT) -> int:
         dead = set(dying.get(step, ()))
         size = sizes[node.name]
         if isinstance(node.op, (Add, Mul)) and len(node.inputs) > 2:  # two at a time
+            parts = [size] * len(node.inputs)
+            if isinstance(node.op, Mul):  # a product of gates is no larger than they are
+                parts = [prod(shape) for shape in node.op.products(*node.input_shapes)]
             for turn in range(1, len(node.inputs)):
-                peak = max(peak, alive + size + (size if turn > 1 else 0))
+                peak = max(peak, alive + parts[turn] + (parts[turn - 1] if turn > 1 else 0))
                 later = {roots[name] for name in node.inputs[turn + 1 :]}
                 done = {roots[name] for name in node.inputs[: turn + 1]} & dead - later
                 alive -= sum(sizes[root] for root in done)

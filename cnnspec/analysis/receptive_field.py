@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
-from math import gcd, lcm
+from math import gcd, lcm, prod
 from typing import Final, NamedTuple
 
 from cnnspec.graph import INPUT, Graph, Node
@@ -23,7 +23,7 @@ from cnnspec.ops import JOINS, AnyOp, Shape
 from cnnspec.ops.activation import Softmax
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.linear import Linear
-from cnnspec.ops.norm import GroupNorm, InstanceNorm
+from cnnspec.ops.norm import GroupNorm, InstanceNorm, LayerNorm
 from cnnspec.ops.reshape import Flatten, Permute
 from cnnspec.ops.window import POINT, Global, Sliding, Window
 
@@ -31,7 +31,6 @@ __all__ = ["AxisField", "Band", "FieldState", "fields", "hull", "pixels_read", "
 
 FEW_TAPS: Final = 64
 HOLES_UP_TO: Final = 2**22  # pixels of a span; in a larger one holes are not looked for
-LOST: Final = -1  # where an axis is after Flatten has made features of it
 
 
 class Reads(NamedTuple):
@@ -221,10 +220,16 @@ class FieldState(NamedTuple):
 
     wide: tuple[AxisField, ...]  # the union over all local paths
     narrow: tuple[AxisField, ...]  # the path that sees least
-    carriers: tuple[int, ...]  # which axis of the tensor each input axis lies on; LOST after Flatten
+    carriers: tuple[int, ...]  # which axis of the tensor each input axis lies on; beyond them where it had one unit
+    lost: tuple[int, ...]  # 0, or the units that an input axis had when Flatten made it one with others
     through_global: bool = False  # every path leads through a global pool or a dense layer
     context: bool = False  # some path does
     aligned: bool = True  # all paths have one stride and one centre
+
+    def units(self, shape: Shape) -> list[int]:
+        """How many units a tensor of this shape has along each input axis."""
+        places = zip(self.carriers, self.lost, strict=True)
+        return [lost or (shape[carrier] if carrier < len(shape) else 1) for carrier, lost in places]
 
     @property
     def global_context(self) -> bool:
@@ -234,15 +239,14 @@ class FieldState(NamedTuple):
 
 def spans(axes: tuple[AxisField, ...], state: FieldState, shape: Shape) -> list[int]:
     """The span on each input axis, for a tensor of this shape."""
-    units = [shape[carrier] if carrier != LOST and carrier < len(shape) else 1 for carrier in state.carriers]
-    return [span(field, count) for field, count in zip(axes, units, strict=True)]
+    return [span(field, count) for field, count in zip(axes, state.units(shape), strict=True)]
 
 
 def fields(graph: Graph) -> dict[str, FieldState]:
     """The field of every node, and of the input under its own name."""
     axes = len(graph.input_shape) - 1
     pixel = (PIXEL,) * axes
-    start = FieldState(pixel, pixel, tuple(range(1, axes + 1)))
+    start = FieldState(pixel, pixel, tuple(range(1, axes + 1)), (0,) * axes)
     states = {INPUT: start}
     memo: _Memo = {}
     known: _Windows = {}
@@ -258,11 +262,11 @@ def _after(state: FieldState, node: Node, memo: _Memo, known: _Windows) -> Field
     """The field behind an operator with one input."""
     op, shape = node.op, node.input_shapes[0]
     if isinstance(op, Flatten):
-        return _flattened(state, shape, node.shape)
+        return _flattened(state, op, shape)
     if isinstance(op, Permute):
         order = op.permuted(shape)
-        carriers = tuple(LOST if carrier == LOST else order.index(carrier) for carrier in state.carriers)
-        return FieldState(state.wide, state.narrow, carriers, state.through_global, state.context, state.aligned)
+        carriers = (order.index(carrier) if carrier < len(shape) else carrier for carrier in state.carriers)
+        return state._replace(carriers=tuple(carriers))
     key = (id(op), shape)
     if key not in known:
         known[key] = None if _is_pointwise(op, shape) else op.windows(shape)
@@ -273,18 +277,20 @@ def _after(state: FieldState, node: Node, memo: _Memo, known: _Windows) -> Field
     sees_all = False
     single = state.narrow is state.wide
     wide, narrow = list(state.wide), list(state.narrow)
-    for axis, carrier in enumerate(state.carriers):
-        if carrier == LOST:
-            sees_all |= isinstance(op, (Linear, Softmax)) or mixes_all
-        elif carrier >= len(shape):
+    for axis, (carrier, lost) in enumerate(zip(state.carriers, state.lost, strict=True)):
+        if carrier >= len(shape):
             continue  # an axis of one unit that Flatten has taken in
-        elif carrier == len(shape) - 1 and isinstance(op, Linear):
+        if carrier == len(shape) - 1 and isinstance(op, (Linear, LayerNorm)) and (lost or isinstance(op, Linear)):
             sees_all |= shape[carrier] > 1
         elif carrier == 0:
-            sees_all |= mixes_all
-        elif isinstance(window := windows[carrier - 1], Global):
+            sees_all |= mixes_all or (isinstance(op, Softmax) and op.dim in (1, -len(shape)))
+        elif lost:
+            sees_all |= windows[carrier - 1] != POINT  # which pixels are neighbours there is not known
+        elif isinstance(window := windows[carrier - 1], Global) and not _leaves_axes(state, shape, windows):
             sees_all = True
         else:
+            if isinstance(window, Global):
+                window = Sliding(shape[carrier], shape[carrier])
             same = narrow[axis] is wide[axis]
             wide[axis] = _slide_all(wide[axis], window, memo)
             narrow[axis] = wide[axis] if same else _slide_all(narrow[axis], window, memo)
@@ -293,15 +299,25 @@ def _after(state: FieldState, node: Node, memo: _Memo, known: _Windows) -> Field
         union,
         union if single else tuple(narrow),
         state.carriers,
+        state.lost,
         state.through_global or sees_all,
         state.context or (isinstance(op, (GroupNorm, InstanceNorm)) and op.global_statistics),
         state.aligned,
     )
 
 
+def _leaves_axes(state: FieldState, shape: Shape, windows: Sequence[Window]) -> bool:
+    """Whether some axis is local: a pool over the other axes alone gives strips, and does not see everything."""
+    return any(
+        carrier == 0 or not isinstance(windows[carrier - 1], Global)
+        for carrier in state.carriers
+        if carrier < len(shape) and shape[carrier] > 1
+    )
+
+
 def _is_pointwise(op: AnyOp, shape: Shape) -> bool:
     """Whether every unit reads the unit at its own place, and no other."""
-    if isinstance(op, (Conv, ConvTranspose, Linear, Softmax, GroupNorm, InstanceNorm)):
+    if isinstance(op, (Conv, ConvTranspose, Linear, Softmax, GroupNorm, InstanceNorm, LayerNorm)):
         return False
     return all(window == POINT for window in op.windows(shape))
 
@@ -316,16 +332,19 @@ def _slide_all(field: AxisField, window: Window, memo: _Memo) -> AxisField:
     return memo[key][1]
 
 
-def _flattened(state: FieldState, shape: Shape, out: Shape) -> FieldState:
-    """Axes that were merged are lost, unless they held one unit and nothing was mixed."""
-    kept = len(out) - 1
-    carriers = []
-    for carrier in state.carriers:
-        if carrier == LOST or shape[carrier] == 1:
-            carriers.append(carrier if carrier == LOST or carrier <= kept else kept + 1)
+def _flattened(state: FieldState, op: Flatten, shape: Shape) -> FieldState:
+    """Axes that become one with others are lost, unless they held one unit."""
+    first, last = op.merged(shape)
+    size = prod(shape[first : last + 1])
+    carriers, lost = [], []
+    for carrier, units in zip(state.carriers, state.lost, strict=True):
+        inside = first <= carrier <= last
+        if inside and shape[carrier] == 1:
+            carriers.append(len(shape))
         else:
-            carriers.append(carrier if carrier < len(out) and shape[: carrier + 1] == out[: carrier + 1] else LOST)
-    return FieldState(state.wide, state.narrow, tuple(carriers), state.through_global, state.context, state.aligned)
+            carriers.append(first if inside else carrier - (last - first) if carrier > last else carrier)
+        lost.append(units or (shape[carrier] if inside and 1 < shape[carrier] < size else 0))
+    return state._replace(carriers=tuple(carriers), lost=tuple(lost))
 
 
 def _after_join(before: list[FieldState], node: Node) -> FieldState:
@@ -336,20 +355,20 @@ def _after_join(before: list[FieldState], node: Node) -> FieldState:
     aligned = all(state.aligned for state, _ in local)
     first = local[0][0]
     if all(state.wide is first.wide and state.narrow is first.narrow for state, _ in local):
-        return FieldState(first.wide, first.narrow, first.carriers, first.through_global, context, aligned)
+        return first._replace(context=context, aligned=aligned)
     wide, narrow = [], []
     for axis in range(len(first.wide)):
         unions = [_broadcast(state.wide[axis], state.carriers[axis], shape, node.shape) for state, shape in local]
         least = [_broadcast(state.narrow[axis], state.carriers[axis], shape, node.shape) for state, shape in local]
         wide.append(_join(unions))
         narrow.append(min(least, key=lambda field: span(field, 64)))
-        aligned = aligned and _centres(unions)
-    return FieldState(tuple(wide), tuple(narrow), first.carriers, first.through_global, context, aligned)
+        aligned = aligned and _centres([field for field in unions if field[0].step])  # 0: one unit, read by all
+    return first._replace(wide=tuple(wide), narrow=tuple(narrow), context=context, aligned=aligned)
 
 
 def _broadcast(field: AxisField, carrier: int, shape: Shape, out: Shape) -> AxisField:
     """The field of a branch whose axis of size 1 is read by every unit of the result."""
-    if carrier == LOST or carrier >= len(shape) or shape[carrier] != 1 or out[carrier] == 1:
+    if carrier >= len(shape) or shape[carrier] != 1 or out[carrier] == 1:
         return field
     return tuple(Band(0, (band.at(0),)) for band in field)
 

@@ -41,6 +41,15 @@ class LayerReport:
     line: int | None = None
 
     @property
+    def field_text(self) -> str:
+        """The receptive field as tables have it: `7x7`, `7x7*` with global context beside it, `all`."""
+        if not self.receptive_field:
+            return "-"
+        if self.sees_everything:
+            return "all"
+        return show_shape(self.receptive_field) + ("*" if self.global_context else "")
+
+    @property
     def trainable_params(self) -> int:
         """Every parameter of a declared network is trained."""
         return self.params
@@ -149,13 +158,13 @@ class Report:
 
         heads = ("layer", "operator", "output", "field", "params", "MACs")
         cells = [
-            (row.name, row.op, show_shape(row.output_shape), show_shape(row.receptive_field), row.params, row.macs)
+            (row.name, row.op, show_shape(row.output_shape), row.field_text, f"{row.params:,}", f"{row.macs:,}")
             for row in self.layers
         ]
         body = "".join(f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in cells)
         totals = f"{self.totals.params:,} parameters, {self.totals.macs:,} MACs per sample"
         head = "".join(f"<th>{name}</th>" for name in heads)
-        return f"<table><caption>{escape(self.name)}: {totals}</caption><tr>{head}</tr>{body}</table>"
+        return f"<table><caption>{escape(self.name)}: {totals}<br>{CONVENTION}</caption><tr>{head}</tr>{body}</table>"
 
     def to_dict(self) -> dict[str, Any]:
         """The report as `--format json` prints it."""

@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from cnnspec.analysis.explain import AXES, find_node
-from cnnspec.analysis.receptive_field import LOST, FieldState, fields
+from cnnspec.analysis.receptive_field import FieldState, fields
 from cnnspec.analysis.skeleton import Seen, Skeleton
 from cnnspec.errors import ShapeError, SpecError, UsageError
 from cnnspec.graph import INPUT, Graph, Node
@@ -213,8 +213,9 @@ def _measured(graph: Graph, layer: str | None) -> tuple[str, tuple[int, ...]]:
     """The layer whose size is the output, and which of its axes each axis of the input is."""
     states = fields(graph)
     if layer is not None:
-        carriers = states[find_node(graph, layer).name].carriers
-        if any(carrier == LOST or carrier >= len(graph.shape_of(layer)) for carrier in carriers):
+        state = states[find_node(graph, layer).name]
+        carriers = state.carriers
+        if any(state.lost) or any(carrier >= len(graph.shape_of(layer)) for carrier in carriers):
             raise UsageError(f"`{layer}` has no axes left that are sizes", hint="name a layer before Flatten")
         return layer, carriers
     live = graph.ancestors(graph.outputs)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnnspec.analysis.explain import find_node
-from cnnspec.analysis.receptive_field import LOST, FieldState, fields, hull
+from cnnspec.analysis.receptive_field import FieldState, fields, hull
 from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, Shape
@@ -81,9 +81,7 @@ def unit_field(graph: Graph, layer: str, unit: tuple[int, ...] | None = None) ->
 
 def _sizes(state: FieldState, shape: Shape) -> tuple[int, ...] | None:
     """How many units the tensor has along each axis of the input; None where an axis is lost."""
-    if not state.carriers or LOST in state.carriers:
-        return None
-    return tuple(shape[carrier] if carrier < len(shape) else 1 for carrier in state.carriers)
+    return None if not state.carriers or any(state.lost) else tuple(state.units(shape))
 
 
 def _needed(graph: Graph, states: dict[str, FieldState], target: Node, start: Product) -> list[Product]:

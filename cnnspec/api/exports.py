@@ -67,10 +67,13 @@ def verify(
 
     It is compared with the network `against`, or with the spec that it carries; the weights are those of the run, of
     the file `weights`, or the ones in the ONNX file. On `data`, a data set, its accuracy is worked out again, and has
-    to be the one that the file tells of. Raises CnnspecError for what is no ONNX file.
+    to be the one that the file tells of. Raises CnnspecError for what is no ONNX file, and UsageError for `weights`
+    without `against`.
     """
     from cnnspec.exporting.files import verify_file
 
+    if against is None and weights is not None:
+        raise UsageError("weights alone say nothing of the network", hint="`--against SPEC` names it")
     subject = None if against is None else _subject(against, weights, 0)
     return verify_file(path, subject, data, data_dir, report)
 

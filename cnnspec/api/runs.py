@@ -60,17 +60,21 @@ def train(
 def resume(
     run: str | os.PathLike[str],
     *,
+    epochs: int | None = None,
+    patience: int | None = None,
     device: str | None = None,
     checkpoint_every: float | None = None,
     progress: Progress | None = None,
 ) -> TrainResult:
     """Continue a run where its newest good checkpoint was written. Needs the extra `train`.
 
+    What is given takes the place of what config.yaml says, and is written there. With other `epochs` the learning rate
+    follows the schedule of a run of that length from here on.
     Raises UsageError where there is no such run, and CnnspecError where training fails.
     """
     found = open_run(run, figures=False)
-    machine = {"device": device, "checkpoint_every": checkpoint_every}
-    config = resolve_config(("config.yaml", found.config.model_dump()), ("the options", machine))
+    given = {"epochs": epochs, "patience": patience, "device": device, "checkpoint_every": checkpoint_every}
+    config = resolve_config(("config.yaml", found.config.model_dump()), ("the options", given))
     loop = _training("loop")
     job = loop.Job(found.source, found.graph, config, found.path, found.variant, found.params, resume=True)
     return loop.train(job, progress)  # type: ignore[no-any-return]

@@ -86,13 +86,15 @@ def bundled_networks() -> Iterator[Entry]:
 
 
 def bundled_text(name: str) -> str:
-    """The spec of a bundled network, as it is written; a remark in front says how a variant is had of it.
+    """The spec of a bundled network, as it is written. Raises UsageError where there is none of this name.
 
-    Raises UsageError where there is none of this name.
+    A variant has its family's file: a first line of remark says so, and how to get the variant.
     """
-    path, variant = zoo.bundled_path(name)
-    remark = f"# `--variant {variant}` makes this {variant}\n" if variant else ""
-    return remark + path.read_text("utf-8")
+    path = zoo.bundled_path(name)
+    text, variant = path.read_text("utf-8"), name.removesuffix(".yaml")
+    if variant == path.stem:
+        return text
+    return f"# By itself this is {path.stem}: `--variant {variant}` makes it {variant}.\n{text}"
 
 
 def check(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import io
 import os
 import sys
 from contextlib import suppress
@@ -13,7 +14,7 @@ from typing import Any, Final, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from cnnspec.errors import CnnspecError, MissingExtraError, SpecError
+from cnnspec.errors import CnnspecError, MissingExtraError, SpecError, UsageError
 
 __all__ = ["VERBS", "app", "main"]
 
@@ -30,6 +31,7 @@ EXTRAS: Final = {
     **dict.fromkeys(("onnx", "onnxruntime", "numpy", "PIL"), "onnx"),
     "tensorboard": "tensorboard",
 }
+OF_THE_PROGRAM: Final = ("install_completion", "show_completion")  # typer gives them to every verb as well
 INTERRUPTED: Final = 130
 WrongUsage: Final = typer.BadParameter.__mro__[1]  # typer carries click inside, and does not export this base
 
@@ -40,12 +42,24 @@ class _Verbs(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         return list(VERBS)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in VERBS and not ctx.resilient_parsing:  # as while a line is completed
+            from cnnspec.spec.hints import did_you_mean
+
+            hint = did_you_mean(args[0], VERBS) or "`cnnspec --help` lists them"
+            raise UsageError(f"there is no verb `{args[0]:.60}`", hint=hint)
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in VERBS:
             return None
         module = importlib.import_module(f"cnnspec.cli.{cmd_name}")
         command = typer.main.get_command(module.app)
         command.name = cmd_name
+        command.params = [param for param in command.params if param.name not in OF_THE_PROGRAM]
+        for param in command.params:
+            if param.metavar is None and getattr(param, "is_flag", False):
+                param.metavar = ""  # it takes no value, and needs no word for its kind
         return command
 
 
@@ -68,9 +82,11 @@ def _show_version(value: bool) -> None:
 @app.callback()
 def root(
     version: bool = typer.Option(
-        False, "--version", help="Print the version and exit.", callback=_show_version, is_eager=True
+        False, "--version", metavar="", help="Print the version and exit.", callback=_show_version, is_eager=True
     ),
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error.", envvar="CNNSPEC_DEBUG"),
+    debug: bool = typer.Option(
+        False, "--debug", metavar="", help="Show the traceback of an error.", envvar="CNNSPEC_DEBUG"
+    ),
 ) -> None:
     """Convolutional networks as short declarations: analysed exactly, compiled into PyTorch, trained, exported, run.
 
@@ -85,6 +101,8 @@ def main(argv: list[str] | None = None) -> None:
     if argv is not None:
         _run(argv)
     _collect_rarely()  # the process is ours
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be bytes that are no text
     try:
         _run(sys.argv[1:])
     except SystemExit as end:
@@ -112,7 +130,10 @@ def _run(arguments: list[str]) -> NoReturn:
         report(missing)
         sys.exit(missing.exit_code)
     except WrongUsage as error:  # type: ignore[misc]
-        error.show()
+        if not arguments:
+            error.show()  # it is the help
+        else:
+            report(_wrong_usage(error))
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted", file=sys.stderr)
@@ -124,6 +145,13 @@ def _run(arguments: list[str]) -> NoReturn:
         if not isinstance(error, BrokenPipeError):  # then its reader has gone, and nobody is left to tell
             report(CnnspecError(f"cannot write {error.filename or 'the output'}: {error.strerror}"))
         sys.exit(1)
+
+
+def _wrong_usage(error: Any) -> UsageError:
+    """Typer's message about the arguments, to be told as our own are."""
+    message = error.format_message().rstrip(".")
+    page = f"`{error.ctx.command_path} --help` lists what there is" if error.ctx else None
+    return UsageError(message[:1].lower() + message[1:], hint=page)
 
 
 def _leave(code: int) -> NoReturn:

@@ -39,7 +39,7 @@ def bench(
     threads: Annotated[
         str | None, typer.Option(metavar="N,...", help="Thread counts; 1, 2, 4, … up to the cores by default.")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.01, help="For each combination.")] = 1.0,
+    seconds: Annotated[float, typer.Option(metavar="X", min=0.01, help="For each combination.")] = 1.0,
     device: Annotated[str, typer.Option(metavar="|".join(DEVICES), help="Where to run.")] = "auto",
     no_torch: Annotated[bool, typer.Option("--no-torch", help="Do not time torch beside it.")] = False,
     form: Annotated[str, typer.Option("--format", metavar="table|json", help="How to print it.")] = "table",
@@ -58,7 +58,9 @@ def bench(
     common.check_choice("--format", form, ("table", "json"))
     common.check_choice("--device", device, DEVICES)
     subject: api.Spec | str = network
-    if not api.is_run(network) and not network.endswith(".onnx"):
+    if api.is_run(network) or network.endswith(".onnx"):
+        common.refuse_spec_options("a run or an ONNX file", input_shape, variant, settings)
+    else:
         subject = common.load_spec(network, variant=variant, settings=settings, input_shape=input_shape)
     result = api.bench(
         subject,

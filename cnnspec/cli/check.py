@@ -24,10 +24,10 @@ def check(
     form: Annotated[str, typer.Option("--format", metavar="|".join(FORMS), help="How to print findings.")] = "text",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 on warnings too.")] = False,
     select: Annotated[
-        list[str] | None, typer.Option("--select", metavar="CODE,...", help="Only these warnings.")
+        list[str] | None, typer.Option("--select", metavar="CODE", help="Only these warnings: W301,W305.")
     ] = None,
     ignore: Annotated[
-        list[str] | None, typer.Option("--ignore", metavar="CODE,...", help="Not these warnings.")
+        list[str] | None, typer.Option("--ignore", metavar="CODE", help="Not these warnings: W301,W305.")
     ] = None,
     variant: common.VariantOption = None,
     settings: common.SetOption = None,
@@ -72,5 +72,6 @@ def check(
         raise typer.Exit(INVALID)
 
 
-def _codes(texts: list[str] | None) -> list[str]:
-    return [code.strip() for text in texts or [] for code in text.split(",") if code.strip()]
+def _codes(given: list[str] | None) -> list[str]:
+    """The codes of a flag that may stand twice, and may have several with commas between."""
+    return [code.strip() for text in given or [] for code in text.split(",") if code.strip()]

@@ -26,6 +26,7 @@ __all__ = [
     "parse_bytes",
     "parse_shape",
     "parse_unit",
+    "refuse_spec_options",
 ]
 
 SpecArgument = Annotated[
@@ -37,7 +38,9 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter of the spec.")
 ]
 InputOption = Annotated[str | None, typer.Option("--input", metavar="CxHxW", help="Another input shape: 1x32x32.")]
-MaxNodesOption = Annotated[int, typer.Option("--max-nodes", min=1, help="The most nodes a network may have.")]
+MaxNodesOption = Annotated[
+    int, typer.Option("--max-nodes", metavar="N", min=1, help="The most nodes a network may have.")
+]
 
 
 def check_choice(flag: str, value: str, choices: Sequence[str]) -> None:
@@ -88,6 +91,12 @@ def parse_bytes(text: str) -> int:
     if not match or match[2].lower() not in _BYTES:
         raise UsageError(f"`{text:.60}` is no size of memory", hint="write a number and a unit: 8GiB, 500MB")
     return int(float(match[1]) * _BYTES[match[2].lower()])
+
+
+def refuse_spec_options(what: str, *options: object) -> None:
+    """Raise UsageError where --input, --variant or --set is given to `what`, which has no use for them."""
+    if any(options):
+        raise UsageError(f"{what} has its network already", hint="--input, --variant and --set are for specs")
 
 
 def load_spec(

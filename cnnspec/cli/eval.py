@@ -22,11 +22,12 @@ SHEET: Final = "mistakes.png"
 def evaluate(
     target: Annotated[str, typer.Argument(metavar="RUN|ONNX", help="A run folder, or a file that export wrote.")],
     data: Annotated[
-        str | None, typer.Option(help="digits, mnist, …, a folder of images, or a .npz file; a run has its own.")
+        str | None,
+        typer.Option(metavar="DATA", help="digits, mnist, …, a folder of images, or a .npz file; a run has its own."),
     ] = None,
-    data_dir: Annotated[str | None, typer.Option(help="Where downloaded data sets lie.")] = None,
+    data_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where downloaded data sets lie.")] = None,
     split: Annotated[str, typer.Option(metavar="test|val", help="Which images.")] = "test",
-    device: Annotated[str, typer.Option(help="Where to run: auto, cpu, cuda.")] = "auto",
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="Where to run: auto, cpu, cuda.")] = "auto",
     sheet: Annotated[
         str | None,
         typer.Option(

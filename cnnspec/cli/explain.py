@@ -1,4 +1,4 @@
-"""`cnnspec explain`: what the code of an error or warning means."""
+"""`cnnspec explain`: what the code of an error or warning means, and what a layer is and takes."""
 
 from __future__ import annotations
 
@@ -7,24 +7,48 @@ from typing import Annotated
 import typer
 
 from cnnspec.codes import codes, explain_code
+from cnnspec.errors import UsageError
+from cnnspec.ops import operators
+from cnnspec.ops.describe import describe, families, siblings, summary
+from cnnspec.spec.hints import did_you_mean
 
 app = typer.Typer()
 
 
 @app.command()
 def explain(
-    code: Annotated[
-        str | None, typer.Argument(metavar="CODE", help="A code, such as E104.", show_default=False)
+    topic: Annotated[
+        str | None, typer.Argument(metavar="CODE|LAYER", help="E104, or Conv2d. Without it: all.", show_default=False)
     ] = None,
 ) -> None:
-    """Print the page of an error or warning: what it means, an example, and how to mend it. Without CODE, list all.
+    """Print what an error or warning means and how to mend it, or what a layer is and takes. Alone, list all of them.
 
-    Example:
+    In the call of a layer, arguments after `*` are written by name, as in Python.
+
+    Examples:
 
       cnnspec explain E104
+
+      cnnspec explain Conv2d
     """
-    if code is not None:
-        print(explain_code(code).rstrip())
+    if topic is None:
+        _list_all()
         return
-    for name, title in codes().items():
-        print(f"{name}  {title}")
+    layers = {name.lower(): name for name in operators()}
+    if topic.lower() in layers:
+        print(describe(layers[topic.lower()]).rstrip())
+    elif topic.upper() in codes():
+        print(explain_code(topic).rstrip())
+    else:
+        hint = did_you_mean(topic, [*codes(), *operators()]) or "`cnnspec explain` lists all codes and layers"
+        raise UsageError(f"there is no code and no layer `{topic:.60}`", hint=hint)
+
+
+def _list_all() -> None:
+    for code, title in codes().items():
+        print(f"{code}  {title}")
+    for about, ops in families().items():
+        print(f"\n{about}")
+        for op in ops:
+            first, *others = siblings(op)
+            print(f"  {', '.join([first, *(name[-2:] for name in others)]):25}  {summary(op)}")

@@ -37,7 +37,7 @@ def export(
     weights: Annotated[
         str | None, typer.Option(metavar="FILE", help="A spec's weights, as safetensors. Random without it.")
     ] = None,
-    opset: Annotated[int | None, typer.Option(help="The ONNX opset, 13 to 23; 18 by default.")] = None,
+    opset: Annotated[int | None, typer.Option(metavar="N", help="The ONNX opset, 13 to 23; 18 by default.")] = None,
     batch: Annotated[str, typer.Option(metavar="dynamic|N", help="The batch size that the file takes.")] = "dynamic",
     size: Annotated[
         str, typer.Option(metavar="fixed|dynamic", help="Whether images may be of another size than the spec's.")
@@ -47,7 +47,9 @@ def export(
         str | None, typer.Option(metavar="DATA", help="int8: the data to calibrate with; a run's own by default.")
     ] = None,
     data_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where downloaded data sets lie.")] = None,
-    max_drop: Annotated[float, typer.Option(min=0, help="int8: the points of accuracy that may be lost.")] = 1.0,
+    max_drop: Annotated[
+        float, typer.Option(metavar="X", min=0, help="int8: the points of accuracy that may be lost.")
+    ] = 1.0,
     preprocess: Annotated[
         bool, typer.Option("--preprocess", help="Take bytes (N, H, W, C) and normalise them inside the graph.")
     ] = False,
@@ -62,7 +64,7 @@ def export(
     no_verify: Annotated[
         bool, typer.Option("--no-verify", help="Do not compare with torch. The file says so.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of a spec's random weights.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of a spec's random weights.")] = 0,
     form: Annotated[str, typer.Option("--format", metavar="text|json", help="How to print the result.")] = "text",
     input_shape: common.InputOption = None,
     variant: common.VariantOption = None,
@@ -83,8 +85,7 @@ def export(
     common.check_choice("--size", size, ("fixed", "dynamic"))
     common.check_choice("--precision", precision, api.PRECISIONS)
     if api.is_run(network):
-        if input_shape or variant or settings:
-            raise UsageError("a run has its network already", hint="--input, --variant and --set are for specs")
+        common.refuse_spec_options("a run", input_shape, variant, settings)
         subject: api.Spec | api.Run = api.open_run(network)
     else:
         subject = common.load_spec(

@@ -33,7 +33,7 @@ def inspect(
     depth: Annotated[
         int | None, typer.Option("--depth", min=1, metavar="N", help="Fold names after N parts, with sums.")
     ] = None,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="The batch size for memory.")] = 1,
+    batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="The batch size for memory.")] = 1,
     precision: Annotated[
         str, typer.Option("--precision", metavar="|".join(PRECISIONS), help="The activations' precision for memory.")
     ] = "fp32",

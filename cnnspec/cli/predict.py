@@ -26,14 +26,16 @@ def predict(
     form: Annotated[
         str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print; json is one line per image.")
     ] = "table",
-    top: Annotated[int, typer.Option(min=1, help="How many classes to print.")] = 3,
+    top: Annotated[int, typer.Option(metavar="N", min=1, help="How many classes to print.")] = 3,
     invert: Annotated[bool, typer.Option("--invert", help="For dark digits on white paper.")] = False,
     device: Annotated[str, typer.Option(metavar="|".join(DEVICES), help="Where to run.")] = "auto",
     allow_fallback: Annotated[
         bool, typer.Option("--allow-fallback", help="Take another device where the one asked for is not to be had.")
     ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = BATCH_SIZE,
-    threads: Annotated[int | None, typer.Option(min=1, help="Of onnxruntime; it decides by default.")] = None,
+    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Images at a time.")] = BATCH_SIZE,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Of onnxruntime; it decides by default.")
+    ] = None,
 ) -> None:
     """Print the most probable classes of each image. Needs onnxruntime, and no torch.
 

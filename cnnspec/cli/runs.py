@@ -19,7 +19,7 @@ def runs(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[RUN]...", help="Only these; two or more: compare.")
     ] = None,
-    folder: Annotated[str, typer.Option("--runs", help="The folder of all runs.")] = "runs",
+    folder: Annotated[str, typer.Option("--runs", metavar="DIR", help="The folder of all runs.")] = "runs",
     form: Annotated[str, typer.Option("--format", metavar="table|json", help="How to print it.")] = "table",
 ) -> None:
     """List the runs; with two or more named, say also in which options they differ.
@@ -83,6 +83,8 @@ def _differences(found: list[api.Run]) -> list[str]:
 
 
 def _show(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "-"
     return "-" if value is None else str(value)
 
 

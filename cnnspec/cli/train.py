@@ -25,15 +25,33 @@ from cnnspec.training.signals import Interrupted, exit_on_signals
 
 app = typer.Typer()
 
-ON_RESUME: Final = ("device", "checkpoint_every")  # what may be given anew to a run that continues
+PANELS: Final = {  # of the help page, by the first of their options
+    "data": "Data",
+    "rotate": "Augmentation",
+    "epochs": "Optimisation",
+    "schedule": "Schedule of the learning rate",
+    "loss": "Loss",
+    "clip": "Steadiness and stopping",
+    "seed": "Start",
+    "device": "Machine",
+}
+TEXTS: Final = {"data": "DATA", "data_dir": "DIR", "cache": "DIR", "weights": "FILE", "device": "DEVICE"}
+ON_RESUME: Final = (
+    "epochs",
+    "patience",
+    "device",
+    "checkpoint_every",
+)  # what may be given anew to a run that continues
 
 
 def train(
     spec: Annotated[
         str | None, typer.Argument(metavar="SPEC", help="A path, or the name of a bundled network.", show_default=False)
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", "-o", help="The run's name, below `--runs`.")] = None,
-    runs: Annotated[str, typer.Option(help="The folder of all runs.")] = "runs",
+    name: Annotated[
+        str | None, typer.Option("--name", "-o", metavar="NAME", help="The run's name, below `--runs`.")
+    ] = None,
+    runs: Annotated[str, typer.Option(metavar="DIR", help="The folder of all runs.")] = "runs",
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Continue this run folder.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start afresh where a run of this name is.")] = False,
     config: Annotated[str | None, typer.Option(metavar="FILE", help="Options from a YAML file.")] = None,
@@ -53,7 +71,7 @@ def train(
 
       cnnspec train resnet18 --data photos/ --set num_classes=5 --batch-size 64
 
-      cnnspec train --resume runs/demo
+      cnnspec train --resume runs/demo --epochs 40
     """
     common.check_choice("--format", form, ("text", "json"))
     exit_on_signals()
@@ -63,7 +81,7 @@ def train(
         if spec or name or overwrite or config or input_shape or variant or settings or other:
             raise UsageError(
                 "--resume takes the network and the options from the run",
-                hint=f"only {' and '.join('--' + key.replace('_', '-') for key in ON_RESUME)} can be given anew;"
+                hint=f"only {', '.join('--' + key.replace('_', '-') for key in ON_RESUME)} can be given anew;"
                 f" `--weights {resume}/last.safetensors` starts another run from what this one has learned",
             )
         with _watched() as progress:
@@ -104,20 +122,29 @@ def _watched() -> Iterator[Progress]:
         raise SystemExit(error.exit_code) from error
 
 
-def _option(name: str, field: FieldInfo) -> inspect.Parameter:
-    """The flag of a training option: the list of them is TrainConfig alone."""
+def _options() -> Iterator[inspect.Parameter]:
+    """The flags of the training options: the list of them is TrainConfig alone."""
+    panel = ""
+    for name, field in TrainConfig.model_fields.items():
+        panel = PANELS.get(name, panel)
+        yield _option(name, field, panel)
+
+
+def _option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
     flag = "--" + name.replace("_", "-")
     kinds = _plain_types(field.annotation)
     default = "" if field.default in (None, ()) else f" (default: {field.default})"
     if kinds == {bool}:
         default = " (default: yes)" if field.default else ""
-        info = typer.Option(f"{flag}/--no-{flag[2:]}", help=f"{field.description}{default}", show_default=False)
         kind: Any = bool
+        decl, metavar = f"{flag}/--no-{flag[2:]}", ""
     else:
-        words = [str(word) for part in _literals(field.annotation) for word in part]
-        metavar = "|".join(words) if words else None
-        info = typer.Option(flag, help=f"{field.description}{default}", show_default=False, metavar=metavar)
         kind = int if kinds == {int} else float if kinds <= {int, float} else str
+        words = "|".join(get_args(field.annotation) if get_origin(field.annotation) is Literal else ())
+        decl, metavar = flag, words or {int: "N", float: "X"}.get(kind) or TEXTS.get(name, "LIST")
+    info = typer.Option(
+        decl, help=f"{field.description}{default}", show_default=False, metavar=metavar, rich_help_panel=panel
+    )
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, info]
     )
@@ -133,12 +160,6 @@ def _plain_types(annotation: Any) -> set[type]:
     return {annotation}
 
 
-def _literals(annotation: Any) -> list[tuple[Any, ...]]:
-    if get_origin(annotation) is Literal:
-        return [get_args(annotation)]
-    return []
-
-
 def _value(name: str, value: Any) -> Any:
     """A flag's value as the option wants it: lists are written with commas."""
     if "tuple" not in str(TrainConfig.model_fields[name].annotation) or value == "balanced":
@@ -148,7 +169,7 @@ def _value(name: str, value: Any) -> Any:
 
 _signature = inspect.signature(train, eval_str=True)
 _fixed = [p for p in _signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-_flags = [_option(name, info) for name, info in TrainConfig.model_fields.items()]
+_flags = [*_options()]
 train.__signature__ = _signature.replace(parameters=[*_fixed, *_flags])  # type: ignore[attr-defined]
 train.__annotations__ = {p.name: p.annotation for p in [*_fixed, *_flags]} | {"return": None}
 app.command()(train)

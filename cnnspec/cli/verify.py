@@ -48,9 +48,12 @@ def verify(
     """
     common.check_choice("--format", form, ("text", "json"))
     network: api.Spec | api.Run | None = None
-    if against is not None and api.is_run(against):
+    if against is None:
+        common.refuse_spec_options("a file without --against", input_shape, variant, settings)
+    elif api.is_run(against):
+        common.refuse_spec_options("a run", input_shape, variant, settings)
         network = api.open_run(against)
-    elif against is not None:
+    else:
         network = common.load_spec(against, variant=variant, settings=settings, input_shape=input_shape)
     result = api.verify(
         file,

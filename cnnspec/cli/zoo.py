@@ -22,7 +22,7 @@ def zoo(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Print this spec.", show_default=False)] = None,
     form: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print the list.")] = "table",
 ) -> None:
-    """List the bundled networks with their figures, or print the spec of one.
+    """List the bundled networks with their figures, or print the spec of one: for a variant, that of its family.
 
     Examples:
 
@@ -34,8 +34,8 @@ def zoo(
     if name is not None:
         text = api.bundled_text(name)
         print(text, end="")
-        if text.startswith("# "):  # the remark that it is a variant
-            print(f"note: {text.splitlines()[0][2:]}", file=sys.stderr)
+        if text.startswith("# ") and not sys.stdout.isatty():  # whoever keeps it in a file has not seen its remark
+            print(text.partition("\n")[0].removeprefix("# "), file=sys.stderr)
         return
     listed = api.bundled_networks()
     if form == "json":

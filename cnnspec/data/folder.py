@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +35,7 @@ _VAL_NAMES: Final = ("val", "valid", "validation")
 def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
     """`DIR/train/<class>/*` with `DIR/val` and `DIR/test`, or `DIR/<class>/*`, split here by class.
 
+    Classes have the names of their folders, in alphabetical order or, where it has the same names, in the spec's.
     Where there is a `val`, it chooses the best epoch; `test`, where there is one, is read once, at the end. From one
     folder a fifth is held back as test images, the same whatever the seed.
     Raises CnnspecError that names the files which cannot be read, unless they are to be skipped.
@@ -46,6 +48,10 @@ def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
         val_folder = test_folder = None
     classes = _class_names(train_folder)
     check_fit(graph, str(path), None, len(classes))
+    if set(graph.classes) == set(classes):
+        classes = graph.classes  # in the spec's order
+    elif any(not name.isdigit() for name in graph.classes):
+        options.report(f"classes have the names of the folders, {_some(classes)}; the spec has {_some(graph.classes)}")
     listed = {part: _list(folder, classes) for part, folder in
               (("train", train_folder), ("val", val_folder), ("test", test_folder)) if folder is not None}  # fmt: skip
     size = sum(len(paths) for paths, _ in listed.values()) * int(np.prod(shape))
@@ -64,7 +70,25 @@ def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
         empty = [name for name, count in zip(classes, counts.tolist(), strict=True) if not count]
         if empty:
             raise CnnspecError(f"{path}: no image of {', '.join(empty[:SHOWN])} is left in {part}")
-    return _split(path.resolve().name, classes, found, size, options)
+    contents = _contents(train_folder, listed["train"][0])
+    return replace(_split(path.resolve().name, classes, found, size, options), contents=contents)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + ", …" * (len(names) > SHOWN)
+
+
+def _contents(folder: Path, paths: Sequence[Path]) -> str:
+    """Names and sizes of the files: enough to see that they are others, and nothing has to be read for it."""
+
+    def size(path: Path) -> int:
+        try:
+            return path.stat().st_size
+        except OSError:  # a bad one, which is left out
+            return -1
+
+    facts = (f"{path.relative_to(folder).as_posix()} {size(path)}" for path in paths)
+    return hashlib.sha256("\n".join(facts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _split(name: str, classes: tuple[str, ...], found: dict[str, Source], size: int, options: OpenOptions) -> DataSet:
@@ -78,11 +102,11 @@ def _split(name: str, classes: tuple[str, ...], found: dict[str, Source], size: 
     else:
         kept, chosen = stratified(train.labels[rows], options.val_fraction, options.seed)
         train_rows, val_rows, val = rows[kept], rows[chosen], train
-    how = (
-        f"decoded while training: {size / 1e9:.1f} GB do not fit into memory"
-        if isinstance(train, Files)
-        else f"{size / 1e6:,.1f} MB, all in memory"
-    )
+    if isinstance(train, Images):
+        how = f"{size / 1e6:,.1f} MB, {f'decoded in {options.cache}' if train.mapped else 'all in memory'}"
+    else:
+        short = f": {size / 1e9:.1f} GB do not fit into memory" if options.loading == "auto" else ""
+        how = f"decoded while training{short}"
     remark = (
         f"{name}: {len(train_rows):,} images of {len(classes)} classes to train, {len(val_rows):,} to validate,"
         f" {len(test) if test else 0:,} to test; {how}"
@@ -149,7 +173,8 @@ def decode(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     except CnnspecError:
         raise
     except Exception as error:  # decoders raise OSError, ValueError, SyntaxError, struct.error, … on broken files
-        reason = " ".join(str(error).replace(repr(str(path)), "it").split())
+        known = error.strerror if isinstance(error, OSError) else None
+        reason = known or " ".join(str(error).replace(repr(str(path)), "").split())
         raise CnnspecError(f"{path}: {reason:.120}") from None
 
 
@@ -181,17 +206,17 @@ def _load(
     if resident:
         return Images(pixels[: len(good)], labels[kept])
     files = Files(tuple(paths[row] for row in good), labels[kept], shape)
-    if options.cache is None or bad:
+    if options.cache is None or not good or (bad and not options.skip_bad):
         return files
-    cached = _cache_file(paths, shape, options.cache)
+    cached = _cache_file(files.paths, shape, options.cache)
     options.cache.mkdir(parents=True, exist_ok=True)
     with atomic_path(cached) as temporary, open(temporary, "wb") as file:
-        for path in paths:
+        for path in files.paths:
             file.write(decode(path, shape).tobytes())
-    return Images(_mapped(cached, len(paths), shape), labels, mapped=True)
+    return Images(_mapped(cached, len(good), shape), labels[kept], mapped=True)
 
 
-def _cache_file(paths: list[Path], shape: tuple[int, int, int], folder: Path) -> Path:
+def _cache_file(paths: Sequence[Path], shape: tuple[int, int, int], folder: Path) -> Path:
     """The cache of exactly these files, by their names, sizes and times of change."""
     digest = hashlib.sha256(repr(shape).encode())
     for path in paths:
@@ -231,7 +256,8 @@ class _Chosen(Sampler[list[int]]):
         return len(self.chosen)
 
 
-_loaders: dict[int, tuple[Files, _Chosen, DataLoader[tuple[Tensor, Tensor]]]] = {}
+# by the source's id: the source, so that the id stays its own, and the loaders that no stream uses at the moment
+_loaders: dict[int, tuple[Files, list[tuple[_Chosen, DataLoader[tuple[Tensor, Tensor]]]]]] = {}
 
 
 def close_streams() -> None:
@@ -240,19 +266,39 @@ def close_streams() -> None:
 
 
 def stream(source: Files, chosen: list[Tensor], device: torch.device, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches decoded by worker processes, which stay from epoch to epoch, and copied ahead to the device."""
-    if id(source) not in _loaders:
-        sampler = _Chosen()
-        loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
-            _Decoded(source),
-            batch_sampler=sampler,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=device.type == "cuda",
-            generator=torch.Generator(),  # otherwise every epoch would draw from the numbers that dropout uses
-        )
-        _loaders[id(source)] = (source, sampler, loader)
-    _, sampler, loader = _loaders[id(source)]
+    """Batches decoded by worker processes, which stay from epoch to epoch, and copied ahead to the device.
+
+    Two streams of one source at the same time have workers of their own. Raises CnnspecError that names a file which
+    could not be read.
+    """
+    _, idle = _loaders.setdefault(id(source), (source, []))
+    sampler, loader = idle.pop() if idle else _make_loader(source, device, workers)
     sampler.chosen = chosen
-    for images, labels in loader:
-        yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+    try:
+        for images, labels in loader:
+            yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+    except CnnspecError as error:  # a worker's message is its traceback, which ends with what is wrong
+        raise CnnspecError(error.message.strip().rpartition("CnnspecError: ")[2]) from None
+    idle.append((sampler, loader))
+
+
+def _make_loader(
+    source: Files, device: torch.device, workers: int
+) -> tuple[_Chosen, DataLoader[tuple[Tensor, Tensor]]]:
+    sampler = _Chosen()
+    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+        _Decoded(source),
+        batch_sampler=sampler,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=device.type == "cuda",
+        generator=torch.Generator(),  # otherwise every epoch would draw from the numbers that dropout uses
+        worker_init_fn=_leave_group,
+    )
+    return sampler, loader
+
+
+def _leave_group(worker: int) -> None:
+    """A signal to the group of a run is for the process that trains: it needs its images until it has saved."""
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()

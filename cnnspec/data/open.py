@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -130,6 +131,8 @@ def _as_images(found: Any, name: str, classes: int, shape: Shape) -> Images:
         pixels = pixels.unsqueeze(1)
     elif pixels.shape[-1] == 3:
         pixels = pixels.permute(0, 3, 1, 2)
+    if name == "emnist":  # its files hold every image by columns, and torchvision leaves it so
+        pixels = pixels.mT
     raw = found.labels if hasattr(found, "labels") else found.targets
     labels = torch.as_tensor(np.asarray(raw)).to(torch.int64)
     if len(pixels) == 0 or len(pixels) != len(labels) or pixels.dtype != torch.uint8:
@@ -206,7 +209,8 @@ def in_memory(name: str, classes: tuple[str, ...], train: Images, test: Images |
         f"{name}: {len(kept):,} images to train, {len(held):,} to validate, {len(test) if test else 0:,} to test;"
         f" {size / 1e6:,.1f} MB, all in memory"
     )
-    return DataSet(name, classes, train, kept, train, held, test, remark)
+    contents = hashlib.blake2b(train.images.contiguous().numpy().data).hexdigest()
+    return DataSet(name, classes, train, kept, train, held, test, remark, contents)
 
 
 def fit_size(pixels: Tensor, shape: Shape) -> Tensor:

@@ -55,11 +55,13 @@ class DataSet:
     val_rows: Tensor
     test: Source | None
     remark: str = ""  # one line for people: sizes, and how the images are held
+    contents: str = ""  # what tells these training images from others, however they are held
 
     @property
     def digest(self) -> str:
-        """Of the labels in training, in their order: a run is continued on the same images only."""
-        return hashlib.sha256(self.train.labels[self.train_rows].numpy().tobytes()).hexdigest()
+        """Of the images in training and their labels, in their order: a run is continued on the same ones only."""
+        labels = self.train.labels[self.train_rows].numpy().tobytes()
+        return hashlib.sha256(labels + self.contents.encode()).hexdigest()
 
     @property
     def counts(self) -> Tensor:

@@ -37,13 +37,10 @@ def bench_subject(
     report: Callable[[str], None] = lambda text: None,
 ) -> Bench:
     """Lower a network in memory and time it, beside the same network in torch."""
-    try:
-        from cnnspec.onnx_backend.lower import check_size, lower, select_outputs
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "onnx", "onnx") from None
-    graph = select_outputs(subject.graph)
-    check_size(graph)
-    model = lower(graph, subject.weights).SerializeToString()
+    onnx = _lowering()
+    graph = onnx.select_outputs(subject.graph)
+    onnx.check_size(graph)
+    model = onnx.lower(graph, subject.weights).SerializeToString()
     module = _torch_module(graph, device) if torch else None
     return _bench(model, graph.name, subject.origin, graph, None, module, batches, threads, seconds, device, report)
 
@@ -70,9 +67,18 @@ def bench_file(
     about = read_metadata(session.get_modelmeta().custom_metadata_map, shown)
     if about.batch is not None:
         batches = (about.batch,)
-    graph = embedded_graph(about)
+    graph = _lowering().select_outputs(embedded_graph(about), about.outputs)
     module = _torch_module(graph, device) if torch else None
     return _bench(model, shown, about.weights, graph, about, module, batches, threads, seconds, device, report)
+
+
+def _lowering() -> Any:
+    """The module that lowers networks. Raises MissingExtraError."""
+    try:
+        from cnnspec.onnx_backend import lower
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "onnx", "onnx") from None
+    return lower
 
 
 def _bench(
@@ -90,7 +96,7 @@ def _bench(
 ) -> Bench:
     if not batches or min(batches) < 1 or any(count < 1 for count in threads):
         raise UsageError("batches and threads are numbers from 1 on")
-    macs = sum(node.op.macs(*node.input_shapes) for node in graph if node.name not in graph.aux_outputs)
+    macs = sum(node.op.macs(*node.input_shapes) for node in graph)
     bytes_last = about is not None and about.layout == "NHWC"
 
     def make(batch: int) -> NDArray[Any]:

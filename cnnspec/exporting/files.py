@@ -216,7 +216,7 @@ def _compare(file: _File, graph: Graph, against: Subject | None, report: Callabl
         checks.append(check_rounded(graph, own, trained, folded=folded))
     report("comparing with torch")
     probabilities = about is not None and about.output_kind == "probabilities"
-    softmax = probabilities and model.graph.node[-1].name.endswith("/softmax")
+    softmax = probabilities and any(node.name == f"{graph.outputs[0]}/softmax" for node in model.graph.node)
     common: dict[str, Any] = {"bytes_last": file.bytes_last}
     common["tolerance"] = verify.TOLERANCES["fp16" if precision == "fp16" else "fp32"]
     batches, left_out = batches_for(graph, file.batch)
@@ -228,7 +228,7 @@ def _compare(file: _File, graph: Graph, against: Subject | None, report: Callabl
     elif trained is not None and images is not None:
         common["tolerance"] = verify.TOLERANCES["fp16"]
         ours, reference = onnx_run(file.data, file.shown), torch_run(graph, trained, softmax=softmax)
-        checks += compare_classes(ours, reference, graph, images, batches[-1], **common)
+        checks += compare_classes(ours, reference, graph, images, batches[-1], rounded=True, **common)
     return checks
 
 

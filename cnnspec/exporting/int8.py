@@ -37,7 +37,7 @@ def calibration_set(subject: Subject, graph: Graph, options: ExportOptions, repo
     name = options.calibrate or (subject.run.config.data if subject.run is not None else None)
     if name is None:
         raise UsageError("int8 needs images to calibrate with", hint="`--calibrate digits`, or a folder of images")
-    if len(graph.outputs) != 1 or len(graph.output_shape) != 1:
+    if len(graph.outputs) != 1 or len(graph.output_shape) != 1 or graph.output_shape != subject.graph.output_shape:
         raise UsageError("int8 is scored by its accuracy, and this network does not give one number per class")
     config = subject.run.config if subject.run is not None else None
     return open_set(subject.graph, name, options.data_dir, report, config)

@@ -51,6 +51,8 @@ class ExportOptions:
             raise UsageError(f"there is no precision `{self.precision}`", hint=f"there are: {', '.join(PRECISIONS)}")
         if self.calibrate is not None and self.precision != "int8":
             raise UsageError("--calibrate is for `--precision int8`")
+        if self.batch is not None and self.batch < 1:
+            raise UsageError(f"a batch has at least one image, and not {self.batch}")
 
 
 @dataclass(frozen=True)

@@ -108,8 +108,12 @@ def compare_classes(
     *,
     tolerance: float,
     bytes_last: bool,
+    rounded: bool = False,
 ) -> list[Check]:
-    """The most probable class, on real images or else on noise. Nothing where the network gives no classes."""
+    """The most probable class, on real images or else on noise. Nothing where the network gives no classes.
+
+    On noise, and where the results are `rounded` to bytes, classes that are closer than the tolerance are a tie.
+    """
     if len(graph.output_shape) != 1:
         return []
     seen = images[: max(batch, 4 * MOST_MACS // max(1, _macs(graph)))] if images is not None else None
@@ -122,7 +126,7 @@ def compare_classes(
             graph,
             seen if seen is not None else verify.random_batch(graph, 4 * batch, 7),
             least=1.0 if tolerance == verify.TOLERANCES["fp32"] else verify.AGREEMENT,
-            tie=tolerance if seen is None else 0.0,
+            tie=tolerance if seen is None or rounded else 0.0,
             bytes_last=bytes_last,
             batch=batch,
         )

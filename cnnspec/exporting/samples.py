@@ -42,15 +42,15 @@ def open_set(
     Raises UsageError and CnnspecError as training does.
     """
     try:
-        from cnnspec.data.open import OpenOptions, open_data
+        import torch
+
+        from cnnspec.data.open import open_data
+        from cnnspec.training.start import data_options
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from None
     config = config or TrainConfig()
     config = resolve_config(("the run", config.model_dump()), ("--data-dir", {"data_dir": data_dir}))
-    options = OpenOptions(
-        folder=data_folder(config, os.environ), val_fraction=config.val_fraction, seed=config.seed, report=report
-    )
-    return open_data(data, graph, options)
+    return open_data(data, graph, data_options(config, torch.device("cpu"), report))
 
 
 def real_images(subject: Subject) -> NDArray[np.uint8] | None:

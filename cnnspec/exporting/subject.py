@@ -38,16 +38,12 @@ class Subject:
     classes: tuple[str, ...] = ()
     training: Mapping[str, Any] = field(default_factory=dict)
     run: Run | None = None
+    trained: bool = True  # whether the weights are anything but random
 
     @cached_property
     def weights(self) -> Weights:
         """The weights by `state_dict` name. Raises UsageError and CnnspecError where they cannot be read."""
         return self.make_weights()
-
-    @property
-    def trained(self) -> bool:
-        """Whether the weights are anything but random."""
-        return not self.origin.startswith("random")
 
     def at_size(self, shape: Shape) -> Graph:
         """The same network for another input. Raises SpecError where it does not fit."""
@@ -90,11 +86,12 @@ def of_spec(
         from cnnspec.onnx_backend.initial import initial_weights
 
         make, origin = partial(initial_weights, graph, seed), f"random, seed {seed}"
-    return Subject(source, graph, make, origin, variant or graph.name, variant, settings, graph.classes)
+    name, trained = variant or graph.name, weights is not None
+    return Subject(source, graph, make, origin, name, variant, settings, graph.classes, trained=trained)
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]]:
-    """The tensors of a safetensors file as arrays, without torch. Raises UsageError and CnnspecError."""
+    """The tensors of a safetensors file as arrays in float32, without torch. Raises UsageError and CnnspecError."""
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"there is no file of weights {path}")
@@ -104,9 +101,14 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]]:
     except ImportError:
         raise MissingExtraError("safetensors", "onnx") from None
     try:
-        return dict(load_file(path))
+        loaded = load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise CnnspecError(
             f"{path} cannot be read as safetensors: {error!s:.200}",
             hint="`safetensors.torch.save_file(model.state_dict(), path)` writes such a file",
         ) from None
+    counters = ".num_batches_tracked"  # the only integers
+    return {
+        name: array if name.endswith(counters) else array.astype("float32", copy=False)
+        for name, array in loaded.items()
+    }

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
 
+import numpy as np
+from onnx import TensorProto
+
+from cnnspec.errors import UsageError
 from cnnspec.graph import Node
 from cnnspec.onnx_backend.writer import Writer
 from cnnspec.ops import Shape
@@ -11,6 +15,9 @@ from cnnspec.ops.pad import ZeroPad
 from cnnspec.ops.resample import Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten
 from cnnspec.ops.window import Resized
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["channel_shuffle", "flatten", "upsample", "zero_pad"]
 
@@ -43,16 +50,24 @@ def upsample(writer: Writer, op: Upsample, node: Node) -> None:
     name, (shape,), spatial = node.name, node.input_shapes, range(1, len(node.shape))
     factors = _factors(op, shape, node.shape)
     exact = all(float(factor).is_integer() for factor in factors)
-    if op.mode.startswith("nearest") and not exact and not writer.dynamic_size:
-        read = writer.reads(node)[
-            0
-        ]  # runtimes round fractions in ways of their own: each output's place is written out
+    computed = writer.dynamic_size and op.scale_factor is None
+    if op.mode.startswith("nearest") and (computed or not (exact or writer.dynamic_size)):
+        read = writer.reads(node)[0]  # runtimes round fractions in ways of their own: what each output copies is told
         for axis, window in zip(spatial, op.windows(shape), strict=True):
             assert isinstance(window, Resized)
             output = name if axis == spatial[-1] else f"{name}/axis{axis}"
-            places = writer.integers(f"{output}/places", [window.reads(i)[0] for i in range(window.out)])
+            if computed:
+                places = _computed_places(writer, op, read, axis + 1, window.out, output)
+            else:
+                places = writer.integers(f"{output}/places", [window.reads(i)[0] for i in range(window.out)])
             read = writer.add("Gather", [read, places], output, axis=axis + 1)
         return
+    for factor in factors if writer.dynamic_size and op.scale_factor is not None else ():
+        if not _rounds_alike(op, factor):
+            raise UsageError(
+                f"--size dynamic: `{name}` grows by {factor:g}, and runtimes round that otherwise than torch",
+                hint="whole factors, halves and quarters are always exact",
+            )
     if op.mode == "nearest":
         how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
     elif op.mode == "nearest-exact":
@@ -86,6 +101,36 @@ def _factors(op: Upsample, shape: Shape, out: Shape) -> tuple[float, ...]:
     if op.scale_factor is None:
         return tuple(big / small for big, small in zip(out[1:], shape[1:], strict=True))
     return op.scale_factor if isinstance(op.scale_factor, tuple) else (op.scale_factor,) * (len(shape) - 1)
+
+
+def _units(op: Upsample, out: int) -> NDArray[np.float32]:
+    return np.arange(out, dtype=np.float32) + np.float32(0.5 if op.mode == "nearest-exact" else 0)
+
+
+def _rounds_alike(op: Upsample, factor: float) -> bool:
+    """Whether `Resize`, which takes the factor in float32, does what torch does, for up to 32,768 pixels.
+
+    That is the size that comes out and, for the modes that copy, which input is copied.
+    """
+    sizes, scale = np.arange(2**15), np.float32(factor)
+    alike = np.array_equal(np.floor(sizes.astype(np.float32) * scale), np.floor(sizes * factor))
+    if not (alike and op.mode.startswith("nearest")):
+        return alike
+    units, half = _units(op, 2**15), np.float32(0.5 if op.mode == "nearest-exact" else 0)
+    return np.array_equal(np.floor((units / scale - half) + half), np.floor(units * np.float32(1 / factor)))
+
+
+def _computed_places(writer: Writer, op: Upsample, read: str, axis: int, out: int, output: str) -> str:
+    """Which inputs are copied along an axis whose size only the image tells, as `Resized` has it."""
+    whole = writer.add("Shape", [read], f"{output}/whole")
+    size = writer.add("Gather", [whole, writer.constant(f"{output}/axis", axis, np.int64)], f"{output}/size", axis=0)
+    given = writer.add("Cast", [size], f"{output}/given", to=TensorProto.FLOAT)
+    step = writer.add("Div", [given, writer.constant(f"{output}/out", out, np.float32)], f"{output}/step")
+    units = writer.constant(f"{output}/units", _units(op, out), np.float32)
+    exact = writer.add("Mul", [units, step], f"{output}/exact")
+    places = writer.add("Cast", [exact], f"{output}/floor", to=TensorProto.INT64)
+    last = writer.add("Sub", [size, writer.constant(f"{output}/one", 1, np.int64)], f"{output}/last")
+    return writer.add("Min", [places, last], f"{output}/places")
 
 
 def _scale(size: int, out: int, factor: float) -> np.float32:

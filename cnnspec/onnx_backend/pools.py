@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from onnx import helper
 
+from cnnspec.errors import UsageError
 from cnnspec.graph import Node
 from cnnspec.onnx_backend.writer import Writer
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
@@ -54,6 +55,8 @@ def average_pool(writer: Writer, op: AvgPool, node: Node) -> None:
     """
     (read,) = writer.reads(node)
     beyond = _beyond(op, node)
+    if op.divisor_override is not None and op.ceil_mode and writer.dynamic_size:
+        raise UsageError(f"--size dynamic: `{node.name}` has `ceil_mode` and `divisor_override`, which is for one size")
     if op.divisor_override is not None:  # a sum over a fixed number: the mean of whole windows, rescaled
         ends = [pad + more for pad, more in zip(op.padding, beyond, strict=True)]
         mean = _mean(writer, op, read, f"{node.name}/mean", pads=[*op.padding, *ends], count_include_pad=1)

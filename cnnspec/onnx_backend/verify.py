@@ -137,6 +137,8 @@ def _declare(value: Any, sizes: Shape) -> None:
 
 
 def _shape(value: Any) -> Shape | None:
+    if not value.type.tensor_type.HasField("shape"):
+        return None
     dims = value.type.tensor_type.shape.dim
     sizes = tuple(dim.dim_value if dim.HasField("dim_value") else -1 for dim in dims)
     return None if -1 in sizes else sizes

@@ -31,6 +31,7 @@ class _AbstractPointwise(AbstractOp):
     """Keeps the shape; each output depends on the input at the same place."""
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """Keeps the shape."""
         (shape,) = inputs
         return shape
 
@@ -170,6 +171,7 @@ class Softmax(AbstractOp):
     dim: Annotated[int, Field(strict=True, ge=-4, le=4)] = 1
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """Keeps the shape."""
         (shape,) = inputs
         if not -len(shape) <= self.dim <= len(shape) or self.dim == 0:
             raise ShapeError(

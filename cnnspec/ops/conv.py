@@ -75,7 +75,7 @@ class Conv(_AbstractConv):
         return tuple(windows)
 
     def out_shape(self, *inputs: Shape) -> Shape:
-        """`floor((W - D*(F-1) - 1 + 2P)/S) + 1` on each axis."""
+        """`out = floor((W + 2*padding - dilation*(kernel_size - 1) - 1) / stride) + 1` on each axis."""
         (shape,) = inputs
         self.check_channels(shape)
         if self.padding == "same" and max(self.stride) > 1:
@@ -128,7 +128,7 @@ class ConvTranspose(_AbstractConv):
         return tuple(Transposed(*values) for values in zip(*fields, strict=True))
 
     def out_shape(self, *inputs: Shape) -> Shape:
-        """`(W-1)*S - 2P + D*(F-1) + output_padding + 1` on each axis."""
+        """`out = (W - 1)*stride - 2*padding + dilation*(kernel_size - 1) + output_padding + 1` on each axis."""
         (shape,) = inputs
         self.check_channels(shape)
         out = []

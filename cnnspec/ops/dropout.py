@@ -17,6 +17,7 @@ class _AbstractDropout(AbstractOp):
     positional: ClassVar[tuple[str, ...]] = ("p",)
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """Keeps the shape."""
         (shape,) = inputs
         return shape
 

@@ -14,6 +14,7 @@ class Add(AbstractOp):
     arity: ClassVar[tuple[int, int | None]] = (1, None)
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """Keeps the shape."""
         for shape in inputs[1:]:
             if shape != inputs[0]:
                 raise ShapeError(f"Add wants equal shapes, not {show_shape(inputs[0])} and {show_shape(shape)}", "E205")
@@ -29,15 +30,22 @@ class Mul(AbstractOp):
     arity: ClassVar[tuple[int, int | None]] = (1, None)
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """Each axis as long as the longest: `(C, H, W), (C, 1, 1) -> (C, H, W)`."""
+        return self.products(*inputs)[-1]
+
+    def products(self, *inputs: Shape) -> list[Shape]:
+        """The shapes of the first read, of its product with the second, and so on. Raises ShapeError."""
         out = inputs[0]
+        shapes = [out]
         for shape in inputs[1:]:
             if len(shape) != len(out) or any(a != b and 1 not in (a, b) for a, b in zip(out, shape, strict=True)):
                 raise ShapeError(f"Mul cannot broadcast {show_shape(out)} and {show_shape(shape)}", "E205")
             out = tuple(max(a, b) for a, b in zip(out, shape, strict=True))
-        return out
+            shapes.append(out)
+        return shapes
 
     def other_flops(self, *inputs: Shape) -> int:
-        return (len(inputs) - 1) * elements(self.out_shape(*inputs))
+        return sum(map(elements, self.products(*inputs)[1:]))
 
 
 class Concat(AbstractOp):
@@ -46,6 +54,7 @@ class Concat(AbstractOp):
     arity: ClassVar[tuple[int, int | None]] = (1, None)
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """`(A, *W), (B, *W) -> (A + B, *W)`."""
         for shape in inputs[1:]:
             if shape[1:] != inputs[0][1:]:
                 raise ShapeError(

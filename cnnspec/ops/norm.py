@@ -73,6 +73,7 @@ class InstanceNorm(_AbstractChannelNorm):
     track_running_stats: Flag = False
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """Keeps the shape."""
         (shape,) = inputs
         self.check_rank(shape)
         _check_written("num_features", self.num_features, shape, shape[0])
@@ -92,7 +93,10 @@ class InstanceNorm(_AbstractChannelNorm):
 
 
 class GroupNorm(AbstractOp):
-    """The channels in `num_groups` groups, each to mean 0 and variance 1 (Wu and He 2018). Keeps the shape."""
+    """The channels in `num_groups` groups, each to mean 0 and variance 1 (Wu and He 2018). Keeps the shape.
+
+    `num_channels` follows from the input; where it is written it is checked.
+    """
 
     positional: ClassVar[tuple[str, ...]] = ("num_groups",)
     global_statistics: ClassVar[bool] = True  # every unit depends on all of its group

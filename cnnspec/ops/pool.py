@@ -57,6 +57,10 @@ class _AbstractPool(AbstractSpatialOp):
         return tuple(Sliding(k, s, d, p, p, self.ceil_mode) for k, s, d, p in fields)
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """`out = floor((W + 2*padding - dilation*(kernel_size - 1) - 1) / stride) + 1` on each axis.
+
+        `ceil_mode` rounds up, but not to a window that begins behind the input. `stride` is `kernel_size` unless given.
+        """
         (shape,) = inputs
         self.check_rank(shape)
         for window in self._sliding():
@@ -76,7 +80,10 @@ class MaxPool(_AbstractPool):
 
 
 class AvgPool(_AbstractPool):
-    """`AvgPool1d`, `2d`, `3d`: the mean of the window. `(C, *W) -> (C, *out)`."""
+    """`AvgPool1d`, `2d`, `3d`: the mean of the window. `(C, *W) -> (C, *out)`.
+
+    `AvgPool1d` has no `divisor_override`, as in torch.
+    """
 
     count_include_pad: Flag = True
     divisor_override: Count | None = None
@@ -88,6 +95,10 @@ class AvgPool(_AbstractPool):
         return self
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """`out = floor((W + 2*padding - kernel_size) / stride) + 1` on each axis.
+
+        `ceil_mode` rounds up, but not to a window that begins behind the input. `stride` is `kernel_size` unless given.
+        """
         out = super().out_shape(*inputs)
         _refuse_narrow(self, self.kernel_size, inputs[0])
         return out
@@ -115,6 +126,10 @@ class LPPool(AbstractSpatialOp):
         )
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """`out = floor((W - kernel_size) / stride) + 1` on each axis.
+
+        `ceil_mode` rounds up, but not to a window that begins behind the input. `stride` is `kernel_size` unless given.
+        """
         (shape,) = inputs
         self.check_rank(shape)
         _refuse_narrow(self, self.kernel_size, shape)
@@ -162,8 +177,14 @@ class _AbstractAdaptivePool(AbstractSpatialOp):
 
 
 class AdaptiveAvgPool(_AbstractAdaptivePool):
-    """`AdaptiveAvgPool1d`, `2d`, `3d`: means over `output_size` windows. `(C, *W) -> (C, *output_size)`."""
+    """`AdaptiveAvgPool1d`, `2d`, `3d`: means over `output_size` windows. `(C, *W) -> (C, *output_size)`.
+
+    `None` in a list keeps the size of its axis.
+    """
 
 
 class AdaptiveMaxPool(_AbstractAdaptivePool):
-    """`AdaptiveMaxPool1d`, `2d`, `3d`: maxima over `output_size` windows. `(C, *W) -> (C, *output_size)`."""
+    """`AdaptiveMaxPool1d`, `2d`, `3d`: maxima over `output_size` windows. `(C, *W) -> (C, *output_size)`.
+
+    `None` in a list keeps the size of its axis.
+    """

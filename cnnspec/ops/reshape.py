@@ -17,6 +17,7 @@ class Identity(AbstractOp):
     """Gives back what it reads."""
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """Keeps the shape."""
         (shape,) = inputs
         return shape
 
@@ -32,7 +33,13 @@ class Flatten(AbstractOp):
     end_dim: Axis = -1
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """`(C, H, W) -> (C*H*W)` for the defaults."""
         (shape,) = inputs
+        first, last = self.merged(shape)
+        return (*shape[:first], prod(shape[first : last + 1]), *shape[last + 1 :])
+
+    def merged(self, shape: Shape) -> tuple[int, int]:
+        """The first and the last axis of `shape` that become one. Raises ShapeError."""
         axes = len(shape) + 1
         start, end = (dim + axes if dim < 0 else dim for dim in (self.start_dim, self.end_dim))
         if not (1 <= start < axes and 1 <= end < axes):
@@ -43,7 +50,7 @@ class Flatten(AbstractOp):
             )
         if start > end:
             raise ShapeError(f"start_dim {self.start_dim} comes after end_dim {self.end_dim}", "E204")
-        return (*shape[: start - 1], prod(shape[start - 1 : end]), *shape[end:])
+        return start - 1, end - 1
 
     def other_flops(self, *inputs: Shape) -> int:
         return 0
@@ -59,6 +66,7 @@ class Permute(AbstractOp):
     dims: tuple[Axis, ...]
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """`(C, H, W) -> (H, W, C)` for `dims=[0, 2, 3, 1]`."""
         (shape,) = inputs
         return tuple(shape[axis] for axis in self.permuted(shape))
 
@@ -88,6 +96,7 @@ class ChannelShuffle(AbstractOp):
     groups: Count
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """Keeps the shape."""
         (shape,) = inputs
         if len(shape) < 2:
             raise ShapeError(f"ChannelShuffle wants channels and at least one axis, not {show_shape(shape)}", "E202")
@@ -112,6 +121,7 @@ class Slice(AbstractOp):
         return (self.start + channels if self.start < 0 else self.start, end + channels if end < 0 else end)
 
     def out_shape(self, *inputs: Shape) -> Shape:
+        """`(C, *W) -> (end - start, *W)`."""
         (shape,) = inputs
         start, end = self.bounds(shape[0])
         if not 0 <= start < end <= shape[0]:

@@ -49,7 +49,7 @@ class Bench:
     provider: str
     macs: int | None  # per image
     create_ms: float  # making a session
-    first_ms: float  # its first run, at batch 1
+    first_ms: float  # its first run, at the first batch size
     timings: tuple[Timing, ...]
 
     def to_dict(self) -> dict[str, Any]:

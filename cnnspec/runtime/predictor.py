@@ -1,4 +1,7 @@
-"""From images to classes with nothing but onnxruntime, numpy and Pillow."""
+"""From images to classes with onnxruntime, numpy and Pillow.
+
+Only the child process in which a file is tried that this machine does not know yet needs onnx too.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,8 @@ class Predictor:
     """An exported network, ready to run.
 
     `device` is `auto`, `cpu`, `cuda` or `tensorrt`; what is asked for is what runs, or an error says what is missing.
-    Raises UsageError for a missing file, and CnnspecError for one that cnnspec did not write, or that is damaged.
+    Raises UsageError for a missing file or an empty batch, and CnnspecError for a file that cnnspec did not write, or
+    that is damaged.
     """
 
     def __init__(
@@ -76,6 +80,8 @@ class Predictor:
         batch_size: int = BATCH_SIZE,
         invert: bool = False,
     ) -> None:
+        if batch_size < 1:
+            raise UsageError(f"a batch has at least one image, and not {batch_size}")
         self.path = os.fspath(path)
         model = read_model(path)
         digest = check_seal(model, self.path)
@@ -90,7 +96,8 @@ class Predictor:
         self.batch_size = self.metadata.batch or batch_size
         self.invert = invert
         self._input = self.session.get_inputs()[0].name
-        self._outputs = [output.name for output in self.session.get_outputs()]
+        # a layer's result may go through a softmax and a cast, `out/float`, before it comes out
+        self._outputs = [output.name.partition("/")[0] for output in self.session.get_outputs()]
 
     def _check_input(self) -> None:
         """Raise CnnspecError unless the graph's input is the one that the metadata tell of."""
@@ -152,7 +159,10 @@ class Predictor:
                 yield Prediction(name, row, classes)
 
     def run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """The raw outputs by name, for an array `(N, ...)` as the network takes it. Any N: padded where it is fixed."""
+        """The raw outputs by the names of their layers, for an array `(N, ...)` as the network takes it.
+
+        Any N: padded where the file's is fixed.
+        """
         batch = self.metadata.batch
         if batch is None:
             return self._run(inputs)

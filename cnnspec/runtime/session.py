@@ -74,7 +74,7 @@ def open_session(
     if not allow_fallback:
         raise CnnspecError(
             f"the model does not run on {wanted}: {why}",
-            hint="`cnnspec doctor` says what is missing; `--allow-fallback` takes the next best device",
+            hint="`cnnspec doctor` says what is missing; `predict --allow-fallback` takes the next best device",
         )
     best = "cuda" if wanted == "tensorrt" else "cpu"
     return open_session(model, shown, device=best, allow_fallback=True, threads=threads, arena=arena)

@@ -16,7 +16,7 @@ import threading
 from contextlib import suppress
 from typing import Any, Final, Self
 
-from cnnspec.errors import CnnspecError
+from cnnspec.errors import CnnspecError, MissingExtraError
 
 __all__ = ["MAX_NODES", "SECONDS", "Trial"]
 
@@ -77,6 +77,8 @@ class Trial:
             reason = f"it was still not done after {self.seconds:g} seconds" if late.is_set() else CRASHED
             raise CnnspecError(f"{shown} is refused: {reason}")
         answer: dict[str, Any] = json.loads(line)
+        if answer.get("missing"):
+            raise MissingExtraError(answer["missing"], "onnx")
         if answer.get("error"):
             raise CnnspecError(f"{shown}: {answer['error']}")
 
@@ -172,15 +174,18 @@ def main() -> None:
         model = sys.stdin.buffer.read(size)
         _limit(size)
         error: str | None = None
+        missing: str | None = None
         try:
             examine(model)
+        except ModuleNotFoundError as problem:
+            missing = problem.name
         except CnnspecError as problem:
             error = problem.message
         except MemoryError:
             error = "it wants more memory than a model of its size may have"
         except Exception as problem:
             error = f"it cannot be read: {type(problem).__name__}: {problem!s:.200}"
-        answers.write(json.dumps({"error": error}).encode() + b"\n")
+        answers.write(json.dumps({"error": error, "missing": missing}).encode() + b"\n")
         answers.flush()
 
 

@@ -18,7 +18,7 @@ from cnnspec.ops import JOINS, AbstractSpatialOp, Add, AnyOp, Concat, Mul, Shape
 from cnnspec.spec.bind import bind_operator, check_names, name_arguments
 from cnnspec.spec.document import INLINE, Block, Body, Call, Document, Item
 from cnnspec.spec.evaluate import LayerName, show
-from cnnspec.spec.hints import channels_first, did_you_mean
+from cnnspec.spec.hints import DEFINE_LAYER, channels_first, did_you_mean
 from cnnspec.spec.item_parts import ItemParts
 from cnnspec.spec.names_check import check_names_everywhere
 from cnnspec.spec.source import MAX_DEPTH
@@ -277,7 +277,8 @@ class _Elaborator:
             return self.call_block(self.document.blocks[target], call, name, reads, frame)
         if target not in operators():
             label = did_you_mean(target, [*operators(), *self.document.blocks])
-            self.log.error(frame, "E103", f"there is no layer `{target:.60}`", call.place, label)
+            hint = None if label else DEFINE_LAYER
+            self.log.error(frame, "E103", f"there is no layer `{target:.60}`", call.place, label, hint)
             return lost
         op = bind_operator(
             call,

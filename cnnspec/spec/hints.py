@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Final
 
-__all__ = ["channels_first", "closest", "did_you_mean"]
+__all__ = ["DEFINE_LAYER", "channels_first", "closest", "did_you_mean"]
+
+DEFINE_LAYER: Final = "define it below `blocks:`; `cnnspec explain` lists the layers"  # where nothing comes near
 
 # Keras', Caffe's and everyday names of layers and arguments, by their lower-case spelling.
 _SYNONYMS: Final = {

@@ -15,7 +15,7 @@ from cnnspec.ops import operators
 from cnnspec.spec.bind import argument_names, check_names, name_arguments
 from cnnspec.spec.document import Block, Body, Call, Document, Expr, Item
 from cnnspec.spec.expression import FUNCTIONS
-from cnnspec.spec.hints import did_you_mean
+from cnnspec.spec.hints import DEFINE_LAYER, did_you_mean
 from cnnspec.spec.values import Frame, Log, Scope, read_hint
 
 __all__ = ["check_names_everywhere"]
@@ -111,7 +111,8 @@ class _Checker:
             positional, known, words = op.positional, argument_names(call.target), op.words
         else:
             label = did_you_mean(call.target, self.layers)
-            self.error("E103", f"there is no layer `{call.target:.60}`", call.place, label)
+            hint = None if label else DEFINE_LAYER
+            self.error("E103", f"there is no layer `{call.target:.60}`", call.place, label, hint)
             return
         named = name_arguments(call, positional, self.report)
         if check_names(call, named, known, self.report):

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from cnnspec.data.batches import batches
-from cnnspec.data.open import OpenOptions, open_data
+from cnnspec.data.open import open_data
 from cnnspec.data.prepare import Augment, Prepare
 from cnnspec.data.sets import DataSet, Source
 from cnnspec.errors import UsageError
@@ -21,9 +21,10 @@ from cnnspec.graph import Graph
 from cnnspec.runtime.predictor import Predictor
 from cnnspec.spec import parse_setting, read_spec
 from cnnspec.torch_backend import build_module, load_weights
-from cnnspec.training.config import TrainConfig, data_folder
-from cnnspec.training.machine import image_memory, pick_device
+from cnnspec.training.config import TrainConfig
+from cnnspec.training.machine import pick_device
 from cnnspec.training.run_folder import Run
+from cnnspec.training.start import data_options
 
 __all__ = ["Assessment", "ClassScore", "Mistake", "assess_model", "assess_run", "measure"]
 
@@ -86,6 +87,7 @@ def assess_run(
     config = run.config.model_copy(update={key: v for key, v in (("data", data), ("data_dir", data_dir)) if v})
     where = pick_device(device)
     found = _open(run.graph, config, where)
+    _check_names(str(run.path), run.classes, found)
     model = build_module(run.graph)
     load_weights(model, run.weights)
     model.to(where).eval()
@@ -109,6 +111,7 @@ def assess_model(
     settings = dict(parse_setting(f"{name}={value}") for name, value in about.settings.items())
     graph = source.elaborate(variant=about.variant, params=settings, input_shape=about.input_shape)
     found = _open(graph, TrainConfig(data=data, data_dir=data_dir), torch.device("cpu"))
+    _check_names(os.fspath(path), predictor.classes, found)
 
     def probabilities(images: Tensor) -> Tensor:
         pictures = [_picture(image) for image in images]
@@ -118,16 +121,15 @@ def assess_model(
 
 
 def _open(graph: Graph, config: TrainConfig, device: torch.device) -> DataSet:
-    options = OpenOptions(
-        folder=data_folder(config, os.environ),
-        val_fraction=config.val_fraction,
-        seed=config.seed,
-        skip_bad=config.skip_bad,
-        loading=config.loading,
-        memory=image_memory(device),
-        report=lambda text: None,
-    )
-    return open_data(config.data, graph, options)
+    return open_data(config.data, graph, data_options(config, device, lambda text: None))
+
+
+def _check_names(target: str, classes: tuple[str, ...], data: DataSet) -> None:
+    """Raise UsageError where the classes of the images have other names; plain numbers may stand for any."""
+    numbers = tuple(str(i) for i in range(len(classes)))
+    if data.classes != classes and numbers not in (data.classes, classes):
+        known, other = next(pair for pair in zip(classes, data.classes, strict=True) if pair[0] != pair[1])
+        raise UsageError(f"{data.name} has the class `{other}` where {target} has `{known}`; they cannot be compared")
 
 
 def _assess(

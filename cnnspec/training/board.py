@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnspec.errors import MissingExtraError
+from cnnspec.training.counters import Counters
 
 __all__ = ["Board", "open_board"]
 
@@ -25,10 +26,17 @@ class Board:
         self._writer.flush()
 
 
-def open_board(run: Path, step: int) -> Board:
-    """The event file of a run, hiding what a cut-off run wrote after `step`. Raises MissingExtraError."""
+def open_board(run: Path, at: Counters) -> Board:
+    """The event file of a run, hiding what a cut-off run wrote after this point, and with what it may not have written.
+
+    Raises MissingExtraError without TensorBoard.
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise MissingExtraError("tensorboard", "tensorboard") from None
-    return Board(SummaryWriter(str(run / "tensorboard"), purge_step=step + 1))
+    again = at.history[-1:] if at.position == 0 else []  # a kill may have come before it was written
+    board = Board(SummaryWriter(str(run / "tensorboard"), purge_step=at.step + (not again)))
+    for metrics in again:
+        board.write(metrics)
+    return board

@@ -39,7 +39,7 @@ class TrainConfig(BaseModel):
     )
     skip_bad: Flag = Field(False, description="leave out images that cannot be read, instead of stopping")
     loading: Literal["auto", "resident", "streaming"] = Field(
-        "auto", description="keep all images in memory, or decode them while training"
+        "auto", description="keep all images of a folder in memory, or decode them while training"
     )
     workers: Natural = Field(2, description="processes that decode images while training on streamed data")
     cache: Word | None = Field(None, description="a folder that keeps decoded images for streaming")
@@ -57,20 +57,22 @@ class TrainConfig(BaseModel):
     accumulate: Count = Field(1, description="parts into which each batch is cut to save memory")
     optimizer: Literal["sgd", "adam", "adamw"] = Field("sgd", description="update rule")
     lr: Positive = Field(0.05, description="peak learning rate")
-    momentum: Fraction = Field(0.9, description="momentum of SGD")
-    nesterov: Flag = Field(False, description="Nesterov's momentum")
+    momentum: Fraction = Field(0.9, description="momentum, for SGD")
+    nesterov: Flag = Field(False, description="Nesterov's momentum, for SGD")
     weight_decay: NonNegative = Field(5e-4, description="weight decay")
     decay_norms: Flag = Field(True, description="decay normalisation weights and biases too")
     schedule: Literal["constant", "step", "cosine", "one-cycle"] = Field(
         "one-cycle", description="course of the learning rate"
     )
-    warmup: Fraction = Field(0.3, description="share of the steps in which one-cycle and cosine rise")
+    warmup: Fraction | None = Field(
+        None, description="share of the steps in which the rate rises: 0.3 in one-cycle, 0 in cosine"
+    )
     step_epochs: Count = Field(10, description="epochs after which `step` lowers the learning rate")
     step_factor: Positive = Field(0.1, description="by which `step` multiplies it")
     loss: Literal["cross-entropy", "squared-error"] = Field(
         "cross-entropy", description="squared-error is half the sum of (target - probability)²"
     )
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="label smoothing of cross-entropy")
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="label smoothing, for cross-entropy")
     class_weights: tuple[Positive, ...] | Literal["balanced"] | None = Field(
         None, description="weight of each class in the loss; `balanced` is n / (classes * count)"
     )
@@ -84,7 +86,7 @@ class TrainConfig(BaseModel):
     init: Literal["torch", "xavier", "kaiming", "orthogonal"] = Field("torch", description="initialisation of weights")
     weights: Word | None = Field(None, description="weights to start from")
     reset: tuple[Word, ...] = Field((), description="layers that start fresh in spite of `weights`")
-    freeze: tuple[Word, ...] = Field((), description="layers that do not train")
+    freeze: tuple[Word, ...] = Field((), description="layers that stay as they are, their batch norm's statistics too")
 
     # Machine
     device: Word = Field("auto", description="auto, cpu, cuda, cuda:1, mps")

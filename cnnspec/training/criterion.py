@@ -1,4 +1,4 @@
-"""Losses, optimizers and initialisation, by name."""
+"""Losses, optimizers and initialisation, by name; and what becomes of the weights beside the update."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from torch.optim.sgd import sgd
 from cnnspec.errors import UsageError
 from cnnspec.training.config import TrainConfig
 
-__all__ = ["freeze", "initialise", "make_loss", "make_optimizer", "make_update"]
+__all__ = [
+    "average_weights", "freeze", "initialise", "keep_still", "make_loss", "make_optimizer", "make_update",
+]  # fmt: skip
 
 
 def make_loss(config: TrainConfig, counts: Tensor, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
@@ -21,6 +23,8 @@ def make_loss(config: TrainConfig, counts: Tensor, device: torch.device) -> Call
     Cross-entropy of the softmax, or half the sum over classes of `(target - probability)²`, as introductory texts
     use it (Rumelhart, Hinton and Williams 1986). Class weights multiply each image's loss.
     """
+    if config.label_smoothing and config.loss != "cross-entropy":
+        raise UsageError("--label-smoothing is for cross-entropy", hint="`--label-smoothing 0`")
     weights: Tensor | None = None
     if config.class_weights == "balanced":
         weights = counts.sum() / (len(counts) * counts.clamp(min=1))
@@ -54,6 +58,8 @@ def make_optimizer(config: TrainConfig, model: nn.Module, device: torch.device) 
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
         ]
+    if config.nesterov and (config.optimizer != "sgd" or not config.momentum):
+        raise UsageError("--nesterov is for SGD with momentum", hint="`--no-nesterov`")
     fused = device.type in ("cpu", "cuda")
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused)
@@ -101,6 +107,22 @@ def freeze(model: nn.Module, prefixes: tuple[str, ...]) -> None:
             raise UsageError(f"--freeze {prefix}: no parameter of the network begins with that name")
         for parameter in found:
             parameter.requires_grad_(False)
+
+
+def keep_still(model: nn.Module, prefixes: tuple[str, ...]) -> None:
+    """Let the layers below these run as in inference: batch norm would gather statistics although it is frozen."""
+    for name, module in model.named_modules():
+        if any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes):
+            module.eval()
+
+
+@torch.no_grad()
+def average_weights(averaged: nn.Module, model: nn.Module, decay: float, step: int) -> None:
+    """Move the averaged weights towards the model's; slower as the run goes on, so that the start is forgotten."""
+    weight = 1 - min(decay, (1 + step) / (10 + step))
+    torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), weight)
+    for old, new in zip(averaged.buffers(), model.buffers(), strict=True):
+        old.copy_(new)
 
 
 def initialise(model: nn.Module, scheme: str) -> None:

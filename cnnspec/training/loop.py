@@ -27,7 +27,7 @@ from cnnspec.training.board import open_board
 from cnnspec.training.checkpoint import load_checkpoint, save_checkpoint
 from cnnspec.training.config import TrainConfig
 from cnnspec.training.counters import Counters, check_finite, farewell, mean_loss, merit, patience_is_over
-from cnnspec.training.criterion import make_loss, make_optimizer, make_update
+from cnnspec.training.criterion import average_weights, keep_still, make_loss, make_optimizer, make_update
 from cnnspec.training.distributed import Ranks, agree, is_lost_peer, join_ranks, leave_ranks
 from cnnspec.training.evaluate import evaluate
 from cnnspec.training.graphed import GraphedStep, why_not_graphed
@@ -38,7 +38,8 @@ from cnnspec.training.progress import Progress, Silent
 from cnnspec.training.run_folder import BEST, CHECKPOINTS, LAST, RunFolder, best_fault, best_weights
 from cnnspec.training.schedule import learning_rate
 from cnnspec.training.signals import Interrupted, Signals
-from cnnspec.training.start import build_network, check_origin, open_images, origin, settle
+from cnnspec.training.start import build_network, check_origin, check_parts, open_images, origin, settle
+from cnnspec.training.state import RunState
 
 __all__ = ["Job", "TrainResult", "train"]
 
@@ -90,6 +91,11 @@ def train(job: Job, progress: Progress | None = None) -> TrainResult:
     except RuntimeError as error:
         if ranks.count > 1 and is_lost_peer(error):
             raise CnnspecError("another process of this run has ended; see what it said") from error
+        if "DataLoader worker" in str(error):
+            raise CnnspecError(
+                f"a process that decodes images has ended: {str(error).splitlines()[0]}",
+                hint=f"`cnnspec train --resume {job.folder}` continues; fewer `workers` in its config.yaml save memory",
+            ) from error
         if not is_out_of_memory(error):
             raise
     finally:
@@ -107,7 +113,8 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
     torch.manual_seed(config.seed)
     begun = job.resume and any((job.folder / CHECKPOINTS).glob("*.pt"))
     model = build_network(graph, config, device, weights=None if begun else config.weights)
-    config = settle(config, model, graph, device, ranks)
+    check_parts(model, graph, config, len(data.train_rows), device, ranks)
+    config = settle(config, model, graph, device, ranks, len(data.train_rows), tell)
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     model.to(memory_format=layout)
     averaged = copy.deepcopy(model).requires_grad_(False) if config.ema else None
@@ -125,10 +132,10 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
     count, size = len(data.train_rows), config.batch_size
     if count % size == 1 and count > 1:
         count -= 1  # a batch of one image has no variance for batch norm
-    steps_per_epoch = math.ceil(count / size)
-    steps = steps_per_epoch * config.epochs
+    steps = (steps_per_epoch := math.ceil(count / size)) * config.epochs
     began_with = origin(job.source.text, job.variant, job.params, graph, config, data)
     losses = torch.zeros(steps_per_epoch, device=device)  # of this epoch's steps, kept on the device
+    changing = RunState(model, averaged, optimizer, scaler, losses, device)
     at = Counters()
 
     def learn(images: Tensor, labels: Tensor, draw: Tensor | None, whole: int, mixed: Any = None) -> Tensor:
@@ -178,20 +185,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
         total = ranks.total(losses) / ranks.count
         check_finite(model, total, at)
         if ranks.first:
-            random = {"cpu": torch.get_rng_state()}
-            if device.type == "cuda":
-                random["cuda"] = torch.cuda.get_rng_state(device)
-            state = {
-                "counters": asdict(at),
-                "origin": began_with,
-                "model": model.state_dict(),
-                "averaged": None if averaged is None else averaged.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "scaler": scaler.state_dict(),
-                "losses": total,
-                "random": random,
-            }
-            save_checkpoint(folder.checkpoints, state)
+            save_checkpoint(folder.checkpoints, changing.collect(at, total, began_with))
 
     def publish() -> None:
         """The files that people read. A run that was cut off before this writes them when it continues."""
@@ -211,33 +205,27 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
             state = ranks.share(lambda: load_checkpoint(folder.checkpoints, tell.message))
             if state is not None:
                 check_origin(state["origin"], began_with, job.folder)
-                at = Counters(**state["counters"])
-                if at.best is not None:
-                    at.best = at.history[at.best["epoch"] - 1]
+                at = changing.restore(state)
                 if at.best is not None and (at.position or at.best is not at.history[-1]):  # else they are written now
                     fault = ranks.share(lambda: best_fault(job.folder))
                     if fault is not None:
                         tell.message(f"{fault}; the best of the epochs from the last on takes its place")
                         at.best = at.history[-1] if at.position == 0 else None
-                model.load_state_dict(state["model"])
-                optimizer.load_state_dict(state["optimizer"])
-                scaler.load_state_dict(state["scaler"])
-                if averaged is not None:
-                    averaged.load_state_dict(state["averaged"])
-                losses.copy_(state["losses"])
-                torch.set_rng_state(state["random"]["cpu"])
-                if device.type == "cuda" and "cuda" in state["random"]:
-                    torch.cuda.set_rng_state(state["random"]["cuda"], device)
                 if at.position == 0:
                     publish()
-            done = at.epoch == config.epochs
-            tell.message(f"all {steps} steps are done" if done else f"continuing after {at.step} of {steps} steps")
+            if ranks.first:
+                folder.write_config(job.source, graph, job.variant, job.params, config)
+            if at.epoch >= config.epochs or patience_is_over(config, at):
+                tell.message(f"all {at.step} steps are done")
+            else:
+                tell.message(f"continuing after {at.step} of {steps} steps")
+                folder.clear_result()
         elif ranks.first:
             environment = describe(device, torch.get_num_threads())
             folder.start(
                 job.source, graph, job.variant, job.params, config, data.classes, environment, overwrite=job.overwrite
             )  # fmt: skip
-        board = open_board(folder.path, at.step) if config.tensorboard and ranks.first else None
+        board = open_board(folder.path, at) if config.tensorboard and ranks.first else None
 
         for group in optimizer.param_groups if graphed is not None else ():
             group["capturable"] = True  # Adam wants to be told
@@ -252,13 +240,16 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
             numbers = epoch_numbers(count, COLUMNS, config.seed, at.epoch).to(device) if augment else None
             shares = epoch_shares(count, config.mixup, config.seed, at.epoch).to(device) if config.mixup else None
             network.train()
+            keep_still(model, config.freeze)
             part = {"start": at.position, "rank": ranks.rank, "ranks": ranks.count, "workers": config.workers}
             found: Any
             if graphed is None:
                 found = batches(train_source, order, size, device, **part)
             else:
                 found = batch_rows(order.to(device), at.position, size)
-            partners = batches(train_source, neighbours(order, size), size, device, **part) if config.mixup else None
+            partners: Any = None
+            if config.mixup and ranks.count > 1:  # another process has the next image
+                partners = batches(train_source, neighbours(order, size), size, device, **part)
             for batch in found:
                 whole = min(size, count - at.position)  # images of this step over all processes
                 rate: Any = learning_rate(config, at.step, steps, steps_per_epoch)
@@ -271,11 +262,14 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
                     loss = graphed(batch, draw)
                 else:
                     images, labels = batch
-                    mixed = None if partners is None else (*next(partners), cut(shares, whole))
+                    mixed = None
+                    if config.mixup:
+                        others = next(partners) if partners else (images.roll(-1, 0), labels.roll(-1))
+                        mixed = (*others, cut(shares, whole))
                     loss = learn(images, labels, draw, whole, mixed)
                 losses[at.position // size] = loss
                 if averaged is not None:
-                    _average(averaged, model, config.ema or 0.0, at.step)
+                    average_weights(averaged, model, config.ema or 0.0, at.step)
                 at.step += 1
                 at.position += whole
 
@@ -285,10 +279,9 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
                     check_finite(None, so_far, at)
                     images_done = at.epoch * count + at.position
                     speed = (images_done - looked_at) / (now - last_look)
-                    tell.step(at.epoch + 1, at.position, count, float(so_far.mean()), speed)
+                    tell.step(at.epoch + 1, config.epochs, at.position, count, float(so_far.mean()), speed)
                     last_look, looked_at = now, images_done
-                due = now - last_save >= config.checkpoint_every
-                stop = signals.received
+                due, stop = now - last_save >= config.checkpoint_every, signals.received
                 if ranks.count > 1:
                     due, stop = agree(ranks, due, stop, device) if at.step % AGREE_EVERY == 0 else (False, None)
                 if due or stop:
@@ -325,9 +318,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
             at.history.append(metrics)
             if at.best is None or merit(metrics) > merit(at.best):
                 at.best = metrics
-            at.epoch += 1
-            at.position = 0
-            at.first_step = at.step
+            at.epoch, at.position, at.first_step = at.epoch + 1, 0, at.step
             losses.zero_()
             save()
             last_save = time.perf_counter()
@@ -343,16 +334,16 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
             """Read the test images, once, with the best weights, and write down what came of it."""
             assert at.best is not None
             model.load_state_dict(read_weights(best_weights(job.folder)))
-            test = None
+            source, rows = val_source, data.val_rows  # for the confusion matrix, where there are no test images
             if data.test is not None:
-                rows = torch.arange(len(data.test))
-                source = to_device(data.test, device)
-                test = evaluate(
-                    model, source, rows, prepare, criterion, device,
-                    classes=classes, stop=lambda: signals.received is not None,
-                )  # fmt: skip
-                if test is None:
-                    raise Interrupted(signals.received or 2, *farewell(at, steps, job.folder))
+                source, rows = to_device(data.test, device), torch.arange(len(data.test))
+            final = evaluate(
+                model, source, rows, prepare, criterion, device,
+                classes=classes, workers=config.workers, stop=lambda: signals.received is not None,
+            )  # fmt: skip
+            if final is None:
+                raise Interrupted(signals.received or 2, *farewell(at, steps, job.folder))
+            test = None if data.test is None else final
             result = TrainResult(
                 run=str(job.folder),
                 epochs=at.epoch,
@@ -364,7 +355,7 @@ def _train(job: Job, tell: Progress, device: torch.device, ranks: Ranks) -> Trai
                 test_images=test.images if test else 0,
                 seconds=round(at.seconds, 3),
             )
-            draw_run(job.folder, at.history, test.matrix.tolist() if test else None, data.classes)
+            draw_run(job.folder, at.history, final.matrix.tolist(), data.classes)
             folder.write_result(asdict(result))
             return result
 
@@ -387,12 +378,3 @@ def _loss(
     for name in graph.aux_outputs:
         loss = loss + config.aux_weight * criterion(outputs[name].float(), labels)
     return loss
-
-
-@torch.no_grad()
-def _average(averaged: nn.Module, model: nn.Module, decay: float, step: int) -> None:
-    """Move the averaged weights towards the model's; slower as the run goes on, so that the start is forgotten."""
-    weight = 1 - min(decay, (1 + step) / (10 + step))
-    torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), weight)
-    for old, new in zip(averaged.buffers(), model.buffers(), strict=True):
-        old.copy_(new)

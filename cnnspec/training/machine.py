@@ -9,6 +9,7 @@ import platform
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import torch
@@ -22,6 +23,8 @@ _TRIM_THRESHOLD: Final = -1  # bytes free at the heap's end, from which on they 
 _MMAP_THRESHOLD: Final = -3  # bytes from which on an allocation is mapped by itself, and given back when freed
 _TRIAL: Final = 0.2  # seconds for which a number of threads is tried, in so many turns:
 _TURNS: Final = 3
+_LONG: Final = 0.05  # seconds of a trial step at most, by taking fewer images, but for these:
+_FEWEST: Final = 2  # batch norm wants a variance
 
 
 def pick_device(name: str) -> torch.device:
@@ -60,24 +63,34 @@ def image_memory(device: torch.device) -> int:
 
 
 def pick_threads(
-    model: nn.Module, shape: tuple[int, ...], batch_size: int, threads: int | None, channels_last: bool | None
+    model: nn.Module,
+    shape: tuple[int, ...],
+    batch_size: int,
+    threads: int | None,
+    channels_last: bool | None,
+    report: Callable[[str], None],
 ) -> tuple[int, bool]:
     """The number of threads and the memory layout with which a training step on the CPU is fastest, by trying.
 
     What is given is kept. Tried are 1, half, and all cores, and then channels last with the best of them. Two threads
     on two busy cores can be ten times slower than one, so this is measured and not assumed: threads by the usual step,
-    which shows how busy the machine is, and the layout by the shortest one.
+    which shows how busy the machine is, and the layout by the shortest one. Where a step of the whole batch takes
+    long, fewer images are tried: a few seconds are all that a large network has to wait, and they are reported.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     state = torch.random.get_rng_state()
-    batch = torch.rand(batch_size, *shape)
+    count, long = _affordable(model, shape, batch_size)
+    batch, turns = torch.rand(count, *shape), 1 if long else _TURNS
+    if long:
+        report("measuring which threads and memory layout are fastest (`--threads` and `--channels-last` give them)")
     if threads is None:
         counts = sorted({1, max(1, cores // 2), cores})
-        tried = _seconds(model, batch, [(count, False) for count in counts])
+        tried = _seconds(model, batch, [(count, False) for count in counts], turns)
         usual = {count: statistics.median(tried[count, False]) for count in counts}
         threads = min(counts, key=lambda count: usual[count] * (1 + 0.02 * count / cores))  # fewer if no slower
     if channels_last is None:
-        tried = _seconds(model, batch, [(threads, False), (threads, True)] if len(shape) == 3 else [])
+        layouts = [(threads, False), (threads, True)] if len(shape) == 3 else []
+        tried = _seconds(model, batch, layouts, turns)
         channels_last = bool(tried) and min(tried[threads, True]) < 0.97 * min(tried[threads, False])
     torch.random.set_rng_state(state)
     return threads, channels_last
@@ -95,12 +108,26 @@ def keep_freed_memory() -> None:
             library.mallopt(_TRIM_THRESHOLD, 2**30)
 
 
+def _affordable(model: nn.Module, shape: tuple[int, ...], batch_size: int) -> tuple[int, bool]:
+    """How many images, of the batch's, a trial step takes; and whether even the fewest take long."""
+    trial, count = copy.deepcopy(model), min(_FEWEST, batch_size)
+    while True:
+        batch = torch.rand(count, *shape)
+        _step(trial, batch)
+        started = time.perf_counter()
+        _step(trial, batch)
+        seconds = time.perf_counter() - started
+        if count == batch_size or 2 * seconds > _LONG:
+            return count, seconds > _LONG
+        count = min(2 * count, batch_size)
+
+
 def _seconds(
-    model: nn.Module, batch: torch.Tensor, choices: list[tuple[int, bool]]
+    model: nn.Module, batch: torch.Tensor, choices: list[tuple[int, bool]], turns: int
 ) -> dict[tuple[int, bool], list[float]]:
     """How long training steps take with each number of threads and layout, in turns: the machine may be busy."""
     steps: dict[tuple[int, bool], list[float]] = {choice: [] for choice in choices}
-    for _ in range(_TURNS):
+    for _ in range(turns):
         for threads, channels_last in choices:
             torch.set_num_threads(threads)
             layout = torch.channels_last if channels_last else torch.contiguous_format

@@ -17,12 +17,11 @@ MOST_LABELS = 40  # class names written along an axis
 
 
 def draw_run(
-    folder: Path, metrics: Sequence[Mapping[str, Any]], matrix: Sequence[Sequence[int]] | None, classes: Sequence[str]
+    folder: Path, metrics: Sequence[Mapping[str, Any]], matrix: Sequence[Sequence[int]], classes: Sequence[str]
 ) -> None:
-    """The curves of a run, and the confusion matrix of its test images where there are some."""
+    """The curves of a run, and its confusion matrix."""
     plot_curves(metrics, folder / "curves.png")
-    if matrix is not None:
-        plot_confusion(matrix, classes, folder / "confusion.png")
+    plot_confusion(matrix, classes, folder / "confusion.png")
 
 
 def plot_curves(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -19,8 +19,8 @@ class Progress(Protocol):
     def message(self, text: str) -> None:
         """Something that a person should know, in one line."""
 
-    def step(self, epoch: int, seen: int, images: int, loss: float, images_per_second: float) -> None:
-        """`seen` of `images` of this epoch are done; `loss` is the mean of this epoch so far."""
+    def step(self, epoch: int, epochs: int, seen: int, images: int, loss: float, images_per_second: float) -> None:
+        """`seen` of `images` of epoch `epoch` of `epochs` are done; `loss` is the mean of this epoch so far."""
 
     def epoch(self, metrics: dict[str, Any]) -> None:
         """An epoch has been trained and evaluated."""
@@ -32,7 +32,7 @@ class Silent:
     def message(self, text: str) -> None:
         """Nothing."""
 
-    def step(self, epoch: int, seen: int, images: int, loss: float, images_per_second: float) -> None:
+    def step(self, epoch: int, epochs: int, seen: int, images: int, loss: float, images_per_second: float) -> None:
         """Nothing."""
 
     def epoch(self, metrics: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@
       best.safetensors    the weights of the best epoch, and last.safetensors those of the last
       manifest.json       digests of the weights
       result.json         the figures of the finished run
-      curves.png, confusion.png
+      curves.png, confusion.png   the latter of the test images, or without them of the validation images
       checkpoints/        what a resumed run continues from
 
 Importing this module imports no torch.
@@ -232,6 +232,7 @@ class RunFolder:
             import fcntl
 
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process ends
+            os.register_at_fork(after_in_child=self.close)  # and not only when those that decode images have ended too
         except ImportError:
             pass  # there is no flock on Windows
         except OSError:
@@ -284,14 +285,22 @@ class RunFolder:
         write_atomic(self.path / name, source.text)
         write_atomic(self.path / "classes.json", json.dumps(list(classes), ensure_ascii=False, indent=1) + "\n")
         write_atomic(self.path / "environment.json", json.dumps(dict(environment), indent=1) + "\n")
-        spec: dict[str, Any] = {"file": name, "input": list(graph.input_shape)}
+        self.write_config(source, graph, variant, params, config)  # last: with it the folder is a run
+
+    def write_config(
+        self, source: Source, graph: Graph, variant: str | None, params: Mapping[str, str], config: TrainConfig
+    ) -> None:
+        """What it takes to repeat the run, or to continue it."""
+        spec: dict[str, Any] = {"file": "spec.json" if source.json else "spec.yaml", "input": list(graph.input_shape)}
         if variant:
             spec["variant"] = variant
         if params:
             spec["set"] = dict(params)
         document = {"spec": spec, "train": config.model_dump(mode="json")}
         text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, default_flow_style=None)
-        write_atomic(self.path / "config.yaml", text)  # last: with it the folder is a run
+        path = self.path / "config.yaml"
+        if not path.exists() or path.read_text("utf-8") != text:
+            write_atomic(path, text, sync=True)
 
     def clear(self) -> None:
         """Take away what a run writes, and nothing else."""
@@ -303,6 +312,11 @@ class RunFolder:
                 raise CnnspecError(f"cannot clear {path}: {error.strerror or error}") from None
         for path in self.path.glob(".*.tmp"):
             path.unlink(missing_ok=True)
+
+    def clear_result(self) -> None:
+        """Take away the figures of a finished run: it goes on, because it is given more epochs."""
+        if self._lock >= 0:
+            (self.path / "result.json").unlink(missing_ok=True)
 
     def write_metrics(self, metrics: Sequence[Mapping[str, Any]]) -> None:
         """All epochs so far."""

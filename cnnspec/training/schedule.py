@@ -10,6 +10,7 @@ __all__ = ["learning_rate"]
 
 _START = 25.0  # one-cycle begins at lr / 25 and ends at a ten-thousandth of that, as torch's OneCycleLR does
 _END = 1e4
+_RISE = 0.3  # its share of the steps, as there
 
 
 def learning_rate(config: TrainConfig, step: int, steps: int, steps_per_epoch: int) -> float:
@@ -26,12 +27,12 @@ def learning_rate(config: TrainConfig, step: int, steps: int, steps_per_epoch: i
         case "step":
             return top * config.step_factor ** (step // (config.step_epochs * steps_per_epoch))
         case "cosine":
-            rise = round(config.warmup * steps)
+            rise = round((config.warmup or 0.0) * steps)
             if step < rise:
                 return top * (step + 1) / rise
             return _anneal(top, 0.0, (step - rise) / max(1, steps - rise))
         case "one-cycle":
-            peak = config.warmup * steps - 1
+            peak = (_RISE if config.warmup is None else config.warmup) * steps - 1
             if step <= peak:
                 return _anneal(top / _START, top, step / peak if peak > 0 else 1.0)
             return _anneal(top, top / _START / _END, (step - peak) / max(1e-9, steps - 1 - peak))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +25,7 @@ from cnnspec.training.machine import image_memory, keep_freed_memory, pick_threa
 from cnnspec.training.progress import Progress
 from cnnspec.training.run_folder import LAST
 
-__all__ = ["build_network", "check_origin", "open_images", "origin", "settle"]
+__all__ = ["build_network", "check_origin", "check_parts", "data_options", "open_images", "origin", "settle"]
 
 # Options that may change between two parts of a run: where it runs, and when it ends.
 _MAY_CHANGE: Final = {
@@ -32,9 +34,9 @@ _MAY_CHANGE: Final = {
 }  # fmt: skip
 
 
-def open_images(graph: Graph, config: TrainConfig, device: torch.device, ranks: Ranks, tell: Progress) -> DataSet:
-    """The images that the options name, downloaded by one process where they are not there."""
-    options = OpenOptions(
+def data_options(config: TrainConfig, device: torch.device, report: Callable[[str], None]) -> OpenOptions:
+    """How a run with these options opens its images, in training and whenever it is scored or exported."""
+    return OpenOptions(
         folder=data_folder(config, os.environ),
         val_fraction=config.val_fraction,
         seed=config.seed,
@@ -42,8 +44,13 @@ def open_images(graph: Graph, config: TrainConfig, device: torch.device, ranks: 
         loading=config.loading,
         cache=Path(config.cache).expanduser() if config.cache else None,
         memory=image_memory(device),
-        report=tell.message,
+        report=report,
     )
+
+
+def open_images(graph: Graph, config: TrainConfig, device: torch.device, ranks: Ranks, tell: Progress) -> DataSet:
+    """The images that the options name, downloaded by one process where they are not there."""
+    options = data_options(config, device, tell.message)
     if not ranks.first:
         ranks.wait()  # one process downloads
     data = open_data(config.data, graph, options)
@@ -78,8 +85,39 @@ def build_network(graph: Graph, config: TrainConfig, device: torch.device, *, we
     return model.to(device)
 
 
-def settle(config: TrainConfig, model: nn.Module, graph: Graph, device: torch.device, ranks: Ranks) -> TrainConfig:
-    """Set torch up for this run, and note in the options what was left to the machine."""
+def check_parts(
+    model: nn.Module, graph: Graph, config: TrainConfig, images: int, device: torch.device, ranks: Ranks
+) -> None:
+    """Raise UsageError where a part of a batch will be a single image and the network's batch norm wants more."""
+    wholes = {min(images, config.batch_size), images % config.batch_size} - {0, 1 % config.batch_size}
+    shares = [max(1, whole // ranks.count) for whole in wholes]
+    parts = [(share - 1) % math.ceil(share / config.accumulate) + 1 for share in shares]
+    if 1 not in parts:
+        return
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            copy.deepcopy(model)(torch.zeros(1, *graph.input_shape, device=device))
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UsageError(
+            f"of batches of {config.batch_size} images"
+            + f" in {config.accumulate} parts" * (config.accumulate > 1)
+            + f" on {ranks.count} processes" * (ranks.count > 1)
+            + ", some part is a single image, and batch norm wants two",
+            hint="another `--batch-size`" + ", or a smaller `--accumulate`" * (config.accumulate > 1),
+        ) from None
+
+
+def settle(
+    config: TrainConfig, model: nn.Module, graph: Graph, device: torch.device, ranks: Ranks, images: int, tell: Progress
+) -> TrainConfig:
+    """Set torch up for this run of so many images, and note in the options what was left to the machine.
+
+    Raises UsageError for a precision that the device does not have.
+    """
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch asks for it, before cuBLAS is first used
     torch.use_deterministic_algorithms(config.deterministic)
     torch.backends.cudnn.benchmark = not config.deterministic
     if config.precision == "fp16" and device.type == "cpu":
@@ -89,7 +127,9 @@ def settle(config: TrainConfig, model: nn.Module, graph: Graph, device: torch.de
     threads, channels_last = config.threads, config.channels_last
     if device.type == "cpu" and ranks.count == 1:
         if threads is None or channels_last is None:
-            threads, channels_last = pick_threads(model, graph.input_shape, config.batch_size, threads, channels_last)
+            most = min(config.batch_size, images)
+            shape = graph.input_shape
+            threads, channels_last = pick_threads(model, shape, most, threads, channels_last, tell.message)
     else:  # torchrun has divided the threads; on CUDA the layout is known to help
         threads = threads or torch.get_num_threads()
         channels_last = device.type == "cuda" if channels_last is None else channels_last
@@ -115,9 +155,11 @@ def check_origin(before: Mapping[str, Any], now: Mapping[str, Any], run: Path) -
         raise CnnspecError(f"the data set has other images or labels than {run} began with", hint=hint)
     if before["spec"] != now["spec"]:
         raise CnnspecError(f"the spec in {run} is not the one that the run began with", hint=hint)
+    unchanged = TrainConfig().model_dump(mode="json")
     for name, value in now["options"].items():
-        if before["options"].get(name) != value:
+        began = before["options"].get(name, unchanged[name])  # an option may be newer than the run
+        if began != value:
             raise CnnspecError(
-                f"{run / 'config.yaml'} says `{name}: {value}`, but the run began with {before['options'].get(name)}",
+                f"{run / 'config.yaml'} says `{name}: {value}`, but the run began with {began}",
                 hint=hint,
             )

@@ -69,10 +69,12 @@ def pixels_with_gradient(graph: Graph, layer_name: str, most: int = 60) -> dict[
         inputs = [values[name] for name in node.inputs]
         if len(node.inputs) > 1 and not all(flags):
             inputs = [value.detach() if flag else value for value, flag in zip(inputs, flags, strict=True)]
+        axes = list(zip(node.shape[1:], node.input_shapes[0][1:], strict=False))
         one_pixel = (
             isinstance(node.op, pool.AdaptiveAvgPool)
-            and any(out == 1 < size for out, size in zip(node.shape[1:], node.input_shapes[0][1:], strict=True))
-        )  # fmt: skip
+            and any(out == 1 < size for out, size in axes)
+            and all(out == 1 or size == 1 for out, size in axes)  # a pool over one axis alone gives strips
+        )
         values[node.name] = _run(node, inputs)
         sees_all[node.name] = all(flags) or one_pixel
         if node.name == layer_name:

@@ -97,6 +97,17 @@ def test_names_that_have_all_changed_are_matched_by_what_they_call() -> None:
     assert difference.renamed == len(BASE)
 
 
+def test_a_number_in_a_list_is_no_name() -> None:
+    before = ["Conv2d(8, 3, padding=1)", "ReLU", "MaxPool2d(2)", "Flatten", "Linear(10)"]
+    after = ["Conv2d(8, 3, padding=1)", "SiLU", "Conv2d(8, 3)", "BatchNorm2d", "Tanh", "Flatten", "Linear(10)"]
+    difference = api.diff(spec(before), spec(after))
+    # As many layers on both sides took each other's place; else they came and went.
+    assert ("removed", "2", None) in kinds(difference)
+    assert [change.kind for change in difference.changes].count("added") == 4
+    swapped = api.diff(spec(before), spec([before[0], "SiLU", "AvgPool2d(2)", *before[3:]]))
+    assert kinds(swapped) == [("changed", "1", "1"), ("changed", "2", "2")]
+
+
 def test_random_edits_are_found() -> None:
     rng = Random(6)
     for _ in range(60):

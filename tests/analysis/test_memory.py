@@ -27,6 +27,13 @@ def check(graph: Graph, *, run: bool = True) -> None:
         assert peak_inference(graph, batch=1) == peak_of_live_tensors(graph, 1)
 
 
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("arguments", ["2", "2, stride=1", "3", "4"])
+def test_norm_pools_hold_what_torch_holds(rank: int, arguments: str) -> None:
+    text = f"cnnspec: 1\ninput: {[4] + [12] * rank}\nlayers:\n  - LPPool{rank}d(2, kernel_size={arguments})\n"
+    check(cnnspec.loads(text).graph)
+
+
 def test_random_graphs_hold_what_torch_holds() -> None:
     torch.set_num_threads(1)
     compared = 0
@@ -38,6 +45,28 @@ def test_random_graphs_hold_what_torch_holds() -> None:
         check(graph)
         compared += 1
     assert compared >= 125
+
+
+@pytest.mark.parametrize(
+    "reads",
+    [
+        "gate, gate, conv",
+        "gate, gate, input",
+        "high, wide, input",
+        "input, high, wide",
+        "input, input, conv",
+        "gate, high, conv, wide",
+        "conv, input",
+        "input, high, input, conv",
+    ],
+)
+def test_products_of_several_factors_hold_what_torch_holds(reads: str) -> None:
+    text = (
+        "cnnspec: 1\ninput: [4, 8, 6]\nlayers:\n  conv: Conv2d(4, 1)\n  gates: AdaptiveAvgPool2d(1)(input)\n"
+        "  gate: Conv2d(4, 1)\n  pool: AdaptiveAvgPool2d([8, 1])(input)\n  high: Conv2d(4, 1)\n"
+        f"  strip: AdaptiveAvgPool2d([1, 6])(input)\n  wide: Conv2d(4, 1)\n  mul: Mul({reads})\n  last: Conv2d(2, 1)\n"
+    )
+    check(cnnspec.loads(text).graph)
 
 
 ACTIVATIONS = ["ReLU", "ReLU6", "LeakyReLU", "ELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid", "Hardtanh"]

@@ -127,6 +127,53 @@ def test_branches_that_are_not_aligned_are_reported_and_the_span_is_right() -> N
     assert spec.analyze().layer("c").receptive_field == (34,)
 
 
+def test_the_padding_of_a_join_does_not_depend_on_the_order_of_its_branches() -> None:
+    text = "  a: Conv1d(2, 3, stride=2, padding=1)\n  b: Conv1d(2, 7)(input)\n  one: Add(a, b)\n  other: Add(b, a)\n"
+    report = one(text, "[1, 12]").analyze()
+    assert report.layer("one").effective_padding == report.layer("other").effective_padding == (1,)
+
+
+def test_a_pool_over_one_axis_gives_strips() -> None:
+    spec = one(
+        '  conv: Conv2d(2, 3, padding=1)\n  strip: "AdaptiveAvgPool2d([1, None])"\n  gated: Mul(conv, strip)\n'
+        "  rest: AdaptiveAvgPool2d(1)\n",
+        "[3, 8, 10]",
+    )
+    report = spec.analyze()
+    strip, gated = report.layer("strip"), report.layer("gated")
+    assert (strip.receptive_field, strip.sees_everything, strip.global_context) == ((10, 3), False, False)
+    assert spec.field("strip", (0, 4)).clipped == ((0, 7), (3, 5))
+    assert (gated.receptive_field, gated.min_receptive_field, gated.aligned) == ((10, 3), (3, 3), True)
+    assert spec.field("gated", (0, 4)).clipped == ((0, 7), (3, 5))
+    assert report.layer("rest").sees_everything
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("  - Conv2d(8, 8)\n  - Flatten\n  - Flatten\n  - Linear(4)\n", "8x8"),
+        ('  - Conv2d(8, 8)\n  - Flatten(2)\n  - "Permute([0, 2, 1])"\n  - Linear(4)\n', "8x8"),
+        ('  - Conv2d(8, 3)\n  - Flatten(2)\n  - "Permute([0, 2, 1])"\n  - Linear(4)\n', "3x3"),
+        ("  - Conv2d(8, 3)\n  - Flatten(2)\n  - Conv1d(4, 1)\n", "3x3"),
+        ("  - Conv2d(8, 3)\n  - Flatten(2)\n  - Conv1d(4, 3)\n", "all"),
+        ("  - Conv2d(8, 3)\n  - Flatten(2)\n  - AdaptiveAvgPool1d(1)\n", "all"),
+        ("  - Conv2d(8, 3)\n  - Flatten\n  - LayerNorm\n", "all"),
+        ('  - Conv2d(8, 3)\n  - Flatten(2)\n  - "Permute([0, 2, 1])"\n  - Softmax\n', "all"),
+        ("  - AdaptiveAvgPool2d(7)\n  - Flatten\n", "2x2"),  # the unit in the corner reads 2, others too
+        ("  - Conv2d(8, 3)\n  - AdaptiveAvgPool2d(4)\n  - Flatten\n", "4x4"),
+        ("  - Upsample(scale_factor=2, mode=bilinear)\n  - Flatten\n", "2x2"),
+        ('  - "Permute([0, 2, 1, 3])"\n  - Softmax\n', "all"),
+    ],
+)
+def test_flattened_axes(text: str, field: str) -> None:
+    assert one(text, "[3, 8, 8]").analyze().layers[-1].field_text == field
+
+
+def test_flattening_does_not_change_what_units_see() -> None:
+    rows = one("  - AdaptiveAvgPool1d(7)\n  - Conv1d(2, 3)\n  - Flatten\n", "[2, 30]").analyze().layers
+    assert rows[-1].receptive_field == rows[-2].receptive_field
+
+
 def test_transposed_convolutions_depend_on_the_phase() -> None:
     row = one("  - ConvTranspose1d(1, 3, stride=2)\n", "[1, 8]").analyze().layers[-1]
     assert row.receptive_field == (2,)  # odd units read two pixels, even ones one

@@ -8,6 +8,7 @@ import pytest
 
 import cnnspec
 import cnnspec.analysis
+from cnnspec.analysis import CONVENTION
 from cnnspec.cli.render.report import render
 
 
@@ -20,6 +21,14 @@ def test_lenet5_by_hand() -> None:
         assert (row.params, row.macs) == expected
     assert (report.totals.params, report.totals.macs) == (61_706, 416_520)
     assert report.layer("C1").flops == 2 * 117_600 + 6 * 28 * 28
+
+
+def test_pandas_gets_a_row_for_each_layer() -> None:
+    report = cnnspec.load("lenet5").analyze()
+    frame = report.to_pandas()
+    assert list(frame["name"]) == [row.name for row in report.layers]
+    assert frame["macs"].sum() == report.totals.macs
+    assert frame.set_index("name").loc["C3", "output_shape"] == [16, 10, 10]
 
 
 def test_json_has_the_promised_keys() -> None:
@@ -67,6 +76,16 @@ def test_a_narrow_terminal_drops_columns_in_the_stated_order() -> None:
     assert "params" in render(report, "table", 10).splitlines()[2]
 
 
+@pytest.mark.parametrize("name", ["lenet5", "mobilenet_v3_small", "resnet152", "inception_v3"])
+def test_the_table_fits_a_terminal_of_80(name: str) -> None:
+    assert max(map(len, render(cnnspec.load(name).analyze(), "table", 80).splitlines())) <= 80
+
+
+@pytest.mark.parametrize("form", ["markdown", "latex"])
+def test_the_convention_stands_beside_the_macs(form: str) -> None:
+    assert CONVENTION in render(cnnspec.load("lenet5").analyze(), form)
+
+
 @pytest.mark.parametrize("form", ["table", "csv", "markdown", "latex"])
 def test_every_format_has_every_layer(form: str) -> None:
     report = cnnspec.load("simple_cnn").analyze()
@@ -94,6 +113,8 @@ def test_notebooks_get_a_table() -> None:
     html = cnnspec.load("lenet5").analyze()._repr_html_()
     assert html.startswith("<table>")
     assert "61,706" in html
+    assert CONVENTION in html
+    assert "<td>all</td>" in cnnspec.load("resnet18").analyze()._repr_html_()
 
 
 # Stanford CS231n, Convolutional Networks, "VGGNet in detail": numbers in each output, and weights without biases. The

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import pytest
 
 import cnnspec
-from cnnspec import api
 from cnnspec.cli import main
 from cnnspec.cli.common import parse_bytes
 from cnnspec.errors import UsageError
@@ -95,16 +94,6 @@ def test_what_is_no_spec_names_the_way(spec: Path, capsys: Capture) -> None:
     for verb in ("inspect", "check", "fmt"):
         assert call(verb, exported) == 2
         assert f"`cnnspec verify {exported}`" in capsys.readouterr().err
-
-
-def test_the_spec_of_a_variant_says_that_it_is_one(capsys: Capture) -> None:
-    assert call("zoo", "resnet50") == 0
-    printed = capsys.readouterr()
-    assert printed.out == f"# `--variant resnet50` makes this resnet50\n{api.bundled_text('resnet18')}"
-    assert printed.err == "note: `--variant resnet50` makes this resnet50\n"
-    assert cnnspec.loads(printed.out, variant="resnet50").graph.nodes == cnnspec.load("resnet50").graph.nodes
-    assert call("zoo", "resnet18") == 0
-    assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("value", "layer"), [("false", "Tanh"), ("False", "Tanh"), ("true", "ReLU")])

@@ -85,6 +85,13 @@ def test_a_run_is_repeated_from_its_own_files(tmp_path: Path) -> None:
         (["lenet5", "--config", "absent.yaml"], 2, "absent.yaml"),
         (["lenet5", "--name", "a/b"], 2, "no name for a run"),
         (["lenet5", "--format", "xml"], 2, "xml"),
+        (["lenet5", "--nesterov", "--momentum", "0"], 2, "--nesterov is for SGD with momentum"),
+        (["lenet5", "--nesterov", "--optimizer", "adam"], 2, "--nesterov is for SGD with momentum"),
+        (
+            ["lenet5", "--loss", "squared-error", "--label-smoothing", "0.1"],
+            2,
+            "--label-smoothing is for cross-entropy",
+        ),
     ],
 )
 def test_bad_usage(arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from PIL import Image
 
 import cnnspec
 from cnnspec.data.batches import batches
-from cnnspec.data.folder import decode, open_folder
+from cnnspec.data.folder import close_streams, decode, open_folder
 from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.data.sets import Files, Images
 from cnnspec.errors import CnnspecError, UsageError
@@ -51,6 +54,28 @@ def test_one_folder_is_split_by_class(folder: Path, options: OpenOptions) -> Non
     assert torch.bincount(data.test.labels).tolist() == [2, 1]
     assert torch.bincount(data.train.labels[data.val_rows]).tolist() == [1, 1]
     assert data.counts.tolist() == [7, 4]
+
+
+def test_classes_come_in_the_order_of_the_spec_or_are_said_to_be_others(folder: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    options = OpenOptions(folder=tmp_path, report=said.append)
+    text = "cnnspec: 1\nname: a\ninput: [3, 10, 12]\nclasses: {}\nlayers:\n  - Flatten\n  - Linear(2)\n"
+    data = open_data(str(folder), cnnspec.loads(text.format("[dog, cat]")).graph, options)
+    assert (data.classes, data.counts.tolist(), said) == (("dog", "cat"), [4, 7], [])
+    data = open_data(str(folder), cnnspec.loads(text.format("[pig, cow]")).graph, options)
+    assert data.classes == ("cat", "dog")
+    assert said == ["classes have the names of the folders, cat, dog; the spec has pig, cow"]
+    open_data(str(folder), cnnspec.loads(text.format('["0", "1"]')).graph, options)
+    assert len(said) == 1
+
+
+def test_other_files_are_other_images_however_they_are_held(folder: Path, options: OpenOptions, tmp_path: Path) -> None:
+    streamed = replace(options, loading="streaming")
+    first = open_data(str(folder), GRAPH, options).digest
+    assert open_data(str(folder), GRAPH, streamed).digest == first
+    assert open_data(str(folder), GRAPH, replace(streamed, cache=tmp_path / "cache")).digest == first
+    Image.new("RGB", (12, 10)).save(folder / "cat" / "3.png")
+    assert open_data(str(folder), GRAPH, options).digest != first
 
 
 def test_test_images_do_not_depend_on_the_seed(folder: Path, options: OpenOptions) -> None:
@@ -107,10 +132,44 @@ def test_streamed_images_are_the_resident_ones(folder: Path, tmp_path: Path, wor
             assert torch.equal(y, b)
 
 
+def test_two_streams_of_one_source_at_a_time(folder: Path, tmp_path: Path) -> None:
+    source = open_folder(folder, GRAPH, OpenOptions(folder=tmp_path, loading="streaming")).train
+    orders = [torch.arange(16), torch.arange(15, -1, -1)]
+    alone = [[labels.tolist() for _, labels in batches(source, order, 5, CPU, workers=1)] for order in orders]
+    both = zip(*(batches(source, order, 5, CPU, workers=1) for order in orders), strict=True)
+    assert [[x[1].tolist(), y[1].tolist()] for x, y in both] == [list(pair) for pair in zip(*alone, strict=True)]
+    close_streams()
+
+
+@pytest.fixture
+def streamed(folder: Path, tmp_path: Path) -> Iterator[tuple[Iterator[Any], list[int]]]:
+    """Batches of one image, of which the first two are read, and the processes that decode them."""
+    source = open_folder(folder, GRAPH, OpenOptions(folder=tmp_path, loading="streaming")).train
+    others = {child.pid for child in multiprocessing.active_children()}
+    found = batches(source, torch.arange(16), 1, CPU, workers=1)
+    next(found), next(found)
+    yield found, [child.pid for child in multiprocessing.active_children() if child.pid and child.pid not in others]
+    close_streams()
+
+
+def test_a_signal_to_the_group_of_a_run_leaves_those_that_decode(streamed: tuple[Iterator[Any], list[int]]) -> None:
+    assert [os.getpgid(process) for process in streamed[1]] == streamed[1]
+    assert len(list(streamed[0])) == 14
+
+
+def test_a_file_that_goes_while_it_is_wanted(streamed: tuple[Iterator[Any], list[int]], folder: Path) -> None:
+    (folder / "dog" / "5.png").unlink()
+    with pytest.raises(CnnspecError) as caught:
+        list(streamed[0])
+    assert caught.value.message == f"{folder / 'dog' / '5.png'}: No such file or directory"
+
+
 def test_what_does_not_fit_into_memory_is_streamed(folder: Path, tmp_path: Path) -> None:
     data = open_folder(folder, GRAPH, OpenOptions(folder=tmp_path, memory=1000))
     assert isinstance(data.train, Files)
-    assert "decoded while training" in data.remark
+    assert "decoded while training: 0.0 GB do not fit into memory" in data.remark
+    asked = open_folder(folder, GRAPH, OpenOptions(folder=tmp_path, loading="streaming"))
+    assert asked.remark.endswith("decoded while training")
 
 
 def test_the_cache_holds_the_same_pixels_and_is_made_anew_for_other_files(folder: Path, tmp_path: Path) -> None:

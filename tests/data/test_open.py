@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +14,13 @@ import pytest
 import torch
 
 import cnnspec
-from cnnspec.data.open import OpenOptions, open_data
+from cnnspec.data.open import NAMES, OpenOptions, open_data
 from cnnspec.data.sets import Images, stratified
 from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.exporting import samples
 
-ARCHIVES = Path(__file__).parents[3] / "shared" / "data" / "MNIST" / "raw"
+DATA = os.environ.get("CNNSPEC_DATA") or Path(__file__).parents[3] / "shared" / "data"
+ARCHIVES = Path(DATA) / "MNIST" / "raw"  # torchvision's four files, which no test downloads
 SMALL = "cnnspec: 1\nname: small\ninput: [1, 8, 8]\nlayers:\n  - Flatten\n  - Linear(3)\n"
 
 
@@ -170,7 +173,7 @@ def test_unknown_names(options: OpenOptions, name: str, message: str) -> None:
 @pytest.fixture
 def mnist(tmp_path: Path) -> Path:
     if not ARCHIVES.is_dir():
-        pytest.skip(f"the MNIST archives are not at {ARCHIVES}")
+        pytest.skip(f"the MNIST archives are not at {ARCHIVES}; CNNSPEC_DATA can name another folder")
     raw = tmp_path / "data" / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for path in ARCHIVES.glob("*.gz"):
@@ -194,6 +197,25 @@ def test_mnist(mnist: Path, options: OpenOptions) -> None:
         open_data("mnist", cnnspec.load("lenet5").graph, options)
 
 
+def test_emnist_stands_upright(options: OpenOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files hold images by columns, and torchvision gives them so: a line from left to right is down there."""
+
+    class Emnist:
+        data = torch.zeros(94, 28, 28, dtype=torch.uint8)
+        targets = torch.arange(94) % 47
+        classes = ()
+
+        def __init__(self, folder: str, **arguments: object) -> None:
+            self.data[:, :, 3] = 255
+
+    monkeypatch.setattr("torchvision.datasets.EMNIST", Emnist)
+    text = "cnnspec: 1\nname: a\ninput: [1, 28, 28]\nlayers:\n  - Flatten\n  - Linear(47)\n"
+    train = open_data("emnist", cnnspec.loads(text).graph, options).train
+    assert isinstance(train, Images)
+    assert bool((train.images[:, :, 3] == 255).all())
+    assert int(train.images[0].count_nonzero()) == 28
+
+
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "absent", "not gzip"])
 def test_damaged_mnist_archives(
     mnist: Path, options: OpenOptions, damage: str, monkeypatch: pytest.MonkeyPatch
@@ -213,3 +235,7 @@ def test_damaged_mnist_archives(
     with pytest.raises(CnnspecError, match="mnist cannot be read from") as caught:
         open_data("mnist", cnnspec.load("lenet5").graph, options)
     assert caught.value.hint is not None
+
+
+def test_an_export_knows_where_every_data_set_lies_and_so_downloads_none() -> None:
+    assert set(samples._FOLDERS) | {"digits", "fake"} == set(NAMES)

@@ -35,6 +35,19 @@ def test_a_file_brings_its_own_batch_and_layout(capsys: pytest.CaptureFixture[st
     assert [(row["engine"], row["batch"]) for row in found["timings"]] == [("onnxruntime", 3)]
 
 
+def test_a_file_that_ends_earlier_is_counted_and_timed_as_it_is() -> None:
+    path = cnnspec.export("lenet5", outputs=("S2",), verify=False).path
+    assert api.bench(path, batches=(1,), threads=(1,), seconds=0.01).macs == 6 * 28 * 28 * 5 * 5
+
+
+def test_options_for_specs_are_refused_where_they_do_nothing() -> None:
+    path = cnnspec.export("lenet5", verify=False).path
+    for arguments in (["bench", path, "--set", "a=1"], ["verify", path, "--input", "1x9x9"]):
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert end.value.code == 2
+
+
 def test_the_table_has_a_row_per_timing(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["bench", "mlp", "--batches", "1,2", "--seconds", "0.01", "--threads", "1", "--no-torch"])

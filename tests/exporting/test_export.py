@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import safetensors.torch
 import torch
 from exporting_support import RESIDUAL, python, write
 
@@ -66,6 +67,15 @@ def test_the_weights_are_those_of_the_file_given(tmp_path: Path) -> None:
     (got,) = session.run(None, {"input": images.numpy()})
     np.testing.assert_allclose(got, module(images).detach().numpy(), atol=1e-6)
     assert metadata_of("l.onnx").weights.endswith("w.safetensors")
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.float64])
+def test_weights_of_any_floating_point_are_taken(tmp_path: Path, kind: torch.dtype) -> None:
+    state = {name: value.to(kind) for name, value in cnnspec.build("lenet5").state_dict().items()}
+    safetensors.torch.save_file(state, tmp_path / "w.safetensors")
+    result = cnnspec.export("lenet5", "l.onnx", weights=tmp_path / "w.safetensors")
+    assert result.precision == "fp32"
+    assert all(check.passed for check in result.checks)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
@@ -223,7 +233,7 @@ def test_any_image_size_is_taken_by_an_adaptive_pool_before_linear_layers(
 
 
 def test_what_is_written_differently_at_another_size_is_refused(tmp_path: Path) -> None:
-    text = ADAPTIVE.replace("AdaptiveAvgPool2d((3, 4))", "AvgPool2d(3, ceil_mode=True, divisor_override=4)")
+    text = ADAPTIVE.replace("AdaptiveAvgPool2d((3, 4))", "Flatten(1, end_dim=2)")
     path = write(tmp_path, text.replace("  flatten: Flatten\n  fc: Linear(5)\n", ""))
     with pytest.raises(UsageError, match="`pool` is written differently at 3x20x20 and at 3x52x84") as caught:
         cnnspec.export(path, dynamic_size=True)
@@ -306,6 +316,7 @@ def test_the_weights_of_the_largest_bundled_network_fit_in_half_precision_only()
         ({"opset": 99}, "opset 99"),
         ({"precision": "fp8"}, "precision `fp8`"),
         ({"calibrate": "digits"}, "int8"),
+        ({"batch": 0}, "at least one"),
         ({"output": "."}, "directory"),
     ],
 )
@@ -330,6 +341,11 @@ def test_where_nothing_can_be_written_is_told_before_anything_is_worked_out(
     with pytest.raises(CnnspecError, match="may not be written to"):
         cnnspec.export("lenet5", "new/l.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
+
+
+def test_int8_is_scored_on_classes_only() -> None:
+    with pytest.raises(UsageError, match="one number per class"):
+        cnnspec.export("lenet5", precision="int8", calibrate="digits", outputs=("F6",))
 
 
 def test_missing_images_for_int8_are_told_before_the_comparison() -> None:

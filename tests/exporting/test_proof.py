@@ -34,6 +34,18 @@ def test_the_line_is_in_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "note     batches 7, 32: not compared: more than 2,082,600 multiply-accumulates each" in lines
 
 
+def test_classes_closer_than_the_tolerance_are_a_tie_for_what_is_rounded_to_bytes() -> None:
+    graph = cnnspec.load("lenet5").graph
+    images = np.zeros((4, 28, 28, 1), np.uint8)
+    ours, theirs = np.zeros((4, 10), np.float32), np.zeros((4, 10), np.float32)
+    ours[:, 3] = theirs[:, 4] = 1
+    theirs[:, 3] = 0.995
+    runs = (lambda inputs: [ours]), (lambda inputs: [theirs])
+    (exact,) = proof.compare_classes(*runs, graph, images, 4, tolerance=1e-2, bytes_last=False)
+    (rounded,) = proof.compare_classes(*runs, graph, images, 4, tolerance=1e-2, bytes_last=False, rounded=True)
+    assert (exact.passed, rounded.passed) == (False, True)
+
+
 def test_too_few_real_images_for_a_batch_are_told_of() -> None:
     graph = cnnspec.load("lenet5").graph
     images = np.zeros((3, 28, 28, 1), np.uint8)

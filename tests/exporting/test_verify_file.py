@@ -18,7 +18,7 @@ from onnx import numpy_helper
 import cnnspec
 from cnnspec import api
 from cnnspec.cli import main
-from cnnspec.errors import CnnspecError
+from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.exporting.files import VerifyResult
 from cnnspec.onnx_backend.metadata import UNSEALED, seal
 from cnnspec.torch_backend import save_weights
@@ -38,7 +38,14 @@ def checks(result: VerifyResult) -> dict[str, bool]:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"fold": True}, {"precision": "fp16"}, {"preprocess": True, "softmax": True, "batch": 3}, {"opset": 13}],
+    [
+        {},
+        {"fold": True},
+        {"precision": "fp16"},
+        {"precision": "fp16", "softmax": True},
+        {"preprocess": True, "softmax": True, "batch": 3},
+        {"opset": 13},
+    ],
 )
 def test_a_file_is_proved_with_nothing_but_itself(tmp_path: Path, options: dict[str, object]) -> None:
     path = cnnspec.export(write(tmp_path, RESIDUAL), "n.onnx", verify=False, **options).path  # type: ignore[arg-type]
@@ -83,6 +90,15 @@ def test_other_weights_than_the_run_s_are_found(tmp_path: Path, capsys: pytest.C
     assert not found["passed"]
     assert next(check["name"] for check in found["checks"] if not check["passed"]) == "numbers"
     assert "failed: numbers" in printed.err
+
+
+def test_weights_count_whatever_their_file_is_called(tmp_path: Path) -> None:
+    weights = Path("random.safetensors")
+    save_weights(cnnspec.build("lenet5"), weights)
+    path = cnnspec.export("lenet5", "l.onnx", verify=False).path
+    assert not api.verify(path, "lenet5", weights=weights).passed
+    with pytest.raises(UsageError, match="weights alone"):
+        api.verify(path, weights=weights)
 
 
 def test_another_network_is_found() -> None:

@@ -8,6 +8,7 @@ import onnx
 import pytest
 from onnx_support import difference, layer_graph, random_module, run, sample
 
+from cnnspec.errors import UsageError
 from cnnspec.onnx_backend.lower import DEFAULT_OPSET, MAX_OPSET, MIN_OPSET, Lowering, lower
 from cnnspec.ops import AnyOp, Shape, operators
 
@@ -192,6 +193,34 @@ def test_an_adaptive_pool_takes_an_axis_of_any_size(row: Row, opset: int) -> Non
         images = sample(graph, seed=at)
         (got,) = run(model, images.numpy())
         assert difference(got, module(images)) <= 1e-5, shape
+
+
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact"])
+@pytest.mark.parametrize("opset", [MIN_OPSET, DEFAULT_OPSET])
+def test_copies_up_to_a_fixed_size_are_torch_s_for_images_of_any_size(mode: str, opset: int) -> None:
+    arguments = {"size": 23, "mode": mode}
+    model = lower(layer_graph("Upsample", arguments, IMAGE), {}, Lowering(opset=opset, dynamic_size=True))
+    for height in range(3, 40):
+        graph = layer_graph("Upsample", arguments, (IMAGE[0], height, height + 20))
+        module, _ = random_module(graph)
+        images = sample(graph, seed=height)
+        (got,) = run(model, images.numpy())
+        assert difference(got, module(images)) <= 1e-5, height
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("Upsample", {"scale_factor": 2.3}),  # copies other pixels
+        ("Upsample", {"scale_factor": 1.3, "mode": "bilinear"}),  # gives 116 of 90 pixels, and torch 117
+        ("AvgPool2d", {"kernel_size": 4, "ceil_mode": True, "divisor_override": 5}),  # has windows for one size
+    ],
+)
+def test_what_is_right_at_some_sizes_only_is_refused(name: str, arguments: dict[str, Any]) -> None:
+    graph = layer_graph(name, arguments, (4, 12, 12))
+    lower(graph, {})
+    with pytest.raises(UsageError, match="--size dynamic"):
+        lower(graph, {}, Lowering(dynamic_size=True))
 
 
 def test_the_mean_of_a_large_map_does_not_lose_itself_in_rounding() -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from onnx_support import layer_graph, random_module
 
 import cnnspec
 from cnnspec.onnx_backend import verify
+from cnnspec.onnx_backend.lower import Lowering, lower
 
 GRAPH = cnnspec.load("lenet5").graph
 NOISE = verify.random_batch(GRAPH, 64, 0)
@@ -65,3 +67,10 @@ def test_what_could_not_be_checked_is_neither_good_nor_bad() -> None:
     ]
     assert [str(line) for line in lines] == ["ok       a: right", "FAILED   b: wrong", "note     c: why not"]
     assert lines[2].to_dict() == {"name": "c", "passed": True, "detail": "why not", "figure": None, "checked": False}
+
+
+def test_a_shape_that_onnx_cannot_infer_is_called_unknown() -> None:
+    graph = layer_graph("GroupNorm", {"num_groups": 2}, (4, 6, 6))
+    _, weights = random_module(graph)
+    model = lower(graph, weights, Lowering(opset=13, dynamic_size=True))
+    assert "4x6x6 in the spec, unknown in the file" in verify.check_shapes(model, graph, None).detail

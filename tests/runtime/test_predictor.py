@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,16 @@ def test_raw_outputs_are_for_any_number_of_inputs() -> None:
         Predictor(path).run(np.zeros((4, 1, 27, 28), np.float32))
 
 
+def test_raw_outputs_have_the_names_of_layers_in_every_kind_of_export() -> None:
+    path = cnnspec.export("lenet5", "half.onnx", precision="fp16", softmax=True, verify=False).path
+    assert list(Predictor(path).run(np.zeros((1, 1, 28, 28), np.float32))) == ["OUTPUT"]
+
+
+def test_an_empty_batch_is_wrong_usage(model: str) -> None:
+    with pytest.raises(UsageError, match="at least one"):
+        Predictor(model, batch_size=0)
+
+
 def test_folders_patterns_and_stdin_name_images(images: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     folder = str(Path(images[0]).parent)
     assert list(expand([folder])) == images
@@ -142,6 +153,18 @@ def test_a_table_json_lines_or_csv(model: str, images: list[str], capsys: pytest
     assert rows[0][:3] == ["image", "class_1", "probability_1"]
     assert {len(row) for row in rows} == {21}
     assert sum(map(float, rows[1][2::2])) == pytest.approx(1, abs=1e-5)
+
+
+def test_names_that_the_output_cannot_show_are_escaped(model: str, images: list[str]) -> None:
+    Path(images[0]).rename("ü.png")
+    done = subprocess.run(
+        [sys.executable, "-m", "cnnspec", "predict", model, "ü.png", "--format", "json"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii:strict"},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"running on cpu\n")
+    assert rb'{"image": "\xfc.png"' in done.stdout
 
 
 def test_bad_images_are_told_and_the_others_still_answered(

@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import cnnspec
-from cnnspec.errors import CnnspecError
+from cnnspec.errors import CnnspecError, MissingExtraError
 from cnnspec.onnx_backend.metadata import UNSEALED, check_seal, seal
 from cnnspec.runtime.predictor import Predictor
 from cnnspec.runtime.trial import Trial
@@ -178,3 +178,12 @@ def test_the_child_imports_nothing_from_the_folder_that_it_is_started_in(tmp_pat
     Path("json.py").write_text("raise SystemExit('imported from here')")
     with Trial() as trial:
         trial.run(data, "it")
+
+
+def test_without_onnx_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['onnx'] = None")  # as if it were not installed
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    model = exported(tmp_path)
+    with Trial() as trial, pytest.raises(MissingExtraError, match="this needs `onnx`") as caught:
+        trial.run(model, "l.onnx")
+    assert caught.value.hint == "pip install 'cnnspec[onnx]'"

@@ -63,6 +63,13 @@ def test_a_window_that_does_not_fit() -> None:
     ]
 
 
+@pytest.mark.parametrize("layer", ["Wobble", "Wobble if False"])
+def test_a_layer_that_nothing_comes_near_gets_told_where_all_are(layer: str) -> None:
+    text = rendered(f"cnnspec: 1\ninput: 3\nlayers: [ReLU, {layer}]\n")
+    assert text.startswith("error[E103]: there is no layer `Wobble`")
+    assert text.endswith("  = help: define it below `blocks:`; `cnnspec explain` lists the layers")
+
+
 def test_several_errors_are_counted() -> None:
     text = rendered("cnnspec: 1\ninput: 3\nlayers: [Reul, Thanh]\n")
     assert text.count("error[E103]") == 2

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
+import cnnspec
 from cnnspec import zoo
 from cnnspec.api import format_text, init, json_schema
 from cnnspec.errors import UsageError
@@ -105,8 +106,8 @@ def test_init_schema_check_and_zoo_as_verbs(tmp_path: Path) -> None:
     assert run("init", folder=tmp_path).returncode == 2
     assert run("init", "--force", "other.yml", folder=tmp_path).returncode == 0
     assert json.loads(run("schema", folder=tmp_path).stdout) == json_schema()
-    printed = run("zoo", "resnet34", folder=tmp_path).stdout
-    assert printed.partition("\n")[2] == zoo.bundled_path("resnet18")[0].read_text("utf-8")
+    result = run("zoo", "resnet18", folder=tmp_path)
+    assert (result.stdout, result.stderr) == (zoo.bundled_path("resnet18").read_text("utf-8"), "")
     assert run("zoo", "resnet35", folder=tmp_path).returncode == 2
     (tmp_path / "bad.yaml").write_text("cnnspec: 1\ninput: 3\nlayers: [Reul]\n", "utf-8")
     result = run("check", "net.yaml", "bad.yaml", "--format", "json", folder=tmp_path)
@@ -114,6 +115,18 @@ def test_init_schema_check_and_zoo_as_verbs(tmp_path: Path) -> None:
     assert run("check", "none.yaml", folder=tmp_path).returncode == 2
     assert "E103" in run("explain", "e103", folder=tmp_path).stdout
     assert run("explain", "E999", folder=tmp_path).returncode == 2
+
+
+def test_the_file_of_a_variant_says_that_it_is_its_familys(tmp_path: Path) -> None:
+    result = run("zoo", "resnet34", folder=tmp_path)
+    remark, text = result.stdout.split("\n", 1)
+    assert text == zoo.bundled_path("resnet18").read_text("utf-8")
+    assert remark == "# By itself this is resnet18: `--variant resnet34` makes it resnet34."
+    assert result.stderr == remark.removeprefix("# ") + "\n"
+    (tmp_path / "net.yaml").write_text(result.stdout, "utf-8")
+    assert cnnspec.load(tmp_path / "net.yaml").graph.state_shapes() == cnnspec.load("resnet18").graph.state_shapes()
+    variant = cnnspec.load(tmp_path / "net.yaml", variant="resnet34")
+    assert variant.graph.state_shapes() == cnnspec.load("resnet34").graph.state_shapes()
 
 
 def test_init_refuses_what_is_no_yaml(tmp_path: Path) -> None:

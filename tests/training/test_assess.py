@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from small_runs import TEXT
 
 import cnnspec
@@ -89,6 +90,35 @@ def test_what_cannot_be_scored(run: Path, tmp_path: Path) -> None:
         api.evaluate(tmp_path / "a.onnx")
     with pytest.raises(CnnspecError):
         api.evaluate(tmp_path / "a.onnx", data="digits")
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    """A run on cats and dogs without test images; and in `wild` are cats and foxes."""
+    for folder, label in (("train", "cat"), ("train", "dog"), ("val", "cat"), ("val", "dog")):
+        (tmp_path / "pets" / folder / label).mkdir(parents=True)
+    for path in (tmp_path / "wild" / "cat", tmp_path / "wild" / "fox", *(tmp_path / "pets").glob("*/*")):
+        path.mkdir(parents=True, exist_ok=True)
+        for i in range(10):
+            Image.new("L", (8, 8), 25 * i).save(path / f"{i}.png")
+    spec = cnnspec.loads(TEXT.replace("Linear(10)", "Linear(2)"))
+    api.train(spec, data=str(tmp_path / "pets"), runs=tmp_path, name="a", epochs=1, threads=1)
+    return tmp_path / "a"
+
+
+def test_without_test_images_the_confusion_is_that_of_validation(pets: Path) -> None:
+    assert (pets / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    result = api.open_run(pets).result
+    assert result is not None
+    assert (result["test_accuracy"], result["test_images"]) == (None, 0)
+
+
+def test_images_of_other_classes_are_not_scored(pets: Path) -> None:
+    api.export(pets, pets.parent / "a.onnx")
+    assert api.evaluate(pets.parent / "a.onnx", data=str(pets.parent / "pets"), split="val").images == 20
+    for target in (pets, pets.parent / "a.onnx"):
+        with pytest.raises(UsageError, match=r"wild has the class `fox` where .* has `dog`"):
+            api.evaluate(target, data=str(pets.parent / "wild"))
 
 
 def test_runs_are_listed_and_unreadable_ones_reported(run: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.torch_backend import build_module, load_weights, read_weights, save_weights
 from cnnspec.training import loop
 from cnnspec.training.checkpoint import load_checkpoint
-from cnnspec.training.run_folder import open_run
+from cnnspec.training.progress import Silent
+from cnnspec.training.run_folder import RunFolder, open_run
 from cnnspec.training.signals import Interrupted
 
 AUX = TEXT + "  head: Linear(10)(flatten)\noutputs: [fc]\naux_outputs: [head]\n"
@@ -207,6 +209,28 @@ def test_a_batch_in_parts_gives_the_gradient_of_the_batch(tmp_path: Path) -> Non
         assert torch.allclose(tensor, parts[name], atol=1e-5), name
 
 
+@pytest.mark.parametrize(
+    ("options", "single"),
+    [
+        ({"batch_size": 1}, True),
+        ({"batch_size": 100, "accumulate": 100}, True),
+        ({"batch_size": 100, "accumulate": 50}, True),  # 1,295 images: the last batch has 95, the last part of it 1
+        ({"batch_size": 100, "accumulate": 10}, False),
+        ({"batch_size": 647}, False),  # a last batch of one image is left out
+    ],
+)
+def test_batch_norm_of_a_single_image(tmp_path: Path, options: dict[str, Any], single: bool) -> None:
+    text = TEXT.replace("  relu:", "  pool1: AdaptiveAvgPool2d(1)\n  bn1: BatchNorm2d\n  relu:").replace(
+        "  pool: MaxPool2d(2)\n", ""
+    )
+    if not single:
+        assert run(tmp_path / "run", text=text, epochs=1, **options).epochs == 1
+        return
+    with pytest.raises(UsageError, match="single image, and batch norm wants two"):
+        run(tmp_path / "run", text=text, epochs=1, **options)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_folder_is_not_overwritten_unasked(tmp_path: Path) -> None:
     spec = cnnspec.loads(TEXT)
     options: dict[str, Any] = {"epochs": 1, "batch_size": 256, "threads": 1, "runs": tmp_path}
@@ -248,6 +272,27 @@ def test_one_writer_at_a_time(whole: Path) -> None:
         folder.close()
 
 
+def test_a_process_that_outlives_the_writer_is_in_nobodys_way(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    ready, started = os.pipe()
+    folder = RunFolder(tmp_path / "run")
+    child = os.fork()
+    if not child:  # as one that decodes images, whose parent was killed
+        os.close(writing)
+        os.write(started, b".")
+        os.read(reading, 1)
+        os._exit(0)
+    os.read(ready, 1)
+    with pytest.raises(UsageError, match="another process is writing"):
+        RunFolder(tmp_path / "run")
+    folder.close()
+    RunFolder(tmp_path / "run").close()
+    os.close(writing)
+    os.waitpid(child, 0)
+    for end in (reading, ready, started):
+        os.close(end)
+
+
 def test_auxiliary_heads_train_and_are_not_scored(tmp_path: Path) -> None:
     run(tmp_path / "run", text=AUX, epochs=2)
     state = read_weights(tmp_path / "run" / "last.safetensors")
@@ -257,8 +302,15 @@ def test_auxiliary_heads_train_and_are_not_scored(tmp_path: Path) -> None:
 
 
 def test_patience_ends_a_run_early(tmp_path: Path) -> None:
-    result = run(tmp_path / "run", lr=1e-9, ema=None, patience=2, epochs=50, rotate=0.0, shift=0, batch_size=512)
+    options: dict[str, Any] = {"lr": 1e-9, "ema": None, "patience": 2, "epochs": 50, "rotate": 0.0, "shift": 0}
+    result = run(tmp_path / "run", batch_size=512, **options)
     assert result.epochs < 50
+    said: list[str] = []
+    tell = Silent()
+    tell.message = said.append  # type: ignore[assignment, method-assign]
+    again = loop.train(job(tmp_path / "run", resume=True, batch_size=512, **options), tell)
+    assert again.epochs == result.epochs
+    assert said[-1] == f"all {3 * result.epochs} steps are done"
 
 
 def test_fine_tuning(tmp_path: Path) -> None:
@@ -267,9 +319,11 @@ def test_fine_tuning(tmp_path: Path) -> None:
     given = read_weights(tmp_path / "w.safetensors")
     with pytest.raises(CnnspecError, match=r"2 of another shape: fc\.weight \(7x36, not 10x36\)"):
         run(tmp_path / "run", weights=str(tmp_path / "w.safetensors"))
-    run(tmp_path / "run", weights=str(tmp_path / "w.safetensors"), reset=("fc",), freeze=("conv",), epochs=1, ema=None)
+    options: dict[str, Any] = {"weights": str(tmp_path / "w.safetensors"), "freeze": ("conv", "bn")}
+    run(tmp_path / "run", reset=("fc",), epochs=1, ema=None, **options)
     state = read_weights(tmp_path / "run" / "last.safetensors")
-    assert torch.equal(state["conv.weight"], given["conv.weight"])
+    still = [name for name in given if name.startswith(("conv", "bn"))]
+    assert all(torch.equal(state[name], given[name]) for name in still)  # batch norm's statistics too
     assert state["fc.weight"].shape == (10, 36)
 
 

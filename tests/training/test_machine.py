@@ -1,38 +1,43 @@
-"""What is set up on the machine."""
+"""How the machine is measured."""
 
 from __future__ import annotations
 
-import os
-import platform
-import resource
-import subprocess
-import sys
-
 import pytest
+import torch
+from torch import Tensor, nn
 
-FAULTS = """
-import resource, sys, torch
-from cnnspec.training.machine import keep_freed_memory
-if sys.argv[1] == "kept":
-    keep_freed_memory()
-def work():
-    held = [torch.zeros(300_000) for _ in range(8)]  # each as large as what LeNet-5's first layer gives for a batch
-for _ in range(5):
-    work()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(20):
-    work()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
+from cnnspec.training import machine
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these settings")
-@pytest.mark.parametrize("how", ["kept", "given back"])
-def test_memory_that_a_step_frees_is_there_for_the_next_one(how: str) -> None:
-    start = {"MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}  # where glibc's own rules begin
-    done = subprocess.run(
-        [sys.executable, "-c", FAULTS, how], env=os.environ | start, capture_output=True, text=True, check=True
-    )
-    every_page = 20 * 8 * 300_000 * 4 // resource.getpagesize()
-    assert (int(done.stdout) > 0.9 * every_page) is (how == "given back")
-    assert (int(done.stdout) < 0.1 * every_page) is (how == "kept")
+class Watched(nn.Module):
+    """A layer that notes how many images each step has, and takes as long as it is told for each of them."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(1, 1, 1)
+        self.seconds = seconds
+
+    def forward(self, x: Tensor) -> Tensor:
+        SEEN.append(len(x))
+        CLOCK[0] += self.seconds * len(x)
+        return self.layer(x)
+
+
+SEEN: list[int] = []
+CLOCK = [0.0]
+
+
+@pytest.mark.parametrize(("seconds", "largest", "most_steps"), [(0.0001, 64, 2000), (0.01, 4, 100), (3.0, 2, 12)])
+def test_a_slow_network_is_measured_with_few_images(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, largest: int, most_steps: int
+) -> None:
+    before, said = torch.get_num_threads(), list[str]()
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: CLOCK[0])
+    SEEN.clear()
+    try:
+        machine.pick_threads(Watched(seconds), (1, 4, 4), 64, None, None, said.append)
+    finally:
+        torch.set_num_threads(before)
+    assert max(SEEN) == largest
+    assert len(SEEN) <= most_steps
+    assert bool(said) is (seconds == 3.0)

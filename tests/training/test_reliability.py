@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 from run_states import final_state
-from small_runs import TEXT, run
+from small_runs import OPTIONS, TEXT, run
 
 import cnnspec
 from cnnspec.cli import main
@@ -138,6 +138,16 @@ def test_out_of_memory_names_the_largest_batch(tmp_path: Path, monkeypatch: pyte
     assert "--accumulate 4" in caught.value.hint
 
 
+def test_a_process_that_decodes_images_and_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("DataLoader worker (pid 3) is killed by signal: Bus error. It is possible that\nmore")
+
+    monkeypatch.setattr(loop, "batches", killed)
+    with pytest.raises(CnnspecError, match="a process that decodes images has ended: DataLoader worker") as caught:
+        run(tmp_path / "run")
+    assert f"--resume {tmp_path / 'run'}" in str(caught.value.hint)
+
+
 def test_an_allocation_that_the_system_refuses_is_out_of_memory() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60)
@@ -145,7 +155,8 @@ def test_an_allocation_that_the_system_refuses_is_out_of_memory() -> None:
     assert not memory.is_out_of_memory(RuntimeError("shape mismatch"))
 
 
-def test_mixup_and_tensorboard_and_a_cut_off_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("saves", [17, 24])  # within an epoch, and after one, before its figures are written
+def test_mixup_and_tensorboard_and_a_cut_off_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: int) -> None:
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")
     options: dict[str, Any] = {"mixup": 0.4, "tensorboard": True, "erase": 0.2, "flip": True}
     run(tmp_path / "whole", **options)
@@ -156,7 +167,7 @@ def test_mixup_and_tensorboard_and_a_cut_off_run(tmp_path: Path, monkeypatch: py
         nonlocal count
         count += 1
         found = save(*arguments)
-        if count == 17:
+        if count == saves:
             raise KeyboardInterrupt
         return found
 
@@ -165,7 +176,12 @@ def test_mixup_and_tensorboard_and_a_cut_off_run(tmp_path: Path, monkeypatch: py
         run(tmp_path / "run", checkpoint_every=0.0, **options)
     run(tmp_path / "run", resume=True, **options)
     assert final_state(tmp_path / "run") == final_state(tmp_path / "whole")
-    assert list((tmp_path / "run" / "tensorboard").iterdir())
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for name in ("whole", "run"):
+        events = EventAccumulator(str(tmp_path / name / "tensorboard"))
+        events.Reload()
+        assert [event.step for event in events.Scalars("val_loss")] == [11, 22, 33]
 
 
 def test_a_run_whose_best_weights_are_damaged_says_so(tmp_path: Path) -> None:
@@ -293,9 +309,10 @@ def test_a_run_does_not_go_on_with_other_images(tmp_path: Path, monkeypatch: pyt
     stop_after(5, monkeypatch)
     with pytest.raises(Interrupted):
         run(tmp_path / "run", checkpoint_every=0.0, **options)
-    np.savez(tmp_path / "a.npz", x=images[:300], y=np.arange(300) % 10)
-    with pytest.raises(CnnspecError, match=r"other images or labels than .* began with"):
-        run(tmp_path / "run", resume=True, **options)
+    for others, labels in ((images[:300], np.arange(300) % 10), (255 - images, np.arange(400) % 10)):
+        np.savez(tmp_path / "a.npz", x=others, y=labels)
+        with pytest.raises(CnnspecError, match=r"other images or labels than .* began with"):
+            run(tmp_path / "run", resume=True, **options)
 
 
 def test_a_run_does_not_go_on_with_another_spec_or_other_options(
@@ -319,8 +336,14 @@ def test_a_run_does_not_go_on_with_another_spec_or_other_options(
             cnnspec.api.resume(tmp_path / "run")
         path.write_text(text)
     path = tmp_path / "run" / "config.yaml"
-    path.write_text(path.read_text().replace("epochs: 3", "epochs: 4"))
-    assert cnnspec.api.resume(tmp_path / "run").epochs == 4
+    for epochs in (4, 5):
+        path.write_text(path.read_text().replace(f"epochs: {epochs - 1}", f"epochs: {epochs}"))
+        assert cnnspec.api.resume(tmp_path / "run").epochs == epochs
+    path.write_text(path.read_text().replace("epochs: 5", "epochs: 6"))
+    stop_after(1, monkeypatch)
+    with pytest.raises(Interrupted):
+        cnnspec.api.resume(tmp_path / "run", checkpoint_every=0.0)
+    assert open_run(tmp_path / "run").result is None  # it has begun again
 
 
 def test_streamed_images_give_the_same_run_and_leave_no_process(
@@ -332,7 +355,7 @@ def test_streamed_images_give_the_same_run_and_leave_no_process(
         for i in range(10):
             image = Image.fromarray(rng.integers(0, 256, (9, 11), dtype=np.uint8))
             image.save(tmp_path / "set" / label / f"{i}.png")
-    options: dict[str, Any] = {"data": str(tmp_path / "set"), "batch_size": 8, "epochs": 2}
+    options: dict[str, Any] = {"data": str(tmp_path / "set"), "batch_size": 8, "epochs": 2, "mixup": 0.3}
     run(tmp_path / "whole", **options)
     stop_after(5, monkeypatch)
     with pytest.raises(Interrupted):
@@ -341,3 +364,12 @@ def test_streamed_images_give_the_same_run_and_leave_no_process(
     assert not multiprocessing.active_children()
     run(tmp_path / "run", resume=True, loading="streaming", **options)
     assert final_state(tmp_path / "run") == final_state(tmp_path / "whole")
+
+
+def test_a_finished_run_goes_on_for_more_epochs(tmp_path: Path) -> None:
+    first = cnnspec.train(cnnspec.loads(TEXT), runs=tmp_path, name="run", **OPTIONS | {"epochs": 2})
+    more = cnnspec.resume(first.run, epochs=4)
+    assert (first.epochs, more.epochs) == (2, 4)
+    assert open_run(first.run).config.epochs == 4
+    assert [line["epoch"] for line in open_run(first.run).metrics] == [1, 2, 3, 4]
+    assert cnnspec.resume(first.run, epochs=3).epochs == 4  # nothing is taken back

@@ -25,11 +25,11 @@ def sgd(lr: float) -> torch.optim.Optimizer:
     return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr)
 
 
-@pytest.mark.parametrize("warmup", [0.3, 0.1])
-def test_one_cycle_is_torchs(warmup: float) -> None:
+@pytest.mark.parametrize("warmup", [None, 0.1])
+def test_one_cycle_is_torchs(warmup: float | None) -> None:
     config = TrainConfig(schedule="one-cycle", lr=0.4, warmup=warmup)
     optimizer = sgd(0.4)
-    scheduler = lr_scheduler.OneCycleLR(optimizer, 0.4, total_steps=STEPS, pct_start=warmup)
+    scheduler = lr_scheduler.OneCycleLR(optimizer, 0.4, total_steps=STEPS, pct_start=warmup or 0.3)
     wanted = rates_of_one_cycle(scheduler, optimizer)
     assert [learning_rate(config, step, STEPS, 10) for step in range(STEPS)] == pytest.approx(wanted, abs=1e-12)
 
@@ -44,7 +44,7 @@ def rates_of_one_cycle(scheduler: lr_scheduler.LRScheduler, optimizer: torch.opt
 
 
 def test_cosine_is_torchs() -> None:
-    config = TrainConfig(schedule="cosine", lr=0.4, warmup=0.0)
+    config = TrainConfig(schedule="cosine", lr=0.4)
     optimizer = sgd(0.4)
     wanted = rates(lr_scheduler.CosineAnnealingLR(optimizer, STEPS), optimizer)
     assert [learning_rate(config, step, STEPS, 10) for step in range(STEPS)] == pytest.approx(wanted, abs=1e-9)

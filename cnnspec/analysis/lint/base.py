@@ -85,11 +85,12 @@ class Network:
 
     @cached_property
     def readers(self) -> dict[str, list[Node]]:
-        """Which nodes read each node, and the input."""
+        """Which nodes read each node, and the input. Dead ones count as readers of dead ones only."""
         found: dict[str, list[Node]] = {INPUT: [], **{node.name: [] for node in self.graph.nodes}}
         for node in self.graph.nodes:
             for name in dict.fromkeys(node.inputs):
-                found[name].append(node)
+                if node.name in self.live or not (name == INPUT or name in self.live):
+                    found[name].append(node)
         return found
 
     @cached_property

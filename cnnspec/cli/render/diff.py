@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from cnnspec.analysis import CONVENTION
 from cnnspec.analysis.diff import Change, Difference, Total
 from cnnspec.ops import show_shape
 
@@ -37,6 +38,8 @@ def render_difference(difference: Difference, form: str) -> str:
                 *(["", *_markdown(("", "layer", "operator", "output, parameters"), rows)] if rows else []),
                 "",
                 *_markdown(head, totals, right=True),
+                "",
+                CONVENTION,
             ]
         )
     lines = [f"{difference.before} -> {difference.after}", ""]
@@ -53,7 +56,7 @@ def render_difference(difference: Difference, form: str) -> str:
     for row in table:
         cells = [row[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))]
         lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *CONVENTION.split("; ")])
 
 
 def _summary(difference: Difference) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import Any, TextIO
 
 from cnnspec.training.progress import Progress
@@ -18,15 +19,14 @@ def watch(stream: TextIO) -> Iterator[Progress]:
         yield _Lines(stream)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
 
     bar = Bar(
-        TextColumn("epoch {task.fields[epoch]}"),
+        TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}  {task.fields[speed]:,.0f} images/s"),
-        TimeRemainingColumn(),
+        TextColumn("loss {task.fields[loss]:.4f}{task.fields[accuracy]}  {task.fields[speed]:,.0f} images/s"),
+        TextColumn("{task.fields[left]} left"),
         console=Console(file=stream),
         transient=True,
     )
@@ -51,7 +51,7 @@ class _Lines:
         with suppress(OSError):
             print(text, file=self.stream, flush=True)
 
-    def step(self, epoch: int, seen: int, images: int, loss: float, images_per_second: float) -> None:
+    def step(self, epoch: int, epochs: int, seen: int, images: int, loss: float, images_per_second: float) -> None:
         pass
 
     def epoch(self, metrics: dict[str, Any]) -> None:
@@ -64,12 +64,17 @@ class _Bar:
     def __init__(self, bar: Any) -> None:
         self.bar = bar
         self.task: Any = None
+        self.accuracy = ""  # in the last validation
 
     def message(self, text: str) -> None:
         self.bar.console.print(text, highlight=False, markup=False)
 
-    def step(self, epoch: int, seen: int, images: int, loss: float, images_per_second: float) -> None:
-        fields = {"epoch": epoch, "loss": loss, "speed": images_per_second}
+    def step(self, epoch: int, epochs: int, seen: int, images: int, loss: float, images_per_second: float) -> None:
+        left = ((epochs - epoch + 1) * images - seen) / max(1e-9, images_per_second)  # of the run
+        fields = {
+            "epoch": epoch, "epochs": epochs, "loss": loss, "accuracy": self.accuracy, "speed": images_per_second,
+            "left": timedelta(seconds=round(min(left, 1e9))),
+        }  # fmt: skip
         if self.task is None:
             self.task = self.bar.add_task("", total=images, **fields)
         self.bar.update(self.task, completed=seen, total=images, **fields)
@@ -78,4 +83,5 @@ class _Bar:
         if self.task is not None:
             self.bar.remove_task(self.task)
             self.task = None
+        self.accuracy = f"  accuracy {metrics['val_accuracy']:.2%}"
         self.message(_line(metrics))

@@ -34,14 +34,6 @@ class Column:
     left: bool = False
 
 
-def _field(row: LayerReport) -> str:
-    if not row.receptive_field:
-        return "-"
-    if row.sees_everything:
-        return "all"
-    return show_shape(row.receptive_field) + ("*" if row.global_context else "")
-
-
 def _stride(row: LayerReport) -> str:
     strides = [str(stride) for stride in row.effective_stride]
     return strides[0] if len(set(strides)) == 1 else "x".join(strides) or "-"
@@ -57,7 +49,7 @@ COLUMNS: Final = (
     Column("layer", lambda row, _: row.name, left=True),
     Column("operator", lambda row, _: row.op, left=True),
     Column("output", lambda row, _: show_shape(row.output_shape), left=True),
-    Column("field", lambda row, _: _field(row)),
+    Column("field", lambda row, _: row.field_text),
     Column("stride", lambda row, _: _stride(row)),
     Column("params", lambda row, _: f"{row.params:,}" if row.params else "-"),
     Column("MACs", lambda row, _: f"{row.macs:,}" if row.macs else "-"),
@@ -132,16 +124,16 @@ def _summary(report: Report) -> list[str]:
     lines = [
         f"parameters  {totals.params:,} = {size_text(totals.param_bytes)} in float32{buffers}",
         f"cost        {totals.macs:,} MACs, {flops} FLOPs per sample",
+        *(f"            {part}" for part in CONVENTION.split("; ")),
     ]
-    lines.insert(2, f"            {CONVENTION}")
     memory = report.memory
     lines.append(
         f"memory      {size_text(totals.peak_inference_bytes)} of tensors at the peak of inference,"
-        f" {size_text(totals.training_bytes)} in all to train"
+        f" {size_text(totals.training_bytes)} to train"
     )
     lines.append(f"            (batch {memory.batch}, {memory.precision}, {memory.optimizer})")
     if any(row.global_context and not row.sees_everything for row in report.layers):
-        lines.append("* and the whole input, through a global pool")
+        lines.append("* and the whole input, through a global pool, a dense layer or a norm")
     return lines
 
 
@@ -157,7 +149,8 @@ def _csv(report: Report) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     heads = ("name", "op", "output_shape", "receptive_field", "effective_stride", "effective_padding")
-    writer.writerow([*heads, "params", "buffers", "macs", "flops", "output_bytes"])
+    figures = ("params", "buffers", "macs", "flops", "output_bytes")
+    writer.writerow([*heads, *figures, "min_receptive_field", "global_context", "aux"])
     for row in report.layers:
         writer.writerow(
             [
@@ -172,6 +165,9 @@ def _csv(report: Report) -> str:
                 row.macs,
                 "" if row.flops is None else row.flops,
                 row.output_bytes,
+                show_shape(row.min_receptive_field),
+                str(row.global_context).lower(),
+                str(row.aux).lower(),
             ]
         )
     return out.getvalue().rstrip("\n")
@@ -184,6 +180,8 @@ def _markdown(report: Report) -> str:
         "|" + "|".join(":--" if column.left else "--:" for column in COLUMNS) + "|",
         *("| " + " | ".join(cell.replace("|", r"\|").replace("*", r"\*") for cell in row) + " |" for row in rows[:-1]),
         "| " + " | ".join(rows[-1]) + " |",
+        "",
+        CONVENTION,
     ]
     return "\n".join(lines)
 
@@ -196,6 +194,7 @@ def _latex(report: Report) -> str:
     body = [" & ".join(map(escaped, row)) + r" \\" for row in rows]
     return "\n".join(
         [
+            f"% {CONVENTION}",
             rf"\begin{{tabular}}{{{''.join('l' if column.left else 'r' for column in COLUMNS)}}}",
             r"\toprule",
             " & ".join(column.heading for column in COLUMNS) + r" \\",
@@ -224,9 +223,9 @@ def render_field(found: UnitField, input_shape: Shape) -> str:
         f"  unclipped  {rectangle(found.unclipped)}",
     ]
     if found.clipped and any(n < b - a + 1 for n, (a, b) in zip(found.pixels, found.clipped, strict=True)):
-        lines.append(f"  of these   {show_shape(found.pixels)} pixels are read: dilation leaves holes")
+        lines.append(f"  of these   {show_shape(found.pixels)} pixels are read: dilation or stride leaves holes")
     if found.global_context:
-        lines.append("  and, through a global pool or a dense layer, the whole input")
+        lines.append("  and the whole input, through a global pool, a dense layer or a norm")
     return "\n".join(lines)
 
 

@@ -42,7 +42,8 @@ def _axis(sizes: Sizes, axis: AxisSizes) -> list[str]:
         target = sizes.output[[one.axis for one in sizes.axes].index(axis.axis)]
         found = runs_text(axis.wanted)
         if not axis.wanted:
-            found += f"; the nearest outputs are {' and '.join(map(str, axis.nearest))}"
+            near = " and ".join(map(str, axis.nearest))
+            found += f"; the nearest output{'s are' if len(axis.nearest) > 1 else ' is'} {near}"
         lines.append(f"  output {target} from      {found}")
     texts = [(_text(run), str(run.output)) for run in axis.outputs]
     if not texts:

@@ -122,6 +122,11 @@ def test_what_is_only_padding_or_read_by_a_neighbour_is_not_lost() -> None:
     assert [finding.code for finding in find(IMAGE, both)] == []
 
 
+def test_a_dead_node_reads_nothing() -> None:
+    layers = "a: Conv2d(8, 1, stride=2)|b: Sigmoid()(input)|c: BatchNorm2d()(a)|d: Tanh()(a)|out: ReLU()(c)"
+    assert [finding.code for finding in find(IMAGE, layers)] == ["W305", "W309", "W312", "W312"]
+
+
 def test_layers_of_one_line_are_one_finding() -> None:
     text = (
         "cnnspec: 1\nname: net\ninput: [8, 8, 8]\nblocks:\n  Step:\n    layers:\n      - Conv2d(8, 1)\n"
