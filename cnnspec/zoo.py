@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from cnnspec.errors import UsageError
+from cnnspec.spec import STDIN
 from cnnspec.spec.hints import did_you_mean
 
 __all__ = ["bundled", "bundled_path", "find", "folder", "names"]
+
+SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 
 def folder() -> Path:
@@ -39,8 +43,13 @@ def names() -> dict[str, tuple[Path, str | None]]:
 
 
 def find(spec: str) -> tuple[Path, str | None]:
-    """The file that SPEC names, and the variant. An existing path beats a bundled name. Raises UsageError."""
+    """The file that SPEC names, and the variant. An existing path beats a bundled name; `-` is stdin.
+
+    Raises UsageError.
+    """
     path = Path(spec)
+    if spec == STDIN:
+        return path, None
     try:
         exists = path.exists() or path.is_symlink()
     except OSError as error:  # a name that is too long, or a folder that may not be looked into
@@ -49,9 +58,19 @@ def find(spec: str) -> tuple[Path, str | None]:
         return path, None
     found = _named(spec)
     if found is None:
+        if path.suffix in SUFFIXES or len(path.parts) > 1:
+            raise UsageError(f"there is no file {spec:.200}", hint=did_you_mean(path.name, _beside(path)))
         hint = did_you_mean(spec, names()) or "`cnnspec zoo` lists the bundled specs"
         raise UsageError(f"there is no file and no bundled spec `{spec:.200}`", hint=hint)
     return found
+
+
+def _beside(path: Path) -> list[str]:
+    """The specs in a path's folder."""
+    try:
+        return [other.name for other in path.parent.iterdir() if other.suffix in SUFFIXES]
+    except OSError:
+        return []
 
 
 def _named(name: str) -> tuple[Path, str | None] | None:

@@ -66,13 +66,16 @@ def test_the_probe_sees_what_is_loaded() -> None:
 @pytest.mark.parametrize(
     ("call", "code", "words"),
     [
-        ("inspect no_such_file.yaml", 2, "no file and no bundled spec"),
+        ("inspect no_such_file.yaml", 2, "there is no file no_such_file.yaml"),
+        ("inspect nothing", 2, "no file and no bundled spec"),
         ("inspect lenet", 2, "did you mean `lenet5`?"),
         ("inspect .", 2, "is a directory"),
         ("inspect lenet5 --format tabel", 2, "did you mean `table`?"),
         ("inspect lenet5 --explain C9", 2, "has no layer `C9`"),
         ("inspect lenet5 --input 1x2y3", 2, "no input shape"),
         ("inspect lenet5 --input 1x4x4", 3, "E201"),
+        ("inspect resnet50 --input 224x224x3", 2, "help: channels come first: `--input 3x224x224`"),
+        ("inspect resnet50 --input 1x224x224", 2, "but the input has 1 channel\n"),
         (f"inspect lenet5 --input 1x{'9' * 5000}", 2, "no input shape"),
         (f"inspect lenet5 --field S4:{'9' * 5000},1", 2, "names no unit"),
         (f"inspect lenet5 --fits {'9' * 5000}GiB", 2, "no size of memory"),

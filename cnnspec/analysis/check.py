@@ -103,4 +103,7 @@ def _with_smallest_input(
     except CnnspecError:  # there is no such input, or it is not to be had in a moment
         return error.diagnostics
     hint = f"`cnnspec sizes {source.path}`: the smallest input is {show_shape(found.smallest)}"
-    return [replace(diagnostic, help=hint) for diagnostic in error.diagnostics]
+    return [
+        replace(diagnostic, help=hint) if "cnnspec sizes" in (diagnostic.help or "") else diagnostic
+        for diagnostic in error.diagnostics
+    ]

@@ -128,6 +128,10 @@ class Report:
     outputs: tuple[str, ...]
     findings: tuple[Diagnostic, ...] = field(default=())
 
+    def __repr__(self) -> str:
+        sums = self.totals
+        return f"<Report of {self.name}: {sums.layers:,} layers, {sums.params:,} parameters, {sums.macs:,} MACs>"
+
     def layer(self, name: str) -> LayerReport:
         """The row of a layer. Raises KeyError."""
         for row in self.layers:

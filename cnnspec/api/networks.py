@@ -33,6 +33,10 @@ class Spec:
     variant: str | None = None
     params: Mapping[str, str] = dataclasses.field(default_factory=dict)  # those that were set, as they are written
 
+    def __repr__(self) -> str:
+        sizes = ["x".join(map(str, shape)) for shape in (self.graph.input_shape, self.graph.output_shape)]
+        return f"<Spec of {self.name}: {sizes[0]} to {sizes[1]}, {len(self.graph):,} layers>"
+
     @property
     def name(self) -> str:
         """The network's name."""

@@ -127,7 +127,7 @@ def json_schema() -> dict[str, Any]:
 def init(path: str | os.PathLike[str], *, force: bool = False) -> list[Path]:
     """Write a starter spec, and the schema for editors beside it. Returns what was written.
 
-    Raises UsageError where the spec is there already (unless `force`) or is not to be YAML.
+    Raises UsageError where the spec is there already (unless `force`), is not to be YAML, or has no folder to be in.
     """
     from cnnspec.spec.starter import SCHEMA_FILE, STARTER
 
@@ -138,6 +138,8 @@ def init(path: str | os.PathLike[str], *, force: bool = False) -> list[Path]:
         raise UsageError(f"{spec} is there already", hint="`--force` writes over it")
     schema = spec.with_name(SCHEMA_FILE)
     name = re.sub(r"[^A-Za-z0-9._-]", "_", spec.stem).lstrip("._-") or "network"
+    if not spec.parent.is_dir():
+        raise UsageError(f"there is no folder {spec.parent}")
     write_atomic(schema, json.dumps(json_schema(), indent=1) + "\n")
     write_atomic(spec, STARTER.format(name=name))
     return [spec, schema]

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from cnnspec import api
-from cnnspec.cli import common
+from cnnspec.cli import common, report
 from cnnspec.cli.render.diagnostics import FORMS
+from cnnspec.errors import UsageError
 from cnnspec.spec import parse_setting
 
 app = typer.Typer()
@@ -19,7 +20,7 @@ INVALID = 3
 
 @app.command()
 def check(
-    files: Annotated[list[str], typer.Argument(metavar="FILES...", help="Specs: paths or bundled names.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILES...", help="Specs: paths, bundled names, or `-`.")],
     form: Annotated[str, typer.Option("--format", metavar="|".join(FORMS), help="How to print findings.")] = "text",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 on warnings too.")] = False,
     select: Annotated[
@@ -34,34 +35,43 @@ def check(
 ) -> None:
     """Check specs: every error, or else every warning. Exits with 3 where there is an error.
 
-    Without `--variant` and `--set` every variant of a spec is checked too.
+    A spec that cannot be read keeps no other from being checked; then it exits with 2. Without
+    `--variant` and `--set` every variant of a spec is checked too.
 
     Examples:
 
       cnnspec check net.yaml
 
-      cnnspec check specs/*.yaml --strict --ignore W310
+      cnnspec check specs/*.yaml --strict --ignore W308,W310
 
       cnnspec check net.yaml --format github
     """
     common.check_choice("--format", form, tuple(FORMS))
-    checked = [
-        api.check(
-            file,
-            variant=variant,
-            params=dict(parse_setting(text) for text in settings or []),
-            select=_codes(select),
-            ignore=_codes(ignore),
-            max_nodes=max_nodes,
-        )
-        for file in files
-    ]
-    if text := FORMS[form](checked, sys.stdout):
+    checked, failed = [], {}
+    for file in files:
+        try:
+            checked.append(
+                api.check(
+                    file,
+                    variant=variant,
+                    params=dict(parse_setting(text) for text in settings or []),
+                    select=_codes(select),
+                    ignore=_codes(ignore),
+                    max_nodes=max_nodes,
+                )
+            )
+        except UsageError as error:
+            failed[error.message] = error
+    if checked and (text := FORMS[form](checked, sys.stdout)):
         print(text)
+    for unread in failed.values():
+        report(unread)
+    if failed:
+        raise typer.Exit(UsageError.exit_code)
     if any(file.errors or (strict and file.warnings) for file in checked):
         raise typer.Exit(INVALID)
 
 
 def _codes(given: list[str] | None) -> list[str]:
     """The codes of a flag that may stand twice, and may have several with commas between."""
-    return [code.strip() for text in given or [] for code in text.split(",")]
+    return [code.strip() for text in given or [] for code in text.split(",") if code.strip()]

@@ -9,10 +9,10 @@ from typing import Annotated, Final
 import typer
 
 from cnnspec import api
-from cnnspec.errors import UsageError
-from cnnspec.ops import Shape
+from cnnspec.errors import SpecError, UsageError
+from cnnspec.ops import Shape, show_shape
 from cnnspec.spec import MAX_NODES, parse_setting
-from cnnspec.spec.hints import did_you_mean
+from cnnspec.spec.hints import channels_first, did_you_mean
 
 __all__ = [
     "MAX_NODES",
@@ -30,7 +30,8 @@ __all__ = [
 ]
 
 SpecArgument = Annotated[
-    str, typer.Argument(metavar="SPEC", help="A path, or the name of a bundled network.", show_default=False)
+    str,
+    typer.Argument(metavar="SPEC", help="A path, the name of a bundled network, or `-` for stdin.", show_default=False),
 ]
 VariantOption = Annotated[str | None, typer.Option("--variant", metavar="NAME", help="A variant that the spec names.")]
 SetOption = Annotated[
@@ -78,15 +79,14 @@ def parse_unit(text: str) -> tuple[str, tuple[int, ...] | None]:
 
 
 _BYTES: Final = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | {
-    "kib": 2**10,
-    "mib": 2**20,
-    "gib": 2**30,
-    "tib": 2**40,
+    f"{letter}{rest}": 2 ** (10 * power)
+    for power, letter in enumerate("kmgt", 1)
+    for rest in ("ib", "")  # a letter alone is binary, as to ls and dd
 }
 
 
 def parse_bytes(text: str) -> int:
-    """`8GiB`, `500 MB` as bytes. Raises UsageError."""
+    """`8GiB`, `8G`, `500 MB` as bytes. Raises UsageError."""
     match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([a-zA-Z]+)\s*", text)
     if not match or match[2].lower() not in _BYTES:
         raise UsageError(f"`{text:.60}` is no size of memory", hint="write a number and a unit: 8GiB, 500MB")
@@ -107,11 +107,15 @@ def load_spec(
     input_shape: str | None = None,
     max_nodes: int = MAX_NODES,
 ) -> api.Spec:
-    """The spec that the arguments of a verb name."""
-    return api.load(
-        spec,
-        variant=variant,
-        params=dict(parse_setting(text) for text in settings or []),
-        input_shape=parse_shape(input_shape) if input_shape else None,
-        max_nodes=max_nodes,
-    )
+    """The spec that the arguments of a verb name. Raises UsageError for an input with other channels than it takes."""
+    shape = parse_shape(input_shape) if input_shape else None
+    params = dict(parse_setting(text) for text in settings or [])
+    try:
+        return api.load(spec, variant=variant, params=params, input_shape=shape, max_nodes=max_nodes)
+    except SpecError as error:
+        first = error.diagnostics[0]
+        meant = channels_first(shape) if shape else None
+        if shape is None or not (first.code == "E206" or (meant and first.code.startswith("E2"))):
+            raise
+        hint = f"channels come first: `--input {show_shape(meant)}`" if meant else None
+        raise UsageError(f"`--input {input_shape}`: {first.message}", hint=hint) from None

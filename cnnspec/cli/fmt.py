@@ -10,7 +10,7 @@ import typer
 
 from cnnspec import api
 from cnnspec.files import write_atomic
-from cnnspec.spec import read_file
+from cnnspec.spec import STDIN, read_file
 
 app = typer.Typer()
 
@@ -19,7 +19,9 @@ CHANGED = 1
 
 @app.command()
 def fmt(
-    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="The specs to rewrite.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILES...", help="The specs to rewrite; `-` goes from stdin to stdout.")
+    ],
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit with 1 where a file would change.")
     ] = False,
@@ -32,17 +34,23 @@ def fmt(
       cnnspec fmt net.yaml
 
       cnnspec fmt --check specs/*.yaml
+
+      cnnspec fmt - < net.yaml
     """
     changed = 0
     for path in files:
         text = read_file(path).decode("utf-8-sig", "surrogateescape")
         formatted = api.format_text(text, path=str(path), long=long)
+        piped = str(path) == STDIN and not check
+        if piped:
+            print(formatted, end="")
         if formatted == text:
             continue
         changed += 1
-        print(f"{'would change' if check else 'changed'} {path}")
-        if not check:
-            write_atomic(path, formatted)
+        if not piped:
+            print(f"{'would change' if check else 'changed'} {path}")
+            if not check:
+                write_atomic(path, formatted)
     print(f"{len(files)} file{'s' * (len(files) > 1)}, {changed} changed", file=sys.stderr)
     if check and changed:
         raise typer.Exit(CHANGED)

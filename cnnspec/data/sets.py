@@ -98,7 +98,10 @@ def check_fit(graph: Graph, name: str, channels: int | None, classes: int) -> No
         raise UsageError(f"{graph.name} reads {show_shape(graph.input_shape)}, and training wants images, CxHxW")
     if len(graph.outputs) != 1 or len(graph.output_shape) != 1:
         shapes = ", ".join(show_shape(graph.shape_of(output)) for output in graph.outputs)
-        raise UsageError(f"{graph.name} gives {shapes}, and training wants one output with a number per class")
+        raise UsageError(
+            f"{graph.name} gives {shapes}, and training wants one output with a number per class",
+            hint=None if len(graph.outputs) > 1 else "`Flatten` before the last `Linear` makes a vector of its input",
+        )
     if channels is not None and channels != graph.input_shape[0]:
         shape: Shape = (channels, *graph.input_shape[1:])
         raise UsageError(

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cnnspec.errors import Diagnostic, Place, SpecError, UsageError
 from cnnspec.graph import Graph
@@ -22,7 +23,11 @@ from cnnspec.spec.hints import did_you_mean
 from cnnspec.spec.reader import read_document
 from cnnspec.spec.source import MAX_JSON_BYTES, SourceError, plain, read_text
 
-__all__ = ["MAX_NODES", "Source", "parse_setting", "read_file", "read_spec"]
+__all__ = ["MAX_NODES", "STDIN", "Source", "parse_setting", "read_file", "read_spec"]
+
+STDIN: Final = "-"
+
+_AS_IN_YAML: Final = {"true": "True", "false": "False", "null": "None"}
 
 
 @dataclass(frozen=True)
@@ -104,11 +109,17 @@ def _order(diagnostic: Diagnostic) -> tuple[int, int]:
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a regular file. Raises UsageError for anything else."""
+    """The bytes of a regular file, or of stdin for `-`. Raises UsageError for anything else."""
+    if str(path) == STDIN:
+        return sys.stdin.buffer.read(MAX_JSON_BYTES + 1)
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
-            raise UsageError(f"{path} is a directory, not a spec", hint="name a .yaml or .json file")
+            kept = Path(path, "spec.yaml")  # of a run
+            hint = f"name its spec: {kept}" if kept.is_file() else "name a .yaml or .json file"
+            raise UsageError(f"{path} is a directory, not a spec", hint=hint)
+        if Path(path).suffix.lower() == ".onnx":
+            raise UsageError(f"{path} is an exported network, not a spec", hint=f"`cnnspec verify {path}` checks it")
         if not stat.S_ISREG(mode):
             raise UsageError(f"{path} is not a regular file")
         with open(path, "rb") as file:
@@ -120,7 +131,10 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
 
 
 def read_spec(path: str | os.PathLike[str], data: bytes | None = None) -> Source:
-    """Read a spec. JSON where the name ends in `.json`, YAML elsewhere. Raises SpecError and UsageError."""
+    """Read a spec, from stdin for `-`. JSON where the name ends in `.json`, YAML elsewhere.
+
+    Raises SpecError and UsageError.
+    """
     shown = str(path)
     if data is None:
         data = read_file(path)
@@ -141,6 +155,7 @@ def parse_setting(text: str) -> tuple[str, Expr]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise UsageError(f"`{text}` is no setting", hint="write `--set width=128`")
+    value = _AS_IN_YAML.get(value.strip(), value)
     try:
         tree = parse_expression(value)
     except ExpressionError as error:

@@ -10,7 +10,9 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from cnnspec.errors import Diagnostic
-from cnnspec.ops import AnyOp, make_op, operators
+from cnnspec.ops import AnyOp, Shape, make_op, operators
+from cnnspec.ops.conv import Conv, ConvTranspose
+from cnnspec.ops.pool import MaxPool
 from cnnspec.spec.document import Argument, Call, Expr
 from cnnspec.spec.evaluate import show
 from cnnspec.spec.hints import did_you_mean
@@ -24,6 +26,12 @@ _MESSAGES: Final[dict[str, str]] = {
     "bool_type": "wants True or False",
     "finite_number": "wants a finite number",
     "tuple_type": "wants a list of whole numbers",
+}
+# Where a call pasted from torch has its arguments, for those whose fields stand in another order.
+_TORCH_ORDER: Final[dict[type, tuple[str, ...]]] = {
+    Conv: ("out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias"),
+    ConvTranspose: ("out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "bias", "dilation"),
+    MaxPool: ("kernel_size", "stride", "padding", "dilation"),
 }
 
 
@@ -40,9 +48,15 @@ def _cached_op(target: str, arguments: tuple[tuple[str, Any, str], ...]) -> AnyO
 
 
 def name_arguments(
-    call: Call, positional: tuple[str, ...], report: Callable[[Diagnostic], None]
+    call: Call,
+    positional: tuple[str, ...],
+    report: Callable[[Diagnostic], None],
+    is_inferred: Callable[[Expr], bool] = lambda _: True,
 ) -> dict[str, Argument]:
-    """Every argument under its name. Reports too many positions and arguments given twice."""
+    """Every argument under its name. Reports too many positions and arguments given twice.
+
+    `is_inferred` says whether the first argument may be the one that torch has there and that follows from the input.
+    """
     named: dict[str, Argument] = {}
     for index, arg in enumerate(call.args):
         if arg.name is None and index >= len(positional):
@@ -50,7 +64,7 @@ def name_arguments(
             allowed = f"{len(positional)} argument{'s' * (len(positional) > 1)}" if positional else "no argument"
             listed = f" ({', '.join(positional)})" if positional else ""
             message = f"{call.target} takes {allowed} by position{listed}, not {count}"
-            hint = _inferred_hint(call, positional)
+            hint = _order_hint(call, positional, is_inferred)
             if hint is None and isinstance(arg.expr.value, ast.Name):
                 brackets = "(…)" if positional else "()"
                 hint = f"to read the node `{arg.expr.word}` write `{call.target}{brackets}({arg.expr.word})`"
@@ -63,23 +77,32 @@ def name_arguments(
     return named
 
 
-def _inferred_hint(call: Call, positional: tuple[str, ...]) -> str | None:
+def _order_hint(call: Call, positional: tuple[str, ...], is_inferred: Callable[[Expr], bool]) -> str | None:
     """How to write a call whose arguments stand where torch has them: without the inferred one, the rest by name."""
     entry = operators().get(call.target)
     if entry is None:
         return None
-    given = [
-        arg.expr.word or str(getattr(arg.expr.value, "value", arg.expr.value)) for arg in call.args if not arg.name
-    ]
-    inferred = entry[0].inferred
-    if inferred is None:
-        names = argument_names(call.target)
-        if not positional or len(given) > len(names):
-            return None
-        rest = [f"{name}={text}" for name, text in zip(names, given, strict=False) if name not in positional]
-        return f"write the others by name: `{call.target}({', '.join([*given[: len(positional)], *rest]):.60})`"
-    kept = ", ".join(given[1 : 1 + len(positional)])
-    return f"`{inferred}` follows from the input: write `{call.target}({kept})`" if kept or not positional else None
+    op_type, _ = entry
+    order = _TORCH_ORDER.get(op_type, argument_names(call.target))
+    given = [arg for arg in call.args if arg.name is None]
+    rest = [f"{arg.name}={_spelled(arg.expr)}" for arg in call.args if arg.name is not None]
+    way = "write the others by name:"
+    # A number too many is the inferred one for a dense layer or a norm, but may be the stride for a convolution.
+    if op_type.inferred is not None and (op_type not in _TORCH_ORDER or is_inferred(given[0].expr)):
+        way = f"`{op_type.inferred}` follows from the input: write"
+        given = given[1:]
+    elif not positional:
+        return None
+    if len(given) > len(order):
+        return None
+    texts = [_spelled(arg.expr) for arg in given]
+    named = [f"{name}={text}" for name, text in zip(order, texts, strict=False) if name not in positional]
+    written = ", ".join([*texts[: len(positional)], *named, *rest])
+    return f"{way} `{call.target}({written:.60})`"
+
+
+def _spelled(expr: Expr) -> str:
+    return ast.unparse(expr.value) if isinstance(expr.value, ast.AST) else str(expr.word)
 
 
 def check_names(
@@ -110,8 +133,9 @@ def bind_operator(
     evaluate: Callable[[Expr], Any],
     defined: Callable[[str], bool],
     report: Callable[[Diagnostic], None],
+    shape: Shape | None = None,
 ) -> AnyOp | None:
-    """The operator of a call, or None after reporting why there is none."""
+    """The operator of a call, or None after reporting why there is none. `shape` is what it reads, where known."""
     op_type, _ = operators()[target]
     lost: list[str] = []
 
@@ -119,7 +143,13 @@ def bind_operator(
         lost.append(diagnostic.code)
         report(diagnostic)
 
-    named = name_arguments(call, op_type.positional, note)
+    def is_inferred(expr: Expr) -> bool:
+        try:
+            return shape is None or evaluate(expr) == shape[0]
+        except UnknownValue:
+            return True
+
+    named = name_arguments(call, op_type.positional, note, is_inferred)
     check_names(call, named, argument_names(target), note)
     if lost:
         return None

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from cnnspec.errors import Diagnostic, ShapeError
 from cnnspec.graph import INPUT, Graph, Node, Origin
-from cnnspec.ops import JOINS, Add, AnyOp, Concat, Mul, Shape, operators, show_shape
+from cnnspec.ops import JOINS, AbstractSpatialOp, Add, AnyOp, Concat, Mul, Shape, operators, show_shape
 from cnnspec.spec.bind import bind_operator, check_names, name_arguments
 from cnnspec.spec.document import INLINE, Block, Body, Call, Document, Item
 from cnnspec.spec.evaluate import LayerName, show
-from cnnspec.spec.hints import DEFINE_LAYER, did_you_mean
+from cnnspec.spec.hints import DEFINE_LAYER, channels_first, did_you_mean
 from cnnspec.spec.item_parts import ItemParts
 from cnnspec.spec.names_check import check_names_everywhere
 from cnnspec.spec.source import MAX_DEPTH
@@ -49,6 +49,7 @@ class _Elaborator:
         self.names: set[str] = set()
         self.out_shapes: dict[tuple[int, tuple[Shape, ...]], tuple[AnyOp, Shape]] = {}
         self.shared = Frame(Scope({}, frozenset()))  # the document's parameters and local values
+        self.input_shape: Shape = ()
 
     # The document
 
@@ -73,6 +74,7 @@ class _Elaborator:
         given |= {name: Given(value, None) for name, value in settings.items()}
         self.values.bind_params(document.main, given, frame)
         source = Ref(INPUT, self.values.input_shape(frame) if input_shape is None else input_shape)
+        self.input_shape = source.shape or ()
         shared = Frame(Scope(frame.scope, self.values.layers), unknown=frame.unknown)
         frame.bind_channels(source)
         self.values.bind_let(document.main, frame)
@@ -103,14 +105,19 @@ class _Elaborator:
     def check_header(self, frame: Frame, shape: Shape | None, outputs: tuple[str, ...], numbers: int) -> None:
         document = self.document
         if shape and numbers not in (0, 1, shape[0]):
-            message = f"`mean` and `std` have {numbers} numbers, but the input has {shape[0]} channels"
-            self.log.error(frame, "E206", message, document.places.get("input"))
+            message = f"`mean` and `std` have {numbers} numbers, but the input has {_channels(shape)}"
+            meant = channels_first(shape)
+            hint = f"channels come first: write `{list(meant)}`" if meant else None
+            self.log.error(frame, "E206", message, document.places.get("input"), help=hint)
         classes = document.header.classes
         if classes and not self.faults and outputs:
             out = next((node.shape for node in self.nodes if node.name == outputs[0]), ())
-            if len(out) == 1 and out[0] != len(classes):
-                message = f"`classes` names {len(classes)}, but the output has {out[0]} values"
-                self.log.error(frame, "E206", message, document.places.get("classes"))
+            if out and out[0] != len(classes):
+                vector = len(out) == 1
+                holds = f"has {out[0]} values" if vector else f"is {show_shape(out)}: {_channels(out)}"
+                hint = None if vector else "`Flatten` before the last dense layer makes the output a vector"
+                message = f"`classes` names {len(classes)}, but the output {holds}"
+                self.log.error(frame, "E206", message, document.places.get("classes"), help=hint)
 
     def outputs(self, key: str, names: tuple[str, ...], siblings: dict[str, Ref], frame: Frame) -> tuple[str, ...]:
         found = []
@@ -279,6 +286,7 @@ class _Elaborator:
             lambda expr: self.values.value(expr, frame),
             lambda word: word in frame.scope or word in frame.unknown,
             lambda d: self.log.report(d, frame),
+            reads[0].shape if reads else None,
         )
         if op is None:
             return lost
@@ -310,7 +318,7 @@ class _Elaborator:
             shape = self.out_shape(op, shapes)
         except ShapeError as error:
             given = ", ".join(f"{show_shape(ref.shape or ())} from {ref.name}" for ref in reads[:8])
-            hint = f"`cnnspec sizes {self.path}` tells the input sizes that fit" if error.code == "E201" else None
+            hint = self.shape_hint(error.code, op, reads[0])
             named = error.message.startswith(op.op_name)
             message = error.message if named else f"{op.op_name}: {error.message}"
             notes = (f"{name} reads {given}",)
@@ -319,6 +327,16 @@ class _Elaborator:
         self.names.add(name)
         self.nodes.append(Node(name, op, tuple(ref.name for ref in reads), shapes, shape, origin))
         return Ref(name, shape)
+
+    def shape_hint(self, code: str, op: AnyOp, read: Ref) -> str | None:
+        """The way out for an operator that does not take the shape it reads."""
+        given = self.input_shape
+        meant = channels_first(given) if given else None
+        if code == "E202" and read.name == INPUT and isinstance(op, AbstractSpatialOp) and op.rank == len(given):
+            meant = (1, *given)
+        if meant:
+            return f"channels come first: write `input: {list(meant)}`"
+        return f"`cnnspec sizes {self.path}` tells the input sizes that fit" if code == "E201" else None
 
     def out_shape(self, op: AnyOp, shapes: tuple[Shape, ...]) -> Shape:
         """The shape of an operator's output, worked out once for equal layers: they share their operator."""
@@ -330,6 +348,10 @@ class _Elaborator:
             raise ShapeError("the output is too large: an axis has 2^31-1 places at most", "E207")
         self.out_shapes[key] = op, shape  # the operator is held, so that its identity stays its own
         return shape
+
+
+def _channels(shape: Shape) -> str:
+    return f"{shape[0]} channel{'s' * (shape[0] != 1)}"
 
 
 def elaborate(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Final
 
-__all__ = ["DEFINE_LAYER", "closest", "did_you_mean"]
+__all__ = ["DEFINE_LAYER", "channels_first", "closest", "did_you_mean"]
 
 DEFINE_LAYER: Final = "define it below `blocks:`; `cnnspec explain` lists the layers"  # where nothing comes near
 
@@ -77,3 +77,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """The sentence for the caret's label, or None."""
     match = closest(word, known)
     return f"did you mean `{match}`?" if match else None
+
+
+def channels_first(shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape that is meant where the channels stand last, as Keras has them; None where it does not look so."""
+    *sizes, channels = shape
+    return (channels, *sizes) if len(sizes) > 1 and channels in (1, 3) and min(sizes) > 4 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import Any, Final
 
 from cnnspec.errors import Place
@@ -88,7 +89,8 @@ class BodyReader:
         try:
             line = parse_line(value.value.rstrip("\n"))  # a block of text ends with a line break
         except ExpressionError as error:
-            self.parts.error("E110", error.message, place.shifted(error.offset, error.length), help=error.help)
+            hint = error.help or _without_brackets(value.value)
+            self.parts.error("E110", error.message, place.shifted(error.offset, error.length), help=hint)
             return {}
 
         def located(node: ast.expr) -> Expr:
@@ -194,6 +196,14 @@ def _cut_off(children: list[tuple[Scalar | None, Value]], index: int) -> int:
         if unclosed <= 0:
             return count
     return 0
+
+
+def _without_brackets(line: str) -> str | None:
+    """The way out for `Dropout 0.5` and `Conv2d 64, 3`."""
+    match = re.fullmatch(r"(\w+) +(\d[\d., ]{,40})", line.strip())
+    if match is None or match[1] not in operators():
+        return None
+    return f"write `{match[1]}({', '.join(match[2].replace(',', ' ').split())})`"
 
 
 def _headless(value: MapValue) -> str | None:

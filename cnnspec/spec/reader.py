@@ -85,16 +85,23 @@ class _Reader:
             try:
                 return Header.model_validate(fields)
             except ValidationError as error:
-                for fault in error.errors(include_url=False):
-                    field, *steps = fault["loc"]
-                    at = root.get(str(field))
+                faults = {str(fault["loc"][0]): fault["loc"][1:] for fault in reversed(error.errors())}  # one a field
+                for field, steps in faults.items():
+                    at = root.get(field)
                     for step in steps:
-                        at = at.items[step] if isinstance(at, ListValue) and isinstance(step, int) else at
+                        if isinstance(at, ListValue) and isinstance(step, int):
+                            at = at.items[step]
+                        elif isinstance(at, MapValue):
+                            at = at.get(str(step)) or at
                     assert at is not None
-                    number = isinstance(at, Scalar) and not isinstance(at.value, (str, type(None)))
-                    hint = f'quote it: `"{at.spelling:.40}"`' if isinstance(at, Scalar) and number and steps else None
-                    self.parts.error("E107", _FORM[str(field)], at.place, help=hint)
-                    fields.pop(str(field), None)
+                    label = hint = None
+                    if isinstance(at, Scalar) and steps and isinstance(steps[-1], int):
+                        if field == "lint":
+                            label = f"`{at.spelling:.40}` is no code of a warning, as `W305` is"
+                        elif not isinstance(at.value, (str, type(None))):
+                            hint = f'quote the names that YAML takes for something else: `"{at.spelling:.40}"`'
+                    self.parts.error("E107", _FORM[field], at.place, label, hint)
+                    fields.pop(field, None)
 
     def input(self, root: MapValue) -> tuple[Expr | None, tuple[float, ...] | Expr, tuple[float, ...] | Expr]:
         value = root.get("input")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cnnspec.ops import operators
+from cnnspec.ops import AbstractOp, operators
 from cnnspec.spec.bind import words_of
 from cnnspec.spec.expression import MAX_LENGTH, ExpressionError, Line, parse_expression, parse_line
 from cnnspec.spec.read_body import JOIN_NAMES
@@ -80,7 +80,7 @@ def _write(
     target: str, args: list[tuple[str | None, str]], reads: list[str] | None, repeat: str | None, when: str | None
 ) -> str:
     if target in operators():
-        args = _by_position(args, operators()[target][0].positional)
+        args = _by_position(args, operators()[target][0])
     listed = ", ".join(value if name is None else f"{name}={value}" for name, value in args)
     if target in JOIN_NAMES and reads is not None:
         listed, reads = ", ".join(reads), None
@@ -93,15 +93,19 @@ def _write(
     return line if when is None else f"{line} if {when}"
 
 
-def _by_position(args: list[tuple[str | None, str]], positional: tuple[str, ...]) -> list[tuple[str | None, str]]:
-    """The arguments that torch takes by position first, as far as there is none missing before them."""
+def _by_position(args: list[tuple[str | None, str]], op_type: type[AbstractOp]) -> list[tuple[str | None, str]]:
+    """The arguments that torch takes by position first, as far as there is none missing before them.
+
+    A flag keeps its name: `ReLU(True)` says nothing.
+    """
+    positional = op_type.positional
     named = {
         (name if name is not None else positional[i] if i < len(positional) else i): v
         for i, (name, v) in enumerate(args)
     }
     first: list[tuple[str | None, str]] = []
     for name in positional:
-        if name not in named:
+        if name not in named or op_type.model_fields[name].annotation is bool:
             break
         first.append((None, named.pop(name)))
     return first + [(name if isinstance(name, str) else None, value) for name, value in named.items()]

@@ -244,10 +244,11 @@ class Values:
         try:
             return evaluate(expr.value, frame.scope)
         except ExpressionError as error:
-            label = None
+            hint = error.help
             if isinstance(error, UnknownNameError):
                 label = did_you_mean(error.name, [*frame.scope, *self.layers, "True", "False", "None"])
-            raise UsageError(f"the value of `{name}`: {error.message}", hint=label or error.help) from None
+                hint = label or "a value is a number, a list, `True` or `False`, or the name of a layer"
+            raise UsageError(f"the value of `{name}`: {error.message}", hint=hint) from None
 
     def bind_let(self, block: Block, frame: Frame) -> None:
         """Put the local values of a block in scope, top to bottom."""

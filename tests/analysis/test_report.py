@@ -23,6 +23,12 @@ def test_lenet5_by_hand() -> None:
     assert report.layer("C1").flops == 2 * 117_600 + 6 * 28 * 28
 
 
+def test_a_line_is_printed_and_not_the_whole_graph() -> None:
+    spec = cnnspec.load("lenet5")
+    assert repr(spec) == "<Spec of lenet5: 1x28x28 to 10, 12 layers>"
+    assert str(spec.analyze()) == "<Report of lenet5: 12 layers, 61,706 parameters, 416,520 MACs>"
+
+
 def test_pandas_gets_a_row_for_each_layer() -> None:
     report = cnnspec.load("lenet5").analyze()
     frame = report.to_pandas()

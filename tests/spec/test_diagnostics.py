@@ -290,3 +290,9 @@ def test_the_hooks_call_verbs_that_there_are() -> None:
     for hook in hooks:
         assert re.search(hook["files"], "nets/small.cnn.yaml")
         assert not re.search(hook["files"], "config.yaml")
+
+
+def test_the_smallest_input_is_not_said_where_the_channels_stand_last(tmp_path: Path) -> None:
+    spec = "cnnspec: 1\ninput: [28, 28, 1]\nlayers: ['Conv2d(8, 3)']\n"
+    (error,) = check(write(tmp_path, spec)).diagnostics
+    assert error.help == "channels come first: write `input: [1, 28, 28]`"

@@ -94,8 +94,11 @@ def test_shapes_have_one_to_four_dimensions(shape: str) -> None:
         ("cnnspec: 1\ninput: {shape: 3, mean: .nan, std: 1}\nlayers: [ReLU]\n", [("E107", ".nan")]),
         ("cnnspec: 1\ninput: {shape: 3, std: 1, means: 1}\nlayers: [ReLU]\n", [("E107", "means")]),
         ("cnnspec: 1\ninput: {shape: [3, 8], mean: [1, 2], std: [1, 2]}\nlayers: [ReLU]\n", [("E206", "input")]),
-        ("cnnspec: 1\ninput: 3\nclasses: [0, 1, 2]\nlayers: [ReLU]\n", [("E107", "0"), ("E107", "1"), ("E107", "2")]),
+        ("cnnspec: 1\ninput: 3\nclasses: [0, 1, 2]\nlayers: [ReLU]\n", [("E107", "0")]),
+        ("cnnspec: 1\ninput: 3\nlint: {ignore: [W305, W30]}\nlayers: [ReLU]\n", [("E107", "W30")]),
+        ("cnnspec: 1\ninput: 3\nlint: {ignore: W305}\nlayers: [ReLU]\n", [("E107", "W305")]),
         ("cnnspec: 1\ninput: 3\nclasses: [a, b]\nlayers: [ReLU]\n", [("E206", "classes")]),
+        ("cnnspec: 1\ninput: [3, 8, 8]\nclasses: [a, b]\nlayers: [ReLU]\n", [("E206", "classes")]),
         ("cnnspec: 1\ninput: 3\nname: a/b\nlayers: [ReLU]\n", [("E107", "a/b")]),
         ("cnnspec: 1\ninput: 3\nname: ../x\nlayers: [ReLU]\n", [("E107", "../x")]),
         ("cnnspec: 1\ninput: 3\ntrain: [1]\nlayers: [ReLU]\n", [("E107", "[")]),
@@ -241,6 +244,25 @@ def test_a_pasted_torch_call_says_why_it_is_wrong() -> None:
     assert diagnostic.help == "`in_features` follows from the input: write `Linear(10)`"
 
 
+@pytest.mark.parametrize(
+    ("line", "way_out"),
+    [
+        ("Conv2d(64, 3, 2)", "write the others by name: `Conv2d(64, 3, stride=2)`"),
+        ("Conv2d(64, 3, 2, 1)", "write the others by name: `Conv2d(64, 3, stride=2, padding=1)`"),
+        ("Conv2d(64, 3, 2, bias=False)", "write the others by name: `Conv2d(64, 3, stride=2, bias=False)`"),
+        ("Conv2d(w, 2 * w, 1)", "write the others by name: `Conv2d(w, 2 * w, stride=1)`"),
+        ("Conv2d(in_channels, 2 * w, 3)", "`in_channels` follows from the input: write `Conv2d(2 * w, 3)`"),
+        ("Conv2d(in_ch, 64, 3)", "`in_channels` follows from the input: write `Conv2d(64, 3)`"),
+        ("Conv2d(3, 64, 7, 2, 3)", "`in_channels` follows from the input: write `Conv2d(64, 7, stride=2, padding=3)`"),
+        ("BatchNorm2d(64)", "`num_features` follows from the input: write `BatchNorm2d()`"),
+        ("MaxPool2d(3, 2, 1, 2)", "write the others by name: `MaxPool2d(3, stride=2, padding=1, dilation=2)`"),
+    ],
+)
+def test_too_many_positions_get_the_call_that_is_meant(line: str, way_out: str) -> None:
+    (diagnostic,) = [one for one in found(f"params: {{w: 16}}\nlayers:\n  - {line}\n") if one.code == "E105"]
+    assert diagnostic.help == way_out
+
+
 def test_in_channels_is_checked_where_it_is_written() -> None:
     assert rows("layers:\n  - Conv2d(6, 5, in_channels=3)\n")
     assert marked(HEAD + "layers:\n  - Conv2d(6, 5, in_channels=4)\n") == [("E203", "Conv2d")]
@@ -376,7 +398,47 @@ def test_a_missing_comma_is_guessed() -> None:
     assert "a comma may be missing" in str(found("layers:\n  - {type: Conv2d out_channels: 3}\n")[0].help)
 
 
+def test_classes_of_a_map_are_its_channels() -> None:
+    head = "cnnspec: 1\ninput: [3, 8, 8]\nclasses: [cat, dog]\n"
+    (error,) = found("layers: ['Conv2d(4, 3)', Linear(2)]\n", head=head)
+    assert error.message == "`classes` names 2, but the output is 4x6x2: 4 channels"
+    assert error.help is not None
+    assert "`Flatten`" in error.help
+    assert graph("layers: ['Conv2d(2, 1)']\n", head=head).output_shape == (2, 8, 8)  # a class for every pixel
+
+
+@pytest.mark.parametrize(
+    ("shape", "layer", "code", "meant"),
+    [
+        ("[28, 28, 1]", "Conv2d(8, 3)", "E201", "[1, 28, 28]"),
+        ("[28, 28, 1]", "{a: 'Conv2d(8, 3, padding=1)', b: MaxPool2d(2)}", "E201", "[1, 28, 28]"),
+        ("[28, 28]", "Conv2d(8, 3)", "E202", "[1, 28, 28]"),
+        ("[16, 16, 16, 3]", "Conv3d(8, 5)", "E201", "[3, 16, 16, 16]"),
+        ("{shape: [64, 48, 3], mean: [0, 0, 0], std: [1, 1, 1]}", "ReLU", "E206", "[3, 64, 48]"),
+        ("[64, 3, 3]", "Conv2d(8, 5)", "E201", None),
+        ("[3, 28, 2]", "Conv2d(8, 5)", "E201", None),
+        ("[28]", "Conv2d(8, 3)", "E202", None),
+    ],
+)
+def test_channels_that_stand_last(shape: str, layer: str, code: str, meant: str | None) -> None:
+    layers = layer if layer.startswith("{") else f"['{layer}']"
+    (error,) = found(f"layers: {layers}\n", head=f"cnnspec: 1\ninput: {shape}\n")
+    assert error.code == code
+    assert ("channels come first" in (error.help or "")) == (meant is not None)
+    assert (meant or "") in (error.help or "")
+
+
+def test_what_is_wrong_with_a_list_of_the_header_is_said_once() -> None:
+    (error,) = found("classes: [zero, 1, 2, yes]\nlayers: [ReLU]\n")
+    assert error.help == 'quote the names that YAML takes for something else: `"1"`'
+    (error,) = found("lint: {ignore: [W30]}\nlayers: [ReLU]\n")
+    assert error.label == "`W30` is no code of a warning, as `W305` is"
+
+
 def test_other_slips_get_hints() -> None:
+    assert found("layers:\n  - Dropout 0.5\n")[0].help == "write `Dropout(0.5)`"
+    assert found("layers:\n  - Conv2d 64, 3\n")[0].help == "write `Conv2d(64, 3)`"
+    assert found("layers:\n  - Nothing 64\n")[0].help is None
     assert "without a module: `Conv2d`" in str(found("layers:\n  - nn.Conv2d(8, 3)\n")[0].help)
     assert "without a module: `ReLU`" in str(found("layers:\n  - torch.nn.ReLU\n")[0].help)
     assert "every line is `name: layer`" in str(found("layers:\n  conv: ReLU\n  BatchNorm2d\n")[0].help)

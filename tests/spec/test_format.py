@@ -153,6 +153,9 @@ def test_bundled_specs_say_the_same_in_every_form(stem: str) -> None:
         ("Scale(1e-06)", "Scale(1e-06)"),
         ("Conv2d(a if b else c, -1)", "Conv2d(a if b else c, -1)"),
         ("Conv2d((a + b)*c, x[1:])", "Conv2d((a + b) * c, x[1:])"),
+        ("ReLU(inplace=True)", "ReLU(inplace=True)"),
+        ("ReLU( True )", "ReLU(inplace=True)"),
+        ("ELU(inplace=on, alpha=2.0)", "ELU(2.0, inplace=on)"),
     ],
 )
 def test_lines(line: str, canonical: str) -> None:

@@ -39,6 +39,7 @@ RULES: Final = (
     Rule("W318", "a transposed convolution that overlaps unevenly", windows.checkerboard),
     Rule("W319", "weights that read only padding", windows.weights_on_padding),
     Rule("W320", "groups that never mix", order.groups_never_mix),
+    Rule("W321", "a dense layer on a feature map", order.dense_on_map),
 )
 CODES: Final = tuple(rule.code for rule in RULES)
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cnnspec.analysis.lint.base import ACTIVATIONS, PASSIVE, Found, Network
+from cnnspec.analysis.lint.base import ACTIVATIONS, AXES, PASSIVE, Found, Network
 from cnnspec.graph import INPUT, Node
-from cnnspec.ops import JOINS
+from cnnspec.ops import JOINS, show_shape
 from cnnspec.ops.activation import Softmax
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout
 from cnnspec.ops.linear import Linear
-from cnnspec.ops.norm import BatchNorm, InstanceNorm
+from cnnspec.ops.norm import BatchNorm, InstanceNorm, LayerNorm
+from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Permute
 
 __all__ = [
     "activation_twice",
     "bias_before_norm",
     "dead_nodes",
+    "dense_on_map",
     "dense_twice",
     "dropout_before_norm",
     "groups_never_mix",
@@ -26,6 +28,8 @@ __all__ = [
 
 
 MIXING = (Conv, ConvTranspose, Linear, ChannelShuffle, Permute, Flatten, *JOINS)
+MAPPING = (Conv, ConvTranspose, MaxPool, AvgPool, LPPool, AdaptiveAvgPool, AdaptiveMaxPool)  # they give feature maps
+FEATURES_LAST = (Permute, Flatten, LayerNorm)  # whoever writes one has thought of the last axis
 
 
 def bias_before_norm(network: Network) -> Iterator[Found]:
@@ -84,6 +88,26 @@ def dense_twice(network: Network) -> Iterator[Found]:
                 f"`{node.name}` follows `{before.name}` without an activation between: together they are one linear"
                 " map",
                 "put an activation between them, or keep one",
+            )
+
+
+def dense_on_map(network: Network) -> Iterator[Found]:
+    """A dense layer on a feature map: it mixes the places of the last axis, not the channels."""
+    maps = {INPUT} if len(network.graph.input_shape) > 2 else set()
+    for node in network.graph.nodes:
+        if isinstance(node.op, MAPPING):
+            maps.add(node.name)
+        elif maps.isdisjoint(node.inputs) or isinstance(node.op, FEATURES_LAST):
+            continue
+        elif not isinstance(node.op, Linear):
+            maps.add(node.name)
+        elif node.name in network.live:
+            shape = node.input_shapes[0]
+            yield Found(
+                node,
+                f"`{node.name}` reads a feature map, {show_shape(shape)}, and acts on its last axis only,"
+                f" the {AXES[len(shape) - 1][-1]}",
+                "put `Flatten` before it; or `Permute`, to put the channels last for a dense layer at every place",
             )
 
 

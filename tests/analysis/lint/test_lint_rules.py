@@ -73,6 +73,11 @@ CASES: dict[str, tuple[str, str, str]] = {
         "Conv2d(8, 1)|Conv2d(8, 3, groups=2)|ReLU|Conv2d(8, 3, groups=2)",
         "Conv2d(8, 1)|Conv2d(8, 3, groups=2)|ReLU|ChannelShuffle(2)|Conv2d(8, 3, groups=2)",
     ),
+    "W321": (
+        IMAGE,
+        "Conv2d(8, 3)|ReLU|AdaptiveAvgPool2d(1)|Dropout|Linear(10)|ReLU|Linear(3)",
+        "Conv2d(8, 3)|ReLU|AdaptiveAvgPool2d(1)|Dropout|Flatten|Linear(10)|ReLU|Linear(3)",
+    ),
 }
 
 
@@ -160,6 +165,33 @@ def test_three_dimensions_and_one() -> None:
     assert finding.message == "`0` never reads the last pixels of its input: 1 of 9 on the height, 1 of 9 on the width"
     (finding,) = find("[2, 16]", "Conv1d(8, 3, padding=4)")
     assert finding.code == "W311"
+
+
+@pytest.mark.parametrize(
+    ("shape", "layers", "axis"),
+    [
+        ("[1, 28, 28]", "Linear(10)", "1x28x28, and acts on its last axis only, the width"),
+        ("[4, 32]", "Conv1d(8, 3)|BatchNorm1d|ReLU|Linear(10)", "8x30, and acts on its last axis only, the length"),
+        ("[3, 9, 9]", "a: Conv2d(8, 3)|b: Sigmoid|c: Mul(a, b)|d: Linear(4)", "8x7x7, and acts on"),
+    ],
+)
+def test_a_dense_layer_on_a_map_is_asked_about(shape: str, layers: str, axis: str) -> None:
+    (message,) = [finding.message for finding in find(shape, layers) if finding.code == "W321"]
+    assert f"reads a feature map, {axis}" in message
+
+
+@pytest.mark.parametrize(
+    ("shape", "layers"),
+    [
+        ("[16]", "Linear(10)"),
+        ("[16, 64]", "Linear(32)|GELU|Linear(64)"),  # tokens and their features
+        ("[3, 32, 32]", "Conv2d(8, 4, stride=4)|Permute([0, 2, 3, 1])|LayerNorm|Linear(32)|GELU|Linear(8)"),
+        ("[3, 32, 32]", "Conv2d(8, 4, stride=4)|Flatten(2)|Permute([0, 2, 1])|Linear(8)"),
+        ("[3, 32, 32]", "Conv2d(8, 4, stride=4)|Flatten(2)|Linear(64)"),  # a mixer's dense layer over the patches
+    ],
+)
+def test_a_dense_layer_on_features_is_not(shape: str, layers: str) -> None:
+    assert "W321" not in [finding.code for finding in find(shape, layers)]
 
 
 HEAD = "cnnspec: 1\nname: net\ninput: [3, 8, 8]\nlint: {ignore: [W306]}\n"
