@@ -18,7 +18,10 @@ from cnnspec.version import __version__
 
 __all__ = ["Diagnosis", "Finding", "examine_installation"]
 
-PACKAGES: Final = ("numpy", "pillow", "pydantic", "typer", "rich", "torch", "torchvision", "safetensors", "onnx")
+PACKAGES: Final = (
+    "numpy", "pillow", "pydantic", "typer", "rich", "torch", "torchvision", "torchmetrics", "safetensors", "matplotlib",
+    "scikit-learn", "onnx",
+)  # fmt: skip
 RUNTIMES: Final = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
 SECONDS: Final = 60  # for one child process
 _CUDA: Final = re.compile(r"built for CUDA (\d+)")
@@ -198,7 +201,7 @@ def _missing_libraries(provider: str) -> str:
     """What the provider's own library cannot find, where the system can tell."""
     spec = importlib.util.find_spec("onnxruntime")
     if spec is None or spec.origin is None or sys.platform != "linux":
-        return "`--debug` shows onnxruntime's own words"
+        return "which of its libraries are missing cannot be told on this system"
     name = provider.removesuffix("ExecutionProvider").lower()
     library = Path(spec.origin).parent / "capi" / f"libonnxruntime_providers_{name}.so"
     try:
