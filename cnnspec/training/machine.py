@@ -109,7 +109,11 @@ def keep_freed_memory() -> None:
 
 
 def _affordable(model: nn.Module, shape: tuple[int, ...], batch_size: int) -> tuple[int, bool]:
-    """How many images, of the batch's, a trial step takes; and whether even the fewest take long."""
+    """How many images, of the batch's, a trial step takes; and whether even the fewest take long.
+
+    With one thread: more of them on busy cores would make any network look slow.
+    """
+    torch.set_num_threads(1)
     trial, count = copy.deepcopy(model), min(_FEWEST, batch_size)
     while True:
         batch = torch.rand(count, *shape)
