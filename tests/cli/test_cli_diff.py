@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from cli_calls import call_line
 
 import cnnspec
 from cnnspec import api
-from cnnspec.cli import main
 from cnnspec.cli.render.diff import render_difference
 
 Capture = pytest.CaptureFixture[str]
@@ -43,13 +43,6 @@ layers:
 """
 
 
-def call(line: str) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main(line.split())
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
-
-
 def rows(text: str) -> list[list[str]]:
     """The rows of changes: sign, layer, what, size, as far as there is a size."""
     return [[part for part in line.split("  ") if part] for line in text.split("\n\n")[1].splitlines()]
@@ -63,7 +56,7 @@ def net(tmp_path: Path) -> Path:
 
 
 def test_layers_that_changed_alike_are_one_row(net: Path, capsys: Capture) -> None:
-    assert call(f"diff {net} {net} --set-b width=24") == 0
+    assert call_line(f"diff {net} {net} --set-b width=24") == 0
     found = [[cell.strip() for cell in row] for row in rows(capsys.readouterr().out)]
     # Stage 1 has six convolutions of 9 * 16 * 16 parameters, or 9 * 24 * 24, and six norms of 2 * 16; stage 2 is twice
     # as wide: 6 * (2 * 16 + 2 * 32) = 576.
@@ -87,10 +80,10 @@ def test_layers_that_changed_alike_are_one_row(net: Path, capsys: Capture) -> No
 
 
 def test_folding_loses_no_layer(net: Path, capsys: Capture) -> None:
-    call(f"diff {net} {net} --variant-b wide --format json")
+    call_line(f"diff {net} {net} --variant-b wide --format json")
     kinds = [change["kind"] for change in json.loads(capsys.readouterr().out)["changes"]]
     assert (kinds.count("changed"), kinds.count("resized")) == (14, 28)
-    assert call(f"diff {net} {net} --variant-b wide") == 0
+    assert call_line(f"diff {net} {net} --variant-b wide") == 0
     assert "14 changed, 28 resized" in capsys.readouterr().out
 
 
@@ -127,14 +120,14 @@ def test_the_lines_fit_the_terminal(pair: tuple[str, str], width: int) -> None:
 
 
 def test_networks_of_one_name_are_headed_by_what_tells_them_apart(net: Path, capsys: Capture) -> None:
-    call(f"diff {net} {net} --set-b width=8")
+    call_line(f"diff {net} {net} --set-b width=8")
     assert capsys.readouterr().out.splitlines()[0] == f"{net} -> {net}, width=8"
-    call(f"diff {net} {net} --variant-b wide")  # a variant is a name
+    call_line(f"diff {net} {net} --variant-b wide")  # a variant is a name
     assert capsys.readouterr().out.splitlines()[0] == "net -> wide"
 
 
 def test_a_variant_or_parameter_that_there_is_not(net: Path, capsys: Capture) -> None:
-    assert call(f"diff {net} {net} --variant-a wider") == 2
+    assert call_line(f"diff {net} {net} --variant-a wider") == 2
     assert "no variant" in capsys.readouterr().err
-    assert call(f"diff {net} {net} --set-b widht=24") == 2
+    assert call_line(f"diff {net} {net} --set-b widht=24") == 2
     assert "width" in capsys.readouterr().err

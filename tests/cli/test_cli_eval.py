@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from cli_calls import call
 
 from cnnspec import api
-from cnnspec.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +24,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def elsewhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-
-
-def call(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main(list(arguments))
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
 
 
 def test_eval_as_text_and_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

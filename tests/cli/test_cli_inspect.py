@@ -5,43 +5,35 @@ from __future__ import annotations
 import json
 
 import pytest
-
-from cnnspec.cli import main
+from cli_calls import call_line
 
 Capture = pytest.CaptureFixture[str]
 
 
-def call(line: str) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main(line.split())
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
-
-
 def test_several_layers_are_explained_in_turn(capsys: Capture) -> None:
-    assert call("inspect lenet5 --explain F6 --explain C1") == 0
+    assert call_line("inspect lenet5 --explain F6 --explain C1") == 0
     heads = [line for line in capsys.readouterr().out.splitlines() if line and line[0] != " "]
     assert heads == ["F6: Linear(84)", "C1: Conv2d(6, 5, padding=2)"]
-    assert call("inspect lenet5 --explain F6 --explain C1 --format json") == 0
+    assert call_line("inspect lenet5 --explain F6 --explain C1 --format json") == 0
     assert [one["layer"] for one in json.loads(capsys.readouterr().out)] == ["F6", "C1"]
-    assert call("inspect lenet5 --explain F6 --format json") == 0
+    assert call_line("inspect lenet5 --explain F6 --format json") == 0
     assert json.loads(capsys.readouterr().out)["layer"] == "F6"
 
 
 def test_the_largest_batch_is_found_and_not_given(capsys: Capture) -> None:
-    assert call("inspect lenet5 --fits 1GiB") == 0
+    assert call_line("inspect lenet5 --fits 1GiB") == 0
     assert "inference  batch" in capsys.readouterr().out
-    assert call("inspect lenet5 --fits 1GiB --batch 8") == 2
+    assert call_line("inspect lenet5 --fits 1GiB --batch 8") == 2
     assert "leave `--batch` out" in capsys.readouterr().err
-    assert call("inspect lenet5 --batch 8") == 0
+    assert call_line("inspect lenet5 --batch 8") == 0
     assert "(batch 8, fp32, sgd-momentum)" in capsys.readouterr().out
-    assert call("inspect lenet5") == 0
+    assert call_line("inspect lenet5") == 0
     assert "(batch 1, fp32, sgd-momentum)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("flags", ["--explain C1 --field C3", "--fits 1GiB --explain C1", "--field C3 --fits 1GiB"])
 def test_one_question_at_a_time(flags: str, capsys: Capture) -> None:
-    assert call(f"inspect lenet5 {flags}") == 2
+    assert call_line(f"inspect lenet5 {flags}") == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "print different things" in captured.err

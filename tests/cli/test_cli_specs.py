@@ -8,22 +8,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from cli_calls import call
 
 import cnnspec
-from cnnspec.cli import main
 from cnnspec.cli.common import parse_bytes
 from cnnspec.errors import UsageError
 
 Capture = pytest.CaptureFixture[str]
 
 SPEC = "cnnspec: 1\nname: net\ninput: [3, 8, 8]\nlayers:\n  - Conv2d(8, 3)\n  - BatchNorm2d\n  - ReLU\n  - ReLU\n"
-
-
-def call(*arguments: str | Path) -> int:
-    """The exit code of a command."""
-    with pytest.raises(SystemExit) as end:
-        main([str(argument) for argument in arguments])
-    return int(end.value.code or 0)
 
 
 @pytest.fixture

@@ -11,18 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+from cli_calls import call
 
-from cnnspec.cli import main
 from cnnspec.training.run_folder import open_run
 
 FAST = ["--batch-size", "256", "--threads", "1", "--no-flip", "--epochs", "1"]
-
-
-def call(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main(["train", *arguments])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +24,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_data_on_stdout_progress_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("simple_cnn", *FAST, "--name", "a", "--format", "json") == 0
+    assert call("train", "simple_cnn", *FAST, "--name", "a", "--format", "json") == 0
     out, err = capsys.readouterr()
     found = json.loads(out)
     assert found["epochs"] == 1
@@ -48,7 +41,9 @@ def test_flags_win_over_the_file_and_that_over_the_spec(tmp_path: Path) -> None:
         "layers:\n  - Flatten\n  - Linear(10)\n"
     )
     (tmp_path / "c.yaml").write_text("momentum: 0.2\nepochs: 8\n")
-    assert call("net.yaml", "--config", "c.yaml", "--epochs", "1", "--class-weights", "balanced", "--flip") == 0
+    assert (
+        call("train", "net.yaml", "--config", "c.yaml", "--epochs", "1", "--class-weights", "balanced", "--flip") == 0
+    )
     config = open_run(tmp_path / "runs" / "net").config
     assert (config.lr, config.momentum, config.epochs, config.batch_size) == (0.3, 0.2, 1, 512)
     assert config.class_weights == "balanced"
@@ -60,14 +55,16 @@ def test_a_run_is_repeated_from_its_own_files(tmp_path: Path) -> None:
         "cnnspec: 1\nname: net\ninput: [1, 8, 8]\nparams: {width: 5}\nvariants: {wide: {width: 9}}\n"
         "layers:\n  conv: Conv2d(width, 3)\n  flat: Flatten\n  fc: Linear(10)\n"
     )
-    assert call("net.yaml", *FAST, "--name", "a", "--set", "width=7", "--input", "1x9x9", "--freeze", "conv") == 0
-    assert call("runs/a/spec.yaml", "--config", "runs/a/config.yaml", "--name", "b") == 0
+    assert (
+        call("train", "net.yaml", *FAST, "--name", "a", "--set", "width=7", "--input", "1x9x9", "--freeze", "conv") == 0
+    )
+    assert call("train", "runs/a/spec.yaml", "--config", "runs/a/config.yaml", "--name", "b") == 0
     assert (tmp_path / "runs/a/last.safetensors").read_bytes() == (tmp_path / "runs/b/last.safetensors").read_bytes()
     found = open_run("runs/b")
     assert found.graph.input_shape == (1, 9, 9)
     assert found.params == {"width": "7"}
     assert found.config.freeze == ("conv",)
-    assert call("net.yaml", *FAST, "--name", "c", "--variant", "wide") == 0
+    assert call("train", "net.yaml", *FAST, "--name", "c", "--variant", "wide") == 0
     assert open_run("runs/c").graph.state_shapes()["conv.weight"][0] == 9
 
 
@@ -95,7 +92,7 @@ def test_a_run_is_repeated_from_its_own_files(tmp_path: Path) -> None:
     ],
 )
 def test_bad_usage(arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(*arguments) == code
+    assert call("train", *arguments) == code
     out, err = capsys.readouterr()
     assert message in err
     assert "Traceback" not in err

@@ -103,18 +103,23 @@ def test_a_run_cut_off_anywhere_ends_bit_for_bit_the_same(
     assert final_state(tmp_path / "run") == final_state(whole)
 
 
-def test_a_signal_during_evaluation(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def signal_in_evaluation(number: signal.Signals, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal comes when the network is evaluated for the `at`-th time."""
     evaluate = loop.evaluate
     count = 0
 
     def evaluating(*arguments: Any, **options: Any) -> Any:
         nonlocal count
         count += 1
-        if count == 2:
-            signal.raise_signal(signal.SIGINT)
+        if count == at:
+            signal.raise_signal(number)
         return evaluate(*arguments, **options)
 
     monkeypatch.setattr(loop, "evaluate", evaluating)
+
+
+def test_a_signal_during_evaluation(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    signal_in_evaluation(signal.SIGINT, 2, monkeypatch)
     with pytest.raises(Interrupted):
         run(tmp_path / "run")
     run(tmp_path / "run", resume=True)
@@ -122,17 +127,7 @@ def test_a_signal_during_evaluation(whole: Path, tmp_path: Path, monkeypatch: py
 
 
 def test_a_signal_while_the_test_images_are_read(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    evaluate = loop.evaluate
-    count = 0
-
-    def evaluating(*arguments: Any, **options: Any) -> Any:
-        nonlocal count
-        count += 1
-        if count == 4:
-            signal.raise_signal(signal.SIGTERM)
-        return evaluate(*arguments, **options)
-
-    monkeypatch.setattr(loop, "evaluate", evaluating)
+    signal_in_evaluation(signal.SIGTERM, 4, monkeypatch)
     with pytest.raises(Interrupted, match="stopped after 33 of 33 steps") as caught:
         run(tmp_path / "run")
     assert caught.value.exit_code == 143
