@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from math import prod
 from typing import NamedTuple
 
 from cnnspec.analysis.memory import OPTIMIZER_STATE, PRECISIONS, largest_batch, peak_inference, training_memory
-from cnnspec.analysis.receptive_field import FieldState, fields, hull, pixels_read, span
+from cnnspec.analysis.receptive_field import fields
 from cnnspec.analysis.report import CONVENTION, LayerReport, Memory, Report, Totals
+from cnnspec.analysis.view import FieldViews
 from cnnspec.graph import Graph
 from cnnspec.ops import AnyOp, Shape
 
@@ -31,19 +31,17 @@ def analyze(graph: Graph, *, batch: int = 1, optimizer: str = "sgd-momentum", pr
     `batch`, `optimizer` (a key of OPTIMIZER_STATE) and `precision` (a key of PRECISIONS) say what memory is for;
     MACs and FLOPs are per sample.
     """
-    states = fields(graph)
+    states, views = fields(graph), FieldViews()
     live = graph.ancestors(graph.outputs)
     width = PRECISIONS[precision]
     rows = []
     costs: dict[tuple[int, tuple[Shape, ...]], _Cost] = {}  # equal layers share their operator
-    views: dict[tuple[int, Shape], _View] = {}  # layers that see the same share their state
     for node in graph.nodes:
-        op, shapes, state = node.op, node.input_shapes, states[node.name]
+        op, shapes = node.op, node.input_shapes
         key = (id(op), shapes)
         if (cost := costs.get(key)) is None:
             cost = costs[key] = _cost(op, shapes)
-        if (view := views.get((id(state), node.shape))) is None:
-            view = views[id(state), node.shape] = _view(state, node.shape)
+        figures, parts = views.of(states[node.name], node.shape)
         rows.append(
             LayerReport(
                 name=node.name,
@@ -55,15 +53,9 @@ def analyze(graph: Graph, *, batch: int = 1, optimizer: str = "sgd-momentum", pr
                 buffers=cost.buffers,
                 macs=cost.macs,
                 flops=cost.flops,
-                receptive_field=view.span,
-                effective_stride=view.stride,
-                effective_padding=view.padding,
-                min_receptive_field=view.least_span,
-                pixels_read=view.pixels_read,
-                sees_everything=state.through_global,
-                global_context=state.global_context,
-                aligned=state.aligned,
-                output_bytes=batch * view.units * width,
+                field=figures,
+                field_parts=parts,
+                output_bytes=batch * prod(node.shape) * width,
                 aux=node.name not in live,
                 line=node.origin.place.line if node.origin.place else None,
             )
@@ -88,30 +80,6 @@ def _cost(op: AnyOp, shapes: tuple[Shape, ...]) -> _Cost:
         buffers=sum(prod(shape) for shape in op.buffer_shapes(*shapes).values()),
         macs=macs,
         flops=None if other is None else 2 * macs + other,
-    )
-
-
-class _View(NamedTuple):
-    units: int  # of the output
-    span: tuple[int, ...]
-    least_span: tuple[int, ...]
-    stride: tuple[Fraction, ...]
-    padding: tuple[int, ...]
-    pixels_read: tuple[int, ...]
-
-
-def _view(state: FieldState, shape: Shape) -> _View:
-    """What follows from what a tensor's units see, and its shape."""
-    counts = state.units(shape)
-    wide = tuple(map(span, state.wide, counts))
-    firsts = [hull(axis, 0) for axis in state.wide]
-    return _View(
-        units=prod(shape),
-        span=wide,
-        least_span=wide if state.narrow is state.wide else tuple(map(span, state.narrow, counts)),
-        stride=tuple(max(band.stride for band in axis) for axis in state.wide),
-        padding=tuple(-first.low if first else 0 for first in firsts),
-        pixels_read=tuple(map(pixels_read, state.wide, counts)),
     )
 
 

@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from math import prod
 
-from cnnspec.analysis.receptive_field import FieldState, fields, spans
+from cnnspec.analysis.field_state import TensorField
+from cnnspec.analysis.receptive_field import fields
 from cnnspec.analysis.report import LayerReport, Report
 from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
@@ -223,7 +224,7 @@ def _field(graph: Graph, node: Node, row: LayerReport, report: Report) -> list[t
     if not row.receptive_field:
         return []
     states = fields(graph)
-    state, before = states[node.name], [states[name] for name in node.inputs]
+    before = [states[name] for name in node.inputs]
     lines = []
     if isinstance(node.op, JOINS):
         parts = zip(node.inputs, before, strict=True)
@@ -240,25 +241,25 @@ def _field(graph: Graph, node: Node, row: LayerReport, report: Report) -> list[t
         notes.append(
             ("", f"dilation or stride leaves holes: {show_shape(row.pixels_read)} pixels of the span are read")
         )
-    if state.global_context:
+    if row.global_context:
         notes.append(("", "and the whole input, through a global pool, a dense layer or a norm"))
     at = sum(heading.startswith("receptive field") for heading, _ in lines)
     return [*lines[:at], *notes, *lines[at:]]
 
 
-def _growth(node: Node, before: FieldState, row: LayerReport, prior: LayerReport | None) -> list[tuple[str, str]]:
+def _growth(node: Node, before: TensorField, row: LayerReport, prior: LayerReport | None) -> list[tuple[str, str]]:
     """Field, stride and padding along each axis; `prior` is the row of what the layer reads, None for the input."""
     windows = node.op.windows(*node.input_shapes)
     grown = []
-    for axis, field in enumerate(before.wide):
-        carrier = before.carriers[axis]
-        if before.lost[axis] or carrier == 0 or carrier > len(windows):
+    for axis, bands in enumerate(before.states[0].wide):
+        carrier = bands[0].carrier
+        if bands[0].lost or carrier == 0 or carrier > len(windows):
             continue
-        window, only = windows[carrier - 1], field[0].phases[0]
-        simple = len(field) == 1 and len(field[0].phases) == 1 and only is not None
+        window, only = windows[carrier - 1], bands[0].phases[0]
+        simple = len(before.parts) == len(bands) == len(bands[0].phases) == 1 and only is not None
         pointwise = window == POINT and "kernel_size" not in type(node.op).model_fields
         if isinstance(window, Sliding) and simple and only is not None and not pointwise:
-            step = field[0].step
+            step = bands[0].step
             taps = (
                 f"({window.kernel} - 1)*{window.dilation}*{step}"
                 if window.dilation > 1
@@ -290,6 +291,6 @@ def _figures(row: LayerReport, axis: int) -> tuple[str, str, str]:
     return f"{row.receptive_field[axis]}", f"{row.effective_stride[axis]}", f"{row.effective_padding[axis]}"
 
 
-def _shown_span(graph: Graph, name: str, state: FieldState) -> str:
-    shown = show_shape(tuple(spans(state.wide, state, graph.shape_of(name))))
-    return f"{shown} and everything" if state.through_global and name != INPUT else shown
+def _shown_span(graph: Graph, name: str, field: TensorField) -> str:
+    shown = show_shape(field.spans(graph.shape_of(name)))
+    return f"{shown} and everything" if field.through_global and name != INPUT else shown

@@ -1,383 +1,293 @@
 """Receptive fields on any graph, exactly, in one pass from the input.
 
 After Araujo, Norris and Sim, *Computing Receptive Fields of Convolutional Neural Networks* (Distill, 2019), made
-general. Along one axis, the pixels that unit `i` reads repeat with `i`: a `Band` says them for the units of one
-period, and how many pixels further on the next period reads. One path through convolutions and pools is one band of
-period 1. Upsampling makes the period longer. A join takes the union of its branches; branches whose strides differ
-cannot be one band, so a field is a tuple of bands, and a unit reads what any of them reads.
+general: along one axis `bands` says what units read. A join takes the union of its branches; branches whose strides
+differ cannot be one band, so a field is a tuple of bands, and a unit reads what any of them reads.
+
+Channels of one tensor may see different things: a `TensorField` says which of them see what.
 
 A path through a global pool, or through a dense layer, sees everything: it sets `through_global`, and the bands go on
-to describe the local paths. At a join, paths that are global count as context beside those that are not.
+to describe the local paths. Where paths meet, those that are global count as context beside those that are not. A pool
+over some of the axes alone gives strips: all of those axes, and still a place on the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from fractions import Fraction
-from functools import cache
-from math import gcd, lcm, prod
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain
+from math import prod
 
+from cnnspec.analysis.bands import GONE, Band, Bands, Reads, pixel, slide, smallest, union
+from cnnspec.analysis.field_state import ALL, MOST_CHANNELS, FieldState, Part, TensorField, regrouped, united
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, AnyOp, Shape
-from cnnspec.ops.activation import Softmax
-from cnnspec.ops.conv import Conv, ConvTranspose
-from cnnspec.ops.linear import Linear
-from cnnspec.ops.norm import GroupNorm, InstanceNorm, LayerNorm
+from cnnspec.ops.merge import Concat
+from cnnspec.ops.norm import GroupNorm, InstanceNorm
+from cnnspec.ops.resample import PixelShuffle
 from cnnspec.ops.reshape import Flatten, Permute
-from cnnspec.ops.window import POINT, Global, Sliding, Window
+from cnnspec.ops.window import POINT, Global, Shuffled, Sliding, Window
 
-__all__ = ["AxisField", "Band", "FieldState", "fields", "hull", "pixels_read", "span", "spans"]
-
-FEW_TAPS: Final = 64
-HOLES_UP_TO: Final = 2**22  # pixels of a span; in a larger one holes are not looked for
+__all__ = ["fields", "read_windows"]
 
 
-class Reads(NamedTuple):
-    """The pixels `low` to `high`; `mask` has bit `k` set where `low + k` is read, None where all of them are."""
-
-    low: int
-    high: int
-    mask: int | None = None
-
-    def shifted(self, pixels: int) -> Reads:
-        return Reads(self.low + pixels, self.high + pixels, self.mask)
-
-    @property
-    def size(self) -> int:
-        return self.high - self.low + 1
-
-    @property
-    def bits(self) -> int:
-        return (1 << self.size) - 1 if self.mask is None else self.mask
-
-
-class Band(NamedTuple):
-    """What the units of one path read: `phases[i % period]`, shifted by `step` pixels for each whole period."""
-
-    step: int
-    phases: tuple[Reads | None, ...]  # None: a unit that reads no pixel
-
-    def at(self, i: int) -> Reads | None:
-        """The pixels that unit `i` reads, not clipped to the input."""
-        turns, phase = divmod(i, len(self.phases))
-        reads = self.phases[phase]
-        return reads.shifted(turns * self.step) if reads and turns else reads
-
-    @property
-    def stride(self) -> Fraction:
-        """Pixels per unit."""
-        return _fraction(self.step, len(self.phases))
-
-
-@cache
-def _fraction(numerator: int, denominator: int) -> Fraction:
-    return Fraction(numerator, denominator)
-
-
-AxisField = tuple[Band, ...]
-_Windows = dict[tuple[int, Shape], tuple[Window, ...] | None]  # of an operator, by identity; None: pointwise
-_Memo = dict[tuple[int, Window], tuple[AxisField, AxisField]]  # by identity; the value keeps the key's field alive
-
-PIXEL: Final[AxisField] = (Band(1, (Reads(0, 0),)),)
-
-
-def _merge(parts: Sequence[Reads | None]) -> Reads | None:
-    """The union."""
-    found = [part for part in parts if part is not None]
-    if not found:
-        return None
-    if len(found) == 1:
-        return found[0]
-    found.sort(key=lambda part: part.low)
-    low, high = found[0].low, max(part.high for part in found)
-    reached, solid = low - 1, True
-    for part in found:
-        solid = solid and part.mask is None and part.low <= reached + 1
-        reached = max(reached, part.high)
-    if solid:
-        return Reads(low, high)
-    mask = 0
-    for part in found:
-        mask |= part.bits << (part.low - low)
-    return Reads(low, high, None if mask == (1 << (high - low + 1)) - 1 else mask)
-
-
-def _shortest(step: int, phases: list[Reads | None]) -> Band:
-    """The band with the smallest period that says the same."""
-    period = len(phases)
-    for length in range(1, period // 2 + 1):
-        turns = period // length
-        if period % length or step % turns:
-            continue
-        shift = step // turns
-        if all(_is_shifted(phases[i], phases[i % length], i // length * shift) for i in range(length, period)):
-            return Band(shift, tuple(phases[:length]))
-    return Band(step, tuple(phases))
-
-
-def _is_shifted(reads: Reads | None, base: Reads | None, shift: int) -> bool:
-    if reads is None or base is None:
-        return reads is base
-    return reads.low == base.low + shift and reads.high == base.high + shift and reads.mask == base.mask
-
-
-def _slide(band: Band, window: Window) -> Band:
-    """What the units behind `window` read, given what the units before it read."""
-    assert not isinstance(window, Global)
-    if isinstance(window, Sliding) and len(band.phases) == 1 and (only := band.phases[0]) is not None:
-        taps = window.dilation * band.step
-        if only.mask is None and (window.kernel == 1 or taps <= only.size):  # one path of solid windows
-            low = only.low - window.before * band.step
-            return Band(band.step * window.stride, (Reads(low, low + only.size - 1 + (window.kernel - 1) * taps),))
-    period, advance = window.period, window.advance
-    turns = len(band.phases) // gcd(advance, len(band.phases))
-    phases = [_union(band, window.reads(i)) for i in range(period * turns)]
-    return _shortest(band.step * advance * turns // len(band.phases), phases)
-
-
-def _union(band: Band, taps: Sequence[int]) -> Reads | None:
-    """What the units `taps` read together."""
-    if not isinstance(taps, range) or len(taps) <= FEW_TAPS:
-        return _merge([band.at(tap) for tap in taps])
-    if len(band.phases) > 1:  # each phase of the band in turn
-        turns = len(band.phases) // gcd(taps.step, len(band.phases))
-        parts = [taps[start::turns] for start in range(min(turns, len(taps)))]
-        return _merge([_comb(band.at(part[0]), _step(band, part), len(part)) for part in parts])
-    return _comb(band.at(taps[0]), _step(band, taps), len(taps))
-
-
-def _step(band: Band, taps: range) -> int:
-    """Pixels from one tap to the next, for taps that are whole periods apart."""
-    return band.step * taps.step // len(band.phases)
-
-
-def _comb(reads: Reads | None, step: int, copies: int) -> Reads | None:
-    """The union of so many copies, each `step` pixels further on: by doubling, so that a huge kernel is no work."""
-    if reads is None:
-        return None
-    high = reads.high + step * (copies - 1)
-    if high - reads.low >= HOLES_UP_TO or (reads.mask is None and step <= reads.size):
-        return Reads(reads.low, high)
-    mask, made = reads.bits, 1
-    while made < copies:
-        more = min(made, copies - made)
-        mask |= mask << (step * more)
-        made += more
-    return Reads(reads.low, high, mask)
-
-
-def _join(fields: Sequence[AxisField]) -> AxisField:
-    """The union of several fields: bands of one stride become one."""
-    by_stride: dict[Fraction, list[Band]] = {}
-    for field in fields:
-        for band in field:
-            same = by_stride.setdefault(band.stride, [])
-            if band not in same:
-                same.append(band)
-    joined = []
-    for stride, bands in by_stride.items():
-        if len(bands) == 1:
-            joined.append(bands[0])
-            continue
-        period = lcm(*(len(band.phases) for band in bands))
-        phases = [_merge([band.at(i) for band in bands]) for i in range(period)]
-        joined.append(_shortest(int(stride * period), phases))
-    return tuple(joined)
-
-
-def hull(field: AxisField, i: int) -> Reads | None:
-    """The pixels that unit `i` reads over all paths, not clipped to the input."""
-    return field[0].at(i) if len(field) == 1 else _merge([band.at(i) for band in field])
-
-
-def _telling_units(field: AxisField, units: int) -> list[int]:
-    """Units among which the largest span is: along whole periods a span is convex, so it is largest at an end."""
-    period = lcm(*(len(band.phases) for band in field))
-    if len(field) == 1 or units <= 2 * period:
-        return list(range(min(units, period if len(field) == 1 else units)))
-    return [*range(period), *range(units - period, units)]
-
-
-def span(field: AxisField, units: int) -> int:
-    """The receptive field in pixels: the largest over the units of an axis of this size."""
-    if len(field) == 1 and len(field[0].phases) == 1:
-        only = field[0].phases[0]
-        return only.size if only else 0
-    return max((reads.size for i in _telling_units(field, units) if (reads := hull(field, i))), default=0)
-
-
-def pixels_read(field: AxisField, units: int) -> int:
-    """How many pixels of the span are really read; less than `span` where dilation leaves holes."""
-    if len(field) == 1 and len(field[0].phases) == 1 and (only := field[0].phases[0]) and only.mask is None:
-        return only.size
-    telling = _telling_units(field, units)
-    return max((reads.bits.bit_count() for i in telling if (reads := hull(field, i))), default=0)
-
-
-class FieldState(NamedTuple):
-    """What the units of one tensor see, for each spatial axis of the network's input."""
-
-    wide: tuple[AxisField, ...]  # the union over all local paths
-    narrow: tuple[AxisField, ...]  # the path that sees least
-    carriers: tuple[int, ...]  # which axis of the tensor each input axis lies on; beyond them where it had one unit
-    lost: tuple[int, ...]  # 0, or the units that an input axis had when Flatten made it one with others
-    through_global: bool = False  # every path leads through a global pool or a dense layer
-    context: bool = False  # some path does
-    aligned: bool = True  # all paths have one stride and one centre
-
-    def units(self, shape: Shape) -> list[int]:
-        """How many units a tensor of this shape has along each input axis."""
-        places = zip(self.carriers, self.lost, strict=True)
-        return [lost or (shape[carrier] if carrier < len(shape) else 1) for carrier, lost in places]
-
-    @property
-    def global_context(self) -> bool:
-        """Whether some path sees the whole input."""
-        return self.context or self.through_global
-
-
-def spans(axes: tuple[AxisField, ...], state: FieldState, shape: Shape) -> list[int]:
-    """The span on each input axis, for a tensor of this shape."""
-    return [span(field, count) for field, count in zip(axes, state.units(shape), strict=True)]
-
-
-def fields(graph: Graph) -> dict[str, FieldState]:
+def fields(graph: Graph) -> dict[str, TensorField]:
     """The field of every node, and of the input under its own name."""
-    axes = len(graph.input_shape) - 1
-    pixel = (PIXEL,) * axes
-    start = FieldState(pixel, pixel, tuple(range(1, axes + 1)), (0,) * axes)
-    states = {INPUT: start}
-    memo: _Memo = {}
-    known: _Windows = {}
-    for node in graph.nodes:
-        if isinstance(node.op, JOINS):
-            states[node.name] = _after_join([states[name] for name in node.inputs], node)
-        else:
-            states[node.name] = _after(states[node.inputs[0]], node, memo, known)
-    return states
+    return _Walk(graph.input_shape).over(graph.nodes)
 
 
-def _after(state: FieldState, node: Node, memo: _Memo, known: _Windows) -> FieldState:
-    """The field behind an operator with one input."""
-    op, shape = node.op, node.input_shapes[0]
-    if isinstance(op, Flatten):
-        return _flattened(state, op, shape)
-    if isinstance(op, Permute):
-        order = op.permuted(shape)
-        carriers = (order.index(carrier) if carrier < len(shape) else carrier for carrier in state.carriers)
-        return state._replace(carriers=tuple(carriers))
-    key = (id(op), shape)
-    if key not in known:
-        known[key] = None if _is_pointwise(op, shape) else op.windows(shape)
-    windows = known[key]
-    if windows is None:
-        return state
-    mixes_all = isinstance(op, (Conv, ConvTranspose))
-    sees_all = False
-    single = state.narrow is state.wide
-    wide, narrow = list(state.wide), list(state.narrow)
-    for axis, (carrier, lost) in enumerate(zip(state.carriers, state.lost, strict=True)):
-        if carrier >= len(shape):
-            continue  # an axis of one unit that Flatten has taken in
-        if carrier == len(shape) - 1 and isinstance(op, (Linear, LayerNorm)) and (lost or isinstance(op, Linear)):
-            sees_all |= shape[carrier] > 1
-        elif carrier == 0:
-            sees_all |= mixes_all or (isinstance(op, Softmax) and op.dim in (1, -len(shape)))
-        elif lost:
-            sees_all |= windows[carrier - 1] != POINT  # which pixels are neighbours there is not known
-        elif isinstance(window := windows[carrier - 1], Global) and not _leaves_axes(state, shape, windows):
-            sees_all = True
-        else:
-            if isinstance(window, Global):
-                window = Sliding(shape[carrier], shape[carrier])
-            same = narrow[axis] is wide[axis]
-            wide[axis] = _slide_all(wide[axis], window, memo)
-            narrow[axis] = wide[axis] if same else _slide_all(narrow[axis], window, memo)
-    union = tuple(wide)
-    return FieldState(
-        union,
-        union if single else tuple(narrow),
-        state.carriers,
-        state.lost,
-        state.through_global or sees_all,
-        state.context or (isinstance(op, (GroupNorm, InstanceNorm)) and op.global_statistics),
-        state.aligned,
-    )
+def read_windows(op: AnyOp, shape: Shape) -> tuple[Window, ...]:
+    """What one output unit reads along each axis of the input, the first of which is the channels."""
+    return (op.channel_window(shape), *op.windows(shape))
 
 
-def _leaves_axes(state: FieldState, shape: Shape, windows: Sequence[Window]) -> bool:
-    """Whether some axis is local: a pool over the other axes alone gives strips, and does not see everything."""
-    return any(
-        carrier == 0 or not isinstance(windows[carrier - 1], Global)
-        for carrier in state.carriers
-        if carrier < len(shape) and shape[carrier] > 1
-    )
+class _Walk:
+    """One pass over the nodes. What was worked out is kept by identity: equal layers share operators and states."""
+
+    def __init__(self, shape: Shape) -> None:
+        pixels = tuple(pixel(axis) for axis in range(1, len(shape)))
+        self.start = TensorField((Part(ALL, FieldState(pixels, pixels)),), 0, True)
+        self.windows: dict[tuple[int, Shape], tuple[Window, ...] | None] = {}  # None: pointwise
+        self.bands: dict[tuple[int, Window, int], tuple[Bands, Bands]] = {}  # the value keeps the key's bands alive
+        self.unions: dict[tuple[int, ...], tuple[Sequence[FieldState], FieldState]] = {}
+        self.known: dict[FieldState, FieldState] = {}  # equal states are one object
+
+    def over(self, nodes: Iterable[Node]) -> dict[str, TensorField]:
+        found = {INPUT: self.start}
+        for node in nodes:
+            if isinstance(node.op, JOINS):
+                found[node.name] = self.joined([found[name] for name in node.inputs], node)
+            else:
+                found[node.name] = self.after(found[node.inputs[0]], node)
+        return found
+
+    def after(self, field: TensorField, node: Node) -> TensorField:
+        """The field behind an operator with one input."""
+        op, shape = node.op, node.input_shapes[0]
+        if isinstance(op, Flatten):
+            return self.flattened(field, op, shape)
+        if isinstance(op, Permute):
+            order = op.permuted(shape)
+            moved = self.moved(field, lambda band: _carried(band, order.index, len(shape)))
+            return moved._replace(axis=order.index(field.axis))
+        key = id(op), shape
+        if key not in self.windows:
+            windows = read_windows(op, shape)
+            plain = all(window == POINT for window in windows) and not isinstance(op, (GroupNorm, InstanceNorm))
+            self.windows[key] = None if plain else windows
+        chosen = self.windows[key]
+        if chosen is None:
+            return field
+        if len(field.parts) == 1:
+            state = self.slid(field.parts[0].state, op, chosen, shape)
+            return field._replace(parts=(Part(ALL, state),))
+        if isinstance(op, PixelShuffle) and field.axis == 0:
+            return self.shuffled(field, op, chosen, node)
+        groups = regrouped(field.parts, chosen[field.axis], shape[field.axis], node.shape[field.axis])
+        parts = [(channels, self.slid(self.union(states), op, chosen, shape)) for channels, states in groups]
+        return self.tensor(parts, field.axis, node.shape)
+
+    def tensor(self, parts: Iterable[tuple[int, FieldState]], axis: int, shape: Shape) -> TensorField:
+        """The field of channels with these states, for a tensor of this shape."""
+        alike: dict[int, Part] = {}
+        for channels, state in parts:
+            seen = alike.get(id(state))
+            alike[id(state)] = Part(channels | seen.channels if seen else channels, state)
+        union = self.union([part.state for part in alike.values()])
+        if len(alike) == 1 or shape[axis] > MOST_CHANNELS:
+            return TensorField((Part(ALL, union),), axis, union.aligned)
+        return TensorField(tuple(alike.values()), axis, union.aligned)
+
+    def moved(self, field: TensorField, band: Callable[[Band], Band]) -> TensorField:
+        """The field with each band changed."""
+        parts = tuple(part._replace(state=self.same(part.state.moved(band))) for part in field.parts)
+        return field._replace(parts=parts)
+
+    def same(self, state: FieldState) -> FieldState:
+        """The state that is equal to this one."""
+        return self.known.setdefault(state, state)
+
+    def slid(self, state: FieldState, op: AnyOp, windows: tuple[Window, ...], shape: Shape) -> FieldState:
+        """What is seen behind windows, on each axis of a tensor of this shape."""
+        closing = opening = False
+        for bands in state.wide:
+            for band in bands:
+                if band.carrier < len(shape) and band.units(shape) > 1:
+                    whole = _is_whole(windows[band.carrier], band)
+                    closing, opening = closing or whole, opening or not whole
+        everything = closing and not opening  # no axis is left on which the units have a place
+        wide = tuple([self.slid_bands(bands, windows, shape, everything, union) for bands in state.wide])
+        paths = wide
+        if state.paths is not state.wide:
+            paths = tuple(
+                [
+                    there if bands is before else self.slid_bands(bands, windows, shape, everything, smallest)
+                    for bands, before, there in zip(state.paths, state.wide, wide, strict=True)
+                ]
+            )
+        context = isinstance(op, (GroupNorm, InstanceNorm)) and op.global_statistics
+        return self.same(
+            FieldState(wide, paths, state.through_global or everything, state.context or context, state.aligned)
+        )
+
+    def slid_bands(
+        self,
+        bands: Bands,
+        windows: tuple[Window, ...],
+        shape: Shape,
+        everything: bool,
+        together: Callable[[Iterable[Band]], Bands],
+    ) -> Bands:
+        if len(bands) == 1:
+            (band,) = bands
+            if band.carrier >= len(shape):
+                return bands
+            window = windows[band.carrier]
+            if window == POINT or (band.lost and _keeps_apart(window)):
+                return bands
+            if _is_whole(window, band):
+                if everything or band.units(shape) == 1:
+                    return bands
+                window = Global()
+            key = id(bands), window, band.units(shape) if isinstance(window, Global) else 0
+            if key not in self.bands:
+                self.bands[key] = bands, (slide(band, window, band.units(shape)),)
+            return self.bands[key][1]
+        each = [self.slid_bands((band,), windows, shape, everything, together) for band in bands]
+        return together(chain.from_iterable(each))
+
+    def union(self, states: Sequence[FieldState]) -> FieldState:
+        """What is seen where units of these states are read at one place: those that are local, if any is."""
+        if len(states) == 1:
+            return states[0]
+        key = tuple(map(id, states))
+        if key not in self.unions:
+            self.unions[key] = states, self.same(united(states))
+        return self.unions[key][1]
+
+    def merged(self, field: TensorField) -> TensorField:
+        """The field as if every channel saw what any does."""
+        return field._replace(parts=(Part(ALL, self.union(field.all_states)),))
+
+    def joined(self, before: list[TensorField], node: Node) -> TensorField:
+        """The field of a sum, a product or a concatenation."""
+        if isinstance(node.op, Concat):
+            return self.concatenated(before, node)
+        axis = before[0].axis
+        if any(field.axis != axis for field in before):
+            before = [self.merged(field) for field in before]
+        parts: list[tuple[int, tuple[FieldState, ...]]] = [(ALL, ())]
+        for field, shape in zip(before, node.input_shapes, strict=True):
+            if shape != node.shape:
+                field = self.moved(field, partial(_spread, shape=shape, out=node.shape))
+            parts = [
+                (channels & others, states if state in states else (*states, state))
+                for channels, states in parts
+                for others, state in field.parts
+                if channels & others
+            ]
+        return self.tensor([(channels, self.union(states)) for channels, states in parts], axis, node.shape)
+
+    def concatenated(self, before: list[TensorField], node: Node) -> TensorField:
+        """The channels one after the other, along the first axis."""
+        parts: list[tuple[int, FieldState]] = []
+        start = 0
+        for field, shape in zip(before, node.input_shapes, strict=True):
+            if field.axis:
+                field = self.merged(field)
+            if start:
+                field = self.moved(field, partial(_further, start=start))
+            every = (1 << shape[0]) - 1 if node.shape[0] <= MOST_CHANNELS else ALL
+            parts += [((channels & every) << start, state) for channels, state in field.parts]
+            start += shape[0]
+        return self.tensor(parts, 0, node.shape)
+
+    def flattened(self, field: TensorField, op: Flatten, shape: Shape) -> TensorField:
+        """Axes that become one with others are lost, unless they held one unit."""
+        first, last = op.merged(shape)
+        size = prod(shape[first : last + 1])
+
+        def carried(band: Band) -> Band:
+            carrier = band.carrier
+            if not first <= carrier <= last:
+                return band._replace(carrier=carrier - (last - first)) if last < carrier < len(shape) else band
+            if shape[carrier] == 1:
+                return band._replace(carrier=GONE)
+            return band._replace(carrier=first, lost=band.lost or (shape[carrier] if shape[carrier] < size else 0))
+
+        inside = first <= field.axis <= last
+        if inside and size > shape[field.axis] and (field.axis > first or size > MOST_CHANNELS):
+            field = self.merged(field)  # its channels do not lie together, or are too many
+        parts = field.parts
+        if inside and len(parts) > 1 and (each := size // shape[field.axis]) > 1:
+            parts = tuple(Part(_repeated(channels, shape[field.axis], each), state) for channels, state in parts)
+        axis = first if inside else field.axis - (last - first) if field.axis > last else field.axis
+        return self.moved(field._replace(parts=parts, axis=axis), carried)
+
+    def shuffled(self, field: TensorField, op: PixelShuffle, windows: tuple[Window, ...], node: Node) -> TensorField:
+        """What is seen where r*r channels that see different things become one: a unit reads one of them."""
+        factor, shape = op.upscale_factor, node.input_shapes[0]
+        parts = []
+        for channel in range(node.shape[0]):
+            states = [
+                next(part.state for part in field.parts if part.channels >> read & 1)
+                for read in range(channel * factor**2, (channel + 1) * factor**2)
+            ]
+            if all(state is states[0] for state in states):
+                parts.append((1 << channel, self.slid(states[0], op, windows, shape)))
+            else:
+                parts.append((1 << channel, self.same(self.interleaved(states, factor))))
+        return self.tensor(parts, 0, node.shape)
+
+    def interleaved(self, states: Sequence[FieldState], factor: int) -> FieldState:
+        """Unit (y, x) reads state number `(y % r)*r + x % r`; along one axis, any of those that its place allows."""
+        whole = self.union(list(dict.fromkeys(states)))
+        local = [(index, state) for index, state in enumerate(states) if state.through_global == whole.through_global]
+
+        def along(axis: int, figures: str) -> Iterator[Band]:
+            for index, state in local:
+                for band in getattr(state, figures)[axis]:
+                    phase = index // factor if band.carrier == 1 else index % factor
+                    yield _every(band, factor, phase) if band.carrier in (1, 2) else band
+
+        axes = range(len(whole.wide))
+        wide = tuple(union(along(axis, "wide")) for axis in axes)
+        return whole._replace(wide=wide, paths=tuple(smallest(along(axis, "paths")) for axis in axes))
 
 
-def _is_pointwise(op: AnyOp, shape: Shape) -> bool:
-    """Whether every unit reads the unit at its own place, and no other."""
-    if isinstance(op, (Conv, ConvTranspose, Linear, Softmax, GroupNorm, InstanceNorm, LayerNorm)):
-        return False
-    return all(window == POINT for window in op.windows(shape))
+def _repeated(channels: int, size: int, each: int) -> int:
+    """Channels of `each` features, as features."""
+    return int("".join(bit * each for bit in f"{channels:0{size}b}"), 2)
 
 
-def _slide_all(field: AxisField, window: Window, memo: _Memo) -> AxisField:
-    if isinstance(window, Sliding) and window.kernel == 1 == window.stride and not window.before:
-        return field
-    key = (id(field), window)
-    if key not in memo:
-        bands = [(_slide(band, window),) for band in field]
-        memo[key] = field, _join(bands) if len(bands) > 1 else bands[0]
-    return memo[key][1]
+def _spread(band: Band, shape: Shape, out: Shape) -> Band:
+    """The band of a branch whose axis of size 1 is read by every unit of the result."""
+    if band.carrier < len(shape) and shape[band.carrier] == 1 < out[band.carrier]:
+        return band._replace(step=0, phases=(band.at(0),))
+    return band
 
 
-def _flattened(state: FieldState, op: Flatten, shape: Shape) -> FieldState:
-    """Axes that become one with others are lost, unless they held one unit."""
-    first, last = op.merged(shape)
-    size = prod(shape[first : last + 1])
-    carriers, lost = [], []
-    for carrier, units in zip(state.carriers, state.lost, strict=True):
-        inside = first <= carrier <= last
-        if inside and shape[carrier] == 1:
-            carriers.append(len(shape))
-        else:
-            carriers.append(first if inside else carrier - (last - first) if carrier > last else carrier)
-        lost.append(units or (shape[carrier] if inside and 1 < shape[carrier] < size else 0))
-    return state._replace(carriers=tuple(carriers), lost=tuple(lost))
+def _further(band: Band, start: int) -> Band:
+    """The band of a tensor that a concatenation puts `start` units further on, where its axis lies along the first."""
+    return band if band.carrier or band.lost else slide(band, Sliding(1, before=start), 0)
 
 
-def _after_join(before: list[FieldState], node: Node) -> FieldState:
-    """The union over the branches that are local, if any is."""
-    branches = list(zip(before, node.input_shapes, strict=True))
-    local = [(state, shape) for state, shape in branches if not state.through_global] or branches
-    context = any(state.context for state in before) or len(local) < len(before)
-    aligned = all(state.aligned for state, _ in local)
-    first = local[0][0]
-    if all(state.wide is first.wide and state.narrow is first.narrow for state, _ in local):
-        return first._replace(context=context, aligned=aligned)
-    wide, narrow = [], []
-    for axis in range(len(first.wide)):
-        unions = [_broadcast(state.wide[axis], state.carriers[axis], shape, node.shape) for state, shape in local]
-        least = [_broadcast(state.narrow[axis], state.carriers[axis], shape, node.shape) for state, shape in local]
-        wide.append(_join(unions))
-        narrow.append(min(least, key=lambda field: span(field, 64)))
-        aligned = aligned and _centres([field for field in unions if field[0].step])  # 0: one unit, read by all
-    return first._replace(wide=tuple(wide), narrow=tuple(narrow), context=context, aligned=aligned)
+def _every(band: Band, factor: int, phase: int) -> Band:
+    """The units of a band spread out: unit `factor*i + phase` reads what `i` read, and the others nothing."""
+    phases: list[Reads | None] = [None] * (factor * len(band.phases))
+    phases[phase::factor] = band.phases
+    return band._replace(phases=tuple(phases))
 
 
-def _broadcast(field: AxisField, carrier: int, shape: Shape, out: Shape) -> AxisField:
-    """The field of a branch whose axis of size 1 is read by every unit of the result."""
-    if carrier >= len(shape) or shape[carrier] != 1 or out[carrier] == 1:
-        return field
-    return tuple(Band(0, (band.at(0),)) for band in field)
+def _carried(band: Band, index: Callable[[int], int], axes: int) -> Band:
+    return band._replace(carrier=index(band.carrier)) if band.carrier < axes else band
 
 
-def _centres(branches: Sequence[AxisField]) -> bool:
-    """Whether all branches have one stride, and centres that coincide."""
-    if len({band.stride for field in branches for band in field}) > 1:
-        return False
-    if any(len(band.phases) > 1 for field in branches for band in field):
-        return True  # upsampled branches: each phase has a centre of its own
-    centres = {only.low + only.high for field in branches for band in field if (only := band.phases[0])}
-    return len(centres) <= 1
+def _keeps_apart(window: Window) -> bool:
+    """Whether each unit reads one unit, and no two the same."""
+    return isinstance(window, Shuffled) or (isinstance(window, Sliding) and window.kernel == 1)
+
+
+def _is_whole(window: Window, band: Band) -> bool:
+    """Whether units read all of the band's axis. Which units are neighbours on a flattened axis is not known."""
+    return isinstance(window, Global) or (band.lost > 0 and not _keeps_apart(window))

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from cnnspec.analysis.memory import TrainingMemory
+from cnnspec.analysis.view import ChannelField, FieldFigures, FieldParts, channel_fields
 from cnnspec.errors import Diagnostic, UsageError
 from cnnspec.ops import Shape, show_shape
 
@@ -28,17 +29,56 @@ class LayerReport:
     buffers: int
     macs: int  # per sample
     flops: int | None  # per sample; None where the cost is not known
-    receptive_field: tuple[int, ...]
-    effective_stride: tuple[Fraction, ...]
-    effective_padding: tuple[int, ...]
-    min_receptive_field: tuple[int, ...]
-    pixels_read: tuple[int, ...]  # of the span: less than it where dilation leaves holes
-    sees_everything: bool  # every path leads through a global pool or a dense layer
-    global_context: bool  # some path does
-    aligned: bool
+    field: FieldFigures  # the largest over the channels
+    field_parts: FieldParts  # those of the channels, where they differ
     output_bytes: int  # at the report's batch
     aux: bool = False  # part of an auxiliary head: trained, and left out of cost
     line: int | None = None
+
+    @property
+    def channel_fields(self) -> tuple[ChannelField, ...]:
+        """What the channels see, where not all see the same."""
+        return channel_fields(self.field_parts)
+
+    @property
+    def receptive_field(self) -> tuple[int, ...]:
+        """The pixels that one unit spans on each axis: the largest over units and channels."""
+        return self.field.receptive_field
+
+    @property
+    def effective_stride(self) -> tuple[Fraction, ...]:
+        """How many pixels apart neighbouring units look."""
+        return self.field.effective_stride
+
+    @property
+    def effective_padding(self) -> tuple[int, ...]:
+        """How many pixels before the input unit 0 begins to read."""
+        return self.field.effective_padding
+
+    @property
+    def min_receptive_field(self) -> tuple[int, ...]:
+        """The span of the path that sees least."""
+        return self.field.min_receptive_field
+
+    @property
+    def pixels_read(self) -> tuple[int, ...]:
+        """How many pixels of the span are read: less than it where dilation leaves holes."""
+        return self.field.pixels_read
+
+    @property
+    def sees_everything(self) -> bool:
+        """Whether every path leads through a global pool or a dense layer."""
+        return self.field.sees_everything
+
+    @property
+    def global_context(self) -> bool:
+        """Whether some path sees the whole input."""
+        return self.field.global_context
+
+    @property
+    def aligned(self) -> bool:
+        """Whether all paths have one stride and one centre."""
+        return self.field.aligned
 
     @property
     def field_text(self) -> str:
@@ -67,14 +107,8 @@ class LayerReport:
             "buffers": self.buffers,
             "macs": self.macs,
             "flops": self.flops,
-            "receptive_field": list(self.receptive_field),
-            "effective_stride": [plain_number(stride) for stride in self.effective_stride],
-            "effective_padding": list(self.effective_padding),
-            "min_receptive_field": list(self.min_receptive_field),
-            "pixels_read": list(self.pixels_read),
-            "global_context": self.global_context,
-            "sees_everything": self.sees_everything,
-            "aligned": self.aligned,
+            **self.field.to_dict(),
+            "channel_fields": [part.to_dict() for part in self.channel_fields],
             "output_bytes": self.output_bytes,
             "aux": self.aux,
             "line": self.line,
@@ -183,8 +217,3 @@ class Report:
             "memory": self.memory.to_dict(),
             "findings": [finding.to_dict() for finding in self.findings],
         }
-
-
-def plain_number(value: Fraction) -> int | float:
-    """A fraction as JSON has it: a whole number where it is one."""
-    return int(value) if value.denominator == 1 else float(value)

@@ -16,7 +16,8 @@ from itertools import groupby
 from typing import Any, Final
 
 from cnnspec.analysis.explain import AXES, find_node
-from cnnspec.analysis.receptive_field import FieldState, fields
+from cnnspec.analysis.field_state import TensorField
+from cnnspec.analysis.receptive_field import fields
 from cnnspec.analysis.skeleton import Seen, Skeleton
 from cnnspec.errors import ShapeError, SpecError, UsageError
 from cnnspec.graph import INPUT, Graph, Node
@@ -230,7 +231,7 @@ def _measured(graph: Graph, layer: str | None) -> tuple[str, tuple[int, ...]]:
     return last, tuple(range(1, len(graph.input_shape)))
 
 
-def _is_map(node: Node, state: FieldState) -> bool:
+def _is_map(node: Node, state: TensorField) -> bool:
     """Whether the node's axes are those of the input, and their sizes follow from it."""
     in_place = state.carriers == tuple(range(1, len(state.carriers) + 1)) and len(node.shape) == len(state.carriers) + 1
     fixed = isinstance(node.op, (AdaptiveAvgPool, AdaptiveMaxPool)) or (

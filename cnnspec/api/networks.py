@@ -51,11 +51,14 @@ class Spec:
 
         return analyze(self.graph, batch=batch, optimizer=optimizer, precision=precision)
 
-    def field(self, layer: str, unit: tuple[int, ...] | None = None) -> UnitField:
-        """The input pixels that one unit of a layer reads; without `unit`, the one in the middle. Raises UsageError."""
+    def field(self, layer: str, unit: tuple[int, ...] | None = None, *, channel: int | None = None) -> UnitField:
+        """The input pixels that one unit of a layer reads; without `unit`, the one in the middle.
+
+        `channel` is one channel of the layer; without it, what any channel reads there. Raises UsageError.
+        """
         from cnnspec.analysis.unit_field import unit_field
 
-        return unit_field(self.graph, layer, unit)
+        return unit_field(self.graph, layer, unit, channel=channel)
 
     def largest_batch(self, memory: int, *, optimizer: str | None = None, precision: str = "fp32") -> int:
         """The largest batch that fits into `memory` bytes, a tenth left free; for inference without an optimizer."""

@@ -67,15 +67,19 @@ def parse_shape(text: str) -> Shape:
     return shape
 
 
-def parse_unit(text: str) -> tuple[str, tuple[int, ...] | None]:
-    """`S4:2,2` as a layer and a unit; without `:`, no unit. Raises UsageError."""
-    layer, colon, numbers = text.partition(":")
-    if not colon:
-        return layer, None
-    unit = whole_numbers(numbers, ",")
-    if unit is None:
-        raise UsageError(f"`{text:.60}` names no unit", hint="write the layer, a row and a column: `--field S4:2,2`")
-    return layer, unit
+def parse_unit(text: str) -> tuple[str, tuple[int, ...] | None, int | None]:
+    """`S4:2,2` as a layer and a unit, `S4:7:2,2` with a channel between; without `:`, no unit. Raises UsageError."""
+    layer, *numbers = text.split(":")
+    if not numbers:
+        return layer, None, None
+    unit = whole_numbers(numbers[-1], ",")
+    channel = whole_numbers(numbers[0], ",") if len(numbers) == 2 else None
+    if unit is None or len(numbers) > 2 or (len(numbers) == 2 and (channel is None or len(channel) != 1)):
+        raise UsageError(
+            f"`{text:.60}` names no unit",
+            hint="write the layer, a row and a column: `--field S4:2,2`, or a channel before them: `--field S4:7:2,2`",
+        )
+    return layer, unit, channel[0] if channel else None
 
 
 _BYTES: Final = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | {

@@ -30,7 +30,7 @@ def inspect(
     ] = None,
     unit: Annotated[
         str | None,
-        typer.Option("--field", metavar="LAYER[:ROW,COL]", help="Print the input pixels that one unit reads."),
+        typer.Option("--field", metavar="LAYER[:C][:ROW,COL]", help="Print the input pixels that one unit reads."),
     ] = None,
     depth: Annotated[
         int | None, typer.Option("--depth", min=1, metavar="N", help="Fold names after N parts, with sums.")
@@ -87,7 +87,8 @@ def inspect(
         else:
             print("\n\n".join(render_explanation(explanation, width) for explanation in found))
     elif unit is not None:
-        pixels = network.field(*common.parse_unit(unit))
+        layer, place, channel = common.parse_unit(unit)
+        pixels = network.field(layer, place, channel=channel)
         print(
             json.dumps(pixels.to_dict(), indent=1)
             if form == "json"

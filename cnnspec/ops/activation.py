@@ -180,9 +180,15 @@ class Softmax(AbstractOp):
         return shape
 
     def windows(self, *inputs: Shape) -> tuple[Window, ...]:
-        spatial = len(inputs[0]) - 1
-        along = (self.dim if self.dim > 0 else len(inputs[0]) + 1 + self.dim) - 2
-        return tuple(GLOBAL if axis == along else POINT for axis in range(spatial))
+        along = self._axis(inputs[0]) - 1
+        return tuple(GLOBAL if axis == along else POINT for axis in range(len(inputs[0]) - 1))
+
+    def channel_window(self, *inputs: Shape) -> Window:
+        return POINT if self._axis(inputs[0]) else GLOBAL
+
+    def _axis(self, shape: Shape) -> int:
+        """The axis of the shape, which has no batch."""
+        return (self.dim if self.dim > 0 else len(shape) + 1 + self.dim) - 1
 
     def other_flops(self, *inputs: Shape) -> int:
         """Five per element: compare, subtract, exponential, add, divide."""

@@ -75,6 +75,10 @@ class AbstractOp(BaseModel, ABC):
         """What one output unit reads along each spatial axis of the (first) input."""
         return (POINT,) * (len(inputs[0]) - 1)
 
+    def channel_window(self, *inputs: Shape) -> Window:
+        """What one output channel reads along the first axis of the (first) input."""
+        return POINT
+
     def parameter_shapes(self, *inputs: Shape) -> dict[str, Shape]:
         """Trainable tensors by their name in torch's `state_dict`, in torch's order."""
         return {}

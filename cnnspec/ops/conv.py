@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from cnnspec.errors import ShapeError
 from cnnspec.ops.base import AbstractSpatialOp, Count, Flag, Shape, Sizes, elements, show_shape
-from cnnspec.ops.window import Sliding, Transposed, Window
+from cnnspec.ops.window import GLOBAL, POINT, Grouped, Sliding, Transposed, Window
 
 __all__ = ["Conv", "ConvTranspose"]
 
@@ -33,6 +33,13 @@ class _AbstractConv(AbstractSpatialOp):
         for name, count in (("input", channels), ("output", self.out_channels)):
             if count % self.groups:
                 raise ShapeError(f"groups={self.groups} does not divide the {count} {name} channels", "E204")
+
+    def channel_window(self, *inputs: Shape) -> Window:
+        """All channels of its group."""
+        if self.groups == 1:
+            return GLOBAL
+        size, out = inputs[0][0] // self.groups, self.out_channels // self.groups
+        return POINT if size == out == 1 else Grouped(size, out)
 
     def _bias_flops(self, out: Shape) -> int:
         return elements(out) if self.bias else 0

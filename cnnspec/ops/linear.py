@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from cnnspec.errors import ShapeError
 from cnnspec.ops.base import AbstractOp, Count, Flag, Shape, elements, show_shape
+from cnnspec.ops.window import GLOBAL, POINT, Window
 
 __all__ = ["Linear"]
 
@@ -27,6 +28,15 @@ class Linear(AbstractOp):
                 "E203",
             )
         return (*shape[:-1], self.out_features)
+
+    def windows(self, *inputs: Shape) -> tuple[Window, ...]:
+        """The whole of the last axis."""
+        spatial = len(inputs[0]) - 1
+        return (POINT,) * (spatial - 1) + (GLOBAL,) * min(1, spatial)
+
+    def channel_window(self, *inputs: Shape) -> Window:
+        """All of them where they are the last axis."""
+        return GLOBAL if len(inputs[0]) == 1 else POINT
 
     def parameter_shapes(self, *inputs: Shape) -> dict[str, Shape]:
         weight: dict[str, Shape] = {"weight": (self.out_features, inputs[0][-1])}

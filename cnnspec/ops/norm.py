@@ -6,7 +6,7 @@ from pydantic import Field
 
 from cnnspec.errors import ShapeError
 from cnnspec.ops.base import AbstractOp, AbstractSpatialOp, Count, Flag, Real, Shape, elements, show_shape
-from cnnspec.ops.window import GLOBAL, POINT, Window
+from cnnspec.ops.window import GLOBAL, POINT, Sliding, Window
 
 __all__ = ["BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "LayerNorm2d", "LocalResponseNorm"]
 
@@ -165,6 +165,10 @@ class LayerNorm(_AbstractLayerNorm):
         spatial = len(inputs[0]) - 1
         return (POINT,) * (spatial - 1) + (GLOBAL,) * min(1, spatial)
 
+    def channel_window(self, *inputs: Shape) -> Window:
+        """All of them where they are the last axis."""
+        return GLOBAL if len(inputs[0]) == 1 else POINT
+
 
 class LayerNorm2d(_AbstractLayerNorm):
     """Layer norm over the channels of images, as ConvNeXt's (Liu et al. 2022). `(C, H, W) -> (C, H, W)`."""
@@ -177,6 +181,10 @@ class LayerNorm2d(_AbstractLayerNorm):
             raise ShapeError(f"LayerNorm2d wants 3 axes (channels, height, width), not {show_shape(shape)}", "E202")
         _check_written("normalized_shape", self.normalized_shape, shape, shape[0])
         return shape
+
+    def channel_window(self, *inputs: Shape) -> Window:
+        """All channels of its place."""
+        return GLOBAL
 
 
 class LocalResponseNorm(AbstractOp):
@@ -197,6 +205,10 @@ class LocalResponseNorm(AbstractOp):
         if len(shape) < 2:
             raise ShapeError(f"LocalResponseNorm wants channels and at least one axis, not {show_shape(shape)}", "E202")
         return shape
+
+    def channel_window(self, *inputs: Shape) -> Window:
+        """The `size` channels around it."""
+        return Sliding(self.size, before=self.size // 2, after=(self.size - 1) // 2)
 
     def other_flops(self, *inputs: Shape) -> int:
         """`size + 4` per element: its square, the sums, two for the base, the power and the division."""

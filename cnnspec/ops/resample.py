@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from cnnspec.errors import ShapeError
 from cnnspec.ops.base import AbstractOp, Count, Flag, Shape, elements, show_shape
-from cnnspec.ops.window import Resized, Window
+from cnnspec.ops.window import Resized, Sliding, Window
 
 __all__ = ["PixelShuffle", "Upsample"]
 
@@ -103,6 +103,10 @@ class PixelShuffle(AbstractOp):
     def windows(self, *inputs: Shape) -> tuple[Window, ...]:
         """Unit `i` reads the input `floor(i/r)`."""
         return tuple(Resized(size, size * self.upscale_factor, 1 / self.upscale_factor) for size in inputs[0][1:])
+
+    def channel_window(self, *inputs: Shape) -> Window:
+        """Of the r*r channels that become one, unit (y, x) reads number `(y % r)*r + x % r`."""
+        return Sliding(self.upscale_factor**2, self.upscale_factor**2)
 
     def other_flops(self, *inputs: Shape) -> int:
         return 0

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from cnnspec.errors import ShapeError
 from cnnspec.ops.base import LIMIT, AbstractOp, Count, Shape, show_shape
+from cnnspec.ops.window import Shuffled, Sliding, Window
 
 __all__ = ["ChannelShuffle", "Flatten", "Identity", "Permute", "Slice"]
 
@@ -104,6 +105,9 @@ class ChannelShuffle(AbstractOp):
             raise ShapeError(f"groups={self.groups} does not divide the {shape[0]} input channels", "E204")
         return shape
 
+    def channel_window(self, *inputs: Shape) -> Window:
+        return Shuffled(inputs[0][0], self.groups)
+
     def other_flops(self, *inputs: Shape) -> int:
         return 0
 
@@ -127,6 +131,11 @@ class Slice(AbstractOp):
         if not 0 <= start < end <= shape[0]:
             raise ShapeError(f"there are no channels {start} to {end - 1} in {show_shape(shape)}", "E204")
         return (end - start, *shape[1:])
+
+    def channel_window(self, *inputs: Shape) -> Window:
+        """The channel `start` further on."""
+        start, end = self.bounds(inputs[0][0])
+        return Sliding(1, before=-start, after=end - inputs[0][0])
 
     def other_flops(self, *inputs: Shape) -> int:
         return 0

@@ -1,7 +1,7 @@
 """What one unit of a layer reads along one axis: the one statement behind size, field and explanation.
 
-An operator answers `windows()` with one of these per spatial axis, or with `GLOBAL` where every unit sees the
-whole axis. Pointwise operators answer with `POINT`, a window of one.
+An operator answers `windows()` with one of these per spatial axis and `channel_window()` with one for the channels, or
+with `GLOBAL` where every unit sees the whole axis. Pointwise operators answer with `POINT`, a window of one.
 
 Every local kind says the same three things: `reads(i)`, the inputs of unit `i` (not clipped to the axis), and that the
 pattern repeats: `reads(i + period)` is `reads(i)`, `advance` inputs further on.
@@ -11,11 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from math import floor, gcd
+from math import floor, gcd, isclose
 from struct import pack, unpack
 from typing import Final, Literal
 
-__all__ = ["GLOBAL", "POINT", "Adaptive", "Global", "Resized", "Sliding", "Transposed", "Window"]
+__all__ = [
+    "GLOBAL",
+    "POINT",
+    "Adaptive",
+    "Global",
+    "Grouped",
+    "Resized",
+    "Shuffled",
+    "Sliding",
+    "Transposed",
+    "Window",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +163,12 @@ class Resized:
       (`copies`) on two axes forgets the scale of nearest where the size stays or doubles. On one and three axes its
       gradient does so too, though its output does not: what a unit reads is what its output is made of;
     - linear and cubic: the 2 or 4 inputs around `x = (i + 1/2)*scale - 1/2` (`x = i*(size-1)/(out-1)` with
-      `align_corners`), without those of weight 0: a whole `x` reads one input. Beyond the border torch reads the
-      border once more, so that clipping what a unit reads to the axis gives what it really reads.
+      `align_corners`), without those of weight 0: a whole `x` reads one input. Linear copies an axis whose size stays.
+      Beyond the border torch reads the border once more, so that clipping what a unit reads to the axis gives what it
+      really reads.
+
+    Rounding to 32 bits is followed for the units that there are; beyond them, where a later layer pads, the rule goes
+    on in exact numbers.
     """
 
     size: int
@@ -165,7 +180,7 @@ class Resized:
 
     @property
     def period(self) -> int:
-        """After how many units the pattern repeats: all of them, where rounding spoils it."""
+        """After how many units the pattern repeats: beyond all that there are, where rounding spoils it."""
         return _rhythm(self)[0]
 
     @property
@@ -176,44 +191,61 @@ class Resized:
     @property
     def step(self) -> Fraction:
         """How many inputs apart two units are."""
-        if self.method == "repeat":
-            return Fraction(self.size, self.out)
         if self.align_corners and self.method in ("linear", "cubic"):
             return Fraction(self.size - 1, max(1, self.out - 1))
+        if self._copied or isclose(self.scale * self.out, self.size, rel_tol=1e-9):
+            return Fraction(self.size, self.out)
         return Fraction(self.scale).limit_denominator(4096)
+
+    @property
+    def _copied(self) -> bool:
+        """Whether torch reads the input `floor(i*size/out)` and looks at no scale."""
+        if self.method == "nearest":
+            return self.copies and self.out in (self.size, 2 * self.size)
+        return self.method == "repeat" or (self.method == "linear" and self.out == self.size)
 
     def reads(self, i: int) -> Sequence[int]:
         """The inputs of unit `i`, unclipped."""
+        if self._copied:
+            return (i * self.size // self.out,)
+        if not 0 <= i < self.out:
+            return self._reads_exactly(i)
         match self.method:
-            case "repeat":
-                return (i * self.size // self.out,)
-            case "nearest" if self.copies and self.out in (self.size, 2 * self.size):
-                return (i * self.size // self.out,)
             case "nearest":
                 return (min(floor(_single(i * _single(self.scale))), self.size - 1),)
             case "nearest-exact":
                 return (min(floor(_single((i + 0.5) * _single(self.scale))), self.size - 1),)
         if self.align_corners:
-            at = _single(i * _single((self.size - 1) / max(1, self.out - 1)))
+            x = _single(i * _single((self.size - 1) / max(1, self.out - 1)))
         else:
-            at = _single(_single(_single(self.scale) * (i + 0.5)) - 0.5)
-        whole = floor(at)
-        if at == whole:
-            return (whole,)
-        return (whole, whole + 1) if self.method == "linear" else range(whole - 1, whole + 3)
+            x = _single(_single(_single(self.scale) * (i + 0.5)) - 0.5)
+        return self._around(floor(x), x == floor(x))
+
+    def _reads_exactly(self, i: int) -> Sequence[int]:
+        """The inputs of unit `i` without rounding."""
+        if self.method == "nearest":
+            return (floor(i * self.step),)
+        if self.method == "nearest-exact":
+            return (floor((i + Fraction(1, 2)) * self.step),)
+        x = i * self.step if self.align_corners else (i + Fraction(1, 2)) * self.step - Fraction(1, 2)
+        return self._around(floor(x), x == floor(x))
+
+    def _around(self, below: int, whole: bool) -> Sequence[int]:
+        if whole:
+            return (below,)
+        return (below, below + 1) if self.method == "linear" else range(below - 1, below + 3)
 
 
 @lru_cache(maxsize=256)
 def _rhythm(window: Resized) -> tuple[int, int]:
-    """Period and advance of the step as a fraction, unless 32-bit rounding breaks that rhythm somewhere."""
-    period, advance = window.step.denominator, window.step.numerator
-    if window.method == "repeat" or window.out > 2**14:  # torch rounds; so long an axis is taken to be regular
+    """Period and advance of the step as a fraction; so many of them that no unit is repeated, where one is rounded."""
+    step = window.step
+    period, advance = step.denominator, step.numerator
+    if window._copied or window.out > 2**14:  # so long an axis is taken to be regular
         return period, advance
-    first = [window.reads(i) for i in range(min(period, window.out))]
-    for i in range(period, window.out):
-        turns, phase = divmod(i, period)
-        if tuple(window.reads(i)) != tuple(tap + turns * advance for tap in first[phase]):
-            return window.out, window.size
+    if any(tuple(window.reads(i)) != tuple(window._reads_exactly(i)) for i in range(window.out)):
+        turns = -(-window.out // period)
+        return period * turns, advance * turns
     return period, advance
 
 
@@ -223,11 +255,56 @@ def _single(value: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class Grouped:
+    """The axis in groups: unit `i` reads the `size` inputs of its group, which has `out` units."""
+
+    size: int
+    out: int
+
+    @property
+    def period(self) -> int:
+        """After how many units the pattern repeats."""
+        return self.out
+
+    @property
+    def advance(self) -> int:
+        """How many inputs further on it then reads."""
+        return self.size
+
+    def reads(self, i: int) -> range:
+        """The inputs of unit `i`."""
+        first = i // self.out * self.size
+        return range(first, first + self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffled:
+    """An axis of `size` dealt out anew: unit `i` reads the input `(i % groups) * (size/groups) + i // groups`."""
+
+    size: int
+    groups: int
+
+    @property
+    def period(self) -> int:
+        """After how many units the pattern repeats."""
+        return self.groups
+
+    @property
+    def advance(self) -> int:
+        """How many inputs further on it then reads."""
+        return 1
+
+    def reads(self, i: int) -> tuple[int]:
+        """The input of unit `i`."""
+        return (i % self.groups * (self.size // self.groups) + i // self.groups,)
+
+
+@dataclass(frozen=True, slots=True)
 class Global:
     """Every unit sees the whole axis."""
 
 
-Window = Sliding | Transposed | Adaptive | Resized | Global
+Window = Sliding | Transposed | Adaptive | Resized | Grouped | Shuffled | Global
 
 POINT: Final = Sliding(1)
 GLOBAL: Final = Global()

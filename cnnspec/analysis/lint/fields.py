@@ -169,18 +169,13 @@ def misaligned_branches(network: Network) -> Iterator[Found]:
 def _apart(rows: Sequence[LayerReport], axis: int, units: int) -> tuple[str, str, Fraction] | None:
     """The two branches whose centres are furthest apart, and how far, where that matters."""
     worst: tuple[str, str, Fraction] | None = None
+    rows = [row for row in rows if row.effective_stride[axis]]  # a gate of one unit is read by all
     strides = {row.effective_stride[axis] for row in rows}
+    if not strides:
+        return None
     limit = max(strides) / 2 if len(strides) == 1 else max(strides)
     for unit in (0, units - 1):
-        centres = sorted(
-            (
-                unit * row.effective_stride[axis]
-                - row.effective_padding[axis]
-                + Fraction(row.receptive_field[axis] - 1, 2),
-                row.name,
-            )
-            for row in rows
-        )
+        centres = sorted((unit * row.effective_stride[axis] + row.field.centre[axis], row.name) for row in rows)
         (low, first), (high, last) = centres[0], centres[-1]
         if high - low >= limit and (worst is None or high - low > worst[2]):
             worst = first, last, high - low

@@ -269,8 +269,9 @@ def render_field(found: UnitField, input_shape: Shape) -> str:
         sizes = "x".join(str(last - first + 1) for first, last in bounds)
         return f"{', '.join(f'{first}..{last}' for first, last in bounds)}  ({sizes})"
 
+    channel = "" if found.channel is None else f" of channel {found.channel}"
     lines = [
-        f"{found.layer}: unit {','.join(map(str, found.unit))} reads, of {show_shape(input_shape)}",
+        f"{found.layer}: unit {','.join(map(str, found.unit))}{channel} reads, of {show_shape(input_shape)}",
         f"  clipped    {rectangle(found.clipped)}",
         f"  unclipped  {rectangle(found.unclipped)}",
     ]

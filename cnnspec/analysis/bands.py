@@ -1,0 +1,311 @@
+"""What the units of one axis read of the input: the arithmetic behind receptive fields, along one axis.
+
+A `Band` says what the units of one path read: the pixels repeat with the unit, so that those of one period say it all.
+One path through convolutions and pools has period 1; upsampling makes the period longer. Bands are put together in two
+ways: a *union* is read as a whole (what all paths see together), *alternatives* are read one by one (each path alone).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from functools import cache
+from itertools import product
+from math import gcd, lcm
+from typing import Final, NamedTuple
+
+from cnnspec.ops import Shape
+from cnnspec.ops.window import Global, Sliding, Window
+
+__all__ = [
+    "GONE",
+    "Band",
+    "Bands",
+    "Reads",
+    "centre",
+    "hull",
+    "pixel",
+    "pixels_read",
+    "slide",
+    "smallest",
+    "span",
+    "union",
+]
+
+GONE: Final = 9  # the axis of a band whose axis had one unit and was flattened away: no tensor has so many
+FEW_TAPS: Final = 64
+HOLES_UP_TO: Final = 2**22  # pixels of a span; in a larger one holes are not looked for
+LONGEST_PERIOD: Final = 4096  # beyond it two alternatives are not compared phase by phase
+MOST_PATHS: Final = 64  # alternatives that are followed: beyond them those of today's smallest spans
+COUNTED: Final = 2**26  # pixels, over all units, up to which the units of differing strides are counted one by one
+
+
+class Reads(NamedTuple):
+    """The pixels `low` to `high`; `mask` has bit `k` set where `low + k` is read, None where all of them are."""
+
+    low: int
+    high: int
+    mask: int | None = None
+
+    def shifted(self, pixels: int) -> Reads:
+        """The same pixels, so many further on."""
+        return Reads(self.low + pixels, self.high + pixels, self.mask)
+
+    @property
+    def size(self) -> int:
+        """From the first to the last pixel."""
+        return self.high - self.low + 1
+
+    @property
+    def bits(self) -> int:
+        """The pixels as bits, the first of them bit 0."""
+        return (1 << self.size) - 1 if self.mask is None else self.mask
+
+
+class Band(NamedTuple):
+    """What the units of one path read: `phases[i % period]`, shifted by `step` pixels for each whole period.
+
+    The units lie on the tensor's axis `carrier`. Where Flatten has made that axis one with others, `lost` is the number
+    of units there were, and which unit of the flat axis is which is not known. A step of 0: all units read the same.
+    """
+
+    step: int
+    phases: tuple[Reads | None, ...]  # None: a unit that reads no pixel
+    carrier: int
+    lost: int = 0
+
+    def at(self, i: int) -> Reads | None:
+        """The pixels that unit `i` reads, not clipped to the input."""
+        turns, phase = divmod(i, len(self.phases))
+        reads = self.phases[phase]
+        return reads.shifted(turns * self.step) if reads and turns else reads
+
+    @property
+    def stride(self) -> Fraction:
+        """Pixels per unit."""
+        return _fraction(self.step, len(self.phases))
+
+    def units(self, shape: Shape) -> int:
+        """How many units there are in a tensor of this shape."""
+        return self.lost or (shape[self.carrier] if self.carrier < len(shape) else 1)
+
+
+Bands = tuple[Band, ...]
+
+
+@cache
+def _fraction(numerator: int, denominator: int) -> Fraction:
+    return Fraction(numerator, denominator)
+
+
+def pixel(carrier: int) -> Bands:
+    """The input itself: unit `i` reads pixel `i`."""
+    return (Band(1, (Reads(0, 0),), carrier),)
+
+
+def _merge(parts: Iterable[Reads | None]) -> Reads | None:
+    """All pixels together."""
+    given = [part for part in parts if part is not None]
+    if len(given) < 2:
+        return given[0] if given else None
+    given.sort(key=lambda part: part.low)
+    low, high = given[0].low, max(part.high for part in given)
+    reached, solid = low - 1, True
+    for part in given:
+        solid = solid and part.mask is None and part.low <= reached + 1
+        reached = max(reached, part.high)
+    if solid:
+        return Reads(low, high)
+    mask = 0
+    for part in given:
+        mask |= part.bits << (part.low - low)
+    return Reads(low, high, None if mask == (1 << (high - low + 1)) - 1 else mask)
+
+
+def _shortest(step: int, phases: list[Reads | None], like: Band) -> Band:
+    """The band with the smallest period that says the same."""
+    period = len(phases)
+    for length in range(1, period // 2 + 1):
+        turns = period // length
+        if period % length or step % turns:
+            continue
+        shift = step // turns
+        if all(_is_shifted(phases[i], phases[i % length], i // length * shift) for i in range(length, period)):
+            return like._replace(step=shift, phases=tuple(phases[:length]))
+    return like._replace(step=step, phases=tuple(phases))
+
+
+def _is_shifted(reads: Reads | None, base: Reads | None, shift: int) -> bool:
+    if reads is None or base is None:
+        return reads is base
+    return reads.low == base.low + shift and reads.high == base.high + shift and reads.mask == base.mask
+
+
+def slide(band: Band, window: Window, units: int) -> Band:
+    """What the units behind `window` read, given what the `units` before it read."""
+    if isinstance(window, Global):
+        return band._replace(step=0, phases=(_union(band, range(units)),))
+    if isinstance(window, Sliding) and len(band.phases) == 1 and (only := band.phases[0]) is not None:
+        taps = window.dilation * band.step
+        if only.mask is None and (window.kernel == 1 or taps <= only.size):  # one path of solid windows
+            low = only.low - window.before * band.step
+            reads = Reads(low, low + only.size - 1 + (window.kernel - 1) * taps)
+            return Band(band.step * window.stride, (reads,), band.carrier, band.lost)
+    period, advance = window.period, window.advance
+    turns = len(band.phases) // gcd(advance, len(band.phases))
+    phases = [_union(band, window.reads(i)) for i in range(period * turns)]
+    return _shortest(band.step * advance * turns // len(band.phases), phases, band)
+
+
+def _union(band: Band, taps: Sequence[int]) -> Reads | None:
+    """What the units `taps` read together."""
+    if not isinstance(taps, range) or len(taps) <= FEW_TAPS:
+        return _merge([band.at(tap) for tap in taps])
+    if len(band.phases) > 1:  # each phase of the band in turn
+        turns = len(band.phases) // gcd(taps.step, len(band.phases))
+        parts = [taps[start::turns] for start in range(min(turns, len(taps)))]
+        return _merge([_comb(band.at(part[0]), _step(band, part), len(part)) for part in parts])
+    return _comb(band.at(taps[0]), _step(band, taps), len(taps))
+
+
+def _step(band: Band, taps: range) -> int:
+    """Pixels from one tap to the next, for taps that are whole periods apart."""
+    return band.step * taps.step // len(band.phases)
+
+
+def _comb(reads: Reads | None, step: int, copies: int) -> Reads | None:
+    """The union of so many copies, each `step` pixels further on: by doubling, so that a huge kernel is no work."""
+    if reads is None:
+        return None
+    high = reads.high + step * (copies - 1)
+    if high - reads.low >= HOLES_UP_TO or (reads.mask is None and step <= reads.size):
+        return Reads(reads.low, high)
+    mask, made = reads.bits, 1
+    while made < copies:
+        more = min(made, copies - made)
+        mask |= mask << (step * more)
+        made += more
+    return Reads(reads.low, high, mask)
+
+
+def union(parts: Iterable[Band]) -> Bands:
+    """What all of them read together: bands of one stride on one axis become one."""
+    alike: dict[tuple[int, int, Fraction], list[Band]] = {}
+    for band in parts:
+        same = alike.setdefault((band.carrier, band.lost, band.stride), [])
+        if band not in same:
+            same.append(band)
+    joined = []
+    for (*_, stride), bands in alike.items():
+        if len(bands) == 1:
+            joined.append(bands[0])
+            continue
+        period = lcm(*(len(band.phases) for band in bands))
+        phases = [_merge([band.at(i) for band in bands]) for i in range(period)]
+        joined.append(_shortest(int(stride * period), phases, bands[0]))
+    return tuple(joined)
+
+
+def smallest(alternatives: Iterable[Band]) -> Bands:
+    """The alternatives without those that no later layer can make the smallest."""
+    kept: list[Band] = []
+    for band in sorted(set(alternatives), key=_size):
+        if not any(_never_larger(other, band) for other in kept):
+            kept.append(band)
+    return tuple(kept[:MOST_PATHS])
+
+
+def _size(band: Band) -> tuple[int, int, int]:
+    sizes = [reads.size if reads else 0 for reads in band.phases]
+    return max(sizes), sum(sizes), band.step
+
+
+def _never_larger(small: Band, large: Band) -> bool:
+    """Whether whatever later layers read through `small` spans no more than through `large`."""
+    if small[2:] != large[2:]:
+        return False
+    one, other = small.phases, large.phases
+    if len(one) == len(other) == 1 and one[0] and other[0]:
+        return one[0].size <= other[0].size and abs(small.step) <= abs(large.step)
+    period = lcm(len(one), len(other))
+    if small.stride != large.stride or period > LONGEST_PERIOD:
+        return False
+    before, after = [], []  # how far the one reaches beyond the other, wherever it is moved to
+    for i in range(period):
+        reads, around = small.at(i), large.at(i)
+        if reads is None:
+            continue
+        if around is None:
+            return False
+        before.append(reads.low - around.low)
+        after.append(reads.high - around.high)
+    return not before or max(after) <= min(before)
+
+
+def hull(bands: Bands, unit: int) -> Reads | None:
+    """The pixels that the unit of this number reads over all bands, not clipped to the input."""
+    return bands[0].at(unit) if len(bands) == 1 else _merge([band.at(unit) for band in bands])
+
+
+def _hulls(bands: Bands, shape: Shape, *, ends: bool) -> list[Reads]:
+    """What units of a tensor of this shape read: all that differ, or those among which the largest span is.
+
+    Along whole periods a span is convex, so it is largest at an end. Bands on different axes of the tensor (one branch
+    was transposed) meet in every combination of their units.
+    """
+    by_axis: dict[tuple[int, int], list[Band]] = {}
+    for band in bands:
+        by_axis.setdefault((band.carrier, band.lost), []).append(band)
+    choices = []
+    for group in by_axis.values():
+        units = group[0].units(shape)
+        telling: Sequence[int]
+        period = lcm(*(len(band.phases) for band in group))
+        if len(group) == 1:
+            telling = range(min(units, period))
+        elif not ends or units <= 2 * period:
+            telling = range(units)
+        else:
+            telling = [*range(period), *range(units - period, units)]
+        if len(by_axis) > 1:
+            telling = range(units)
+        choices.append([hull(tuple(group), unit) for unit in telling])
+    if len(choices) == 1:
+        return [reads for reads in choices[0] if reads is not None]
+    if ends:  # the largest span over all combinations: those of the lowest and the highest
+        extremes = [[reads for reads in choice if reads is not None] for choice in choices]
+        choices = [[min(some), max(some, key=lambda reads: reads.high)] for some in extremes if some]
+    return [reads for parts in product(*choices) if (reads := _merge(parts)) is not None]
+
+
+def span(bands: Bands, shape: Shape) -> int:
+    """The receptive field in pixels: the largest over the units of a tensor of this shape."""
+    if len(bands) == 1 and len(bands[0].phases) == 1:
+        only = bands[0].phases[0]
+        return only.size if only else 0
+    return max((reads.size for reads in _hulls(bands, shape, ends=True)), default=0)
+
+
+def pixels_read(bands: Bands, shape: Shape, widest: int) -> int:
+    """The most pixels that one unit reads; less than the span, which is `widest`, where dilation leaves holes."""
+    if len(bands) == 1 and len(bands[0].phases) == 1 and (only := bands[0].phases[0]) and only.mask is None:
+        return only.size
+    units = max(band.units(shape) for band in bands)
+    counted = units ** len({band.carrier for band in bands}) * widest <= COUNTED
+    return max((reads.bits.bit_count() for reads in _hulls(bands, shape, ends=not counted)), default=0)
+
+
+def centre(band: Band) -> Fraction:
+    """Where unit 0 is centred, in pixels; averaged over the units of a period, as far as they read something.
+
+    Upsampling moves the units to either side of where they would be: their mean stands where one unit would.
+    """
+    period = len(band.phases)
+    if period == 1 and (only := band.phases[0]):
+        return _fraction(only.low + only.high, 2)
+    offsets = [
+        (reads.low + reads.high) * period - 2 * i * band.step
+        for i, reads in enumerate(band.phases)
+        if reads is not None
+    ]
+    return _fraction(sum(offsets), 2 * period * len(offsets)) if offsets else _fraction(0, 1)

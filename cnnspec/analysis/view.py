@@ -1,0 +1,154 @@
+"""The figures of a receptive field as reports have them: of a tensor, and of its channels where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+from cnnspec.analysis.bands import centre, hull, pixels_read, span
+from cnnspec.analysis.field_state import FieldState, TensorField
+from cnnspec.ops import Shape
+
+__all__ = ["ChannelField", "FieldFigures", "FieldParts", "FieldViews", "channel_fields", "plain_number"]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFigures:
+    """What units see, per spatial axis of the input, in pixels: the largest over the units."""
+
+    receptive_field: tuple[int, ...]
+    effective_stride: tuple[Fraction, ...]
+    effective_padding: tuple[int, ...]
+    min_receptive_field: tuple[int, ...]
+    pixels_read: tuple[int, ...]  # of the span: less than it where dilation leaves holes
+    centre: tuple[Fraction, ...]  # of unit 0, averaged over the units of one period
+    sees_everything: bool  # every path leads through a global pool or a dense layer
+    global_context: bool  # some path does
+    aligned: bool  # all paths have one stride and one centre
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures as `--format json` prints them."""
+        return {
+            "receptive_field": list(self.receptive_field),
+            "effective_stride": [plain_number(stride) for stride in self.effective_stride],
+            "effective_padding": list(self.effective_padding),
+            "min_receptive_field": list(self.min_receptive_field),
+            "pixels_read": list(self.pixels_read),
+            "centre": [plain_number(place) for place in self.centre],
+            "global_context": self.global_context,
+            "sees_everything": self.sees_everything,
+            "aligned": self.aligned,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelField:
+    """What some channels of a layer see, where not all see the same. Each range is (start, stop, step), as Python's."""
+
+    channels: tuple[tuple[int, int, int], ...]
+    figures: FieldFigures
+
+    def to_dict(self) -> dict[str, Any]:
+        """The channels and their figures as `--format json` prints them."""
+        return {"channels": [list(part) for part in self.channels], **self.figures.to_dict()}
+
+
+FieldParts = tuple[tuple[int, FieldFigures], ...]  # channels as bits, and what they see; () where all see the same
+
+
+def channel_fields(parts: FieldParts) -> tuple[ChannelField, ...]:
+    """The parts with their channels written out."""
+    return tuple(ChannelField(_ranges(channels), figures) for channels, figures in parts)
+
+
+class FieldViews:
+    """The figures of the tensors of one graph; those that see alike are worked out once."""
+
+    def __init__(self) -> None:
+        self._states: dict[tuple[int, Shape], FieldFigures] = {}
+        self._tensors: dict[tuple[int, Shape], tuple[FieldFigures, FieldParts]] = {}
+
+    def of(self, field: TensorField, shape: Shape) -> tuple[FieldFigures, FieldParts]:
+        """The figures of a tensor of this shape, and those of its channels where they differ.
+
+        `field` must live as long as this object.
+        """
+        key = id(field), shape
+        if key not in self._tensors:
+            self._tensors[key] = self._worked_out(field, shape)
+        return self._tensors[key]
+
+    def _worked_out(self, field: TensorField, shape: Shape) -> tuple[FieldFigures, FieldParts]:
+        if len(field.parts) == 1:
+            return self._figures(field.parts[0].state, shape), ()
+        parts = tuple([(channels, self._figures(state, shape)) for channels, state in field.parts])
+        local = [figures for _, figures in parts if not figures.sees_everything]
+        return _largest(local or [parts[0][1]], field.global_context, field.aligned), parts
+
+    def _figures(self, state: FieldState, shape: Shape) -> FieldFigures:
+        key = id(state), shape[1:] if all(bands[0].carrier for bands in state.wide) else shape
+        if key not in self._states:
+            self._states[key] = _figures(state, shape)
+        return self._states[key]
+
+
+def _figures(state: FieldState, shape: Shape) -> FieldFigures:
+    wide = tuple([span(bands, shape) for bands in state.wide])
+    least = wide
+    if state.paths is not state.wide:
+        least = tuple([min(span((band,), shape) for band in bands) for bands in state.paths])
+    firsts = [hull(bands, 0) for bands in state.wide]
+    return FieldFigures(
+        receptive_field=wide,
+        effective_stride=tuple([max([band.stride for band in bands]) for bands in state.wide]),
+        effective_padding=tuple([-first.low if first else 0 for first in firsts]),
+        min_receptive_field=least,
+        pixels_read=tuple([pixels_read(bands, shape, size) for bands, size in zip(state.wide, wide, strict=True)]),
+        centre=tuple([centre(bands[0]) for bands in state.wide]),
+        sees_everything=state.through_global,
+        global_context=state.global_context,
+        aligned=state.aligned,
+    )
+
+
+def _largest(parts: Sequence[FieldFigures], context: bool, aligned: bool) -> FieldFigures:
+    """On each axis the figures of the channels that see most."""
+    axes = range(len(parts[0].receptive_field))
+    most = [max(parts, key=lambda part: (part.receptive_field[axis], part.pixels_read[axis])) for axis in axes]
+    return FieldFigures(
+        receptive_field=tuple(part.receptive_field[axis] for axis, part in enumerate(most)),
+        effective_stride=tuple(part.effective_stride[axis] for axis, part in enumerate(most)),
+        effective_padding=tuple(part.effective_padding[axis] for axis, part in enumerate(most)),
+        min_receptive_field=tuple(min(part.min_receptive_field[axis] for part in parts) for axis in axes),
+        pixels_read=tuple(part.pixels_read[axis] for axis, part in enumerate(most)),
+        centre=tuple(part.centre[axis] for axis, part in enumerate(most)),
+        sees_everything=parts[0].sees_everything,
+        global_context=context,
+        aligned=aligned,
+    )
+
+
+def _ranges(bits: int) -> tuple[tuple[int, int, int], ...]:
+    """Channels as (start, stop, step): neighbours, or single ones at one distance, are one range."""
+    ranges: list[tuple[int, int, int]] = []
+    start = 0
+    while bits:
+        skipped = (bits & -bits).bit_length() - 1
+        bits >>= skipped
+        length = (~bits & (bits + 1)).bit_length() - 1
+        bits >>= length
+        start += skipped
+        ranges.append((start, start + length, 1))
+        start += length
+    gaps = {later[0] - earlier[0] for earlier, later in pairwise(ranges)}
+    if len(gaps) == 1 and all(stop - first == 1 for first, stop, _ in ranges):
+        return ((ranges[0][0], ranges[-1][1], gaps.pop()),)
+    return tuple(ranges)
+
+
+def plain_number(value: Fraction) -> int | float:
+    """A fraction as JSON has it: a whole number where it is one."""
+    return int(value) if value.denominator == 1 else float(value)
