@@ -85,6 +85,15 @@ class Band(NamedTuple):
         """Pixels per unit."""
         return _fraction(self.step, len(self.phases))
 
+    @property
+    def pace(self) -> tuple[int, int]:
+        """The stride as two numbers without a common factor, which are compared at once."""
+        period = len(self.phases)
+        if period == 1:
+            return self.step, 1
+        common = gcd(self.step, period)
+        return self.step // common, period // common
+
     def units(self, shape: Shape) -> int:
         """How many units there are in a tensor of this shape."""
         return self.lost or (shape[self.carrier] if self.carrier < len(shape) else 1)
@@ -190,19 +199,17 @@ def _comb(reads: Reads | None, step: int, copies: int) -> Reads | None:
 
 def union(parts: Iterable[Band]) -> Bands:
     """What all of them read together: bands of one stride on one axis become one."""
-    alike: dict[tuple[int, int, Fraction], list[Band]] = {}
-    for band in parts:
-        same = alike.setdefault((band.carrier, band.lost, band.stride), [])
-        if band not in same:
-            same.append(band)
+    alike: dict[tuple[int, int, tuple[int, int]], list[Band]] = {}
+    for band in dict.fromkeys(parts):
+        alike.setdefault((band.carrier, band.lost, band.pace), []).append(band)
     joined = []
-    for (*_, stride), bands in alike.items():
+    for (*_, (pixels, units)), bands in alike.items():
         if len(bands) == 1:
             joined.append(bands[0])
             continue
         period = lcm(*(len(band.phases) for band in bands))
         phases = [_merge([band.at(i) for band in bands]) for i in range(period)]
-        joined.append(_shortest(int(stride * period), phases, bands[0]))
+        joined.append(_shortest(pixels * period // units, phases, bands[0]))
     return tuple(joined)
 
 
@@ -228,7 +235,7 @@ def _never_larger(small: Band, large: Band) -> bool:
     if len(one) == len(other) == 1 and one[0] and other[0]:
         return one[0].size <= other[0].size and abs(small.step) <= abs(large.step)
     period = lcm(len(one), len(other))
-    if small.stride != large.stride or period > LONGEST_PERIOD:
+    if small.pace != large.pace or period > LONGEST_PERIOD:
         return False
     before, after = [], []  # how far the one reaches beyond the other, wherever it is moved to
     for i in range(period):

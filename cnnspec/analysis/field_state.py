@@ -122,10 +122,10 @@ def _one_centre(bands: Iterable[Band]) -> bool:
     moving = [band for band in bands if band.step and any(band.phases)]
     if not moving:
         return True
-    first = moving[0]
+    first, place = moving[0], centre(moving[0])
     return all(
-        (band.stride, band.carrier) == (first.stride, first.carrier) and centre(band) == centre(first)
-        for band in moving[1:]
+        band is first or (band.pace == first.pace and band.carrier == first.carrier and centre(band) == place)
+        for band in moving
     )
 
 

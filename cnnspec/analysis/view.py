@@ -116,15 +116,26 @@ def _figures(state: FieldState, shape: Shape) -> FieldFigures:
 
 def _largest(parts: Sequence[FieldFigures], context: bool, aligned: bool) -> FieldFigures:
     """On each axis the figures of the channels that see most."""
-    axes = range(len(parts[0].receptive_field))
-    most = [max(parts, key=lambda part: (part.receptive_field[axis], part.pixels_read[axis])) for axis in axes]
+    if not parts[0].receptive_field:
+        return parts[0]
+    most = [
+        max(zip(spans, pixels, range(len(parts)), strict=True))[2]
+        for spans, pixels in zip(
+            zip(*[part.receptive_field for part in parts], strict=True),
+            zip(*[part.pixels_read for part in parts], strict=True),
+            strict=True,
+        )
+    ]
+    of_axis = [(axis, parts[number]) for axis, number in enumerate(most)]
     return FieldFigures(
-        receptive_field=tuple(part.receptive_field[axis] for axis, part in enumerate(most)),
-        effective_stride=tuple(part.effective_stride[axis] for axis, part in enumerate(most)),
-        effective_padding=tuple(part.effective_padding[axis] for axis, part in enumerate(most)),
-        min_receptive_field=tuple(min(part.min_receptive_field[axis] for part in parts) for axis in axes),
-        pixels_read=tuple(part.pixels_read[axis] for axis, part in enumerate(most)),
-        centre=tuple(part.centre[axis] for axis, part in enumerate(most)),
+        receptive_field=tuple([part.receptive_field[axis] for axis, part in of_axis]),
+        effective_stride=tuple([part.effective_stride[axis] for axis, part in of_axis]),
+        effective_padding=tuple([part.effective_padding[axis] for axis, part in of_axis]),
+        min_receptive_field=tuple(map(min, *[part.min_receptive_field for part in parts]))
+        if len(parts) > 1
+        else parts[0].min_receptive_field,
+        pixels_read=tuple([part.pixels_read[axis] for axis, part in of_axis]),
+        centre=tuple([part.centre[axis] for axis, part in of_axis]),
         sees_everything=parts[0].sees_everything,
         global_context=context,
         aligned=aligned,
