@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import cache
 from itertools import product
-from math import gcd, lcm
+from math import gcd, lcm, prod
 from typing import Final, NamedTuple
 
 from cnnspec.ops import Shape
@@ -24,6 +24,7 @@ __all__ = [
     "Reads",
     "centre",
     "hull",
+    "joint_figures",
     "pixel",
     "pixels_read",
     "slide",
@@ -37,6 +38,7 @@ FEW_TAPS: Final = 64
 HOLES_UP_TO: Final = 2**22  # pixels of a span; in a larger one holes are not looked for
 LONGEST_PERIOD: Final = 4096  # beyond it two alternatives are not compared phase by phase
 MOST_PATHS: Final = 64  # alternatives that are followed: beyond them those of today's smallest spans
+JOINT: Final = 2**16  # units up to which each is looked at, where axes depend on each other
 COUNTED: Final = 2**26  # pixels, over all units, up to which the units of differing strides are counted one by one
 
 
@@ -84,6 +86,11 @@ class Band(NamedTuple):
     def stride(self) -> Fraction:
         """Pixels per unit."""
         return _fraction(self.step, len(self.phases))
+
+    @property
+    def holed(self) -> bool:
+        """Whether some units read no pixel."""
+        return None in self.phases
 
     @property
     def pace(self) -> tuple[int, int]:
@@ -214,9 +221,10 @@ def union(parts: Iterable[Band]) -> Bands:
 
 
 def smallest(alternatives: Iterable[Band]) -> Bands:
-    """The alternatives without those that no later layer can make the smallest."""
+    """The alternatives that read something, without those that no later layer can make the smallest."""
     kept: list[Band] = []
-    for band in sorted(set(alternatives), key=_size):
+    bands = set(alternatives)
+    for band in sorted([band for band in bands if any(band.phases)] or bands, key=_size):
         if not any(_never_larger(other, band) for other in kept):
             kept.append(band)
     return tuple(kept[:MOST_PATHS])
@@ -300,6 +308,26 @@ def pixels_read(bands: Bands, shape: Shape, widest: int) -> int:
     units = max(band.units(shape) for band in bands)
     counted = units ** len({band.carrier for band in bands}) * widest <= COUNTED
     return max((reads.bits.bit_count() for reads in _hulls(bands, shape, ends=not counted)), default=0)
+
+
+def joint_figures(terms: Sequence[tuple[Band, ...]], shape: Shape) -> list[tuple[int, int]] | None:
+    """On each axis the span and the pixels read, of units that read a term only where they do so on all of its axes.
+
+    None where there are too many units to look at each.
+    """
+    axes = range(len(terms[0]))
+    units = [range(min(band.units(shape) for band in {term[axis] for term in terms})) for axis in axes]
+    if prod(map(len, units)) * len(terms) > JOINT:
+        return None
+    most = [(0, 0) for _ in axes]
+    for unit in product(*units):
+        reads = [[term[axis].at(unit[axis]) for axis in axes] for term in terms]
+        alive = [term for term in reads if None not in term]
+        for axis in axes:
+            if seen := _merge(term[axis] for term in alive):
+                span, pixels = most[axis]
+                most[axis] = max(span, seen.size), max(pixels, seen.bits.bit_count())
+    return most
 
 
 def centre(band: Band) -> Fraction:

@@ -6,15 +6,17 @@ Channels of one tensor may see different things, after a concatenation and until
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, product
 from typing import Final, NamedTuple
 
 from cnnspec.analysis.bands import Band, Bands, centre, smallest, span, union
 from cnnspec.ops import Shape
 from cnnspec.ops.window import POINT, Global, Shuffled, Sliding, Window
 
-__all__ = ["ALL", "MOST_CHANNELS", "FieldState", "Part", "TensorField", "regrouped", "united"]
+__all__ = ["ALL", "MOST_CHANNELS", "FieldState", "Part", "TensorField", "joint_terms", "regrouped", "united"]
 
 ALL: Final = -1  # as bits: however many there are
+MOST_TERMS: Final = 64  # beyond so many, axes are taken to be independent
 MOST_CHANNELS: Final = 2**16  # beyond so many it is not followed which of them see what
 
 
@@ -26,6 +28,9 @@ class FieldState(NamedTuple):
     through_global: bool = False  # every path leads through a global pool or a dense layer
     context: bool = False  # some path does
     aligned: bool = True  # all paths have one stride and one centre
+    # Where units read nothing by some paths (transposed convolutions with gaps, PixelShuffle), a path is read at a unit
+    # only if it is on every axis: the paths, each with its band on each axis. Elsewhere the axes are independent: ().
+    terms: tuple[tuple[Band, ...], ...] = ()
 
     @property
     def global_context(self) -> bool:
@@ -35,9 +40,9 @@ class FieldState(NamedTuple):
     def moved(self, band: Callable[[Band], Band]) -> FieldState:
         """The state with each band changed."""
         wide = tuple(tuple(map(band, bands)) for bands in self.wide)
-        if self.paths is self.wide:
-            return self._replace(wide=wide, paths=wide)
-        return self._replace(wide=wide, paths=tuple(tuple(map(band, bands)) for bands in self.paths))
+        paths = wide if self.paths is self.wide else tuple(tuple(map(band, bands)) for bands in self.paths)
+        terms = tuple(tuple(map(band, term)) for term in self.terms)
+        return self._replace(wide=wide, paths=paths, terms=terms)
 
 
 class Part(NamedTuple):
@@ -113,8 +118,20 @@ def united(states: Sequence[FieldState]) -> FieldState:
         paths.append(smallest(band for state in local for band in state.paths[axis]))
         aligned = aligned and _one_centre(together)
     return first._replace(
-        wide=tuple(wide), paths=tuple(wide) if wide == paths else tuple(paths), context=context, aligned=aligned
+        wide=tuple(wide),
+        paths=tuple(wide) if wide == paths else tuple(paths),
+        context=context,
+        aligned=aligned,
+        terms=joint_terms([product(*state.wide) if not state.terms else state.terms for state in local]),
     )
+
+
+def joint_terms(branches: Iterable[Iterable[tuple[Band, ...]]]) -> tuple[tuple[Band, ...], ...]:
+    """The terms of several paths together; none where each unit reads by all of them, or they are too many."""
+    terms = tuple(dict.fromkeys(chain.from_iterable(branches)))
+    if not 1 < len(terms) <= MOST_TERMS or not any(band.holed for term in terms for band in term):
+        return ()
+    return terms
 
 
 def _one_centre(bands: Iterable[Band]) -> bool:

@@ -13,13 +13,22 @@ over some of the axes alone gives strips: all of those axes, and still a place o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, product
 from math import prod
 
 from cnnspec.analysis.bands import GONE, Band, Bands, Reads, pixel, slide, smallest, union
-from cnnspec.analysis.field_state import ALL, MOST_CHANNELS, FieldState, Part, TensorField, regrouped, united
+from cnnspec.analysis.field_state import (
+    ALL,
+    MOST_CHANNELS,
+    FieldState,
+    Part,
+    TensorField,
+    joint_terms,
+    regrouped,
+    united,
+)
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, AnyOp, Shape
 from cnnspec.ops.merge import Concat
@@ -125,9 +134,13 @@ class _Walk:
                     for bands, before, there in zip(state.paths, state.wide, wide, strict=True)
                 ]
             )
-        context = isinstance(op, (GroupNorm, InstanceNorm)) and op.global_statistics
+        slid = (
+            tuple(self.slid_bands((band,), windows, shape, everything, union)[0] for band in term)
+            for term in state.terms
+        )
+        context = state.context or (isinstance(op, (GroupNorm, InstanceNorm)) and op.global_statistics)
         return self.same(
-            FieldState(wide, paths, state.through_global or everything, state.context or context, state.aligned)
+            FieldState(wide, paths, state.through_global or everything, context, state.aligned, joint_terms([slid]))
         )
 
     def slid_bands(
@@ -240,19 +253,26 @@ class _Walk:
         return self.tensor(parts, 0, node.shape)
 
     def interleaved(self, states: Sequence[FieldState], factor: int) -> FieldState:
-        """Unit (y, x) reads state number `(y % r)*r + x % r`; along one axis, any of those that its place allows."""
+        """Unit (y, x) reads state number `(y % r)*r + x % r`."""
         whole = self.union(list(dict.fromkeys(states)))
-        local = [(index, state) for index, state in enumerate(states) if state.through_global == whole.through_global]
-
-        def along(axis: int, figures: str) -> Iterator[Band]:
-            for index, state in local:
-                for band in getattr(state, figures)[axis]:
-                    phase = index // factor if band.carrier == 1 else index % factor
-                    yield _every(band, factor, phase) if band.carrier in (1, 2) else band
-
+        places: dict[FieldState, list[tuple[int, int]]] = {}
+        for index, state in enumerate(states):
+            if state.through_global == whole.through_global:
+                places.setdefault(state, []).append(divmod(index, factor))
         axes = range(len(whole.wide))
-        wide = tuple(union(along(axis, "wide")) for axis in axes)
-        return whole._replace(wide=wide, paths=tuple(smallest(along(axis, "paths")) for axis in axes))
+        wide, paths = [], []
+        for axis in axes:
+            wide.append(union(_every(band, factor, at) for state, at in places.items() for band in state.wide[axis]))
+            paths.append(
+                smallest(_every(band, factor, at) for state, at in places.items() for band in state.paths[axis])
+            )
+        terms = joint_terms(
+            [tuple(_every(band, factor, [place]) for band in term)]
+            for state, at in places.items()
+            for place in at
+            for term in state.terms or product(*state.wide)
+        )
+        return whole._replace(wide=tuple(wide), paths=tuple(paths), terms=terms)
 
 
 def _repeated(channels: int, size: int, each: int) -> int:
@@ -272,10 +292,13 @@ def _further(band: Band, start: int) -> Band:
     return band if band.carrier or band.lost else slide(band, Sliding(1, before=start), 0)
 
 
-def _every(band: Band, factor: int, phase: int) -> Band:
-    """The units of a band spread out: unit `factor*i + phase` reads what `i` read, and the others nothing."""
+def _every(band: Band, factor: int, places: Sequence[tuple[int, int]]) -> Band:
+    """The band behind PixelShuffle: unit `r*i + phase` reads what `i` read, for the phases of these places (y, x)."""
+    if band.carrier not in (1, 2):
+        return band
     phases: list[Reads | None] = [None] * (factor * len(band.phases))
-    phases[phase::factor] = band.phases
+    for place in places:
+        phases[place[band.carrier - 1] :: factor] = band.phases
     return band._replace(phases=tuple(phases))
 
 

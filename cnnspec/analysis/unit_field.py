@@ -23,9 +23,10 @@ from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, Shape
 from cnnspec.ops.merge import Concat
+from cnnspec.ops.norm import GroupNorm, InstanceNorm
 from cnnspec.ops.resample import PixelShuffle
 from cnnspec.ops.reshape import Flatten, Permute
-from cnnspec.ops.window import POINT, Global, Sliding, Window
+from cnnspec.ops.window import POINT, Global, Grouped, Shuffled, Sliding, Window
 
 __all__ = ["UnitField", "unit_field"]
 
@@ -57,9 +58,7 @@ class UnitField:
         }
 
 
-def unit_field(
-    graph: Graph, layer: str, unit: tuple[int, ...] | None = None, *, channel: int | None = None
-) -> UnitField:
+def unit_field(graph: Graph, layer: str, unit: tuple[int, ...] | None = None, channel: int | None = None) -> UnitField:
     """The field of one unit, given by its place along each axis of the input; without `unit`, of the one in the middle.
 
     `channel` is one channel of the layer; without it, what any channel reads at that place. Raises UsageError where
@@ -156,12 +155,16 @@ class _Backwards:
                 yield node.inputs[0], (*needed[:first], *part, *needed[first + 1 :])
         else:
             windows = read_windows(op, shape)
+            if self.everything and isinstance(op, (GroupNorm, InstanceNorm)) and op.global_statistics:
+                groups = op.num_groups if isinstance(op, GroupNorm) else shape[0]
+                each = shape[0] // groups
+                windows = (Grouped(each, each), *(Global() for _ in shape[1:]))
             for part in self.apart(node, windows, needed):
                 if isinstance(op, PixelShuffle):
                     befores = list(_before_shuffle(op.upscale_factor, shape, part))
                 else:
-                    axes = zip(windows, part, shape, strict=True)
-                    befores = [tuple(_through(window, bits, size) for window, bits, size in axes)]
+                    axes = zip(windows, part, shape, node.shape, strict=True)
+                    befores = [tuple(_through(*axis) for axis in axes)]
                 for before in befores:
                     yield node.inputs[0], self.local(node.inputs[0], before)
 
@@ -218,19 +221,19 @@ def _units(bits: int, size: int) -> Iterator[int]:
         yield low.bit_length() - 1
 
 
-def _through(window: Window, bits: int, size: int) -> int:
-    """The units that a window reads, for a set of its own units; those outside of the axis do not exist."""
+def _through(window: Window, bits: int, size: int, units: int) -> int:
+    """Of an axis of `size`, what a window reads for a set of its own `units`; what lies outside does not exist."""
     if window == POINT or not bits:
         return bits
     if isinstance(window, Global):
         return ALL if size > 1 else 1
-    if bits == ALL and not isinstance(window, Sliding):
+    if bits == ALL and isinstance(window, (Grouped, Shuffled)):
         return ALL
     if isinstance(window, Sliding) and window.kernel == window.stride == 1:  # a crop, a pad, a slice
         moved = bits >> window.before if window.before > 0 else bits << -window.before
         return moved & (((1 << max(0, size + min(0, window.after))) - 1) & -(1 << max(0, -window.before)))
     found = 0
-    for unit in _units(bits, window.out_size(size) if isinstance(window, Sliding) and bits < 0 else bits.bit_length()):
+    for unit in _units(bits, units):
         for tap in _inside(window.reads(unit), size):
             found |= 1 << tap
     return found

@@ -8,7 +8,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-from cnnspec.analysis.bands import centre, hull, pixels_read, span
+from cnnspec.analysis.bands import centre, hull, joint_figures, pixels_read, span
 from cnnspec.analysis.field_state import FieldState, TensorField
 from cnnspec.ops import Shape
 
@@ -100,13 +100,16 @@ def _figures(state: FieldState, shape: Shape) -> FieldFigures:
     least = wide
     if state.paths is not state.wide:
         least = tuple([min(span((band,), shape) for band in bands) for bands in state.paths])
+    read = tuple([pixels_read(bands, shape, size) for bands, size in zip(state.wide, wide, strict=True)])
+    if state.terms and (joint := joint_figures(state.terms, shape)):
+        wide, read = (tuple(figures) for figures in zip(*joint, strict=True))
     firsts = [hull(bands, 0) for bands in state.wide]
     return FieldFigures(
         receptive_field=wide,
         effective_stride=tuple([max([band.stride for band in bands]) for bands in state.wide]),
         effective_padding=tuple([-first.low if first else 0 for first in firsts]),
         min_receptive_field=least,
-        pixels_read=tuple([pixels_read(bands, shape, size) for bands, size in zip(state.wide, wide, strict=True)]),
+        pixels_read=read,
         centre=tuple([centre(bands[0]) for bands in state.wide]),
         sees_everything=state.through_global,
         global_context=state.global_context,

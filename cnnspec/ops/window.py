@@ -167,8 +167,9 @@ class Resized:
       Beyond the border torch reads the border once more, so that clipping what a unit reads to the axis gives what it
       really reads.
 
-    Rounding to 32 bits is followed for the units that there are; beyond them, where a later layer pads, the rule goes
-    on in exact numbers.
+    Rounding to 32 bits, which decides what nearest reads, is followed for the units that there are; beyond them, where
+    a later layer pads, the rule goes on in exact numbers. What linear and cubic read is exact: a weight that is 0 but
+    for rounding is 0.
     """
 
     size: int
@@ -208,32 +209,20 @@ class Resized:
         """The inputs of unit `i`, unclipped."""
         if self._copied:
             return (i * self.size // self.out,)
-        if not 0 <= i < self.out:
-            return self._reads_exactly(i)
-        match self.method:
-            case "nearest":
-                return (min(floor(_single(i * _single(self.scale))), self.size - 1),)
-            case "nearest-exact":
-                return (min(floor(_single((i + 0.5) * _single(self.scale))), self.size - 1),)
-        if self.align_corners:
-            x = _single(i * _single((self.size - 1) / max(1, self.out - 1)))
-        else:
-            x = _single(_single(_single(self.scale) * (i + 0.5)) - 0.5)
-        return self._around(floor(x), x == floor(x))
-
-    def _reads_exactly(self, i: int) -> Sequence[int]:
-        """The inputs of unit `i` without rounding."""
-        if self.method == "nearest":
-            return (floor(i * self.step),)
-        if self.method == "nearest-exact":
-            return (floor((i + Fraction(1, 2)) * self.step),)
-        x = i * self.step if self.align_corners else (i + Fraction(1, 2)) * self.step - Fraction(1, 2)
-        return self._around(floor(x), x == floor(x))
-
-    def _around(self, below: int, whole: bool) -> Sequence[int]:
-        if whole:
+        if self.method.startswith("nearest"):
+            return (self._nearest(i) if 0 <= i < self.out else self._nearest_exactly(i),)
+        x = i * self.step if self.align_corners else (i + _HALF) * self.step - _HALF
+        below = floor(x)
+        if x == below:
             return (below,)
         return (below, below + 1) if self.method == "linear" else range(below - 1, below + 3)
+
+    def _nearest(self, i: int) -> int:
+        half = 0.0 if self.method == "nearest" else 0.5
+        return min(floor(_single((i + half) * _single(self.scale))), self.size - 1)
+
+    def _nearest_exactly(self, i: int) -> int:
+        return floor((i if self.method == "nearest" else i + _HALF) * self.step)
 
 
 @lru_cache(maxsize=256)
@@ -241,12 +230,16 @@ def _rhythm(window: Resized) -> tuple[int, int]:
     """Period and advance of the step as a fraction; so many of them that no unit is repeated, where one is rounded."""
     step = window.step
     period, advance = step.denominator, step.numerator
-    if window._copied or window.out > 2**14:  # so long an axis is taken to be regular
+    rounded = window.method.startswith("nearest") and not window._copied
+    if not rounded or window.out > 2**14:  # so long an axis is taken to be regular
         return period, advance
-    if any(tuple(window.reads(i)) != tuple(window._reads_exactly(i)) for i in range(window.out)):
+    if any(window._nearest(i) != window._nearest_exactly(i) for i in range(window.out)):
         turns = -(-window.out // period)
         return period * turns, advance * turns
     return period, advance
+
+
+_HALF: Final = Fraction(1, 2)
 
 
 def _single(value: float) -> float:
