@@ -14,6 +14,7 @@ from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, AnyOp, show_shape
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.linear import Linear
+from cnnspec.ops.merge import Concat
 from cnnspec.ops.window import POINT, Adaptive, Global, Sliding, Transposed, Window
 from cnnspec.spec.hints import did_you_mean
 
@@ -229,10 +230,13 @@ def _field(graph: Graph, node: Node, row: LayerReport, report: Report) -> list[t
     if isinstance(node.op, JOINS):
         parts = zip(node.inputs, before, strict=True)
         union = ", ".join(f"{name} {_shown_span(graph, name, other)}" for name, other in parts)
-        lines.append(("receptive field", f"the union of {union} = {show_shape(row.receptive_field)}"))
+        together = "each channel as in its branch:" if isinstance(node.op, Concat) else "the union of"
+        lines.append(("receptive field", f"{together} {union} = {show_shape(row.receptive_field)}"))
     else:
         lines += _growth(node, before[0], row, report.layer(node.inputs[0]) if node.inputs[0] != INPUT else None)
     notes = []
+    if row.channel_fields:
+        notes.append(("", f"the largest of {len(row.channel_fields)} that channels have: {_by_channel(row)}"))
     if not row.aligned:
         notes.append(("", "its branches are not aligned: the largest span over the units is given"))
     if row.min_receptive_field != row.receptive_field:
@@ -245,6 +249,17 @@ def _field(graph: Graph, node: Node, row: LayerReport, report: Report) -> list[t
         notes.append(("", "and the whole input, through a global pool, a dense layer or a norm"))
     at = sum(heading.startswith("receptive field") for heading, _ in lines)
     return [*lines[:at], *notes, *lines[at:]]
+
+
+def _by_channel(row: LayerReport) -> str:
+    """`1x1 in 0..3, 7x7 in 4..7`."""
+    shown = []
+    for part in row.channel_fields[:SHOWN]:
+        ranges = [f"{start}..{stop - 1}" + (f" by {step}" if step > 1 else "") for start, stop, step in part.channels]
+        more = ", …" if len(ranges) > TERMS else ""
+        field = "all" if part.figures.sees_everything else show_shape(part.figures.receptive_field)
+        shown.append(f"{field} in {' and '.join(ranges[:TERMS])}{more}")
+    return "; ".join(shown) + ("; …" if len(row.channel_fields) > SHOWN else "")
 
 
 def _growth(node: Node, before: TensorField, row: LayerReport, prior: LayerReport | None) -> list[tuple[str, str]]:

@@ -186,6 +186,8 @@ def _summary(report: Report) -> list[str]:
     lines.append(f"            (batch {memory.batch}, {memory.precision}, {memory.optimizer})")
     if any(row.global_context and not row.sees_everything for row in report.layers):
         lines.append("* and the whole input, through a global pool, a dense layer or a norm")
+    if any(row.field_parts for row in report.layers):
+        lines.append("fields      the largest over the channels; JSON and `--explain LAYER` tell them apart")
     return lines
 
 

@@ -1,0 +1,170 @@
+"""Receptive fields of channels that see different things, and of units where the arithmetic is not that of one path."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+import cnnspec
+
+
+def one(text: str, input_shape: str) -> cnnspec.Spec:
+    return cnnspec.loads(f"cnnspec: 1\ninput: {input_shape}\nlayers:\n{text}")
+
+
+def parts(report: cnnspec.Report, layer: str) -> dict[tuple[tuple[int, int, int], ...], tuple[int, ...]]:
+    """The fields of a layer by channels."""
+    return {part.channels: part.figures.receptive_field for part in report.layer(layer).channel_fields}
+
+
+BRANCHES = "  a: Conv2d(4, 1)\n  b: Conv2d(4, 7, padding=3)(input)\n  cat: Concat(a, b)\n"
+
+
+@pytest.mark.parametrize(
+    ("layer", "field", "least"),
+    [
+        ("Slice(0, 4)", (1, 1), (1, 1)),
+        ("Slice(-4)", (7, 7), (7, 7)),
+        ("Slice(2, 6)", (7, 7), (1, 1)),
+        ("Conv2d(8, 3, groups=2)", (9, 9), (3, 3)),
+        ("Conv2d(8, 3, groups=8)", (9, 9), (3, 3)),
+        ("Conv2d(8, 3)", (9, 9), (3, 3)),
+        ("PixelShuffle(2)", (7, 7), (1, 1)),
+        ("LocalResponseNorm(3)", (7, 7), (1, 1)),
+    ],
+)
+def test_a_layer_behind_a_concatenation_sees_what_its_channels_saw(
+    layer: str, field: tuple[int, ...], least: tuple[int, ...]
+) -> None:
+    row = one(f"{BRANCHES}  last: {layer}\n", "[3, 16, 16]").analyze().layer("last")
+    assert (row.receptive_field, row.min_receptive_field) == (field, least)
+
+
+def test_the_channels_of_a_concatenation_are_told_apart() -> None:
+    text = BRANCHES + "  shuffle: ChannelShuffle(2)\n  part: Slice(0, 4)\n  deep: Conv2d(8, 3, groups=8)(shuffle)\n"
+    spec = one(text, "[3, 16, 16]")
+    report = spec.analyze()
+    assert parts(report, "cat") == {((0, 4, 1),): (1, 1), ((4, 8, 1),): (7, 7)}
+    assert parts(report, "shuffle") == {((0, 7, 2),): (1, 1), ((1, 8, 2),): (7, 7)}
+    assert parts(report, "part") == {((0, 3, 2),): (1, 1), ((1, 4, 2),): (7, 7)}
+    assert parts(report, "deep") == {((0, 7, 2),): (3, 3), ((1, 8, 2),): (9, 9)}
+    assert parts(report, "a") == {}
+    plain = report.layer("cat").to_dict()["channel_fields"]
+    assert [(part["channels"], part["receptive_field"]) for part in plain] == [
+        ([[0, 4, 1]], [1, 1]),
+        ([[4, 8, 1]], [7, 7]),
+    ]
+    assert spec.field("shuffle", (8, 8), channel=0).clipped == ((8, 8), (8, 8))
+    assert spec.field("shuffle", (8, 8), channel=1).clipped == ((5, 11), (5, 11))
+    assert spec.field("shuffle", (8, 8)).clipped == ((5, 11), (5, 11))
+
+
+def test_the_halves_of_shufflenet_see_different_things() -> None:
+    report = cnnspec.load("shufflenet_v2_x1_0").analyze()
+    assert any(row.field_parts for row in report.layers if row.op == "ChannelShuffle")
+    assert report.layer("conv5.1").channel_fields == ()
+
+
+def test_a_gate_beside_maps_is_context_for_what_reads_both() -> None:
+    text = (
+        "  pool: AdaptiveAvgPool2d(1)\n  gate: Mul(input, pool)\n  cat: Concat(gate, input)\n"
+        "  all: Mul(pool, pool)\n  last: Conv2d(2, 3)(cat)\n"
+    )
+    report = one(text, "[3, 16, 16]").analyze()
+    assert [part.figures.global_context for part in report.layer("cat").channel_fields] == [True, False]
+    last = report.layer("last")
+    assert (last.receptive_field, last.global_context, last.sees_everything) == ((3, 3), True, False)
+
+
+def test_features_that_were_flattened_are_told_apart() -> None:
+    report = one(BRANCHES + "  flat: Flatten\n  part: Slice(0, 1024)\n  rest: Slice(1024)(flat)\n", "[3, 16, 16]")
+    assert parts(report.analyze(), "flat") == {((0, 1024, 1),): (1, 1), ((1024, 2048, 1),): (7, 7)}
+    assert report.analyze().layer("part").receptive_field == (1, 1)
+    assert report.analyze().layer("rest").receptive_field == (7, 7)
+
+
+def test_so_many_channels_are_taken_together() -> None:
+    text = (
+        "  a: Conv2d(2147483000, 1)\n  b: Conv2d(400, 3, padding=1)(input)\n  cat: Concat(a, b)\n  part: Slice(0, 4)\n"
+    )
+    row = one(text, "[3, 8, 8]").analyze().layer("part")
+    assert (row.receptive_field, row.channel_fields) == ((3, 3), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "shape", "field", "padding"),
+    [
+        ("  - AdaptiveAvgPool1d(6)\n  - Upsample(scale_factor=1.3)\n  - Conv1d(1, 3, padding=1)\n", "[1, 40]", 21, 7),
+        ("  - AdaptiveAvgPool1d(6)\n  - Upsample(size=7)\n  - Conv1d(1, 3, padding=1)\n", "[1, 40]", 21, 7),
+        ("  - Upsample(scale_factor=1.3)\n  - Conv1d(1, 3, padding=1)\n", "[1, 8]", 3, 1),
+        ("  - Upsample(size=10)\n  - Conv1d(1, 3, padding=1)\n", "[1, 8]", 3, 1),
+    ],
+)
+def test_units_in_the_padding_behind_upsampling(text: str, shape: str, field: int, padding: int) -> None:
+    row = one(text, shape).analyze().layers[-1]
+    assert (row.receptive_field, row.effective_padding) == ((field,), (padding,))
+
+
+def test_the_smallest_path_may_be_another_one_later() -> None:
+    text = (
+        "  c5: Conv2d(1, 5, padding=2)\n  pool: MaxPool2d(4)(input)\n  up: Upsample(scale_factor=4)\n"
+        "  add: Add(c5, up)\n  last: Conv2d(1, 3, padding=1)\n"
+    )
+    report = one(text, "[1, 32, 32]").analyze()
+    assert report.layer("add").min_receptive_field == (4, 4)  # through the pool
+    assert report.layer("last").min_receptive_field == (7, 7)  # through c5
+    assert report.layer("last").receptive_field == (8, 8)
+
+
+def test_behind_a_global_pool_what_is_never_read_is_left_out() -> None:
+    field = cnnspec.load("squeezenet1_0").field("classifier.3", (0, 0))
+    assert field.clipped == ((0, 222), (0, 222))  # no window reaches row 223, of which W301 warns
+    assert field.pixels == (223, 223)
+
+
+def test_pixels_are_counted_over_all_units() -> None:
+    text = "  a: Conv1d(1, 2, dilation=8)\n  b: Conv1d(1, 1, stride=2)(input)\n  add: Add(a, b)\n"
+    row = one(text, "[1, 17]").analyze().layer("add")
+    assert row.pixels_read == (3,)  # unit 4 reads 4, 12 and 8; the first and the last read two
+
+
+CROP = "  skip: Conv1d(1, 3, padding=1)\n  pool: MaxPool1d(2)\n  up: Upsample(scale_factor=2)\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "aligned"),
+    [
+        (CROP + '  s: "ZeroPad1d([5, -5])"\n  add: Add(skip, s)\n', False),
+        (CROP + "  add: Add(skip, up)\n", True),
+        (CROP + "  up2: ConvTranspose1d(1, 2, stride=2)(pool)\n  add: Concat(skip, up2)\n", True),
+        (CROP + "  up2: Upsample(scale_factor=2, mode=linear)(pool)\n  add: Concat(skip, up2)\n", True),
+    ],
+)
+def test_branches_behind_upsampling_are_aligned_by_their_mean_centres(text: str, aligned: bool) -> None:
+    spec = one(text, "[1, 16]")
+    assert spec.analyze().layer("add").aligned is aligned
+    assert [finding.code for finding in spec.lint(select=["W314"])] == ([] if aligned else ["W314"])
+
+
+def test_align_corners_has_a_stride_of_its_own_and_the_same_size_is_a_copy() -> None:
+    row = one("  - Upsample(scale_factor=3, mode=bilinear, align_corners=True)\n", "[1, 8, 8]").analyze().layers[-1]
+    assert row.effective_stride == (Fraction(7, 23), Fraction(7, 23))
+    row = one("  - Upsample(scale_factor=1.05, mode=bilinear)\n", "[1, 8, 8]").analyze().layers[-1]
+    assert (row.receptive_field, row.effective_stride) == ((1, 1), (1, 1))
+
+
+def test_a_branch_that_was_transposed_meets_the_other_in_every_combination() -> None:
+    spec = one('  conv: Conv2d(2, 3, padding=1)\n  t: "Permute([0, 1, 3, 2])"\n  add: Add(conv, t)\n', "[1, 6, 6]")
+    row = spec.analyze().layer("add")
+    assert row.receptive_field == (8, 8)  # unit (0, 5) reads rows -1..1 and 4..6
+    assert spec.field("add", (0, 5)).clipped == ((0, 5), (0, 5))
+
+
+def test_of_channels_that_take_turns_in_space_each_is_read_where_it_is() -> None:
+    text = (
+        "  wide: Conv2d(2, 5, padding=2)\n  one: Conv2d(2, 1)(input)\n  cat: Concat(wide, one)\n"
+        '  shuffle: PixelShuffle(2)\n  last: "Conv2d(4, 4, stride=[2, 1], padding=1, dilation=2)"\n'
+    )
+    row = one(text, "[3, 10, 7]").analyze().layer("last")
+    assert row.receptive_field == (4, 4)  # its taps meet odd rows alone, which come from the 1x1
