@@ -148,6 +148,17 @@ def test_figures_of_inference_are_those_of_the_part_that_the_outputs_need() -> N
     assert smaller > 80
 
 
+def test_a_part_keeps_what_belongs_to_the_network() -> None:
+    graph = cnnspec.loads(
+        mixed().replace("input: [3, 12, 12]", "input: {shape: [3, 12, 12], mean: 0.5, std: 0.2}")
+    ).graph
+    part = graph.part(graph.outputs)
+    assert (part.mean, part.std, part.classes, part.outputs) == (graph.mean, graph.std, graph.classes, ("fc",))
+    assert part.aux_outputs == ()
+    assert [node.name for node in graph.part(["trunk.head"])] == ["stem", "trunk.a", "trunk.head"]
+    assert graph.network("train") is graph
+
+
 def sums(rows: tuple[LayerReport, ...]) -> dict[str, Any]:
     flops = [row.flops for row in rows]
     return {
