@@ -7,16 +7,19 @@ with concrete arguments, the names of what it reads, and its output shape. Nothi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
-from cnnspec.errors import Place
+from cnnspec.errors import Diagnostic, Place, SpecError
 from cnnspec.ops import AnyOp, Shape
 
-__all__ = ["INPUT", "Graph", "Node", "Origin"]
+__all__ = ["INPUT", "PURPOSES", "Graph", "Node", "Origin", "Purpose"]
 
 INPUT = "input"  # the name under which nodes read the network's input
+
+Purpose: TypeAlias = Literal["inference", "train"]  # what a network is for: figures differ where it has auxiliary heads
+PURPOSES: Final[tuple[Purpose, ...]] = ("inference", "train")
 
 
 class Origin(NamedTuple):
@@ -51,6 +54,8 @@ class Graph:
     std: tuple[float, ...] = ()
     classes: tuple[str, ...] = ()
     path: str | None = None
+    # Why layers that no output needs do not take this input. Then all but what the outputs need is left out.
+    refused: tuple[Diagnostic, ...] = field(default=(), compare=False)
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
@@ -82,6 +87,25 @@ class Graph:
                 found.add(name)
                 waiting += [other for other in self.by_name[name].inputs if other != INPUT]
         return found
+
+    def part(self, outputs: Iterable[str]) -> Graph:
+        """The network that these outputs need, as it is exported. Raises KeyError for a name that is no node."""
+        wanted = tuple(outputs)
+        needed = self.ancestors(wanted)
+        nodes = tuple(node for node in self.nodes if node.name in needed)
+        return replace(self, nodes=nodes, outputs=wanted, aux_outputs=(), refused=())
+
+    def network(self, purpose: Purpose) -> Graph:
+        """The network that is meant: inference has what the outputs need, training all that is declared.
+
+        The one difference between figures of inference and of training. Raises SpecError where layers that only
+        training has refuse the input.
+        """
+        if purpose == "inference":
+            return self.part(self.outputs)
+        if self.refused:
+            raise SpecError(list(self.refused), path=self.path or "spec")
+        return self
 
     def state_shapes(self) -> dict[str, Shape]:
         """Every parameter and buffer by its `state_dict` name, in torch's order.

@@ -9,7 +9,7 @@ from cnnspec.analysis.memory import OPTIMIZER_STATE, PRECISIONS, largest_batch, 
 from cnnspec.analysis.receptive_field import fields
 from cnnspec.analysis.report import CONVENTION, LayerReport, Memory, Report, Totals
 from cnnspec.analysis.view import FieldViews
-from cnnspec.graph import Graph
+from cnnspec.graph import Graph, Purpose
 from cnnspec.ops import AnyOp, Shape
 
 __all__ = [
@@ -24,15 +24,26 @@ __all__ = [
     "largest_batch",
 ]
 
+PARAMETER_BYTES = 4  # float32, in every precision
 
-def analyze(graph: Graph, *, batch: int = 1, optimizer: str = "sgd-momentum", precision: str = "fp32") -> Report:
-    """The report on a graph.
+
+def analyze(
+    graph: Graph,
+    *,
+    purpose: Purpose = "inference",
+    batch: int = 1,
+    optimizer: str = "sgd-momentum",
+    precision: str = "fp32",
+) -> Report:
+    """The report on `graph.network(purpose)`, with the totals of the other purpose beside its own.
 
     `batch`, `optimizer` (a key of OPTIMIZER_STATE) and `precision` (a key of PRECISIONS) say what memory is for;
     MACs and FLOPs are per sample.
     """
     states, views = fields(graph), FieldViews()
     live = graph.ancestors(graph.outputs)
+    trained = live | graph.ancestors(graph.aux_outputs)
+    shown = graph.network(purpose).by_name
     width = PRECISIONS[precision]
     rows = []
     costs: dict[tuple[int, tuple[Shape, ...]], _Cost] = {}  # equal layers share their operator
@@ -51,18 +62,31 @@ def analyze(graph: Graph, *, batch: int = 1, optimizer: str = "sgd-momentum", pr
                 output_shape=node.shape,
                 params=cost.params,
                 buffers=cost.buffers,
-                macs=cost.macs,
-                flops=cost.flops,
+                macs=cost.macs if node.name in trained else 0,
+                flops=cost.flops if node.name in trained else 0,
                 field=figures,
                 field_parts=parts,
                 output_bytes=batch * prod(node.shape) * width,
-                aux=node.name not in live,
+                aux=node.name in trained and node.name not in live,
+                dead=node.name not in trained,
                 line=node.origin.place.line if node.origin.place else None,
             )
         )
-    training = training_memory(graph, batch=batch, optimizer=optimizer, precision=precision)
+    training = None if graph.refused else training_memory(graph, batch=batch, optimizer=optimizer, precision=precision)
     memory = Memory(batch, precision, optimizer, peak_inference(graph, batch=batch, width=width), training)
-    return Report(graph.name, graph.input_shape, tuple(rows), _totals(rows, memory), memory, graph.outputs)
+    return Report(
+        graph.name,
+        graph.input_shape,
+        tuple(row for row in rows if row.name in shown),
+        memory,
+        graph.outputs,
+        purpose,
+        inference=_totals([row for row in rows if row.name in live], memory),
+        train=None if graph.refused else _totals(rows, memory),
+        only_training=tuple(row.name for row in rows if row.aux),
+        dead=tuple(row.name for row in rows if row.dead),
+        refused=graph.refused,
+    )
 
 
 class _Cost(NamedTuple):
@@ -84,17 +108,16 @@ def _cost(op: AnyOp, shapes: tuple[Shape, ...]) -> _Cost:
 
 
 def _totals(rows: list[LayerReport], memory: Memory) -> Totals:
-    counted = [row for row in rows if not row.aux]
-    flops = [row.flops for row in counted]
+    flops = [row.flops for row in rows]
     params = sum(row.params for row in rows)
     return Totals(
         layers=len(rows),
         params=params,
         trainable_params=params,
         buffers=sum(row.buffers for row in rows),
-        macs=sum(row.macs for row in counted),
+        macs=sum(row.macs for row in rows),
         flops=None if None in flops else sum(value for value in flops if value is not None),
-        param_bytes=memory.training.parameters,
+        param_bytes=PARAMETER_BYTES * params,
         peak_inference_bytes=memory.peak_inference,
-        training_bytes=memory.training.total,
+        training_bytes=None if memory.training is None else memory.training.total,
     )

@@ -16,7 +16,10 @@ __all__ = ["Entry", "catalogue"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A bundled network. `receptive_field` is the one of its last feature map, before a global pool or dense layer."""
+    """A bundled network, as inference runs it.
+
+    `receptive_field` is the one of its last feature map, before a global pool or dense layer.
+    """
 
     name: str
     file: str
@@ -25,6 +28,8 @@ class Entry:
     input: Shape
     params: int
     macs: int
+    train_params: int  # with auxiliary heads
+    train_macs: int
     receptive_field: tuple[int, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -37,6 +42,7 @@ class Entry:
             "input": list(self.input),
             "params": self.params,
             "macs": self.macs,
+            "train": {"params": self.train_params, "macs": self.train_macs},
             "receptive_field": list(self.receptive_field),
         }
 
@@ -46,7 +52,9 @@ def catalogue() -> Iterator[Entry]:
     for name, (path, variant) in sorted(zoo.names().items(), key=lambda item: item[1][0]):
         source = read_spec(path)
         report = analyze(source.elaborate(variant=variant))
-        maps = [row.receptive_field for row in report.layers if not (row.aux or row.sees_everything)]
+        maps = [row.receptive_field for row in report.layers if not row.sees_everything]
         reference = source.document.header.reference
-        totals, shape = report.totals, report.input
-        yield Entry(name, path.stem, variant, reference, shape, totals.params, totals.macs, maps[-1] if maps else ())
+        field = maps[-1] if maps else ()
+        totals, train = report.inference, report.train or report.inference
+        figures = totals.params, totals.macs, train.params, train.macs
+        yield Entry(name, path.stem, variant, reference, report.input, *figures, field)

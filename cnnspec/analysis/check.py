@@ -75,7 +75,9 @@ def check(
     if not found:
         silenced = source.document.header.lint.ignore
         for name, graph in zip(chosen, graphs, strict=True):
-            for warning in lint(graph, analyze(graph), select=select, ignore=ignore, silenced=silenced):
+            for warning in lint(
+                graph, analyze(graph, purpose="train"), select=select, ignore=ignore, silenced=silenced
+            ):
                 note = (f"in the variant {name}",) if name and variant is None and graph is not graphs[0] else ()
                 told = replace(warning, notes=(*warning.notes, *note))
                 found.setdefault((warning.code, warning.place or warning.message), told)
@@ -99,7 +101,7 @@ def _with_smallest_input(
     if any(diagnostic.code != "E201" for diagnostic in error.diagnostics):
         return error.diagnostics
     try:
-        found = sizes(source, variant=variant, params=params, max_nodes=min(max_nodes, FEW_NODES))
+        found = sizes(source, variant=variant, params=params, max_nodes=min(max_nodes, FEW_NODES), purpose="train")
     except CnnspecError:  # there is no such input, or it is not to be had in a moment
         return error.diagnostics
     hint = f"`cnnspec sizes {source.path}`: the smallest input is {show_shape(found.smallest)}"

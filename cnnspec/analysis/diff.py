@@ -16,8 +16,8 @@ from itertools import pairwise
 from typing import Any, Final
 
 from cnnspec.analysis.explain import call_text
-from cnnspec.analysis.report import LayerReport, Report
-from cnnspec.graph import INPUT, Graph, Node
+from cnnspec.analysis.report import LayerReport, Report, Totals
+from cnnspec.graph import INPUT, Graph, Node, Purpose
 from cnnspec.ops import AnyOp, Shape
 
 __all__ = ["Change", "Difference", "Total", "diff"]
@@ -83,8 +83,9 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Two networks against each other."""
+    """Two networks of one purpose against each other."""
 
+    purpose: Purpose
     before: str
     after: str
     inputs: tuple[Shape, Shape]
@@ -92,12 +93,15 @@ class Difference:
     renamed: int  # those of them that have another name
     changes: tuple[Change, ...]
     totals: tuple[Total, ...]
+    other_totals: tuple[Total, ...]  # of the other purpose
     outputs_moved: bool  # other layers are outputs, or auxiliary heads
+    training_differs: bool = False  # so do layers that only training has, which are not among the changes
 
     @property
     def equal(self) -> bool:
         """Whether both declare the same network, names of layers aside."""
-        return not self.changes and self.inputs[0] == self.inputs[1] and not self.outputs_moved
+        alike = self.inputs[0] == self.inputs[1] and not self.outputs_moved and not self.training_differs
+        return alike and not self.changes
 
     def of(self, kind: str) -> list[Change]:
         """The changes of one kind."""
@@ -105,24 +109,30 @@ class Difference:
 
     def to_dict(self) -> dict[str, Any]:
         """The difference as `--format json` prints it."""
+
+        def plain(totals: tuple[Total, ...]) -> dict[str, Any]:
+            return {one.name: {"before": one.before, "after": one.after, "ratio": one.ratio} for one in totals}
+
+        other = "train" if self.purpose == "inference" else "inference"
         return {
             "cnnspec": 1,
+            "for": self.purpose,
             "before": {"name": self.before, "input": list(self.inputs[0])},
             "after": {"name": self.after, "input": list(self.inputs[1])},
             "equal": self.equal,
             "outputs_moved": self.outputs_moved,
+            "training_differs": self.training_differs,
             "same": self.same,
             "renamed": self.renamed,
             "changes": [change.to_dict() for change in self.changes],
-            "totals": {
-                total.name: {"before": total.before, "after": total.after, "ratio": total.ratio}
-                for total in self.totals
-            },
+            "totals": {**plain(self.totals), other: plain(self.other_totals)},
         }
 
 
 def diff(first: Graph, first_report: Report, second: Graph, second_report: Report) -> Difference:
-    """What is different in the second network, in the running order of both."""
+    """What is different in the second network, in the running order of both; the reports are for one purpose."""
+    purpose = first_report.purpose
+    first, second = first.network(purpose), second.network(purpose)
     pairs = _aligned(first.nodes, second.nodes)
     partner = {first.nodes[i].name: second.nodes[j].name for i, j in pairs} | {INPUT: INPUT}
     known = set(partner.values())
@@ -141,14 +151,22 @@ def diff(first: Graph, first_report: Report, second: Graph, second_report: Repor
             continue
         same += 1
         renamed += first.nodes[i].name != second.nodes[j].name
-    before, after = first_report.totals.to_dict(), second_report.totals.to_dict()
-    totals = tuple(Total(name, before[name], after[name]) for name in before if before[name] or after[name])
+    reports = first_report, second_report
+    sums = [report.train if purpose == "inference" else report.inference for report in reports]
+    totals, others = _totals(first_report.totals, second_report.totals), _totals(*sums)
     moved = any(
         [partner.get(name) for name in was] != list(now)
         for was, now in ((first.outputs, second.outputs), (first.aux_outputs, second.aux_outputs))
     )
     shapes = first.input_shape, second.input_shape
-    return Difference(first.name, second.name, shapes, same, renamed, tuple(changes), totals, moved)
+    names = first.name, second.name
+    return Difference(purpose, *names, shapes, same, renamed, tuple(changes), totals, others, moved)
+
+
+def _totals(first: Totals | None, second: Totals | None) -> tuple[Total, ...]:
+    before, after = (totals.to_dict() if totals else {} for totals in (first, second))
+    pairs = [Total(name, before.get(name), after.get(name)) for name in before or after]
+    return tuple(total for total in pairs if total.before or total.after)
 
 
 def _one_sided(kind: str, row: LayerReport, node: Node, place: int) -> Change:

@@ -115,14 +115,18 @@ def _dilated(size: int, window: Sliding) -> str:
 
 
 def explain(graph: Graph, report: Report, name: str) -> Explanation:
-    """The arithmetic of one layer, or the sums of a block. Raises UsageError where there is neither."""
+    """The arithmetic of one layer, or the sums of a block as far as the report has it.
+
+    Raises UsageError where there is neither.
+    """
     members = [row for row in report.layers if row.name.startswith(f"{name}.")]
     if members and name not in graph.by_name:
-        return _block(graph, name, members)
+        return _block(graph, report, name, members)
     node = find_node(graph, name)
     row = report.layer(name)
     sources = zip(node.inputs, node.input_shapes, strict=True)
     lines = [("reads", ", ".join(f"{name} {show_shape(shape)}" for name, shape in sources))]
+    lines += _runs([row])
     lines += _sizes(node)
     formula = node.op.parameter_formula(*node.input_shapes)
     if row.params:
@@ -143,15 +147,25 @@ def explain(graph: Graph, report: Report, name: str) -> Explanation:
     return Explanation(node.name, call_text(node.op), tuple(lines))
 
 
-def _block(graph: Graph, name: str, members: list[LayerReport]) -> Explanation:
+def _runs(rows: list[LayerReport]) -> list[tuple[str, str]]:
+    """When layers run, unless that is always."""
+    if all(row.dead for row in rows):
+        return [("runs", "never: nothing depends on it (W312)")]
+    if all(row.aux or row.dead for row in rows):
+        return [("runs", "in training only: it is part of an auxiliary head")]
+    return []
+
+
+def _block(graph: Graph, report: Report, name: str, members: list[LayerReport]) -> Explanation:
     """What the layers of a block read and give together, their sums, and each of them."""
     inside = {row.name for row in members}
     read = {source: shape for row in members for source, shape in zip(row.inputs, row.input_shapes, strict=True)}
-    used = {source for node in graph.nodes if node.name not in inside for source in node.inputs} | set(graph.outputs)
+    used = {source for row in report.layers if row.name not in inside for source in row.inputs} | set(graph.outputs)
     given = [row for row in members if row.name in used or row.name in graph.aux_outputs]
     lines = [
         ("reads", ", ".join(f"{source} {show_shape(shape)}" for source, shape in read.items() if source not in inside)),
         ("gives", ", ".join(f"{row.name} {show_shape(row.output_shape)}" for row in given) or "nothing that is read"),
+        *_runs(members),
     ]
     for heading, figures in (
         ("parameters", [row.params for row in members]),

@@ -32,7 +32,9 @@ def _signature(name: str, rows: list[LayerReport]) -> tuple[object, ...]:
     parent, _, leaf = name.rpartition(".")
     alone = name if len(rows) == 1 and rows[0].name == name else ""
     stem = re.sub(r"\d+$", "", leaf)
-    inside = tuple((row.op, row.params, row.macs, row.output_shape, row.input_shapes) for row in rows)
+    inside = tuple(
+        (row.op, row.params, row.macs, row.output_shape, row.input_shapes, row.aux, row.dead) for row in rows
+    )
     return parent, alone, stem, inside
 
 
@@ -44,9 +46,9 @@ def _range_name(names: list[str]) -> str:
 
 
 def _sum(name: str, rows: list[LayerReport], copies: int) -> LayerReport:
-    last = rows[-1]
     if len(rows) == 1:
-        return last
+        return rows[0]
+    last = next((row for row in reversed(rows) if not (row.aux or row.dead)), rows[-1])  # what the block is there for
     flops = [row.flops for row in rows]
     layers = len(rows) // copies
     what = f"{layers} layers" if layers > 1 else rows[0].op
@@ -61,5 +63,7 @@ def _sum(name: str, rows: list[LayerReport], copies: int) -> LayerReport:
         macs=sum(row.macs for row in rows),
         flops=None if None in flops else sum(value for value in flops if value is not None),
         output_bytes=sum(row.output_bytes for row in rows),
+        aux=all(row.aux for row in rows),
+        dead=all(row.dead for row in rows),
         line=rows[0].line,
     )

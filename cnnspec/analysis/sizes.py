@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from typing import Any, Final
 
@@ -20,7 +22,7 @@ from cnnspec.analysis.field_state import TensorField
 from cnnspec.analysis.receptive_field import fields
 from cnnspec.analysis.skeleton import Seen, Skeleton
 from cnnspec.errors import ShapeError, SpecError, UsageError
-from cnnspec.graph import INPUT, Graph, Node
+from cnnspec.graph import INPUT, Graph, Node, Purpose
 from cnnspec.ops import Shape
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool
 from cnnspec.ops.resample import Upsample
@@ -88,11 +90,13 @@ class AxisSizes:
 class Sizes:
     """The input sizes of a network. `layer` is the one whose size is meant by the output."""
 
+    purpose: Purpose
     name: str
     input: Shape
     valid: bool  # whether the declared input is
     layer: str  # `input` where there is no feature map
     smallest: Shape  # on each spatial axis, and valid together
+    other_smallest: Shape | None  # that of the other purpose; None where training refuses every input that was tried
     axes: tuple[AxisSizes, ...]
     tied: tuple[str, ...]  # layers whose weights depend on the input size
     output: tuple[int, ...] | None  # what was wanted, per axis
@@ -100,14 +104,20 @@ class Sizes:
 
     def to_dict(self) -> dict[str, Any]:
         """The sizes as `--format json` prints them."""
+
+        def smallest(found: Shape) -> dict[str, list[int]]:
+            return {"smallest_input": list(found), "smallest_input_shape": [self.input[0], *found]}
+
+        other = "train" if self.purpose == "inference" else "inference"
         return {
             "cnnspec": 1,
+            "for": self.purpose,
             "name": self.name,
             "input": list(self.input),
             "input_valid": self.valid,
             "layer": self.layer,
-            "smallest_input": list(self.smallest),
-            "smallest_input_shape": [self.input[0], *self.smallest],
+            **smallest(self.smallest),
+            other: None if self.other_smallest is None else smallest(self.other_smallest),
             "output": None if self.output is None else list(self.output),
             "weights_tied_to_input": list(self.tied),
             "axes": [axis.to_dict() for axis in self.axes],
@@ -124,18 +134,23 @@ def sizes(
     layer: str | None = None,
     output: tuple[int, ...] | None = None,
     span: tuple[int, int] | None = None,
+    purpose: Purpose = "inference",
 ) -> Sizes:
-    """The input sizes of a spec, also of one whose declared input is too small.
+    """The input sizes of the network that a spec has for a purpose, also of one whose declared input is too small.
 
     `layer` is whose size counts as the output (by default the last feature map before global pools and dense layers);
-    `output` is a wanted size of it, one number or one per axis; `span` the smallest and largest input to list.
+    `output` is a wanted size of it, one number or one per axis; `span` the smallest and largest input to list. Where
+    only training has `layer`, so are the sizes.
     Raises SpecError where the spec is invalid for other reasons than its input's size, and UsageError.
     """
 
-    def elaborate(shape: Shape | None) -> Graph:
-        return source.elaborate(variant=variant, params=params, input_shape=shape, max_nodes=max_nodes)
+    def elaborate(shape: Shape | None, purpose: Purpose) -> Graph:
+        return source.elaborate(variant=variant, params=params, input_shape=shape, max_nodes=max_nodes, purpose=purpose)
 
-    graph, declared, valid = _valid_somewhere(source, elaborate, input_shape, variant, params)
+    whole, declared, valid = _valid_somewhere(source, partial(elaborate, purpose=purpose), input_shape, variant, params)
+    if layer is not None and layer in whole.by_name.keys() - whole.network("inference").by_name.keys():
+        purpose = "train"
+    graph = whole.network(purpose)
     base = graph.input_shape
     if len(base) < 2:
         raise UsageError(
@@ -144,18 +159,16 @@ def sizes(
     measured, carriers = _measured(graph, layer)
     if measured == INPUT and output is not None:
         raise UsageError(f"{graph.name} has no feature map: no layer's output has a size that could be wanted")
-    skeleton = Skeleton(graph, measured)
     slow = re.search(r"\bin_features\b(?!\s*[=:])", source.text) is not None  # then the layers may depend on the size
-    memo: dict[Shape, Seen | None] = {}
 
-    def at(shape: Shape) -> Seen | None:
-        if shape not in memo:
-            try:
-                memo[shape] = (Skeleton(elaborate(shape), measured) if slow else skeleton).at(shape)
-            except (ShapeError, SpecError):
-                memo[shape] = None
-        return memo[shape]
+    def tries(graph: Graph, layer: str, purpose: Purpose) -> _Tries:
+        def anew(shape: Shape) -> Graph:
+            return elaborate(shape, purpose).network(purpose)
 
+        return _Tries(Skeleton(graph, layer), anew if slow else None, layer)
+
+    at = tries(graph, measured, purpose)
+    skeleton = at.skeleton
     rank = len(base) - 1
     wanted = _per_axis(output, rank)
     alike = rank > 1 and not slow and len({base[1:], declared[1:]}) == 1 and skeleton.alike(base)
@@ -170,10 +183,34 @@ def sizes(
         line = _Line(at, base, index, carriers[index], WIDEST if not slow else SLOW_TRIES)
         found.append(line.answers(axis, declared[index + 1], here.widths if valid else None, span, wanted))
     alike = rank > 1 and all(replace(axis, axis="") == replace(found[0], axis="") for axis in found)
-    tied = {step for seen in memo.values() if seen for step in _differing(seen.widths, here.widths)}
+    tied = {step for seen in at.memo.values() if seen for step in _differing(seen.widths, here.widths)}
     names = tuple(skeleton.steps[skeleton.tied[step]].name for step in sorted(tied) if step < len(skeleton.tied))
     smallest = _together(at, base, tuple(axis.smallest for axis in found))
-    return Sizes(graph.name, declared, valid, measured, smallest, tuple(found), names, wanted, alike)
+    other: Shape | None = smallest
+    if whole.refused or len(whole.network("inference")) < len(whole):
+        opposite: Purpose = "inference" if purpose == "train" else "train"
+        other = None
+        with suppress(SpecError):
+            whole, _, _ = _valid_somewhere(source, partial(elaborate, purpose=opposite), input_shape, variant, params)
+            other = _smallest(tries(whole.network(opposite), INPUT, opposite), whole.input_shape)
+    return Sizes(purpose, graph.name, declared, valid, measured, smallest, other, tuple(found), names, wanted, alike)
+
+
+class _Tries:
+    """What each input shape gives, None where it is refused; each worked out once."""
+
+    def __init__(self, skeleton: Skeleton, anew: Callable[[Shape], Graph] | None, layer: str) -> None:
+        self.skeleton, self.anew, self.layer = skeleton, anew, layer
+        self.memo: dict[Shape, Seen | None] = {}
+
+    def __call__(self, shape: Shape) -> Seen | None:
+        if shape not in self.memo:
+            try:
+                skeleton = self.skeleton if self.anew is None else Skeleton(self.anew(shape), self.layer)
+                self.memo[shape] = skeleton.at(shape)
+            except (ShapeError, SpecError):
+                self.memo[shape] = None
+        return self.memo[shape]
 
 
 def _valid_somewhere(
@@ -259,6 +296,12 @@ def _together(at: Callable[[Shape], Seen | None], base: Shape, smallest: Shape) 
         if at((base[0], *grown)) is not None:
             return grown
     return base[1:]
+
+
+def _smallest(at: Callable[[Shape], Seen | None], base: Shape) -> Shape:
+    """The smallest input on each spatial axis, as far as they are valid together."""
+    lines = [_Line(at, base, axis, 0, WIDEST) for axis in range(len(base) - 1)]
+    return _together(at, base, tuple(line.smallest(base[line.axis + 1]) for line in lines))
 
 
 class _Line:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnspec import zoo
-from cnnspec.graph import Graph
+from cnnspec.graph import Graph, Purpose
 from cnnspec.ops import Shape
 from cnnspec.spec import MAX_NODES, Source, read_spec
 
@@ -26,7 +26,10 @@ __all__ = ["Spec", "build", "load", "loads"]
 
 @dataclass(frozen=True)
 class Spec:
-    """A spec that has been read and worked out: a valid network."""
+    """A spec that has been read and worked out: a valid network.
+
+    `graph` is all that is declared; `graph.network("inference")` is what inference runs, and what is exported.
+    """
 
     source: Source
     graph: Graph
@@ -42,14 +45,24 @@ class Spec:
         """The network's name."""
         return self.graph.name
 
-    def analyze(self, *, batch: int = 1, optimizer: str = "sgd-momentum", precision: str = "fp32") -> Report:
+    def analyze(
+        self,
+        *,
+        purpose: Purpose = "inference",
+        batch: int = 1,
+        optimizer: str = "sgd-momentum",
+        precision: str = "fp32",
+    ) -> Report:
         """Sizes, receptive fields, parameters, cost and memory of every layer, and the totals.
 
-        `batch`, `optimizer` (sgd, sgd-momentum, adam, adamw) and `precision` (fp32, bf16, fp16) say what memory is for.
+        `purpose` says which network is meant: for "inference" what the outputs need, which is what is exported; for
+        "train" all that is declared, with `aux_outputs`. `batch`, `optimizer` (sgd, sgd-momentum, adam, adamw) and
+        `precision` (fp32, bf16, fp16) say what memory is for. Raises SpecError where layers that only training has
+        do not take the input that was given.
         """
         from cnnspec.analysis import analyze
 
-        return analyze(self.graph, batch=batch, optimizer=optimizer, precision=precision)
+        return analyze(self.graph, purpose=purpose, batch=batch, optimizer=optimizer, precision=precision)
 
     def field(self, layer: str, unit: tuple[int, ...] | None = None, *, channel: int | None = None) -> UnitField:
         """The input pixels that one unit of a layer reads; without `unit`, the one in the middle.
@@ -61,24 +74,35 @@ class Spec:
         return unit_field(self.graph, layer, unit, channel=channel)
 
     def largest_batch(self, memory: int, *, optimizer: str | None = None, precision: str = "fp32") -> int:
-        """The largest batch that fits into `memory` bytes, a tenth left free; for inference without an optimizer."""
+        """The largest batch that fits into `memory` bytes, a tenth left free; for inference without an optimizer.
+
+        Raises SpecError where layers that only training has do not take the input that was given.
+        """
         from cnnspec.analysis import largest_batch
 
-        return largest_batch(self.graph, memory, optimizer=optimizer, precision=precision)
+        graph = self.graph.network("inference" if optimizer is None else "train")
+        return largest_batch(graph, memory, optimizer=optimizer, precision=precision)
 
-    def explain(self, layer: str) -> Explanation:
-        """The arithmetic behind a layer's figures, or the sums of a block. Raises UsageError where there is neither."""
+    def explain(self, layer: str, *, purpose: Purpose = "inference") -> Explanation:
+        """The arithmetic behind a layer's figures, or the sums of a block in the network of this purpose.
+
+        What only training has is explained too. Raises UsageError where there is no such layer or block.
+        """
         from cnnspec.analysis.explain import explain
 
-        return explain(self.graph, self.analyze(), layer)
+        report = self.analyze(purpose=purpose)
+        if not self.graph.refused and not any(f"{row.name}.".startswith(f"{layer}.") for row in report.layers):
+            report = self.analyze(purpose="train")
+        return explain(self.graph, report, layer)
 
     def lint(
         self, *, select: Iterable[str] = (), ignore: Iterable[str] = (), report: Report | None = None
     ) -> list[Finding]:
         """The warnings about the network, without those that `lint: {ignore: [...]}` of the spec leaves out.
 
-        `select` names the only codes to look for; it finds those too that the spec ignores. `report` is the analysis,
-        where there is one already. Raises UsageError for a code that there is not.
+        `select` names the only codes to look for; it finds those too that the spec ignores. All that is declared is
+        looked at, whatever it is for. `report` is an analysis, where there is one already. Raises UsageError for a
+        code that there is not.
         """
         from cnnspec.analysis.lint import lint
 
@@ -97,16 +121,20 @@ def load(
     params: Mapping[str, Any] | None = None,
     input_shape: Shape | None = None,
     max_nodes: int = MAX_NODES,
+    purpose: Purpose = "inference",
 ) -> Spec:
     """Read a spec by path or bundled name and work it out.
 
-    `variant` and `params` set its parameters, `input_shape` (without the batch axis) overrides its input.
+    `variant` and `params` set its parameters, `input_shape` (without the batch axis) overrides its input. Where
+    `purpose` is "train", layers that only training has must take that input too.
     Raises SpecError with everything that is wrong with it, and UsageError where there is no such spec.
     """
     path, implied = zoo.find(os.fspath(spec))
     source = read_spec(path)
     variant = variant or implied
-    graph = source.elaborate(variant=variant, params=params, input_shape=input_shape, max_nodes=max_nodes)
+    graph = source.elaborate(
+        variant=variant, params=params, input_shape=input_shape, max_nodes=max_nodes, purpose=purpose
+    )
     return Spec(source, graph, variant, _written(params or {}))
 
 
@@ -118,10 +146,13 @@ def loads(
     params: Mapping[str, Any] | None = None,
     input_shape: Shape | None = None,
     max_nodes: int = MAX_NODES,
+    purpose: Purpose = "inference",
 ) -> Spec:
     """As `load`, from a text; `path` is the name in messages, and `.json` at its end makes the text JSON."""
     source = read_spec(path, text.encode("utf-8", "surrogatepass"))
-    graph = source.elaborate(variant=variant, params=params, input_shape=input_shape, max_nodes=max_nodes)
+    graph = source.elaborate(
+        variant=variant, params=params, input_shape=input_shape, max_nodes=max_nodes, purpose=purpose
+    )
     return Spec(source, graph, variant, _written(params or {}))
 
 
@@ -133,6 +164,5 @@ def build(spec: Spec | Graph | str | os.PathLike[str]) -> nn.Module:
     """The network as a `torch.fx.GraphModule` with the spec's dotted names. Needs the extra `train`."""
     from cnnspec.torch_backend import build_module
 
-    if isinstance(spec, Graph):
-        return build_module(spec)
-    return build_module(spec.graph if isinstance(spec, Spec) else load(spec).graph)
+    graph = spec if isinstance(spec, Graph) else (spec if isinstance(spec, Spec) else load(spec)).graph
+    return build_module(graph.network("train"))

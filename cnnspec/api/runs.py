@@ -38,6 +38,7 @@ def train(
     training fails.
     """
     found = spec if isinstance(spec, Spec) else load(spec)
+    graph = found.graph.network("train")
     in_file = read_config(config)[1] if config is not None else {}
     resolved = resolve_config(
         (f"`train:` of {found.source.path}", found.source.document.header.train),
@@ -53,7 +54,7 @@ def train(
         overwrite = overwrite or not ranks.first
     folder = new_folder(Path(runs), name, found.variant or found.name, overwrite=overwrite)
     loop = _training("loop")
-    job = loop.Job(found.source, found.graph, resolved, folder, found.variant, found.params, overwrite=overwrite)
+    job = loop.Job(found.source, graph, resolved, folder, found.variant, found.params, overwrite=overwrite)
     return loop.train(job, progress)  # type: ignore[no-any-return]
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from cnnspec import zoo
 from cnnspec.api.networks import Spec, load
 from cnnspec.errors import UsageError
 from cnnspec.files import write_atomic
+from cnnspec.graph import Purpose
 from cnnspec.ops import Shape
 from cnnspec.spec import MAX_NODES, read_spec
 
@@ -56,11 +58,14 @@ def sizes(
     layer: str | None = None,
     output: tuple[int, ...] | None = None,
     span: tuple[int, int] | None = None,
+    purpose: Purpose = "inference",
 ) -> Sizes:
     """The input sizes that a spec takes: the smallest, those that lose no border pixel, and what each of them gives.
 
     `layer` is whose size is meant by the output (by default the last feature map), `output` a wanted size of it, and
-    `span` the smallest and largest input to list. A spec that is valid at some larger input only is taken too. Raises
+    `span` the smallest and largest input to list. `purpose` says whose sizes: those that inference takes, or those
+    that training takes too, of a `layer` that only training has in any case. A spec that is valid at some larger input
+    only is taken too. Raises
     SpecError where it is wrong in other ways, and UsageError.
     """
     from cnnspec.analysis.sizes import sizes
@@ -75,6 +80,7 @@ def sizes(
         layer=layer,
         output=output,
         span=span,
+        purpose=purpose,
     )
 
 
@@ -152,9 +158,23 @@ def format_text(text: str, *, path: str = "spec.yaml", long: bool = False) -> st
     return format_text(text, path=path, long=long)
 
 
-def diff(before: Spec | str | os.PathLike[str], after: Spec | str | os.PathLike[str]) -> Difference:
-    """What changed from one network to another: layers, and totals side by side. Raises as `load`."""
+def diff(
+    before: Spec | str | os.PathLike[str], after: Spec | str | os.PathLike[str], *, purpose: Purpose = "inference"
+) -> Difference:
+    """What changed from one network to another: layers, and totals side by side. Raises as `load`.
+
+    Networks for inference are compared without what only training has; whether that differs is said.
+    """
     from cnnspec.analysis.diff import diff
 
     first, second = (spec if isinstance(spec, Spec) else load(spec) for spec in (before, after))
-    return diff(first.graph, first.analyze(), second.graph, second.analyze())
+    reports = [spec.analyze(purpose=purpose) for spec in (first, second)]
+    found = diff(first.graph, reports[0], second.graph, reports[1])
+    if purpose == "train" or not any(report.differs for report in reports):
+        return found
+    if any(report.refused for report in reports):
+        return replace(found, training_differs=bool(reports[0].refused) != bool(reports[1].refused))
+    whole = diff(first.graph, first.analyze(purpose="train"), second.graph, second.analyze(purpose="train"))
+    rows = [row for change in whole.changes for row in (change.before, change.after) if row is not None]
+    moved = whole.outputs_moved and not found.outputs_moved
+    return replace(found, training_differs=moved or any(row.aux or row.dead for row in rows))

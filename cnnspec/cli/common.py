@@ -10,6 +10,7 @@ import typer
 
 from cnnspec import api
 from cnnspec.errors import SpecError, UsageError
+from cnnspec.graph import PURPOSES, Purpose
 from cnnspec.ops import Shape, show_shape
 from cnnspec.spec import MAX_NODES, parse_setting
 from cnnspec.spec.hints import channels_first, did_you_mean
@@ -18,12 +19,14 @@ __all__ = [
     "MAX_NODES",
     "InputOption",
     "MaxNodesOption",
+    "PurposeOption",
     "SetOption",
     "SpecArgument",
     "VariantOption",
     "check_choice",
     "load_spec",
     "parse_bytes",
+    "parse_purpose",
     "parse_shape",
     "parse_unit",
     "refuse_spec_options",
@@ -38,6 +41,10 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter of the spec.")
 ]
 InputOption = Annotated[str | None, typer.Option("--input", metavar="CxHxW", help="Another input shape: 1x32x32.")]
+PurposeOption = Annotated[
+    str,
+    typer.Option("--for", metavar="|".join(PURPOSES), help="With what only training has, as auxiliary heads, or not."),
+]
 MaxNodesOption = Annotated[
     int, typer.Option("--max-nodes", metavar="N", min=1, help="The most nodes a network may have.")
 ]
@@ -48,6 +55,15 @@ def check_choice(flag: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
         label = did_you_mean(value, choices)
         raise UsageError(f"`{flag} {value}` is not known", hint=label or f"there are: {', '.join(choices)}")
+
+
+def parse_purpose(text: str) -> Purpose:
+    """`--for inference` or `--for train`. Raises UsageError."""
+    for purpose in PURPOSES:
+        if text == purpose:
+            return purpose
+    hint = did_you_mean(text, PURPOSES) or f"there are: {', '.join(PURPOSES)}"
+    raise UsageError(f"`--for {text:.60}` is not known", hint=hint)
 
 
 def whole_numbers(text: str, separator: str = "x") -> tuple[int, ...] | None:
@@ -110,12 +126,16 @@ def load_spec(
     settings: list[str] | None = None,
     input_shape: str | None = None,
     max_nodes: int = MAX_NODES,
+    purpose: Purpose = "inference",
 ) -> api.Spec:
-    """The spec that the arguments of a verb name. Raises UsageError for an input with other channels than it takes."""
+    """The spec that the arguments of a verb name, for a purpose.
+
+    Raises UsageError for an input with other channels than it takes.
+    """
     shape = parse_shape(input_shape) if input_shape else None
     params = dict(parse_setting(text) for text in settings or [])
     try:
-        return api.load(spec, variant=variant, params=params, input_shape=shape, max_nodes=max_nodes)
+        return api.load(spec, variant=variant, params=params, input_shape=shape, max_nodes=max_nodes, purpose=purpose)
     except SpecError as error:
         first = error.diagnostics[0]
         meant = channels_first(shape) if shape else None

@@ -30,13 +30,15 @@ def diff(
     settings_b: Annotated[
         list[str] | None, typer.Option("--set-b", metavar="NAME=VALUE", help="Set a parameter of B.")
     ] = None,
+    wanted: common.PurposeOption = "inference",
     input_shape: common.InputOption = None,
     max_nodes: common.MaxNodesOption = common.MAX_NODES,
 ) -> None:
     """Print the layers that were added, removed and changed, and both totals side by side.
 
     Layers are aligned by what they are, not by position or number. Those that changed alike are one row; `--format
-    json` has each of them.
+    json` has each of them. What only training has is left out unless `--for train` is given; where it differs, that is
+    said.
 
     Examples:
 
@@ -49,11 +51,14 @@ def diff(
       cnnspec diff net.yaml net.yaml --set-a width=16 --set-b width=24
     """
     common.check_choice("--format", form, FORMATS)
+    purpose = common.parse_purpose(wanted)
     first, second = (
-        common.load_spec(spec, variant=variant, settings=settings, input_shape=input_shape, max_nodes=max_nodes)
+        common.load_spec(
+            spec, variant=variant, settings=settings, input_shape=input_shape, max_nodes=max_nodes, purpose=purpose
+        )
         for spec, variant, settings in ((before, variant_a, settings_a), (after, variant_b, settings_b))
     )
-    difference = api.diff(first, second)
+    difference = api.diff(first, second, purpose=purpose)
     if form == "json":
         print(json.dumps(difference.to_dict(), indent=1))
     else:

@@ -47,6 +47,7 @@ def inspect(
     fits: Annotated[
         str | None, typer.Option("--fits", metavar="SIZE", help="Print only the largest batch that fits: 8GiB.")
     ] = None,
+    wanted: common.PurposeOption = "inference",
     input_shape: common.InputOption = None,
     variant: common.VariantOption = None,
     settings: common.SetOption = None,
@@ -67,20 +68,25 @@ def inspect(
       cnnspec inspect net.yaml --batch 64 --optimizer adam
 
       cnnspec inspect net.yaml --fits 8GiB
+
+      cnnspec inspect googlenet --for train
     """
     common.check_choice("--format", form, FORMATS)
     common.check_choice("--precision", precision, tuple(PRECISIONS))
     common.check_choice("--optimizer", optimizer, OPTIMIZERS)
+    purpose = common.parse_purpose(wanted)
     asked = {"--explain": explain, "--field": unit, "--fits": fits}
     only = [flag for flag, given in asked.items() if given not in (None, [])]
     if len(only) > 1:
         raise UsageError(f"`{only[0]}` and `{only[1]}` print different things", hint="ask for one at a time")
     if fits is not None and batch is not None:
         raise UsageError("`--fits` finds the batch: leave `--batch` out")
-    network = common.load_spec(spec, variant=variant, settings=settings, input_shape=input_shape, max_nodes=max_nodes)
+    network = common.load_spec(
+        spec, variant=variant, settings=settings, input_shape=input_shape, max_nodes=max_nodes, purpose=purpose
+    )
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if explain:
-        found = [network.explain(layer) for layer in explain]
+        found = [network.explain(layer, purpose=purpose) for layer in explain]
         if form == "json":
             plain = [explanation.to_dict() for explanation in found]
             print(json.dumps(plain if len(plain) > 1 else plain[0], indent=1))
@@ -97,7 +103,9 @@ def inspect(
     elif fits is not None:
         memory = common.parse_bytes(fits)
         inference = network.largest_batch(memory, precision=precision)
-        training = network.largest_batch(memory, optimizer=optimizer, precision=precision)
+        training = None
+        if not network.graph.refused:
+            training = network.largest_batch(memory, optimizer=optimizer, precision=precision)
         if form == "json":
             print(
                 json.dumps({"memory_bytes": memory, "inference_batch": inference, "training_batch": training}, indent=1)
@@ -105,9 +113,12 @@ def inspect(
         else:
             print(f"{network.name} in {fits} ({size_text(memory)}), a tenth left for scratch space, {precision}:")
             print(f"  inference  batch {inference:,}")
-            print(f"  training   batch {training:,}  ({optimizer})")
+            if training is None:
+                print("  training   not at this input, which a layer that only training has refuses")
+            else:
+                print(f"  training   batch {training:,}  ({optimizer})")
     else:
-        report = network.analyze(batch=batch or 1, optimizer=optimizer, precision=precision)
+        report = network.analyze(purpose=purpose, batch=batch or 1, optimizer=optimizer, precision=precision)
         if form == "json":
             report = replace(report, findings=tuple(network.lint(report=report)))
         print(render(report.folded(depth) if depth else report, form, width))

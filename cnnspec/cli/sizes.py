@@ -32,6 +32,7 @@ def sizes(
         str | None, typer.Option("--range", metavar="LOW:HIGH", help="The input sizes to list.", show_default=False)
     ] = None,
     form: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print it.")] = "table",
+    wanted: common.PurposeOption = "inference",
     input_shape: common.InputOption = None,
     variant: common.VariantOption = None,
     settings: common.SetOption = None,
@@ -50,6 +51,7 @@ def sizes(
       cnnspec sizes net.yaml --range 64:128 --format json
     """
     common.check_choice("--format", form, FORMATS)
+    purpose = common.parse_purpose(wanted)
     found = api.sizes(
         spec,
         variant=variant,
@@ -59,6 +61,7 @@ def sizes(
         layer=layer,
         output=_numbers("--output", output, "x", "7, or 7x10") if output else None,
         span=_span(span) if span else None,
+        purpose=purpose,
     )
     table = output is None or span is not None
     print(json.dumps(found.to_dict(), indent=1) if form == "json" else render_sizes(found, table=table))

@@ -95,6 +95,7 @@ def train(
             variant=variant or written.get("variant"),
             settings=[*(f"{key}={value}" for key, value in (written.get("set") or {}).items()), *(settings or [])],
             input_shape=input_shape or "x".join(map(str, written.get("input") or [])) or None,
+            purpose="train",
         )
         with _watched() as progress:
             result = api.train(

@@ -41,11 +41,12 @@ def zoo(
     if form == "json":
         print(json.dumps({"cnnspec": 1, "networks": [entry.to_dict() for entry in listed]}, indent=1))
         return
-    rows = [("network", "file", "input", "params", "MACs", "field")]
+    rows = [("network", "file", "input", "params", "MACs", "field", "params in training")]
     for entry in listed:
         field = show_shape(entry.receptive_field) or "all"
-        row = entry.name, f"{entry.file}.yaml", show_shape(entry.input), f"{entry.params:,}", f"{entry.macs:,}", field
-        rows.append(row)
+        train = f"{entry.train_params:,}" if entry.train_params != entry.params else ""
+        figures = f"{entry.params:,}", f"{entry.macs:,}", field, train
+        rows.append((entry.name, f"{entry.file}.yaml", show_shape(entry.input), *figures))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         left = [text.ljust(width) for text, width in zip(row[:3], widths[:3], strict=True)]

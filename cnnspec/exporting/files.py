@@ -145,7 +145,8 @@ def embedded_graph(about: Metadata) -> Graph:
     """The network that a file says it is. Raises SpecError where its spec is invalid."""
     source = read_spec(f"{about.name}.{about.spec_kind}", about.spec.encode())
     params = dict(parse_setting(f"{name}={value}") for name, value in about.settings.items())
-    return source.elaborate(variant=about.variant, params=params, input_shape=about.input_shape)
+    shape = about.input_shape
+    return source.elaborate(variant=about.variant, params=params, input_shape=shape, purpose="inference")
 
 
 def _graph(about: Metadata | None, against: Subject | None) -> Graph | None:

@@ -48,7 +48,7 @@ class Subject:
     def at_size(self, shape: Shape) -> Graph:
         """The same network for another input. Raises SpecError where it does not fit."""
         params = dict(parse_setting(f"{name}={value}") for name, value in self.settings.items())
-        return self.source.elaborate(variant=self.variant, params=params, input_shape=shape)
+        return self.source.elaborate(variant=self.variant, params=params, input_shape=shape, purpose="inference")
 
 
 def of_run(run: Run) -> Subject:

@@ -7,7 +7,7 @@ holds equal to the list of operators. Operators are chosen so that every opset f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
@@ -87,13 +87,7 @@ def select_outputs(graph: Graph, outputs: Sequence[str] = ()) -> Graph:
     for name in outputs:
         if name not in graph.by_name:
             raise UsageError(f"there is no layer `{name}`", hint=did_you_mean(name, list(graph.by_name)))
-    wanted = tuple(dict.fromkeys(outputs)) or graph.outputs
-    needed = set(wanted)
-    for node in reversed(graph.nodes):
-        if node.name in needed:
-            needed.update(node.inputs)
-    nodes = tuple(node for node in graph.nodes if node.name in needed)
-    return replace(graph, nodes=nodes, outputs=wanted, aux_outputs=())
+    return graph.part(dict.fromkeys(outputs) or graph.outputs)
 
 
 def lower(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cnnspec.errors import Diagnostic, Place, SpecError, UsageError
-from cnnspec.graph import Graph
+from cnnspec.graph import Graph, Purpose
 from cnnspec.ops import Shape
 from cnnspec.spec.document import Document, Expr
 from cnnspec.spec.elaborate import MAX_NODES, elaborate
@@ -47,11 +47,14 @@ class Source:
         params: Mapping[str, Any] | None = None,
         input_shape: Shape | None = None,
         max_nodes: int = MAX_NODES,
+        purpose: Purpose = "train",
     ) -> Graph:
         """The graph that the spec declares with these parameters.
 
-        A text among `params` is an expression. Raises SpecError with everything that is wrong, and UsageError for a
-        variant or parameter there is not, or a value that its parameter cannot hold.
+        For inference, layers that no output needs may refuse an `input_shape` that is not the declared one; the graph
+        is then without all that only training has, and says why in `refused`. A text among `params` is an expression.
+        Raises SpecError with everything that is wrong, and UsageError for a variant or parameter there is not, or a
+        value that its parameter cannot hold.
         """
         self._check_settings(variant, params or {})
         settings = {name: _setting(name, value) for name, value in (params or {}).items()}
@@ -65,6 +68,7 @@ class Source:
             max_nodes=max_nodes,
             path=self.path,
             faulty=bool(self.findings),
+            lenient=purpose == "inference" and input_shape is not None,
         )
         known = {diagnostic.place for diagnostic in self.findings}
         found = [*self.findings, *(diagnostic for diagnostic in found if diagnostic.place not in known)]

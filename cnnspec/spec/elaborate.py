@@ -9,6 +9,7 @@ node, a block that nothing calls) is checked by name afterwards, in `names_check
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 from typing import Any, Final
 
@@ -32,20 +33,23 @@ MAX_ELEMENTS: Final = 2**63 - 1  # of one tensor
 AXIS_LIMIT: Final = 2**31 - 1
 COPY_WORK: Final = 40  # of one copy of an item, in parts of an expression
 CALL_WORK: Final = 100  # of one call of a block
+SHAPE_ERRORS: Final = frozenset({"E201", "E202", "E203", "E204", "E205", "E207"})  # an operator refuses what it reads
 
 _JOIN_OF: Final[dict[str, AnyOp]] = {"add": Add(), "mul": Mul(), "concat": Concat()}
 
 
 class _Elaborator:
-    def __init__(self, document: Document, max_nodes: int, path: str, faulty: bool) -> None:
+    def __init__(self, document: Document, max_nodes: int, path: str, faulty: bool, lenient: bool) -> None:
         self.document = document
         self.faulty = faulty
+        self.lenient = lenient
         self.max_nodes = max_nodes
         self.path = path
         self.log = Log()
         self.values = Values(document, self.log, max_nodes)
         self.parts = ItemParts(self.values, self.log, max_nodes)
         self.nodes: list[Node] = []
+        self.refused: list[Diagnostic] = []  # set aside: of layers that no output needs
         self.names: set[str] = set()
         self.out_shapes: dict[tuple[int, tuple[Shape, ...]], tuple[AnyOp, Shape]] = {}
         self.shared = Frame(Scope({}, frozenset()))  # the document's parameters and local values
@@ -90,6 +94,8 @@ class _Elaborator:
         last, siblings = self.body(document.main.body, "", source, frame)
         outputs = self.outputs("outputs", document.header.outputs, siblings, frame) or (last.name,)
         aux = self.outputs("aux_outputs", document.header.aux_outputs, siblings, frame)
+        if self.lenient and self.names.issuperset(outputs):
+            self.set_aside_shapes()
         if not self.faults and last.name == INPUT:
             place = document.main.body.place
             log.error(frame, "E107", "the network has no layer: its output is its input", place)
@@ -100,7 +106,14 @@ class _Elaborator:
         header = document.header
         mean, std = (n * source.shape[0] if len(n) == 1 else n for n in (mean, std))
         name = header.name if variant is None else variant
-        return Graph(name, source.shape, tuple(self.nodes), outputs, aux, mean, std, header.classes, self.path)
+        graph = Graph(name, source.shape, tuple(self.nodes), outputs, aux, mean, std, header.classes, self.path)
+        return replace(graph.part(outputs), refused=tuple(self.refused)) if self.refused else graph
+
+    def set_aside_shapes(self) -> None:
+        """Take refused shapes out of what is wrong: the outputs have shapes, so that they need none of these layers."""
+        found = self.log.found
+        self.refused = [diagnostic for diagnostic in found if diagnostic.code in SHAPE_ERRORS]
+        found[:] = [diagnostic for diagnostic in found if diagnostic.code not in SHAPE_ERRORS]
 
     def check_header(self, frame: Frame, shape: Shape | None, outputs: tuple[str, ...], numbers: int) -> None:
         document = self.document
@@ -363,13 +376,15 @@ def elaborate(
     max_nodes: int = MAX_NODES,
     path: str = "spec",
     faulty: bool = False,
+    lenient: bool = False,
 ) -> tuple[Graph | None, list[Diagnostic]]:
     """The graph that a document declares, and everything that is wrong with it (then the graph is None).
 
     `params` override the document's parameters and those of `variant`; `input_shape` overrides its input.
-    `faulty` says that errors have been found before. Raises UsageError for a value of `params` that its parameter
+    `faulty` says that errors have been found before. `lenient` leaves out what refuses the input and is needed by no
+    output; the graph says so in `refused`. Raises UsageError for a value of `params` that its parameter
     cannot hold.
     """
-    elaborator = _Elaborator(document, max_nodes, path, faulty)
+    elaborator = _Elaborator(document, max_nodes, path, faulty, lenient)
     graph = elaborator.run(params or {}, variant, input_shape)
     return graph, elaborator.log.found

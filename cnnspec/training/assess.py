@@ -109,7 +109,8 @@ def assess_model(
     about = predictor.metadata
     source = read_spec(f"spec.{about.spec_kind}", about.spec.encode())
     settings = dict(parse_setting(f"{name}={value}") for name, value in about.settings.items())
-    graph = source.elaborate(variant=about.variant, params=settings, input_shape=about.input_shape)
+    shape = about.input_shape
+    graph = source.elaborate(variant=about.variant, params=settings, input_shape=shape, purpose="inference")
     found = _open(graph, TrainConfig(data=data, data_dir=data_dir), torch.device("cpu"))
     _check_names(os.fspath(path), predictor.classes, found)
 

@@ -9,6 +9,7 @@ import pytest
 import cnnspec
 from cnnspec import api
 from cnnspec.analysis.diff import Difference
+from cnnspec.graph import PURPOSES, Purpose
 
 BASE = ["Conv2d(8, 3, padding=1)", "ReLU", "Conv2d(16, 3, padding=1)", "ReLU", "MaxPool2d(2)", "Flatten", "Linear(10)"]
 
@@ -26,13 +27,14 @@ def kinds(difference: Difference) -> list[tuple[str, str | None, str | None]]:
     ]
 
 
+@pytest.mark.parametrize("purpose", PURPOSES)
 @pytest.mark.parametrize("name", ["lenet5", "resnet50", "googlenet"])
-def test_a_network_does_not_differ_from_itself(name: str) -> None:
-    difference = api.diff(name, name)
+def test_a_network_does_not_differ_from_itself(name: str, purpose: Purpose) -> None:
+    difference = api.diff(name, name, purpose=purpose)
     assert difference.equal
     assert difference.changes == ()
-    assert difference.same == len(cnnspec.load(name).graph)
-    assert all(total.ratio == 1 for total in difference.totals)
+    assert difference.same == len(cnnspec.load(name).graph.network(purpose))
+    assert all(total.ratio == 1 for total in (*difference.totals, *difference.other_totals))
 
 
 @pytest.mark.parametrize("place", range(len(BASE)))

@@ -31,6 +31,33 @@ def test_the_largest_batch_is_found_and_not_given(capsys: Capture) -> None:
     assert "(batch 1, fp32, sgd-momentum)" in capsys.readouterr().out
 
 
+def test_the_figures_of_inference_or_those_of_training(capsys: Capture) -> None:
+    assert call_line("inspect googlenet --depth 1") == 0
+    text = capsys.readouterr().out
+    assert "aux1" not in text
+    assert text.count("6,624,904") == 2  # the total, and the summary
+    assert "training    13,004,888 parameters" in text
+    assert call_line("inspect googlenet --depth 1 --for train") == 0
+    text = capsys.readouterr().out
+    assert "aux1" in text
+    assert text.count("13,004,888") == 2
+    assert "inference   6,624,904 parameters" in text
+    assert call_line("inspect googlenet --for training") == 2
+    assert "`--for training` is not known" in capsys.readouterr().err
+
+
+def test_an_input_that_only_inference_takes(capsys: Capture) -> None:
+    assert call_line("inspect inception_v3 --input 3x224x224") == 0
+    assert "training    not at this input" in capsys.readouterr().out
+    assert call_line("inspect inception_v3 --input 3x224x224 --fits 1GiB --format json") == 0
+    assert json.loads(capsys.readouterr().out)["training_batch"] is None
+    assert call_line("inspect inception_v3 --input 3x224x224 --for train") == 3
+    assert "AuxLogits.conv1.conv" in capsys.readouterr().err
+    assert call_line("inspect inception_v3 --input 3x64x64") == 3
+    assert call_line("sizes inception_v3") == 0
+    assert "smallest input  75x75   (for inference; 299x299 for training)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("flags", ["--explain C1 --field C3", "--fits 1GiB --explain C1", "--field C3 --fits 1GiB"])
 def test_one_question_at_a_time(flags: str, capsys: Capture) -> None:
     assert call_line(f"inspect lenet5 {flags}") == 2

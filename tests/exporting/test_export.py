@@ -401,3 +401,19 @@ def test_the_report_is_plain_data_on_request(capsys: pytest.CaptureFixture[str])
     assert found["cnnspec"] == 1
     assert found["outputs"] == {"OUTPUT": [10]}
     assert sys.modules["torch"] is torch
+
+
+def test_an_export_at_an_input_that_only_a_head_refuses(tmp_path: Path) -> None:
+    path = tmp_path / "net.yaml"
+    path.write_text(
+        "cnnspec: 1\ninput: [3, 12, 12]\noutputs: [fc]\naux_outputs: [head]\nlayers:\n  stem: Conv2d(8, 3, padding=1)\n"
+        "  head: Conv2d(10, 9)\n  pool: AdaptiveAvgPool2d(1)(stem)\n  flatten: Flatten\n  fc: Linear(10)\n"
+    )
+    spec = cnnspec.load(path, input_shape=(3, 5, 5))
+    result = cnnspec.export(spec, tmp_path / "net.onnx")
+    assert result.verified
+    assert result.outputs == {"fc": (10,)}
+    totals = spec.analyze().totals
+    analysis = metadata_of(result.path).analysis
+    assert (analysis["params"], analysis["macs"], analysis["layers"]) == (totals.params, totals.macs, totals.layers)
+    assert cnnspec.verify(result.path).passed

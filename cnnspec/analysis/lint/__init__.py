@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from cnnspec.analysis import analyze
 from cnnspec.analysis.lint import cost, fields, order, windows
 from cnnspec.analysis.lint.base import Finding, Found, Network, Rule
 from cnnspec.analysis.report import Report
@@ -57,19 +58,21 @@ def lint(
     """The findings about a network, in the order of its text; one for all layers that one line expands to.
 
     `select` names the only codes to look for (all, where empty), `ignore` those to leave out. `silenced` are those that
-    the spec leaves out: unless codes are selected, and codes of other versions do no harm there. Raises UsageError
-    for a code that there is not.
+    the spec leaves out: unless codes are selected, and codes of other versions do no harm there. The whole graph is
+    looked at: a `report` of a part of it is made anew. Raises UsageError for a code that there is not.
     """
     select, ignore = _known(select), _known(ignore)
     if not select:
         ignore |= frozenset(silenced)
+    if len(report.layers) < len(graph):
+        report = analyze(graph, purpose="train")
     network = Network(graph, report)
     found: dict[tuple[str, object], list[Found]] = {}
     for rule in RULES:
         if (not select or rule.code in select) and rule.code not in ignore:
             for one in rule.check(network):
                 found.setdefault((rule.code, one.node.origin.place or one.node.name), []).append(one)
-    findings = [_finding(code, together) for (code, _), together in found.items()]
+    findings = [_finding(code, together, network) for (code, _), together in found.items()]
     return sorted(findings, key=lambda finding: (_at(finding.place), finding.code))
 
 
@@ -85,10 +88,12 @@ def _at(place: Place | None) -> tuple[int, int]:
     return (place.line, place.column) if place else (0, 0)
 
 
-def _finding(code: str, together: Sequence[Found]) -> Finding:
+def _finding(code: str, together: Sequence[Found], network: Network) -> Finding:
     first = together[0]
     layers = tuple(one.node.name for one in together)
     notes = [first.note] if first.note else []
+    if network.live.issuperset(layers) and network.inference.isdisjoint(layers):
+        notes.append("only training runs it: it is part of an auxiliary head")
     if len(layers) > 1:
         more = f" and {len(layers) - 1 - SHOWN} more" if len(layers) - 1 > SHOWN else ""
         notes.append(f"the same line also gives {', '.join(layers[1 : SHOWN + 1])}{more}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from cnnspec.analysis.report import LayerReport, Report
+from cnnspec.analysis.report import LayerReport, Report, Totals
 from cnnspec.errors import Diagnostic
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, Shape
@@ -97,6 +97,16 @@ class Network:
     def live(self) -> set[str]:
         """The nodes that some output or auxiliary head depends on."""
         return self.graph.ancestors((*self.graph.outputs, *self.graph.aux_outputs))
+
+    @cached_property
+    def inference(self) -> set[str]:
+        """The nodes that some output depends on: the live ones without auxiliary heads."""
+        return self.graph.ancestors(self.graph.outputs)
+
+    def totals(self, node: Node) -> Totals:
+        """The sums over the network that the node is part of: what inference runs, or all for what it does not."""
+        train = None if node.name in self.inference else self.report.train
+        return train or self.report.inference
 
     @property
     def pixels(self) -> Shape:

@@ -21,8 +21,8 @@ SHARE = 0.02  # of the network's MACs
 
 def dense_holds_most(network: Network) -> Iterator[Found]:
     """A dense layer on flattened maps with more parameters than all else (Lin, Chen and Yan 2013, section 3.2)."""
-    total = network.report.totals.params
     for node, _ in network.of(Linear):
+        total = network.totals(node).params
         params = network.rows[node.name].params
         if params < MANY or 2 * params <= total:
             continue
@@ -45,8 +45,8 @@ def slow_channels(network: Network) -> Iterator[Found]:
     NVIDIA, Convolutional Layers User's Guide, section 5.1: channels in and out as multiples of 8 in half precision.
     Layers on the input, outputs, depthwise convolutions and light layers are left out.
     """
-    total = network.report.totals.macs
     for node, op in network.of((Conv, ConvTranspose)):
+        total = network.totals(node).macs
         channels, macs = node.input_shapes[0][0], network.rows[node.name].macs
         if macs < max(HEAVY, SHARE * total) or op.groups == channels or node.inputs[0] == INPUT:
             continue

@@ -36,8 +36,11 @@ def field_exceeds_input(network: Network) -> Iterator[Found]:
     Richter, Byttner, Krumnack, Schallner and Shenk 2021, Should You Go Deeper?: layers whose input already sees the
     whole image add nothing to the solution.
     """
-    late = [node for node, op in network.of(Conv) if prod(op.kernel_size) > 1 and _covered_before(network, node)]
-    if late:
+    covered = [node for node, op in network.of(Conv) if prod(op.kernel_size) > 1 and _covered_before(network, node)]
+    for runs in (True, False):  # at inference; then in auxiliary heads, whose parameters are not among its own
+        late = [node for node in covered if (node.name in network.inference) is runs]
+        if not late:
+            continue
         first, weights = late[0], sum(network.rows[node.name].params for node in late)
         seen = show_shape(network.rows[first.inputs[0]].min_receptive_field)
         alone = len(late) == 1

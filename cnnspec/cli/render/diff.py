@@ -24,6 +24,7 @@ LABELS: Final = {
     "peak_inference_bytes": "bytes at the peak of inference",
     "training_bytes": "bytes to train",
 }
+OTHER: Final = {"inference": ", training", "train": ", inference"}  # after the label of the other purpose's totals
 BESIDE: Final = 40  # characters to the right of the layers' names, or what changed stands below them
 LISTED: Final = 4  # names of layers that changed alike
 Row = tuple[str, str, str, str]  # sign, layer, what, size and parameters
@@ -38,7 +39,10 @@ def render_difference(
     """
     before, after = names or (difference.before, difference.after)
     rows = list(_rows(difference.changes))
-    totals = [_total(total) for total in difference.totals if total.name in LABELS]
+    own = {total.name: total for total in difference.totals}
+    others = [total for total in difference.other_totals if total != own.get(total.name)]
+    totals = [_total(total, "") for total in difference.totals if total.name in LABELS]
+    totals += [_total(total, OTHER[difference.purpose]) for total in others if total.name in LABELS]
     head = ("", before, after, "ratio")
     if form == "markdown":
         return "\n".join(
@@ -108,6 +112,8 @@ def _summary(difference: Difference) -> str:
         parts.append(f"input {show_shape(difference.inputs[0])} -> {show_shape(difference.inputs[1])}")
     if difference.outputs_moved:
         parts.append("other outputs")
+    if difference.training_differs:
+        parts.append("and layers that only training has (`--for train` shows them)")
     return ", ".join(parts)
 
 
@@ -197,12 +203,12 @@ def _row(change: Change) -> Row:
     return SIGNS[change.kind], " -> ".join(names), _what(change), _size([change])
 
 
-def _total(total: Total) -> Row:
+def _total(total: Total, purpose: str) -> Row:
     def number(value: int | None) -> str:
         return "unknown" if value is None else f"{value:,}"
 
     ratio = "" if total.ratio is None else f"{total.ratio:.3g}x"
-    return LABELS[total.name], number(total.before), number(total.after), ratio
+    return LABELS[total.name] + purpose, number(total.before), number(total.after), ratio
 
 
 def _markdown(head: Row, rows: Sequence[Row], *, right: bool = False) -> list[str]:

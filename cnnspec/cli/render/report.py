@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cnnspec.analysis import CONVENTION, LayerReport, Report
+from cnnspec.analysis.report import OTHER
 from cnnspec.ops import Shape, show_shape
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ def _stride(row: LayerReport) -> str:
 
 
 def _share(row: LayerReport, report: Report) -> str:
-    if row.aux:
-        return "aux"
     return f"{100 * row.macs / report.totals.macs:.1f} %" if row.macs and report.totals.macs else "-"
 
 
@@ -102,7 +101,7 @@ def _table(report: Report, width: int | None) -> str:
     rule = "  ".join("-" * size for size in widths)
     head, *body, total = zip(*cells, strict=True)
     lines = [
-        f"{report.name}   input {show_shape(report.input)}",
+        f"{report.name}   input {show_shape(report.input)}{_purpose(report)}",
         "",
         line(head),
         rule,
@@ -171,24 +170,33 @@ def _summary(report: Report) -> list[str]:
     totals = report.totals
     flops = "unknown" if totals.flops is None else f"{totals.flops:,}"
     buffers = f", and {totals.buffers:,} numbers in buffers" if totals.buffers else ""
-    aux = sum(row.params for row in report.layers if row.aux)
     lines = [
         f"parameters  {totals.params:,} = {size_text(totals.param_bytes)} in float32{buffers}",
-        *([f"            {aux:,} of them in auxiliary heads, which only training runs"] if aux else []),
         f"cost        {totals.macs:,} MACs, {flops} FLOPs per sample",
         *(f"            {part}" for part in CONVENTION.split("; ")),
     ]
+    if other := report.other_lines():
+        lines += [OTHER[report.purpose].ljust(12) + other[0], *(f"            {line}" for line in other[1:])]
     memory = report.memory
-    lines.append(
-        f"memory      {size_text(totals.peak_inference_bytes)} of tensors at the peak of inference,"
-        f" {size_text(totals.training_bytes)} to train"
-    )
+    training = "" if totals.training_bytes is None else f", {size_text(totals.training_bytes)} to train"
+    lines.append(f"memory      {size_text(totals.peak_inference_bytes)} of tensors at the peak of inference{training}")
     lines.append(f"            (batch {memory.batch}, {memory.precision}, {memory.optimizer})")
     if any(row.global_context and not row.sees_everything for row in report.layers):
         lines.append("* and the whole input, through a global pool, a dense layer or a norm")
     if any(row.field_parts for row in report.layers):
         lines.append("fields      the largest over the channels; JSON and `--explain LAYER` tell them apart")
     return lines
+
+
+def _purpose(report: Report) -> str:
+    """Which network is shown, where inference and training have different ones."""
+    return f"   for {OTHER['train' if report.purpose == 'inference' else 'inference']}" if report.differs else ""
+
+
+def _other(report: Report) -> list[str]:
+    """What the other purpose's network has, as a line below a table."""
+    lines = report.other_lines()
+    return [f"{OTHER[report.purpose]}: {' '.join(lines)}"] if lines else []
 
 
 def size_text(size: int) -> str:
@@ -204,7 +212,7 @@ def _csv(report: Report) -> str:
     writer = csv.writer(out, lineterminator="\n")
     heads = ("name", "op", "output_shape", "receptive_field", "effective_stride", "effective_padding")
     figures = ("params", "buffers", "macs", "flops", "output_bytes")
-    writer.writerow([*heads, *figures, "min_receptive_field", "global_context", "aux"])
+    writer.writerow([*heads, *figures, "min_receptive_field", "global_context", "aux", "dead"])
     for row in report.layers:
         writer.writerow(
             [
@@ -222,6 +230,7 @@ def _csv(report: Report) -> str:
                 show_shape(row.min_receptive_field),
                 str(row.global_context).lower(),
                 str(row.aux).lower(),
+                str(row.dead).lower(),
             ]
         )
     return out.getvalue().rstrip("\n")
@@ -236,6 +245,7 @@ def _markdown(report: Report) -> str:
         "| " + " | ".join(rows[-1]) + " |",
         "",
         CONVENTION,
+        *(part for line in _other(report) for part in ("", line)),
     ]
     return "\n".join(lines)
 
@@ -249,6 +259,7 @@ def _latex(report: Report) -> str:
     return "\n".join(
         [
             f"% {CONVENTION}",
+            *(f"% {line}" for line in _other(report)),
             rf"\begin{{tabular}}{{{''.join('l' if column.left else 'r' for column in COLUMNS)}}}",
             r"\toprule",
             " & ".join(column.heading for column in COLUMNS) + r" \\",

@@ -20,7 +20,7 @@ def render_sizes(sizes: Sizes, *, table: bool = True) -> str:
     lines = [f"{sizes.name}   input {show_shape(sizes.input)}"]
     if not sizes.valid:
         lines.append("The declared input is too small, or its sizes do not fit together.")
-    lines += ["", f"smallest input  {show_shape(sizes.smallest)}"]
+    lines += ["", f"smallest input  {show_shape(sizes.smallest)}{_other(sizes)}"]
     for axis in sizes.axes[:1] if sizes.alike else sizes.axes:
         lines += ["", "each axis" if sizes.alike else axis.axis, *_axis(sizes, axis, table)]
     if sizes.layer == INPUT:
@@ -33,6 +33,16 @@ def render_sizes(sizes: Sizes, *, table: bool = True) -> str:
             "weights that were trained at the declared input fit only those named above.",
         ]
     return "\n".join(lines)
+
+
+def _other(sizes: Sizes) -> str:
+    """The smallest input for the other purpose, where it is another one."""
+    if sizes.other_smallest == sizes.smallest:
+        return ""
+    if sizes.other_smallest is None:
+        return "   (for inference; training takes no input that was tried)"
+    here, there = ("inference", "training") if sizes.purpose == "inference" else ("training", "inference")
+    return f"   (for {here}; {show_shape(sizes.other_smallest)} for {there})"
 
 
 def _axis(sizes: Sizes, axis: AxisSizes, table: bool) -> list[str]:
