@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import product
-from math import prod
+from math import lcm, prod
 
 import numpy as np
 from index_sets import Array, Layout, Seen, sees_all, transform
@@ -19,7 +19,7 @@ from taps import SAME, Taps, taps
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops.resample import PixelShuffle
 
-__all__ = ["Path", "Truth", "paths", "truth"]
+__all__ = ["Path", "Truth", "alignment", "paths", "truth"]
 
 ORIGIN = 1 << 13  # the bit that stands for pixel 0
 MOST_PATHS = 64
@@ -140,7 +140,6 @@ class Truth:
     pixels: tuple[int | None, ...]
     padding: tuple[int | None, ...]
     strides: tuple[Fraction | None, ...]
-    aligned: bool | None
 
 
 def truth(found: list[Path], layout: Layout) -> Truth:
@@ -152,7 +151,6 @@ def truth(found: list[Path], layout: Layout) -> Truth:
     for path in found:
         chains.setdefault(path.chain, []).append(path)
     axes = range(len(layout.place))
-    alike = [_aligned(list(chains.values()), axis, layout.units[axis]) for axis in axes]
     strides = [{path.stride(axis) for path in found} for axis in axes]
     sure = [not any(_unsure(path, axis) for path in found) for axis in axes]
     union = [_unions(together, layout.units) for together in classes]
@@ -168,7 +166,6 @@ def truth(found: list[Path], layout: Layout) -> Truth:
         pixels=figure([max(bits.bit_count() for each in union for bits in each[axis]) for axis in axes]),
         padding=tuple(min(each) if len(each) == 1 and ok else None for each, ok in zip(firsts, sure, strict=True)),
         strides=tuple((min(each) or None) if len(each) == 1 else None for each in strides),
-        aligned=False if False in alike else None if None in alike else True,
     )
 
 
@@ -211,23 +208,49 @@ def _unsure(path: Path, axis: int) -> bool:
     return False
 
 
-def _aligned(chains: list[list[Path]], axis: int, units: int) -> bool | None:
-    """Whether all chains have one stride and one mean centre; None where one unit or left out units leave it open."""
-    moving = [chain for chain in chains if chain[0].stride(axis) != 0]
+def alignment(graph: Graph, found: dict[str, list[Path] | None], seen: dict[str, Seen]) -> dict[str, bool | None]:
+    """For each node, whether at every join before it the local branches have one stride and one mean centre.
+
+    None where that is open: too many paths, a join of one unit, or a misaligned channel that was dropped again.
+    """
+    verdicts: dict[str, bool | None] = {INPUT: True}
+    for node in graph:
+        arrived = found[node.name]
+        if arrived is None or seen[node.name].layout.odd:
+            verdicts[node.name] = None
+            continue
+        branches: dict[str, list[Path]] = {}
+        for path in arrived:
+            branches.setdefault(path.chain[-1], []).append(path)
+        reads = [int(branch.rpartition(":")[2]) for branch in branches]
+        layout = seen[node.name].layout
+        asked = [verdicts[node.inputs[read]] for read in reads]
+        if len(branches) > 1:
+            asked += [_aligned(list(branches.values()), axis, units) for axis, units in enumerate(layout.units)]
+        verdict = False if False in asked else None if None in asked else True
+        single = len({path.chain for path in arrived}) == 1
+        verdicts[node.name] = None if single and not verdict else verdict
+    return verdicts
+
+
+def _aligned(branches: list[list[Path]], axis: int, units: int) -> bool | None:
+    moving = [[path for path in branch if path.stride(axis) != 0] for branch in branches]
+    moving = [branch for branch in moving if branch]  # of the others all units read the same
+    strides = {path.stride(axis) for branch in moving for path in branch}
+    if len(strides) > 1:
+        return False if units > 1 and len(moving) > 1 else None
     if len(moving) < 2:
         return True
-    if len({chain[0].stride(axis) for chain in moving}) > 1:
-        return False if units > 1 else None
-    if any(chain[0].period(axis) > LONGEST_PERIOD for chain in moving):
-        return None
-    centres = {_centre(chain, axis) for chain in moving}
+    centres = {_centre(branch, axis) for branch in moving}
     return None if None in centres else len(centres) == 1
 
 
-def _centre(chain: list[Path], axis: int) -> Fraction | None:
+def _centre(branch: list[Path], axis: int) -> Fraction | None:
     """The mean over one period of the middle of what a unit reads, less what the stride puts there."""
-    period, stride = chain[0].period(axis), chain[0].stride(axis)
-    reads = [_at(chain, axis, i) for i in range(period)]
-    if not all(reads):
+    period, stride = lcm(*(path.period(axis) for path in branch)), branch[0].stride(axis)
+    if period > LONGEST_PERIOD:
         return None
+    reads = [_at(branch, axis, i) for i in range(period)]
+    if not all(reads):
+        return None  # a unit that reads nothing has no centre
     return sum((Fraction(sum(hull(bits)), 2) - stride * i for i, bits in enumerate(reads)), Fraction(0)) / period

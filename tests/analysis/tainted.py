@@ -2,18 +2,20 @@
 
 The network runs once on as many samples as there are pixels; in sample `p` pixel `p` is NaN in every channel. Torch's
 layers carry NaN on, in maxima, activations and norms too, and no sums can cancel. Only interpolation multiplies by
-weights of 0; there the share of the tainted inputs is interpolated, in 32 bits as torch does it.
+weights of 0; there the share of the tainted inputs is interpolated instead.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from taps import NOISE
+from torch import Tensor, nn
 from torch.nn import functional
 
 from cnnspec.graph import INPUT, Graph, Node
@@ -28,8 +30,8 @@ __all__ = ["run_node", "tainted"]
 _FOLLOW = ("rank", "in_channels", "in_features", "num_features", "num_channels", "normalized_shape")
 
 
-def run_node(node: Node, inputs: list[Tensor]) -> Tensor:
-    """The node's own torch layer with fresh weights, as at inference."""
+def run_node(node: Node, inputs: list[Tensor], built: Callable[[nn.Module], object] | None = None) -> Tensor:
+    """The node's own torch layer with fresh weights, as at inference; `built` is told the layer."""
     op = node.op
     args: dict[str, Any] = {key: getattr(op, key) for key in type(op).model_fields if key not in _FOLLOW}
     args = {key: value for key, value in args.items() if value is not None}
@@ -37,6 +39,8 @@ def run_node(node: Node, inputs: list[Tensor]) -> Tensor:
         args = {key: value[0] if isinstance(value, tuple) else value for key, value in args.items()}
     shapes = tuple(tuple(value.shape[1:]) for value in inputs)
     module = reference(op.op_name, args, shapes).eval().to(inputs[0].dtype)
+    if built is not None:
+        built(module)
     result: Tensor = module(*(value.clone() for value in inputs))
     return result
 
@@ -67,10 +71,10 @@ def tainted(graph: Graph, hidden: dict[str, Tensor] | None = None) -> dict[str, 
 def _run(node: Node, inputs: list[Tensor], *, statistics: bool) -> Tensor:
     op, x = node.op, inputs[0]
     if isinstance(op, Upsample):
-        share = (
-            torch.where(x.isnan(), 0.5 + torch.rand(x.shape), 0.0).to(torch.float32).contiguous()
-        )  # torch has another kernel for others
-        reached = functional.interpolate(share, op.size, op.scale_factor, op.mode, op.align_corners) != 0
+        share = torch.where(x.isnan(), 0.5 + torch.rand(x.shape, dtype=x.dtype), 0.0).contiguous()
+        if op.mode.startswith("nearest"):
+            share = share.to(torch.float32)  # which decide the index; for other orders of axes torch has other kernels
+        reached = functional.interpolate(share, op.size, op.scale_factor, op.mode, op.align_corners).abs() > NOISE
         return torch.where(reached, torch.nan, 1.0).to(torch.float64)
     if isinstance(op, (norm.GroupNorm, norm.InstanceNorm)) and not statistics:
         return x

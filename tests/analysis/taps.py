@@ -1,8 +1,8 @@
 """Which inputs a unit reads along one axis, in whole numbers: the rules of torch's documentation, and torch itself.
 
 Nothing of what is under test is used. Sliding windows, transposed ones and adaptive pools are integer arithmetic. What
-interpolation reads depends on rounding in 32 bits, so torch is asked: an input of ones at one index shows which outputs
-it reaches. `reads(i)` is not clipped, and goes on beyond the axis in the same rhythm.
+interpolation reads torch is asked: an input of ones at one index shows which outputs it reaches, for the nearest pixel
+in the 32 bits that decide it. `reads(i)` is not clipped, and goes on beyond the axis in the same rhythm.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from cnnspec.ops import conv, merge, pad, pool, reshape
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.resample import PixelShuffle, Upsample
 
-__all__ = ["SAME", "Taps", "clipped", "taps", "whole_axes"]
+__all__ = ["NOISE", "SAME", "Taps", "clipped", "taps", "whole_axes"]
+
+
+NOISE = 1e-12  # a weight below it is 0 but for rounding
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,13 @@ def _adaptive(size: int, out: int) -> Taps:
 def _reached(mode: str, align: bool | None, op_size: object, factor: object, shape: tuple[int, ...], axis: int) -> list:
     """For each output along an axis the inputs that have a part in it, by torch on the CPU."""
     count = shape[axis]
-    ones = torch.zeros(1, count, *shape)
+    exact = torch.float32 if mode.startswith("nearest") else torch.float64  # which weights are 0 depends on rounding
+    ones = torch.zeros(1, count, *shape, dtype=exact)
     for index in range(count):
         ones[0, index].select(axis, index).fill_(1)
     y = functional.interpolate(ones, size=op_size, scale_factor=factor, mode=mode, align_corners=align)
     others = [other + 1 for other in range(len(shape)) if other != axis]
-    seen = (y[0] != 0).any(dim=others) if others else y[0] != 0  # inputs by outputs
+    seen = (y[0].abs() > NOISE).any(dim=others) if others else y[0].abs() > NOISE  # inputs by outputs
     return [tuple(seen[:, at].nonzero().flatten().tolist()) for at in range(seen.shape[1])]
 
 
