@@ -157,6 +157,9 @@ def truth(found: list[Path], layout: Layout) -> Truth:
     by_chain = [_unions(together, layout.units) for together in chains.values()]
     firsts = [{_before(_at(together, axis, 0)) for together in classes} for axis in axes]
 
+    if any(not any(each) for together in union for each in together):
+        sure = [False for _ in axes]  # no unit reads anything
+
     def figure(values: list[int]) -> tuple[int | None, ...]:
         return tuple(value if certain else None for value, certain in zip(values, sure, strict=True))
 

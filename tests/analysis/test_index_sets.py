@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from fractions import Fraction
 from math import prod
@@ -81,6 +82,39 @@ def test_gradients_say_the_same() -> None:
         for unit, mask in pixels_with_gradient(graph, name, most=20).items():
             assert np.array_equal(reads[unit], mask.numpy()), (unit, graph)
     assert compared >= 70
+
+
+def test_paths_say_what_the_sets_do_where_nothing_clips() -> None:
+    """On a long input some units lie so far from both ends that they clip nowhere: there the two oracles must agree."""
+    compared = 0
+    for seed in range(200):
+        document = json.loads(wide_spec(Random(seed)))
+        if len(document["input"]) != 2:
+            continue
+        document["input"][1] = 240
+        try:
+            graph = load(json.dumps(document)).graph
+        except SpecError:
+            continue
+        seen = index_sets(graph)
+        arrived = paths(graph, seen)
+        for node in graph:
+            state, local = seen[node.name], arrived[node.name]
+            if local is None or state.sees_everything or state.layout.odd or state.layout.lost:
+                continue
+            found = truth(local, state.layout)
+            if found.field[0] is None or not 0 < found.field[0] < 60:
+                continue
+            if state.layout.place != (1,):
+                continue
+            units = [unit.nonzero()[0] for channel in range(node.shape[0]) for unit in state.reads(channel)]
+            inner = [pixels for pixels in units if pixels.size and pixels[0] > 0 and pixels[-1] < 239]
+            if not inner:
+                continue
+            compared += 1
+            assert max(pixels[-1] - pixels[0] + 1 for pixels in inner) == found.field[0], (node.name, document)
+            assert max(pixels.size for pixels in inner) == found.pixels[0], (node.name, document)
+    assert compared > 150
 
 
 def figures(shape: list[int], layers: str) -> tuple[Graph, Truth, bool | None]:
