@@ -156,6 +156,8 @@ def truth(found: list[Path], layout: Layout) -> Truth:
     union = [_unions(together, layout.units) for together in classes]
     by_chain = [_unions(together, layout.units) for together in chains.values()]
     firsts = [{_before(_at(together, axis, 0)) for together in classes} for axis in axes]
+    if not all(path.reads(axis, 0) for path in found for axis in axes):
+        firsts = [set() for _ in axes]  # the first unit is not on all paths
 
     if any(not any(each) for together in union for each in together):
         sure = [False for _ in axes]  # no unit reads anything

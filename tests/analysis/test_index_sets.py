@@ -87,7 +87,7 @@ def test_gradients_say_the_same() -> None:
 def test_paths_say_what_the_sets_do_where_nothing_clips() -> None:
     """On a long input some units lie so far from both ends that they clip nowhere: there the two oracles must agree."""
     compared = 0
-    for seed in range(200):
+    for seed in range(120):
         document = json.loads(wide_spec(Random(seed)))
         if len(document["input"]) != 2:
             continue
@@ -114,7 +114,7 @@ def test_paths_say_what_the_sets_do_where_nothing_clips() -> None:
             compared += 1
             assert max(pixels[-1] - pixels[0] + 1 for pixels in inner) == found.field[0], (node.name, document)
             assert max(pixels.size for pixels in inner) == found.pixels[0], (node.name, document)
-    assert compared > 150
+    assert compared > 80
 
 
 def figures(shape: list[int], layers: str) -> tuple[Graph, Truth, bool | None]:

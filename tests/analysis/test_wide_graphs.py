@@ -31,6 +31,7 @@ from cnnspec import Spec, SpecError
 from cnnspec.analysis import Report
 from cnnspec.analysis.unit_field import unit_field
 from cnnspec.graph import Graph, Node
+from cnnspec.ops import operators
 
 GRAPHS = 1_060  # of which 1,000 are valid
 CHUNK = 106
@@ -214,16 +215,19 @@ def test_every_figure_is_true(start: int) -> None:
 
 def test_every_feature_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
     counts: Counter[str] = Counter()
+    drawn_operators: set[str] = set()
     valid = 0
     for seed in range(GRAPHS):
         text, spec = drawn(seed)
         if spec is not None:
             valid += 1
             counts.update(features(spec.graph, text))
+            drawn_operators |= {node.op.op_name for node in spec.graph}
     with capsys.disabled():
         print(f"\n{valid} graphs: {', '.join(f'{name} {counts[name]}' for name in sorted(FEATURES))}")
     assert valid >= 1_000
     assert {name: counts[name] for name in FEATURES if counts[name] < 50} == {}
+    assert drawn_operators == set(operators())
 
 
 @pytest.mark.long
