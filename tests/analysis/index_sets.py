@@ -137,17 +137,11 @@ def transform(node: Node, inputs: list[Array], union: Any, *, clamp: bool = Fals
 
 def _gather(x: Array, axis: int, table: list[list[int]], union: Any) -> Array:
     """The union over the inputs listed for each output along an axis; zeros where none is listed."""
-    longest = max(map(len, table))
-    if longest == 0:
-        table, longest = [[-1] for _ in table], 1
-    empty = [not row for row in table]
-    rows = np.array([(row or [-1]) + [(row or [-1])[-1]] * (longest - max(1, len(row))) for row in table])
+    longest = max(1, *map(len, table))
+    rows = np.array([row + row[-1:] * (longest - len(row)) if row else [0] * longest for row in table])
     taken = np.take(x, rows.reshape(-1), axis=axis)
-    split = taken.reshape(*x.shape[:axis], *rows.shape, *x.shape[axis + 1 :])
-    joined: Array = union.reduce(split, axis=axis + 1)
-    if any(empty) or (rows < 0).any():
-        gone = np.array([is_empty or row[0] < 0 for is_empty, row in zip(empty, rows.tolist(), strict=True)])
-        joined[(slice(None),) * axis + (gone,)] = 0
+    joined: Array = union.reduce(taken.reshape(*x.shape[:axis], *rows.shape, *x.shape[axis + 1 :]), axis=axis + 1)
+    joined[(slice(None),) * axis + (np.array([not row for row in table]),)] = 0
     return joined
 
 

@@ -122,7 +122,7 @@ def _shuffled(node: Node, link: Path, layout: Layout) -> Iterator[Path]:
         channels = link.alive[row * factor + column :: factor**2].any(axis=(1, 2))
         if channels.any():
             phase = {1: row, 2: column}
-            steps = (_every(factor, phase[place or 0]) for place in layout.place)
+            steps = (_every(factor, phase[place]) if place in phase else SAME for place in layout.place)
             alive = np.broadcast_to(channels[:, None, None], node.shape)
             yield replace(link, steps=tuple(steps), alive=alive, known={})
 
