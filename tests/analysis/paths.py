@@ -35,6 +35,7 @@ class Path:
     alive: Array  # bool, over the units of the node
     chain: tuple[str, ...] = ()  # the layers that it leads through, and which of their reads it takes
     everything: bool = False
+    phased: bool = False  # pixel shuffle gave it some rows and columns only, which the smallest field does not ask for
     known: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def reads(self, axis: int, i: int) -> int:
@@ -92,6 +93,7 @@ def _to(node: Node, before: list[list[Path] | None], seen: list[Seen]) -> list[P
         for path in branch:
             masks = [path.alive if k == read else np.zeros(shape, bool) for k, shape in enumerate(node.input_shapes)]
             link = Path(path, steps, path.alive, (*path.chain, f"{node.name}:{read}"))
+            link.phased = path.phased or apart
             link.everything = path.everything or sees_all(node, state.layout)
             if apart:
                 after += _shuffled(node, link, state.layout)
@@ -165,9 +167,10 @@ def truth(found: list[Path], layout: Layout) -> Truth:
     def figure(values: list[int]) -> tuple[int | None, ...]:
         return tuple(value if certain else None for value, certain in zip(values, sure, strict=True))
 
+    least = figure([min(max(map(size, each[axis])) for each in by_chain) for axis in axes])
     return Truth(
         field=figure([max(size(bits) for each in union for bits in each[axis]) for axis in axes]),
-        least=figure([min(max(map(size, each[axis])) for each in by_chain) for axis in axes]),
+        least=(None,) * len(axes) if any(path.phased for path in found) else least,
         pixels=figure([max(bits.bit_count() for each in union for bits in each[axis]) for axis in axes]),
         padding=tuple(min(each) if len(each) == 1 and ok else None for each, ok in zip(firsts, sure, strict=True)),
         strides=tuple((min(each) or None) if len(each) == 1 else None for each in strides),
