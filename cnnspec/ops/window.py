@@ -192,9 +192,11 @@ class Resized:
     @property
     def step(self) -> Fraction:
         """How many inputs apart two units are."""
+        if self._copied:
+            return Fraction(self.size, self.out)
         if self.align_corners and self.method in ("linear", "cubic"):
             return Fraction(self.size - 1, max(1, self.out - 1))
-        if self._copied or isclose(self.scale * self.out, self.size, rel_tol=1e-9):
+        if isclose(self.scale * self.out, self.size, rel_tol=1e-9):
             return Fraction(self.size, self.out)
         return Fraction(self.scale).limit_denominator(4096)
 

@@ -146,6 +146,7 @@ class Truth:
 
 def truth(found: list[Path], layout: Layout) -> Truth:
     """The figures of a layer from its local paths, for the units that it has."""
+    found = [path for path in found if not path.everything] or found  # channels that see everything stand beside
     columns = np.unique(np.stack([path.alive.reshape(-1) for path in found]), axis=1).T  # who arrives together
     classes = [[path for path, there in zip(found, column, strict=True) if there] for column in columns.tolist()]
     classes = [together for together in classes if together]
@@ -157,6 +158,7 @@ def truth(found: list[Path], layout: Layout) -> Truth:
     sure = [not any(_unsure(path, axis) for path in found) for axis in axes]
     union = [_unions(together, layout.units) for together in classes]
     by_chain = [_unions(together, layout.units) for together in chains.values()]
+    by_chain = [each for each in by_chain if any(map(any, each))] or by_chain  # a path that reads nothing is none
     firsts = [{_before(_at(together, axis, 0)) for together in classes} for axis in axes]
     if not all(path.reads(axis, 0) for path in found for axis in axes):
         firsts = [set() for _ in axes]  # the first unit is not on all paths
@@ -237,7 +239,8 @@ def alignment(graph: Graph, found: dict[str, list[Path] | None], seen: dict[str,
             asked += [_aligned(list(branches.values()), axis, units) for axis, units in enumerate(layout.units)]
         verdict = False if False in asked else None if None in asked else True
         single = len({path.chain for path in arrived}) == 1
-        verdicts[node.name] = None if single and not verdict else verdict
+        apart = len(node.inputs) == 1 and not all(path.alive.all() for path in arrived)  # channels look elsewhere
+        verdicts[node.name] = None if apart or (single and not verdict) else verdict
     return verdicts
 
 

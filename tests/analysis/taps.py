@@ -106,6 +106,9 @@ def _interpolated(op: Upsample, shape: tuple[int, ...], out: tuple[int, ...], ax
             given = factor[axis] if isinstance(factor, tuple) else factor
             steps.insert(0, 1 / Fraction(given).limit_denominator(4096))
 
+    if size == units and (op.mode.endswith("linear") or (op.mode == "nearest" and len(shape) == 2)):
+        steps.insert(0, Fraction(1))  # torch copies such an axis
+
     def agrees(step: Fraction, i: int) -> bool:
         return {tap for tap in _beyond(op.mode, align, step, i) if 0 <= tap < size} == set(inside[i])
 
@@ -118,7 +121,7 @@ def _interpolated(op: Upsample, shape: tuple[int, ...], out: tuple[int, ...], ax
             return _beyond(op.mode, align, kept, i)
         return inside[i]  # torch rounds
 
-    regular = exact and not align and factor is not None and kept == steps[0]
+    regular = exact and not align and factor is not None and kept == steps[0] != 1
     return Taps(reads, kept.denominator, kept.numerator, regular)
 
 
