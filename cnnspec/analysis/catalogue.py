@@ -8,6 +8,7 @@ from typing import Any
 
 from cnnspec import zoo
 from cnnspec.analysis import analyze
+from cnnspec.analysis.papers import DIFFERENCES
 from cnnspec.ops import Shape
 from cnnspec.spec import read_spec
 
@@ -32,6 +33,11 @@ class Entry:
     train_macs: int
     receptive_field: tuple[int, ...]
 
+    @property
+    def differs(self) -> str | None:
+        """Where it is not its paper's network, or has other figures; None where no difference is known."""
+        return DIFFERENCES.get(self.name)
+
     def to_dict(self) -> dict[str, Any]:
         """The entry as `--format json` prints it."""
         return {
@@ -44,6 +50,7 @@ class Entry:
             "macs": self.macs,
             "train": {"params": self.train_params, "macs": self.train_macs},
             "receptive_field": list(self.receptive_field),
+            "differs": self.differs,
         }
 
 

@@ -24,7 +24,7 @@ class FieldState(NamedTuple):
     """What the units of some channels see, for each spatial axis of the network's input."""
 
     wide: tuple[Bands, ...]  # the union over all local paths
-    paths: tuple[Bands, ...]  # alternatives: the paths that see least, or may with the layers to come
+    paths: tuple[Bands, ...]  # alternatives: the paths that see least, or may later; `wide` itself where there is one
     through_global: bool = False  # every path leads through a global pool or a dense layer
     context: bool = False  # some path does
     aligned: bool = True  # all paths have one stride and one centre
@@ -119,7 +119,7 @@ def united(states: Sequence[FieldState]) -> FieldState:
         aligned = aligned and _one_centre(together)
     return first._replace(
         wide=tuple(wide),
-        paths=tuple(wide) if wide == paths else tuple(paths),
+        paths=tuple(wide) if wide == paths and all(len(bands) == 1 for bands in wide) else tuple(paths),
         context=context,
         aligned=aligned,
         terms=joint_terms([product(*state.wide) if not state.terms else state.terms for state in local]),

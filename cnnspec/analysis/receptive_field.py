@@ -130,7 +130,9 @@ class _Walk:
         if state.paths is not state.wide:
             paths = tuple(
                 [
-                    there if bands is before else self.slid_bands(bands, windows, shape, everything, smallest)
+                    there
+                    if bands is before and len(bands) == 1
+                    else self.slid_bands(bands, windows, shape, everything, smallest)
                     for bands, before, there in zip(state.paths, state.wide, wide, strict=True)
                 ]
             )

@@ -3,20 +3,20 @@
 Sizes are about what elaborates. A dense layer behind a Flatten takes its width from the input, so that the declaration
 is valid at many sizes; weights that were trained at one of them fit only inputs that flatten alike, which is said.
 
-One size is worked out on a `Skeleton` of the graph. Which sizes are valid need not be a range (additions of branches
-make them a comb), so that all are tried, as far as there are some thousands of them.
+One size is worked out on a `Skeleton` of the graph. Where the layers themselves depend on the size, the spec is
+elaborated anew for each.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
 from typing import Any, Final
 
+from cnnspec.analysis.axis_sizes import TRIED, WIDEST, AxisSizes, Line
 from cnnspec.analysis.explain import AXES, find_node
 from cnnspec.analysis.field_state import TensorField
 from cnnspec.analysis.receptive_field import fields
@@ -29,61 +29,9 @@ from cnnspec.ops.resample import Upsample
 from cnnspec.spec import MAX_NODES, Source
 from cnnspec.spec.document import Body, Call, Item
 
-__all__ = ["AxisSizes", "Run", "Sizes", "runs", "sizes"]
+__all__ = ["Sizes", "sizes"]
 
-WIDEST: Final = 2_000  # sizes of the range that is shown unless one is asked for
-FURTHEST: Final = 2**20  # the largest input that is tried for a wanted output
-TRIED: Final = 8192  # sizes of which each is tried
-FURTHEST_GAP: Final = 1024  # how far apart two valid sizes may be
 SLOW_TRIES: Final = 40  # sizes tried where each needs a new elaboration
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """The sizes from `first` to `last`, each `step` after the one before; with the output they all give, if asked."""
-
-    first: int
-    last: int
-    step: int = 1
-    output: int | None = None
-
-    def to_dict(self) -> dict[str, int]:
-        """The run as `--format json` prints it."""
-        found = {"from": self.first, "to": self.last, "step": self.step}
-        return found if self.output is None else {**found, "output": self.output}
-
-
-@dataclass(frozen=True, slots=True)
-class AxisSizes:
-    """What the sizes of one axis do, while the other axes keep theirs."""
-
-    axis: str
-    declared: int
-    smallest: int
-    span: tuple[int, int]  # the sizes that the runs are about, both ends included
-    outputs: tuple[Run, ...]  # the valid sizes in the span, and what they give
-    clean: tuple[Run, ...]  # those at which no layer drops a border pixel
-    fitting: tuple[Run, ...] | None  # those that the weights of the declared input fit; None: all valid ones
-    wanted: tuple[Run, ...] | None  # the inputs that give the wanted output, wherever they are
-    nearest: tuple[int, ...] = ()  # where there are none: the outputs below and above it
-
-    def to_dict(self) -> dict[str, Any]:
-        """The axis as `--format json` prints it."""
-
-        def plain(found: tuple[Run, ...] | None) -> list[dict[str, int]] | None:
-            return None if found is None else [run.to_dict() for run in found]
-
-        return {
-            "axis": self.axis,
-            "declared": self.declared,
-            "smallest": self.smallest,
-            "range": list(self.span),
-            "outputs": plain(self.outputs),
-            "no_border_dropped": plain(self.clean),
-            "weights_fit": plain(self.fitting),
-            "wanted": plain(self.wanted),
-            "nearest_outputs": list(self.nearest),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +128,7 @@ def sizes(
         if alike and found:
             found.append(replace(found[0], axis=axis))
             continue
-        line = _Line(at, base, index, carriers[index], WIDEST if not slow else SLOW_TRIES)
+        line = Line(at, base, index, carriers[index], WIDEST if not slow else SLOW_TRIES)
         found.append(line.answers(axis, declared[index + 1], here.widths if valid else None, span, wanted))
     alike = rank > 1 and all(replace(axis, axis="") == replace(found[0], axis="") for axis in found)
     tied = {step for seen in at.memo.values() if seen for step in _differing(seen.widths, here.widths)}
@@ -300,130 +248,5 @@ def _together(at: Callable[[Shape], Seen | None], base: Shape, smallest: Shape) 
 
 def _smallest(at: Callable[[Shape], Seen | None], base: Shape) -> Shape:
     """The smallest input on each spatial axis, as far as they are valid together."""
-    lines = [_Line(at, base, axis, 0, WIDEST) for axis in range(len(base) - 1)]
+    lines = [Line(at, base, axis, 0, WIDEST) for axis in range(len(base) - 1)]
     return _together(at, base, tuple(line.smallest(base[line.axis + 1]) for line in lines))
-
-
-class _Line:
-    """The sizes of one axis, the others as declared."""
-
-    def __init__(self, at: Callable[[Shape], Seen | None], base: Shape, axis: int, carrier: int, widest: int) -> None:
-        self.at, self.base, self.axis, self.carrier, self.widest = at, base, axis, carrier, widest
-
-    def seen(self, size: int) -> Seen | None:
-        return self.at((*self.base[: self.axis + 1], size, *self.base[self.axis + 2 :]))
-
-    def out(self, size: int) -> int | None:
-        seen = self.seen(size)
-        return None if seen is None else seen.out[self.carrier]
-
-    def answers(
-        self,
-        axis: str,
-        declared: int,
-        widths: tuple[object, ...] | None,
-        span: tuple[int, int] | None,
-        wanted: tuple[int, ...] | None,
-    ) -> AxisSizes:
-        here = self.base[self.axis + 1]
-        smallest = self.smallest(here)
-        first, last = span or self.span(smallest, here)
-        valid = [(size, seen) for size in range(first, last + 1) if (seen := self.seen(size)) is not None]
-        fitting = [size for size, seen in valid if seen.widths == widths]
-        outputs = [
-            replace(run, output=output)
-            for output, group in groupby(valid, key=lambda pair: pair[1].out[self.carrier])
-            for run in runs(size for size, _ in group)
-        ]
-        found, nearest = (None, ()) if wanted is None else self.giving(wanted[self.axis], smallest)
-        return AxisSizes(
-            axis,
-            declared,
-            smallest,
-            (first, last),
-            tuple(outputs),
-            runs(size for size, seen in valid if self.axis not in seen.losing),
-            None if widths is None or len(fitting) == len(valid) else runs(fitting),
-            found,
-            nearest,
-        )
-
-    def smallest(self, here: int) -> int:
-        """The first valid size. Beyond the first thousands a size is taken whose predecessor is not valid."""
-        first = next((size for size in range(1, min(here, TRIED) + 1) if self.seen(size) is not None), None)
-        if first is not None:
-            return first
-        refused = TRIED
-        while here - refused > 1:
-            middle = (refused + here) // 2
-            if self.seen(middle) is None:
-                refused = middle
-            else:
-                here = middle
-        return here
-
-    def span(self, smallest: int, here: int) -> tuple[int, int]:
-        """From the smallest to twice the declared size, or the part of that around the declared size."""
-        if 2 * here - smallest < self.widest:
-            return smallest, 2 * here
-        first = max(smallest, here - self.widest // 2)
-        return first, first + self.widest - 1
-
-    def giving(self, wanted: int, smallest: int) -> tuple[tuple[Run, ...], tuple[int, ...]]:
-        """The sizes that give this output; where there are none, the outputs below and above it.
-
-        Every layer gives no less for a larger input, so that the first size is found by halving.
-        """
-        low = self.first_with(lambda out: out >= wanted, smallest)
-        high = self.first_with(lambda out: out > wanted, low)
-        if high > FURTHEST and self.out(self.next_valid(low)) == wanted:
-            return (Run(self.next_valid(low), FURTHEST),), ()
-        if high - low > TRIED and self.out(low) == self.out(high - 1) == wanted:
-            return (Run(low, high - 1),), ()
-        found = [size for size in range(low, high) if self.out(size) == wanted]
-        if found:
-            return runs(found), ()
-        below = next((out for size in range(low - 1, smallest - 1, -1) if (out := self.out(size)) is not None), None)
-        above = self.out(self.next_valid(low)) if low <= FURTHEST else None
-        return (), tuple(out for out in (below, above) if out is not None)
-
-    def first_with(self, enough: Callable[[int], bool], low: int) -> int:
-        """The smallest valid size from `low` on whose output is enough; beyond FURTHEST where there is none."""
-        high = low + 1
-        while high <= FURTHEST and not self.holds(enough, high):
-            high = 2 * high
-        if high > FURTHEST and not self.holds(enough, FURTHEST):
-            return FURTHEST + 1
-        high = min(high, FURTHEST)
-        while low < high:
-            middle = (low + high) // 2
-            if self.holds(enough, middle):
-                high = middle
-            else:
-                low = middle + 1
-        return self.next_valid(low)
-
-    def holds(self, enough: Callable[[int], bool], size: int) -> bool:
-        out = self.out(self.next_valid(size))
-        return out is None or enough(out)
-
-    def next_valid(self, size: int) -> int:
-        """The first valid size from `size` on; `size` itself where none follows soon."""
-        return next((other for other in range(size, size + FURTHEST_GAP) if self.seen(other) is not None), size)
-
-
-def runs(values: Iterable[int]) -> tuple[Run, ...]:
-    """Rising numbers as runs: neighbours, or three and more that are equally far apart."""
-    numbers = list(values)
-    found = []
-    at = 0
-    while at < len(numbers):
-        end = at + 1
-        step = numbers[end] - numbers[at] if end < len(numbers) else 1
-        while end < len(numbers) and numbers[end] - numbers[end - 1] == step:
-            end += 1
-        if end - at < 3 and step > 1:
-            end = at + 1
-        found.append(Run(numbers[at], numbers[end - 1], step if end - at > 1 else 1))
-        at = end
-    return tuple(found)

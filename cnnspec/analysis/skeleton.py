@@ -7,50 +7,31 @@ asked through the operators' own `out_shape`, so that it refuses what they refus
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import gcd
 from typing import Final
 
+from cnnspec.analysis.borders import READING, Carried, border_losses, carried_axes
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, AnyOp, Shape
 from cnnspec.ops.activation import GELU, ReLU, Sigmoid, SiLU, Tanh
-from cnnspec.ops.conv import Conv, ConvTranspose
+from cnnspec.ops.conv import ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.merge import Add, Mul
 from cnnspec.ops.norm import InstanceNorm, LayerNorm
 from cnnspec.ops.pad import ZeroPad
-from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import Flatten, Identity, Permute
 from cnnspec.ops.window import Sliding, Window
 
-__all__ = ["MANY", "Seen", "Skeleton", "dropped"]
+__all__ = ["Seen", "Skeleton"]
 
-READING: Final = (Conv, MaxPool, AvgPool, LPPool)
 SLIDING: Final = (*READING, ZeroPad)
 RESIZING: Final = (AdaptiveAvgPool, AdaptiveMaxPool, Upsample, PixelShuffle)
 SIZED: Final = (Linear, LayerNorm)  # their parameters are as wide as the last axis
 # Operators whose result, or whose right to run, depends on sizes in ways of their own; all others keep every size.
 PARTICULAR: Final = (*SLIDING, *RESIZING, *SIZED, *JOINS, ConvTranspose, Flatten, InstanceNorm)
 ANYWHERE: Final = (GELU, ReLU, SiLU, Tanh, Sigmoid, Identity, Dropout, StochasticDepth)  # whatever the first axis is
-
-
-MANY: Final = 10_000  # taps beyond which they are not looked at one by one
-
-
-def dropped(window: Sliding, size: int) -> int:
-    """How many pixels behind the last window one more window would read: border pixels that the division drops.
-
-    Pixels that no window would ever read, because the stride or the dilation steps over them, are not counted.
-    """
-    edge = (window.out_size(size) - 1) * window.stride - window.before + window.extent
-    if edge >= size:
-        return 0
-    turns = min(window.kernel, window.stride // gcd(window.dilation, window.stride))
-    if window.dilation == 1 or turns > MANY:
-        return max(0, size - edge - max(0, window.stride - window.extent))
-    phases = {tap * window.dilation % window.stride for tap in range(turns)}
-    return sum((phase - window.before - edge) % window.stride < size - edge for phase in phases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +66,12 @@ class _Step:
     sources: tuple[_Ref, ...]
     name: str
     flat: bool  # it reads and gives features, which have no axes
+    blamed: Carried  # the input axes that have dropped pixels where one of its spatial axes drops some
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One input size: the measured layer's shape, the axes on which pixels are dropped, the widths of tied weights."""
+    """One input size: the measured layer's shape, the axes that lose border pixels, the widths of tied weights."""
 
     out: Shape
     losing: frozenset[int]
@@ -103,18 +85,25 @@ class Skeleton:
         self.steps: list[_Step] = []
         self.tied: list[int] = []
         channels, *sizes = graph.input_shape
+        self.always: frozenset[int] = frozenset()  # axes that lose pixels at every size, behind a pool to a fixed one
         refs = {INPUT: _Ref(0, (-channels, *range(1, len(sizes) + 1)) if sizes else (0,))}
         known: dict[object, int] = {}
+        live = graph.ancestors((*graph.outputs, *graph.aux_outputs))
+        carried = carried_axes(graph)
         for node in graph.nodes:
             sources = tuple(refs[name] for name in node.inputs)
+            blamed = _blamed(carried[node.inputs[0]], len(sizes)) if node.name in live else ()
             kept = _kept(node, sources)
             if kept is not None:
                 refs[node.name] = kept
+                if blamed:  # a window that keeps a size drops nothing, so that what drops here reads a fixed size
+                    losses = border_losses(node.op, *node.input_shapes)
+                    self.always = self.always.union(*(blamed[axis] for axis in losses))
                 continue
-            key = _key(node, sources) if all(source.axes[0] < 0 for source in sources) else None
+            key = _key(node, sources, blamed) if all(source.axes[0] < 0 for source in sources) else None
             if key is None or key not in known:
                 flat = all(len(shape) == 1 for shape in (node.shape, *node.input_shapes))
-                self.steps.append(_Step(node.op, sources, node.name, flat))
+                self.steps.append(_Step(node.op, sources, node.name, flat, blamed))
                 if isinstance(node.op, SIZED) or (key is None and node.op.parameter_shapes(*node.input_shapes)):
                     self.tied.append(len(self.steps) - 1)
                 if key is not None:
@@ -125,28 +114,29 @@ class Skeleton:
     def at(self, shape: Shape) -> Seen:
         """What this input shape gives. Raises ShapeError where some layer refuses it."""
         values = [shape]
-        losing: set[int] = set()
+        losing = set(self.always)
         widths: list[object] = []
         tied = set(self.tied)
         for place, step in enumerate(self.steps):
             shapes = [source.shape(values) for source in step.sources]
             values.append(step.op.out_shape(*shapes))
-            if isinstance(step.op, READING):
-                for axis, (window, size) in enumerate(zip(step.op.windows(*shapes), shapes[0][1:], strict=True)):
-                    if isinstance(window, Sliding) and dropped(window, size):
-                        losing.add(axis)
+            if step.blamed:
+                losing.update(*(step.blamed[axis] for axis in border_losses(step.op, *shapes)))
             if place in tied:
                 widths.append(step.op.parameter_shapes(*shapes))
         return Seen(self.measured.shape(values), frozenset(losing), tuple(widths))
 
     def alike(self, shape: Shape) -> bool:
         """Whether nothing tells the axes apart: then one of them stands for all."""
-        if len(set(shape[1:])) != 1:
+        rank = len(shape) - 1
+        if len(set(shape[1:])) != 1 or len(self.always) not in (0, rank):
             return False
         for step in self.steps:
             if step.flat:
                 continue
-            if any(source.axes[1:] != tuple(range(1, len(shape))) or source.axes[0] >= 0 for source in step.sources):
+            if step.blamed and step.blamed != tuple(frozenset({axis}) for axis in range(rank)):
+                return False
+            if any(source.axes[1:] != tuple(range(1, rank + 1)) or source.axes[0] >= 0 for source in step.sources):
                 return False
             if isinstance(step.op, (*SLIDING, ConvTranspose)):
                 if len(set(step.op.windows(shape))) != 1:
@@ -208,11 +198,16 @@ def _keeps(window: Window) -> bool:
     )
 
 
-def _key(node: Node, sources: tuple[_Ref, ...]) -> object:
+def _blamed(carried: Carried, rank: int) -> Carried:
+    """For each spatial axis of a tensor the input axes on it; all of them where it has only channels of the input."""
+    return tuple(axes or frozenset(range(rank)) for axes in carried[1:])
+
+
+def _key(node: Node, sources: tuple[_Ref, ...], blamed: Carried) -> object:
     """What tells two steps apart in what they do to sizes; channels do not."""
     patterns = tuple(source.pattern for source in sources)
     if isinstance(node.op, (*SLIDING, ConvTranspose)) and -1 not in sources[0].axes[1:]:
-        return node.op.windows(*node.input_shapes), patterns
+        return node.op.windows(*node.input_shapes), patterns, blamed
     sizes = tuple(source.axes[1:] for source in sources)
     if isinstance(node.op, JOINS):
         return type(node.op), patterns, sizes

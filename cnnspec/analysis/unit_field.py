@@ -78,7 +78,8 @@ def unit_field(graph: Graph, layer: str, unit: tuple[int, ...] | None = None, ch
             start[carrier] = 1 << place
     if channel is not None:
         start[field.axis] &= 1 << channel
-    needed = _Backwards(graph, states, everything=through_global).from_unit(node, tuple(start))
+    backwards = _Backwards(graph, states, everything=through_global)
+    needed = backwards.from_unit(node, backwards.local(layer, tuple(start)))
     sets = [
         reduce(or_, (product[axis] for product in needed), 0) & ((1 << size) - 1)
         for axis, size in enumerate(graph.input_shape)

@@ -19,10 +19,11 @@ from cnnspec.ops import Shape
 from cnnspec.spec import MAX_NODES, read_spec
 
 if TYPE_CHECKING:
-    from cnnspec.analysis.calculator import Calculation, Layer
+    from cnnspec.analysis.calculator import Calculation
     from cnnspec.analysis.catalogue import Entry
     from cnnspec.analysis.check import Checked
     from cnnspec.analysis.diff import Difference
+    from cnnspec.analysis.layer_sizes import Layer
     from cnnspec.analysis.sizes import Sizes
 
 __all__ = [

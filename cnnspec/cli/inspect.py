@@ -12,7 +12,8 @@ import typer
 
 from cnnspec.analysis import OPTIMIZER_STATE, PRECISIONS
 from cnnspec.cli import common
-from cnnspec.cli.render.report import FORMATS, render, render_explanation, render_field, size_text
+from cnnspec.cli.render.figures import size_text
+from cnnspec.cli.render.report import FORMATS, render, render_explanation, render_field
 from cnnspec.errors import UsageError
 
 app = typer.Typer()

@@ -19,6 +19,7 @@ from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.images import scale_and_shift
 from cnnspec.onnx_backend.activations import clip, gelu, hardswish, prelu, softplus
+from cnnspec.onnx_backend.convs import conv, conv_transpose
 from cnnspec.onnx_backend.moves import channel_shuffle, flatten, upsample, zero_pad
 from cnnspec.onnx_backend.norms import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm
 from cnnspec.onnx_backend.pools import adaptive_pool, average_pool, lp_pool, max_pool
@@ -186,29 +187,9 @@ def lower_layer(writer: Writer, node: Node) -> None:
     op, name, reads = node.op, node.name, writer.reads(node)
     match op:
         case Conv():
-            pads = op.windows(*node.input_shapes)
-            writer.add(
-                "Conv",
-                [*reads, *writer.weights(node, "weight", "bias")],
-                name,
-                kernel_shape=op.kernel_size,
-                strides=op.stride,
-                dilations=op.dilation,
-                group=op.groups,
-                pads=[getattr(w, "before", 0) for w in pads] + [getattr(w, "after", 0) for w in pads],
-            )
+            conv(writer, op, node)
         case ConvTranspose():
-            writer.add(
-                "ConvTranspose",
-                [*reads, *writer.weights(node, "weight", "bias")],
-                name,
-                kernel_shape=op.kernel_size,
-                strides=op.stride,
-                dilations=op.dilation,
-                group=op.groups,
-                pads=op.padding * 2,
-                output_padding=op.output_padding,
-            )
+            conv_transpose(writer, op, node)
         case MaxPool():
             max_pool(writer, op, node)
         case AvgPool():

@@ -114,7 +114,8 @@ def layer(op: AnyOp, *inputs: Shape) -> Layer:
         case norm.LayerNorm2d():
             return modules.LayerNorm2d(inputs[0][0], op.eps, op.elementwise_affine, op.bias)
         case norm.LocalResponseNorm():
-            return nn.LocalResponseNorm(op.size, op.alpha, op.beta, op.k)
+            kind = modules.LocalResponseNorm3d if len(inputs[0]) > 3 else nn.LocalResponseNorm
+            return kind(op.size, op.alpha, op.beta, op.k)
         case Linear():
             return nn.Linear(inputs[0][-1], op.out_features, bias=op.bias)
         case Scale():

@@ -1,4 +1,4 @@
-"""The operators for which torch itself has no module."""
+"""The operators for which torch itself has no module, or none that takes all inputs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["LayerNorm2d", "StochasticDepth"]
+__all__ = ["LayerNorm2d", "LocalResponseNorm3d", "StochasticDepth"]
 
 
 class LayerNorm2d(nn.LayerNorm):
@@ -16,6 +16,17 @@ class LayerNorm2d(nn.LayerNorm):
         """`(batch, C, H, W) -> (batch, C, H, W)`."""
         last = input.permute(0, 2, 3, 1)
         return functional.layer_norm(last, self.normalized_shape, self.weight, self.bias, self.eps).permute(0, 3, 1, 2)
+
+
+class LocalResponseNorm3d(nn.LocalResponseNorm):
+    """Local response normalisation over `(batch, C, D, H, W)` in any order in memory.
+
+    Torch's makes one axis of H and W by a view, and fails where a Permute before has moved them apart.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """`(batch, C, D, H, W) -> (batch, C, D, H, W)`."""
+        return super().forward(input.contiguous())
 
 
 class StochasticDepth(nn.Module):

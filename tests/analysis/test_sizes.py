@@ -12,11 +12,11 @@ from torchvision import models
 
 import cnnspec
 from cnnspec import api
-from cnnspec.analysis.sizes import FURTHEST, Run, Sizes, runs, sizes
-from cnnspec.analysis.skeleton import Skeleton, dropped
+from cnnspec.analysis.axis_sizes import FURTHEST, Run, runs
+from cnnspec.analysis.sizes import Sizes, sizes
+from cnnspec.analysis.skeleton import Skeleton
 from cnnspec.errors import ShapeError, SpecError, UsageError
 from cnnspec.graph import PURPOSES, Graph, Purpose
-from cnnspec.ops.window import Sliding
 from cnnspec.spec import Source, read_spec
 
 UNET = """
@@ -207,29 +207,6 @@ def test_sizes_at_which_no_pixel_is_dropped() -> None:
     (axis, _) = sizes(read(SMALL.format(size=32)), span=(10, 40)).axes
     # a 3x3 convolution takes 2, each pool wants an even number: 10 -> 8 -> 4 -> 2 -> 1
     assert members(axis.clean) == list(range(10, 41, 4))
-
-
-def test_dropped_is_what_one_more_window_would_read() -> None:
-    rng = Random(4)
-    lost = 0
-    for _ in range(2000):
-        window = Sliding(
-            rng.randint(1, 4),
-            rng.randint(1, 5),
-            rng.randint(1, 3),
-            rng.randint(0, 2),
-            rng.randint(0, 2),
-            rng.random() < 0.5,
-        )
-        size = rng.randint(1, 20)
-        out = window.out_size(size)
-        if out < 1 or window.before > window.extent // 2 or window.after > window.extent // 2:
-            continue
-        beyond = range(max(window.reads(out - 1)) + 1, size)
-        later = {pixel for unit in range(out, out + 40) for pixel in window.reads(unit)}
-        assert dropped(window, size) == len(later.intersection(beyond)), (window, size)
-        lost += bool(dropped(window, size))
-    assert lost > 60
 
 
 def test_a_spec_whose_declared_input_is_too_small(tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any, get_args
 
+import numpy as np
 import onnx
 import pytest
 from onnx_support import difference, layer_graph, random_module, run, sample
 
-from cnnspec.errors import UsageError
+from cnnspec.errors import ShapeError, UsageError
 from cnnspec.onnx_backend.lower import DEFAULT_OPSET, MAX_OPSET, MIN_OPSET, Lowering, lower
 from cnnspec.ops import AnyOp, Shape, operators
 
@@ -28,6 +30,12 @@ ROWS: list[Row] = [
     ),
     ("ConvTranspose2d", {"out_channels": 3, "kernel_size": 2, "dilation": 3, "bias": False}, (IMAGE,)),
     ("ConvTranspose3d", {"out_channels": 2, "kernel_size": 2, "stride": 2}, ((3, 3, 4, 5),)),
+    ("ConvTranspose1d", {"out_channels": 3, "kernel_size": 2, "dilation": 3, "output_padding": 2}, ((4, 6),)),
+    (
+        "ConvTranspose2d",
+        {"out_channels": 4, "kernel_size": 2, "dilation": 4, "stride": 2, "padding": 1, "output_padding": (3, 1)},
+        (IMAGE,),
+    ),
     ("MaxPool1d", {"kernel_size": 3, "stride": 2, "padding": 1}, ((4, 15),)),
     ("MaxPool2d", {"kernel_size": 3, "stride": 2, "padding": 1, "dilation": 2}, ((4, 12, 13),)),
     ("MaxPool2d", {"kernel_size": 3, "stride": 2, "ceil_mode": True}, ((4, 8, 10),)),
@@ -163,6 +171,35 @@ def test_a_layer_computes_what_torch_computes(row: Row, opset: int) -> None:
     images = sample(graph, batch=3)
     (got,) = run(model, images.numpy())
     assert difference(got, module(images)) <= 1e-5
+
+
+def test_a_transposed_convolution_takes_every_output_padding_that_torch_takes() -> None:
+    rng = Random(0)
+    beyond = longer = 0
+    while beyond < 120:
+        rank = rng.choice((1, 1, 2, 3))
+        sizes = {
+            name: tuple(rng.choice(choices) for _ in range(rank))
+            for name, choices in {
+                "kernel_size": (1, 2, 3), "stride": (1, 2, 3), "dilation": (1, 2, 3, 4), "padding": (0, 1, 2),
+                "output_padding": (0, 1, 2, 3),
+            }.items()
+        }  # fmt: skip
+        arguments = {"out_channels": 4, "groups": rng.choice((1, 2)), "bias": rng.random() < 0.7, **sizes}
+        shape = (2, *(rng.randint(1, 5) for _ in range(rank)))
+        try:
+            graph = layer_graph(f"ConvTranspose{rank}d", arguments, shape)
+        except ShapeError:
+            continue
+        module, weights = random_module(graph)
+        images = sample(graph)
+        dynamic = lower(graph, weights, Lowering(opset=MIN_OPSET, dynamic_size=True))
+        for model in (lower(graph, weights), dynamic):
+            (got,) = run(model, images.numpy())
+            assert np.allclose(got, module(images).detach(), atol=1e-5), (arguments, shape)
+        beyond += any(more >= step for more, step in zip(sizes["output_padding"], sizes["stride"], strict=True))
+        longer += "net.layer/longer" in {node.name for node in dynamic.graph.node}
+    assert longer > 60
 
 
 ADAPTIVE: list[Row] = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from itertools import permutations
 from math import prod
 from random import Random
 from typing import Any
@@ -194,3 +195,19 @@ def test_sizes_may_leave_out_what_keeps_every_size(name: str, args: dict[str, An
 
 def test_every_activation_is_one_for_the_warnings() -> None:
     assert {kind.__name__ for kind in ACTIVATIONS} == set(activation.__all__) - {"Softmax"}
+
+
+@pytest.mark.filterwarnings("ignore:Using padding=.same. with even kernel")
+@pytest.mark.parametrize(("name", "args", "shapes"), NAMED)
+def test_a_layer_runs_on_any_order_in_memory(name: str, args: dict[str, Any], shapes: tuple[Shape, ...]) -> None:
+    """Behind a Permute a tensor of the same shape has other strides, which some kernels of torch do not take."""
+    torch.manual_seed(0)
+    module = built(make_op(name, **args), shapes).eval()
+    inputs = tensors(shapes)
+    with torch.no_grad():
+        expected = module(*(x.clone() for x in inputs))  # in place, some of them
+        for order in permutations(range(1, inputs[0].dim())):
+            back = [0, *(order.index(axis) + 1 for axis in range(1, inputs[0].dim()))]
+            moved = [x.permute(0, *order).clone(memory_format=torch.contiguous_format).permute(back) for x in inputs]
+            assert moved[0].shape == inputs[0].shape
+            assert torch.allclose(module(*moved), expected, atol=1e-5), order

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
+from cnnspec.analysis.borders import MANY, READING, border_losses
 from cnnspec.analysis.lint.base import Found, Network, per_axis
-from cnnspec.analysis.skeleton import MANY, dropped
 from cnnspec.graph import Node
 from cnnspec.ops.conv import Conv, ConvTranspose
-from cnnspec.ops.pool import AvgPool, LPPool, MaxPool
 from cnnspec.ops.window import Sliding
 
 __all__ = [
@@ -21,15 +20,12 @@ __all__ = [
     "weights_on_padding",
 ]
 
-SLIDING = (Conv, MaxPool, AvgPool, LPPool)
-
 
 def border_pixels_dropped(network: Network) -> Iterator[Found]:
     """The division in the size formula leaves a remainder, and real pixels with it (not only padding)."""
-    for node, op in network.of(SLIDING):
-        parts = {
-            axis: f"{lost} of {size}" for axis, window, size in network.sliding(node) if (lost := dropped(window, size))
-        }
+    for node, op in network.of(READING):
+        (shape,) = node.input_shapes
+        parts = {axis: f"{lost} of {shape[axis + 1]}" for axis, lost in border_losses(op, shape).items()}
         if parts:
             mend = "padding" if isinstance(op, Conv) else "`ceil_mode=True`"
             yield Found(
@@ -41,7 +37,7 @@ def border_pixels_dropped(network: Network) -> Iterator[Found]:
 
 def pixels_skipped(network: Network) -> Iterator[Found]:
     """The window is smaller than the stride, and no other layer reads what lies between."""
-    for node, _ in network.of(SLIDING):
+    for node, _ in network.of(READING):
         shares = {
             axis: window.extent / window.stride
             for axis, window, size in network.sliding(node)

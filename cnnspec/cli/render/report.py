@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Final
 
 from cnnspec.analysis import CONVENTION, LayerReport, Report
 from cnnspec.analysis.report import OTHER
+from cnnspec.cli.render.figures import in_unit, shares, size_text
 from cnnspec.ops import Shape, show_shape
 
 if TYPE_CHECKING:
     from cnnspec.analysis.explain import Explanation
     from cnnspec.analysis.unit_field import UnitField
 
-__all__ = ["FORMATS", "render", "render_explanation", "render_field", "size_text"]
+__all__ = ["FORMATS", "render", "render_explanation", "render_field"]
 
 FORMATS: Final = ("table", "json", "csv", "markdown", "latex")
 DROPPED_FIRST: Final = ("share", "stride", "field", "MACs", "operator")  # where the terminal is too narrow
@@ -29,11 +30,15 @@ ROUNDED: Final = ("params", "MACs")  # before `field` or `MACs` is dropped, wher
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table: its heading, its text for a row, and on which side it is aligned."""
+    """A column of the table: its heading, its text for each row, and on which side it is aligned."""
 
     heading: str
-    text: Callable[[LayerReport, Report], str]
+    texts: Callable[[Report], list[str]]
     left: bool = False
+
+
+def _each(text: Callable[[LayerReport], str]) -> Callable[[Report], list[str]]:
+    return lambda report: [text(row) for row in report.layers]
 
 
 def _stride(row: LayerReport) -> str:
@@ -41,19 +46,20 @@ def _stride(row: LayerReport) -> str:
     return strides[0] if len(set(strides)) == 1 else "x".join(strides) or "-"
 
 
-def _share(row: LayerReport, report: Report) -> str:
-    return f"{100 * row.macs / report.totals.macs:.1f} %" if row.macs and report.totals.macs else "-"
+def _shares(report: Report) -> list[str]:
+    texts = shares([row.macs for row in report.layers])
+    return [text if row.macs else "-" for row, text in zip(report.layers, texts, strict=True)]
 
 
 COLUMNS: Final = (
-    Column("layer", lambda row, _: row.name, left=True),
-    Column("operator", lambda row, _: row.op, left=True),
-    Column("output", lambda row, _: show_shape(row.output_shape), left=True),
-    Column("field", lambda row, _: row.field_text),
-    Column("stride", lambda row, _: _stride(row)),
-    Column("params", lambda row, _: f"{row.params:,}" if row.params else "-"),
-    Column("MACs", lambda row, _: f"{row.macs:,}" if row.macs else "-"),
-    Column("share", _share),
+    Column("layer", _each(lambda row: row.name), left=True),
+    Column("operator", _each(lambda row: row.op), left=True),
+    Column("output", _each(lambda row: show_shape(row.output_shape)), left=True),
+    Column("field", _each(lambda row: row.field_text)),
+    Column("stride", _each(_stride)),
+    Column("params", _each(lambda row: f"{row.params:,}" if row.params else "-")),
+    Column("MACs", _each(lambda row: f"{row.macs:,}" if row.macs else "-")),
+    Column("share", _shares),
 )
 
 
@@ -73,7 +79,7 @@ def render(report: Report, form: str, width: int | None = None) -> str:
 
 
 def _cells(report: Report, columns: Sequence[Column]) -> list[list[str]]:
-    return [[column.text(row, report) for column in columns] for row in report.layers]
+    return [list(row) for row in zip(*(column.texts(report) for column in columns), strict=True)]
 
 
 def _total(report: Report, columns: Sequence[Column]) -> list[str]:
@@ -124,7 +130,7 @@ def _fitted(report: Report, width: int | None) -> tuple[list[Column], list[list[
     columns = list(COLUMNS)
     totals = _total(report, columns)
     cells = {
-        column.heading: [column.heading, *(column.text(row, report) for row in report.layers), total]
+        column.heading: [column.heading, *column.texts(report), total]
         for column, total in zip(columns, totals, strict=True)
     }
 
@@ -150,11 +156,7 @@ def _rounded(cell: str) -> str:
     digits = cell.replace(",", "")
     if not digits.isdigit() or len(digits) < 4:
         return cell
-    value = float(f"{int(digits):.3g}")
-    for unit, factor in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
-        if value >= factor:
-            return f"{value / factor:#.3g}".rstrip(".") + f" {unit}"
-    return cell
+    return in_unit(int(digits), "#.3g")
 
 
 def _wrapped(text: str, width: int | None, indent: int) -> list[str]:
@@ -199,20 +201,12 @@ def _other(report: Report) -> list[str]:
     return [f"{OTHER[report.purpose]}: {' '.join(lines)}"] if lines else []
 
 
-def size_text(size: int) -> str:
-    """Bytes in the decimal unit that fits: `246.8 kB`."""
-    for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size} B"
-
-
 def _csv(report: Report) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     heads = ("name", "op", "output_shape", "receptive_field", "effective_stride", "effective_padding")
     figures = ("params", "buffers", "macs", "flops", "output_bytes")
-    writer.writerow([*heads, *figures, "min_receptive_field", "global_context", "aux", "dead"])
+    writer.writerow([*heads, *figures, "min_receptive_field", "global_context", "aux", "dead", "sees_everything"])
     for row in report.layers:
         writer.writerow(
             [
@@ -231,6 +225,7 @@ def _csv(report: Report) -> str:
                 str(row.global_context).lower(),
                 str(row.aux).lower(),
                 str(row.dead).lower(),
+                str(row.sees_everything).lower(),
             ]
         )
     return out.getvalue().rstrip("\n")

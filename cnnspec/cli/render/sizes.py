@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from cnnspec.analysis.sizes import FURTHEST, AxisSizes, Run, Sizes
+from cnnspec.analysis.axis_sizes import FURTHEST, AxisSizes, Run
+from cnnspec.analysis.sizes import Sizes
 from cnnspec.graph import INPUT
 from cnnspec.ops import show_shape
 

@@ -1,0 +1,52 @@
+"""Convolutions and transposed convolutions in ONNX."""
+
+from __future__ import annotations
+
+from cnnspec.graph import Node
+from cnnspec.onnx_backend.writer import Writer
+from cnnspec.ops.conv import Conv, ConvTranspose
+
+__all__ = ["conv", "conv_transpose"]
+
+
+def conv(writer: Writer, op: Conv, node: Node) -> None:
+    windows = op.windows(*node.input_shapes)
+    writer.add(
+        "Conv",
+        [*writer.reads(node), *writer.weights(node, "weight", "bias")],
+        node.name,
+        kernel_shape=op.kernel_size,
+        strides=op.stride,
+        dilations=op.dilation,
+        group=op.groups,
+        pads=[getattr(w, "before", 0) for w in windows] + [getattr(w, "after", 0) for w in windows],
+    )
+
+
+def conv_transpose(writer: Writer, op: ConvTranspose, node: Node) -> None:
+    """`ConvTranspose`, which onnxruntime refuses where an output padding reaches the stride; torch wants it below the
+    dilation or the stride.
+
+    There the far end is cropped by that much less, as far as it is cropped. For what is missing still, zeros
+    follow the input: each makes the output a stride longer, by units that have the bias alone, as torch's have.
+    """
+    reads, pads, output_padding, ends = writer.reads(node), op.padding * 2, op.output_padding, [0] * op.rank
+    axes = list(zip(op.padding, op.output_padding, op.stride, strict=True))
+    if any(more >= stride for _, more, stride in axes):
+        ends = [max(0, -((crop - more) // stride)) for crop, more, stride in axes]
+        far = (crop - more + end * stride for (crop, more, stride), end in zip(axes, ends, strict=True))
+        pads, output_padding = (*op.padding, *far), (0,) * op.rank
+    if any(ends):
+        longer = writer.integers(f"{node.name}/zeros", [0] * (op.rank + 4) + ends)
+        reads = [writer.add("Pad", [*reads, longer], f"{node.name}/longer")]
+    writer.add(
+        "ConvTranspose",
+        [*reads, *writer.weights(node, "weight", "bias")],
+        node.name,
+        kernel_shape=op.kernel_size,
+        strides=op.stride,
+        dilations=op.dilation,
+        group=op.groups,
+        pads=pads,
+        output_padding=output_padding,
+    )
