@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from math import prod
 from typing import assert_never
 
+from cnnspec.analysis.flow import FLOAT, HALF, INT64, Back, Form, Program, Value, flows, gradient
 from cnnspec.analysis.strides import channels_last, contiguous, is_contiguous, is_dense, pointwise_strides
-from cnnspec.analysis.tape import FLOAT, HALF, INT64, Back, Form, Program, Tape, Value, flows, gradient
+from cnnspec.analysis.tape import Tape
 from cnnspec.ops import AnyOp, Shape, activation, norm
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
@@ -27,59 +28,55 @@ from cnnspec.ops.window import Sliding
 __all__ = ["loss_program", "program"]
 
 
-def program(op: AnyOp, reads: Sequence[Form], *, training: bool, half: bool) -> Program:
-    """The calls of an operator for reads of these forms. Joins have one read or two.
+def program(op: AnyOp, reads: Sequence[Form], out: Shape, *, training: bool, half: bool) -> Program:
+    """The calls of an operator for reads of these forms and this output shape, which has no batch axis.
+
+    Sums and products have one read or two.
 
     `training` is the mode, in which autograd follows; `half` runs matrix products in 2 bytes, as autocast does.
     """
     tape = Tape(reads, training=training, half=half)
-    return tape.program(_run(op, tape))
+    return tape.program(_run(op, tape, out))
 
 
 def loss_program(output: Form, *, half: bool) -> Program:
     """Cross-entropy over the axis of the channels, which autocast runs in float32."""
     tape = Tape([output], training=True, half=half)
     logits = tape.cast(tape.reads[0], FLOAT)
+    logs = _softmax(tape, logits)
 
-    def softmax_backward(_: Shape) -> Back:
-        return flows(gradient(logits, contiguous(logits.shape)))
+    def backward(_: Shape) -> Back:
+        return flows(gradient(logs, logs.form.strides))
 
-    strides = contiguous(logits.shape)
-    logs = tape.call(logits.shape, strides, FLOAT, [logits], softmax_backward, keeps_output=True)
-
-    def picked_backward(_: Shape) -> Back:
-        return flows(gradient(logs, strides))
-
-    loss = tape.call((), (), FLOAT, [logs], picked_backward, keeps=[logs], own=FLOAT)
+    loss = tape.call((), (), FLOAT, [logs], backward, keeps=[logs], own=FLOAT)
     tape.hold(logits, logs)
     return tape.program(loss)
 
 
-def _run(op: AnyOp, tape: Tape) -> Value:
+def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
     x = tape.reads[0]
     batch, shape = x.shape[0], x.shape[1:]
     match op:
         case Conv() | ConvTranspose():
-            return _convolution(op, tape, x)
+            return _convolution(op, tape, x, out)
         case Linear():
             return _linear(op, tape, x)
         case Scale():
             return tape.product(x, tape.parameter((1, shape[0], *(1 for _ in shape[1:]))))
         case MaxPool() | AdaptiveMaxPool():
             x = tape.cast(x, FLOAT) if op.rank == 3 else x
-            out = op.out_shape(shape)
             own = INT64 * batch * prod(out)
             return tape.kernel(x, (batch, *out), keeps_input=True, own=own, flat=op.rank == 1)
         case AvgPool():
             x = tape.cast(x, FLOAT) if op.rank == 3 else x
-            return tape.kernel(x, (batch, *op.out_shape(shape)), keeps_input=True, flat=op.rank == 1)
+            return tape.kernel(x, (batch, *out), keeps_input=True, flat=op.rank == 1)
         case AdaptiveAvgPool():
-            out = op.out_shape(shape)
+            x = tape.cast(x, FLOAT) if op.rank == 3 else x
             if all(size == 1 for size in out[1:]):
                 return _mean(tape, x, op.rank)
             return tape.kernel(x, (batch, *out), keeps_input=True, flat=op.rank == 1)
         case LPPool():
-            return _norm_pool(op, tape, x)
+            return _norm_pool(op, tape, x, (batch, *out))
         case norm.BatchNorm():
             weights = [tape.parameter(shape[:1]), tape.parameter(shape[:1])] if op.affine else []
             wide = op.affine or op.track_running_stats
@@ -112,8 +109,10 @@ def _run(op: AnyOp, tape: Tape) -> Value:
             return tape.pointwise(x, own=noise, scratch=noise if op.p < 1 else 0)
         case activation.ReLU():
             return tape.in_place(x, keeps_output=True) if op.inplace else tape.pointwise(x, keeps_output=True)
-        case activation.Tanh() | activation.Sigmoid() | activation.Softmax():
+        case activation.Tanh() | activation.Sigmoid():
             return tape.pointwise(x, keeps_output=True)
+        case activation.Softmax():
+            return _softmax(tape, x)
         case activation.LeakyReLU() | activation.ELU():
             return tape.in_place(x, keeps_output=True) if op.inplace else tape.pointwise(x, keeps_input=True)
         case (
@@ -136,7 +135,6 @@ def _run(op: AnyOp, tape: Tape) -> Value:
         case Concat():
             return tape.concat(tape.reads)
         case Flatten():
-            out = op.out_shape(shape)
             return x if out == shape else tape.view(x, (batch, *out))
         case Identity():
             return x
@@ -146,18 +144,18 @@ def _run(op: AnyOp, tape: Tape) -> Value:
             start, end = op.bounds(shape[0])
             return tape.part(x, end - start)
         case ZeroPad() | ChannelShuffle() | PixelShuffle() | Upsample():
-            return tape.kernel(x, (batch, *op.out_shape(shape)))
+            return tape.kernel(x, (batch, *out))
         case _:
             assert_never(op)
 
 
-def _convolution(op: Conv | ConvTranspose, tape: Tape, x: Value) -> Value:
+def _convolution(op: Conv | ConvTranspose, tape: Tape, x: Value, out: Shape) -> Value:
     shape = x.shape[1:]
-    out = (x.shape[0], *op.out_shape(shape))
+    weights = [tape.parameter(size, cast=True) for size in reversed(op.parameter_shapes(shape).values())]
+    x = tape.cast(x, HALF)
     if isinstance(op, Conv) and (padded := _padded(op, shape)):
         x = tape.kernel(x, (x.shape[0], *padded))
-    weights = [tape.parameter(size, cast=True) for size in reversed(op.parameter_shapes(shape).values())]
-    return tape.weighted(tape.cast(x, HALF), out, weights[::-1])
+    return tape.weighted(x, (x.shape[0], *out), weights[::-1])
 
 
 def _padded(op: Conv, shape: Shape) -> Shape | None:
@@ -174,7 +172,7 @@ def _linear(op: Linear, tape: Tape, x: Value) -> Value:
     fused = bias is not None and (len(x.shape) == 2 or is_contiguous(*x.laid))
     rows = x if len(x.shape) == 2 else tape.view(x, (prod(x.shape[:-1]), x.shape[-1]))
     weights = [weight, bias] if bias is not None and fused else [weight]
-    out = tape.weighted(rows, (rows.shape[0], op.out_features), weights, in_order=True)
+    out = tape.weighted(rows, (rows.shape[0], op.out_features), weights, in_order=True, keeps_weight=x.form.grad)
     if len(x.shape) > 2:
         out = tape.view(out, (*x.shape[:-1], op.out_features))
     return out if fused or bias is None else tape.shifted(out, bias)
@@ -191,9 +189,8 @@ def _mean(tape: Tape, x: Value, rank: int) -> Value:
     return tape.call(shape, contiguous(shape), x.form.width, [x], backward)
 
 
-def _norm_pool(op: LPPool, tape: Tape, x: Value) -> Value:
+def _norm_pool(op: LPPool, tape: Tape, x: Value, out: Shape) -> Value:
     """`F.lp_pool`: the mean of the powers, its sign times its size, times the window, and the root."""
-    out = (x.shape[0], *op.out_shape(x.shape[1:]))
     power = tape.pointwise(x, keeps_input=True, tensors=3)
     power = tape.cast(power, FLOAT) if op.rank == 3 else power
     mean = tape.kernel(power, out, keeps_input=True, flat=op.rank == 1)
@@ -213,7 +210,7 @@ def _instance_norm(op: norm.InstanceNorm, tape: Tape, x: Value) -> Value:
     statistics = 2 * batch * channels * FLOAT if op.track_running_stats else 0
     wide = op.affine or op.track_running_stats
     own = 2 * batch * channels * (FLOAT if wide else x.form.width) + statistics
-    rows = tape.view(x, (1, batch * channels, *x.shape[2:]))
+    rows = tape.view(tape.in_order(x), (1, batch * channels, *x.shape[2:]))
     out = tape.weighted(rows, rows.shape, repeated, own=own)
     tape.hold(*repeated)
     return tape.view(out, x.shape)
@@ -246,6 +243,15 @@ def _response_norm(op: norm.LocalResponseNorm, tape: Tape, x: Value) -> Value:
     tape.hold(padded)
     base = tape.shifted(tape.pointwise(tape.view(mean, x.shape)))
     return tape.product(x, tape.pointwise(base, keeps_input=True, tensors=3), divides=True)
+
+
+def _softmax(tape: Tape, x: Value) -> Value:
+    """Whatever it reads, outputs and gradients lie in order."""
+
+    def backward(_: Shape) -> Back:
+        return flows(gradient(x, contiguous(x.shape)))
+
+    return tape.call(x.shape, contiguous(x.shape), x.form.width, [x], backward, keeps_output=True)
 
 
 def _prelu(op: activation.PReLU, tape: Tape, x: Value) -> Value:

@@ -93,7 +93,7 @@ class Totals:
     flops: int | None
     param_bytes: int
     peak_inference_bytes: int  # tensors alive at the worst step, the input included, weights not
-    training_bytes: int  # weights, gradients, optimizer, and what autograd keeps
+    training_bytes: int  # the peak of a whole step: weights, optimizer, activations and gradients
 
     def to_dict(self) -> dict[str, Any]:
         """The totals as `--format json` prints them."""
@@ -112,8 +112,19 @@ class Memory:
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as `--format json` prints them."""
-        parts = {f"{name}_bytes": getattr(self.training, name) for name in TrainingMemory.__dataclass_fields__}
-        return {"precision": self.precision, "optimizer": self.optimizer, **parts}
+        training = self.training
+        return {
+            "precision": self.precision,
+            "optimizer": self.optimizer,
+            "parameters_bytes": training.parameters,
+            "gradients_bytes": training.gradients,
+            "optimizer_bytes": training.optimizer,
+            "buffers_bytes": training.buffers,
+            "kept_bytes": training.kept,
+            "peak_bytes": training.peak,
+            "peak_phase": training.phase,
+            "peak_layer": training.layer,
+        }
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from math import prod
 from typing import NamedTuple
 
 from cnnspec.analysis.calls import loss_program, program
+from cnnspec.analysis.flow import FLOAT, INT64, Call, Form, Program
 from cnnspec.analysis.strides import contiguous, pointwise_strides
-from cnnspec.analysis.tape import FLOAT, INT64, Call, Form, Program
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import Add, AnyOp, Mul, Shape
 
@@ -65,6 +65,7 @@ class _Line(NamedTuple):
     op: AnyOp
     reads: tuple[str, ...]
     node: str
+    shape: Shape
 
 
 def _lines(nodes: Iterable[Node]) -> Iterator[_Line]:
@@ -74,10 +75,10 @@ def _lines(nodes: Iterable[Node]) -> Iterator[_Line]:
             name = reads[0]
             for turn, read in enumerate(reads[1:], 1):
                 made = node.name if turn == len(reads) - 1 else f"{node.name}/{turn}"
-                yield _Line(made, node.op, (name, read), node.name)
+                yield _Line(made, node.op, (name, read), node.name, node.shape)
                 name = made
         else:
-            yield _Line(node.name, node.op, reads, node.name)
+            yield _Line(node.name, node.op, reads, node.name, node.shape)
 
 
 class _Run:
@@ -101,7 +102,8 @@ class _Run:
         return self.forms.setdefault(form, len(self.forms))
 
     def _program(self, line: _Line, reads: list[_Tensor], key: tuple[int, ...]) -> tuple[Program, list[int]]:
-        made = program(line.op, [read.form for read in reads], training=self.training, half=self.half)
+        forms = [read.form for read in reads]
+        made = program(line.op, forms, line.shape, training=self.training, half=self.half)
         found = self.programs[key] = made, [self._key(call.form) for call in made.calls]
         return found
 
@@ -114,7 +116,7 @@ class _Run:
         for name in self.outputs:
             last[name] = len(self.lines)
         tensors, programs = self.tensors, self.programs
-        for index, (name, op, names, node) in enumerate(self.lines):
+        for index, (name, op, names, node, _) in enumerate(self.lines):
             reads = [tensors[read] for read in names]
             key = (id(op), *[read.key for read in reads])
             found = programs.get(key) or self._program(self.lines[index], reads, key)
@@ -209,6 +211,8 @@ class _Run:
                     to.gradient = (memory, flow.strides, single)
                 else:
                     self._add(to, memory, flow.strides, node)
+            if self.alive + back.settles > self.peak:
+                self.peak, self.place = self.alive + back.settles, ("backward", node)
 
     def _add(self, tensor: _Tensor, memory: _Memory, strides: Shape, node: str) -> None:
         """A second gradient: added in place where the first is no view and nothing else refers to its memory."""

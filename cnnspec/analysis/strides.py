@@ -5,6 +5,8 @@ Shapes and strides hold the batch axis, as in torch, and are counted in elements
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from cnnspec.ops import Shape
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
 ]
 
 
+@lru_cache(4096)
 def contiguous(shape: Shape) -> Shape:
     """The strides of a tensor whose last axis varies fastest."""
     strides, step = [], 1
@@ -68,17 +71,17 @@ def channels_last(shape: Shape, strides: Shape) -> bool:
 
 def kernel_strides(shape: Shape, like: tuple[Shape, Shape]) -> Shape:
     """The strides that pools, convolutions and norms give their output: channels last where the input has them so."""
-    if not channels_last(*like) or len(shape) != len(like[0]):
+    if like[1] == contiguous(like[0]) or not channels_last(*like):
         return contiguous(shape)
     return _ordered(shape, (0, *range(2, len(shape)), 1))
 
 
 def pointwise_strides(shape: Shape, *reads: tuple[Shape, Shape]) -> Shape:
     """The strides of what a pointwise operator gives for operands of these shapes and strides (`TensorIterator`)."""
-    same = all(read_shape == shape for read_shape, _ in reads)
-    if same:
-        if all(is_contiguous(*read) for read in reads):
-            return contiguous(shape)
+    if all(read_shape == shape for read_shape, _ in reads):
+        ordered = contiguous(shape)
+        if all(strides == ordered or is_contiguous(shape, strides) for _, strides in reads):
+            return ordered
         first = reads[0][1]
         if all(read[1] == first for read in reads) and is_dense(*reads[0]):
             return first

@@ -1,17 +1,29 @@
 """The tape: what one operator makes torch call, what each call allocates and keeps, and what its gradient gives back.
 
 Facts about torch's CPU kernels and its autograd, found by watching the live tensors of real steps; the tests compare
-them with torch again. Shapes hold the batch axis, sizes are bytes. `analysis/calls.py` says operator by operator which
-calls there are, `analysis/step.py` runs them.
+them with torch again. `analysis/calls.py` says operator by operator which calls there are, `analysis/step.py` runs
+them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from math import prod
-from typing import NamedTuple, TypeAlias
 
+from cnnspec.analysis.flow import (
+    FLOAT,
+    HALF,
+    PARAMETER,
+    Back,
+    Backward,
+    Call,
+    Flow,
+    Form,
+    Program,
+    Value,
+    flows,
+    gradient,
+)
 from cnnspec.analysis.strides import (
     channels_last,
     contiguous,
@@ -22,90 +34,7 @@ from cnnspec.analysis.strides import (
 )
 from cnnspec.ops import Shape
 
-__all__ = ["FLOAT", "HALF", "INT64", "Back", "Call", "Flow", "Form", "Program", "Tape", "Value"]
-
-FLOAT, HALF, INT64 = 4, 2, 8
-PARAMETER = -1  # the slot of weights, which are there whatever happens
-
-
-class Form(NamedTuple):
-    """All that decides how a tensor is treated: where its numbers lie, their bytes, whether gradients flow to it."""
-
-    shape: Shape
-    strides: Shape
-    width: int
-    grad: bool
-
-    @property
-    def size(self) -> int:
-        return prod(self.shape) * self.width
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A tensor inside one operator: its place among the operator's tensors, and its form."""
-
-    slot: int
-    form: Form
-
-    @property
-    def shape(self) -> Shape:
-        return self.form.shape
-
-    @property
-    def laid(self) -> tuple[Shape, Shape]:
-        """Shape and strides."""
-        return self.form.shape, self.form.strides
-
-
-class Flow(NamedTuple):
-    """A gradient that a call's backward hands to one of its reads."""
-
-    slot: int
-    size: int  # of new memory; 0 where it is the incoming gradient, or a view of it
-    strides: Shape
-    view: bool = False  # a view holds its base: torch does not add to it in place
-
-
-class Back(NamedTuple):
-    """What the backward of a call does, for an incoming gradient of certain strides."""
-
-    flows: tuple[Flow, ...]
-    held: int  # gradients of parameters, which stay
-    rise: int  # the most that is alive beside what was, while incoming gradient and kept tensors still are
-
-
-Backward: TypeAlias = Callable[[Shape], Back]
-
-
-@dataclass(slots=True)
-class Call:
-    """One call of a kernel, or a view."""
-
-    form: Form  # of the output
-    size: int  # of the output's new memory; 0 for a view
-    shares: int | None  # the slot whose memory a view has
-    keeps: tuple[int, ...]  # slots whose memory is kept for the backward pass
-    own: int  # bytes made and kept besides: indices, masks, statistics
-    scratch: int  # bytes that live while it runs, beside output and `own`
-    backward: Backward | None  # None where autograd does not follow
-    lasting: bool = False  # autocast's copy of a weight, which lives until autocast ends
-    drops: tuple[int, ...] = ()  # slots whose tensors are let go after it
-    backs: dict[Shape, Back] = field(default_factory=dict)
-
-    def back(self, strides: Shape) -> Back:
-        """What its backward does, worked out once for each layout of gradients."""
-        assert self.backward is not None
-        found = self.backs[strides] = self.backward(strides)
-        return found
-
-
-class Program(NamedTuple):
-    """The calls of one operator in turn. Slots number its reads first, then the outputs of its calls."""
-
-    calls: tuple[Call, ...]
-    result: int  # the slot of its output: a read's where the operator does nothing
-    form: Form
+__all__ = ["Tape"]
 
 
 class Tape:
@@ -235,7 +164,13 @@ class Tape:
     # Kernels
 
     def pointwise(
-        self, value: Value, *, keeps_input: bool = False, keeps_output: bool = False, own: int = 0, scratch: int = 0,
+        self,
+        value: Value,
+        *,
+        keeps_input: bool = False,
+        keeps_output: bool = False,
+        own: int = 0,
+        scratch: int = 0,
         tensors: int = 1,
     ) -> Value:
         """One number out for each number in. `tensors` is how many of its size live at once in the backward."""
@@ -244,10 +179,17 @@ class Tape:
             reads = [(value.shape, incoming), *([value.laid] if keeps_input or keeps_output else [])]
             return flows(gradient(value, pointwise_strides(value.shape, *reads)), least=tensors * value.form.size)
 
-        keeps = [value] if keeps_input else []
-        strides, width = self._like(value), value.form.width
-        made = {"keeps": keeps, "keeps_output": keeps_output, "own": own, "scratch": scratch}
-        return self.call(value.shape, strides, width, [value], backward, **made)
+        return self.call(
+            value.shape,
+            self._like(value),
+            value.form.width,
+            [value],
+            backward,
+            keeps=[value] if keeps_input else [],
+            keeps_output=keeps_output,
+            own=own,
+            scratch=scratch,
+        )
 
     def in_place(self, value: Value, *, keeps_output: bool = False, copies: bool = False, own: int = 0) -> Value:
         """One number over each number; `copies` where the backward pass wants what was there before."""
@@ -281,21 +223,22 @@ class Tape:
         *,
         own: int = 0,
         in_order: bool = False,
+        keeps_weight: bool = True,
     ) -> Value:
         """A kernel with weights, of which the first is kept: a convolution, a product, a norm.
 
         With `in_order` outputs and gradients are contiguous, however the input lies.
         """
 
-        def backward(_: Shape) -> Back:
-            strides = contiguous(value.shape) if in_order else kernel_strides(value.shape, value.laid)
-            return flows(
-                gradient(value, strides), *(gradient(weight, contiguous(weight.shape)) for weight in weights)
-            )
+        def lies(given: Shape) -> Shape:
+            ordered = in_order or len(given) != len(value.shape)
+            return contiguous(given) if ordered else kernel_strides(given, value.laid)
 
-        strides = contiguous(shape) if in_order else kernel_strides(shape, value.laid)
-        keeps, reads = [value, *weights[:1]], [value, *weights]
-        return self.call(shape, strides, value.form.width, reads, backward, keeps=keeps, own=own)
+        def backward(_: Shape) -> Back:
+            return flows(*(gradient(read, lies(read.shape)) for read in (value, *weights)))
+
+        keeps, reads = [value, *weights[:keeps_weight]], [value, *weights]
+        return self.call(shape, lies(shape), value.form.width, reads, backward, keeps=keeps, own=own)
 
     def shifted(self, value: Value, bias: Value | None = None) -> Value:
         """A number added: a scalar into a new tensor, or `bias` along the last axis in place."""
@@ -357,40 +300,3 @@ class Tape:
 
     def _like(self, value: Value) -> Shape:
         return pointwise_strides(value.shape, value.laid)
-
-
-class Produced(NamedTuple):
-    """A gradient as a backward makes it, before it is brought to the shape and width of what it is for."""
-
-    value: Value
-    flow: Flow | None  # None: for a parameter
-    size: int
-    made: int  # bytes before it was reduced or converted
-
-
-def gradient(
-    value: Value, strides: Shape, *, shape: Shape | None = None, width: int | None = None, view: bool = False
-) -> Produced | None:
-    """The new gradient for a read, None where it wants none. `shape` and `width` are what the backward makes it in."""
-    if not value.form.grad:
-        return None
-    size = value.form.size
-    made = prod(value.shape if shape is None else shape) * (value.form.width if width is None else width)
-    flow = None if value.slot == PARAMETER else Flow(value.slot, size, strides, view)
-    return Produced(value, flow, size, made)
-
-
-def flows(*produced: Produced | None, least: int = 0) -> Back:
-    """A backward that makes all these at once, then brings them to shape and width one by one (`validate_outputs`).
-
-    `least` is what it needs at least on the way to them.
-    """
-    found = [each for each in produced if each is not None]
-    alive = sum(each.made for each in found)
-    rise = max(alive, least)
-    for each in found:
-        if each.made != each.size:
-            rise = max(rise, alive + each.size)
-            alive += each.size - each.made
-    held = sum(each.size for each in found if each.flow is None)
-    return Back(tuple(each.flow for each in found if each.flow is not None), held, rise)
