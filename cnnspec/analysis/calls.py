@@ -56,9 +56,21 @@ def loss_program(output: Form, *, half: bool) -> Program:
 def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
     x = tape.reads[0]
     batch, shape = x.shape[0], x.shape[1:]
-    match op:
+    match op:  # the frequent ones first, for speed
         case Conv() | ConvTranspose():
             return _convolution(op, tape, x, out)
+        case norm.BatchNorm():
+            weights = [tape.parameter(shape[:1]), tape.parameter(shape[:1])] if op.affine else []
+            wide = op.affine or op.track_running_stats
+            batchwise = tape.training or not op.track_running_stats
+            own = 2 * shape[0] * (FLOAT if wide else x.form.width) if batchwise else 0
+            return tape.weighted(x, x.shape, weights, own=own)
+        case activation.ReLU():
+            return tape.in_place(x, keeps_output=True) if op.inplace else tape.pointwise(x, keeps_output=True)
+        case Add():
+            return x if len(tape.reads) == 1 else tape.sum(x, tape.reads[1])
+        case Concat():
+            return tape.concat(tape.reads)
         case Linear():
             return _linear(op, tape, x)
         case Scale():
@@ -77,12 +89,6 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
             return tape.kernel(x, (batch, *out), keeps_input=True, flat=op.rank == 1)
         case LPPool():
             return _norm_pool(op, tape, x, (batch, *out))
-        case norm.BatchNorm():
-            weights = [tape.parameter(shape[:1]), tape.parameter(shape[:1])] if op.affine else []
-            wide = op.affine or op.track_running_stats
-            batchwise = tape.training or not op.track_running_stats
-            own = 2 * shape[0] * (FLOAT if wide else x.form.width) if batchwise else 0
-            return tape.weighted(x, x.shape, weights, own=own)
         case norm.InstanceNorm():
             return _instance_norm(op, tape, x)
         case norm.GroupNorm():
@@ -107,8 +113,6 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
                 return x
             noise = (batch if op.mode == "row" else 1) * x.form.width
             return tape.pointwise(x, own=noise, scratch=noise if op.p < 1 else 0)
-        case activation.ReLU():
-            return tape.in_place(x, keeps_output=True) if op.inplace else tape.pointwise(x, keeps_output=True)
         case activation.Tanh() | activation.Sigmoid():
             return tape.pointwise(x, keeps_output=True)
         case activation.Softmax():
@@ -128,12 +132,8 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
             return tape.pointwise(x, keeps_input=True)
         case activation.PReLU():
             return _prelu(op, tape, x)
-        case Add():
-            return x if len(tape.reads) == 1 else tape.sum(x, tape.reads[1])
         case Mul():
             return x if len(tape.reads) == 1 else tape.product(x, tape.reads[1])
-        case Concat():
-            return tape.concat(tape.reads)
         case Flatten():
             return x if out == shape else tape.view(x, (batch, *out))
         case Identity():
@@ -160,6 +160,8 @@ def _convolution(op: Conv | ConvTranspose, tape: Tape, x: Value, out: Shape) -> 
 
 def _padded(op: Conv, shape: Shape) -> Shape | None:
     """The copy of the input that torch makes for `same` where one side needs a pixel more than the other."""
+    if op.padding != "same":
+        return None
     odd = [isinstance(window, Sliding) and window.before != window.after for window in op.windows(shape)]
     return (shape[0], *(size + more for size, more in zip(shape[1:], odd, strict=True))) if any(odd) else None
 

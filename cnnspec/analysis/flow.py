@@ -46,8 +46,7 @@ class Form(NamedTuple):
         return prod(self.shape) * self.width
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """A tensor inside one operator: its place among the operator's tensors, and its form."""
 
     slot: int

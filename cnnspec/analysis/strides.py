@@ -32,6 +32,8 @@ def contiguous(shape: Shape) -> Shape:
 
 def is_contiguous(shape: Shape, strides: Shape) -> bool:
     """Whether the elements lie in order, without holes; axes of size 1 do not count."""
+    if strides == contiguous(shape):
+        return True
     step = 1
     for size, stride in zip(reversed(shape), reversed(strides), strict=True):
         if size != 1:
@@ -53,11 +55,9 @@ def is_dense(shape: Shape, strides: Shape) -> bool:
 
 def channels_last(shape: Shape, strides: Shape) -> bool:
     """Whether torch takes an image or a volume for one with channels last (`is_channels_last_strides`)."""
-    if len(shape) not in (4, 5):
+    if len(shape) not in (4, 5) or strides[1] == 0 or strides == contiguous(shape):
         return False
     least = 0
-    if strides[1] == 0:
-        return False
     for axis in (1, *range(len(shape) - 1, 1, -1), 0):
         if shape[axis] == 0 or strides[axis] < least:
             return False
@@ -71,15 +71,17 @@ def channels_last(shape: Shape, strides: Shape) -> bool:
 
 def kernel_strides(shape: Shape, like: tuple[Shape, Shape]) -> Shape:
     """The strides that pools, convolutions and norms give their output: channels last where the input has them so."""
-    if like[1] == contiguous(like[0]) or not channels_last(*like):
+    if not channels_last(*like):
         return contiguous(shape)
     return _ordered(shape, (0, *range(2, len(shape)), 1))
 
 
 def pointwise_strides(shape: Shape, *reads: tuple[Shape, Shape]) -> Shape:
     """The strides of what a pointwise operator gives for operands of these shapes and strides (`TensorIterator`)."""
+    ordered = contiguous(shape)
+    if len(reads) == 1 and reads[0] == (shape, ordered):
+        return ordered
     if all(read_shape == shape for read_shape, _ in reads):
-        ordered = contiguous(shape)
         if all(strides == ordered or is_contiguous(shape, strides) for _, strides in reads):
             return ordered
         first = reads[0][1]

@@ -65,7 +65,7 @@ class Tape:
         grad = self.training and any(read.form.grad for read in reads)
         value = Value(len(self.reads) + len(self.calls), Form(shape, strides, width, grad))
         if grad:
-            kept = tuple(dict.fromkeys(read.slot for read in keeps if read.slot != PARAMETER))
+            kept = tuple(read.slot for read in keeps if read.slot != PARAMETER)
             kept += (value.slot,) if keeps_output else ()
         else:
             kept, own, scratch = (), 0, own + scratch
