@@ -11,7 +11,7 @@ from math import prod
 from typing import assert_never
 
 from cnnspec.analysis.flow import FLOAT, HALF, INT64, Back, Form, Program, Value, flows, gradient
-from cnnspec.analysis.strides import channels_last, contiguous, is_contiguous, is_dense, pointwise_strides
+from cnnspec.analysis.strides import contiguous, is_contiguous, pointwise_strides
 from cnnspec.analysis.tape import Tape
 from cnnspec.ops import AnyOp, Shape, activation, norm
 from cnnspec.ops.conv import Conv, ConvTranspose
@@ -93,8 +93,6 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
             return _instance_norm(op, tape, x)
         case norm.GroupNorm():
             weights = [tape.parameter(shape[:1]), tape.parameter(shape[:1])] if op.affine else []
-            if not (channels_last(*x.laid) and is_dense(*x.laid)):
-                x = tape.in_order(x)
             width = FLOAT if op.affine and tape.training else x.form.width
             return tape.weighted(x, x.shape, weights, own=2 * batch * op.num_groups * width)
         case norm.LayerNorm():
@@ -152,10 +150,12 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
 def _convolution(op: Conv | ConvTranspose, tape: Tape, x: Value, out: Shape) -> Value:
     shape = x.shape[1:]
     weights = [tape.parameter(size, cast=True) for size in reversed(op.parameter_shapes(shape).values())]
-    x = tape.cast(x, HALF)
+    x = source = tape.cast(x, HALF)
     if isinstance(op, Conv) and (padded := _padded(op, shape)):
         x = tape.kernel(x, (x.shape[0], *padded))
-    return tape.weighted(x, (x.shape[0], *out), weights[::-1])
+    result = tape.weighted(x, (x.shape[0], *out), weights[::-1])
+    tape.hold(source)
+    return result
 
 
 def _padded(op: Conv, shape: Shape) -> Shape | None:
@@ -211,7 +211,9 @@ def _instance_norm(op: norm.InstanceNorm, tape: Tape, x: Value) -> Value:
         repeated.append(_repeated(tape, parameter, batch))
     statistics = 2 * batch * channels * FLOAT if op.track_running_stats else 0
     wide = op.affine or op.track_running_stats
-    own = 2 * batch * channels * (FLOAT if wide else x.form.width) + statistics
+    own = statistics
+    if tape.training or not op.track_running_stats:
+        own += 2 * batch * channels * (FLOAT if wide else x.form.width)
     rows = tape.view(tape.in_order(x), (1, batch * channels, *x.shape[2:]))
     out = tape.weighted(rows, rows.shape, repeated, own=own)
     tape.hold(*repeated)
@@ -243,8 +245,10 @@ def _response_norm(op: norm.LocalResponseNorm, tape: Tape, x: Value) -> Value:
     padded = tape.kernel(plane, (*sizes[:2], sizes[2] + op.size - 1, *sizes[3:]))
     mean = tape.kernel(padded if flat else tape.cast(padded, FLOAT), sizes, keeps_input=True)
     tape.hold(padded)
-    base = tape.shifted(tape.pointwise(tape.view(mean, x.shape)))
-    return tape.product(x, tape.pointwise(base, keeps_input=True, tensors=3), divides=True)
+    seen = tape.view(mean, x.shape)
+    powers = tape.pointwise(tape.shifted(tape.pointwise(seen)), keeps_input=True, tensors=3)
+    tape.hold(seen)
+    return tape.product(x, powers, divides=True)
 
 
 def _softmax(tape: Tape, x: Value) -> Value:

@@ -1,4 +1,4 @@
-"""A whole training step against torch: every tensor alive at its worst moment, of the forward pass, back, and update."""
+"""A whole training step against torch: every tensor alive at its worst moment."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ OPERATORS = [
     *(("[3, 9, 8]", name) for name in ("ReLU", "Tanh", "Sigmoid", "Softmax", "Softmax(-1)", "LeakyReLU", "ELU")),
     *(("[3, 9, 8]", name) for name in ("ReLU6", "SiLU", "Mish", "Hardswish", "Hardsigmoid", "Hardtanh", "GELU")),
     *(("[3, 9, 8]", f"{name}(inplace=True)") for name in ("ReLU", "LeakyReLU", "ELU", "ReLU6", "SiLU", "Hardtanh")),
-    *(("[3, 9, 8]", name) for name in ("Softplus", "PReLU", "PReLU(4)", "Identity", "Permute([0, 2, 3, 1])")),
+    *(("[3, 9, 8]", name) for name in ("Softplus", "PReLU", "PReLU(8)", "Identity", "Permute([0, 2, 3, 1])")),
     *(
         ("[3, 9, 8]", name)
         for name in ("Slice(1, 3)", "Slice(0, 4)", "ZeroPad2d(1)", "ZeroPad2d(-1)", "PixelShuffle(2)")
@@ -118,9 +118,9 @@ OPERATORS = [
 @pytest.mark.parametrize(("shape", "line"), OPERATORS)
 def test_every_operator(shape: str, line: str, before: str, precision: str) -> None:
     rank = shape.count(",")
-    if "Permute" in before:
-        before = f"p: Permute([0, 1, {', '.join(str(axis) for axis in range(rank + 1, 2, -1)) + ', ' if rank > 1 else ''}2]); "
-        before = before if rank > 1 else ""
+    if "Permute" in before:  # the axes of space in reverse order; along one there is only one
+        axes = ", ".join(str(axis) for axis in range(rank + 1, 1, -1))
+        before = f"p: Permute([0, 1, {axes}]); " if rank > 1 else ""
     if before and "inplace" in line:
         pytest.skip("torch copies the base of a view that is changed in place")
     if "LocalResponseNorm" in line and "Permute" in before and rank == 3:
