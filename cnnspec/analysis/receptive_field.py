@@ -161,7 +161,7 @@ class _Walk:
             if window == POINT or (band.lost and _keeps_apart(window)):
                 return bands
             if _is_whole(window, band):
-                if everything or band.units(shape) == 1:
+                if everything:
                     return bands
                 window = Global()
             key = id(bands), window, band.units(shape) if isinstance(window, Global) else 0

@@ -137,7 +137,7 @@ class Totals:
     flops: int | None
     param_bytes: int
     peak_inference_bytes: int  # tensors alive at the worst step, the input included, weights not
-    training_bytes: int | None  # a step at its fullest; None where heads do not take the input
+    training_bytes: int | None  # the peak of a whole step; None where heads do not take the input
 
     def to_dict(self) -> dict[str, Any]:
         """The totals as `--format json` prints them."""
@@ -156,9 +156,10 @@ class Memory:
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as `--format json` prints them."""
-        names = TrainingMemory.__dataclass_fields__
-        parts = {f"{name}_bytes": self.training and getattr(self.training, name) for name in names}
-        return {"precision": self.precision, "optimizer": self.optimizer, **parts}
+        named = ("parameters", "gradients", "optimizer", "buffers", "kept", "peak")
+        parts = {f"{name}_bytes": self.training and getattr(self.training, name) for name in named}
+        where = {f"peak_{name}": self.training and getattr(self.training, name) for name in ("phase", "layer")}
+        return {"precision": self.precision, "optimizer": self.optimizer, **parts, **where}
 
 
 @dataclass(frozen=True)

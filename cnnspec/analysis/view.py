@@ -137,7 +137,7 @@ def _largest(parts: Sequence[FieldFigures], context: bool, aligned: bool) -> Fie
         min_receptive_field=tuple(map(min, *[part.min_receptive_field for part in parts]))
         if len(parts) > 1
         else parts[0].min_receptive_field,
-        pixels_read=tuple([part.pixels_read[axis] for axis, part in of_axis]),
+        pixels_read=tuple([max(pixels) for pixels in zip(*[part.pixels_read for part in parts], strict=True)]),
         centre=tuple([part.centre[axis] for axis, part in of_axis]),
         sees_everything=parts[0].sees_everything,
         global_context=context,

@@ -239,7 +239,8 @@ def alignment(graph: Graph, found: dict[str, list[Path] | None], seen: dict[str,
             asked += [_aligned(list(branches.values()), axis, units) for axis, units in enumerate(layout.units)]
         verdict = False if False in asked else None if None in asked else True
         single = len({path.chain for path in arrived}) == 1
-        apart = len(node.inputs) == 1 and not all(path.alive.all() for path in arrived)  # channels look elsewhere
+        around = [path for name in node.inputs for path in found[name] or ()]
+        apart = len(node.inputs) == 1 and not all(path.alive.all() for path in around)  # channels look elsewhere
         verdicts[node.name] = None if apart or (single and not verdict) else verdict
     return verdicts
 

@@ -9,8 +9,9 @@ import pytest
 import cnnspec
 
 
-def one(text: str, input_shape: str) -> cnnspec.Spec:
-    return cnnspec.loads(f"cnnspec: 1\ninput: {input_shape}\nlayers:\n{text}")
+def one(text: str, input_shape: str, outputs: str = "") -> cnnspec.Spec:
+    declared = f"outputs: {outputs}\n" if outputs else ""
+    return cnnspec.loads(f"cnnspec: 1\ninput: {input_shape}\n{declared}layers:\n{text}")
 
 
 def parts(report: cnnspec.Report, layer: str) -> dict[tuple[tuple[int, int, int], ...], tuple[int, ...]]:
@@ -43,7 +44,7 @@ def test_a_layer_behind_a_concatenation_sees_what_its_channels_saw(
 
 def test_the_channels_of_a_concatenation_are_told_apart() -> None:
     text = BRANCHES + "  shuffle: ChannelShuffle(2)\n  part: Slice(0, 4)\n  deep: Conv2d(8, 3, groups=8)(shuffle)\n"
-    spec = one(text, "[3, 16, 16]")
+    spec = one(text, "[3, 16, 16]", "[part, deep]")
     report = spec.analyze()
     assert parts(report, "cat") == {((0, 4, 1),): (1, 1), ((4, 8, 1),): (7, 7)}
     assert parts(report, "shuffle") == {((0, 7, 2),): (1, 1), ((1, 8, 2),): (7, 7)}
@@ -78,10 +79,11 @@ def test_a_gate_beside_maps_is_context_for_what_reads_both() -> None:
 
 
 def test_features_that_were_flattened_are_told_apart() -> None:
-    report = one(BRANCHES + "  flat: Flatten\n  part: Slice(0, 1024)\n  rest: Slice(1024)(flat)\n", "[3, 16, 16]")
-    assert parts(report.analyze(), "flat") == {((0, 1024, 1),): (1, 1), ((1024, 2048, 1),): (7, 7)}
-    assert report.analyze().layer("part").receptive_field == (1, 1)
-    assert report.analyze().layer("rest").receptive_field == (7, 7)
+    text = BRANCHES + "  flat: Flatten\n  part: Slice(0, 1024)\n  rest: Slice(1024)(flat)\n"
+    report = one(text, "[3, 16, 16]", "[part, rest]").analyze()
+    assert parts(report, "flat") == {((0, 1024, 1),): (1, 1), ((1024, 2048, 1),): (7, 7)}
+    assert report.layer("part").receptive_field == (1, 1)
+    assert report.layer("rest").receptive_field == (7, 7)
 
 
 def test_so_many_channels_are_taken_together() -> None:

@@ -11,7 +11,7 @@ from torch_memory import kept_by_autograd, peak_of_live_tensors
 
 import cnnspec
 from cnnspec import SpecError, zoo
-from cnnspec.analysis.memory import kept_bytes, largest_batch, peak_inference, training_memory
+from cnnspec.analysis.memory import peak_inference, training_memory
 from cnnspec.graph import Graph
 
 SMALL = 60_000_000  # parameters of the networks that are run in full
@@ -19,6 +19,10 @@ SMALL = 60_000_000  # parameters of the networks that are run in full
 
 def bundled() -> list[str]:
     return list(zoo.names())
+
+
+def kept_bytes(graph: Graph, batch: int) -> int:
+    return training_memory(graph, batch=batch).kept
 
 
 def check(graph: Graph, *, run: bool = True) -> None:
@@ -91,8 +95,7 @@ def test_every_operator_holds_what_torch_holds(line: str) -> None:
     text = f"cnnspec: 1\ninput: [4, 12, 12]\nlayers:\n  - Conv2d(8, 3)\n  - {line}\n  - Flatten\n  - Linear(3)\n"
     graph = cnnspec.loads(text).graph
     assert kept_bytes(graph, 2) == kept_by_autograd(graph, 2)
-    if line not in ("InstanceNorm2d(affine=True)", "InstanceNorm2d(track_running_stats=True)"):
-        assert peak_inference(graph, batch=2) == peak_of_live_tensors(graph, 2)
+    assert peak_inference(graph, batch=2) == peak_of_live_tensors(graph, 2)
 
 
 @pytest.mark.parametrize("name", ["lenet5", "resnet18", "densenet121", "efficientnet_b0", "googlenet", "convnext_tiny"])
@@ -116,23 +119,3 @@ def test_the_whole_zoo(name: str) -> None:
     graph = cnnspec.load(name).graph
     params = sum(row.params for row in cnnspec.load(name).analyze().layers)
     check(graph, run=params <= SMALL and graph.input_shape[-1] <= 300)
-
-
-def test_training_memory_by_optimizer_and_precision() -> None:
-    graph = cnnspec.load("lenet5").graph
-    plain = training_memory(graph, batch=4, optimizer="sgd")
-    adam = training_memory(graph, batch=4, optimizer="adam")
-    half = training_memory(graph, batch=4, optimizer="sgd", precision="bf16")
-    assert plain.parameters == 61_706 * 4
-    assert adam.total - plain.total == 2 * plain.parameters
-    assert half.kept * 2 == plain.kept
-    assert plain.total == 2 * plain.parameters + plain.kept
-
-
-def test_the_largest_batch_fits_and_one_more_does_not() -> None:
-    graph = cnnspec.load("simple_cnn").graph
-    memory = 10**7
-    batch = largest_batch(graph, memory, optimizer="adam")
-    assert training_memory(graph, batch=batch, optimizer="adam").total <= 0.9 * memory
-    assert training_memory(graph, batch=batch + 1, optimizer="adam").total > 0.9 * memory
-    assert largest_batch(graph, 1000) == 0

@@ -1,0 +1,273 @@
+"""The calls that torch makes for each operator: one exhaustive `match`.
+
+Facts about torch's CPU kernels and modules, float32 or autocast; the tests compare every operator, random graphs and
+the bundled networks with torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import assert_never
+
+from cnnspec.analysis.flow import FLOAT, HALF, INT64, Back, Form, Program, Value, flows, gradient
+from cnnspec.analysis.strides import contiguous, is_contiguous, pointwise_strides
+from cnnspec.analysis.tape import Tape
+from cnnspec.ops import AnyOp, Shape, activation, norm
+from cnnspec.ops.conv import Conv, ConvTranspose
+from cnnspec.ops.dropout import Dropout, StochasticDepth
+from cnnspec.ops.linear import Linear
+from cnnspec.ops.merge import Add, Concat, Mul
+from cnnspec.ops.pad import ZeroPad
+from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.resample import PixelShuffle, Upsample
+from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
+from cnnspec.ops.scale import Scale
+from cnnspec.ops.window import Sliding
+
+__all__ = ["loss_program", "program"]
+
+
+def program(op: AnyOp, reads: Sequence[Form], out: Shape, *, training: bool, half: bool) -> Program:
+    """The calls of an operator for reads of these forms and this output shape, which has no batch axis.
+
+    Sums and products have one read or two.
+
+    `training` is the mode, in which autograd follows; `half` runs matrix products in 2 bytes, as autocast does.
+    """
+    tape = Tape(reads, training=training, half=half)
+    return tape.program(_run(op, tape, out))
+
+
+def loss_program(output: Form, *, half: bool) -> Program:
+    """Cross-entropy over the axis of the channels, which autocast runs in float32."""
+    tape = Tape([output], training=True, half=half)
+    logits = tape.cast(tape.reads[0], FLOAT)
+    logs = _softmax(tape, logits)
+
+    def backward(_: Shape) -> Back:
+        return flows(gradient(logs, logs.form.strides))
+
+    loss = tape.call((), (), FLOAT, [logs], backward, keeps=[logs], own=FLOAT)
+    tape.hold(logits, logs)
+    return tape.program(loss)
+
+
+def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
+    x = tape.reads[0]
+    batch, shape = x.shape[0], x.shape[1:]
+    match op:  # the frequent ones first, for speed
+        case Conv() | ConvTranspose():
+            return _convolution(op, tape, x, out)
+        case norm.BatchNorm():
+            weights = [tape.parameter(shape[:1]), tape.parameter(shape[:1])] if op.affine else []
+            wide = op.affine or op.track_running_stats
+            batchwise = tape.training or not op.track_running_stats
+            own = 2 * shape[0] * (FLOAT if wide else x.form.width) if batchwise else 0
+            return tape.weighted(x, x.shape, weights, own=own)
+        case activation.ReLU():
+            return tape.in_place(x, keeps_output=True) if op.inplace else tape.pointwise(x, keeps_output=True)
+        case Add():
+            return x if len(tape.reads) == 1 else tape.sum(x, tape.reads[1])
+        case Concat():
+            return tape.concat(tape.reads)
+        case Linear():
+            return _linear(op, tape, x)
+        case Scale():
+            return tape.product(x, tape.parameter((1, shape[0], *(1 for _ in shape[1:]))))
+        case MaxPool() | AdaptiveMaxPool():
+            x = tape.cast(x, FLOAT) if op.rank == 3 else x
+            own = INT64 * batch * prod(out)
+            return tape.kernel(x, (batch, *out), keeps_input=True, own=own, flat=op.rank == 1)
+        case AvgPool():
+            x = tape.cast(x, FLOAT) if op.rank == 3 else x
+            return tape.kernel(x, (batch, *out), keeps_input=True, flat=op.rank == 1)
+        case AdaptiveAvgPool():
+            x = tape.cast(x, FLOAT) if op.rank == 3 else x
+            if all(size == 1 for size in out[1:]):
+                return _mean(tape, x, op.rank)
+            return tape.kernel(x, (batch, *out), keeps_input=True, flat=op.rank == 1)
+        case LPPool():
+            return _norm_pool(op, tape, x, (batch, *out))
+        case norm.InstanceNorm():
+            return _instance_norm(op, tape, x)
+        case norm.GroupNorm():
+            weights = [tape.parameter(shape[:1]), tape.parameter(shape[:1])] if op.affine else []
+            width = FLOAT if op.affine and tape.training else x.form.width
+            return tape.weighted(x, x.shape, weights, own=2 * batch * op.num_groups * width)
+        case norm.LayerNorm():
+            return _layer_norm(op, tape, x)
+        case norm.LayerNorm2d():
+            return tape.permute(_layer_norm(op, tape, tape.permute(x, (0, 2, 3, 1))), (0, 3, 1, 2))
+        case norm.LocalResponseNorm():
+            return _response_norm(op, tape, x)
+        case Dropout():
+            if not tape.training or op.p == 0:
+                return x
+            own = x.form.size if op.p < 1 else x.form.width
+            return tape.in_place(x, own=own) if op.inplace else tape.pointwise(x, own=own)
+        case StochasticDepth():
+            if not tape.training or op.p == 0:
+                return x
+            noise = (batch if op.mode == "row" else 1) * x.form.width
+            return tape.pointwise(x, own=noise, scratch=noise if op.p < 1 else 0)
+        case activation.Tanh() | activation.Sigmoid():
+            return tape.pointwise(x, keeps_output=True)
+        case activation.Softmax():
+            return _softmax(tape, x)
+        case activation.LeakyReLU() | activation.ELU():
+            return tape.in_place(x, keeps_output=True) if op.inplace else tape.pointwise(x, keeps_input=True)
+        case (
+            activation.ReLU6()
+            | activation.SiLU()
+            | activation.Mish()
+            | activation.Hardswish()
+            | activation.Hardsigmoid()
+            | activation.Hardtanh()
+        ):
+            return tape.in_place(x, copies=True) if op.inplace else tape.pointwise(x, keeps_input=True)
+        case activation.GELU() | activation.Softplus():
+            return tape.pointwise(x, keeps_input=True)
+        case activation.PReLU():
+            return _prelu(op, tape, x)
+        case Mul():
+            return x if len(tape.reads) == 1 else tape.product(x, tape.reads[1])
+        case Flatten():
+            return x if out == shape else tape.view(x, (batch, *out))
+        case Identity():
+            return x
+        case Permute():
+            return tape.permute(x, (0, *(axis + 1 for axis in op.permuted(shape))))
+        case Slice():
+            start, end = op.bounds(shape[0])
+            return tape.part(x, end - start)
+        case ZeroPad() | ChannelShuffle() | PixelShuffle() | Upsample():
+            return tape.kernel(x, (batch, *out))
+        case _:
+            assert_never(op)
+
+
+def _convolution(op: Conv | ConvTranspose, tape: Tape, x: Value, out: Shape) -> Value:
+    shape = x.shape[1:]
+    weights = [tape.parameter(size, cast=True) for size in reversed(op.parameter_shapes(shape).values())]
+    x = source = tape.cast(x, HALF)
+    if isinstance(op, Conv) and (padded := _padded(op, shape)):
+        x = tape.kernel(x, (x.shape[0], *padded))
+    result = tape.weighted(x, (x.shape[0], *out), weights[::-1])
+    tape.hold(source)
+    return result
+
+
+def _padded(op: Conv, shape: Shape) -> Shape | None:
+    """The copy of the input that torch makes for `same` where one side needs a pixel more than the other."""
+    if op.padding != "same":
+        return None
+    odd = [isinstance(window, Sliding) and window.before != window.after for window in op.windows(shape)]
+    return (shape[0], *(size + more for size, more in zip(shape[1:], odd, strict=True))) if any(odd) else None
+
+
+def _linear(op: Linear, tape: Tape, x: Value) -> Value:
+    """One product of matrices: rows first become a matrix, by a copy where the input does not lie in order."""
+    bias = tape.parameter((op.out_features,), cast=True) if op.bias else None
+    weight = tape.parameter((op.out_features, x.shape[-1]), cast=True)
+    x = tape.cast(x, HALF)
+    fused = bias is not None and (len(x.shape) == 2 or is_contiguous(*x.laid))
+    rows = x if len(x.shape) == 2 else tape.view(x, (prod(x.shape[:-1]), x.shape[-1]))
+    weights = [weight, bias] if bias is not None and fused else [weight]
+    out = tape.weighted(rows, (rows.shape[0], op.out_features), weights, in_order=True, keeps_weight=x.form.grad)
+    if len(x.shape) > 2:
+        out = tape.view(out, (*x.shape[:-1], op.out_features))
+    return out if fused or bias is None else tape.shifted(out, bias)
+
+
+def _mean(tape: Tape, x: Value, rank: int) -> Value:
+    """The mean over all of each channel, whose gradient is spread and divided."""
+
+    def backward(incoming: Shape) -> Back:
+        spread = (*incoming[:2], *(0 for _ in x.shape[2:]))
+        return flows(gradient(x, pointwise_strides(x.shape, (x.shape, spread)), view=rank == 1))
+
+    shape = (*x.shape[:2], *(1 for _ in x.shape[2:]))
+    return tape.call(shape, contiguous(shape), x.form.width, [x], backward)
+
+
+def _norm_pool(op: LPPool, tape: Tape, x: Value, out: Shape) -> Value:
+    """`F.lp_pool`: the mean of the powers, its sign times its size, times the window, and the root."""
+    power = tape.pointwise(x, keeps_input=True, tensors=3)
+    power = tape.cast(power, FLOAT) if op.rank == 3 else power
+    mean = tape.kernel(power, out, keeps_input=True, flat=op.rank == 1)
+    sign = tape.pointwise(mean)
+    size = tape.pointwise(tape.pointwise(mean, keeps_input=True, tensors=2), keeps_output=True)
+    total = tape.pointwise(tape.product(sign, size))
+    tape.hold(mean)
+    return tape.pointwise(total, keeps_input=True, tensors=3)
+
+
+def _instance_norm(op: norm.InstanceNorm, tape: Tape, x: Value) -> Value:
+    """A batch norm over each channel of each sample, with the weights and the statistics repeated for each sample."""
+    batch, channels = x.shape[:2]
+    repeated = []
+    for parameter in [tape.parameter((channels,)), tape.parameter((channels,))] if op.affine else []:
+        repeated.append(_repeated(tape, parameter, batch))
+    statistics = 2 * batch * channels * FLOAT if op.track_running_stats else 0
+    wide = op.affine or op.track_running_stats
+    own = statistics
+    if tape.training or not op.track_running_stats:
+        own += 2 * batch * channels * (FLOAT if wide else x.form.width)
+    rows = tape.view(tape.in_order(x), (1, batch * channels, *x.shape[2:]))
+    out = tape.weighted(rows, rows.shape, repeated, own=own)
+    tape.hold(*repeated)
+    return tape.view(out, x.shape)
+
+
+def _repeated(tape: Tape, parameter: Value, batch: int) -> Value:
+    def backward(_: Shape) -> Back:
+        return flows(gradient(parameter, contiguous(parameter.shape)))
+
+    shape = (batch * parameter.shape[0],)
+    return tape.call(shape, (1,), FLOAT, [parameter], backward)
+
+
+def _layer_norm(op: norm.LayerNorm | norm.LayerNorm2d, tape: Tape, x: Value) -> Value:
+    """Over the last axis; mean and deviation of each row are kept."""
+    count = (1 + op.bias) if op.elementwise_affine else 0
+    weights = [tape.parameter(x.shape[-1:]) for _ in range(count)]
+    width = FLOAT if weights and tape.training else x.form.width
+    return tape.weighted(x, x.shape, weights, own=2 * prod(x.shape[:-1]) * width, in_order=True)
+
+
+def _response_norm(op: norm.LocalResponseNorm, tape: Tape, x: Value) -> Value:
+    """`F.local_response_norm`: squares, padded and averaged over the channels as over an axis of space."""
+    flat = len(x.shape) == 3
+    squares = tape.product(x, x)
+    sizes = (x.shape[0], 1, *x.shape[1:]) if flat else (*x.shape[:1], 1, *x.shape[1:3], prod(x.shape[3:]))
+    plane = tape.view(squares, sizes)
+    padded = tape.kernel(plane, (*sizes[:2], sizes[2] + op.size - 1, *sizes[3:]))
+    mean = tape.kernel(padded if flat else tape.cast(padded, FLOAT), sizes, keeps_input=True)
+    tape.hold(padded)
+    seen = tape.view(mean, x.shape)
+    powers = tape.pointwise(tape.shifted(tape.pointwise(seen)), keeps_input=True, tensors=3)
+    tape.hold(seen)
+    return tape.product(x, powers, divides=True)
+
+
+def _softmax(tape: Tape, x: Value) -> Value:
+    """Whatever it reads, outputs and gradients lie in order."""
+
+    def backward(_: Shape) -> Back:
+        return flows(gradient(x, contiguous(x.shape)))
+
+    return tape.call(x.shape, contiguous(x.shape), x.form.width, [x], backward, keeps_output=True)
+
+
+def _prelu(op: activation.PReLU, tape: Tape, x: Value) -> Value:
+    """The gradient of the weight is made for each element, then summed."""
+    weight = tape.parameter((op.num_parameters,), cast=True)
+    x = tape.cast(x, HALF)
+
+    def backward(incoming: Shape) -> Back:
+        strides = pointwise_strides(x.shape, (x.shape, incoming), x.laid)
+        return flows(gradient(x, strides), gradient(weight, (1,), shape=x.shape))
+
+    strides = pointwise_strides(x.shape, x.laid)
+    return tape.call(x.shape, strides, x.form.width, [x, weight], backward, keeps=[x, weight])
