@@ -190,10 +190,10 @@ def _check_metadata(file: _File, about: Metadata) -> Check:
 def _compare(file: _File, graph: Graph, against: Subject | None, report: Callable[[str], None]) -> list[Check]:
     from cnnspec.exporting.proof import batches_for, compare_classes
     from cnnspec.exporting.reference import onnx_run, torch_run
-    from cnnspec.exporting.samples import real_images
     from cnnspec.onnx_backend import verify
     from cnnspec.onnx_backend.quantized import check_quantization, check_rounded, without_quantization
     from cnnspec.onnx_backend.recover import recover_weights
+    from cnnspec.scoring.samples import real_images
 
     about, model, data = file.about, file.model, file.data
     precision = about.precision if about is not None else "fp32"
@@ -222,7 +222,7 @@ def _compare(file: _File, graph: Graph, against: Subject | None, report: Callabl
     batches, left_out = batches_for(graph, file.batch)
     ours, reference = onnx_run(data, file.shown), torch_run(graph, own, softmax=softmax)
     checks += [verify.check_numbers(ours, reference, graph, batches=batches, name=name, **common), *left_out]
-    images = real_images(against) if against is not None else None
+    images = real_images(against.run) if against is not None and against.run is not None else None
     if precision != "int8":
         checks += compare_classes(ours, reference, graph, images, batches[-1], **common)
     elif trained is not None and images is not None:
@@ -248,7 +248,7 @@ def _open(
     graph: Graph | None, against: Subject | None, data: str, data_dir: str | None, report: Callable[[str], None]
 ) -> DataSet | None:
     """The data set to score on. None where the network that the file should be is not known."""
-    from cnnspec.exporting.samples import open_set
+    from cnnspec.scoring.samples import open_set
 
     if graph is None and against is not None:
         return None
@@ -264,9 +264,9 @@ def _open(
 def _accuracy(file: _File, graph: Graph, data: DataSet) -> Check:
     """The accuracy on a data set, and whether it is the one that the file tells of where it was scored on that set."""
     from cnnspec.exporting.reference import onnx_run
-    from cnnspec.exporting.samples import accuracy
     from cnnspec.images import normalize
     from cnnspec.onnx_backend import verify
+    from cnnspec.scoring.samples import accuracy
 
     about = file.about
     run = onnx_run(file.data, file.shown)

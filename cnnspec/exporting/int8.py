@@ -13,11 +13,11 @@ import onnx
 
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.exporting.reference import onnx_run
-from cnnspec.exporting.samples import accuracy, open_set, some_images
 from cnnspec.graph import Graph
 from cnnspec.images import normalize
 from cnnspec.onnx_backend.verify import Check
 from cnnspec.runtime.session import first_line, onnxruntime
+from cnnspec.scoring.samples import accuracy, open_set, some_images
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

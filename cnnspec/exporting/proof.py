@@ -9,7 +9,6 @@ from onnx import ModelProto
 
 from cnnspec.errors import SpecError, UsageError
 from cnnspec.exporting.reference import onnx_run, scaled_statistics, torch_run
-from cnnspec.exporting.samples import real_images
 from cnnspec.graph import Graph
 from cnnspec.onnx_backend import verify
 from cnnspec.onnx_backend.fold import fold_batch_norms
@@ -17,6 +16,7 @@ from cnnspec.onnx_backend.initial import varied_weights
 from cnnspec.onnx_backend.lower import Lowering, lower, select_outputs
 from cnnspec.onnx_backend.verify import Check
 from cnnspec.ops import Shape, show_shape
+from cnnspec.scoring.samples import real_images
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +50,7 @@ def compare(subject: Subject, graph: Graph, model: ModelProto, lowering: Lowerin
     ours, reference = onnx_run(model.SerializeToString(), shown), torch_run(graph, weights, softmax=softmax)
     own = batches if subject.trained else batches[:2]
     checks = [verify.check_numbers(ours, reference, graph, batches=own, **common)]
-    images = real_images(subject)
+    images = real_images(subject.run) if subject.run is not None else None
     if images is not None:
         last = batches[-1:]
         checks.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from cnnspec.training.assess import Assessment
+    from cnnspec.scoring.assess import Assessment
 
 __all__ = ["render"]
 

@@ -12,12 +12,12 @@ from cnnspec.errors import CnnspecError, MissingExtraError
 from cnnspec.graph import Graph
 from cnnspec.training import TrainConfig, resolve_config
 from cnnspec.training.config import data_folder
+from cnnspec.training.run_folder import Run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnnspec.data.sets import DataSet
-    from cnnspec.exporting.subject import Subject
 
 __all__ = ["accuracy", "labelled", "open_set", "real_images", "some_images"]
 
@@ -53,17 +53,15 @@ def open_set(
     return open_data(data, graph, data_options(config, torch.device("cpu"), report))
 
 
-def real_images(subject: Subject) -> NDArray[np.uint8] | None:
-    """Images that the run was trained on, `(N, H, W, C)`; None where they are not on this machine."""
-    if subject.run is None:
-        return None
-    config = subject.run.config
+def real_images(run: Run) -> NDArray[np.uint8] | None:
+    """Images that a run was trained on, `(N, H, W, C)`; None where they are not on this machine."""
+    config = run.config
     place = _FOLDERS.get(config.data)
     here = (data_folder(config, os.environ) / place).exists() if place else True
     if not here:
         return None
     try:
-        return some_images(open_set(subject.graph, config.data, None, lambda text: None, config), SAMPLES)
+        return some_images(open_set(run.graph, config.data, None, lambda text: None, config), SAMPLES)
     except CnnspecError:  # moved away since, or no longer readable: noise has to do
         return None
 
