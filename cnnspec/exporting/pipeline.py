@@ -35,7 +35,7 @@ def export_network(
     began = perf_counter()
     draft = lower_draft(subject, output_path(subject, output, options), options)
     lowered = perf_counter()
-    images = calibration_images(draft, report)  # what is missing is told before what takes longer
+    images = calibration_images(draft, report)  # before what takes longer, so that missing ones are told first
     opened = perf_counter()
     if options.verify:
         draft = prove(draft, report)

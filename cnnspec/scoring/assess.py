@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from PIL import Image
@@ -70,7 +70,7 @@ class Assessment:
     confusion: tuple[tuple[int, ...], ...]
     mistakes: tuple[Mistake, ...]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain data, as `--format json` prints it."""
         return {"cnnspec": 1, **asdict(self)}
 
@@ -156,10 +156,10 @@ def measure(
     count = len(classes)
     predicted = probabilities.argmax(1)
     matrix = metrics.multiclass_confusion_matrix(predicted, labels, count)
-    each: dict[str, Any] = {"num_classes": count, "average": "none"}
-    precision = metrics.multiclass_precision(predicted, labels, **each)
-    recall = metrics.multiclass_recall(predicted, labels, **each)
-    f1 = metrics.multiclass_f1_score(predicted, labels, **each)
+    per_class = {"num_classes": count, "average": "none"}
+    precision = metrics.multiclass_precision(predicted, labels, **per_class)
+    recall = metrics.multiclass_recall(predicted, labels, **per_class)
+    f1 = metrics.multiclass_f1_score(predicted, labels, **per_class)
     top5 = (probabilities.topk(min(5, count), 1).indices == labels[:, None]).any(1).double().mean()
     calibration = metrics.multiclass_calibration_error(probabilities, labels, count, n_bins=BINS, norm="l1")
     truth = probabilities[torch.arange(len(labels)), labels]
