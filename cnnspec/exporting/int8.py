@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,40 +25,44 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnnspec.data.sets import DataSet
+    from cnnspec.exporting.options import Quantization
     from cnnspec.onnx_backend.verify import Pixels
 
     Feeds = Iterator[dict[str, NDArray[np.float32] | Pixels]]  # by the input's name, one batch each
 
-__all__ = ["calibration_images", "quantize"]
+__all__ = ["Calibration", "open_calibration", "quantize"]
 
 CALIBRATION: Final = 512  # images
 BATCH: Final = 32
 
 
-def calibration_images(draft: Draft, report: Callable[[str], None]) -> DataSet | None:
-    """The labelled images to calibrate and to score with; None where nothing is to be quantised.
+@dataclass(frozen=True)
+class Calibration:
+    """The labelled images that a network is calibrated with and scored on, and what it may lose."""
 
-    Raises UsageError where there are none for this network.
-    """
-    quantization, subject, graph = draft.options.quantization, draft.subject, draft.graph
-    if quantization is None:
-        return None
+    data: DataSet
+    max_drop: float  # of the accuracy, a share
+
+
+def open_calibration(draft: Draft, quantization: Quantization, report: Callable[[str], None]) -> Calibration:
+    """The images for this network. Raises UsageError where there are none, or where it does not give classes."""
+    subject, graph = draft.subject, draft.graph
     config = subject.run.config if subject.run is not None else None
     name = quantization.data or (config.data if config is not None else None)
     if name is None:
         raise UsageError("int8 needs images to calibrate with", hint="`--calibrate digits`, or a folder of images")
     if len(graph.outputs) != 1 or len(graph.output_shape) != 1 or graph.output_shape != subject.graph.output_shape:
         raise UsageError("int8 is scored by its accuracy, and this network does not give one number per class")
-    return open_set(subject.graph, name, config, data_dir=quantization.data_dir, report=report)
+    data = open_set(subject.graph, name, config, data_dir=quantization.data_dir, report=report)
+    return Calibration(data, quantization.max_drop)
 
 
-def quantize(draft: Draft, data: DataSet, report: Callable[[str], None]) -> Draft:
+def quantize(draft: Draft, calibration: Calibration, report: Callable[[str], None]) -> Draft:
     """The draft in int8: weights per channel, activations per tensor. Raises VerificationError where it costs too much.
 
     Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference.
     """
-    graph, lowering, quantization = draft.graph, draft.options.lowering, draft.options.quantization
-    assert quantization is not None
+    graph, lowering, data = draft.graph, draft.options.lowering, calibration.data
     batch = lowering.batch or BATCH
 
     def feed(images: Pixels) -> NDArray[np.float32] | Pixels:
@@ -80,7 +84,7 @@ def quantize(draft: Draft, data: DataSet, report: Callable[[str], None]) -> Draf
     return small.checked(
         replace(check_structure(model), name="onnx.checker, int8"),
         check_quantization(model, draft.visible_graph),
-        _check_accuracy(before, after, f"{count:,} images of {data.name}", quantization.max_drop),
+        _check_accuracy(before, after, f"{count:,} images of {data.name}", calibration.max_drop),
     )
 
 

@@ -9,7 +9,6 @@ from time import perf_counter
 
 from cnnspec.errors import UsageError
 from cnnspec.exporting.draft import Draft
-from cnnspec.exporting.int8 import calibration_images, quantize
 from cnnspec.exporting.options import ExportOptions, ExportResult
 from cnnspec.exporting.proof import check_sizes, prove
 from cnnspec.exporting.subject import Subject, ends_in_softmax
@@ -35,12 +34,11 @@ def export_network(
     began = perf_counter()
     draft = lower_draft(subject, output_path(subject, output, options), options)
     lowered = perf_counter()
-    images = calibration_images(draft, report)  # before what takes longer, so that missing ones are told first
+    quantize = _quantization(draft, report)  # before what takes longer, so that missing images are told first
     opened = perf_counter()
     if options.verify:
         draft = prove(draft, report)
-    if images is not None:
-        draft = quantize(draft, images, report)
+    draft = quantize(draft)
     proved = perf_counter()
     size = write(draft)
     written = perf_counter()
@@ -60,6 +58,16 @@ def lower_draft(subject: Subject, path: Path, options: ExportOptions) -> Draft:
         check_shapes(draft.model, draft.visible_graph, lowering.batch, bytes_last=lowering.preprocess),
     )
     return draft.checked(check_sizes(draft)) if lowering.dynamic_size else draft
+
+
+def _quantization(draft: Draft, report: Callable[[str], None]) -> Callable[[Draft], Draft]:
+    """The stage that quantises, with its images opened; one that does nothing where eight bits are not asked for."""
+    if draft.options.quantization is None:
+        return lambda draft: draft
+    from cnnspec.exporting.int8 import open_calibration, quantize
+
+    calibration = open_calibration(draft, draft.options.quantization, report)
+    return lambda draft: quantize(draft, calibration, report)
 
 
 def _result(draft: Draft, size: int, *, seconds: float, verify_seconds: float) -> ExportResult:
