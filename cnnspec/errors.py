@@ -13,6 +13,8 @@ blocks adds them once.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +27,7 @@ __all__ = [
     "SpecError",
     "UsageError",
     "VerificationError",
+    "needs_extra",
 ]
 
 
@@ -63,6 +66,17 @@ class MissingExtraError(UsageError):
             f"this needs `{package}`, which is not installed",
             hint=f"pip install 'cnnspec[{extra}]'",
         )
+
+
+@contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """For imports of what an extra brings. Raises MissingExtraError for a package that is not there."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "cnnspec":
+            raise
+        raise MissingExtraError(error.name, extra) from None
 
 
 class VerificationError(CnnspecError):

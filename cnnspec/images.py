@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import os
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -22,13 +22,37 @@ from cnnspec.ops import Shape, show_shape
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FORMATS", "MAX_PIXELS", "SUFFIXES", "check_shape", "normalize", "prepare", "read_image", "scale_and_shift"]
+__all__ = [
+    "FORMATS",
+    "MAX_PIXELS",
+    "NCHW_TO_NHWC",
+    "NHWC_TO_NCHW",
+    "SUFFIXES",
+    "channels_last",
+    "check_shape",
+    "normalize",
+    "prepare",
+    "read_image",
+    "scale_and_shift",
+]
 
 FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 MAX_PIXELS: Final = 89_000_000  # a larger image is refused before it is decoded
+# Networks read images as (N, C, H, W), files and bytes have (N, H, W, C). The axes of one in the order of the other:
+NCHW_TO_NHWC: Final = (0, 2, 3, 1)
+NHWC_TO_NCHW: Final = (0, 3, 1, 2)
 
 _ORIENTED: Final = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")  # where Pillow finds an orientation
+
+
+Size = TypeVar("Size")
+
+
+def channels_last(shape: tuple[Size, ...]) -> tuple[Size, ...]:
+    """The sizes of one image in the order of bytes: `(H, W, C)` for `(C, H, W)`."""
+    channels, *axes = shape
+    return (*axes, channels)
 
 
 def check_shape(shape: Shape) -> tuple[int, int, int]:
@@ -123,7 +147,7 @@ def scale_and_shift(
 def normalize(pixels: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
     """`(N, H, W, C)` bytes as the network's input: `(N, C, H, W)` float32, `(byte/255 - mean) / std`."""
     scale, shift = scale_and_shift(mean, std, pixels.shape[-1])
-    planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 1)).astype(np.float32)
+    planes = np.ascontiguousarray(pixels.transpose(NHWC_TO_NCHW)).astype(np.float32)
     planes *= scale[:, None, None]
     planes += shift[:, None, None]
     return planes

@@ -25,13 +25,12 @@ from cnnspec.api.tools import (
 if TYPE_CHECKING:
     from cnnspec.api.exports import bench, export, verify
     from cnnspec.api.runs import evaluate, list_runs, resume, train
-    from cnnspec.exporting.pipeline import PRECISIONS, ExportOptions, ExportResult
+    from cnnspec.exporting.options import PRECISIONS, ExportResult
     from cnnspec.training.config import TrainConfig
     from cnnspec.training.run_folder import Run, is_run, open_run
 
 __all__ = [
     "PRECISIONS",
-    "ExportOptions",
     "ExportResult",
     "Run",
     "Spec",
@@ -62,7 +61,7 @@ __all__ = [
 LATER: Final = {
     **dict.fromkeys(("bench", "export", "verify"), "cnnspec.api.exports"),
     **dict.fromkeys(("evaluate", "list_runs", "resume", "train"), "cnnspec.api.runs"),
-    **dict.fromkeys(("PRECISIONS", "ExportOptions", "ExportResult"), "cnnspec.exporting.pipeline"),
+    **dict.fromkeys(("PRECISIONS", "ExportResult"), "cnnspec.exporting.options"),
     **dict.fromkeys(("Run", "is_run", "open_run"), "cnnspec.training.run_folder"),
     "TrainConfig": "cnnspec.training.config",
 }

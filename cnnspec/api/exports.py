@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnnspec.api.networks import Spec, load
-from cnnspec.errors import UsageError
-from cnnspec.exporting.pipeline import ExportOptions, ExportResult, export_network
+from cnnspec.errors import UsageError, needs_extra
+from cnnspec.exporting.options import PRECISIONS, ExportOptions, ExportResult, Quantization
 from cnnspec.exporting.subject import Subject, of_run, of_spec
+from cnnspec.onnx_backend.options import DEFAULT_OPSET, Lowering
 from cnnspec.training import Run, open_run
 from cnnspec.training.run_folder import is_run
 
@@ -27,17 +28,47 @@ def export(
     weights: str | os.PathLike[str] | None = None,
     seed: int = 0,
     report: Callable[[str], None] = lambda text: None,
-    **options: Any,
+    opset: int | None = None,
+    batch: int | None = None,
+    dynamic_size: bool = False,
+    precision: str = "fp32",
+    preprocess: bool = False,
+    softmax: bool = False,
+    outputs: tuple[str, ...] = (),
+    fold: bool | None = None,
+    verify: bool = True,
+    calibrate: str | None = None,
+    max_drop: float = 0.01,
+    data_dir: str | None = None,
 ) -> ExportResult:
     """Write a run or a spec as one ONNX file, `output` or `exports/NAME.onnx`, and prove it equal to the network.
 
-    A spec takes its weights from a safetensors file, or gets random ones from `seed`. `options` are the fields of
-    ExportOptions. Needs the extra `onnx`, and for the proof (all but `verify=False`) also `train`.
+    A spec takes its weights from a safetensors file, or gets random ones from `seed`. `precision` is fp32, fp16 or
+    int8; eight bits are calibrated with the data `calibrate`, by default those of the run, and lose at most `max_drop`
+    of the accuracy. `fold` is on by default for fp16 and int8. The rest is as in `Lowering` and `ExportOptions`.
+    Needs the extra `onnx`, and for the proof (all but `verify=False`) also `train`.
     Raises VerificationError where a check fails, and then leaves no file; UsageError where the network cannot be
     exported that way; CnnspecError where the weights do not belong to it.
     """
+    if precision not in PRECISIONS:
+        raise UsageError(f"there is no precision `{precision}`", hint=f"there are: {', '.join(PRECISIONS)}")
+    if calibrate is not None and precision != "int8":
+        raise UsageError("--calibrate is for `--precision int8`")
+    lowering = Lowering(
+        opset=opset or DEFAULT_OPSET,
+        batch=batch,
+        dynamic_size=dynamic_size,
+        half=precision == "fp16",
+        preprocess=preprocess,
+        softmax=softmax,
+        fold=fold if fold is not None else precision != "fp32",
+    )
+    quantization = Quantization(calibrate, data_dir, max_drop) if precision == "int8" else None
+    options = ExportOptions(lowering, outputs, quantization, verify)
     subject = _subject(network, weights, seed)
-    return export_network(subject, output, ExportOptions(**options), report)
+    with needs_extra("onnx"):
+        from cnnspec.exporting.pipeline import export_network
+    return export_network(subject, output, options, report)
 
 
 def _subject(
@@ -70,11 +101,11 @@ def verify(
     to be the one that the file tells of. Raises CnnspecError for what is no ONNX file, and UsageError for `weights`
     without `against`.
     """
-    from cnnspec.exporting.files import verify_file
-
     if against is None and weights is not None:
         raise UsageError("weights alone say nothing of the network", hint="`--against SPEC` names it")
     subject = None if against is None else _subject(against, weights, 0)
+    with needs_extra("onnx"):
+        from cnnspec.exporting.files import verify_file
     return verify_file(path, subject, data, data_dir, report)
 
 
@@ -92,16 +123,11 @@ def bench(
 
     `threads` is 1, 2, 4, … up to the cores unless given; each combination takes `seconds`. Needs the extra `onnx`.
     """
-    from cnnspec.exporting.bench import bench_file, bench_subject
+    with needs_extra("onnx"):
+        from cnnspec.exporting.bench import bench_file, bench_subject
+        from cnnspec.runtime.bench import BenchOptions
 
-    options: dict[str, Any] = {
-        "batches": batches,
-        "threads": threads,
-        "seconds": seconds,
-        "device": device,
-        "torch": torch,
-        "report": report,
-    }
+    options = BenchOptions(batches, threads, seconds, device, torch)
     if isinstance(network, str | os.PathLike) and os.fspath(network).endswith(".onnx"):
-        return bench_file(network, **options)
-    return bench_subject(_subject(network, None, 0), **options)
+        return bench_file(network, options, report)
+    return bench_subject(_subject(network, None, 0), options, report)

@@ -14,7 +14,7 @@ from cnnspec.training import Run, TrainConfig, open_run, resolve_config
 from cnnspec.training.run_folder import is_run, new_folder, read_config
 
 if TYPE_CHECKING:
-    from cnnspec.training.assess import Assessment
+    from cnnspec.scoring.assess import Assessment
     from cnnspec.training.loop import TrainResult
     from cnnspec.training.progress import Progress
 
@@ -110,7 +110,7 @@ def evaluate(
     """
     if split not in ("test", "val"):
         raise UsageError(f"there is no split `{split}`", hint="there are: test, val")
-    assess = _training("assess")
+    assess = _torch_module("cnnspec.scoring.assess")
     options = {"data_dir": data_dir, "split": split, "device": device, "sheet": Path(sheet) if sheet else None}
     if isinstance(target, Run):
         return assess.assess_run(target, data=data, **options)  # type: ignore[no-any-return]
@@ -142,8 +142,13 @@ def list_runs(
 
 def _training(name: str) -> Any:
     """A module of the training package that needs torch. Raises MissingExtraError."""
+    return _torch_module(f"cnnspec.training.{name}")
+
+
+def _torch_module(name: str) -> Any:
+    """A module that needs torch. Raises MissingExtraError."""
     try:
-        return importlib.import_module(f"cnnspec.training.{name}")
+        return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("cnnspec"):
             raise

@@ -23,9 +23,9 @@ def doctor(
     if form == "json":
         print(json.dumps(diagnosis.to_dict(), indent=1))
     else:
-        for finding in diagnosis.findings:
-            print(f"{finding.level:8} {finding.subject}: {finding.message}")
-            if finding.command:
-                print(f"{'':8} -> {finding.command}")
+        for fact in diagnosis.facts:
+            print(f"{fact.level:8} {fact.subject}: {fact.message}")
+            if fact.command:
+                print(f"{'':8} -> {fact.command}")
     if not diagnosis.healthy:
         raise typer.Exit(1)

@@ -47,5 +47,5 @@ def evaluate(
     common.check_choice("--format", form, ("text", "json"))
     if sheet is None and api.is_run(target) and os.access(target, os.W_OK):  # figures need no writing
         sheet = str(Path(target) / SHEET)
-    found = api.evaluate(target, data=data, data_dir=data_dir, split=split, device=device, sheet=sheet)
-    print(json.dumps(found.to_dict(), indent=1) if form == "json" else render(found, sheet))
+    assessment = api.evaluate(target, data=data, data_dir=data_dir, split=split, device=device, sheet=sheet)
+    print(json.dumps(assessment.to_dict(), indent=1) if form == "json" else render(assessment, sheet))

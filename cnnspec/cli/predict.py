@@ -62,10 +62,10 @@ def predict(
         report(error)
         failed.append(error)
 
-    found = predictor.stream(sources, on_error=note)
+    predictions = predictor.stream(sources, on_error=note)
     if not sys.stdout.isatty():  # on a terminal the lines themselves show how far it is
-        found = counted(found, "images", sys.stderr)
-    for line in lines(found, form, min(top, len(predictor.classes)), ahead=predictor.batch_size):
+        predictions = counted(predictions, "images", sys.stderr)
+    for line in lines(predictions, form, min(top, len(predictor.classes)), ahead=predictor.batch_size):
         print(line)
     if failed:
         raise typer.Exit(max(error.exit_code for error in failed))

@@ -3,127 +3,90 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnnspec.errors import MissingExtraError, UsageError
-from cnnspec.exporting.files import embedded_graph
+from cnnspec.errors import UsageError
+from cnnspec.exporting.subject import macs
 from cnnspec.graph import Graph
-from cnnspec.onnx_backend.metadata import Metadata, check_seal, read_metadata
-from cnnspec.runtime.bench import BATCHES, Bench, measure_sessions, thread_counts
-from cnnspec.runtime.files import is_known, read_model, remember
+from cnnspec.images import channels_last
+from cnnspec.onnx_backend.lower import check_size, lower, select_outputs
+from cnnspec.onnx_backend.metadata import read_metadata
+from cnnspec.runtime.bench import Bench, BenchOptions, Engine, measure_sessions
+from cnnspec.runtime.files import open_model
 from cnnspec.runtime.session import open_session
-from cnnspec.runtime.trial import Trial
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import nn
 
     from cnnspec.exporting.subject import Subject
-    from cnnspec.runtime.bench import Runner
 
 __all__ = ["bench_file", "bench_subject"]
 
 
-def bench_subject(
-    subject: Subject,
-    *,
-    batches: Sequence[int] = BATCHES,
-    threads: Sequence[int] = (),
-    seconds: float = 1.0,
-    device: str = "auto",
-    torch: bool = True,
-    report: Callable[[str], None] = lambda text: None,
-) -> Bench:
-    """Lower a network in memory and time it, beside the same network in torch."""
-    onnx = _lowering()
-    graph = onnx.select_outputs(subject.graph)
-    onnx.check_size(graph)
-    model = onnx.lower(graph, subject.weights).SerializeToString()
-    module = _torch_module(graph, device) if torch else None
-    return _bench(model, graph.name, subject.origin, graph, None, module, batches, threads, seconds, device, report)
+@dataclass(frozen=True)
+class _Timed:
+    """A model, and the network that it computes."""
 
+    name: str
+    weights: str  # where they came from
+    model: bytes
+    graph: Graph
+    bytes_last: bool = False  # whether the model takes bytes (N, H, W, C)
 
-def bench_file(
-    path: str | os.PathLike[str],
-    *,
-    batches: Sequence[int] = BATCHES,
-    threads: Sequence[int] = (),
-    seconds: float = 1.0,
-    device: str = "auto",
-    torch: bool = True,
-    report: Callable[[str], None] = lambda text: None,
-) -> Bench:
-    """Time a file that cnnspec wrote, beside the network that it carries in torch."""
-    shown = os.fspath(path)
-    model = read_model(path)
-    digest = check_seal(model, shown)
-    if not is_known(digest):
-        with Trial() as trial:
-            trial.run(model, shown)
-        remember(digest)
-    session = open_session(model, shown, device="cpu")
-    about = read_metadata(session.get_modelmeta().custom_metadata_map, shown)
-    if about.batch is not None:
-        batches = (about.batch,)
-    graph = _lowering().select_outputs(embedded_graph(about), about.outputs)
-    module = _torch_module(graph, device) if torch else None
-    return _bench(model, shown, about.weights, graph, about, module, batches, threads, seconds, device, report)
-
-
-def _lowering() -> Any:
-    """The module that lowers networks. Raises MissingExtraError."""
-    try:
-        from cnnspec.onnx_backend import lower
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "onnx", "onnx") from None
-    return lower
-
-
-def _bench(
-    model: bytes,
-    name: str,
-    weights: str,
-    graph: Graph,
-    about: Metadata | None,
-    module: Any,
-    batches: Sequence[int],
-    threads: Sequence[int],
-    seconds: float,
-    device: str,
-    report: Callable[[str], None],
-) -> Bench:
-    if not batches or min(batches) < 1 or any(count < 1 for count in threads):
-        raise UsageError("batches and threads are numbers from 1 on")
-    macs = sum(node.op.macs(*node.input_shapes) for node in graph)
-    bytes_last = about is not None and about.layout == "NHWC"
-
-    def make(batch: int) -> NDArray[Any]:
+    def inputs(self, batch: int) -> NDArray[np.float32] | NDArray[np.uint8]:
+        """Noise for the model to read."""
         random = np.random.default_rng(batch)
-        if bytes_last:
-            return random.integers(0, 256, (batch, *graph.input_shape[1:], graph.input_shape[0]), np.uint8)
-        return random.standard_normal((batch, *graph.input_shape), np.float32)
+        if self.bytes_last:
+            return random.integers(0, 256, (batch, *channels_last(self.graph.input_shape)), np.uint8)
+        return random.standard_normal((batch, *self.graph.input_shape), np.float32)
 
-    def others(batch: int, count: int) -> tuple[str, str, Runner] | None:
-        return None if module is None else _torch_runner(module, graph, batch, count)
 
-    provider, created, first, timings = measure_sessions(
-        model,
-        name,
-        make,
-        batches=batches,
-        threads=threads or thread_counts(),
-        seconds=seconds,
-        macs=macs,
-        device=device,
-        others=others,
-        report=report,
+def bench_subject(subject: Subject, options: BenchOptions, report: Callable[[str], None]) -> Bench:
+    """Lower a network in memory and time it, beside the same network in torch."""
+    graph = select_outputs(subject.graph)
+    check_size(graph)  # before the weights are there
+    model = lower(graph, subject.weights).SerializeToString()
+    return _bench(_Timed(graph.name, subject.origin, model, graph), options, report)
+
+
+def bench_file(path: str | os.PathLike[str], options: BenchOptions, report: Callable[[str], None]) -> Bench:
+    """Time a file that cnnspec wrote, beside the network that it carries in torch."""
+    file = open_model(path)
+    session = open_session(file.data, file.path, device="cpu")
+    metadata = read_metadata(session.get_modelmeta().custom_metadata_map, file.path)
+    if metadata.batch is not None:
+        options = replace(options, batches=(metadata.batch,))
+    graph = select_outputs(metadata.elaborate(), metadata.outputs)
+    return _bench(_Timed(file.path, metadata.weights, file.data, graph, metadata.bytes_last), options, report)
+
+
+def _bench(timed: _Timed, options: BenchOptions, report: Callable[[str], None]) -> Bench:
+    if not options.batches or min(options.batches) < 1 or any(count < 1 for count in options.threads):
+        raise UsageError("batches and threads are numbers from 1 on")
+    module = _torch_module(timed.graph, options.device) if options.torch else None
+
+    def in_torch(batch: int, threads: int) -> Engine | None:
+        return None if module is None else _torch_engine(module, timed.graph, batch, threads)
+
+    each = macs(timed.graph)
+    measured = measure_sessions(timed.model, timed.name, timed.inputs, options, each, beside=in_torch, report=report)
+    return Bench(
+        timed.name,
+        timed.weights,
+        measured.provider,
+        each,
+        measured.create_ms,
+        measured.first_ms,
+        measured.timings,
     )
-    return Bench(name, weights, provider, macs, created, first, tuple(timings))
 
 
-def _torch_module(graph: Graph, device: str) -> Any:
+def _torch_module(graph: Graph, device: str) -> nn.Module | None:
     """The network in torch, on the GPU where onnxruntime is to run there; None without torch."""
     try:
         import torch
@@ -135,18 +98,19 @@ def _torch_module(graph: Graph, device: str) -> Any:
     return build_module(graph).eval().to("cuda" if on_gpu else "cpu")
 
 
-def _torch_runner(module: Any, graph: Graph, batch: int, threads: int) -> tuple[str, str, Runner]:
+def _torch_engine(module: nn.Module, graph: Graph, batch: int, threads: int) -> Engine:
+    """The module on a batch of noise."""
     import torch
 
-    place = next(iter(module.parameters()), torch.zeros(())).device
-    inputs = torch.randn(batch, *graph.input_shape).to(place)
+    device = next(iter(module.parameters()), torch.zeros(())).device
+    inputs = torch.randn(batch, *graph.input_shape).to(device)
     torch.set_num_threads(threads)
 
-    def run(_: NDArray[Any]) -> object:
+    def run(_: NDArray[np.float32] | NDArray[np.uint8]) -> object:
         with torch.inference_mode():
-            found = module(inputs)
-            if place.type == "cuda":
+            outputs = module(inputs)
+            if device.type == "cuda":
                 torch.cuda.synchronize()
-            return found
+            return outputs
 
-    return "torch", place.type, run
+    return Engine("torch", device.type, run)

@@ -5,26 +5,47 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-from cnnspec.errors import CnnspecError, MissingExtraError, UsageError
+import onnx
+
+from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.exporting.proof import batches_for, compare_classes
+from cnnspec.exporting.reference import beside_torch, onnx_run
+from cnnspec.exporting.rows import check_rows
+from cnnspec.exporting.subject import ends_in_softmax
 from cnnspec.graph import Graph
-from cnnspec.onnx_backend.metadata import Metadata, check_seal, read_metadata
-from cnnspec.runtime.files import is_known, read_model, remember
-from cnnspec.runtime.trial import Trial
-from cnnspec.spec import parse_setting, read_spec
+from cnnspec.images import normalize
+from cnnspec.onnx_backend.fold import folded_graph
+from cnnspec.onnx_backend.lower import select_outputs
+from cnnspec.onnx_backend.metadata import Metadata, read_metadata
+from cnnspec.onnx_backend.quantized import check_quantization, check_rounded, without_quantization
+from cnnspec.onnx_backend.recover import recover_weights
+from cnnspec.onnx_backend.verify import (
+    Check,
+    Comparison,
+    check_numbers,
+    check_shapes,
+    check_structure,
+    opset_of,
+    unchecked,
+)
+from cnnspec.runtime.files import ModelFile, open_model
+from cnnspec.scoring.samples import accuracy, open_set, real_images
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from onnx import ModelProto
 
     from cnnspec.data.sets import DataSet
-    from cnnspec.exporting.subject import Subject
-    from cnnspec.onnx_backend.verify import Check
+    from cnnspec.exporting.subject import Subject, Weights
+    from cnnspec.onnx_backend.verify import Pixels
 
-__all__ = ["VerifyResult", "embedded_graph", "verify_file"]
+__all__ = ["VerifyResult", "verify_file"]
 
-SAME: Final = 0.001  # how far an accuracy may be from the one that the file tells: another machine rounds differently
+SAME: Final = 0.001  # how far an accuracy may be from the one in the file: another machine rounds differently
 
 
 @dataclass(frozen=True)
@@ -42,7 +63,7 @@ class VerifyResult:
         """Whether all checks passed."""
         return all(check.passed for check in self.checks)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """The result as plain data."""
         return {
             "cnnspec": 1,
@@ -62,11 +83,19 @@ class _File:
     shown: str
     data: bytes
     model: ModelProto
-    about: Metadata | None  # None: not exported by cnnspec
+    metadata: Metadata | None  # None: not exported by cnnspec
 
     @property
     def bytes_last(self) -> bool:
-        return self.about is not None and self.about.layout == "NHWC"
+        return self.metadata is not None and self.metadata.bytes_last
+
+    @property
+    def folded(self) -> bool:
+        return self.metadata is not None and self.metadata.folded
+
+    @property
+    def quantized(self) -> bool:
+        return self.metadata is not None and self.metadata.precision == "int8"
 
     @property
     def batch(self) -> int | None:
@@ -89,168 +118,138 @@ def verify_file(
     every row has to be what it is alone. With `data`, a data set, its accuracy is worked out once more.
     Raises CnnspecError for what is no ONNX file; failed checks are in the result.
     """
-    try:
-        import onnx
-
-        from cnnspec.exporting.rows import check_rows
-        from cnnspec.onnx_backend import verify
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "onnx", "onnx") from None
-    shown = os.fspath(path)
-    content = read_model(path)
-    checks = []
-    digest = ""
-    if b"cnnspec.sha256" in content[-64 * 2**20 :]:
-        try:
-            digest = check_seal(content, shown)
-            checks.append(verify.Check("digest", True, f"the file is as it was written, {digest[:12]}…"))
-        except CnnspecError as error:
-            checks.append(verify.Check("digest", False, error.message))
-    if not (digest and is_known(digest)):
-        with Trial() as trial:
-            trial.run(content, shown)
-        if digest:
-            remember(digest)
-    model = onnx.load_model_from_string(content)
+    opened = open_model(path, any_origin=True)
+    model = onnx.load_model_from_string(opened.data)
     properties = {entry.key: entry.value for entry in model.metadata_props}
-    about = read_metadata(properties, shown) if digest else None
-    file = _File(shown, content, model, about)
-    checks.append(verify.check_structure(model))
+    metadata = read_metadata(properties, opened.path) if opened.digest else None
+    file = _File(opened.path, opened.data, model, metadata)
+    checks = [*_check_digest(opened), check_structure(model)]
     graph = None
     try:
-        graph = _graph(about, against)
+        graph = _network(metadata, against)
     except UsageError as error:  # the other network has not the layers whose results the file gives
-        checks.append(verify.Check("layers", False, f"the file gives the results of others: {error.message}"))
-    images = _open(graph, against, data, data_dir, report) if data is not None else None
-    if about is not None:
-        checks.append(_check_metadata(file, about))
+        checks.append(Check("layers", False, f"the file gives the results of others: {error.message}"))
+    images = _open_images(graph, against, data, data_dir, report) if data is not None else None
+    if metadata is not None:
+        checks.append(_check_metadata(model, metadata))
+    agreement: list[Check] = []
     if graph is not None:
-        checks += _compare(file, graph, against, report)
-    if graph is None or (about is not None and about.precision == "int8"):
-        checks.append(check_rows(model, content, shown, about, graph))
+        numbers, agreement = _compare(file, graph, against, report)
+        checks += [*numbers, *agreement]
+    if graph is None or file.quantized:
+        checks.append(check_rows(model, opened.data, opened.path, metadata, graph))
     if images is not None and graph is not None:
-        checks.append(_accuracy(file, graph, images))
-    elif about is not None and about.precision == "int8" and all(each.name != "top-1 agreement" for each in checks):
-        told = "`--data DATA` works it out on images, and `--against RUN` compares with the network it came from"
-        checks.append(verify.unchecked("rounding", f"what it costs is not checked: {told}"))
+        checks.append(_check_accuracy(file, graph, images))
+    elif file.quantized and not agreement:
+        way_out = "`--data DATA` works it out on images, and `--against RUN` compares with the network it came from"
+        checks.append(unchecked("rounding", f"what it costs is not checked: {way_out}"))
     named = against.origin if against is not None and against.trained else None
     if graph is not None and named is None:
         named = f"the spec of {graph.name}, with the file's own weights"
-    return VerifyResult(
-        shown, named, verify.opset_of(model), about.precision if about is not None else None, tuple(checks)
-    )
+    precision = metadata.precision if metadata is not None else None
+    return VerifyResult(opened.path, named, opset_of(model), precision, tuple(checks))
 
 
-def embedded_graph(about: Metadata) -> Graph:
-    """The network that a file says it is. Raises SpecError where its spec is invalid."""
-    source = read_spec(f"{about.name}.{about.spec_kind}", about.spec.encode())
-    params = dict(parse_setting(f"{name}={value}") for name, value in about.settings.items())
-    shape = about.input_shape
-    return source.elaborate(variant=about.variant, params=params, input_shape=shape, purpose="inference")
-
-
-def _graph(about: Metadata | None, against: Subject | None) -> Graph | None:
-    from cnnspec.onnx_backend.lower import select_outputs
-
+def _network(metadata: Metadata | None, against: Subject | None) -> Graph | None:
+    """The network that the file should be; None where nothing says. Raises UsageError for outputs that it lacks."""
     if against is not None:
         graph = against.graph
-    elif about is not None:
-        graph = embedded_graph(about)
+    elif metadata is not None:
+        graph = metadata.elaborate()
     else:
         return None
-    return select_outputs(graph, about.outputs if about is not None else ())
+    return select_outputs(graph, metadata.outputs if metadata is not None else ())
 
 
-def _check_metadata(file: _File, about: Metadata) -> Check:
+def _check_digest(opened: ModelFile) -> list[Check]:
+    """Whether a file that cnnspec wrote is as it was; nothing for others."""
+    if opened.damage is not None:
+        return [Check("digest", False, opened.damage.message)]
+    if opened.digest is not None:
+        return [Check("digest", True, f"the file is as it was written, {opened.digest[:12]}…")]
+    return []
+
+
+def _check_metadata(model: ModelProto, metadata: Metadata) -> Check:
     """Whether what the file says about itself is true of its graph."""
-    from cnnspec.onnx_backend import verify
-
     name = "metadata"
-    given, *more = file.model.graph.input
-    channels, *axes = about.input_shape
-    sizes: list[int | None] = [about.batch, channels, *((None if about.dynamic_size else size) for size in axes)]
-    if about.layout == "NHWC":
-        sizes = [sizes[0], *sizes[2:], channels]
+    given, *more = model.graph.input
+    sizes = list(metadata.input_sizes)
     declared = [dim.dim_value or None for dim in given.type.tensor_type.shape.dim]
-    outputs = tuple(output.name.partition("/")[0] for output in file.model.graph.output)
+    outputs = tuple(output.name.partition("/")[0] for output in model.graph.output)
+    digest = hashlib.sha256(metadata.spec.encode()).hexdigest()
     faults = [
         text
         for right, text in (
-            (hashlib.sha256(about.spec.encode()).hexdigest() == about.spec_sha256, "the spec is not of its digest"),
-            (about.opset == verify.opset_of(file.model), f"opset {about.opset} is told of"),
+            (digest == metadata.spec_sha256, "the spec is not of its digest"),
+            (metadata.opset == opset_of(model), f"opset {metadata.opset} is told of"),
             (declared == sizes and not more, f"an input {sizes} is told of, and it is {declared}"),
-            (outputs == about.outputs, f"the outputs {', '.join(about.outputs)} are told of"),
+            (outputs == metadata.outputs, f"the outputs {', '.join(metadata.outputs)} are told of"),
         )
         if not right
     ]
     if faults:
-        return verify.Check(name, False, "; ".join(faults))
-    return verify.Check(name, True, f"spec {about.spec_sha256[:12]}…, input, outputs and opset are those of the graph")
+        return Check(name, False, "; ".join(faults))
+    return Check(name, True, f"spec {digest[:12]}…, input, outputs and opset are those of the graph")
 
 
-def _compare(file: _File, graph: Graph, against: Subject | None, report: Callable[[str], None]) -> list[Check]:
-    from cnnspec.exporting.proof import batches_for, compare_classes
-    from cnnspec.exporting.reference import onnx_run, torch_run
-    from cnnspec.exporting.samples import real_images
-    from cnnspec.onnx_backend import verify
-    from cnnspec.onnx_backend.quantized import check_quantization, check_rounded, without_quantization
-    from cnnspec.onnx_backend.recover import recover_weights
+def _compare(
+    file: _File, graph: Graph, against: Subject | None, report: Callable[[str], None]
+) -> tuple[list[Check], list[Check]]:
+    """The file beside torch: the checks of its numbers, and that of its classes where there is one.
 
-    about, model, data = file.about, file.model, file.data
-    precision = about.precision if about is not None else "fp32"
-    folded = about is not None and about.folded
-    trained = dict(against.weights) if against is not None and against.trained else None
-    shows = _without_folded(graph) if folded else graph
+    Eight bits are compared without the rounding; their classes only with a trained network's, on its images.
+    """
+    model, data, name = file.model, file.data, "numbers"
+    trained = against.weights if against is not None and against.trained else None
+    visible = folded_graph(graph) if file.folded else graph
     checks = []
-    name = "numbers"
     try:
-        if precision == "int8":
-            checks.append(check_quantization(model, shows))
-            model, name = without_quantization(model, shows), "numbers without rounding"
+        if file.quantized:
+            checks.append(check_quantization(model, visible))
+            model, name = without_quantization(model, visible), "numbers without rounding"
             data = model.SerializeToString()
-        if about is not None:
-            checks.append(verify.check_shapes(model, shows, file.batch, bytes_last=file.bytes_last))
-        own = dict(recover_weights(model, graph, folded=folded)) if trained is None or precision == "int8" else trained
+        if file.metadata is not None:
+            checks.append(check_shapes(model, visible, file.batch, bytes_last=file.bytes_last))
+        own = trained
+        if own is None or file.quantized:
+            own = recover_weights(model, graph, folded=file.folded)
     except CnnspecError as error:
-        return [*checks, verify.Check("weights", False, error.message)]
-    if precision == "int8" and trained is not None:
-        checks.append(check_rounded(graph, own, trained, folded=folded))
+        return [*checks, Check("weights", False, error.message)], []
+    if file.quantized and trained is not None:
+        checks.append(check_rounded(graph, own, trained, folded=file.folded))
     report("comparing with torch")
-    probabilities = about is not None and about.output_kind == "probabilities"
-    softmax = probabilities and any(node.name == f"{graph.outputs[0]}/softmax" for node in model.graph.node)
-    common: dict[str, Any] = {"bytes_last": file.bytes_last}
-    common["tolerance"] = verify.TOLERANCES["fp16" if precision == "fp16" else "fp32"]
     batches, left_out = batches_for(graph, file.batch)
-    ours, reference = onnx_run(data, file.shown), torch_run(graph, own, softmax=softmax)
-    checks += [verify.check_numbers(ours, reference, graph, batches=batches, name=name, **common), *left_out]
-    images = real_images(against) if against is not None else None
-    if precision != "int8":
-        checks += compare_classes(ours, reference, graph, images, batches[-1], **common)
-    elif trained is not None and images is not None:
-        common["tolerance"] = verify.TOLERANCES["fp16"]
-        ours, reference = onnx_run(file.data, file.shown), torch_run(graph, trained, softmax=softmax)
-        checks += compare_classes(ours, reference, graph, images, batches[-1], rounded=True, **common)
-    return checks
+    comparison = _beside_torch(file, data, graph, own)
+    checks += [check_numbers(comparison, batches=batches, name=name), *left_out]
+    images = real_images(against.run) if against is not None and against.run is not None else None
+    if not file.quantized:
+        return checks, compare_classes(comparison, images, batches[-1])
+    if trained is None or images is None:
+        return checks, []
+    rounded = _beside_torch(file, file.data, graph, trained, half=True)
+    return checks, compare_classes(rounded, images, batches[-1], rounded=True)
 
 
-def _without_folded(graph: Graph) -> Graph:
-    from cnnspec.onnx_backend.fold import foldable
-
-    into = foldable(graph)
-    nodes = tuple(
-        replace(node, inputs=tuple(into.get(name, name) for name in node.inputs))
-        for node in graph
-        if node.name not in into
+def _beside_torch(file: _File, data: bytes, graph: Graph, weights: Weights, *, half: bool = False) -> Comparison:
+    """The file, or what was made of it, beside the network with these weights."""
+    metadata = file.metadata
+    probabilities = metadata is not None and metadata.output_kind == "probabilities"
+    return beside_torch(
+        data,
+        file.shown,
+        graph,
+        weights,
+        half=half or (metadata is not None and metadata.precision == "fp16"),
+        bytes_last=file.bytes_last,
+        softmax=probabilities and not ends_in_softmax(graph),
     )
-    return replace(graph, nodes=nodes)
 
 
-def _open(
+def _open_images(
     graph: Graph | None, against: Subject | None, data: str, data_dir: str | None, report: Callable[[str], None]
 ) -> DataSet | None:
     """The data set to score on. None where the network that the file should be is not known."""
-    from cnnspec.exporting.samples import open_set
-
     if graph is None and against is not None:
         return None
     if graph is None or len(graph.outputs) != 1 or len(graph.output_shape) != 1:
@@ -259,34 +258,31 @@ def _open(
             hint=None if graph is not None else "`--against SPEC` says what the file reads",
         )
     config = against.run.config if against is not None and against.run is not None else None
-    return open_set(graph, data, data_dir, report, config)
+    return open_set(graph, data, config, data_dir=data_dir, report=report)
 
 
-def _accuracy(file: _File, graph: Graph, data: DataSet) -> Check:
-    """The accuracy on a data set, and whether it is the one that the file tells of where it was scored on that set."""
-    from cnnspec.exporting.reference import onnx_run
-    from cnnspec.exporting.samples import accuracy
-    from cnnspec.images import normalize
-    from cnnspec.onnx_backend import verify
-
-    about = file.about
+def _check_accuracy(file: _File, graph: Graph, images: DataSet) -> Check:
+    """The accuracy on a data set, and whether it is the one in the file where that was scored on the same images."""
     run = onnx_run(file.data, file.shown)
-    found, count = accuracy(
-        lambda images: run(images if file.bytes_last else normalize(images, graph.mean, graph.std))[0],
-        data,
-        file.batch or 32,
-    )
-    detail = f"{found:.2%} on {count:,} images of {data.name}"
-    told = _told_accuracy(about, data.name) if about is not None and data.test is not None else None
-    if told is None:
-        return verify.Check("accuracy", True, f"{detail}; the file tells of none on them", found)
-    return verify.Check("accuracy", abs(found - told) <= SAME, f"{detail}; the file tells of {told:.2%}", found)
+
+    def score(batch: Pixels) -> NDArray[np.float32]:
+        return run(batch if file.bytes_last else normalize(batch, graph.mean, graph.std))[0]
+
+    share, count = accuracy(score, images, file.batch or 32)
+    detail = f"{share:.2%} on {count:,} images of {images.name}"
+    expected = None
+    if file.metadata is not None and images.test is not None:
+        expected = _recorded_accuracy(file.metadata, images.name)
+    if expected is None:
+        return Check("accuracy", True, f"{detail}; the file tells of none on them", share)
+    return Check("accuracy", abs(share - expected) <= SAME, f"{detail}; the file tells of {expected:.2%}", share)
 
 
-def _told_accuracy(about: Metadata, data: str) -> float | None:
+def _recorded_accuracy(metadata: Metadata, data: str) -> float | None:
     """The accuracy on the test images of a data set that the file was exported with."""
-    if about.precision == "int8":
-        told = about.analysis.get("accuracy_int8") if about.analysis.get("calibrated_with") == data else None
+    if metadata.precision == "int8":
+        figures, key, images = metadata.analysis, "accuracy_int8", "calibrated_with"
     else:
-        told = about.training.get("test_accuracy") if about.training.get("data") == data else None
-    return float(told) if isinstance(told, int | float) else None
+        figures, key, images = metadata.training, "test_accuracy", "data"
+    value = figures.get(key) if figures.get(images) == data else None
+    return float(value) if isinstance(value, int | float) else None

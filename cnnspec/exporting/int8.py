@@ -5,81 +5,104 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import onnx
 
 from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.exporting.draft import Accuracies, Draft
 from cnnspec.exporting.reference import onnx_run
-from cnnspec.exporting.samples import accuracy, open_set, some_images
-from cnnspec.graph import Graph
 from cnnspec.images import normalize
-from cnnspec.onnx_backend.verify import Check
+from cnnspec.onnx_backend.quantized import check_quantization
+from cnnspec.onnx_backend.verify import Check, check_structure
 from cnnspec.runtime.session import first_line, onnxruntime
+from cnnspec.scoring.samples import accuracy, open_set, some_images
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnnspec.data.sets import DataSet
-    from cnnspec.exporting.pipeline import ExportOptions
-    from cnnspec.exporting.subject import Subject
+    from cnnspec.exporting.options import Quantization
+    from cnnspec.onnx_backend.verify import Pixels
 
-__all__ = ["calibration_set", "quantized"]
+    Feeds = Iterator[dict[str, NDArray[np.float32] | Pixels]]  # by the input's name, one batch each
+
+__all__ = ["Calibration", "open_calibration", "quantize"]
 
 CALIBRATION: Final = 512  # images
 BATCH: Final = 32
 
 
-def calibration_set(subject: Subject, graph: Graph, options: ExportOptions, report: Callable[[str], None]) -> DataSet:
-    """The labelled images to calibrate and to score with. Raises UsageError where there are none for this network."""
-    name = options.calibrate or (subject.run.config.data if subject.run is not None else None)
+@dataclass(frozen=True)
+class Calibration:
+    """The labelled images that a network is calibrated with and scored on, and what it may lose."""
+
+    data: DataSet
+    max_drop: float  # of the accuracy, a share
+
+
+def open_calibration(draft: Draft, quantization: Quantization, report: Callable[[str], None]) -> Calibration:
+    """The images for this network. Raises UsageError where there are none, or where it does not give classes."""
+    subject, graph = draft.subject, draft.graph
+    config = subject.run.config if subject.run is not None else None
+    name = quantization.data or (config.data if config is not None else None)
     if name is None:
         raise UsageError("int8 needs images to calibrate with", hint="`--calibrate digits`, or a folder of images")
     if len(graph.outputs) != 1 or len(graph.output_shape) != 1 or graph.output_shape != subject.graph.output_shape:
         raise UsageError("int8 is scored by its accuracy, and this network does not give one number per class")
-    config = subject.run.config if subject.run is not None else None
-    return open_set(subject.graph, name, options.data_dir, report, config)
+    data = open_set(subject.graph, name, config, data_dir=quantization.data_dir, report=report)
+    return Calibration(data, quantization.max_drop)
 
 
-def quantized(
-    data: DataSet, graph: Graph, model: onnx.ModelProto, options: ExportOptions, report: Callable[[str], None]
-) -> tuple[onnx.ModelProto, list[Check], dict[str, Any]]:
-    """The model in int8 (weights per channel, activations per tensor), the check of its accuracy, and both accuracies.
+def quantize(draft: Draft, calibration: Calibration, report: Callable[[str], None]) -> Draft:
+    """The draft in int8: weights per channel, activations per tensor. Raises VerificationError where it costs too much.
 
     Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference.
     """
-    batch = options.batch or BATCH
-    given = model.graph.input[0].name
+    graph, lowering, data = draft.graph, draft.options.lowering, calibration.data
+    batch = lowering.batch or BATCH
 
-    def feed(images: NDArray[np.uint8]) -> NDArray[Any]:
-        return images if options.preprocess else normalize(images, graph.mean, graph.std)
+    def feed(images: Pixels) -> NDArray[np.float32] | Pixels:
+        return images if lowering.preprocess else normalize(images, graph.mean, graph.std)
 
-    def score(scored: onnx.ModelProto, shown: str) -> tuple[float, int]:
-        run = onnx_run(scored.SerializeToString(), shown)
+    def score(model: onnx.ModelProto, shown: str) -> tuple[float, int]:
+        run = onnx_run(model.SerializeToString(), shown)
         return accuracy(lambda images: run(feed(images))[0], data, batch)
 
     report(f"calibrating with {min(CALIBRATION, len(data.train_rows))} images of {data.name}")
     images = some_images(data, CALIBRATION)
     whole = len(images) // batch * batch or batch
     images = images[np.arange(whole) % len(images)]
-    small = _quantize(model, ({given: feed(images[at : at + batch])} for at in range(0, whole, batch)))
-    before, count = score(model, f"the export of {graph.name}")
-    after, _ = score(small, f"the export of {graph.name} in eight bits")
-    most = options.max_drop * 100
+    name = draft.model.graph.input[0].name
+    model = _quantize(draft.model, ({name: feed(images[start : start + batch])} for start in range(0, whole, batch)))
+    before, count = score(draft.model, f"the export of {graph.name}")
+    after, _ = score(model, f"the export of {graph.name} in eight bits")
+    small = replace(draft, model=model, accuracies=Accuracies(before, after, data.name))
+    return small.checked(
+        replace(check_structure(model), name="onnx.checker, int8"),
+        check_quantization(model, draft.visible_graph),
+        _check_accuracy(before, after, f"{count:,} images of {data.name}", calibration.max_drop),
+    )
+
+
+def _check_accuracy(before: float, after: float, images: str, max_drop: float) -> Check:
+    """Whether at most `max_drop` of the accuracy, a share, is lost."""
+    most = max_drop * 100
     limit = f"at most {most:g} percentage point{'' if most == 1 else 's'} lost"
-    detail = f"{before:.2%} before, {after:.2%} after, on {count:,} images of {data.name} ({limit})"
-    check = Check("accuracy", before - after <= options.max_drop, detail, before - after)
-    return small, [check], {"accuracy_fp32": before, "accuracy_int8": after, "calibrated_with": data.name}
+    detail = f"{before:.2%} before, {after:.2%} after, on {images} ({limit})"
+    return Check("accuracy", before - after <= max_drop, detail, before - after)
 
 
-def _quantize(model: onnx.ModelProto, feeds: Iterator[dict[str, NDArray[Any]]]) -> onnx.ModelProto:
+def _quantize(model: onnx.ModelProto, feeds: Feeds) -> onnx.ModelProto:
+    """The model in eight bits. Raises CnnspecError where onnxruntime cannot do it."""
     onnxruntime()
     from onnxruntime import quantization
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
-        def get_next(self) -> dict[str, NDArray[Any]] | None:
+        def get_next(self) -> dict[str, NDArray[np.float32] | Pixels] | None:
             return next(feeds, None)
 
     level = logging.root.manager.disable

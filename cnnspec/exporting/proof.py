@@ -3,78 +3,76 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
-
-from onnx import ModelProto
+from typing import TYPE_CHECKING, Final
 
 from cnnspec.errors import SpecError, UsageError
-from cnnspec.exporting.reference import onnx_run, scaled_statistics, torch_run
-from cnnspec.exporting.samples import real_images
+from cnnspec.exporting.reference import beside_torch, scaled_statistics, torch_run
+from cnnspec.exporting.subject import macs
 from cnnspec.graph import Graph
 from cnnspec.onnx_backend import verify
-from cnnspec.onnx_backend.fold import fold_batch_norms
 from cnnspec.onnx_backend.initial import varied_weights
-from cnnspec.onnx_backend.lower import Lowering, lower, select_outputs
-from cnnspec.onnx_backend.verify import Check
+from cnnspec.onnx_backend.lower import lower, select_outputs
+from cnnspec.onnx_backend.verify import Check, Comparison
 from cnnspec.ops import Shape, show_shape
+from cnnspec.scoring.samples import real_images
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Callable
 
-    from cnnspec.exporting.subject import Subject, Weights
+    from onnx import ModelProto
 
-__all__ = ["batches_for", "check_sizes", "compare", "compare_classes", "lower_network"]
+    from cnnspec.exporting.draft import Draft
+    from cnnspec.exporting.subject import Weights
+    from cnnspec.onnx_backend.verify import Pixels
+
+__all__ = ["batches_for", "check_sizes", "compare_classes", "prove"]
 
 MOST_MACS: Final = 10**12  # multiply-accumulates of one batch that is compared
 
 
-def lower_network(graph: Graph, weights: Weights, lowering: Lowering, *, fold: bool) -> tuple[ModelProto, Graph]:
-    """The model, and the graph that it shows: with `fold`, without the batch norms that could be folded."""
-    if fold:
-        graph, weights = fold_batch_norms(graph, weights)
-    return lower(graph, weights, lowering), graph
-
-
-def compare(subject: Subject, graph: Graph, model: ModelProto, lowering: Lowering, *, fold: bool) -> list[Check]:
-    """The model's numbers against torch's: on noise, on real images, with other weights, and at another size.
+def prove(draft: Draft, report: Callable[[str], None]) -> Draft:
+    """The draft compared with torch: on noise, on real images, with other weights, and at another size.
 
     Where the weights are random, the other ones show more, and they are compared at every batch size.
+    Raises VerificationError where the numbers differ, and MissingExtraError without torch.
     """
+    report("comparing with torch")
+    subject, graph, lowering = draft.subject, draft.graph, draft.options.lowering
+    weights = subject.weights
     batches, left_out = batches_for(graph, lowering.batch)
-    common: dict[str, Any] = {
-        "tolerance": verify.TOLERANCES["fp16" if lowering.half else "fp32"],
-        "bytes_last": lowering.preprocess,
-    }
-    shown, weights, softmax = f"the export of {graph.name}", subject.weights, lowering.softmax
-    ours, reference = onnx_run(model.SerializeToString(), shown), torch_run(graph, weights, softmax=softmax)
-    own = batches if subject.trained else batches[:2]
-    checks = [verify.check_numbers(ours, reference, graph, batches=own, **common)]
-    images = real_images(subject)
+    comparison = _beside_torch(draft, draft.model, weights)
+    checks = [verify.check_numbers(comparison, batches=batches if subject.trained else batches[:2])]
+    images = real_images(subject.run) if subject.run is not None else None
     if images is not None:
-        last = batches[-1:]
-        checks.append(
-            verify.check_numbers(ours, reference, graph, batches=last, samples=images, name="real images", **common)
-        )
+        checks.append(verify.check_numbers(comparison, batches=batches[-1:], samples=images, name="real images"))
     if not subject.trained:
-        del ours, reference  # both hold the weights, which may be gigabytes
+        del comparison  # it holds the weights twice, which may be gigabytes
         weights = _other_weights(graph, weights)
-        other, _ = lower_network(graph, weights, lowering, fold=fold)
-        ours, reference = (
-            onnx_run(other.SerializeToString(), shown),
-            torch_run(graph, weights, softmax=lowering.softmax),
-        )
-        name = "other weights and statistics"
-        checks.append(verify.check_numbers(ours, reference, graph, batches=batches, name=name, **common))
+        comparison = _beside_torch(draft, lower(graph, weights, lowering), weights)
+        checks.append(verify.check_numbers(comparison, batches=batches, name="other weights and statistics"))
     if lowering.half or images is not None:
-        checks += compare_classes(ours, reference, graph, images, batches[-1], **common)
+        checks += compare_classes(comparison, images, batches[-1])
     if lowering.dynamic_size:
         grown = _with_outputs(subject.at_size(_other_size(graph.input_shape)), graph.outputs)
-        reference = torch_run(grown, weights, softmax=softmax)
+        reference = torch_run(grown, weights, softmax=lowering.softmax)
+        larger = replace(comparison, reference=reference, graph=grown)
         name = f"another size, {show_shape(grown.input_shape)}"
-        batch = (lowering.batch or 2,)
-        checks.append(verify.check_numbers(ours, reference, grown, batches=batch, name=name, **common))
-    return [*checks, *left_out]
+        checks.append(verify.check_numbers(larger, batches=(lowering.batch or 2,), name=name))
+    return draft.checked(*checks, *left_out)
+
+
+def _beside_torch(draft: Draft, model: ModelProto, weights: Weights) -> Comparison:
+    """A model of the draft's network with these weights, beside that network in torch."""
+    lowering = draft.options.lowering
+    return beside_torch(
+        model.SerializeToString(),
+        f"the export of {draft.graph.name}",
+        draft.graph,
+        weights,
+        half=lowering.half,
+        bytes_last=lowering.preprocess,
+        softmax=lowering.softmax,
+    )
 
 
 def _other_weights(graph: Graph, weights: Weights) -> Weights:
@@ -90,8 +88,8 @@ def batches_for(graph: Graph, batch: int | None) -> tuple[tuple[int, ...], list[
     """
     if batch is not None:
         return (batch,), []
-    macs = _macs(graph)
-    left_out = [size for size in verify.BATCHES[2:] if size * macs > MOST_MACS]
+    each = macs(graph)
+    left_out = [size for size in verify.BATCHES[2:] if size * each > MOST_MACS]
     taken = tuple(size for size in verify.BATCHES if size not in left_out)
     if not left_out:
         return taken, []
@@ -99,48 +97,32 @@ def batches_for(graph: Graph, batch: int | None) -> tuple[tuple[int, ...], list[
     return taken, [verify.unchecked(f"batches {', '.join(map(str, left_out))}", why)]
 
 
-def compare_classes(
-    ours: verify.Run,
-    reference: verify.Run,
-    graph: Graph,
-    images: NDArray[np.uint8] | None,
-    batch: int,
-    *,
-    tolerance: float,
-    bytes_last: bool,
-    rounded: bool = False,
-) -> list[Check]:
+def compare_classes(comparison: Comparison, images: Pixels | None, batch: int, *, rounded: bool = False) -> list[Check]:
     """The most probable class, on real images or else on noise. Nothing where the network gives no classes.
 
     On noise, and where the results are `rounded` to bytes, classes that are closer than the tolerance are a tie.
     """
+    graph, tolerance = comparison.graph, comparison.tolerance
     if len(graph.output_shape) != 1:
         return []
-    seen = images[: max(batch, 4 * MOST_MACS // max(1, _macs(graph)))] if images is not None else None
-    if seen is not None and len(seen) < batch:
-        return [verify.unchecked("top-1 agreement", f"not compared: {len(seen)} images, and batches are of {batch}")]
+    samples = images[: max(batch, 4 * MOST_MACS // max(1, macs(graph)))] if images is not None else None
+    if samples is not None and len(samples) < batch:
+        detail = f"not compared: {len(samples)} images, and batches are of {batch}"
+        return [verify.unchecked("top-1 agreement", detail)]
     return [
         verify.check_agreement(
-            ours,
-            reference,
-            graph,
-            seen if seen is not None else verify.random_batch(graph, 4 * batch, 7),
+            comparison,
+            samples if samples is not None else verify.random_batch(graph, 4 * batch, 7),
             least=1.0 if tolerance == verify.TOLERANCES["fp32"] else verify.AGREEMENT,
-            tie=tolerance if seen is None or rounded else 0.0,
-            bytes_last=bytes_last,
+            tie=tolerance if samples is None or rounded else 0.0,
             batch=batch,
         )
     ]
 
 
-def _macs(graph: Graph) -> int:
-    return sum(node.op.macs(*node.input_shapes) for node in graph)
-
-
-def check_sizes(subject: Subject, model: ModelProto, lowering: Lowering, *, fold: bool) -> Check:
-    """Whether the model is the same when the network is worked out for another image size."""
-    name = "dynamic size"
-    here = subject.graph.input_shape
+def check_sizes(draft: Draft) -> Check:
+    """Whether the model is the same when the network is worked out for another image size. Raises UsageError if not."""
+    subject, here = draft.subject, draft.subject.graph.input_shape
     if len(here) == 1:
         raise UsageError("--size dynamic: the input has features only, and no axis that could be of another size")
     shape = _other_size(here)
@@ -148,9 +130,8 @@ def check_sizes(subject: Subject, model: ModelProto, lowering: Lowering, *, fold
         grown = subject.at_size(shape)
     except SpecError as error:
         raise UsageError(f"--size dynamic: the network does not take {show_shape(shape)}: {error.message}") from None
-    outputs = tuple(output.name.partition("/")[0] for output in model.graph.output)
-    other = _with_outputs(grown, outputs)
-    if len(other) != len(_with_outputs(subject.graph, outputs)):
+    other = _with_outputs(grown, draft.graph.outputs)
+    if len(other) != len(draft.graph):
         raise UsageError(f"--size dynamic: at {show_shape(shape)} the network has other layers")
     ours, theirs = subject.graph.state_shapes(), other.state_shapes()
     for key, size in theirs.items():
@@ -160,17 +141,17 @@ def check_sizes(subject: Subject, model: ModelProto, lowering: Lowering, *, fold
                 f" and {show_shape(size)} at {show_shape(shape)}",
                 hint="a global or an adaptive pool before the linear layers makes a network free of the image's size",
             )
-    again, _ = lower_network(other, subject.weights, lowering, fold=fold)
-    constants = {tensor.name: tensor for tensor in again.graph.initializer}
-    bound = [one.name for one, two in zip(model.graph.node, again.graph.node, strict=False) if one != two]
-    bound += [tensor.name for tensor in model.graph.initializer if tensor != constants.get(tensor.name)]
-    if bound or len(model.graph.node) != len(again.graph.node):
+    model, again = draft.model.graph, lower(other, subject.weights, draft.options.lowering).graph
+    constants = {tensor.name: tensor for tensor in again.initializer}
+    bound = [one.name for one, two in zip(model.node, again.node, strict=False) if one != two]
+    bound += [tensor.name for tensor in model.initializer if tensor != constants.get(tensor.name)]
+    if bound or len(model.node) != len(again.node):
         layer = bound[0].partition("/")[0] if bound else "the graph"
         raise UsageError(
             f"--size dynamic: `{layer}` is written differently at {show_shape(here)} and at {show_shape(shape)}",
             hint="without --size dynamic the file is for one size, and `--input` says which",
         )
-    return Check(name, True, f"the same graph at {show_shape(here)} and {show_shape(shape)}")
+    return Check("dynamic size", True, f"the same graph at {show_shape(here)} and {show_shape(shape)}")
 
 
 def _other_size(shape: Shape) -> Shape:

@@ -2,53 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cnnspec.errors import CnnspecError, MissingExtraError
+from cnnspec.errors import CnnspecError, needs_extra
 from cnnspec.graph import Graph
+from cnnspec.onnx_backend.verify import TOLERANCES, Comparison
 from cnnspec.runtime.session import first_line, open_session
 
 if TYPE_CHECKING:
+    import numpy as np
+    import torch
     from numpy.typing import NDArray
+    from torch import nn
 
     from cnnspec.exporting.subject import Weights
+    from cnnspec.onnx_backend.verify import Forward, Pixels
 
-    Run = Callable[[NDArray[Any]], Sequence[NDArray[Any]]]
-
-__all__ = ["onnx_run", "scaled_statistics", "torch_run"]
+__all__ = ["beside_torch", "onnx_run", "scaled_statistics", "torch_run"]
 
 
-def torch_run(graph: Graph, weights: Weights, *, softmax: bool = False) -> Run:
+def beside_torch(
+    model: bytes, shown: str, graph: Graph, weights: Weights, *, half: bool, bytes_last: bool, softmax: bool
+) -> Comparison:
+    """A model beside the network with these weights in torch. Raises as `onnx_run` and `torch_run`.
+
+    `half`, `bytes_last` and `softmax` say of the model that it computes in float16, that it takes bytes `(N, H, W, C)`,
+    and that it gives probabilities where the network gives scores.
+    """
+    return Comparison(
+        onnx_run(model, shown),
+        torch_run(graph, weights, softmax=softmax),
+        graph,
+        tolerance=TOLERANCES["fp16" if half else "fp32"],
+        bytes_last=bytes_last,
+    )
+
+
+def torch_run(graph: Graph, weights: Weights, *, softmax: bool = False) -> Forward:
     """The network in torch, on the CPU, in float32: the outputs, in their order, for a batch.
 
     Raises MissingExtraError without torch, and CnnspecError where the weights are of another network.
     """
-    module, torch = _module(graph, weights)
+    module = _module(graph, weights)
+    import torch
 
-    def run(inputs: NDArray[Any]) -> list[NDArray[Any]]:
+    def run(inputs: NDArray[np.float32] | Pixels) -> list[NDArray[np.float32]]:
         with torch.inference_mode():
-            found = module(torch.from_numpy(inputs))
-            listed = [found[name] for name in graph.outputs] if isinstance(found, dict) else [found]
+            outputs = module(torch.from_numpy(inputs))
+            listed = [outputs[name] for name in graph.outputs] if isinstance(outputs, dict) else [outputs]
             return [(value.softmax(1) if softmax else value).numpy() for value in listed]
 
     return run
 
 
-def scaled_statistics(graph: Graph, weights: Weights, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+def scaled_statistics(graph: Graph, weights: Weights, inputs: NDArray[np.float32]) -> Weights:
     """The same weights with the running means and variances scaled to the signal that `inputs` cause.
 
     Behind every batch norm the values then have a mean square of about 1, however deep it stands; which channel has
     which share of it stays as it was given. Layer by layer, as Mishkin and Matas 2016, All you need is a good init.
     Without this the signal of a deep network grows or fades until rounding is all that is left of it.
     """
-    module, torch = _module(graph, weights)
+    module = _module(graph, weights)
+    import torch
 
-    def scale(norm: Any, args: tuple[Any, ...]) -> None:
+    def scale(norm: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
         power = args[0].square().mean()
         if power > 0:
-            norm.running_mean.mul_(power.sqrt())
-            norm.running_var.mul_(power)
+            norm.get_buffer("running_mean").mul_(power.sqrt())
+            norm.get_buffer("running_var").mul_(power)
 
     for part in module.modules():
         if getattr(part, "running_mean", None) is not None:
@@ -58,12 +79,10 @@ def scaled_statistics(graph: Graph, weights: Weights, inputs: NDArray[Any]) -> d
     return {name: value.numpy() for name, value in module.state_dict().items()}
 
 
-def _module(graph: Graph, weights: Weights) -> tuple[Any, Any]:
-    """The network in torch with a copy of these weights, ready to run, and torch."""
-    try:
+def _module(graph: Graph, weights: Weights) -> nn.Module:
+    """The network in torch with a copy of these weights, ready to run."""
+    with needs_extra("train"):
         import torch
-    except ImportError:
-        raise MissingExtraError("torch", "train") from None
     from cnnspec.torch_backend import build_module
     from cnnspec.torch_backend.weights import check_state
 
@@ -75,18 +94,18 @@ def _module(graph: Graph, weights: Weights) -> tuple[Any, Any]:
             state.setdefault(name, torch.zeros((), dtype=torch.long))
     check_state(module, state, "the weights")
     module.load_state_dict(state, assign=True)
-    return module, torch
+    return module
 
 
-def onnx_run(model: bytes, shown: str, *, threads: int | None = None) -> Run:
+def onnx_run(model: bytes, shown: str) -> Forward:
     """A model in onnxruntime on the CPU: the outputs, in their order, for a batch.
 
     Raises CnnspecError where it cannot be loaded, and then where it cannot be run.
     """
-    session = open_session(model, shown, device="cpu", threads=threads, arena=False)
+    session = open_session(model, shown, device="cpu", arena=False)
     name = session.get_inputs()[0].name
 
-    def run(inputs: NDArray[Any]) -> list[NDArray[Any]]:
+    def run(inputs: NDArray[np.float32] | Pixels) -> list[NDArray[np.float32]]:
         try:
             return list(session.run(None, {name: inputs}))
         except Exception as error:  # onnxruntime's errors have no common base below Exception

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from onnx import ModelProto, TensorProto
@@ -16,25 +15,21 @@ from cnnspec.onnx_backend.verify import BATCHES, Check, unchecked
 from cnnspec.ops import show_shape
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from cnnspec.onnx_backend.metadata import Metadata
-
-    Outputs = Sequence[NDArray[Any]]
+    from cnnspec.onnx_backend.verify import Outputs
 
 __all__ = ["check_rows"]
 
 ROWS: Final = 1e-4  # how much one image's result may depend on the others in its batch
 
 
-def check_rows(model: ModelProto, data: bytes, shown: str, about: Metadata | None, graph: Graph | None) -> Check:
+def check_rows(model: ModelProto, data: bytes, shown: str, metadata: Metadata | None, graph: Graph | None) -> Check:
     """Whether a model gives every image of a batch what it gives it alone, finite numbers, and the same ones again."""
     name = "batches"
     kind = model.graph.input[0].type.tensor_type
     first, *inner = [dim.dim_value for dim in kind.shape.dim] or [0]
-    if about is not None and about.dynamic_size:
-        channels, *axes = about.input_shape
-        inner = [*axes, channels] if about.layout == "NHWC" else [channels, *axes]
+    if metadata is not None and metadata.dynamic_size:
+        inner = list(metadata.image_shape)
     initial = {tensor.name for tensor in model.graph.initializer}
     if len([given for given in model.graph.input if given.name not in initial]) != 1 or not all(inner):
         return unchecked(name, "not run: it has several inputs, or sizes that only its maker knows")

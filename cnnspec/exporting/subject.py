@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cnnspec.errors import CnnspecError, MissingExtraError, UsageError
+from cnnspec.errors import CnnspecError, UsageError, needs_extra
 from cnnspec.graph import Graph
 from cnnspec.ops import Shape
+from cnnspec.ops.activation import Softmax
 from cnnspec.spec import Source, parse_setting
 from cnnspec.training import Run
 
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Weights = Mapping[str, NDArray[Any]]
+    Weights = Mapping[str, NDArray[np.float32 | np.int64]]  # by `state_dict` name; only counters are integers
 
-__all__ = ["Subject", "of_run", "of_spec", "read_arrays"]
+__all__ = ["Subject", "ends_in_softmax", "macs", "of_run", "of_spec", "read_arrays"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Subject:
     variant: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
-    training: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, object] = field(default_factory=dict)
     run: Run | None = None
     trained: bool = True  # whether the weights are anything but random
 
@@ -56,7 +57,7 @@ def of_run(run: Run) -> Subject:
     path = run.weights
     result = run.result or {}
     keep = ("epochs", "best_epoch", "val_accuracy", "test_accuracy", "test_images")
-    training: dict[str, Any] = {"data": run.config.data, **{key: result[key] for key in keep if key in result}}
+    training = {"data": run.config.data, **{key: result[key] for key in keep if key in result}}
     return Subject(
         run.source,
         run.graph,
@@ -95,11 +96,9 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]]:
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"there is no file of weights {path}")
-    try:
+    with needs_extra("onnx"):
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
-    except ImportError:
-        raise MissingExtraError("safetensors", "onnx") from None
     try:
         loaded = load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
@@ -112,3 +111,14 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]]:
         name: array if name.endswith(counters) else array.astype("float32", copy=False)
         for name, array in loaded.items()
     }
+
+
+def ends_in_softmax(graph: Graph) -> bool:
+    """Whether the first output is probabilities by itself, without one more softmax."""
+    op = graph.by_name[graph.outputs[0]].op
+    return isinstance(op, Softmax) and op.dim in (1, -len(graph.output_shape))
+
+
+def macs(graph: Graph) -> int:
+    """Multiply-accumulates of one image."""
+    return sum(node.op.macs(*node.input_shapes) for node in graph)

@@ -17,7 +17,7 @@ from cnnspec.ops.norm import BatchNorm
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["fold_batch_norms", "foldable"]
+__all__ = ["fold_batch_norms", "foldable", "folded_graph"]
 
 
 def foldable(graph: Graph) -> dict[str, str]:
@@ -27,15 +27,29 @@ def foldable(graph: Graph) -> dict[str, str]:
     """
     readers = Counter(name for node in graph for name in node.inputs)
     readers.update(graph.outputs)
-    found = {}
+    layer_of = {}
     for node in graph:
         before = graph.by_name.get(node.inputs[0])
         if before is None or not isinstance(node.op, BatchNorm) or not node.op.track_running_stats:
             continue
         fits = isinstance(before.op, Conv | ConvTranspose) or (isinstance(before.op, Linear) and len(before.shape) == 1)
         if fits and readers[before.name] == 1 and node.name not in graph.outputs:
-            found[node.name] = before.name
-    return found
+            layer_of[node.name] = before.name
+    return layer_of
+
+
+def folded_graph(graph: Graph) -> Graph:
+    """The network without the batch norms that can be folded; the layers that take them in have a bias."""
+    layer_of = foldable(graph)
+    layers = set(layer_of.values())
+    nodes = []
+    for node in graph:
+        if node.name in layer_of:
+            continue
+        if node.name in layers:
+            node = replace(node, op=node.op.model_copy(update={"bias": True}))
+        nodes.append(replace(node, inputs=tuple(layer_of.get(name, name) for name in node.inputs)))
+    return replace(graph, nodes=tuple(nodes))
 
 
 def fold_batch_norms(graph: Graph, weights: Mapping[str, NDArray[Any]]) -> tuple[Graph, dict[str, NDArray[Any]]]:
@@ -43,19 +57,11 @@ def fold_batch_norms(graph: Graph, weights: Mapping[str, NDArray[Any]]) -> tuple
 
     Jacob et al. 2018, section 3.2. Worked out in float64.
     """
-    into = foldable(graph)
-    norm_of = {layer: graph.by_name[norm] for norm, layer in into.items()}
     folded = dict(weights)
-    nodes = []
-    for node in graph:
-        if node.name in into:
-            continue
-        if node.name in norm_of:
-            scale, shift = _scale_and_shift(norm_of[node.name], weights)
-            folded.update(_folded(node, scale, shift, weights))
-            node = replace(node, op=node.op.model_copy(update={"bias": True}))
-        nodes.append(replace(node, inputs=tuple(into.get(name, name) for name in node.inputs)))
-    return replace(graph, nodes=tuple(nodes)), folded
+    for norm, layer in foldable(graph).items():
+        scale, shift = _scale_and_shift(graph.by_name[norm], weights)
+        folded.update(_folded(graph.by_name[layer], scale, shift, weights))
+    return folded_graph(graph), folded
 
 
 def _scale_and_shift(

@@ -7,7 +7,6 @@ holds equal to the list of operators. Operators are chosen so that every opset f
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
@@ -17,11 +16,13 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 from cnnspec import ops
 from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
-from cnnspec.images import scale_and_shift
+from cnnspec.images import NHWC_TO_NCHW, channels_last, scale_and_shift
 from cnnspec.onnx_backend.activations import clip, gelu, hardswish, prelu, softplus
 from cnnspec.onnx_backend.convs import conv, conv_transpose
+from cnnspec.onnx_backend.fold import fold_batch_norms
 from cnnspec.onnx_backend.moves import channel_shuffle, flatten, upsample, zero_pad
 from cnnspec.onnx_backend.norms import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm
+from cnnspec.onnx_backend.options import Lowering
 from cnnspec.onnx_backend.pools import adaptive_pool, average_pool, lp_pool, max_pool
 from cnnspec.onnx_backend.writer import Writer
 from cnnspec.ops.activation import (
@@ -55,29 +56,10 @@ from cnnspec.spec.hints import did_you_mean
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DEFAULT_OPSET", "MAX_OPSET", "MIN_OPSET", "Lowering", "check_size", "lower", "select_outputs"]
+__all__ = ["check_size", "lower", "lower_layer", "select_outputs"]
 
-MIN_OPSET: Final = 13
-MAX_OPSET: Final = 23  # what the oldest onnxruntime allowed runs
-DEFAULT_OPSET: Final = 18
 MAX_BYTES: Final = 2**31 - 2**25  # of weights: a protobuf message has less than 2 GiB, and more than weights in it
 AXES: Final = (("length",), ("height", "width"), ("depth", "height", "width"))
-
-
-@dataclass(frozen=True)
-class Lowering:
-    """What an export may vary."""
-
-    opset: int = DEFAULT_OPSET
-    batch: int | None = None  # None: any
-    dynamic_size: bool = False  # spatial axes of any size
-    half: bool = False  # compute in float16; inputs and outputs stay float32
-    preprocess: bool = False  # the input is bytes (N, H, W, C), normalised inside the graph
-    softmax: bool = False  # the outputs are probabilities
-
-    def __post_init__(self) -> None:
-        if not MIN_OPSET <= self.opset <= MAX_OPSET:
-            raise UsageError(f"opset {self.opset} is not supported", hint=f"use {MIN_OPSET} to {MAX_OPSET}")
 
 
 def select_outputs(graph: Graph, outputs: Sequence[str] = ()) -> Graph:
@@ -103,6 +85,8 @@ def lower(
     """
     options = options or Lowering()
     check_size(graph, half=options.half)
+    if options.fold:
+        graph, weights = fold_batch_norms(graph, weights)
     writer = Writer(weights, opset=options.opset, half=options.half, dynamic_size=options.dynamic_size)
     _enter(writer, graph, options)
     for node in graph:
@@ -144,7 +128,7 @@ def _input(graph: Graph, options: Lowering) -> ValueInfoProto:
         return helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, sizes)
     if len(graph.input_shape) != 3:
         raise UsageError("`--preprocess` is for networks that read images", hint="the input has to be [C, H, W]")
-    return helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [sizes[0], *sizes[2:], sizes[1]])
+    return helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [sizes[0], *channels_last(tuple(sizes[1:]))])
 
 
 def _enter(writer: Writer, graph: Graph, options: Lowering) -> None:
@@ -153,7 +137,7 @@ def _enter(writer: Writer, graph: Graph, options: Lowering) -> None:
     if options.preprocess:
         scale, shift = scale_and_shift(graph.mean, graph.std, graph.input_shape[0])
         read = writer.add("Cast", [read], "input/float", to=TensorProto.FLOAT)
-        read = writer.add("Transpose", [read], "input/planes", perm=[0, 3, 1, 2])
+        read = writer.add("Transpose", [read], "input/planes", perm=NHWC_TO_NCHW)
         read = writer.add(
             "Mul", [read, writer.constant("input/scale", scale[:, None, None], np.float32)], "input/scaled"
         )

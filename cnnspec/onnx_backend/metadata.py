@@ -10,17 +10,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cnnspec.errors import CnnspecError
+from cnnspec.images import channels_last
 from cnnspec.ops import Shape
 
-__all__ = ["Metadata", "check_seal", "read_metadata", "seal", "write_metadata"]
+if TYPE_CHECKING:
+    from cnnspec.graph import Graph
+
+__all__ = ["Metadata", "check_seal", "has_seal", "read_metadata", "seal", "write_metadata"]
 
 PREFIX: Final = "cnnspec."
 MAX_CHARACTERS: Final = 32 * 2**20  # of all properties together; a spec has at most 8 MiB
+TAIL: Final = 64 * 2**20  # bytes at the end of a file, where its metadata are
 SEAL: Final = "sha256"
 FOREIGN: Final = "`cnnspec export SPEC -o FILE.onnx` writes a file that says all that inference needs"
 UNSEALED: Final = "0" * 64
@@ -62,14 +67,39 @@ class Metadata(BaseModel):
     verification: dict[Text, Any] | None = None  # None: not verified
     tools: dict[Text, Text] = {}
 
+    @property
+    def bytes_last(self) -> bool:
+        """Whether the file takes images as bytes `(N, H, W, C)` and normalises them itself."""
+        return self.layout == "NHWC"
+
+    @property
+    def image_shape(self) -> Shape:
+        """The input's shape in the file's order, without the batch."""
+        return channels_last(self.input_shape) if self.bytes_last else self.input_shape
+
+    @property
+    def input_sizes(self) -> tuple[int | None, ...]:
+        """The sizes of the file's input as they are declared, the batch first; None where any is taken."""
+        channels, *axes = self.input_shape
+        sizes = (channels, *(None if self.dynamic_size else size for size in axes))
+        return (self.batch, *(channels_last(sizes) if self.bytes_last else sizes))
+
+    def elaborate(self) -> Graph:
+        """The network that the file says it is. Raises SpecError where its spec is invalid."""
+        from cnnspec.spec import parse_setting, read_spec
+
+        source = read_spec(f"{self.name}.{self.spec_kind}", self.spec.encode())
+        params = dict(parse_setting(f"{name}={value}") for name, value in self.settings.items())
+        return source.elaborate(variant=self.variant, params=params, input_shape=self.input_shape, purpose="inference")
+
 
 def write_metadata(metadata: Metadata) -> dict[str, str]:
     """The properties of a file, still unsealed."""
     plain = metadata.model_dump(mode="json")
-    found = {
+    properties = {
         PREFIX + key: value if _is_text(key) else json.dumps(value, ensure_ascii=False) for key, value in plain.items()
     }
-    return {**found, PREFIX + SEAL: UNSEALED}
+    return {**properties, PREFIX + SEAL: UNSEALED}
 
 
 def _is_text(key: str) -> bool:
@@ -88,13 +118,13 @@ def read_metadata(properties: Mapping[str, str], shown: str) -> Metadata:
         )
     if sum(map(len, properties.values())) > MAX_CHARACTERS:
         raise CnnspecError(f"{shown} has more than {MAX_CHARACTERS:,} characters of metadata")
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     try:
         for key in Metadata.model_fields:
             value = properties.get(PREFIX + key)
             if value is not None:
-                found[key] = value if _is_text(key) else json.loads(value)
-        return Metadata.model_validate(found)
+                fields[key] = value if _is_text(key) else json.loads(value)
+        return Metadata.model_validate(fields)
     except (ValueError, ValidationError, RecursionError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CnnspecError(f"the metadata of {shown} cannot be read: {reason:.200}") from None
@@ -106,6 +136,11 @@ def seal(data: bytes) -> tuple[list[bytes | memoryview], str]:
     digest = hashlib.sha256(data).hexdigest()
     view = memoryview(data)
     return [view[:start], digest.encode(), view[end:]], digest
+
+
+def has_seal(data: bytes) -> bool:
+    """Whether a file says that cnnspec wrote it: the name of its digest is there, whatever it is worth."""
+    return PREFIX.encode() + SEAL.encode() in data[-TAIL:]
 
 
 def check_seal(data: bytes, shown: str) -> str:
@@ -125,6 +160,6 @@ def check_seal(data: bytes, shown: str) -> str:
 
 def _digest_place(data: bytes) -> tuple[int, int] | None:
     """Where the digest stands: the metadata is the last part of a file, so the last place counts."""
-    at = data.rfind(_SEAL)
-    start = at + len(_SEAL)
-    return None if at < 0 or len(data) < start + len(UNSEALED) else (start, start + len(UNSEALED))
+    key = data.rfind(_SEAL)
+    start = key + len(_SEAL)
+    return None if key < 0 or len(data) < start + len(UNSEALED) else (start, start + len(UNSEALED))

@@ -6,6 +6,7 @@ import numpy as np
 
 from cnnspec.errors import CnnspecError
 from cnnspec.graph import Node
+from cnnspec.images import NCHW_TO_NHWC, NHWC_TO_NCHW
 from cnnspec.onnx_backend.writer import Writer
 from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
 
@@ -60,7 +61,7 @@ def layer_norm(writer: Writer, op: LayerNorm | LayerNorm2d, node: Node) -> None:
     name, (read,) = node.name, writer.reads(node)
     output = name
     if isinstance(op, LayerNorm2d):
-        read = writer.add("Transpose", [read], f"{name}/last", perm=[0, 2, 3, 1])
+        read = writer.add("Transpose", [read], f"{name}/last", perm=NCHW_TO_NHWC)
         output = f"{name}/normal"
     scale, shift = _affine(writer, node, node.shape[op.axis])
     if writer.opset >= 17:
@@ -75,7 +76,7 @@ def layer_norm(writer: Writer, op: LayerNorm | LayerNorm2d, node: Node) -> None:
         normal = writer.add("Div", [centred, spread], f"{name}/unit")
         writer.add("Add", [writer.add("Mul", [normal, scale], f"{name}/scaled"), shift], output)
     if isinstance(op, LayerNorm2d):
-        writer.add("Transpose", [output], name, perm=[0, 3, 1, 2])
+        writer.add("Transpose", [output], name, perm=NHWC_TO_NCHW)
 
 
 def local_response_norm(writer: Writer, op: LocalResponseNorm, node: Node) -> None:

@@ -72,15 +72,15 @@ def check_rounded(
     """Whether the `weights` of a file are those `wanted`, rounded to bytes: within a step, 1/127 of the largest."""
     if folded:
         graph, wanted = fold_batch_norms(graph, wanted)
-    worst, at = 0.0, ""
+    worst, largest = 0.0, ""
     for node in graph:
         if isinstance(node.op, Conv | ConvTranspose | Linear):
             name = f"{node.name}.weight"
             step = float(np.abs(wanted[name]).max()) / 127 or 1.0
             steps = float(np.abs(weights[name] - wanted[name]).max()) / step
             if steps > worst:
-                worst, at = steps, name
-    detail = f"the largest difference is {worst:.2f} steps of rounding" + (f", in `{at}`" if at else "")
+                worst, largest = steps, name
+    detail = f"the largest difference is {worst:.2f} steps of rounding" + (f", in `{largest}`" if largest else "")
     return Check("weights", worst <= 1, f"{detail} (at most 1)", worst)
 
 
@@ -180,14 +180,15 @@ def _rename(model: ModelProto, names: dict[str, str]) -> None:
 
 def _restore(model: ModelProto, node: Node) -> None:
     """Put a layer back behind the one that gives its result in its place."""
-    at = next((at for at, one in enumerate(model.graph.node) if node.name in one.output), None)
-    if at is None:
+    place = next((index for index, one in enumerate(model.graph.node) if node.name in one.output), None)
+    if place is None:
         raise CnnspecError(f"nothing in the file gives the result of `{node.name}`")
     (before,) = node.inputs
-    model.graph.node[at].output[:] = [before if name == node.name else name for name in model.graph.node[at].output]
+    outputs = model.graph.node[place].output
+    outputs[:] = [before if name == node.name else name for name in outputs]
     writer = Writer({}, opset=opset_of(model), half=False, dynamic_size=False)
     lower_layer(writer, node)
-    behind = list(model.graph.node)[at + 1 :]
-    del model.graph.node[at + 1 :]
+    behind = list(model.graph.node)[place + 1 :]
+    del model.graph.node[place + 1 :]
     model.graph.node.extend([*writer.nodes, *behind])
     model.graph.initializer.extend(writer.model.graph.initializer)

@@ -7,33 +7,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import onnx
 from onnx import ModelProto, helper
 
 from cnnspec.graph import Graph
-from cnnspec.images import normalize
+from cnnspec.images import channels_last, normalize
 from cnnspec.ops import Shape, show_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Run = Callable[[NDArray[Any]], Sequence[NDArray[Any]]]  # the outputs, in order, for one batch
+    Pixels = NDArray[np.uint8]  # (N, H, W, C)
+    Outputs = Sequence[NDArray[np.float32]]  # one array per output, in their order
+    Forward = Callable[[NDArray[np.float32] | Pixels], Outputs]  # for one batch
 
 __all__ = [
     "AGREEMENT",
     "BATCHES",
     "TOLERANCES",
     "Check",
+    "Comparison",
     "check_agreement",
     "check_numbers",
     "check_shapes",
     "check_structure",
     "prepared",
     "random_batch",
-    "softmax",
     "unchecked",
 ]
 
@@ -92,7 +94,7 @@ def check_shapes(model: ModelProto, graph: Graph, batch: int | None, *, bytes_la
     name = "shapes"
     size = batch or 2
     light = _without_large_weights(model)
-    given = (*graph.input_shape[1:], graph.input_shape[0]) if bytes_last else graph.input_shape
+    given = channels_last(graph.input_shape) if bytes_last else graph.input_shape
     _declare(light.graph.input[0], (size, *given))
     for output in light.graph.output:
         output.type.tensor_type.ClearField("shape")
@@ -100,11 +102,11 @@ def check_shapes(model: ModelProto, graph: Graph, batch: int | None, *, bytes_la
         inferred = onnx.shape_inference.infer_shapes(light, strict_mode=True, data_prop=True)
     except Exception as error:  # the inference's errors have no common base below Exception
         return Check(name, False, str(error).strip().splitlines()[0][:200])
-    found = {value.name: _shape(value) for value in (*inferred.graph.value_info, *inferred.graph.output)}
+    shapes = {value.name: _shape(value) for value in (*inferred.graph.value_info, *inferred.graph.output)}
     different = [
-        f"{node.name}: {show_shape(node.shape)} in the spec, {_show(found.get(node.name))} in the file"
+        f"{node.name}: {show_shape(node.shape)} in the spec, {_show(shapes.get(node.name))} in the file"
         for node in graph
-        if found.get(node.name) != (size, *node.shape)
+        if shapes.get(node.name) != (size, *node.shape)
     ]
     if different:
         return Check(name, False, f"{len(different)} of {len(graph)} layers differ; {'; '.join(different[:3])}")
@@ -148,42 +150,55 @@ def _show(shape: Shape | None) -> str:
     return "unknown" if shape is None else show_shape(shape[1:])
 
 
-def random_batch(graph: Graph, count: int, seed: int) -> NDArray[Any]:
+def random_batch(graph: Graph, count: int, seed: int) -> NDArray[np.float32] | Pixels:
     """Something for the network to read: random bytes `(N, H, W, C)` for images, else normal numbers `(N, ...)`."""
     random = np.random.default_rng(seed)
     if len(graph.input_shape) == 3:
-        channels, height, width = graph.input_shape
-        return random.integers(0, 256, (count, height, width, channels), np.uint8)
+        return random.integers(0, 256, (count, *channels_last(graph.input_shape)), np.uint8)
     return random.standard_normal((count, *graph.input_shape), np.float32)
 
 
-def prepared(graph: Graph, raw: NDArray[Any]) -> NDArray[Any]:
+def prepared(graph: Graph, raw: NDArray[np.float32] | Pixels) -> NDArray[np.float32]:
     """What the network reads, `(N, C, H, W)`, for images as bytes `(N, H, W, C)`; everything else is taken as it is."""
-    return normalize(raw, graph.mean, graph.std) if raw.dtype == np.uint8 else raw
+    if raw.dtype == np.uint8:
+        return normalize(cast("Pixels", raw), graph.mean, graph.std)
+    return cast("NDArray[np.float32]", raw)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model beside the network that it should be, and how near it has to come."""
+
+    model: Forward
+    reference: Forward  # the network
+    graph: Graph
+    tolerance: float = TOLERANCES["fp32"]  # of the largest magnitude of an output
+    bytes_last: bool = False  # whether the model takes bytes (N, H, W, C), and not what the network takes
+
+    def outputs(self, raw: NDArray[np.float32] | Pixels) -> tuple[Outputs, Outputs]:
+        """What the model gives and what the network gives for a batch as `random_batch` makes it."""
+        inputs = prepared(self.graph, raw)
+        return self.model(raw if self.bytes_last else inputs), self.reference(inputs)
 
 
 def check_numbers(
-    run: Run,
-    reference: Run,
-    graph: Graph,
+    comparison: Comparison,
     *,
     batches: Sequence[int] = BATCHES,
-    tolerance: float = TOLERANCES["fp32"],
-    bytes_last: bool = False,
     name: str = "numbers",
-    samples: NDArray[np.uint8] | None = None,
+    samples: Pixels | None = None,
 ) -> Check:
-    """The largest difference between `run` and `reference`, relative to the largest magnitude of each output.
+    """The largest difference between the two sides, relative to the largest magnitude of each output.
 
-    `run` takes bytes `(N, H, W, C)` where `bytes_last`, and else what `reference` takes. `samples` are images to use
-    instead of noise.
+    `samples` are images to use instead of noise.
     """
     worst, magnitude = 0.0, 0.0
     for seed, count in enumerate(batches):
-        raw = random_batch(graph, count, seed) if samples is None else samples[np.arange(count) % len(samples)]
-        inputs = prepared(graph, raw)
-        got, wanted = run(raw if bytes_last else inputs), reference(inputs)
-        for ours, theirs in zip(got, wanted, strict=True):
+        if samples is None:
+            raw = random_batch(comparison.graph, count, seed)
+        else:
+            raw = samples[np.arange(count) % len(samples)]
+        for ours, theirs in zip(*comparison.outputs(raw), strict=True):
             if ours.shape != theirs.shape:
                 return Check(name, False, f"the shape is {ours.shape} instead of {theirs.shape} at batch {count}")
             if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
@@ -195,21 +210,19 @@ def check_numbers(
                 worst = difference / largest if largest else float("inf")
     listed = ", ".join(map(str, batches))
     detail = f"largest difference {worst:.1e} of the output's largest magnitude, {magnitude:.3g}, at batches {listed}"
+    tolerance = comparison.tolerance
     return Check(name, worst <= tolerance, f"{detail} (at most {tolerance:.0e})", worst)
 
 
 def check_agreement(
-    run: Run,
-    reference: Run,
-    graph: Graph,
-    images: NDArray[Any],
+    comparison: Comparison,
+    images: NDArray[np.float32] | Pixels,
     *,
     least: float = AGREEMENT,
     tie: float = 0.0,
-    bytes_last: bool = False,
     batch: int = 32,
 ) -> Check:
-    """How often both name the same most probable class, over `images` as `random_batch` gives them.
+    """How often both sides name the same most probable class, over `images` as `random_batch` gives them.
 
     Where they do not, but to the reference both classes are within `tie` of the output's largest magnitude, that is a
     tie and counts as the same: noise lies between classes, and images do not.
@@ -217,19 +230,11 @@ def check_agreement(
     same = ties = 0
     count = len(images) // batch * batch  # whole batches, for models of a fixed batch
     for start in range(0, count, batch):
-        raw = images[start : start + batch]
-        inputs = prepared(graph, raw)
-        got, wanted = run(raw if bytes_last else inputs)[0], reference(inputs)[0]
+        (got, *_), (wanted, *_) = comparison.outputs(images[start : start + batch])
         theirs = wanted[np.arange(batch), got.argmax(1)]  # what the reference gives to the class that the model names
         equal = got.argmax(1) == wanted.argmax(1)
         same += int(equal.sum())
         ties += int((~equal & (theirs >= wanted.max(1) - tie * np.abs(wanted).max())).sum())
     share = (same + ties) / count
-    told = f"{same} of {count} images" + (f" and {ties} tie{'s' * (ties > 1)}" if ties else "")
-    return Check("top-1 agreement", share >= least, f"{told}, {share:.2%} (at least {least:.0%})", share)
-
-
-def softmax(scores: NDArray[Any]) -> NDArray[Any]:
-    """Probabilities over axis 1."""
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    counts = f"{same} of {count} images" + (f" and {ties} tie{'s' * (ties > 1)}" if ties else "")
+    return Check("top-1 agreement", share >= least, f"{counts}, {share:.2%} (at least {least:.0%})", share)

@@ -59,12 +59,12 @@ class Writer:
         """A parameter or buffer of a layer. Raises CnnspecError where the weights lack it or its shape differs."""
         shapes = node.op.parameter_shapes(*node.input_shapes) | node.op.buffer_shapes(*node.input_shapes)
         name = f"{node.name}.{key}" if key else node.name
-        found = self._weights.get(name)
-        if found is None:
+        array = self._weights.get(name)
+        if array is None:
             raise CnnspecError(f"the weights lack `{name}`", hint="they belong to another network")
-        if found.shape != shapes[key]:
-            raise CnnspecError(f"`{name}` has the shape {found.shape} in the weights, and {shapes[key]} in the network")
-        return found
+        if array.shape != shapes[key]:
+            raise CnnspecError(f"`{name}` has the shape {array.shape} in the weights, and {shapes[key]} in the network")
+        return array
 
     def weight(self, node: Node, key: str) -> str:
         """Write a parameter or buffer of a layer and return its name."""

@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 
     Runner = Callable[[NDArray[Any]], object]
 
-__all__ = ["BATCHES", "Bench", "Timing", "measure", "measure_sessions", "thread_counts"]
+__all__ = [
+    "BATCHES",
+    "Bench",
+    "BenchOptions",
+    "Engine",
+    "Measured",
+    "Timing",
+    "measure",
+    "measure_sessions",
+    "summarize",
+    "thread_counts",
+]
 
 BATCHES: Final = (1, 32, 256)
 FEWEST: Final = 5  # runs that are timed, however long they take
@@ -25,10 +36,30 @@ MOST: Final = 2000
 
 
 @dataclass(frozen=True)
+class BenchOptions:
+    """What is timed: each batch size with each thread count."""
+
+    batches: Sequence[int] = BATCHES
+    threads: Sequence[int] = ()  # none: those of `thread_counts`
+    seconds: float = 1.0  # for each combination
+    device: str = "auto"
+    torch: bool = True  # whether torch is timed too, where it is installed
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A way of running the network."""
+
+    name: str  # `onnxruntime` or `torch`
+    device: str
+    run: Runner
+
+
+@dataclass(frozen=True)
 class Timing:
     """One way of running the network. Times are of one batch, in milliseconds."""
 
-    engine: str  # `onnxruntime` or `torch`
+    engine: str
     device: str
     batch: int
     threads: int
@@ -57,6 +88,16 @@ class Bench:
         return {"cnnspec": 1, **asdict(self)}
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What `measure_sessions` finds; the times are those of Bench."""
+
+    provider: str
+    create_ms: float
+    first_ms: float
+    timings: tuple[Timing, ...]
+
+
 def thread_counts(cores: int | None = None) -> tuple[int, ...]:
     """1, 2, 4, … and the number of cores that this process may use."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -78,56 +119,48 @@ def measure(run: Runner, inputs: NDArray[Any], seconds: float) -> list[float]:
     return times
 
 
-def summarize(
-    times: Sequence[float], *, engine: str, device: str, batch: int, threads: int, macs: int | None
-) -> Timing:
+def summarize(times: Sequence[float], engine: Engine, *, batch: int, threads: int, macs: int | None) -> Timing:
     """The percentiles of the times of single runs."""
     p50, p95, p99 = (float(value) for value in np.percentile(times, [50, 95, 99]))
     speed = batch / p50
     gflops = 2 * macs * speed / 1e9 if macs else None
-    return Timing(engine, device, batch, threads, len(times), p50 * 1e3, p95 * 1e3, p99 * 1e3, speed, gflops)
+    return Timing(
+        engine.name, engine.device, batch, threads, len(times), p50 * 1e3, p95 * 1e3, p99 * 1e3, speed, gflops
+    )
 
 
 def measure_sessions(
     model: bytes,
     shown: str,
-    make: Callable[[int], NDArray[Any]],
-    *,
-    batches: Sequence[int],
-    threads: Sequence[int],
-    seconds: float,
+    inputs_of: Callable[[int], NDArray[Any]],
+    options: BenchOptions,
     macs: int | None,
-    device: str = "auto",
-    others: Callable[[int, int], tuple[str, str, Runner] | None] = lambda batch, threads: None,
+    *,
+    beside: Callable[[int, int], Engine | None] = lambda batch, threads: None,
     report: Callable[[str], None] = lambda text: None,
-) -> tuple[str, float, float, list[Timing]]:
-    """Run a model at every batch size and thread count, and beside each what `others` gives for the same.
+) -> Measured:
+    """Run a model at every batch size and thread count, and next to it what `beside` gives for the two.
 
-    `make` gives the input for a batch size. Returns the provider, the milliseconds of making a session and of its
-    first run, and the timings.
+    `inputs_of` gives the input for a batch size, `macs` is per image.
     """
     start = time.perf_counter()
-    session = open_session(model, shown, device=device)
+    session = open_session(model, shown, device=options.device)
     created = time.perf_counter() - start
-    given = session.get_inputs()[0].name
-    first_inputs = make(batches[0])
+    name = session.get_inputs()[0].name
+    inputs = inputs_of(options.batches[0])
     start = time.perf_counter()
-    session.run(None, {given: first_inputs})
+    session.run(None, {name: inputs})
     first = time.perf_counter() - start
     provider = provider_of(session)
     timings = []
-    for count in threads:
-        session = open_session(model, shown, device=device, threads=count)
-        for batch in batches:
-            report(f"batch {batch}, {count} threads")
-            inputs = make(batch)
-            times = measure(lambda data, s=session: s.run(None, {given: data}), inputs, seconds)  # type: ignore[misc]
-            timings.append(
-                summarize(times, engine="onnxruntime", device=provider, batch=batch, threads=count, macs=macs)
-            )
-            other = others(batch, count)
-            if other is not None:
-                engine, where, run = other
-                times = measure(run, inputs, seconds)
-                timings.append(summarize(times, engine=engine, device=where, batch=batch, threads=count, macs=macs))
-    return provider, created * 1e3, first * 1e3, timings
+    for threads in options.threads or thread_counts():
+        session = open_session(model, shown, device=options.device, threads=threads)
+        ours = Engine("onnxruntime", provider, lambda batch, s=session: s.run(None, {name: batch}))  # type: ignore[misc]
+        for batch in options.batches:
+            report(f"batch {batch}, {threads} threads")
+            inputs = inputs_of(batch)
+            for engine in (ours, beside(batch, threads)):
+                if engine is not None:
+                    times = measure(engine.run, inputs, options.seconds)
+                    timings.append(summarize(times, engine, batch=batch, threads=threads, macs=macs))
+    return Measured(provider, created * 1e3, first * 1e3, tuple(timings))

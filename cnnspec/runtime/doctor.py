@@ -12,11 +12,11 @@ import sys
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from cnnspec.version import __version__
 
-__all__ = ["Diagnosis", "Finding", "examine_installation"]
+__all__ = ["Diagnosis", "Fact", "examine_installation"]
 
 PACKAGES: Final = (
     "numpy", "pillow", "pydantic", "typer", "rich", "torch", "torchvision", "torchmetrics", "safetensors", "matplotlib",
@@ -24,13 +24,12 @@ PACKAGES: Final = (
 )  # fmt: skip
 RUNTIMES: Final = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
 SECONDS: Final = 60  # for one child process
-_CUDA: Final = re.compile(r"built for CUDA (\d+)")
 _LIBRARY: Final = re.compile(r"^\s*(\S+\.so\S*) => not found", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One fact: `ok`, a `note`, or a `problem` with the command that mends it."""
+class Fact:
+    """Something about the installation: `ok`, a `note`, or a `problem` with the command that mends it."""
 
     level: str
     subject: str
@@ -39,33 +38,37 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Diagnosis:
-    """All that was found."""
+class Library:
+    """What was learned about torch or onnxruntime."""
 
-    findings: tuple[Finding, ...]
+    facts: tuple[Fact, ...]
+    cuda: str | None = None  # the major version that it is built for; None where for none, or where it does not say
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All facts, in the order in which they are worth reading."""
+
+    facts: tuple[Fact, ...]
 
     @property
     def healthy(self) -> bool:
         """Whether nothing has to be mended."""
-        return all(finding.level != "problem" for finding in self.findings)
+        return all(fact.level != "problem" for fact in self.facts)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """The diagnosis as plain data."""
-        return {"cnnspec": 1, "healthy": self.healthy, "findings": [asdict(finding) for finding in self.findings]}
+        return {"cnnspec": 1, "healthy": self.healthy, "findings": [asdict(fact) for fact in self.facts]}
 
 
 def examine_installation() -> Diagnosis:
     """Look at versions, wheels, drivers and libraries, and run a network of one node on every provider."""
-    findings = [
-        Finding("ok", "cnnspec", f"{__version__} on Python {platform.python_version()}, {platform.platform()}"),
-        _packages(),
-    ]
+    system = f"{__version__} on Python {platform.python_version()}, {platform.platform()}"
     driver = _driver()
-    findings.append(driver)
-    findings += _torch(has_driver=driver.level == "ok")
-    findings += _onnxruntime(has_driver=driver.level == "ok")
-    findings += _cuda_versions(findings)
-    return Diagnosis(tuple(findings))
+    torch = _torch(has_driver=driver.level == "ok")
+    onnxruntime = _onnxruntime(has_driver=driver.level == "ok")
+    facts = [Fact("ok", "cnnspec", system), _packages(), driver, *torch.facts, *onnxruntime.facts]
+    return Diagnosis((*facts, *_cuda_versions(torch.cuda, onnxruntime.cuda)))
 
 
 def _version(package: str) -> str | None:
@@ -75,64 +78,73 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _packages() -> Finding:
-    found = {package: _version(package) for package in PACKAGES}
-    listed = ", ".join(f"{name} {version}" for name, version in found.items() if version)
-    missing = [name for name, version in found.items() if version is None]
+def _major(cuda: str) -> str | None:
+    """The major version of CUDA in an answer, where `-` is none."""
+    major = cuda.partition(".")[0]
+    return major if major.isdigit() else None
+
+
+def _packages() -> Fact:
+    versions = {package: _version(package) for package in PACKAGES}
+    listed = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    missing = [name for name, version in versions.items() if version is None]
     if missing:
         extra = "onnx" if missing == ["onnx"] else "all"
         message = f"{listed}; not installed: {', '.join(missing)}"
-        return Finding("note", "packages", message, f"pip install 'cnnspec[{extra}]'")
-    return Finding("ok", "packages", listed)
+        return Fact("note", "packages", message, f"pip install 'cnnspec[{extra}]'")
+    return Fact("ok", "packages", listed)
 
 
-def _driver() -> Finding:
+def _driver() -> Fact:
     """NVIDIA's driver, asked directly."""
     try:
         library = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
-        return Finding("note", "NVIDIA driver", "there is none, so that everything runs on the CPU")
+        return Fact("note", "NVIDIA driver", "there is none, so that everything runs on the CPU")
     version, count = ctypes.c_int(0), ctypes.c_int(0)
     failed = library.cuInit(0) or library.cuDeviceGetCount(ctypes.byref(count))
     if failed or library.cuDriverGetVersion(ctypes.byref(version)):
-        return Finding("problem", "NVIDIA driver", f"it is there, but does not start (error {failed})", "nvidia-smi")
+        return Fact("problem", "NVIDIA driver", f"it is there, but does not start (error {failed})", "nvidia-smi")
     supports = f"{version.value // 1000}.{version.value % 1000 // 10}"
-    return Finding("ok", "NVIDIA driver", f"{count.value} devices, for CUDA up to {supports}")
+    return Fact("ok", "NVIDIA driver", f"{count.value} devices, for CUDA up to {supports}")
 
 
-def _torch(*, has_driver: bool) -> list[Finding]:
+def _torch(*, has_driver: bool) -> Library:
     """Asked in a child process: importing torch takes seconds, and may fail in ways that end a process."""
     if importlib.util.find_spec("torch") is None:
-        return [
-            Finding("note", "torch", "not installed: training and verification need it", "pip install 'cnnspec[train]'")
-        ]
+        message = "not installed: training and verification need it"
+        return Library((Fact("note", "torch", message, "pip install 'cnnspec[train]'"),))
     code = (
         "import torch; print(torch.__version__, torch.version.cuda or '-', torch.cuda.is_available(),"
         " torch.backends.cudnn.version() if torch.version.cuda else '-')"
     )
     answer, error = _child(code)
     if answer is None:
-        return [Finding("problem", "torch", f"it cannot be imported: {error}", "pip install --force-reinstall torch")]
+        message = f"it cannot be imported: {error}"
+        return Library((Fact("problem", "torch", message, "pip install --force-reinstall torch"),))
     version, cuda, usable, cudnn = answer.split()
     built = "without CUDA" if cuda == "-" else f"for CUDA {cuda}, cuDNN {cudnn}"
     if usable == "True":
-        return [Finding("ok", "torch", f"{version}, built {built}; the GPU can be used")]
-    if has_driver:
+        fact = Fact("ok", "torch", f"{version}, built {built}; the GPU can be used")
+    elif has_driver:
         command = "pip install --force-reinstall torch torchvision"
-        return [Finding("problem", "torch", f"{version}, built {built}; it cannot use the GPU", command)]
-    return [Finding("ok", "torch", f"{version}, built {built}; runs on the CPU")]
+        fact = Fact("problem", "torch", f"{version}, built {built}; it cannot use the GPU", command)
+    else:
+        fact = Fact("ok", "torch", f"{version}, built {built}; runs on the CPU")
+    return Library((fact,), _major(cuda))
 
 
-def _onnxruntime(*, has_driver: bool) -> list[Finding]:
+def _onnxruntime(*, has_driver: bool) -> Library:
     wheels = {name: version for name in RUNTIMES if (version := _version(name))}
     if not wheels:
-        return [Finding("note", "onnxruntime", "not installed: `predict` needs it", "pip install 'cnnspec[onnx]'")]
+        message = "not installed: `predict` needs it"
+        return Library((Fact("note", "onnxruntime", message, "pip install 'cnnspec[onnx]'"),))
     listed = ", ".join(f"{name} {version}" for name, version in wheels.items())
-    findings = []
+    facts = []
     if len(wheels) > 1:
         keep = "onnxruntime-gpu" if "onnxruntime-gpu" in wheels else next(iter(wheels))
-        findings.append(
-            Finding(
+        facts.append(
+            Fact(
                 "problem",
                 "onnxruntime",
                 f"{listed}: they overwrite each other's files, and one of them silently wins",
@@ -146,35 +158,31 @@ def _onnxruntime(*, has_driver: bool) -> list[Finding]:
     answer, error = _child(code)
     if answer is None:
         command = f"pip install --force-reinstall {next(iter(wheels))}"
-        return [*findings, Finding("problem", "onnxruntime", f"{listed} cannot be imported: {error}", command)]
+        broken = Fact("problem", "onnxruntime", f"{listed} cannot be imported: {error}", command)
+        return Library((*facts, broken))
     version, cuda, *providers = answer.split()
     built = "" if cuda == "-" else f", built for CUDA {cuda}"
-    findings.append(Finding("ok", "onnxruntime", f"{version} ({listed}){built}"))
+    facts.append(Fact("ok", "onnxruntime", f"{version} ({listed}){built}"))
     for provider in providers:
-        findings.append(_provider(provider, cuda, has_driver=has_driver))
+        facts.append(_provider(provider, _major(cuda), has_driver=has_driver))
     if has_driver and "CUDAExecutionProvider" not in providers:
         command = f"pip uninstall -y {' '.join(wheels)} && pip install onnxruntime-gpu"
-        findings.append(Finding("problem", "onnxruntime", "this build cannot use the GPU that is there", command))
-    return findings
+        facts.append(Fact("problem", "onnxruntime", "this build cannot use the GPU that is there", command))
+    return Library(tuple(facts), _major(cuda))
 
 
-def _cuda_versions(findings: list[Finding]) -> list[Finding]:
+def _cuda_versions(torch: str | None, onnxruntime: str | None) -> list[Fact]:
     """Whether torch and onnxruntime want the same CUDA: torch's wheels bring libraries that onnxruntime can use."""
-    found = {
-        finding.subject: match[1]
-        for finding in findings
-        if finding.subject in ("torch", "onnxruntime") and (match := _CUDA.search(finding.message))
-    }
-    if len(found) < 2 or found["torch"] == found["onnxruntime"]:
+    if torch is None or onnxruntime is None or torch == onnxruntime:
         return []
     message = (
-        f"torch is built for CUDA {found['torch']} and onnxruntime for CUDA {found['onnxruntime']}, so that torch's"
-        " libraries are of no use to onnxruntime"
+        f"torch is built for CUDA {torch} and onnxruntime for CUDA {onnxruntime}, so that torch's libraries are of no"
+        " use to onnxruntime"
     )
-    return [Finding("note", "CUDA", message, "pip install 'onnxruntime-gpu[cuda,cudnn]'")]
+    return [Fact("note", "CUDA", message, "pip install 'onnxruntime-gpu[cuda,cudnn]'")]
 
 
-def _provider(provider: str, cuda: str, *, has_driver: bool) -> Finding:
+def _provider(provider: str, cuda: str | None, *, has_driver: bool) -> Fact:
     """A network of one node on this provider."""
     code = (
         "import sys, onnxruntime as o; o.set_default_logger_severity(4);"
@@ -185,16 +193,15 @@ def _provider(provider: str, cuda: str, *, has_driver: bool) -> Finding:
     )
     answer, error = _child(code, provider, _one_node().hex())
     if answer == provider:
-        return Finding("ok", provider, "a network of one node runs on it")
+        return Fact("ok", provider, "a network of one node runs on it")
     if not has_driver and not provider.startswith("CPU"):
-        return Finding("note", provider, "compiled in, and not usable without a device")
+        return Fact("note", provider, "compiled in, and not usable without a device")
     missing = _missing_libraries(provider)
     if provider.startswith("Tensorrt"):
-        return Finding("note", provider, f"not usable; {missing}", "pip install tensorrt")
-    major = cuda.partition(".")[0]
-    command = "pip install 'onnxruntime-gpu[cuda,cudnn]'" if major.isdigit() else "pip install onnxruntime-gpu"
+        return Fact("note", provider, f"not usable; {missing}", "pip install tensorrt")
+    command = "pip install 'onnxruntime-gpu[cuda,cudnn]'" if cuda is not None else "pip install onnxruntime-gpu"
     what = f"the session silently uses {answer}" if answer else f"it fails: {error}"
-    return Finding("problem", provider, f"{what}; {missing}", command)
+    return Fact("problem", provider, f"{what}; {missing}", command)
 
 
 def _missing_libraries(provider: str) -> str:
@@ -205,10 +212,10 @@ def _missing_libraries(provider: str) -> str:
     name = provider.removesuffix("ExecutionProvider").lower()
     library = Path(spec.origin).parent / "capi" / f"libonnxruntime_providers_{name}.so"
     try:
-        told = subprocess.run(["ldd", str(library)], capture_output=True, text=True, check=False, timeout=SECONDS)
+        listing = subprocess.run(["ldd", str(library)], capture_output=True, text=True, check=False, timeout=SECONDS)
     except (OSError, subprocess.SubprocessError):
         return "its libraries could not be listed"
-    missing = sorted(set(_LIBRARY.findall(told.stdout)))
+    missing = sorted(set(_LIBRARY.findall(listing.stdout)))
     return f"missing: {', '.join(missing)}" if missing else "its libraries are all found"
 
 
@@ -224,8 +231,8 @@ def _child(code: str, *arguments: str) -> tuple[str | None, str]:
     lines = done.stdout.strip().splitlines()
     if done.returncode == 0 and lines:
         return lines[-1], ""
-    told = done.stderr.strip().splitlines()
-    return None, (told[-1] if told else f"the process ended with {done.returncode}")[:300]
+    complaints = done.stderr.strip().splitlines()
+    return None, (complaints[-1] if complaints else f"the process ended with {done.returncode}")[:300]
 
 
 def _one_node() -> bytes:

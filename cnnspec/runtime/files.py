@@ -1,4 +1,4 @@
-"""Reading model files that nobody vouches for.
+"""Opening model files that nobody vouches for.
 
 A file is read once, so that what is checked is what runs. A file whose digest is not known on this machine is tried in
 a child process first (`cnnspec.runtime.trial`); one that passed, or that was exported here, is known from then on.
@@ -8,19 +8,55 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.onnx_backend.metadata import check_seal, has_seal
+from cnnspec.runtime.trial import Trial
 
-__all__ = ["MAX_MODEL_BYTES", "is_known", "read_model", "remember"]
+__all__ = ["MAX_MODEL_BYTES", "ModelFile", "is_known", "open_model", "remember"]
 
 MAX_MODEL_BYTES: Final = 2**31 - 1  # of one protobuf message
 
 
-def read_model(path: str | os.PathLike[str]) -> bytes:
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file whose content may be loaded: it was written on this machine, or has passed its trial here."""
+
+    path: str  # as it was given
+    data: bytes
+    digest: str | None  # None: cnnspec did not write it, or not so
+    damage: CnnspecError | None = None  # where it carries another digest than its own
+
+
+def open_model(path: str | os.PathLike[str], *, any_origin: bool = False) -> ModelFile:
+    """Read a model file, check its digest, and try it in a child process where this machine does not know it.
+
+    Raises UsageError where there is no such file, and CnnspecError for one that is too large, that does not pass the
+    trial, or that is not as cnnspec wrote it. With `any_origin` the last is no error: `digest` and `damage` tell.
+    """
+    shown = os.fspath(path)
+    data = _read(Path(path))
+    digest, damage = None, None
+    if not any_origin:
+        digest = check_seal(data, shown)
+    elif has_seal(data):
+        try:
+            digest = check_seal(data, shown)
+        except CnnspecError as error:
+            damage = error
+    if digest is None or not is_known(digest):
+        with Trial() as trial:
+            trial.run(data, shown)
+        if digest is not None:
+            remember(digest)
+    return ModelFile(shown, data, digest, damage)
+
+
+def _read(path: Path) -> bytes:
     """The bytes of a model file. Raises UsageError where there is none, and CnnspecError where it is too large."""
-    path = Path(path)
     try:
         if path.is_dir():
             hint = f"`cnnspec export {path}` writes the ONNX file of a run"

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 
 from cnnspec.errors import CnnspecError, UsageError
-from cnnspec.images import check_shape, normalize, prepare, read_image
-from cnnspec.onnx_backend.metadata import Metadata, check_seal, read_metadata
+from cnnspec.images import channels_last, check_shape, normalize, prepare, read_image
+from cnnspec.onnx_backend.metadata import Metadata, read_metadata
 from cnnspec.ops import show_shape
-from cnnspec.runtime.files import is_known, read_model, remember
+from cnnspec.runtime.files import open_model
 from cnnspec.runtime.session import BATCH_SIZE, first_line, open_session, provider_of
-from cnnspec.runtime.trial import Trial
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,12 +82,7 @@ class Predictor:
         if batch_size < 1:
             raise UsageError(f"a batch has at least one image, and not {batch_size}")
         self.path = os.fspath(path)
-        model = read_model(path)
-        digest = check_seal(model, self.path)
-        if not is_known(digest):
-            with Trial() as trial:
-                trial.run(model, self.path)
-            remember(digest)
+        model = open_model(path).data
         self.session = open_session(model, self.path, device=device, allow_fallback=allow_fallback, threads=threads)
         self.metadata: Metadata = read_metadata(self.session.get_modelmeta().custom_metadata_map, self.path)
         self._check_input()
@@ -102,11 +96,7 @@ class Predictor:
     def _check_input(self) -> None:
         """Raise CnnspecError unless the graph's input is the one that the metadata tell of."""
         about, (given, *more) = self.metadata, self.session.get_inputs()
-        channels, *axes = about.input_shape
-        free = about.dynamic_size and bool(axes)
-        sizes: list[int | None] = [about.batch, channels, *(None if free else size for size in axes)]
-        if about.layout == "NHWC":
-            sizes = [sizes[0], *sizes[2:], channels]
+        sizes = list(about.input_sizes)
         declared = [size if isinstance(size, int) else None for size in given.shape]
         if more or declared != sizes or (about.batch or 1) * prod(about.input_shape) > MAX_VALUES:
             raise CnnspecError(f"{self.path} takes {given.shape}, and its metadata tell of {sizes}")
@@ -142,7 +132,7 @@ class Predictor:
         while sources := list(islice(waiting, self.batch_size)):
             if full is None:
                 rows = self.metadata.batch or len(sources)
-                full = np.empty((rows, *shape[1:], shape[0]), np.uint8)
+                full = np.empty((rows, *channels_last(shape)), np.uint8)
             names: list[str] = []
             for source in sources:
                 try:
@@ -170,8 +160,8 @@ class Predictor:
         for start in range(0, len(inputs), batch):
             part = inputs[start : start + batch]
             padding = np.zeros((batch - len(part), *inputs.shape[1:]), inputs.dtype)
-            found = self._run(np.concatenate([part, padding]))
-            parts.append({name: value[: len(part)] for name, value in found.items()})
+            outputs = self._run(np.concatenate([part, padding]))
+            parts.append({name: value[: len(part)] for name, value in outputs.items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
     def _run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -192,7 +182,7 @@ class Predictor:
     def _probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """`(N, classes)` for bytes `(N, H, W, C)`."""
         about = self.metadata
-        inputs = pixels if about.layout == "NHWC" else normalize(pixels, about.mean, about.std)
+        inputs = pixels if about.bytes_last else normalize(pixels, about.mean, about.std)
         scores: NDArray[np.float32] = next(iter(self._run(inputs).values()))
         if about.output_kind == "probabilities":
             return scores

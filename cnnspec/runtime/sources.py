@@ -28,11 +28,11 @@ def _expand_one(argument: str) -> Iterator[str | bytes]:
         return iter([sys.stdin.buffer.read()])
     path = Path(argument)
     if path.is_dir():
-        found = _below(argument)
-        first = next(found, None)
+        images = _below(argument)
+        first = next(images, None)
         if first is None:
             raise UsageError(f"{argument} holds no images", hint=f"it is searched for {', '.join(SUFFIXES)}")
-        return chain([first], found)
+        return chain([first], images)
     if not path.exists() and glob.has_magic(argument):
         matches = sorted(glob.glob(argument, recursive=True))
         files = [match for match in matches if not Path(match).is_dir()]

@@ -147,7 +147,7 @@ def _zeros(given: Any) -> Any:
     import numpy as np
 
     kinds = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(float16)": np.float16}
-    sizes = [size if isinstance(size, int) else (1 if at == 0 else 0) for at, size in enumerate(given.shape)]
+    sizes = [size if isinstance(size, int) else (1 if axis == 0 else 0) for axis, size in enumerate(given.shape)]
     if given.type not in kinds or not all(0 < size <= 2**16 for size in sizes) or np.prod(sizes) > 2**28:
         return None
     return np.zeros(sizes, kinds[given.type])

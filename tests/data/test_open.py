@@ -17,7 +17,7 @@ import cnnspec
 from cnnspec.data.open import NAMES, OpenOptions, open_data
 from cnnspec.data.sets import Images, stratified
 from cnnspec.errors import CnnspecError, UsageError
-from cnnspec.exporting import samples
+from cnnspec.scoring import samples
 
 DATA = os.environ.get("CNNSPEC_DATA") or Path(__file__).parents[3] / "shared" / "data"
 ARCHIVES = Path(DATA) / "MNIST" / "raw"  # torchvision's four files, which no test downloads

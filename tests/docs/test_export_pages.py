@@ -11,7 +11,7 @@ import typer
 from cnnspec.cli import VERBS, app
 from cnnspec.exporting.proof import MOST_MACS
 from cnnspec.images import MAX_PIXELS
-from cnnspec.onnx_backend.lower import DEFAULT_OPSET, MAX_OPSET, MIN_OPSET
+from cnnspec.onnx_backend.options import DEFAULT_OPSET, MAX_OPSET, MIN_OPSET
 from cnnspec.onnx_backend.verify import TOLERANCES
 from cnnspec.runtime.trial import MAX_NODES
 

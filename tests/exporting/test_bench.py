@@ -11,7 +11,7 @@ import cnnspec
 from cnnspec import api
 from cnnspec.cli import main
 from cnnspec.errors import UsageError
-from cnnspec.runtime.bench import measure, summarize, thread_counts
+from cnnspec.runtime.bench import Engine, measure, summarize, thread_counts
 
 
 def test_every_batch_and_thread_count_is_timed_in_both_engines() -> None:
@@ -72,7 +72,7 @@ def test_percentiles_and_counts() -> None:
     calls: list[int] = []
     assert len(measure(lambda data: calls.append(len(data)), np.zeros(3), 0)) == 5
     assert calls == [3] * 7
-    row = summarize([0.001] * 99 + [1.0], engine="e", device="cpu", batch=2, threads=1, macs=None)
+    row = summarize([0.001] * 99 + [1.0], Engine("e", "cpu", len), batch=2, threads=1, macs=None)
     assert (row.p50, row.images_per_second, row.gflops) == (pytest.approx(1.0), pytest.approx(2000), None)
     assert row.p99 < 1000
     assert [thread_counts(cores) for cores in (1, 2, 6, 8)] == [(1,), (1, 2), (1, 2, 4, 6), (1, 2, 4, 8)]

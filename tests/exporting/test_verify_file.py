@@ -54,6 +54,17 @@ def test_a_file_is_proved_with_nothing_but_itself(tmp_path: Path, options: dict[
     assert result.passed
 
 
+@pytest.mark.parametrize("options", [{}, {"preprocess": True}])
+def test_a_network_that_ends_in_a_softmax_is_compared_without_one_more(
+    tmp_path: Path, options: dict[str, object]
+) -> None:
+    spec = write(tmp_path, RESIDUAL + "  out: Softmax(1)\n")
+    path = cnnspec.export(spec, "n.onnx", **options).path  # type: ignore[arg-type]
+    assert api.verify(path).passed
+    with pytest.raises(UsageError, match="ends in a Softmax already"):
+        cnnspec.export(spec, "n.onnx", softmax=True, verify=False)
+
+
 def edited(path: str, change: Callable[[onnx.ModelProto], None]) -> str:
     """The file with a change in it, and a digest that fits."""
     model = onnx.load(path)

@@ -17,7 +17,8 @@ from cnnspec.graph import Graph
 from cnnspec.onnx_backend import lower as lowering
 from cnnspec.onnx_backend import verify
 from cnnspec.onnx_backend.initial import initial_weights, varied_weights
-from cnnspec.onnx_backend.lower import DEFAULT_OPSET, MAX_OPSET, MIN_OPSET, Lowering, lower, select_outputs
+from cnnspec.onnx_backend.lower import lower, select_outputs
+from cnnspec.onnx_backend.options import DEFAULT_OPSET, MAX_OPSET, MIN_OPSET, Lowering
 from cnnspec.onnx_backend.writer import Writer
 
 # One network per kind of layer that the others lack, at sizes that keep them quick.
@@ -60,7 +61,8 @@ def test_a_small_mistake_in_any_layer_is_seen_in_the_numbers(name: str) -> None:
     for changed in [key for key, value in weights.items() if value.ndim == 1][:: max(1, len(weights) // 12)]:
         wrong = {**weights, changed: weights[changed] * np.float32(1.01) + np.float32(1e-3)}
         model = lower(graph, wrong).SerializeToString()
-        assert not verify.check_numbers(onnx_run(model, name), reference, graph, batches=(2,)).passed, changed
+        comparison = verify.Comparison(onnx_run(model, name), reference, graph)
+        assert not verify.check_numbers(comparison, batches=(2,)).passed, changed
 
 
 def check_opset(name: str, opset: int) -> None:
@@ -68,10 +70,11 @@ def check_opset(name: str, opset: int) -> None:
     weights = telling_weights(graph)
     model = lower(graph, weights, Lowering(opset=opset))
     assert verify.opset_of(model) == opset
+    comparison = verify.Comparison(onnx_run(model.SerializeToString(), name), torch_run(graph, weights), graph)
     checks = [
         verify.check_structure(model),
         verify.check_shapes(model, graph, None),
-        verify.check_numbers(onnx_run(model.SerializeToString(), name), torch_run(graph, weights), graph, batches=(2,)),
+        verify.check_numbers(comparison, batches=(2,)),
     ]
     assert [check.detail for check in checks if not check.passed] == []
 

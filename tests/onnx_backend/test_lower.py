@@ -11,7 +11,8 @@ import pytest
 from onnx_support import difference, layer_graph, random_module, run, sample
 
 from cnnspec.errors import ShapeError, UsageError
-from cnnspec.onnx_backend.lower import DEFAULT_OPSET, MAX_OPSET, MIN_OPSET, Lowering, lower
+from cnnspec.onnx_backend.lower import lower
+from cnnspec.onnx_backend.options import DEFAULT_OPSET, MAX_OPSET, MIN_OPSET, Lowering
 from cnnspec.ops import AnyOp, Shape, operators
 
 Row = tuple[str, dict[str, Any], tuple[Shape, ...]]

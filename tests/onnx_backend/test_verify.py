@@ -12,13 +12,14 @@ from onnx_support import layer_graph, random_module
 
 import cnnspec
 from cnnspec.onnx_backend import verify
-from cnnspec.onnx_backend.lower import Lowering, lower
+from cnnspec.onnx_backend.lower import lower
+from cnnspec.onnx_backend.options import Lowering
 
 GRAPH = cnnspec.load("lenet5").graph
 NOISE = verify.random_batch(GRAPH, 64, 0)
 
 
-def scores(second: float, *, swapped: int = 0) -> verify.Run:
+def scores(second: float, *, swapped: int = 0) -> verify.Forward:
     """Class 0 before class 1, by `second` less; the first `swapped` images of a batch the other way round."""
 
     def run(inputs: NDArray[Any]) -> Sequence[NDArray[Any]]:
@@ -44,7 +45,8 @@ def scores(second: float, *, swapped: int = 0) -> verify.Run:
 def test_only_what_is_closer_than_the_tolerance_is_a_tie(
     second: float, swapped: int, tie: float, passed: bool, told: str
 ) -> None:
-    check = verify.check_agreement(scores(second, swapped=swapped), scores(second), GRAPH, NOISE, tie=tie)
+    comparison = verify.Comparison(scores(second, swapped=swapped), scores(second), GRAPH)
+    check = verify.check_agreement(comparison, NOISE, tie=tie)
     assert check.passed == passed
     assert check.detail == f"{told} (at least 99%)"
 
@@ -53,10 +55,11 @@ def test_the_largest_difference_is_relative_to_the_largest_magnitude() -> None:
     def louder(inputs: NDArray[Any]) -> Sequence[NDArray[Any]]:
         return [scores(0.5)(inputs)[0] * np.float32(1.001)]
 
-    check = verify.check_numbers(louder, scores(0.5), GRAPH, batches=(1, 2), tolerance=2e-3)
+    comparison = verify.Comparison(louder, scores(0.5), GRAPH, tolerance=2e-3)
+    check = verify.check_numbers(comparison, batches=(1, 2))
     assert check.passed
     assert check.figure == pytest.approx(1e-3, rel=1e-3)
-    assert not verify.check_numbers(louder, scores(0.5), GRAPH, batches=(1, 2)).passed
+    assert not verify.check_numbers(verify.Comparison(louder, scores(0.5), GRAPH), batches=(1, 2)).passed
 
 
 def test_what_could_not_be_checked_is_neither_good_nor_bad() -> None:

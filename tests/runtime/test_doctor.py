@@ -49,7 +49,7 @@ def test_two_wheels_at_once_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> No
         "CPUExecutionProvider": "CPUExecutionProvider",
     }
     answers(monkeypatch, {"onnxruntime": "1.30.0", "onnxruntime-gpu": "1.31.0"}, told)
-    first, *_ = doctor._onnxruntime(has_driver=False)
+    first, *_ = doctor._onnxruntime(has_driver=False).facts
     assert first.level == "problem"
     assert first.command == "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
 
@@ -61,11 +61,11 @@ def test_a_silent_fall_back_is_a_problem_where_there_is_a_device(monkeypatch: py
         "CPUExecutionProvider": "CPUExecutionProvider",
     }
     answers(monkeypatch, {"onnxruntime-gpu": "1.31.0"}, told)
-    cuda = doctor._onnxruntime(has_driver=True)[1]
+    cuda = doctor._onnxruntime(has_driver=True).facts[1]
     assert cuda.level == "problem"
     assert "silently uses CPUExecutionProvider" in cuda.message
     assert cuda.command == "pip install 'onnxruntime-gpu[cuda,cudnn]'"
-    assert doctor._onnxruntime(has_driver=False)[1].level == "note"
+    assert doctor._onnxruntime(has_driver=False).facts[1].level == "note"
 
 
 def test_a_build_without_the_gpu_is_a_problem_where_there_is_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,34 +74,43 @@ def test_a_build_without_the_gpu_is_a_problem_where_there_is_a_device(monkeypatc
         "CPUExecutionProvider": "CPUExecutionProvider",
     }
     answers(monkeypatch, {"onnxruntime": "1.31.0"}, told)
-    last = doctor._onnxruntime(has_driver=True)[-1]
+    last = doctor._onnxruntime(has_driver=True).facts[-1]
     assert last.command == "pip uninstall -y onnxruntime && pip install onnxruntime-gpu"
 
 
 def test_torch_that_does_not_load_or_cannot_use_the_gpu_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     answers(monkeypatch, {}, {"torch": None})
-    (broken,) = doctor._torch(has_driver=False)
+    (broken,) = doctor._torch(has_driver=False).facts
     assert (broken.level, broken.message) == ("problem", "it cannot be imported: it broke")
     answers(monkeypatch, {}, {"torch": "2.14.0+cpu - False -"})
-    assert doctor._torch(has_driver=True)[0].level == "problem"
-    assert doctor._torch(has_driver=False)[0].level == "ok"
+    assert doctor._torch(has_driver=True).facts[0].level == "problem"
+    assert doctor._torch(has_driver=False).facts[0].level == "ok"
 
 
-def test_different_cuda_versions_are_noted() -> None:
-    both = [
-        doctor.Finding("ok", "torch", "2.14.0, built for CUDA 12.8, cuDNN 9; the GPU can be used"),
-        doctor.Finding("ok", "onnxruntime", "1.31.0 (x), built for CUDA 13.0"),
-    ]
-    (note,) = doctor._cuda_versions(both)
-    assert "CUDA 12 " in note.message
-    assert doctor._cuda_versions([both[1]]) == []
+@pytest.mark.parametrize(
+    ("torch", "onnxruntime", "noted"),
+    [("12.8", "13.0", True), ("13.1", "13.0", False), ("-", "13.0", False), ("12.8", "-", False)],
+)
+def test_different_cuda_versions_are_noted(
+    monkeypatch: pytest.MonkeyPatch, torch: str, onnxruntime: str, noted: bool
+) -> None:
+    told: dict[str, str | None] = {
+        "import torch": f"2.14.0 {torch} True 9",
+        "get_available": f"1.31.0 {onnxruntime} CPUExecutionProvider",
+        "CPUExecutionProvider": "CPUExecutionProvider",
+    }
+    answers(monkeypatch, {"onnxruntime-gpu": "1.31.0"}, told)
+    notes = [fact.message for fact in doctor.examine_installation().facts if fact.subject == "CUDA"]
+    assert len(notes) == noted
+    if noted:
+        assert "torch is built for CUDA 12 and onnxruntime for CUDA 13," in notes[0]
 
 
 def test_nothing_installed_is_told_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_version", lambda name: None)
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
-    assert doctor._onnxruntime(has_driver=False)[0].command == "pip install 'cnnspec[onnx]'"
-    assert doctor._torch(has_driver=False)[0].command == "pip install 'cnnspec[train]'"
+    assert doctor._onnxruntime(has_driver=False).facts[0].command == "pip install 'cnnspec[onnx]'"
+    assert doctor._torch(has_driver=False).facts[0].command == "pip install 'cnnspec[train]'"
     assert doctor._packages().command == "pip install 'cnnspec[all]'"
 
 

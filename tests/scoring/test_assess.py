@@ -7,13 +7,25 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from small_runs import TEXT
 
 import cnnspec
 from cnnspec import api
 from cnnspec.errors import CnnspecError, UsageError
-from cnnspec.training.assess import measure
+from cnnspec.scoring.assess import measure
 
+TEXT = """
+cnnspec: 1
+name: small
+input: {shape: [1, 8, 8], mean: [0.5], std: [0.25]}
+layers:
+  conv: Conv2d(4, 3)
+  bn: BatchNorm2d
+  relu: ReLU
+  pool: MaxPool2d(2)
+  drop: Dropout(0.1)
+  flatten: Flatten
+  fc: Linear(10)
+"""
 CLASSES = ("a", "b", "c")
 PROBABILITIES = torch.tensor(
     [

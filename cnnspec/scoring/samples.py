@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from cnnspec.errors import CnnspecError, MissingExtraError
+from cnnspec.errors import CnnspecError, needs_extra
 from cnnspec.graph import Graph
+from cnnspec.images import NCHW_TO_NHWC
 from cnnspec.training import TrainConfig, resolve_config
 from cnnspec.training.config import data_folder
+from cnnspec.training.run_folder import Run
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
 
     from cnnspec.data.sets import DataSet
-    from cnnspec.exporting.subject import Subject
 
 __all__ = ["accuracy", "labelled", "open_set", "real_images", "some_images"]
 
@@ -35,35 +37,36 @@ _FOLDERS: Final = {  # where torchvision keeps a downloaded set
 
 
 def open_set(
-    graph: Graph, data: str, data_dir: str | None, report: Callable[[str], None], config: TrainConfig | None = None
+    graph: Graph,
+    data: str,
+    config: TrainConfig | None = None,
+    *,
+    data_dir: str | None = None,
+    device: torch.device | None = None,
+    report: Callable[[str], None] = lambda text: None,
 ) -> DataSet:
-    """The data set `data` for this network, split as in the run with this `config`.
+    """The data set `data` for this network, split as in the run with this `config`, to be scored on `device`.
 
     Raises UsageError and CnnspecError as training does.
     """
-    try:
+    with needs_extra("train"):
         import torch
 
         from cnnspec.data.open import open_data
         from cnnspec.training.start import data_options
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "torch", "train") from None
     config = config or TrainConfig()
     config = resolve_config(("the run", config.model_dump()), ("--data-dir", {"data_dir": data_dir}))
-    return open_data(data, graph, data_options(config, torch.device("cpu"), report))
+    return open_data(data, graph, data_options(config, device or torch.device("cpu"), report))
 
 
-def real_images(subject: Subject) -> NDArray[np.uint8] | None:
-    """Images that the run was trained on, `(N, H, W, C)`; None where they are not on this machine."""
-    if subject.run is None:
-        return None
-    config = subject.run.config
-    place = _FOLDERS.get(config.data)
-    here = (data_folder(config, os.environ) / place).exists() if place else True
-    if not here:
+def real_images(run: Run) -> NDArray[np.uint8] | None:
+    """Images that a run was trained on, `(N, H, W, C)`; None where they are not on this machine."""
+    config = run.config
+    folder = _FOLDERS.get(config.data)
+    if folder is not None and not (data_folder(config, os.environ) / folder).exists():
         return None
     try:
-        return some_images(open_set(subject.graph, config.data, None, lambda text: None, config), SAMPLES)
+        return some_images(open_set(run.graph, config.data, config), SAMPLES)
     except CnnspecError:  # moved away since, or no longer readable: noise has to do
         return None
 
@@ -76,8 +79,7 @@ def some_images(data: DataSet, count: int) -> NDArray[np.uint8]:
 
     step = max(1, len(data.train_rows) // count)
     rows = data.train_rows[::step][:count]
-    found = [images for images, _ in batches(data.train, rows, 64, torch.device("cpu"))]
-    return _last(torch.cat(found))
+    return _last(torch.cat([images for images, _ in batches(data.train, rows, 64, torch.device("cpu"))]))
 
 
 def labelled(data: DataSet, batch: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
@@ -92,7 +94,7 @@ def labelled(data: DataSet, batch: int) -> Iterator[tuple[NDArray[np.uint8], NDA
         yield _last(images), labels.numpy()
 
 
-def accuracy(run: Callable[[NDArray[np.uint8]], NDArray[Any]], data: DataSet, batch: int) -> tuple[float, int]:
+def accuracy(run: Callable[[NDArray[np.uint8]], NDArray[np.float32]], data: DataSet, batch: int) -> tuple[float, int]:
     """The share of the evaluation set that is recognised, and its size. `run` gives scores for whole batches."""
     right = total = 0
     for images, labels in labelled(data, batch):
@@ -103,6 +105,6 @@ def accuracy(run: Callable[[NDArray[np.uint8]], NDArray[Any]], data: DataSet, ba
     return right / max(1, total), total
 
 
-def _last(images: Any) -> NDArray[np.uint8]:
+def _last(images: torch.Tensor) -> NDArray[np.uint8]:
     """Channels last, as files have them."""
-    return np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())
+    return np.ascontiguousarray(images.permute(NCHW_TO_NHWC).numpy())

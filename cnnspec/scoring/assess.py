@@ -6,25 +6,21 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from cnnspec.data.batches import batches
-from cnnspec.data.open import open_data
 from cnnspec.data.prepare import Augment, Prepare
 from cnnspec.data.sets import DataSet, Source
 from cnnspec.errors import UsageError
-from cnnspec.graph import Graph
 from cnnspec.runtime.predictor import Predictor
-from cnnspec.spec import parse_setting, read_spec
+from cnnspec.scoring.samples import open_set
 from cnnspec.torch_backend import build_module, load_weights
-from cnnspec.training.config import TrainConfig
 from cnnspec.training.machine import pick_device
 from cnnspec.training.run_folder import Run
-from cnnspec.training.start import data_options
 
 __all__ = ["Assessment", "ClassScore", "Mistake", "assess_model", "assess_run", "measure"]
 
@@ -74,7 +70,7 @@ class Assessment:
     confusion: tuple[tuple[int, ...], ...]
     mistakes: tuple[Mistake, ...]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain data, as `--format json` prints it."""
         return {"cnnspec": 1, **asdict(self)}
 
@@ -84,20 +80,19 @@ def assess_run(
     sheet: Path | None = None,
 ) -> Assessment:  # fmt: skip
     """Score the best weights of a run, on its own data unless others are named."""
-    config = run.config.model_copy(update={key: v for key, v in (("data", data), ("data_dir", data_dir)) if v})
-    where = pick_device(device)
-    found = _open(run.graph, config, where)
-    _check_names(str(run.path), run.classes, found)
+    chosen = pick_device(device)
+    images = open_set(run.graph, data or run.config.data, run.config, data_dir=data_dir or None, device=chosen)
+    _check_names(str(run.path), run.classes, images)
     model = build_module(run.graph)
     load_weights(model, run.weights)
-    model.to(where).eval()
-    prepare = Prepare(run.graph, where, Augment(), torch.contiguous_format)
+    model.to(chosen).eval()
+    prepare = Prepare(run.graph, chosen, Augment(), torch.contiguous_format)
 
-    def probabilities(images: Tensor) -> Tensor:
+    def probabilities(batch: Tensor) -> Tensor:
         with torch.inference_mode():
-            return model(prepare(images)).float().softmax(1).cpu()  # type: ignore[no-any-return]
+            return model(prepare(batch)).float().softmax(1).cpu()  # type: ignore[no-any-return]
 
-    return _assess(str(run.path), found, split, probabilities, where, config.workers, sheet)
+    return _assess(str(run.path), images, split, probabilities, chosen, run.config.workers, sheet)
 
 
 def assess_model(
@@ -106,23 +101,14 @@ def assess_model(
 ) -> Assessment:  # fmt: skip
     """Score an exported file, through the very code that `predict` runs."""
     predictor = Predictor(path, device=device, batch_size=BATCH)
-    about = predictor.metadata
-    source = read_spec(f"spec.{about.spec_kind}", about.spec.encode())
-    settings = dict(parse_setting(f"{name}={value}") for name, value in about.settings.items())
-    shape = about.input_shape
-    graph = source.elaborate(variant=about.variant, params=settings, input_shape=shape, purpose="inference")
-    found = _open(graph, TrainConfig(data=data, data_dir=data_dir), torch.device("cpu"))
-    _check_names(os.fspath(path), predictor.classes, found)
+    images = open_set(predictor.metadata.elaborate(), data, data_dir=data_dir)
+    _check_names(os.fspath(path), predictor.classes, images)
 
-    def probabilities(images: Tensor) -> Tensor:
-        pictures = [_picture(image) for image in images]
+    def probabilities(batch: Tensor) -> Tensor:
+        pictures = [_picture(image) for image in batch]
         return torch.stack([torch.from_numpy(each.probabilities) for each in predictor.stream(pictures)]).float()
 
-    return _assess(os.fspath(path), found, split, probabilities, torch.device("cpu"), 0, sheet)
-
-
-def _open(graph: Graph, config: TrainConfig, device: torch.device) -> DataSet:
-    return open_data(config.data, graph, data_options(config, device, lambda text: None))
+    return _assess(os.fspath(path), images, split, probabilities, torch.device("cpu"), 0, sheet)
 
 
 def _check_names(target: str, classes: tuple[str, ...], data: DataSet) -> None:
@@ -170,10 +156,10 @@ def measure(
     count = len(classes)
     predicted = probabilities.argmax(1)
     matrix = metrics.multiclass_confusion_matrix(predicted, labels, count)
-    each: dict[str, Any] = {"num_classes": count, "average": "none"}
-    precision = metrics.multiclass_precision(predicted, labels, **each)
-    recall = metrics.multiclass_recall(predicted, labels, **each)
-    f1 = metrics.multiclass_f1_score(predicted, labels, **each)
+    per_class = {"num_classes": count, "average": "none"}
+    precision = metrics.multiclass_precision(predicted, labels, **per_class)
+    recall = metrics.multiclass_recall(predicted, labels, **per_class)
+    f1 = metrics.multiclass_f1_score(predicted, labels, **per_class)
     top5 = (probabilities.topk(min(5, count), 1).indices == labels[:, None]).any(1).double().mean()
     calibration = metrics.multiclass_calibration_error(probabilities, labels, count, n_bins=BINS, norm="l1")
     truth = probabilities[torch.arange(len(labels)), labels]
