@@ -45,7 +45,12 @@ def test_a_listener_ends_a_run_after_an_epoch_and_it_can_go_on(tmp_path: Path) -
     assert final_state(tmp_path / "run") == final_state(tmp_path / "whole")
 
 
-def test_resume_starts_or_continues_as_the_folder_demands(tmp_path: Path) -> None:
+@pytest.mark.parametrize("torchrun", [False, True])
+def test_resume_starts_or_continues_as_the_folder_demands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torchrun: bool
+) -> None:
+    if torchrun:
+        monkeypatch.setenv("WORLD_SIZE", "1")
     options: dict[str, Any] = {**OPTIONS, "name": "a", "runs": tmp_path, "existing": "resume", "schedule": "constant"}
     spec = cnnspec.loads(TEXT)
     assert cnnspec.train(spec, **options | {"epochs": 1}).epochs == 1
