@@ -118,12 +118,11 @@ def sync(side: Side) -> None:
 
 def ours(side: Side) -> dict[str, Any]:
     """`cnnspec train`, as the Python function."""
-    import torch
 
     import cnnspec
-    from cnnspec.training import loop
+    from cnnspec.training import keeper
 
-    loop.time = SimpleNamespace(perf_counter=clock_of(side))  # type: ignore[assignment]
+    keeper.time = SimpleNamespace(perf_counter=clock_of(side))  # type: ignore[assignment]
     options: dict[str, Any] = {
         "data": side.images, "epochs": 2, "batch_size": side.batch, "lr": LR, "schedule": "constant",
         "weight_decay": 0.0, "momentum": MOMENTUM, "rotate": 0.0, "shift": 0, "device": side.device,
@@ -132,9 +131,9 @@ def ours(side: Side) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as runs:
         cnnspec.api.train(spec_of(side), runs=runs, name="a", **{k: v for k, v in options.items() if v is not None})
         run = cnnspec.api.open_run(Path(runs) / "a")
-    if torch.get_num_threads() != run.config.threads:
+    if side.threads != run.config.threads:
         raise SystemExit("another number of threads than asked for")
-    return {"rate": run.metrics[1]["images_per_second"], "channels_last": run.config.channels_last}
+    return {"rate": run.metrics[1].images_per_second, "channels_last": run.config.channels_last}
 
 
 def script(side: Side, workers: int = 0) -> dict[str, Any]:

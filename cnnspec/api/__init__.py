@@ -27,12 +27,18 @@ if TYPE_CHECKING:
     from cnnspec.api.runs import evaluate, list_runs, resume, train
     from cnnspec.exporting.options import PRECISIONS, ExportResult
     from cnnspec.training.config import TrainConfig
+    from cnnspec.training.metrics import EpochMetrics
+    from cnnspec.training.progress import Progress
     from cnnspec.training.run_folder import Run, is_run, open_run
+    from cnnspec.training.shared import Shared
 
 __all__ = [
     "PRECISIONS",
+    "EpochMetrics",
     "ExportResult",
+    "Progress",
     "Run",
+    "Shared",
     "Spec",
     "TrainConfig",
     "bench",
@@ -63,6 +69,9 @@ LATER: Final = {
     **dict.fromkeys(("evaluate", "list_runs", "resume", "train"), "cnnspec.api.runs"),
     **dict.fromkeys(("PRECISIONS", "ExportResult"), "cnnspec.exporting.options"),
     **dict.fromkeys(("Run", "is_run", "open_run"), "cnnspec.training.run_folder"),
+    "EpochMetrics": "cnnspec.training.metrics",
+    "Progress": "cnnspec.training.progress",
+    "Shared": "cnnspec.training.shared",
     "TrainConfig": "cnnspec.training.config",
 }
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from cnnspec.api.networks import Spec, load
 from cnnspec.errors import CnnspecError, MissingExtraError, UsageError
 from cnnspec.training import Run, TrainConfig, open_run, resolve_config
-from cnnspec.training.run_folder import is_run, new_folder, read_config
+from cnnspec.training.job import Existing, Job, TrainResult, check_existing
+from cnnspec.training.run_folder import has_checkpoint, is_run, read_config
+from cnnspec.training.run_writer import new_folder
 
 if TYPE_CHECKING:
     from cnnspec.scoring.assess import Assessment
-    from cnnspec.training.loop import TrainResult
     from cnnspec.training.progress import Progress
+    from cnnspec.training.shared import Shared
 
 __all__ = ["evaluate", "list_runs", "resume", "train"]
 
@@ -27,35 +29,45 @@ def train(
     config: str | os.PathLike[str] | None = None,
     name: str | None = None,
     runs: str | os.PathLike[str] = "runs",
-    overwrite: bool = False,
+    existing: Existing = "refuse",
     progress: Progress | None = None,
+    shared: Shared | None = None,
     **options: Any,
 ) -> TrainResult:
     """Train a network and write its run folder, `runs/name`. Needs the extra `train`.
 
+    `existing` says what becomes of a run that is there already: `refuse` is an error, `overwrite` takes it away, and
+    `resume` continues it, where it is of the same network; where there is none, all of them start. `progress` listens,
+    and may end the run after an epoch. `shared` is what runs of this process have in common; see `Shared`.
+
     `options` are the fields of TrainConfig; they win over the file `config`, that over the spec's `train:`, and that
     over the defaults. Raises UsageError where an option, the data or the run's name do not fit, and CnnspecError where
-    training fails.
+    training fails. Torch's settings and random numbers are afterwards what they were.
     """
-    found = spec if isinstance(spec, Spec) else load(spec)
-    graph = found.graph.network("train")
+    check_existing(existing)
+    network = spec if isinstance(spec, Spec) else load(spec)
+    graph = network.graph.network("train")
     in_file = read_config(config)[1] if config is not None else {}
     resolved = resolve_config(
-        (f"`train:` of {found.source.path}", found.source.document.header.train),
+        (f"`train:` of {network.source.path}", network.source.document.header.train),
         (str(config), in_file),
         ("the options", options),
     )
     if "WORLD_SIZE" in os.environ:  # started by torchrun: all processes agree on the folder, and the first checks it
-        name = name or found.variant or found.name
+        name = name or network.variant or network.name
         device = _training("machine").pick_device(resolved.device)
         ranks = _training("distributed").join_ranks(device)
-        if ranks.restarted(device) and ranks.share(lambda: _has_begun(Path(runs) / name, found, resolved)):
-            return resume(Path(runs) / name, progress=progress)
-        overwrite = overwrite or not ranks.first
-    folder = new_folder(Path(runs), name, found.variant or found.name, overwrite=overwrite)
-    loop = _training("loop")
-    job = loop.Job(found.source, graph, resolved, folder, found.variant, found.params, overwrite=overwrite)
-    return loop.train(job, progress)  # type: ignore[no-any-return]
+        if ranks.restarted(device) and ranks.share(lambda: _has_begun(Path(runs) / name, network, resolved)):
+            return resume(Path(runs) / name, progress=progress, shared=shared)
+        if existing == "resume":
+            existing, resolved = ranks.share(lambda: _as_demanded(Path(runs) / name, network, resolved))
+        if existing == "refuse" and not ranks.first:
+            existing = "overwrite"
+    folder = new_folder(Path(runs), name, network.variant or network.name, existing=existing)
+    if existing == "resume" and "WORLD_SIZE" not in os.environ:
+        existing, resolved = _as_demanded(folder, network, resolved)
+    job = Job(network.source, graph, resolved, folder, network.variant, network.params, existing)
+    return _training("loop").train(job, progress, shared)  # type: ignore[no-any-return]
 
 
 def resume(
@@ -66,6 +78,7 @@ def resume(
     device: str | None = None,
     checkpoint_every: float | None = None,
     progress: Progress | None = None,
+    shared: Shared | None = None,
 ) -> TrainResult:
     """Continue a run where its newest good checkpoint was written. Needs the extra `train`.
 
@@ -73,12 +86,11 @@ def resume(
     follows the schedule of a run of that length from here on.
     Raises UsageError where there is no such run, and CnnspecError where training fails.
     """
-    found = open_run(run, figures=False)
+    begun = open_run(run, figures=False)
     given = {"epochs": epochs, "patience": patience, "device": device, "checkpoint_every": checkpoint_every}
-    config = resolve_config(("config.yaml", found.config.model_dump()), ("the options", given))
-    loop = _training("loop")
-    job = loop.Job(found.source, found.graph, config, found.path, found.variant, found.params, resume=True)
-    return loop.train(job, progress)  # type: ignore[no-any-return]
+    config = resolve_config(("config.yaml", begun.config.model_dump()), ("the options", given))
+    job = Job(begun.source, begun.graph, config, begun.path, begun.variant, begun.params, "resume")
+    return _training("loop").train(job, progress, shared)  # type: ignore[no-any-return]
 
 
 def _has_begun(folder: Path, spec: Spec, config: TrainConfig) -> bool:
@@ -86,12 +98,37 @@ def _has_begun(folder: Path, spec: Spec, config: TrainConfig) -> bool:
     if not is_run(folder):
         return False
     run = open_run(folder, figures=False)
-    measured = {
-        name: getattr(run.config, name) for name in ("threads", "channels_last") if getattr(config, name) is None
-    }
-    return (run.source.text, run.graph.input_shape, run.variant, run.params, run.config) == (
-        spec.source.text, spec.graph.input_shape, spec.variant, dict(spec.params), config.model_copy(update=measured)
+    return _is_of(run, spec) and run.config == _as_measured(config, run)
+
+
+def _as_demanded(folder: Path, spec: Spec, config: TrainConfig) -> tuple[Existing, TrainConfig]:
+    """How to go on in a folder whose run is to be resumed, if there is one, and with which options.
+
+    Raises UsageError where its run is of another network. That its other options fit is seen by the loop.
+    """
+    if not is_run(folder):
+        return "refuse", config  # one that comes meanwhile
+    if not has_checkpoint(folder):
+        return "overwrite", config  # nothing has been trained yet
+    run = open_run(folder, figures=False)
+    if not _is_of(run, spec):
+        raise UsageError(f"{folder} exists, and is a run of another network", hint="`--name` gives another name")
+    return "resume", _as_measured(config, run)
+
+
+def _is_of(run: Run, spec: Spec) -> bool:
+    """Whether a run is of exactly this network."""
+    return (run.source.text, run.graph.input_shape, run.variant, run.params) == (
+        spec.source.text, spec.graph.input_shape, spec.variant, dict(spec.params)
     )  # fmt: skip
+
+
+def _as_measured(config: TrainConfig, run: Run) -> TrainConfig:
+    """The options with what was measured when the run began, where they leave it open."""
+    names = ("threads", "channels_last")
+    return config.model_copy(
+        update={name: getattr(run.config, name) for name in names if getattr(config, name) is None}
+    )
 
 
 def evaluate(
@@ -130,14 +167,14 @@ def list_runs(
     """
     if not Path(folder).is_dir():
         raise UsageError(f"there is no folder {os.fspath(folder)}", hint="`cnnspec train` makes the first run")
-    found = []
+    runs = []
     for path in sorted(Path(folder).iterdir()):
         if is_run(path):
             try:
-                found.append(open_run(path))
+                runs.append(open_run(path))
             except CnnspecError as error:
                 on_error(error)
-    return found
+    return runs
 
 
 def _training(name: str) -> Any:

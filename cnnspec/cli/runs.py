@@ -60,9 +60,9 @@ def _facts(run: api.Run) -> dict[str, Any]:
         "network": run.variant or run.graph.name,
         "finished": run.result is not None,
         "epochs": len(run.metrics),
-        "best_val_accuracy": max((line["val_accuracy"] for line in run.metrics), default=None),
+        "best_val_accuracy": max((epoch.val_accuracy for epoch in run.metrics), default=None),
         "test_accuracy": run.result["test_accuracy"] if run.result else None,
-        "seconds": run.metrics[-1]["seconds"] if run.metrics else 0.0,
+        "seconds": run.metrics[-1].seconds if run.metrics else 0.0,
         "options": run.config.model_dump(mode="json"),
     }
 

@@ -99,7 +99,13 @@ def train(
         )
         with _watched() as progress:
             result = api.train(
-                network, config=config, name=name, runs=runs, overwrite=overwrite, progress=progress, **given
+                network,
+                config=config,
+                name=name,
+                runs=runs,
+                existing="overwrite" if overwrite else "refuse",
+                progress=progress,
+                **given,
             )
     if not speaks():
         return
@@ -133,7 +139,7 @@ def _options() -> Iterator[inspect.Parameter]:
 
 def _option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
     flag = "--" + name.replace("_", "-")
-    kinds = _plain_types(field.annotation)
+    kinds = {str if get_origin(part) in (Literal, tuple) else part for part in _parts(field.annotation)}
     default = "" if field.default in (None, ()) else f" (default: {field.default})"
     if kinds == {bool}:
         default = " (default: yes)" if field.default else ""
@@ -151,19 +157,22 @@ def _option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
     )
 
 
-def _plain_types(annotation: Any) -> set[type]:
+def _parts(annotation: Any) -> Iterator[Any]:
+    """What an option's type may be, one by one, without None: `int`, a tuple, a Literal."""
     if get_origin(annotation) in (Union, UnionType):
-        return set().union(*(_plain_types(part) for part in get_args(annotation))) - {type(None)}
-    if get_origin(annotation) is Annotated:
-        return _plain_types(get_args(annotation)[0])
-    if get_origin(annotation) in (Literal, tuple):
-        return {str}
-    return {annotation}
+        for part in get_args(annotation):
+            yield from _parts(part)
+    elif get_origin(annotation) is Annotated:
+        yield from _parts(get_args(annotation)[0])
+    elif annotation is not type(None):
+        yield annotation
 
 
 def _value(name: str, value: Any) -> Any:
-    """A flag's value as the option wants it: lists are written with commas."""
-    if "tuple" not in str(TrainConfig.model_fields[name].annotation) or value == "balanced":
+    """A flag's value as the option wants it: lists are written with commas, but a word that it knows is one."""
+    parts = [*_parts(TrainConfig.model_fields[name].annotation)]
+    words = {word for part in parts if get_origin(part) is Literal for word in get_args(part)}
+    if value in words or not any(get_origin(part) is tuple for part in parts):
         return value
     return tuple(part.strip() for part in value.split(",") if part.strip())
 

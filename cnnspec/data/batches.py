@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from cnnspec.data.sets import Images, Source
+
+if TYPE_CHECKING:
+    from cnnspec.data.folder import LoaderPool
 
 __all__ = ["batch_rows", "batches", "take", "to_device"]
 
@@ -36,15 +40,20 @@ def take(source: Images, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 def batches(
     source: Source, order: Tensor, size: int, device: torch.device, *, start: int = 0, rank: int = 0, ranks: int = 1,
-    workers: int = 0,
+    workers: int = 0, loaders: LoaderPool | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:  # fmt: skip
-    """`(images, labels)` on the device, uint8 `(B, C, H, W)` and int64 `(B,)`, in the order given."""
+    """`(images, labels)` on the device, uint8 `(B, C, H, W)` and int64 `(B,)`, in the order given.
+
+    Files are decoded by `workers` processes: those of `loaders`, which keeps them, or else by some that end with this.
+    """
     if isinstance(source, Images):
         order = order.to(source.images.device)
         for rows in batch_rows(order, start, size, rank, ranks):
             images, labels = take(source, rows)
             yield images.to(device), labels.to(device)
         return
-    from cnnspec.data.folder import stream
+    if loaders is None:
+        from cnnspec.data.folder import LoaderPool
 
-    yield from stream(source, list(batch_rows(order, start, size, rank, ranks)), device, workers)
+        loaders = LoaderPool()
+    yield from loaders.stream(source, list(batch_rows(order, start, size, rank, ranks)), device, workers)

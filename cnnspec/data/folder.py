@@ -6,8 +6,9 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Final
 
 import numpy as np
@@ -23,7 +24,7 @@ from cnnspec.files import atomic_path
 from cnnspec.graph import Graph
 from cnnspec.images import FORMATS, check_shape, prepare
 
-__all__ = ["close_streams", "decode", "open_folder", "stream"]
+__all__ = ["LoaderPool", "decode", "open_folder"]
 
 MAX_PIXELS: Final = 25_000_000  # an image with more is refused before it is decoded
 SHOWN: Final = 5  # bad files named in a message
@@ -256,37 +257,52 @@ class _Chosen(Sampler[list[int]]):
         return len(self.chosen)
 
 
-# by the source's id: the source, so that the id stays its own, and the loaders that no stream uses at the moment
-_loaders: dict[int, tuple[Files, list[tuple[_Chosen, DataLoader[tuple[Tensor, Tensor]]]]]] = {}
+class LoaderPool:
+    """The processes that decode the images of files, which stay from epoch to epoch. As a context it ends them."""
+
+    def __init__(self) -> None:
+        self._idle: list[_Loader] = []  # that no stream uses at the moment
+
+    def __enter__(self) -> LoaderPool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._idle.clear()
+
+    def stream(
+        self, source: Files, chosen: list[Tensor], device: torch.device, workers: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of the `chosen` rows, decoded by worker processes and copied ahead to the device.
+
+        Two streams of one source at the same time have workers of their own. Raises CnnspecError that names a file
+        which could not be read.
+        """
+        loader = next((idle for idle in self._idle if idle.source is source), None)
+        if loader is None:
+            loader = _make_loader(source, device, workers)
+        else:
+            self._idle.remove(loader)
+        loader.sampler.chosen = chosen
+        try:
+            for images, labels in loader.batches:
+                yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        except CnnspecError as error:  # a worker's message is its traceback, which ends with what is wrong
+            raise CnnspecError(error.message.strip().rpartition("CnnspecError: ")[2]) from None
+        self._idle.append(loader)
 
 
-def close_streams() -> None:
-    """End the processes that decode images."""
-    _loaders.clear()
+@dataclass(frozen=True, eq=False)
+class _Loader:
+    source: Files
+    sampler: _Chosen
+    batches: DataLoader[tuple[Tensor, Tensor]]
 
 
-def stream(source: Files, chosen: list[Tensor], device: torch.device, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches decoded by worker processes, which stay from epoch to epoch, and copied ahead to the device.
-
-    Two streams of one source at the same time have workers of their own. Raises CnnspecError that names a file which
-    could not be read.
-    """
-    _, idle = _loaders.setdefault(id(source), (source, []))
-    sampler, loader = idle.pop() if idle else _make_loader(source, device, workers)
-    sampler.chosen = chosen
-    try:
-        for images, labels in loader:
-            yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-    except CnnspecError as error:  # a worker's message is its traceback, which ends with what is wrong
-        raise CnnspecError(error.message.strip().rpartition("CnnspecError: ")[2]) from None
-    idle.append((sampler, loader))
-
-
-def _make_loader(
-    source: Files, device: torch.device, workers: int
-) -> tuple[_Chosen, DataLoader[tuple[Tensor, Tensor]]]:
+def _make_loader(source: Files, device: torch.device, workers: int) -> _Loader:
     sampler = _Chosen()
-    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+    batches: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
         _Decoded(source),
         batch_sampler=sampler,
         num_workers=workers,
@@ -295,7 +311,7 @@ def _make_loader(
         generator=torch.Generator(),  # otherwise every epoch would draw from the numbers that dropout uses
         worker_init_fn=_leave_group,
     )
-    return sampler, loader
+    return _Loader(source, sampler, batches)
 
 
 def _leave_group(worker: int) -> None:

@@ -11,14 +11,18 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, cast
 
 import torch
+from torch import Tensor
 
 from cnnspec.errors import CnnspecError
 from cnnspec.files import write_atomic
+from cnnspec.training.counters import CountersRecord
+from cnnspec.training.learner import LearnerState
+from cnnspec.training.plan import Origin
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["RunState", "load_checkpoint", "save_checkpoint"]
 
 FORMAT: Final = 1  # of what is saved; the next one is for a state that this program could not go on from
 KEPT: Final = 2
@@ -26,7 +30,15 @@ POINTER: Final = "latest"
 _NAME: Final = re.compile(r"(\d{9})-([0-9a-f]{32})\.pt")
 
 
-def save_checkpoint(folder: Path, state: dict[str, Any]) -> Path:
+class RunState(LearnerState):
+    """What a checkpoint holds: everything that the rest of a run depends on."""
+
+    counters: CountersRecord
+    origin: Origin
+    losses: Tensor  # of the running epoch's steps, over all processes
+
+
+def save_checkpoint(folder: Path, state: RunState) -> Path:
     """Write `state`, tensors and plain values, as the newest checkpoint. Raises CnnspecError where it cannot."""
     try:
         folder.mkdir(exist_ok=True)
@@ -35,26 +47,26 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> Path:
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
     data = buffer.getbuffer()
-    found = _found(folder)
-    serial = 1 + max((int(path.name[:9]) for path in found), default=0)
+    earlier = _checkpoints(folder)
+    serial = 1 + max((int(path.name[:9]) for path in earlier), default=0)
     path = folder / f"{serial:09d}-{hashlib.sha256(data).hexdigest()[:32]}.pt"
     write_atomic(path, bytes(data), sync=True)
     write_atomic(folder / POINTER, path.name + "\n", sync=True)
-    for old in found[KEPT - 1 :]:
+    for old in earlier[KEPT - 1 :]:
         old.unlink(missing_ok=True)
     for leaving in folder.glob(".*.tmp"):  # of a process that was killed: the lock says that nobody else writes here
         leaving.unlink(missing_ok=True)
     return path
 
 
-def load_checkpoint(folder: Path, report: Callable[[str], None]) -> dict[str, Any] | None:
+def load_checkpoint(folder: Path, report: Callable[[str], None]) -> RunState | None:
     """The newest checkpoint whose digest is right, or None where there is none at all.
 
     A bad one is reported and the one before it used. Raises CnnspecError where there are some and all are bad, or where
     another version of cnnspec wrote it.
     """
-    found = _found(folder)
-    for path in found:
+    checkpoints = _checkpoints(folder)
+    for path in checkpoints:
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -69,12 +81,12 @@ def load_checkpoint(folder: Path, report: Callable[[str], None]) -> dict[str, An
                 f"{path} was written by another version of cnnspec",
                 hint="finish the run with that version, or start it again with `--overwrite`",
             )
-        return state
-    if found:
+        return cast(RunState, state)
+    if checkpoints:
         raise CnnspecError(f"every checkpoint in {folder} is damaged", hint="start the run again with `--overwrite`")
     return None
 
 
-def _found(folder: Path) -> list[Path]:
+def _checkpoints(folder: Path) -> list[Path]:
     """The checkpoints that are there, newest first."""
     return sorted((path for path in folder.glob("*.pt") if _NAME.fullmatch(path.name)), reverse=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -106,12 +106,12 @@ class TrainConfig(BaseModel):
     tensorboard: Flag = Field(False, description="write TensorBoard event files")
 
 
-def resolve_config(*layers: tuple[str, Mapping[str, Any]]) -> TrainConfig:
+def resolve_config(*layers: tuple[str, Mapping[str, object]]) -> TrainConfig:
     """The configuration of several layers, each with its name for messages; a later one wins.
 
     Raises UsageError that names the layer, the option and what is wrong with it.
     """
-    merged: dict[str, Any] = {}
+    merged: dict[str, tuple[object, str]] = {}
     for source, options in layers:
         for key, value in options.items():
             if key not in TrainConfig.model_fields:

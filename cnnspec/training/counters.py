@@ -1,47 +1,81 @@
-"""How far a run has come, and what is judged by its figures."""
+"""How far a run has come, and what is judged by its losses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
 
 from cnnspec.errors import CnnspecError
-from cnnspec.training.config import TrainConfig
+from cnnspec.training.metrics import EpochMetrics
 
-__all__ = ["Counters", "check_finite", "farewell", "mean_loss", "merit", "patience_is_over"]
+__all__ = ["Counters", "CountersRecord", "check_finite", "mean_loss"]
+
+
+class CountersRecord(TypedDict):
+    """The counters as plain values, as a checkpoint holds them."""
+
+    epoch: int
+    position: int
+    step: int
+    first_step: int
+    seconds: float
+    best: Mapping[str, object] | None
+    history: list[Mapping[str, object]]
 
 
 @dataclass
 class Counters:
-    """How far a run has come. Plain values, saved in every checkpoint."""
+    """How far a run has come, saved in every checkpoint."""
 
     epoch: int = 0  # finished epochs
     position: int = 0  # images of the running epoch that are done
     step: int = 0  # updates so far
     first_step: int = 0  # updates before the running epoch
     seconds: float = 0.0
-    best: dict[str, Any] | None = None  # the metrics of the best epoch
-    history: list[dict[str, Any]] = field(default_factory=list)  # the metrics of every epoch
+    best: EpochMetrics | None = None
+    history: list[EpochMetrics] = field(default_factory=list)  # one per finished epoch
+
+    def record(self) -> CountersRecord:
+        """The counters as plain values."""
+        return {
+            "epoch": self.epoch,
+            "position": self.position,
+            "step": self.step,
+            "first_step": self.first_step,
+            "seconds": self.seconds,
+            "best": None if self.best is None else self.best.model_dump(),
+            "history": [metrics.model_dump() for metrics in self.history],
+        }
+
+    @staticmethod
+    def from_record(record: CountersRecord) -> Counters:
+        """The counters that `record` gave. `best` is one of `history` again."""
+        history = [EpochMetrics.model_validate(metrics) for metrics in record["history"]]
+        best = None
+        if record["best"] is not None:
+            best = history[EpochMetrics.model_validate(record["best"]).epoch - 1]
+        return Counters(
+            record["epoch"], record["position"], record["step"], record["first_step"], record["seconds"], best, history
+        )
 
 
-def check_finite(model: nn.Module | None, losses: Tensor, at: Counters) -> None:
-    """Raise CnnspecError that names the first step of this epoch whose loss is not finite."""
+def check_finite(model: nn.Module | None, losses: Tensor, counters: Counters) -> None:
+    """Raise CnnspecError that names the first step of this epoch whose loss is not finite; `losses` are `(steps,)`."""
     bad = (~losses.isfinite()).nonzero()
     if len(bad):
-        step = at.first_step + int(bad[0])
+        step = counters.first_step + int(bad[0])
         raise CnnspecError(
-            f"the loss is {float(losses[bad[0]])} at step {step + 1} (epoch {at.epoch + 1})"
-            + ("; the best weights are those from before" if at.best else ""),
+            f"the loss is {float(losses[bad[0]])} at step {step + 1} (epoch {counters.epoch + 1})"
+            + ("; the best weights are those from before" if counters.best else ""),
             hint="a lower `--lr`, or `--clip 1`",
         )
     if model is not None and not all(bool(tensor.isfinite().all()) for tensor in model.parameters()):
         raise CnnspecError(
-            f"the weights are no longer finite after step {at.step} (epoch {at.epoch + 1})",
+            f"the weights are no longer finite after step {counters.step} (epoch {counters.epoch + 1})",
             hint="a lower `--lr`, or `--clip 1`",
         )
 
@@ -51,18 +85,3 @@ def mean_loss(losses: Tensor, count: int, size: int) -> float:
     weights = torch.full_like(losses, size, dtype=torch.float64, device="cpu")
     weights[-1] = count - size * (len(losses) - 1)
     return float((losses.cpu() * weights).sum() / count)
-
-
-def merit(metrics: Mapping[str, Any]) -> tuple[float, float]:
-    """By which the best epoch is chosen."""
-    return metrics["val_accuracy"], -metrics["val_loss"]
-
-
-def patience_is_over(config: TrainConfig, at: Counters) -> bool:
-    """Whether too many epochs have gone by without a better one."""
-    return config.patience is not None and at.best is not None and at.epoch - at.best["epoch"] >= config.patience
-
-
-def farewell(at: Counters, steps: int, folder: Path) -> tuple[str, str]:
-    """What to say when a signal ends the run, and the way to continue."""
-    return f"stopped after {at.step} of {steps} steps; nothing is lost", f"`cnnspec train --resume {folder}` continues"

@@ -13,7 +13,7 @@ from cnnspec.errors import UsageError
 from cnnspec.training.config import TrainConfig
 
 __all__ = [
-    "average_weights", "freeze", "initialise", "keep_still", "make_loss", "make_optimizer", "make_update",
+    "average_weights", "eval_frozen", "freeze", "initialise", "make_loss", "make_optimizer", "make_update",
 ]  # fmt: skip
 
 
@@ -102,14 +102,14 @@ def make_update(config: TrainConfig, optimizer: torch.optim.Optimizer) -> Callab
 def freeze(model: nn.Module, prefixes: tuple[str, ...]) -> None:
     """Keep the parameters below these layers from training. Raises UsageError for a name that there is not."""
     for prefix in prefixes:
-        found = [p for name, p in model.named_parameters() if name == prefix or name.startswith(f"{prefix}.")]
-        if not found:
+        below = [p for name, p in model.named_parameters() if name == prefix or name.startswith(f"{prefix}.")]
+        if not below:
             raise UsageError(f"--freeze {prefix}: no parameter of the network begins with that name")
-        for parameter in found:
+        for parameter in below:
             parameter.requires_grad_(False)
 
 
-def keep_still(model: nn.Module, prefixes: tuple[str, ...]) -> None:
+def eval_frozen(model: nn.Module, prefixes: tuple[str, ...]) -> None:
     """Let the layers below these run as in inference: batch norm would gather statistics although it is frozen."""
     for name, module in model.named_modules():
         if any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes):

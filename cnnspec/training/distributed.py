@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from cnnspec.errors import CnnspecError, UsageError
 
 __all__ = ["Ranks", "agree", "is_lost_peer", "join_ranks", "leave_ranks"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,20 +43,20 @@ class Ranks:
             dist.all_reduce(flags, op=dist.ReduceOp.MAX)
         return flags
 
-    def share(self, make: Callable[[], Any]) -> Any:
+    def share(self, make: Callable[[], T]) -> T:
         """What the first process makes, for all. An error there is an error everywhere."""
         if self.count == 1:
             return make()
-        box: list[Any] = [None, None]
+        made: list[object] = [None, None]  # the value, or the error
         if self.first:
             try:
-                box[0] = make()
+                made[0] = make()
             except Exception as error:
-                box[1] = error
-        dist.broadcast_object_list(box, src=0)
-        if box[1] is not None:
-            raise box[1]
-        return box[0]
+                made[1] = error
+        dist.broadcast_object_list(made, src=0)
+        if isinstance(made[1], Exception):
+            raise made[1]
+        return cast(T, made[0])
 
     def restarted(self, device: torch.device) -> bool:
         """Whether torchrun has started these processes in place of others. Every machine counts its own failures."""
@@ -80,11 +82,11 @@ class Ranks:
         return nn.parallel.DistributedDataParallel(model, device_ids=ids)
 
 
-def agree(ranks: Ranks, due: bool, stop: int | None, device: torch.device) -> tuple[bool, int | None]:
-    """Whether all processes save now, and the signal that stops all of them."""
+def agree(ranks: Ranks, asked: bool, signal: int | None, device: torch.device) -> tuple[bool, int | None]:
+    """What the first process has asked for, to all of them, and the signal that stops all of them."""
     if ranks.count == 1:
-        return due, stop
-    flags = ranks.agree(torch.tensor([int(due and ranks.first), stop or 0], device=device)).tolist()
+        return asked, signal
+    flags = ranks.agree(torch.tensor([int(asked and ranks.first), signal or 0], device=device)).tolist()
     return bool(flags[0]), flags[1] or None
 
 

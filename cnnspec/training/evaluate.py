@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 from cnnspec.data.batches import batches
 from cnnspec.data.prepare import Prepare
 from cnnspec.data.sets import Source
+
+if TYPE_CHECKING:
+    from cnnspec.data.folder import LoaderPool
 
 __all__ = ["EVAL_BATCH", "Scores", "evaluate"]
 
@@ -47,6 +51,7 @@ def evaluate(
     rank: int = 0,
     ranks: int = 1,
     workers: int = 0,
+    loaders: LoaderPool | None = None,
     stop: Callable[[], bool] = lambda: False,
     gather: Callable[[Tensor], Tensor] = lambda tensor: tensor,
 ) -> Scores | None:
@@ -58,8 +63,9 @@ def evaluate(
     loss = torch.zeros((), device=device, dtype=torch.float64 if device.type != "mps" else torch.float32)
     matrix = torch.zeros(classes * classes, device=device, dtype=torch.int64)
     with torch.inference_mode():
-        found = batches(source, rows, EVAL_BATCH * ranks, device, rank=rank, ranks=ranks, workers=workers)
-        for images, labels in found:
+        for images, labels in batches(
+            source, rows, EVAL_BATCH * ranks, device, rank=rank, ranks=ranks, workers=workers, loaders=loaders
+        ):
             if stop():
                 return None
             if not len(labels):

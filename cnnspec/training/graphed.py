@@ -7,6 +7,7 @@ inputs of a step are copied into the tensors that it was recorded with.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import torch
@@ -14,9 +15,11 @@ from torch import Tensor, nn
 
 from cnnspec.data.sets import Images, Source
 from cnnspec.training.config import TrainConfig
+from cnnspec.training.learner import Recorder
 from cnnspec.training.memory import is_out_of_memory
+from cnnspec.training.plan import Plan
 
-__all__ = ["GraphedStep", "why_not_graphed"]
+__all__ = ["GraphedStep", "cuda_recorder", "why_not_graphed"]
 
 _WARM_UP: Final = 3  # steps that run as they are, before one is recorded: libraries set themselves up in them
 
@@ -35,10 +38,21 @@ def why_not_graphed(config: TrainConfig, source: Source, processes: int) -> str 
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
+def cuda_recorder(plan: Plan, model: nn.Module, report: Callable[[str], None]) -> Recorder | None:
+    """What makes a recorded step of a plain one; None where steps run as they are, of which `report` hears on CUDA."""
+    if plan.device.type != "cuda":
+        return None
+    reason = why_not_graphed(plan.config, plan.train, plan.ranks.count)
+    if reason is not None:
+        report(f"steps are not recorded as a CUDA graph: {reason}")
+        return None
+    return partial(GraphedStep, model=model, size=plan.config.batch_size, device=plan.device, report=report)
+
+
 class GraphedStep:
     """Calls `step(rows, numbers)`, which gives back the loss, and from the fourth full batch on replays it.
 
-    Batches of another size than `size` run as they are. Where recording fails, `tell` hears why, and all of them do.
+    Batches of another size than `size` run as they are. Where recording fails, `report` hears why, and all of them do.
     """
 
     def __init__(
@@ -47,9 +61,9 @@ class GraphedStep:
         model: nn.Module,
         size: int,
         device: torch.device,
-        tell: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
-        self.step, self.model, self.size, self.tell = step, model, size, tell
+        self.step, self.model, self.size, self.report = step, model, size, report
         self.graph: torch.cuda.CUDAGraph | None = None
         self.possible = True
         self.warm = 0
@@ -96,7 +110,7 @@ class GraphedStep:
             torch.cuda.set_stream(before)  # torch leaves its own behind where the end of a recording fails
             self.model.zero_grad(set_to_none=True)
             self.possible = False
-            self.tell(f"steps are not recorded as a CUDA graph: {str(error).strip().splitlines()[0]}")
+            self.report(f"steps are not recorded as a CUDA graph: {str(error).strip().splitlines()[0]}")
             return False
         self.graph = graph
         return True

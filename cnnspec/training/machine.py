@@ -10,7 +10,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import nn
@@ -148,13 +148,13 @@ def _seconds(
 
 
 def _step(model: nn.Module, batch: torch.Tensor) -> None:
-    found = model(batch)
-    outputs = found.values() if isinstance(found, dict) else [found]
+    result = model(batch)
+    outputs = result.values() if isinstance(result, dict) else [result]
     sum(output.sum() for output in outputs).backward()
     model.zero_grad(set_to_none=True)
 
 
-def describe(device: torch.device, threads: int) -> dict[str, Any]:
+def describe(device: torch.device, threads: int) -> dict[str, object]:
     """What to note about the machine and the versions, so that figures can be traced."""
     from cnnspec.version import __version__
 

@@ -37,9 +37,9 @@ def too_large(graph: Graph, batch_size: int, device: torch.device) -> CnnspecErr
     def fits(size: int) -> bool:
         try:
             model = build_module(graph).to(device)
-            outputs = model(torch.zeros(size, *graph.input_shape, device=device))
-            found = [outputs] if isinstance(outputs, Tensor) else list(outputs.values())
-            torch.autograd.backward([output.sum() for output in found])
+            result = model(torch.zeros(size, *graph.input_shape, device=device))
+            outputs = [result] if isinstance(result, Tensor) else list(result.values())
+            torch.autograd.backward([output.sum() for output in outputs])
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise

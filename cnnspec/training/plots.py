@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 from PIL.Image import Image
 
 from cnnspec.files import atomic_path
+from cnnspec.training.metrics import EpochMetrics
 
-__all__ = ["draw_run", "plot_confusion", "plot_curves", "plot_mistakes"]
+__all__ = ["plot_confusion", "plot_curves", "plot_mistakes", "plot_run"]
 
 MOST_LABELS = 40  # class names written along an axis
 
 
-def draw_run(
-    folder: Path, metrics: Sequence[Mapping[str, Any]], matrix: Sequence[Sequence[int]], classes: Sequence[str]
+def plot_run(
+    folder: Path, metrics: Sequence[EpochMetrics], matrix: Sequence[Sequence[int]], classes: Sequence[str]
 ) -> None:
     """The curves of a run, and its confusion matrix."""
     plot_curves(metrics, folder / "curves.png")
     plot_confusion(matrix, classes, folder / "confusion.png")
 
 
-def plot_curves(metrics: Sequence[Mapping[str, Any]], path: Path) -> None:
+def plot_curves(metrics: Sequence[EpochMetrics], path: Path) -> None:
     """Loss, accuracy and learning rate over the epochs, as a PNG."""
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     loss, accuracy, rate = figure.subplots(1, 3)
-    epochs = [line["epoch"] for line in metrics]
-    loss.plot(epochs, [line["train_loss"] for line in metrics], label="training")
-    loss.plot(epochs, [line["val_loss"] for line in metrics], label="validation")
+    epochs = [epoch.epoch for epoch in metrics]
+    loss.plot(epochs, [epoch.train_loss for epoch in metrics], label="training")
+    loss.plot(epochs, [epoch.val_loss for epoch in metrics], label="validation")
     loss.set(xlabel="epoch", title="loss")
     loss.legend()
-    accuracy.plot(epochs, [100 * line["val_accuracy"] for line in metrics], color="tab:green")
+    accuracy.plot(epochs, [100 * epoch.val_accuracy for epoch in metrics], color="tab:green")
     accuracy.set(xlabel="epoch", title="validation accuracy, %")
-    rate.plot(epochs, [line["lr"] for line in metrics], color="tab:grey")
+    rate.plot(epochs, [epoch.lr for epoch in metrics], color="tab:grey")
     rate.set(xlabel="epoch", title="learning rate")
     _write(figure, path)
 

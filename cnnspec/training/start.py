@@ -1,37 +1,30 @@
-"""What a run starts from: its images, its network, and torch set up for it; and whether these are still the same."""
+"""What a run starts from: its images and its network."""
 
 from __future__ import annotations
 
 import copy
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
 
 import torch
 from torch import nn
 
 from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.data.sets import DataSet
-from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.errors import UsageError
 from cnnspec.graph import Graph
 from cnnspec.torch_backend import build_module, check_state, read_weights
 from cnnspec.torch_backend.rewrite import multiply_whole, pool_first, rectify_in_place
 from cnnspec.training.config import TrainConfig, data_folder
 from cnnspec.training.criterion import freeze, initialise
 from cnnspec.training.distributed import Ranks
-from cnnspec.training.machine import image_memory, keep_freed_memory, pick_threads
+from cnnspec.training.machine import image_memory
 from cnnspec.training.progress import Progress
-from cnnspec.training.run_folder import LAST
+from cnnspec.training.shared import Shared
 
-__all__ = ["build_network", "check_origin", "check_parts", "data_options", "open_images", "origin", "settle"]
-
-# Options that may change between two parts of a run: where it runs, and when it ends.
-_MAY_CHANGE: Final = {
-    "cache", "channels_last", "checkpoint_every", "compile", "cuda_graph", "data", "data_dir", "device", "epochs",
-    "loading", "patience", "pool_first", "skip_bad", "tensorboard", "threads", "weights", "workers",
-}  # fmt: skip
+__all__ = ["build_network", "check_parts", "data_options", "open_images"]
 
 
 def data_options(config: TrainConfig, device: torch.device, report: Callable[[str], None]) -> OpenOptions:
@@ -48,15 +41,24 @@ def data_options(config: TrainConfig, device: torch.device, report: Callable[[st
     )
 
 
-def open_images(graph: Graph, config: TrainConfig, device: torch.device, ranks: Ranks, tell: Progress) -> DataSet:
+def open_images(
+    graph: Graph, config: TrainConfig, device: torch.device, ranks: Ranks, progress: Progress, shared: Shared
+) -> DataSet:
     """The images that the options name, downloaded by one process where they are not there."""
-    options = data_options(config, device, tell.message)
-    if not ranks.first:
-        ranks.wait()  # one process downloads
-    data = open_data(config.data, graph, options)
-    if ranks.first:
-        ranks.wait()
-    tell.message(data.remark)
+    options = data_options(config, device, progress.message)
+
+    def open_first_alone() -> DataSet:
+        if not ranks.first:
+            ranks.wait()  # one process downloads
+        data = open_data(config.data, graph, options)
+        if ranks.first:
+            ranks.wait()
+        return data
+
+    network = graph.input_shape, tuple(graph.shape_of(output) for output in graph.outputs), graph.classes
+    how = options.folder, options.val_fraction, options.seed, options.skip_bad, options.loading, options.cache
+    data = shared.data((config.data, network, how, device), open_first_alone)
+    progress.message(data.remark)
     return data
 
 
@@ -107,59 +109,3 @@ def check_parts(
             + ", some part is a single image, and batch norm wants two",
             hint="another `--batch-size`" + ", or a smaller `--accumulate`" * (config.accumulate > 1),
         ) from None
-
-
-def settle(
-    config: TrainConfig, model: nn.Module, graph: Graph, device: torch.device, ranks: Ranks, images: int, tell: Progress
-) -> TrainConfig:
-    """Set torch up for this run of so many images, and note in the options what was left to the machine.
-
-    Raises UsageError for a precision that the device does not have.
-    """
-    if config.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch asks for it, before cuBLAS is first used
-    torch.use_deterministic_algorithms(config.deterministic)
-    torch.backends.cudnn.benchmark = not config.deterministic
-    if config.precision == "fp16" and device.type == "cpu":
-        raise UsageError("fp16 is for CUDA: the CPU is slower with it", hint="`--precision bf16`, or fp32")
-    if device.type == "cpu":
-        keep_freed_memory()
-    threads, channels_last = config.threads, config.channels_last
-    if device.type == "cpu" and ranks.count == 1:
-        if threads is None or channels_last is None:
-            most = min(config.batch_size, images)
-            shape = graph.input_shape
-            threads, channels_last = pick_threads(model, shape, most, threads, channels_last, tell.message)
-    else:  # torchrun has divided the threads; on CUDA the layout is known to help
-        threads = threads or torch.get_num_threads()
-        channels_last = device.type == "cuda" if channels_last is None else channels_last
-    torch.set_num_threads(threads)
-    return config.model_copy(update={"threads": threads, "channels_last": channels_last})
-
-
-def origin(
-    text: str, variant: str | None, params: Mapping[str, str], graph: Graph, config: TrainConfig, data: DataSet
-) -> dict[str, Any]:
-    """What a run began with, as a checkpoint notes it: its images, its spec, and the options it cannot do without."""
-    return {
-        "images": data.digest,
-        "spec": repr([text, variant, sorted(params.items()), graph.input_shape]),
-        "options": config.model_dump(mode="json", exclude=_MAY_CHANGE),
-    }
-
-
-def check_origin(before: Mapping[str, Any], now: Mapping[str, Any], run: Path) -> None:
-    """Raise CnnspecError that names what has changed since a run began."""
-    hint = f"bring that back; or `--weights {run / LAST}` starts another run from what this one has learned"
-    if before["images"] != now["images"]:
-        raise CnnspecError(f"the data set has other images or labels than {run} began with", hint=hint)
-    if before["spec"] != now["spec"]:
-        raise CnnspecError(f"the spec in {run} is not the one that the run began with", hint=hint)
-    unchanged = TrainConfig().model_dump(mode="json")
-    for name, value in now["options"].items():
-        began = before["options"].get(name, unchanged[name])  # an option may be newer than the run
-        if began != value:
-            raise CnnspecError(
-                f"{run / 'config.yaml'} says `{name}: {value}`, but the run began with {began}",
-                hint=hint,
-            )

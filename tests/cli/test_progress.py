@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import io
 import re
-from typing import Any
 
 import pytest
 
 from cnnspec.cli.render.progress import watch
+from cnnspec.training.metrics import EpochMetrics
 
-METRICS: dict[str, Any] = {
-    "epoch": 1, "train_loss": 0.5, "val_loss": 0.4, "val_accuracy": 0.875, "images_per_second": 1000.0,
-}  # fmt: skip
+METRICS = EpochMetrics(
+    epoch=1, step=10, lr=0.1, train_loss=0.5, val_loss=0.4, val_accuracy=0.875, seconds=1.0, images_per_second=1000.0
+)
 
 
 class Terminal(io.StringIO):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import struct
@@ -18,7 +19,7 @@ from PIL import Image
 
 import cnnspec
 from cnnspec.data.batches import batches
-from cnnspec.data.folder import close_streams, decode, open_folder
+from cnnspec.data.folder import LoaderPool, decode, open_folder
 from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.data.sets import Files, Images
 from cnnspec.errors import CnnspecError, UsageError
@@ -123,33 +124,39 @@ def test_streamed_images_are_the_resident_ones(folder: Path, tmp_path: Path, wor
     assert isinstance(resident, Images)
     assert isinstance(streamed, Files)
     order = torch.randperm(16)
-    for _ in range(2):  # two epochs with the same workers
-        found = list(batches(streamed, order, 5, CPU, start=5, workers=workers))
-        wanted = list(batches(resident, order, 5, CPU, start=5))
-        assert len(found) == len(wanted) == 3
-        for (x, y), (a, b) in zip(found, wanted, strict=True):
-            assert torch.equal(x, a)
-            assert torch.equal(y, b)
+    processes = []
+    with LoaderPool() as loaders:
+        for _ in range(2):  # two epochs with the same workers
+            found = list(batches(streamed, order, 5, CPU, start=5, workers=workers, loaders=loaders))
+            processes.append({child.pid for child in multiprocessing.active_children()})
+            wanted = list(batches(resident, order, 5, CPU, start=5))
+            assert len(found) == len(wanted) == 3
+            for (x, y), (a, b) in zip(found, wanted, strict=True):
+                assert torch.equal(x, a)
+                assert torch.equal(y, b)
+    assert processes[0] == processes[1]
+    assert len(processes[0]) == workers
+    gc.collect()
+    assert not multiprocessing.active_children()
 
 
 def test_two_streams_of_one_source_at_a_time(folder: Path, tmp_path: Path) -> None:
     source = open_folder(folder, GRAPH, OpenOptions(folder=tmp_path, loading="streaming")).train
     orders = [torch.arange(16), torch.arange(15, -1, -1)]
     alone = [[labels.tolist() for _, labels in batches(source, order, 5, CPU, workers=1)] for order in orders]
-    both = zip(*(batches(source, order, 5, CPU, workers=1) for order in orders), strict=True)
-    assert [[x[1].tolist(), y[1].tolist()] for x, y in both] == [list(pair) for pair in zip(*alone, strict=True)]
-    close_streams()
+    with LoaderPool() as loaders:
+        both = zip(*(batches(source, order, 5, CPU, workers=1, loaders=loaders) for order in orders), strict=True)
+        assert [[x[1].tolist(), y[1].tolist()] for x, y in both] == [list(pair) for pair in zip(*alone, strict=True)]
 
 
 @pytest.fixture
-def streamed(folder: Path, tmp_path: Path) -> Iterator[tuple[Iterator[Any], list[int]]]:
+def streamed(folder: Path, tmp_path: Path) -> tuple[Iterator[Any], list[int]]:
     """Batches of one image, of which the first two are read, and the processes that decode them."""
     source = open_folder(folder, GRAPH, OpenOptions(folder=tmp_path, loading="streaming")).train
     others = {child.pid for child in multiprocessing.active_children()}
     found = batches(source, torch.arange(16), 1, CPU, workers=1)
     next(found), next(found)
-    yield found, [child.pid for child in multiprocessing.active_children() if child.pid and child.pid not in others]
-    close_streams()
+    return found, [child.pid for child in multiprocessing.active_children() if child.pid and child.pid not in others]
 
 
 def test_a_signal_to_the_group_of_a_run_leaves_those_that_decode(streamed: tuple[Iterator[Any], list[int]]) -> None:

@@ -33,7 +33,7 @@ from run_states import final_state
 from small_runs import TEXT, job
 
 from cnnspec.files import write_atomic
-from cnnspec.training import loop
+from cnnspec.training import keeper, loop
 from cnnspec.training.checkpoint import load_checkpoint, save_checkpoint
 from cnnspec.training.run_folder import is_run
 
@@ -83,14 +83,14 @@ class Moment:
         return f"{where}{f' of save {self.save}' if self.save else ''}{f', {self.lost} lost' if self.lost else ''}"
 
 
-def draw_nothing(folder: Path, *arguments: Any) -> None:
+def plot_nothing(folder: Path, *arguments: Any) -> None:
     """Pictures cost most of a short run, and nothing is read back from them."""
     write_atomic(folder / "curves.png", b"")
 
 
 def child(folder: Path, save: str, moment: Moment | None = None, report: int = -1, **options: Any) -> None:
     """Start the run, or continue it where it has begun; end at the moment."""
-    loop.save_checkpoint, loop.load_checkpoint = SAVES[save]
+    keeper.save_checkpoint, keeper.load_checkpoint = SAVES[save]
     if moment is not None:
         write = os.write
         cut = Cut(
@@ -108,7 +108,7 @@ def child(folder: Path, save: str, moment: Moment | None = None, report: int = -
 
 def in_save(cut: Cut, number: int) -> None:
     """Arm the cut for the save of this number, and let nothing come after it."""
-    save = loop.save_checkpoint
+    save = keeper.save_checkpoint
     count = 0
 
     def saving(*arguments: Any) -> Path:
@@ -121,7 +121,7 @@ def in_save(cut: Cut, number: int) -> None:
         cut.end()
         raise AssertionError
 
-    loop.save_checkpoint = saving
+    keeper.save_checkpoint = saving
 
 
 def fork(*arguments: Any, **options: Any) -> int:
@@ -242,7 +242,7 @@ def at_every_moment(root: Path, save: str) -> int:
 def at_every_call(root: Path, save: str) -> int:
     """A short run for each call, with and without a power cut. Returns how many were broken."""
     short: dict[str, Any] = {"epochs": 1, "batch_size": 512, "checkpoint_every": 0.0}
-    loop.draw_run = draw_nothing
+    keeper.plot_run = plot_nothing
     wanted = uninterrupted(root, save, **short)
     _, calls = calls_of(root / "trial", save, Moment(None, call=10**6), **short)
     broken = 0

@@ -7,7 +7,8 @@ from typing import Any
 
 import cnnspec
 from cnnspec.training.config import TrainConfig
-from cnnspec.training.loop import Job, TrainResult, train
+from cnnspec.training.job import Job, TrainResult
+from cnnspec.training.loop import train
 
 TEXT = """
 cnnspec: 1
@@ -31,7 +32,13 @@ OPTIONS: dict[str, Any] = {
 
 def job(folder: Path, *, text: str = TEXT, resume: bool = False, **options: Any) -> Job:
     spec = cnnspec.loads(text)
-    return Job(spec.source, spec.graph, TrainConfig(**{**OPTIONS, **options}), folder, resume=resume)
+    return Job(
+        spec.source,
+        spec.graph,
+        TrainConfig(**{**OPTIONS, **options}),
+        folder,
+        existing="resume" if resume else "refuse",
+    )
 
 
 def run(folder: Path, **options: Any) -> TrainResult:

@@ -16,10 +16,11 @@ from small_runs import TEXT, job, run
 import cnnspec
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.torch_backend import build_module, load_weights, read_weights, save_weights
-from cnnspec.training import loop
+from cnnspec.training import keeper, learner, loop
 from cnnspec.training.checkpoint import load_checkpoint
 from cnnspec.training.progress import Silent
-from cnnspec.training.run_folder import RunFolder, open_run
+from cnnspec.training.run_folder import open_run
+from cnnspec.training.run_writer import RunFolder
 from cnnspec.training.signals import Interrupted
 
 AUX = TEXT + "  head: Linear(10)(flatten)\noutputs: [fc]\naux_outputs: [head]\n"
@@ -57,8 +58,8 @@ def test_the_folder_holds_what_is_promised(whole: Path) -> None:
 def test_the_best_epoch_is_the_one_of_the_highest_validation_accuracy(whole: Path) -> None:
     found = open_run(whole)
     assert found.result is not None
-    best = max(found.metrics, key=lambda line: (line["val_accuracy"], -line["val_loss"]))
-    assert found.result["best_epoch"] == best["epoch"]
+    best = max(found.metrics, key=lambda epoch: (epoch.val_accuracy, -epoch.val_loss))
+    assert found.result["best_epoch"] == best.epoch
 
 
 def test_the_configuration_reproduces_the_run(whole: Path, tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_a_run_cut_off_anywhere_ends_bit_for_bit_the_same(
 ) -> None:
     """A signal arrives during the `at`-th save, of 11 in each epoch and one after it."""
     count = 0
-    save = loop.save_checkpoint
+    save = keeper.save_checkpoint
 
     def saving(*arguments: Any) -> Path:
         nonlocal count
@@ -93,7 +94,7 @@ def test_a_run_cut_off_anywhere_ends_bit_for_bit_the_same(
             signal.raise_signal(number)
         return save(*arguments)
 
-    monkeypatch.setattr(loop, "save_checkpoint", saving)
+    monkeypatch.setattr(keeper, "save_checkpoint", saving)
     with pytest.raises(Interrupted) as caught:
         run(tmp_path / "run", checkpoint_every=0.0)
     assert caught.value.exit_code == 128 + number
@@ -105,7 +106,7 @@ def test_a_run_cut_off_anywhere_ends_bit_for_bit_the_same(
 
 def signal_in_evaluation(number: signal.Signals, at: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The signal comes when the network is evaluated for the `at`-th time."""
-    evaluate = loop.evaluate
+    evaluate = learner.evaluate
     count = 0
 
     def evaluating(*arguments: Any, **options: Any) -> Any:
@@ -115,7 +116,7 @@ def signal_in_evaluation(number: signal.Signals, at: int, monkeypatch: pytest.Mo
             signal.raise_signal(number)
         return evaluate(*arguments, **options)
 
-    monkeypatch.setattr(loop, "evaluate", evaluating)
+    monkeypatch.setattr(learner, "evaluate", evaluating)
 
 
 def test_a_signal_during_evaluation(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +141,7 @@ def test_a_damaged_newest_checkpoint_costs_only_the_steps_since(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = 0
-    save = loop.save_checkpoint
+    save = keeper.save_checkpoint
 
     def saving(*arguments: Any) -> Path:
         nonlocal count
@@ -149,7 +150,7 @@ def test_a_damaged_newest_checkpoint_costs_only_the_steps_since(
             signal.raise_signal(signal.SIGINT)
         return save(*arguments)
 
-    monkeypatch.setattr(loop, "save_checkpoint", saving)
+    monkeypatch.setattr(keeper, "save_checkpoint", saving)
     with pytest.raises(Interrupted):
         run(tmp_path / "run", checkpoint_every=0.0)
     newest = max((tmp_path / "run" / "checkpoints").glob("*.pt"))
@@ -169,7 +170,7 @@ def test_resuming_a_finished_run_changes_nothing(whole: Path) -> None:
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    make = loop.make_loss
+    make = learner.make_loss
 
     def making(*arguments: Any) -> Any:
         criterion = make(*arguments)
@@ -182,7 +183,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
 
         return loss
 
-    monkeypatch.setattr(loop, "make_loss", making)
+    monkeypatch.setattr(learner, "make_loss", making)
     with pytest.raises(CnnspecError, match=rf"the loss is nan at step {step} \(epoch {(step - 1) // 11 + 1}\)"):
         run(tmp_path / "run")
     best = tmp_path / "run" / "best.safetensors"
@@ -234,7 +235,7 @@ def test_a_run_folder_is_not_overwritten_unasked(tmp_path: Path) -> None:
         cnnspec.api.train(spec, name="a", **options)
     assert caught.value.hint is not None
     assert "--overwrite" in caught.value.hint
-    cnnspec.api.train(spec, name="a", overwrite=True, **options)
+    cnnspec.api.train(spec, name="a", existing="overwrite", **options)
     cnnspec.api.train(spec, **options)
     cnnspec.api.train(spec, **options)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "small", "small-2"]
@@ -259,7 +260,7 @@ def test_nothing_is_made_where_the_data_do_not_fit(tmp_path: Path) -> None:
 
 
 def test_one_writer_at_a_time(whole: Path) -> None:
-    folder = loop.RunFolder(whole)
+    folder = RunFolder(whole)
     try:
         with pytest.raises(UsageError, match="another process is writing"):
             run(whole, resume=True)

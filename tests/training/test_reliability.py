@@ -21,7 +21,7 @@ from small_runs import OPTIONS, TEXT, run
 import cnnspec
 from cnnspec.cli import main
 from cnnspec.errors import CnnspecError, UsageError
-from cnnspec.training import loop, memory
+from cnnspec.training import feed, keeper, loop, memory
 from cnnspec.training.run_folder import open_run
 from cnnspec.training.signals import Interrupted, exit_on_signals
 
@@ -142,7 +142,7 @@ def test_a_process_that_decodes_images_and_is_killed(tmp_path: Path, monkeypatch
     def killed(*arguments: Any, **options: Any) -> None:
         raise RuntimeError("DataLoader worker (pid 3) is killed by signal: Bus error. It is possible that\nmore")
 
-    monkeypatch.setattr(loop, "batches", killed)
+    monkeypatch.setattr(feed, "batches", killed)
     with pytest.raises(CnnspecError, match="a process that decodes images has ended: DataLoader worker") as caught:
         run(tmp_path / "run")
     assert f"--resume {tmp_path / 'run'}" in str(caught.value.hint)
@@ -160,7 +160,7 @@ def test_mixup_and_tensorboard_and_a_cut_off_run(tmp_path: Path, monkeypatch: py
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")
     options: dict[str, Any] = {"mixup": 0.4, "tensorboard": True, "erase": 0.2, "flip": True}
     run(tmp_path / "whole", **options)
-    save = loop.save_checkpoint
+    save = keeper.save_checkpoint
     count = 0
 
     def saving(*arguments: Any) -> Path:
@@ -171,7 +171,7 @@ def test_mixup_and_tensorboard_and_a_cut_off_run(tmp_path: Path, monkeypatch: py
             raise KeyboardInterrupt
         return found
 
-    monkeypatch.setattr(loop, "save_checkpoint", saving)
+    monkeypatch.setattr(keeper, "save_checkpoint", saving)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "run", checkpoint_every=0.0, **options)
     run(tmp_path / "run", resume=True, **options)
@@ -197,7 +197,7 @@ def test_a_run_whose_best_weights_are_damaged_says_so(tmp_path: Path) -> None:
 
 
 def test_best_weights_of_an_older_epoch_that_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "merit", lambda metrics: -metrics["epoch"])  # the first epoch is the best
+    monkeypatch.setattr(keeper, "merit", lambda metrics: -metrics.epoch)  # the first epoch is the best
     stop_after(20, monkeypatch)  # within the second
     with pytest.raises(Interrupted):
         run(tmp_path / "run", checkpoint_every=0.0)
@@ -244,7 +244,7 @@ def test_a_run_that_a_full_disk_ended_says_how_it_continues(tmp_path: Path, monk
     def full(*arguments: Any) -> Path:
         raise CnnspecError("cannot write: No space left on device")
 
-    monkeypatch.setattr(loop, "save_checkpoint", full)
+    monkeypatch.setattr(keeper, "save_checkpoint", full)
     with pytest.raises(CnnspecError, match="No space left") as caught:
         run(tmp_path / "run")
     assert caught.value.hint == f"when that is mended, `cnnspec train --resume {tmp_path / 'run'}` continues"
@@ -275,7 +275,7 @@ def test_one_signal_ends_a_command_and_further_ones_change_nothing() -> None:
 
 def stop_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupt the next run after so many saves."""
-    save = loop.save_checkpoint
+    save = keeper.save_checkpoint
     saved = 0
 
     def saving(*arguments: Any) -> Path:
@@ -285,7 +285,7 @@ def stop_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
             signal.raise_signal(signal.SIGINT)
         return save(*arguments)
 
-    monkeypatch.setattr(loop, "save_checkpoint", saving)
+    monkeypatch.setattr(keeper, "save_checkpoint", saving)
 
 
 def test_a_run_goes_on_without_the_weights_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,5 +371,5 @@ def test_a_finished_run_goes_on_for_more_epochs(tmp_path: Path) -> None:
     more = cnnspec.resume(first.run, epochs=4)
     assert (first.epochs, more.epochs) == (2, 4)
     assert open_run(first.run).config.epochs == 4
-    assert [line["epoch"] for line in open_run(first.run).metrics] == [1, 2, 3, 4]
+    assert [epoch.epoch for epoch in open_run(first.run).metrics] == [1, 2, 3, 4]
     assert cnnspec.resume(first.run, epochs=3).epochs == 4  # nothing is taken back

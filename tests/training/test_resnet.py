@@ -22,6 +22,6 @@ def test_resnet20_learns_enlarged_digits(tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert round(spec.analyze().totals.params / 1e6, 2) == 0.27  # He et al. 2015, table 6
-    losses = [epoch["train_loss"] for epoch in cnnspec.api.open_run(result.run).metrics]
+    losses = [epoch.train_loss for epoch in cnnspec.api.open_run(result.run).metrics]
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < 0.5 * np.log(10)  # half of what guessing costs

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, TextIO
 
+from cnnspec.training.metrics import EpochMetrics
 from cnnspec.training.progress import Progress
 
 __all__ = ["watch"]
@@ -34,10 +35,10 @@ def watch(stream: TextIO) -> Iterator[Progress]:
         yield _Bar(bar)
 
 
-def _line(metrics: dict[str, Any]) -> str:
+def _line(metrics: EpochMetrics) -> str:
     return (
-        f"epoch {metrics['epoch']:>3}  loss {metrics['train_loss']:.4f}  validation loss {metrics['val_loss']:.4f}"
-        f"  accuracy {metrics['val_accuracy']:7.2%}  {metrics['images_per_second']:,.0f} images/s"
+        f"epoch {metrics.epoch:>3}  loss {metrics.train_loss:.4f}  validation loss {metrics.val_loss:.4f}"
+        f"  accuracy {metrics.val_accuracy:7.2%}  {metrics.images_per_second:,.0f} images/s"
     )
 
 
@@ -54,7 +55,7 @@ class _Lines:
     def step(self, epoch: int, epochs: int, seen: int, images: int, loss: float, images_per_second: float) -> None:
         pass
 
-    def epoch(self, metrics: dict[str, Any]) -> None:
+    def epoch(self, metrics: EpochMetrics) -> None:
         self.message(_line(metrics))
 
 
@@ -79,9 +80,9 @@ class _Bar:
             self.task = self.bar.add_task("", total=images, **fields)
         self.bar.update(self.task, completed=seen, total=images, **fields)
 
-    def epoch(self, metrics: dict[str, Any]) -> None:
+    def epoch(self, metrics: EpochMetrics) -> None:
         if self.task is not None:
             self.bar.remove_task(self.task)
             self.task = None
-        self.accuracy = f"  accuracy {metrics['val_accuracy']:.2%}"
+        self.accuracy = f"  accuracy {metrics.val_accuracy:.2%}"
         self.message(_line(metrics))

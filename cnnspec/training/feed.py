@@ -1,0 +1,105 @@
+"""The batches of an epoch: a function of seed, epoch, position and rank alone, so a run continues anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from cnnspec.data.batches import batch_rows, batches
+from cnnspec.data.folder import LoaderPool
+from cnnspec.data.order import epoch_numbers, epoch_order, epoch_shares, neighbours
+from cnnspec.data.prepare import COLUMNS
+from cnnspec.training.plan import Plan
+
+__all__ = ["Batch", "Feed", "Partners", "RowBatch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Partners:
+    """For mixup: what the images of a batch are mixed with, and the share `(B,)` that each keeps."""
+
+    images: Tensor
+    labels: Tensor
+    shares: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """This process's part of a batch, on the device: uint8 `(B, C, H, W)`, int64 `(B,)`, `(B, COLUMNS)`."""
+
+    images: Tensor
+    labels: Tensor
+    numbers: Tensor | None  # that decide the augmentation
+    partners: Partners | None
+    size: int  # images of the batch over all processes
+
+
+@dataclass(frozen=True, slots=True)
+class RowBatch:
+    """A batch of images that lie on the device, by their rows `(B,)`."""
+
+    rows: Tensor
+    numbers: Tensor | None
+    size: int
+
+
+class Feed:
+    """Iterates over the batches of an epoch, from a position on."""
+
+    def __init__(self, plan: Plan, epoch: int, position: int, loaders: LoaderPool) -> None:
+        """`position` is a number of images: a multiple of the batch size, or all of the epoch."""
+        self.plan, self.epoch, self.position, self.loaders = plan, epoch, position, loaders
+        self.size = plan.config.batch_size
+        self.order = epoch_order(plan.data.train_rows, plan.config.seed, epoch)[: plan.count]
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Batches of images, read from where they are."""
+        config, ranks = self.plan.config, self.plan.ranks
+        numbers, shares = self._numbers(), None
+        if config.mixup:
+            shares = epoch_shares(self.plan.count, config.mixup, config.seed, self.epoch).to(self.plan.device)
+        neighbour_parts = None
+        if shares is not None and ranks.count > 1:  # another process has the next image
+            neighbour_parts = self._parts(neighbours(self.order, self.size))
+        for position, (images, labels) in zip(self._positions(), self._parts(self.order), strict=True):
+            partners = None
+            if shares is not None:
+                others = (images.roll(-1, 0), labels.roll(-1)) if neighbour_parts is None else next(neighbour_parts)
+                partners = Partners(*others, self._part(shares, position))
+            part = None if numbers is None else self._part(numbers, position)
+            yield Batch(images, labels, part, partners, self._size_at(position))
+
+    def rows(self) -> Iterator[RowBatch]:
+        """The same as rows, for one process with all images on the device."""
+        numbers = self._numbers()
+        parts = batch_rows(self.order.to(self.plan.device), self.position, self.size)
+        for position, rows in zip(self._positions(), parts, strict=True):
+            part = None if numbers is None else self._part(numbers, position)
+            yield RowBatch(rows, part, self._size_at(position))
+
+    def _numbers(self) -> Tensor | None:
+        plan = self.plan
+        if not plan.augment:
+            return None
+        return epoch_numbers(plan.count, COLUMNS, plan.config.seed, self.epoch).to(plan.device)
+
+    def _positions(self) -> range:
+        return range(self.position, self.plan.count, self.size)
+
+    def _size_at(self, position: int) -> int:
+        return min(self.size, self.plan.count - position)
+
+    def _part(self, values: Tensor, position: int) -> Tensor:
+        """This process's part of what there is for the batch at a position."""
+        ranks = self.plan.ranks
+        return values[position : position + self._size_at(position)][ranks.rank :: ranks.count]
+
+    def _parts(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """This process's part of every batch: images and labels."""
+        plan = self.plan
+        return batches(
+            plan.train, order, self.size, plan.device, start=self.position, rank=plan.ranks.rank,
+            ranks=plan.ranks.count, workers=plan.config.workers, loaders=self.loaders,
+        )  # fmt: skip

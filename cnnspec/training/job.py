@@ -1,0 +1,53 @@
+"""What a run is asked for, and what came of it. Importing this module imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from cnnspec.errors import UsageError
+from cnnspec.graph import Graph
+from cnnspec.spec import Source
+from cnnspec.training.config import TrainConfig
+
+__all__ = ["Existing", "Job", "TrainResult", "check_existing"]
+
+# Where there is a run in the folder already: it is an error, or the run is taken away, or it is continued.
+Existing = Literal["refuse", "overwrite", "resume"]
+_EXISTING: Final = get_args(Existing)
+
+
+def check_existing(existing: str) -> None:
+    """Raise UsageError unless this is one of the three words."""
+    if existing not in _EXISTING:
+        raise UsageError(f"existing={existing!r} is not known", hint=f"there are: {', '.join(_EXISTING)}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to start, or to continue: the network and its texts, the options and the folder."""
+
+    source: Source
+    graph: Graph
+    config: TrainConfig
+    folder: Path
+    variant: str | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    existing: Existing = "refuse"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What came of a run. `test` figures are those of the best epoch's weights on images never used before."""
+
+    run: str
+    epochs: int
+    best_epoch: int
+    val_loss: float
+    val_accuracy: float
+    test_loss: float | None
+    test_accuracy: float | None
+    test_images: int
+    seconds: float

@@ -1,0 +1,266 @@
+"""What keeps a run: its folder, its counters and checkpoints, and the signals that end it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from cnnspec.data.batches import to_device
+from cnnspec.torch_backend import read_weights, weights_bytes
+from cnnspec.training.board import Board, open_board
+from cnnspec.training.checkpoint import RunState, load_checkpoint, save_checkpoint
+from cnnspec.training.counters import Counters, check_finite, mean_loss
+from cnnspec.training.distributed import agree
+from cnnspec.training.evaluate import Scores
+from cnnspec.training.job import TrainResult
+from cnnspec.training.learner import Learner
+from cnnspec.training.machine import describe
+from cnnspec.training.metrics import EpochMetrics, merit
+from cnnspec.training.plan import Plan, check_origin
+from cnnspec.training.plots import plot_run
+from cnnspec.training.progress import Progress
+from cnnspec.training.run_folder import BEST, LAST, best_fault, best_weights
+from cnnspec.training.run_writer import RunFolder
+from cnnspec.training.signals import Interrupted, Signals
+
+__all__ = ["Keeper", "keep"]
+
+LOOK_EVERY: Final = 1.0  # seconds between two looks at the loss, which make the device and the program meet
+AGREE_EVERY: Final = 8  # steps between two agreements of several processes on saving and stopping
+
+
+@contextmanager
+def keep(plan: Plan, learner: Learner, progress: Progress) -> Iterator[Keeper]:
+    """The run in the plan's folder, started or resumed.
+
+    Raises UsageError where there is a run that is not to be touched or another process writes it, and CnnspecError
+    where it is not the run that it was or its files cannot be read or written.
+    """
+    with RunFolder(plan.job.folder, write=plan.ranks.first) as folder, Signals() as signals:
+        keeper = Keeper(plan, learner, progress, folder, signals)
+        keeper.resume() if plan.resuming else keeper.start()
+        yield keeper
+
+
+class Keeper:
+    """Counts, saves, publishes and ends a run."""
+
+    def __init__(self, plan: Plan, learner: Learner, progress: Progress, folder: RunFolder, signals: Signals) -> None:
+        self.plan, self.learner, self.progress, self.folder, self.signals = plan, learner, progress, folder, signals
+        self.counters = Counters()
+        self.losses = torch.zeros(plan.steps_per_epoch, device=plan.device)  # of this epoch's steps
+        self.stopped = False  # by a listener
+        self.board: Board | None = None
+        now = time.perf_counter()
+        self.began = self.epoch_began = self.last_step = self.last_save = self.last_look = now
+        self.began_at = 0  # images of the epoch that were done when this process took it up
+        self.looked_at = 0  # images of the run that were done at the last look
+
+    @property
+    def over(self) -> bool:
+        """Whether no epoch is left, too many have gone by without a better one, or a listener has asked to stop."""
+        config, counters = self.plan.config, self.counters
+        if self.stopped or counters.epoch >= config.epochs:
+            return True
+        best = counters.best
+        return config.patience is not None and best is not None and counters.epoch - best.epoch >= config.patience
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal wants this process to stop. Several processes agree on it at the end of an epoch."""
+        return self.plan.ranks.count == 1 and self.signals.received is not None
+
+    def start(self) -> None:
+        """Begin the run, in a folder that no other run has or may keep."""
+        plan = self.plan
+        if plan.ranks.first:
+            environment = describe(plan.device, torch.get_num_threads())
+            self.folder.start(plan.job, plan.config, plan.data.classes, environment)
+        self._begin()
+
+    def resume(self) -> None:
+        """Put back the newest good checkpoint, and write what a cut-off run had no time to write."""
+        plan = self.plan
+        state: RunState | None = plan.ranks.share(
+            lambda: load_checkpoint(self.folder.checkpoints, self.progress.message)
+        )
+        if state is not None:
+            check_origin(state["origin"], plan.origin, plan.job.folder)
+            self.learner.load_state(state)
+            self.losses.copy_(state["losses"])
+            self.counters = Counters.from_record(state["counters"])
+            self._replace_lost_best()
+            if self.counters.position == 0:
+                self._publish()
+        if plan.ranks.first:
+            self.folder.write_config(plan.job, plan.config)
+        if self.over:
+            self.progress.message(f"all {self.counters.step} steps are done")
+        else:
+            self.progress.message(f"continuing after {self.counters.step} of {plan.steps} steps")
+            self.folder.clear_result()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Start the clocks."""
+        counters = self.counters
+        if self.plan.config.tensorboard and self.plan.ranks.first:
+            self.board = open_board(self.folder.path, counters)
+        self.last_save = self.last_look = time.perf_counter()
+        self.began = self.last_save - counters.seconds
+        self.looked_at = counters.epoch * self.plan.count + counters.position
+
+    def _replace_lost_best(self) -> None:
+        """Where the weights of the best epoch are damaged, let the best of the epochs from the last on be it."""
+        counters = self.counters
+        if counters.best is None or (counters.position == 0 and counters.best is counters.history[-1]):
+            return  # there are none, or they are written now
+        fault = self.plan.ranks.share(lambda: best_fault(self.plan.job.folder))
+        if fault is not None:
+            self.progress.message(f"{fault}; the best of the epochs from the last on takes its place")
+            counters.best = counters.history[-1] if counters.position == 0 else None
+
+    def begin_epoch(self) -> None:
+        """Note where the epoch is taken up, for its speed."""
+        self.epoch_began = self.last_step = time.perf_counter()
+        self.began_at = self.counters.position
+
+    def after_step(self, loss: Tensor, size: int) -> None:
+        """Count a step on `size` images, and look, save or stop where it is time for that.
+
+        Raises Interrupted after a signal, and CnnspecError where a loss was not finite or the save fails.
+        """
+        counters, ranks = self.counters, self.plan.ranks
+        self.losses[counters.position // self.plan.config.batch_size] = loss
+        counters.step += 1
+        counters.position += size
+        now = time.perf_counter()
+        if now - self.last_look >= LOOK_EVERY:
+            self._look(now)
+        due, signal = now - self.last_save >= self.plan.config.checkpoint_every, self.signals.received
+        if ranks.count > 1:
+            decide = counters.step % AGREE_EVERY == 0
+            due, signal = agree(ranks, due, signal, self.plan.device) if decide else (False, None)
+        if due or signal:
+            counters.seconds = now - self.began
+            self._save()
+            signal = signal or (self.signals.received if ranks.count == 1 else None)  # it may have come meanwhile
+            if signal:
+                raise self._interruption(signal)
+        self.last_step = time.perf_counter()
+
+    def end_epoch(self, scores: Scores | None) -> None:
+        """Save and publish the epoch that was trained, with its scores; None where a signal came meanwhile.
+
+        Raises as `after_step`.
+        """
+        plan, counters = self.plan, self.counters
+        counters.seconds = time.perf_counter() - self.began
+        if scores is None:  # the epoch is trained, and will be scored when the run continues
+            self._save()
+            raise self._interruption(self.signals.received or 2)
+        total = plan.ranks.total(self.losses) / plan.ranks.count
+        check_finite(self.learner.model, total, counters)
+        metrics = EpochMetrics(
+            epoch=counters.epoch + 1,
+            step=counters.step,
+            lr=plan.learning_rate(counters.step - 1),
+            train_loss=mean_loss(total, plan.count, plan.config.batch_size),
+            val_loss=scores.loss,
+            val_accuracy=scores.accuracy,
+            seconds=round(counters.seconds, 3),
+            images_per_second=round((plan.count - self.began_at) / max(1e-9, self.last_step - self.epoch_began), 1),
+        )
+        counters.history.append(metrics)
+        if counters.best is None or merit(metrics) > merit(counters.best):
+            counters.best = metrics
+        counters.epoch, counters.position, counters.first_step = counters.epoch + 1, 0, counters.step
+        self.losses.zero_()
+        self._save()
+        self._publish()
+        asked = bool(self.progress.epoch(metrics))
+        if self.board is not None:
+            self.board.write(metrics)
+        self.stopped, signal = agree(plan.ranks, asked, self.signals.received, plan.device)
+        if signal:
+            raise self._interruption(signal)
+
+    def finish(self) -> TrainResult:
+        """Read the test images, once, with the best weights, and write down what came of the run.
+
+        Raises Interrupted after a signal: the run is trained then, and is finished when it continues.
+        """
+        data, counters, folder = self.plan.data, self.counters, self.plan.job.folder
+        best = counters.best
+        assert best is not None  # a run has an epoch
+        source, rows = self.plan.val, data.val_rows  # for the confusion matrix, where there are no test images
+        if data.test is not None:
+            source, rows = to_device(data.test, self.plan.device), torch.arange(len(data.test))
+        scores = self.learner.evaluate_weights(
+            read_weights(best_weights(folder)), source, rows, lambda: self.signals.received is not None
+        )
+        if scores is None:
+            raise self._interruption(self.signals.received or 2)
+        test = None if data.test is None else scores
+        result = TrainResult(
+            run=str(folder),
+            epochs=counters.epoch,
+            best_epoch=best.epoch,
+            val_loss=best.val_loss,
+            val_accuracy=best.val_accuracy,
+            test_loss=test.loss if test else None,
+            test_accuracy=test.accuracy if test else None,
+            test_images=test.images if test else 0,
+            seconds=round(counters.seconds, 3),
+        )
+        plot_run(folder, counters.history, scores.matrix.tolist(), data.classes)
+        self.folder.write_result(result)
+        return result
+
+    def _look(self, now: float) -> None:
+        """Read this epoch's losses from the device, and say how far the run is."""
+        plan, counters = self.plan, self.counters
+        losses = self.losses[: math.ceil(counters.position / plan.config.batch_size)]
+        check_finite(None, losses, counters)
+        seen = counters.epoch * plan.count + counters.position
+        speed = (seen - self.looked_at) / (now - self.last_look)
+        self.progress.step(
+            counters.epoch + 1, plan.config.epochs, counters.position, plan.count, float(losses.mean()), speed
+        )
+        self.last_look, self.looked_at = now, seen
+
+    def _save(self) -> None:
+        """A checkpoint of everything that the rest of the run depends on."""
+        plan = self.plan
+        losses = plan.ranks.total(self.losses) / plan.ranks.count
+        check_finite(self.learner.model, losses, self.counters)
+        if plan.ranks.first:
+            state: RunState = {
+                **self.learner.state(), "counters": self.counters.record(), "origin": plan.origin, "losses": losses,
+            }  # fmt: skip
+            save_checkpoint(self.folder.checkpoints, state)
+        self.last_save = time.perf_counter()
+
+    def _publish(self) -> None:
+        """The files that people read. A run that was cut off before this writes them when it continues."""
+        counters = self.counters
+        if not self.plan.ranks.first or not counters.history:
+            return
+        if counters.best is counters.history[-1]:
+            self.folder.write_weights(BEST, weights_bytes(self.learner.scored), counters.epoch)
+        self.folder.write_weights(LAST, weights_bytes(self.learner.scored), counters.epoch)
+        self.folder.write_metrics(counters.history)
+
+    def _interruption(self, signal: int) -> Interrupted:
+        """The error for a signal that ends the run, with the way to continue."""
+        return Interrupted(
+            signal,
+            f"stopped after {self.counters.step} of {self.plan.steps} steps; nothing is lost",
+            f"`cnnspec train --resume {self.plan.job.folder}` continues",
+        )

@@ -1,0 +1,212 @@
+"""What learns: the network with everything that an update reads or changes, and that update, plain or recorded."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Protocol, TypedDict, cast
+
+import torch
+from torch import Tensor, nn
+
+from cnnspec.data.batches import take
+from cnnspec.data.folder import LoaderPool
+from cnnspec.data.prepare import Prepare, mix
+from cnnspec.data.sets import Images, Source
+from cnnspec.training.criterion import average_weights, eval_frozen, make_loss, make_optimizer, make_update
+from cnnspec.training.evaluate import Scores, evaluate
+from cnnspec.training.feed import Batch, RowBatch
+from cnnspec.training.plan import Plan
+from cnnspec.training.process import random_state, set_random_state
+
+__all__ = ["Learner", "LearnerState", "RecordedStep", "Recorder"]
+
+RowStep = Callable[[Tensor, Tensor | None], Tensor]  # from rows `(B,)` and augmentation numbers to the loss
+
+
+class RecordedStep(Protocol):
+    """A step that was recorded once and is replayed for each batch of rows."""
+
+    rate: Tensor  # the learning rate, a number, where the update reads it
+
+    def __call__(self, rows: Tensor, numbers: Tensor | None) -> Tensor:
+        """One update; gives back the loss."""
+
+
+Recorder = Callable[[RowStep], RecordedStep]
+
+
+class LearnerState(TypedDict):
+    """All that training changes, but for the counters, as tensors and plain values."""
+
+    model: dict[str, Tensor]
+    averaged: dict[str, Tensor] | None
+    optimizer: dict[str, object]
+    scaler: dict[str, object]
+    random: dict[str, Tensor]
+
+
+class Learner:
+    """Model, averaged weights, optimizer and loss of a run."""
+
+    def __init__(self, plan: Plan, model: nn.Module, loaders: LoaderPool, record: Recorder | None = None) -> None:
+        """`model` is on the plan's device. With `record`, steps are those that it makes of the plain one."""
+        config, device = plan.config, plan.device
+        self.plan, self.model, self.loaders = plan, model.to(memory_format=plan.layout), loaders
+        self.averaged = copy.deepcopy(model).requires_grad_(False) if config.ema else None
+        self.network = plan.ranks.wrap(model, device, sync_norm=config.sync_norm)
+        self.no_sync: Callable[[], AbstractContextManager[None]] = nullcontext
+        if isinstance(self.network, nn.parallel.DistributedDataParallel):
+            self.no_sync = self.network.no_sync  # type: ignore[no-untyped-call,unused-ignore]
+        if config.compile:
+            self.network = cast(nn.Module, torch.compile(self.network))
+        self.optimizer = make_optimizer(config, model, device)
+        self.update_weights = make_update(config, self.optimizer)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+        self.criterion = make_loss(config, plan.data.counts, device)
+        self.prepare = Prepare(plan.job.graph, device, plan.augment, plan.layout)
+        self.autocast: Callable[[], AbstractContextManager[object]] = nullcontext
+        if config.precision != "fp32":
+            kind = torch.bfloat16 if config.precision == "bf16" else torch.float16
+            self.autocast = partial(torch.autocast, device.type, kind)
+        self.recorded = record(self._learn_rows) if record is not None else None
+        self._mark_capturable()
+
+    @property
+    def scored(self) -> nn.Module:
+        """The network that is evaluated and published."""
+        return self.model if self.averaged is None else self.averaged
+
+    def begin_epoch(self) -> None:
+        """Turn to training; frozen layers stay as in inference."""
+        self.network.train()
+        eval_frozen(self.model, self.plan.config.freeze)
+
+    def step(self, batch: Batch | RowBatch, step: int) -> Tensor:
+        """Update number `step`, from 0. Gives back this process's share of the batch's mean loss, on the device.
+
+        A recorded step takes its learning rate from a tensor, and writes its losses to one and the same.
+        """
+        rate: Tensor | float = self.plan.learning_rate(step)
+        if self.recorded is not None:
+            rate = self.recorded.rate.fill_(rate)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if isinstance(batch, Batch):
+            loss = self._learn(batch)
+        elif self.recorded is not None:
+            loss = self.recorded(batch.rows, batch.numbers)
+        else:
+            loss = self._learn_rows(batch.rows, batch.numbers)
+        if self.averaged is not None:
+            average_weights(self.averaged, self.model, self.plan.config.ema or 0.0, step)
+        return loss
+
+    def validate(self, stop: Callable[[], bool]) -> Scores | None:
+        """Score the network on the validation images, over all processes. None where `stop` said so."""
+        ranks = self.plan.ranks
+        return self._evaluate(
+            self.scored, self.plan.val, self.plan.data.val_rows, stop, ranks.rank, ranks.count, ranks.total
+        )
+
+    def evaluate_weights(
+        self, weights: dict[str, Tensor], source: Source, rows: Tensor, stop: Callable[[], bool]
+    ) -> Scores | None:
+        """Score these weights, by this process alone. None where `stop` said so. The model keeps them."""
+        self.model.load_state_dict(weights)
+        return self._evaluate(self.model, source, rows, stop, 0, 1, lambda tensor: tensor)
+
+    def state(self) -> LearnerState:
+        """Everything that the rest of the run depends on."""
+        return {
+            "model": self.model.state_dict(),
+            "averaged": None if self.averaged is None else self.averaged.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "random": random_state(self.plan.device),
+        }
+
+    def load_state(self, state: LearnerState) -> None:
+        """Put back what `state` gave."""
+        self.model.load_state_dict(state["model"])
+        if self.averaged is not None and state["averaged"] is not None:
+            self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        set_random_state(state["random"], self.plan.device)
+        self._mark_capturable()
+
+    def _mark_capturable(self) -> None:
+        """Adam wants to know that its steps are recorded on CUDA."""
+        if self.recorded is not None and self.plan.device.type == "cuda":
+            for group in self.optimizer.param_groups:
+                group["capturable"] = True
+
+    def _learn(self, batch: Batch) -> Tensor:
+        """One update as it is."""
+        x, y = self.prepare(batch.images, batch.numbers), batch.labels
+        if batch.partners is not None:
+            others = batch.partners
+            x, y = mix(
+                x, y, self.prepare(others.images, batch.numbers), others.labels, others.shares,
+                len(self.plan.data.classes),
+            )  # fmt: skip
+        return self._learn_inputs(x, y, batch.size)
+
+    def _learn_rows(self, rows: Tensor, numbers: Tensor | None) -> Tensor:
+        """The same from rows of images that lie on the device."""
+        assert isinstance(self.plan.train, Images)
+        images, labels = take(self.plan.train, rows)
+        return self._learn_inputs(self.prepare(images, numbers), labels, self.plan.config.batch_size)
+
+    def _learn_inputs(self, x: Tensor, y: Tensor, size: int) -> Tensor:
+        """One update from inputs `(B, C, H, W)` and their labels, of a batch of `size` images over all processes."""
+        parts = [(x, y)]
+        count = self.plan.config.accumulate
+        if count > 1:
+            parts = list(zip(x.chunk(count), y.chunk(count), strict=True))
+        total: Tensor | None = None
+        for number, (inputs, targets) in enumerate(parts):
+            last = number + 1 == len(parts)  # then gradients are averaged over the processes
+            with nullcontext() if last else self.no_sync():
+                with self.autocast():
+                    loss = self._loss(self.network(inputs), targets) * (self.plan.ranks.count / size)
+                self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            total = loss.detach() if total is None else total + loss.detach()
+        self._update()
+        assert total is not None  # there is a part at least
+        return total
+
+    def _update(self) -> None:
+        """Move the weights by their gradients, and forget these."""
+        clip = self.plan.config.clip
+        if clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        if self.scaler.is_enabled():
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            self.optimizer.zero_grad(set_to_none=True)
+        else:
+            self.update_weights()
+
+    def _loss(self, outputs: Tensor | dict[str, Tensor], labels: Tensor) -> Tensor:
+        """The summed loss, with that of the auxiliary heads weighted."""
+        if isinstance(outputs, Tensor):
+            return self.criterion(outputs.float(), labels)
+        graph = self.plan.job.graph
+        loss = self.criterion(outputs[graph.outputs[0]].float(), labels)
+        for name in graph.aux_outputs:
+            loss = loss + self.plan.config.aux_weight * self.criterion(outputs[name].float(), labels)
+        return loss
+
+    def _evaluate(
+        self, model: nn.Module, source: Source, rows: Tensor, stop: Callable[[], bool], rank: int, ranks: int,
+        gather: Callable[[Tensor], Tensor],
+    ) -> Scores | None:  # fmt: skip
+        return evaluate(
+            model, source, rows, self.prepare, self.criterion, self.plan.device, classes=len(self.plan.data.classes),
+            rank=rank, ranks=ranks, workers=self.plan.config.workers, stop=stop, gather=gather, loaders=self.loaders,
+        )  # fmt: skip

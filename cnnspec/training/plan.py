@@ -1,0 +1,161 @@
+"""What a run will do, settled before its first step; and whether a run that continues is still the same one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final, TypedDict
+
+import torch
+from torch import nn
+
+from cnnspec.data.batches import to_device
+from cnnspec.data.prepare import Augment
+from cnnspec.data.sets import DataSet, Source
+from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.training.config import TrainConfig
+from cnnspec.training.distributed import Ranks
+from cnnspec.training.job import Job
+from cnnspec.training.machine import keep_freed_memory, pick_threads
+from cnnspec.training.process import choose_kernels
+from cnnspec.training.progress import Progress
+from cnnspec.training.run_folder import LAST
+from cnnspec.training.schedule import learning_rate
+from cnnspec.training.shared import Shared
+
+__all__ = ["Origin", "Plan", "check_origin", "make_plan", "origin_of"]
+
+# Options that may change between two parts of a run: where it runs, and when it ends.
+_MAY_CHANGE: Final = {
+    "cache", "channels_last", "checkpoint_every", "compile", "cuda_graph", "data", "data_dir", "device", "epochs",
+    "loading", "patience", "pool_first", "skip_bad", "tensorboard", "threads", "weights", "workers",
+}  # fmt: skip
+
+
+class Origin(TypedDict):
+    """What a run began with, as a checkpoint notes it: its images, its spec, and the options it cannot do without."""
+
+    images: str
+    spec: str
+    options: dict[str, object]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before its first step: what is asked for, with which options and images, and in how many steps."""
+
+    job: Job
+    config: TrainConfig  # the job's, with what the machine was left to choose
+    device: torch.device
+    ranks: Ranks
+    data: DataSet
+    train: Source  # the images of `data`, on the device where they are kept in memory
+    val: Source
+    origin: Origin
+    resuming: bool  # there is a run in the folder, and it is to go on
+
+    @cached_property
+    def count(self) -> int:
+        """The images of an epoch. A last batch of one image, which has no variance for batch norm, is left out."""
+        count = len(self.data.train_rows)
+        return count - 1 if count % self.config.batch_size == 1 and count > 1 else count
+
+    @cached_property
+    def steps_per_epoch(self) -> int:
+        """The updates of an epoch."""
+        return math.ceil(self.count / self.config.batch_size)
+
+    @cached_property
+    def steps(self) -> int:
+        """The updates of the whole run."""
+        return self.steps_per_epoch * self.config.epochs
+
+    @property
+    def layout(self) -> torch.memory_format:
+        """How weights and images lie in memory."""
+        return torch.channels_last if self.config.channels_last else torch.contiguous_format
+
+    @property
+    def augment(self) -> Augment:
+        """What is varied in training."""
+        return Augment(self.config.rotate, self.config.shift, self.config.flip, self.config.erase)
+
+    def learning_rate(self, step: int) -> float:
+        """The learning rate of a step, from 0."""
+        return learning_rate(self.config, step, self.steps, self.steps_per_epoch)
+
+
+def make_plan(
+    job: Job, data: DataSet, model: nn.Module, device: torch.device, *, ranks: Ranks, resuming: bool,
+    progress: Progress, shared: Shared,
+) -> Plan:  # fmt: skip
+    """Settle a run of this model on these images, and set torch up for it.
+
+    Raises UsageError for a precision that the device does not have.
+    """
+    return Plan(
+        job=job,
+        config=_settle(job, model, device, ranks, len(data.train_rows), progress, shared),
+        device=device,
+        ranks=ranks,
+        data=data,
+        train=(train := to_device(data.train, device)),
+        val=train if data.val is data.train else to_device(data.val, device),
+        origin=origin_of(job, data),
+        resuming=resuming,
+    )
+
+
+def _settle(
+    job: Job, model: nn.Module, device: torch.device, ranks: Ranks, images: int, progress: Progress, shared: Shared
+) -> TrainConfig:
+    """Set torch up for a run of so many images, and note in its options what was left to the machine."""
+    config = job.config
+    choose_kernels(deterministic=config.deterministic)
+    if config.precision == "fp16" and device.type == "cpu":
+        raise UsageError("fp16 is for CUDA: the CPU is slower with it", hint="`--precision bf16`, or fp32")
+    if device.type == "cpu":
+        keep_freed_memory()
+    threads, channels_last = config.threads, config.channels_last
+    if device.type == "cpu" and ranks.count == 1:
+        if threads is None or channels_last is None:
+            most = min(config.batch_size, images)
+            shape, given = job.graph.input_shape, (config.threads, config.channels_last)
+            threads, channels_last = shared.measured(
+                (job.graph, most, config.pool_first, config.freeze, *given),
+                lambda: pick_threads(model, shape, most, *given, progress.message),
+            )
+    else:  # torchrun has divided the threads; on CUDA the layout is known to help
+        threads = threads or torch.get_num_threads()
+        channels_last = device.type == "cuda" if channels_last is None else channels_last
+    torch.set_num_threads(threads)
+    return config.model_copy(update={"threads": threads, "channels_last": channels_last})
+
+
+def origin_of(job: Job, data: DataSet) -> Origin:
+    """What a run of this job on these images begins with."""
+    return {
+        "images": data.digest,
+        "spec": repr([job.source.text, job.variant, sorted(job.params.items()), job.graph.input_shape]),
+        "options": job.config.model_dump(mode="json", exclude=_MAY_CHANGE),
+    }
+
+
+def check_origin(before: Origin, now: Origin, run: Path) -> None:
+    """Raise CnnspecError that names what has changed since a run began."""
+    hint = f"bring that back; or `--weights {run / LAST}` starts another run from what this one has learned"
+    if before["images"] != now["images"]:
+        raise CnnspecError(f"the data set has other images or labels than {run} began with", hint=hint)
+    if before["spec"] != now["spec"]:
+        raise CnnspecError(f"the spec in {run} is not the one that the run began with", hint=hint)
+    unchanged: Mapping[str, object] = TrainConfig().model_dump(mode="json")
+    for name, value in now["options"].items():
+        began = before["options"].get(name, unchanged[name])  # an option may be newer than the run
+        if began != value:
+            raise CnnspecError(
+                f"{run / 'config.yaml'} says `{name}: {value}`, but the run began with {began}",
+                hint=hint,
+            )

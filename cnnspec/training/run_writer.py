@@ -1,0 +1,209 @@
+"""Writing a run's folder: where it goes, who may write to it, and every file of it but the checkpoints.
+
+Importing this module imports no torch.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import yaml
+
+from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.files import write_atomic
+from cnnspec.training.config import TrainConfig
+from cnnspec.training.job import Existing, Job, TrainResult
+from cnnspec.training.metrics import EpochMetrics
+from cnnspec.training.run_folder import BEST, CHECKPOINTS, LAST, is_run, read_json
+
+__all__ = ["RunFolder", "new_folder"]
+
+_START: Final = (
+    ".lock",
+    "spec.yaml",
+    "spec.json",
+    "classes.json",
+    "environment.json",
+)  # what is there before config.yaml
+_PRODUCTS: Final = (
+    "spec.yaml", "spec.json", "config.yaml", "environment.json", "classes.json", "metrics.jsonl", "results.csv", BEST,
+    LAST, "manifest.json", "result.json", "curves.png", "confusion.png", CHECKPOINTS, "tensorboard",
+)  # fmt: skip
+
+
+def new_folder(runs: Path, name: str | None, spec_name: str, *, existing: Existing) -> Path:
+    """Where a run goes: `runs/name`; without a name, the first free of `runs/spec`, `runs/spec-2`, …
+
+    What is to be resumed without a name is `runs/spec`.
+
+    Raises UsageError where something of that name exists that is not to be overwritten or cannot be resumed.
+    """
+    if name is None and existing == "resume":
+        name = spec_name
+    if name is None:
+        count = 1
+        while (runs / (spec_name if count == 1 else f"{spec_name}-{count}")).exists():
+            count += 1
+        return runs / (spec_name if count == 1 else f"{spec_name}-{count}")
+    if not re.fullmatch(r"[\w][\w.-]*", name):
+        raise UsageError(f"`{name}` is no name for a run: letters, digits, `.`, `_` and `-`")
+    folder = runs / name
+    usable = existing == "overwrite" or (existing == "resume" and is_run(folder))
+    if folder.exists() and not usable and not _is_free(folder):
+        raise _exists(folder)
+    return folder
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether there is nothing in a folder but what a run leaves that ended before it began."""
+    return folder.is_dir() and all(path.name in _START or path.suffix == ".tmp" for path in folder.iterdir())
+
+
+def _exists(folder: Path) -> UsageError:
+    if not is_run(folder):
+        return UsageError(f"{folder} exists, and is no run", hint="`--name` gives another name")
+    hint = f"`--resume {folder}` continues it, `--overwrite` starts afresh, `--name` gives another name"
+    return UsageError(f"{folder} exists", hint=hint)
+
+
+class RunFolder:
+    """The one writer of a run's folder. Everything in it is written atomically.
+
+    As a context it lets go of the folder at the end, and tells errors that know no way out how the run continues.
+    """
+
+    def __init__(self, path: Path, *, write: bool = True) -> None:
+        """Make the folder where it is not there, and take its lock. Raises UsageError where another has it.
+
+        With `write` false nothing is made or locked: of several processes only the first writes.
+        """
+        self.path = path
+        self._lock = -1
+        if not write:
+            return
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise CnnspecError(f"cannot write to {path}: {error.strerror or error}") from None
+        try:
+            import fcntl
+
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process ends
+            os.register_at_fork(after_in_child=self.close)  # and not only when those that decode images have ended too
+        except ImportError:
+            pass  # there is no flock on Windows
+        except OSError:
+            os.close(self._lock)
+            raise UsageError(
+                f"another process is writing to {path}", hint="wait for it, or give this run another `--name`"
+            ) from None
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        if isinstance(error, CnnspecError) and error.hint is None and is_run(self.path):
+            error.hint = f"when that is mended, `cnnspec train --resume {self.path}` continues"
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.path / CHECKPOINTS
+
+    def start(self, job: Job, config: TrainConfig, classes: Sequence[str], environment: Mapping[str, object]) -> None:
+        """Take away what an earlier run left, and write what is known at the start; `config` is the settled one.
+
+        Raises UsageError where there is a run that is not to be overwritten: one that came while the data were read.
+        """
+        if is_run(self.path) and job.existing != "overwrite":
+            raise _exists(self.path)
+        self.clear()
+        write_atomic(self.path / _spec_name(job), job.source.text)
+        write_atomic(self.path / "classes.json", json.dumps(list(classes), ensure_ascii=False, indent=1) + "\n")
+        write_atomic(self.path / "environment.json", json.dumps(dict(environment), indent=1) + "\n")
+        self.write_config(job, config)  # last: with it the folder is a run
+
+    def write_config(self, job: Job, config: TrainConfig) -> None:
+        """What it takes to repeat the run, or to continue it."""
+        spec: dict[str, object] = {"file": _spec_name(job), "input": list(job.graph.input_shape)}
+        if job.variant:
+            spec["variant"] = job.variant
+        if job.params:
+            spec["set"] = dict(job.params)
+        document = {"spec": spec, "train": config.model_dump(mode="json")}
+        text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, default_flow_style=None)
+        path = self.path / "config.yaml"
+        if not path.exists() or path.read_text("utf-8") != text:
+            write_atomic(path, text, sync=True)
+
+    def clear(self) -> None:
+        """Take away what a run writes, and nothing else."""
+        for name in ("config.yaml", *_PRODUCTS):  # config.yaml first: without it the folder is no run
+            path = self.path / name
+            try:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+            except OSError as error:
+                raise CnnspecError(f"cannot clear {path}: {error.strerror or error}") from None
+        for path in self.path.glob(".*.tmp"):
+            path.unlink(missing_ok=True)
+
+    def clear_result(self) -> None:
+        """Take away the figures of a finished run: it goes on, because it is given more epochs."""
+        if self._lock >= 0:
+            (self.path / "result.json").unlink(missing_ok=True)
+
+    def write_metrics(self, metrics: Sequence[EpochMetrics]) -> None:
+        """All epochs so far."""
+        lines = [epoch.model_dump() for epoch in metrics]
+        write_atomic(self.path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        if lines:
+            table = io.StringIO()
+            writer = csv.DictWriter(table, list(lines[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(lines)
+            write_atomic(self.path / "results.csv", table.getvalue())
+
+    def write_result(self, result: TrainResult) -> None:
+        """The figures of the finished run."""
+        write_atomic(self.path / "result.json", json.dumps(asdict(result), indent=1) + "\n", sync=True)
+
+    def write_weights(self, name: str, data: bytes, epoch: int) -> None:
+        """Weights for people and for export.
+
+        Their digest is noted before they take their name; the one before stays good until then.
+        """
+        digest = hashlib.sha256(data).hexdigest()
+        path = self.path / "manifest.json"
+        manifest: dict[str, Any] = {}
+        with suppress(CnnspecError):  # where it is absent or damaged, it is made anew
+            manifest = read_json(path, dict)
+        before = manifest.get(name, {}).get("sha256", [])[:1]
+        manifest[name] = {"sha256": [digest, *(old for old in before if old != digest)], "epoch": epoch}
+        write_atomic(path, json.dumps(manifest, indent=1) + "\n", sync=True)
+        write_atomic(self.path / name, data, sync=True)
+
+
+def _spec_name(job: Job) -> str:
+    return "spec.json" if job.source.json else "spec.yaml"

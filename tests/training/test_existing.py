@@ -1,0 +1,126 @@
+"""Starting, resuming, or either as the folder demands; ending early because a listener asks; what runs may share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from run_states import final_state
+from small_runs import OPTIONS, TEXT, job, run
+
+import cnnspec
+from cnnspec.api import EpochMetrics, Shared
+from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.training import plan, start
+from cnnspec.training.loop import train
+from cnnspec.training.progress import Silent
+from cnnspec.training.run_folder import open_run
+
+
+class Until(Silent):
+    """A listener that ends the run after an epoch."""
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+        self.said: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.said.append(text)
+
+    def epoch(self, metrics: EpochMetrics) -> bool:
+        return metrics.epoch == self.last
+
+
+def test_a_listener_ends_a_run_after_an_epoch_and_it_can_go_on(tmp_path: Path) -> None:
+    run(tmp_path / "whole")
+    result = train(job(tmp_path / "run"), Until(2))
+    assert result.epochs == 2
+    assert result.test_images == 359
+    stopped = open_run(tmp_path / "run")
+    assert stopped.result is not None
+    assert [epoch.epoch for epoch in stopped.metrics] == [1, 2]
+    assert run(tmp_path / "run", resume=True).epochs == 3
+    assert final_state(tmp_path / "run") == final_state(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("torchrun", [False, True])
+def test_resume_starts_or_continues_as_the_folder_demands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torchrun: bool
+) -> None:
+    if torchrun:
+        monkeypatch.setenv("WORLD_SIZE", "1")
+    options: dict[str, Any] = {**OPTIONS, "name": "a", "runs": tmp_path, "existing": "resume", "schedule": "constant"}
+    spec = cnnspec.loads(TEXT)
+    assert cnnspec.train(spec, **options | {"epochs": 1}).epochs == 1
+    listener = Until(0)
+    assert cnnspec.train(spec, progress=listener, **options | {"epochs": 3}).epochs == 3
+    assert "continuing after 11 of 33 steps" in listener.said
+    cnnspec.train(spec, **options | {"epochs": 3, "name": "b"})
+    assert final_state(tmp_path / "a") == final_state(tmp_path / "b")
+    assert cnnspec.train(spec, progress=listener, **options | {"epochs": 3}).epochs == 3
+    assert listener.said[-1] == "all 33 steps are done"
+
+
+def test_what_cannot_be_resumed_is_left_as_it_is(tmp_path: Path) -> None:
+    options: dict[str, Any] = {**OPTIONS, "epochs": 1, "name": "a", "runs": tmp_path}
+    cnnspec.train(cnnspec.loads(TEXT), **options)
+    before = final_state(tmp_path / "a")
+    with pytest.raises(UsageError, match="a exists, and is a run of another network"):
+        cnnspec.train(cnnspec.loads(TEXT.replace("Conv2d(4", "Conv2d(5")), existing="resume", **options)
+    with pytest.raises(CnnspecError, match=r"says `lr: 0\.3`, but the run began with 0\.2"):
+        cnnspec.train(cnnspec.loads(TEXT), existing="resume", **options | {"lr": 0.3})
+    with pytest.raises(UsageError, match="existing='replace' is not known"):
+        cnnspec.train(cnnspec.loads(TEXT), existing="replace", **options)  # type: ignore[arg-type]
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "thesis.txt").touch()
+    with pytest.raises(UsageError, match="b exists, and is no run"):
+        cnnspec.train(cnnspec.loads(TEXT), existing="resume", **options | {"name": "b"})
+    assert final_state(tmp_path / "a") == before
+
+
+def test_a_run_without_a_checkpoint_is_started_again(tmp_path: Path) -> None:
+    options: dict[str, Any] = {**OPTIONS, "epochs": 1, "runs": tmp_path, "existing": "resume"}
+    first = cnnspec.train(cnnspec.loads(TEXT), **options)
+    assert first.run == str(tmp_path / "small")  # without a name it is the network's
+    for path in (tmp_path / "small" / "checkpoints").iterdir():
+        path.unlink()
+    other = cnnspec.loads(TEXT.replace("Conv2d(4", "Conv2d(5"))
+    assert cnnspec.train(other, **options).run == first.run
+    assert open_run(first.run).graph.state_shapes()["conv.weight"][0] == 5
+
+
+def test_runs_share_images_and_measurements_only_where_they_are_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = {"opened": 0, "measured": 0}
+    open_data, pick_threads = start.open_data, plan.pick_threads
+
+    def opening(*arguments: Any) -> Any:
+        counts["opened"] += 1
+        return open_data(*arguments)
+
+    def measuring(*arguments: Any) -> Any:
+        counts["measured"] += 1
+        return pick_threads(*arguments)
+
+    monkeypatch.setattr(start, "open_data", opening)
+    monkeypatch.setattr(plan, "pick_threads", measuring)
+    np.savez(
+        tmp_path / "a.npz", x=np.random.default_rng(0).integers(0, 256, (200, 8, 8), np.uint8), y=np.arange(200) % 10
+    )
+    options: dict[str, Any] = {"data": str(tmp_path / "a.npz"), "batch_size": 20, "threads": 1, "channels_last": None}
+
+    def go(name: str, shared: Shared | None, **others: Any) -> None:
+        train(job(tmp_path / name, **options | others), None, shared)
+
+    shared = Shared()
+    go("a", shared, lr=0.1)
+    go("b", shared, lr=0.2)
+    assert counts == {"opened": 1, "measured": 1}
+    go("c", shared, seed=1, batch_size=40)  # other rows for validation, and other batches
+    assert counts == {"opened": 2, "measured": 2}
+    go("d", None, lr=0.2, channels_last=open_run(tmp_path / "b").config.channels_last)
+    assert counts["opened"] == 3
+    assert final_state(tmp_path / "d") == final_state(tmp_path / "b")
