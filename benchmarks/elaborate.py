@@ -16,7 +16,7 @@ from torchvision import models
 
 import cnnspec
 from cnnspec import zoo
-from cnnspec.spec import read_spec
+from cnnspec.language import read_spec
 
 NETWORKS = ("resnet50", "densenet201", "efficientnet_b7")
 RUNS = 9

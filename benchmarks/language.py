@@ -12,7 +12,7 @@ from collections.abc import Callable
 import yaml
 
 from cnnspec import zoo
-from cnnspec.spec import read_spec
+from cnnspec.language import read_spec
 
 LARGE = 19_996
 HEAD = "cnnspec: 1\ninput: [8, 32, 32]\n"

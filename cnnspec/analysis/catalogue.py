@@ -9,8 +9,8 @@ from typing import Any
 from cnnspec import zoo
 from cnnspec.analysis import analyze
 from cnnspec.analysis.papers import DIFFERENCES
+from cnnspec.language import read_spec
 from cnnspec.ops import Shape
-from cnnspec.spec import read_spec
 
 __all__ = ["Entry", "catalogue"]
 

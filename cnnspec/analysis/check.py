@@ -12,8 +12,8 @@ from cnnspec.analysis.lint import lint
 from cnnspec.analysis.sizes import sizes
 from cnnspec.errors import CnnspecError, Diagnostic, Place, SpecError
 from cnnspec.graph import Graph
+from cnnspec.language import MAX_NODES, Source, read_spec
 from cnnspec.ops import show_shape
-from cnnspec.spec import MAX_NODES, Source, read_spec
 
 __all__ = ["Checked", "check"]
 

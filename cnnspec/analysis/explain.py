@@ -11,12 +11,12 @@ from cnnspec.analysis.receptive_field import fields
 from cnnspec.analysis.report import LayerReport, Report
 from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
+from cnnspec.language.hints import did_you_mean
 from cnnspec.ops import JOINS, AnyOp, show_shape
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.merge import Concat
 from cnnspec.ops.window import POINT, Adaptive, Global, Sliding, Transposed, Window
-from cnnspec.spec.hints import did_you_mean
 
 __all__ = ["Explanation", "call_text", "explain", "find_node", "size_formula"]
 

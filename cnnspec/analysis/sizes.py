@@ -23,11 +23,11 @@ from cnnspec.analysis.receptive_field import fields
 from cnnspec.analysis.skeleton import Seen, Skeleton
 from cnnspec.errors import ShapeError, SpecError, UsageError
 from cnnspec.graph import INPUT, Graph, Node, Purpose
+from cnnspec.language import MAX_NODES, Source
+from cnnspec.language.document import Body, Call, Item
 from cnnspec.ops import Shape
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool
 from cnnspec.ops.resample import Upsample
-from cnnspec.spec import MAX_NODES, Source
-from cnnspec.spec.document import Body, Call, Item
 
 __all__ = ["Sizes", "sizes"]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from cnnspec import zoo
 from cnnspec.graph import Graph, Purpose
+from cnnspec.language import MAX_NODES, Source, read_spec
 from cnnspec.ops import Shape
-from cnnspec.spec import MAX_NODES, Source, read_spec
 
 if TYPE_CHECKING:
     from torch import nn

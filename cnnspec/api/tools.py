@@ -15,8 +15,8 @@ from cnnspec.api.networks import Spec, load
 from cnnspec.errors import UsageError
 from cnnspec.files import write_atomic
 from cnnspec.graph import Purpose
+from cnnspec.language import MAX_NODES, read_spec
 from cnnspec.ops import Shape
-from cnnspec.spec import MAX_NODES, read_spec
 
 if TYPE_CHECKING:
     from cnnspec.analysis.calculator import Calculation
@@ -126,7 +126,7 @@ def check(
 
 def json_schema() -> dict[str, Any]:
     """A JSON Schema (draft-07) of specs, for editors."""
-    from cnnspec.spec.schema import json_schema
+    from cnnspec.language.schema import json_schema
 
     return json_schema()
 
@@ -136,7 +136,7 @@ def init(path: str | os.PathLike[str], *, force: bool = False) -> list[Path]:
 
     Raises UsageError where the spec is there already (unless `force`), is not to be YAML, or has no folder to be in.
     """
-    from cnnspec.spec.starter import SCHEMA_FILE, STARTER
+    from cnnspec.language.starter import SCHEMA_FILE, STARTER
 
     spec = Path(path)
     if spec.suffix not in (".yaml", ".yml"):
@@ -154,7 +154,7 @@ def init(path: str | os.PathLike[str], *, force: bool = False) -> list[Path]:
 
 def format_text(text: str, *, path: str = "spec.yaml", long: bool = False) -> str:
     """A spec in its canonical form, with its remarks; `long` writes every layer out. Raises SpecError."""
-    from cnnspec.spec.format import format_text
+    from cnnspec.language.format import format_text
 
     return format_text(text, path=path, long=long)
 

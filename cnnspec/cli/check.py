@@ -11,7 +11,7 @@ from cnnspec import api
 from cnnspec.cli import common, report
 from cnnspec.cli.render.diagnostics import FORMS
 from cnnspec.errors import UsageError
-from cnnspec.spec import parse_setting
+from cnnspec.language import parse_setting
 
 app = typer.Typer()
 

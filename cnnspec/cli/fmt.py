@@ -10,7 +10,7 @@ import typer
 
 from cnnspec import api
 from cnnspec.files import write_atomic
-from cnnspec.spec import STDIN, read_file
+from cnnspec.language import STDIN, read_file
 
 app = typer.Typer()
 

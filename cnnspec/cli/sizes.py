@@ -11,7 +11,7 @@ from cnnspec import api
 from cnnspec.cli import common
 from cnnspec.cli.render.sizes import render_sizes
 from cnnspec.errors import UsageError
-from cnnspec.spec import parse_setting
+from cnnspec.language import parse_setting
 
 app = typer.Typer()
 

@@ -18,8 +18,8 @@ from cnnspec.data.sets import DataSet, Images, check_fit, stratified
 from cnnspec.errors import CnnspecError, MissingExtraError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.images import SUFFIXES, prepare
+from cnnspec.language.hints import did_you_mean
 from cnnspec.ops import Shape
-from cnnspec.spec.hints import did_you_mean
 
 __all__ = ["NAMES", "OpenOptions", "open_data"]
 

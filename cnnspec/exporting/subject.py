@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from cnnspec.errors import CnnspecError, UsageError, needs_extra
 from cnnspec.graph import Graph
+from cnnspec.language import Source, parse_setting
 from cnnspec.ops import Shape
 from cnnspec.ops.activation import Softmax
-from cnnspec.spec import Source, parse_setting
 from cnnspec.training import Run
 
 if TYPE_CHECKING:

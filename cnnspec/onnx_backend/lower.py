@@ -17,6 +17,7 @@ from cnnspec import ops
 from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.images import NHWC_TO_NCHW, channels_last, scale_and_shift
+from cnnspec.language.hints import did_you_mean
 from cnnspec.onnx_backend.activations import clip, gelu, hardswish, prelu, softplus
 from cnnspec.onnx_backend.convs import conv, conv_transpose
 from cnnspec.onnx_backend.fold import fold_batch_norms
@@ -51,7 +52,6 @@ from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, 
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
 from cnnspec.ops.scale import Scale
-from cnnspec.spec.hints import did_you_mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

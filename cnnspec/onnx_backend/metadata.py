@@ -86,7 +86,7 @@ class Metadata(BaseModel):
 
     def elaborate(self) -> Graph:
         """The network that the file says it is. Raises SpecError where its spec is invalid."""
-        from cnnspec.spec import parse_setting, read_spec
+        from cnnspec.language import parse_setting, read_spec
 
         source = read_spec(f"{self.name}.{self.spec_kind}", self.spec.encode())
         params = dict(parse_setting(f"{name}={value}") for name, value in self.settings.items())

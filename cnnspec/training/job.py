@@ -9,7 +9,7 @@ from typing import Final, Literal, get_args
 
 from cnnspec.errors import UsageError
 from cnnspec.graph import Graph
-from cnnspec.spec import Source
+from cnnspec.language import Source
 from cnnspec.training.config import TrainConfig
 
 __all__ = ["Existing", "Job", "TrainResult", "check_existing"]

@@ -29,8 +29,8 @@ from pydantic import ValidationError
 
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
-from cnnspec.spec import Source, parse_setting, read_file, read_spec
-from cnnspec.spec.source import SourceError, plain, read_text
+from cnnspec.language import Source, parse_setting, read_file, read_spec
+from cnnspec.language.source import SourceError, plain, read_text
 from cnnspec.training.config import TrainConfig, resolve_config
 from cnnspec.training.metrics import EpochMetrics
 

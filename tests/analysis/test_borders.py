@@ -14,8 +14,8 @@ from cnnspec.analysis.borders import dropped
 from cnnspec.analysis.lint import lint
 from cnnspec.analysis.sizes import Sizes, sizes
 from cnnspec.errors import SpecError
+from cnnspec.language import Source, read_spec
 from cnnspec.ops.window import Sliding
-from cnnspec.spec import Source, read_spec
 
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 

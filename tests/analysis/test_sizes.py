@@ -17,7 +17,7 @@ from cnnspec.analysis.sizes import Sizes, sizes
 from cnnspec.analysis.skeleton import Skeleton
 from cnnspec.errors import ShapeError, SpecError, UsageError
 from cnnspec.graph import PURPOSES, Graph, Purpose
-from cnnspec.spec import Source, read_spec
+from cnnspec.language import Source, read_spec
 
 UNET = """
 cnnspec: 1

@@ -19,10 +19,10 @@ with atheris.instrument_imports(include=["cnnspec"]):
     from cnnspec import zoo
     from cnnspec.api import format_text
     from cnnspec.errors import CnnspecError, SpecError, UsageError
-    from cnnspec.spec import read_spec
-    from cnnspec.spec.diagnostics import render_all
-    from cnnspec.spec.evaluate import evaluate
-    from cnnspec.spec.expression import ExpressionError, parse_expression, parse_line
+    from cnnspec.language import read_spec
+    from cnnspec.language.diagnostics import render_all
+    from cnnspec.language.evaluate import evaluate
+    from cnnspec.language.expression import ExpressionError, parse_expression, parse_line
 
 SCOPE = {"n": 3, "x": 0.5, "flag": True, "none": None, "list": [1, 2, 3], "pair": (1, (2, 3))}
 NAMES = ("fuzz.yaml", "fuzz.json")

@@ -14,7 +14,7 @@ import yaml
 import cnnspec
 from cnnspec import api, zoo
 from cnnspec.analysis.papers import DIFFERENCES
-from cnnspec.spec import read_spec
+from cnnspec.language import read_spec
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))
 from cli_calls import call

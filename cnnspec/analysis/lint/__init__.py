@@ -15,7 +15,7 @@ from cnnspec.analysis.lint.base import Finding, Found, Network, Rule
 from cnnspec.analysis.report import Report
 from cnnspec.errors import Place, UsageError
 from cnnspec.graph import Graph
-from cnnspec.spec.hints import did_you_mean
+from cnnspec.language.hints import did_you_mean
 
 __all__ = ["CODES", "RULES", "Finding", "Rule", "lint"]
 

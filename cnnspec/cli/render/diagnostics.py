@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from cnnspec.errors import Diagnostic
-from cnnspec.spec.diagnostics import Paint, count, render_all
+from cnnspec.language.diagnostics import Paint, count, render_all
 from cnnspec.version import __version__
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import cnnspec
 from cnnspec import zoo
 from cnnspec.api import format_text
 from cnnspec.errors import SpecError
-from cnnspec.spec.shorthand import canonical_line
-from cnnspec.spec.starter import STARTER
+from cnnspec.language.shorthand import canonical_line
+from cnnspec.language.starter import STARTER
 
 MESSY = """\
 # top remark

@@ -7,7 +7,7 @@ from json.decoder import JSONDecodeError, scanstring  # type: ignore[attr-define
 from typing import Any, Final
 
 from cnnspec.errors import Diagnostic, Place
-from cnnspec.spec.source import (
+from cnnspec.language.source import (
     LETTERS,
     MAX_DEPTH,
     MAX_VALUES,

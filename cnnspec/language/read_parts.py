@@ -7,11 +7,11 @@ import re
 from typing import Final
 
 from cnnspec.errors import Diagnostic, Place
-from cnnspec.spec.document import BODIES, FAULT, INLINE, Expr, Header
-from cnnspec.spec.expression import MAX_NUMBER, ExpressionError, parse_expression, weight
-from cnnspec.spec.hints import closest, did_you_mean
-from cnnspec.spec.names import RESERVED
-from cnnspec.spec.source import MAX_ERRORS, ListValue, MapValue, Scalar, Value
+from cnnspec.language.document import BODIES, FAULT, INLINE, Expr, Header
+from cnnspec.language.expression import MAX_NUMBER, ExpressionError, parse_expression, weight
+from cnnspec.language.hints import closest, did_you_mean
+from cnnspec.language.names import RESERVED
+from cnnspec.language.source import MAX_ERRORS, ListValue, MapValue, Scalar, Value
 
 __all__ = [
     "BLOCK_KEYS",

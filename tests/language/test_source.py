@@ -11,7 +11,7 @@ from speaking import HEAD, codes, found, marked
 
 from cnnspec import zoo
 from cnnspec.api import format_text
-from cnnspec.spec.source import (
+from cnnspec.language.source import (
     MAX_DEPTH,
     MAX_JSON_BYTES,
     MAX_VALUES,

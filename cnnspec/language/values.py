@@ -9,12 +9,12 @@ from typing import Any, Final, NamedTuple
 
 from cnnspec.errors import Diagnostic, Place, UsageError
 from cnnspec.graph import INPUT
+from cnnspec.language.document import FAULT, Argument, Block, Document, Expr
+from cnnspec.language.evaluate import LayerName, UnknownNameError, evaluate, list_problem, show
+from cnnspec.language.expression import ExpressionError
+from cnnspec.language.hints import did_you_mean
+from cnnspec.language.source import MAX_ERRORS
 from cnnspec.ops import Shape, operators
-from cnnspec.spec.document import FAULT, Argument, Block, Document, Expr
-from cnnspec.spec.evaluate import LayerName, UnknownNameError, evaluate, list_problem, show
-from cnnspec.spec.expression import ExpressionError
-from cnnspec.spec.hints import did_you_mean
-from cnnspec.spec.source import MAX_ERRORS
 
 __all__ = ["Frame", "Given", "Log", "Ref", "Scope", "TooMany", "UnknownValue", "Values", "read_hint"]
 

@@ -15,15 +15,15 @@ from typing import Any, Final
 
 from cnnspec.errors import Diagnostic, ShapeError
 from cnnspec.graph import INPUT, Graph, Node, Origin
+from cnnspec.language.bind import bind_operator, check_names, name_arguments
+from cnnspec.language.document import INLINE, Block, Body, Call, Document, Item
+from cnnspec.language.evaluate import LayerName, show
+from cnnspec.language.hints import DEFINE_LAYER, channels_first, did_you_mean
+from cnnspec.language.item_parts import ItemParts
+from cnnspec.language.names_check import check_names_everywhere
+from cnnspec.language.source import MAX_DEPTH
+from cnnspec.language.values import Frame, Given, Log, Ref, Scope, TooMany, Values
 from cnnspec.ops import JOINS, AbstractSpatialOp, Add, AnyOp, Concat, Mul, Shape, operators, show_shape
-from cnnspec.spec.bind import bind_operator, check_names, name_arguments
-from cnnspec.spec.document import INLINE, Block, Body, Call, Document, Item
-from cnnspec.spec.evaluate import LayerName, show
-from cnnspec.spec.hints import DEFINE_LAYER, channels_first, did_you_mean
-from cnnspec.spec.item_parts import ItemParts
-from cnnspec.spec.names_check import check_names_everywhere
-from cnnspec.spec.source import MAX_DEPTH
-from cnnspec.spec.values import Frame, Given, Log, Ref, Scope, TooMany, Values
 
 __all__ = ["MAX_NODES", "elaborate"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from cnnspec import zoo
 from cnnspec.api import format_text
-from cnnspec.spec import read_spec
+from cnnspec.language import read_spec
 
 PRINTABLE = r"""
 0 -1 1 2 3.5 1e9 -1e-9 .nan .inf 9223372036854775807 99999999999999999999 True False None null ~ i n out stride input

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cnnspec.spec.expression import MAX_NUMBER, ExpressionError, fault
+from cnnspec.language.expression import MAX_NUMBER, ExpressionError, fault
 
 __all__ = ["LayerName", "UnknownNameError", "evaluate", "list_problem", "show"]
 

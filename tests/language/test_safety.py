@@ -15,10 +15,10 @@ from mutations import mutants
 
 import cnnspec
 from cnnspec.errors import SpecError
-from cnnspec.spec import read_spec
-from cnnspec.spec.diagnostics import render_all
-from cnnspec.spec.evaluate import evaluate
-from cnnspec.spec.expression import ExpressionError, parse_expression
+from cnnspec.language import read_spec
+from cnnspec.language.diagnostics import render_all
+from cnnspec.language.evaluate import evaluate
+from cnnspec.language.expression import ExpressionError, parse_expression
 
 PACKAGE = Path(cnnspec.__file__).parent
 ON_THE_PATH = [

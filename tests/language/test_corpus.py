@@ -10,9 +10,9 @@ import pytest
 
 import cnnspec
 from cnnspec.errors import SpecError, UsageError
-from cnnspec.spec import read_spec
-from cnnspec.spec.diagnostics import render_all
-from cnnspec.spec.source import MAX_JSON_BYTES, MAX_YAML_BYTES
+from cnnspec.language import read_spec
+from cnnspec.language.diagnostics import render_all
+from cnnspec.language.source import MAX_JSON_BYTES, MAX_YAML_BYTES
 
 CORPUS = sorted((Path(__file__).parents[1] / "corpus").iterdir())
 HEAD = "cnnspec: 1\ninput: [3, 32, 32]\n"

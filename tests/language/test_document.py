@@ -9,8 +9,8 @@ from speaking import HEAD, codes, found, graph, marked, rows
 
 import cnnspec
 from cnnspec.errors import SpecError
-from cnnspec.spec.names import RESERVED
-from cnnspec.spec.read_body import JOIN_NAMES
+from cnnspec.language.names import RESERVED
+from cnnspec.language.read_body import JOIN_NAMES
 
 
 def test_reserved_names_are_torchs() -> None:

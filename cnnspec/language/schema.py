@@ -10,9 +10,9 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
+from cnnspec.language.document import BODIES, INLINE, TYPES, Header
+from cnnspec.language.read_body import JOIN_NAMES
 from cnnspec.ops import AbstractOp, operators
-from cnnspec.spec.document import BODIES, INLINE, TYPES, Header
-from cnnspec.spec.read_body import JOIN_NAMES
 
 __all__ = ["json_schema"]
 

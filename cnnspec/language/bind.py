@@ -10,13 +10,13 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from cnnspec.errors import Diagnostic
+from cnnspec.language.document import Argument, Call, Expr
+from cnnspec.language.evaluate import show
+from cnnspec.language.hints import did_you_mean
+from cnnspec.language.values import UnknownValue
 from cnnspec.ops import AnyOp, Shape, make_op, operators
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.pool import MaxPool
-from cnnspec.spec.document import Argument, Call, Expr
-from cnnspec.spec.evaluate import show
-from cnnspec.spec.hints import did_you_mean
-from cnnspec.spec.values import UnknownValue
 
 __all__ = ["argument_names", "bind_operator", "check_names", "name_arguments", "words_of"]
 

@@ -151,7 +151,7 @@ def read_text(data: bytes, *, json: bool) -> Text:
     if not text.strip():
         raise fail("E102", "the file is empty", help="`cnnspec init` writes a spec to start from")
     if json:
-        from cnnspec.spec.json_reader import JsonReader
+        from cnnspec.language.json_reader import JsonReader
 
         reader = JsonReader(text)
         return Text(reader.read(), text, reader.found)

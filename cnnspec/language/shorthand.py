@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cnnspec.language.bind import words_of
+from cnnspec.language.expression import MAX_LENGTH, ExpressionError, Line, parse_expression, parse_line
+from cnnspec.language.read_body import JOIN_NAMES
+from cnnspec.language.source import ListValue, MapValue, Scalar, Value
 from cnnspec.ops import AbstractOp, operators
-from cnnspec.spec.bind import words_of
-from cnnspec.spec.expression import MAX_LENGTH, ExpressionError, Line, parse_expression, parse_line
-from cnnspec.spec.read_body import JOIN_NAMES
-from cnnspec.spec.source import ListValue, MapValue, Scalar, Value
 
 __all__ = ["Spelled", "canonical_expression", "canonical_line", "long_form", "short_form"]
 

@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from cnnspec.errors import Diagnostic, Place, SpecError, UsageError
 from cnnspec.graph import Graph, Purpose
+from cnnspec.language.document import Document, Expr
+from cnnspec.language.elaborate import MAX_NODES, elaborate
+from cnnspec.language.expression import ExpressionError, parse_expression
+from cnnspec.language.hints import did_you_mean
+from cnnspec.language.reader import read_document
+from cnnspec.language.source import MAX_JSON_BYTES, SourceError, plain, read_text
 from cnnspec.ops import Shape
-from cnnspec.spec.document import Document, Expr
-from cnnspec.spec.elaborate import MAX_NODES, elaborate
-from cnnspec.spec.expression import ExpressionError, parse_expression
-from cnnspec.spec.hints import did_you_mean
-from cnnspec.spec.reader import read_document
-from cnnspec.spec.source import MAX_JSON_BYTES, SourceError, plain, read_text
 
 __all__ = ["MAX_NODES", "STDIN", "Source", "parse_setting", "read_file", "read_spec"]
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cnnspec.errors import CnnspecError, SpecError
-from cnnspec.spec import read_spec
-from cnnspec.spec.document import BODIES, INLINE
-from cnnspec.spec.expression import ExpressionError
-from cnnspec.spec.remarks import Remarks, read_remarks
-from cnnspec.spec.shorthand import Spelled, canonical_expression, canonical_line, long_form, short_form
-from cnnspec.spec.source import ListValue, MapValue, Scalar, Value, is_plain_text, read_text
+from cnnspec.language import read_spec
+from cnnspec.language.document import BODIES, INLINE
+from cnnspec.language.expression import ExpressionError
+from cnnspec.language.remarks import Remarks, read_remarks
+from cnnspec.language.shorthand import Spelled, canonical_expression, canonical_line, long_form, short_form
+from cnnspec.language.source import ListValue, MapValue, Scalar, Value, is_plain_text, read_text
 
 __all__ = ["format_text"]
 

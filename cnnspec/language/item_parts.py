@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from cnnspec.spec.document import Item
-from cnnspec.spec.evaluate import show
-from cnnspec.spec.hints import did_you_mean
-from cnnspec.spec.names import RESERVED
-from cnnspec.spec.values import Frame, Log, Ref, TooMany, UnknownValue, Values
+from cnnspec.language.document import Item
+from cnnspec.language.evaluate import show
+from cnnspec.language.hints import did_you_mean
+from cnnspec.language.names import RESERVED
+from cnnspec.language.values import Frame, Log, Ref, TooMany, UnknownValue, Values
 
 __all__ = ["ItemParts"]
 

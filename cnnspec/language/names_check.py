@@ -11,12 +11,12 @@ from collections.abc import Iterator
 
 from cnnspec.errors import Diagnostic, Place
 from cnnspec.graph import INPUT
+from cnnspec.language.bind import argument_names, check_names, name_arguments
+from cnnspec.language.document import Block, Body, Call, Document, Expr, Item
+from cnnspec.language.expression import FUNCTIONS
+from cnnspec.language.hints import DEFINE_LAYER, did_you_mean
+from cnnspec.language.values import Frame, Log, Scope, read_hint
 from cnnspec.ops import operators
-from cnnspec.spec.bind import argument_names, check_names, name_arguments
-from cnnspec.spec.document import Block, Body, Call, Document, Expr, Item
-from cnnspec.spec.expression import FUNCTIONS
-from cnnspec.spec.hints import DEFINE_LAYER, did_you_mean
-from cnnspec.spec.values import Frame, Log, Scope, read_hint
 
 __all__ = ["check_names_everywhere"]
 

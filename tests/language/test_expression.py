@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnspec.spec import evaluate as evaluation
-from cnnspec.spec.evaluate import LayerName, evaluate, make_divisible
-from cnnspec.spec.expression import FUNCTIONS, ExpressionError, parse_expression, parse_line, weight
+from cnnspec.language import evaluate as evaluation
+from cnnspec.language.evaluate import LayerName, evaluate, make_divisible
+from cnnspec.language.expression import FUNCTIONS, ExpressionError, parse_expression, parse_line, weight
 
 SCOPE: dict[str, Any] = {
     "n": 3,
