@@ -22,7 +22,7 @@ from cnnspec.language.expression import ExpressionError, parse_expression
 
 PACKAGE = Path(cnnspec.__file__).parent
 ON_THE_PATH = [
-    *sorted((PACKAGE / "spec").glob("*.py")),
+    *sorted((PACKAGE / "language").glob("*.py")),
     *sorted((PACKAGE / "ops").glob("*.py")),
     *(PACKAGE / name for name in ("zoo.py", "graph.py", "errors.py", "codes.py", "files.py")),
 ]
