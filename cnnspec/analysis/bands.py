@@ -22,6 +22,7 @@ __all__ = [
     "Band",
     "Bands",
     "Reads",
+    "TooIrregular",
     "centre",
     "hull",
     "joint_figures",
@@ -37,9 +38,14 @@ GONE: Final = 9  # the axis of a band whose axis had one unit and was flattened 
 FEW_TAPS: Final = 64
 HOLES_UP_TO: Final = 2**22  # pixels of a span; in a larger one holes are not looked for
 LONGEST_PERIOD: Final = 4096  # beyond it two alternatives are not compared phase by phase
+MOST_PHASES: Final = 2**18  # units after which what they read has to repeat
 MOST_PATHS: Final = 64  # alternatives that are followed: beyond them those of today's smallest spans
 JOINT: Final = 2**16  # units up to which each is looked at, where axes depend on each other
 COUNTED: Final = 2**26  # pixels, over all units, up to which the units of differing strides are counted one by one
+
+
+class TooIrregular(ValueError):
+    """What units read repeats so late that it is not worked out. States the fact; the walk adds the place."""
 
 
 class Reads(NamedTuple):
@@ -169,6 +175,8 @@ def slide(band: Band, window: Window, units: int) -> Band:
             return Band(band.step * window.stride, (reads,), band.carrier, band.lost)
     period, advance = window.period, window.advance
     turns = len(band.phases) // gcd(advance, len(band.phases))
+    if period * turns > MOST_PHASES:
+        raise TooIrregular(f"what its units read repeats after {period * turns:,} of them only")
     phases = [_union(band, window.reads(i)) for i in range(period * turns)]
     return _shortest(band.step * advance * turns // len(band.phases), phases, band)
 
@@ -215,6 +223,8 @@ def union(parts: Iterable[Band]) -> Bands:
             joined.append(bands[0])
             continue
         period = lcm(*(len(band.phases) for band in bands))
+        if period > MOST_PHASES:
+            raise TooIrregular(f"what its units read repeats after {period:,} of them only")
         phases = [_merge([band.at(i) for band in bands]) for i in range(period)]
         joined.append(_shortest(pixels * period // units, phases, bands[0]))
     return tuple(joined)

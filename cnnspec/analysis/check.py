@@ -75,9 +75,12 @@ def check(
     if not found:
         silenced = source.document.header.lint.ignore
         for name, graph in zip(chosen, graphs, strict=True):
-            for warning in lint(
-                graph, analyze(graph, purpose="train"), select=select, ignore=ignore, silenced=silenced
-            ):
+            try:
+                report = analyze(graph, purpose="train")
+            except SpecError as error:  # too irregular to be analysed
+                found.update({(fault.code, fault.place or fault.message): fault for fault in error.diagnostics})
+                continue
+            for warning in lint(graph, report, select=select, ignore=ignore, silenced=silenced):
                 note = (f"in the variant {name}",) if name and variant is None and graph is not graphs[0] else ()
                 told = replace(warning, notes=(*warning.notes, *note))
                 found.setdefault((warning.code, warning.place or warning.message), told)

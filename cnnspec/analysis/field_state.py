@@ -159,8 +159,13 @@ def regrouped(parts: Sequence[Part], window: Window, size: int, units: int) -> l
         return [(channels, states) for channels, states in moved if channels]
     behind: dict[tuple[int, ...], int] = {}  # the numbers of the states -> of the channels that read them
     for channel in range(units):
+        needed = 0
         reads = window.reads(channel)
-        needed = sum(1 << read for read in reads if 0 <= read < size)
+        if isinstance(reads, range) and reads.step == 1:
+            first, stop = max(reads.start, 0), min(reads.stop, size)
+            needed = ((1 << max(0, stop - first)) - 1) << first
+        else:
+            needed = sum(1 << read for read in reads if 0 <= read < size)
         key = tuple(number for number, (channels, _) in enumerate(parts) if channels & needed)
         behind[key] = behind.get(key, 0) | 1 << channel
     return [(channels, [parts[number].state for number in key]) for key, channels in behind.items()]

@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import chain, product
 from math import prod
+from typing import Final
 
-from cnnspec.analysis.bands import GONE, Band, Bands, Reads, pixel, slide, smallest, union
+from cnnspec.analysis.bands import GONE, Band, Bands, Reads, TooIrregular, pixel, slide, smallest, union
 from cnnspec.analysis.field_state import (
     ALL,
     MOST_CHANNELS,
@@ -29,6 +30,7 @@ from cnnspec.analysis.field_state import (
     regrouped,
     united,
 )
+from cnnspec.errors import Diagnostic, SpecError
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, AnyOp, Shape
 from cnnspec.ops.merge import Concat
@@ -39,10 +41,12 @@ from cnnspec.ops.window import POINT, Global, Shuffled, Sliding, Window
 
 __all__ = ["fields", "read_windows"]
 
+MOST_PHASES_TOGETHER: Final = 2**20  # of all layers; those of one are bounded where bands are made
+
 
 def fields(graph: Graph) -> dict[str, TensorField]:
-    """The field of every node, and of the input under its own name."""
-    return _Walk(graph.input_shape).over(graph.nodes)
+    """The field of every node, and of the input under its own name. Raises SpecError for one that is too irregular."""
+    return _Walk(graph).over(graph.nodes)
 
 
 def read_windows(op: AnyOp, shape: Shape) -> tuple[Window, ...]:
@@ -53,21 +57,29 @@ def read_windows(op: AnyOp, shape: Shape) -> tuple[Window, ...]:
 class _Walk:
     """One pass over the nodes. What was worked out is kept by identity: equal layers share operators and states."""
 
-    def __init__(self, shape: Shape) -> None:
-        pixels = tuple(pixel(axis) for axis in range(1, len(shape)))
+    def __init__(self, graph: Graph) -> None:
+        self.path = graph.path
+        pixels = tuple(pixel(axis) for axis in range(1, len(graph.input_shape)))
         self.start = TensorField((Part(ALL, FieldState(pixels, pixels)),), 0, True)
         self.windows: dict[tuple[int, Shape], tuple[Window, ...] | None] = {}  # None: pointwise
         self.bands: dict[tuple[int, Window, int], tuple[Bands, Bands]] = {}  # the value keeps the key's bands alive
         self.unions: dict[tuple[int, ...], tuple[Sequence[FieldState], FieldState]] = {}
         self.known: dict[FieldState, FieldState] = {}  # equal states are one object
+        self.phases = 0  # of all states
 
     def over(self, nodes: Iterable[Node]) -> dict[str, TensorField]:
         found = {INPUT: self.start}
         for node in nodes:
-            if isinstance(node.op, JOINS):
-                found[node.name] = self.joined([found[name] for name in node.inputs], node)
-            else:
-                found[node.name] = self.after(found[node.inputs[0]], node)
+            try:
+                if isinstance(node.op, JOINS):
+                    found[node.name] = self.joined([found[name] for name in node.inputs], node)
+                else:
+                    found[node.name] = self.after(found[node.inputs[0]], node)
+            except TooIrregular as error:
+                message = f"{node.op.op_name}: its receptive field is too irregular to be worked out: {error}"
+                place = node.origin.place
+                fault = Diagnostic("E208", message, place, notes=(f"layer `{node.name}`",))
+                raise SpecError([fault], path=self.path or "spec") from None
         return found
 
     def after(self, field: TensorField, node: Node) -> TensorField:
@@ -81,7 +93,10 @@ class _Walk:
             return moved._replace(axis=order.index(field.axis))
         key = id(op), shape
         if key not in self.windows:
-            windows = read_windows(op, shape)
+            sizes = zip(read_windows(op, shape), shape, node.shape, strict=True)
+            windows = tuple(
+                POINT if isinstance(window, Global) and size == out == 1 else window for window, size, out in sizes
+            )
             plain = all(window == POINT for window in windows) and not isinstance(op, (GroupNorm, InstanceNorm))
             self.windows[key] = None if plain else windows
         chosen = self.windows[key]
@@ -114,7 +129,13 @@ class _Walk:
 
     def same(self, state: FieldState) -> FieldState:
         """The state that is equal to this one."""
-        return self.known.setdefault(state, state)
+        if (known := self.known.get(state)) is not None:
+            return known
+        self.phases += sum(len(band.phases) for bands in state.wide for band in bands)
+        if self.phases > MOST_PHASES_TOGETHER:
+            raise TooIrregular("so do those of many layers before it")
+        self.known[state] = state
+        return state
 
     def slid(self, state: FieldState, op: AnyOp, windows: tuple[Window, ...], shape: Shape) -> FieldState:
         """What is seen behind windows, on each axis of a tensor of this shape."""

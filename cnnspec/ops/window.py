@@ -109,9 +109,10 @@ class Transposed:
         Tap `k` of input `(i + padding - k*dilation) / stride` lands on it, where that is a whole number.
         """
         last = i + self.padding
-        every = self.stride // gcd(self.dilation, self.stride)  # of the taps, one in so many can
-        first = next((k for k in range(every) if (last - k * self.dilation) % self.stride == 0), self.kernel)
-        if first >= self.kernel:
+        common = gcd(self.dilation, self.stride)
+        every = self.stride // common  # of the taps, one in so many can
+        first = last // common * pow(self.dilation // common, -1, every) % every
+        if last % common or first >= self.kernel:
             return range(0)
         nearest = (last - first * self.dilation) // self.stride
         step = every * self.dilation // self.stride
@@ -150,8 +151,9 @@ class Adaptive:
 
     @property
     def widths(self) -> list[int]:
-        """How many inputs each unit reads."""
-        return [last - first + 1 for first, last in (self.bounds(i) for i in range(self.out))]
+        """How many inputs each unit of one period reads; of the first thousands, where it is longer."""
+        units = range(min(self.period, 10_000))
+        return [last - first + 1 for first, last in (self.bounds(i) for i in units)]
 
 
 @dataclass(frozen=True, slots=True)
