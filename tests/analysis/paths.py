@@ -14,7 +14,7 @@ from math import lcm, prod
 
 import numpy as np
 from index_sets import Array, Layout, Seen, sees_all, transform
-from taps import SAME, Taps, taps
+from taps import SAME, Taps, taps, whole_axes
 
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops.resample import PixelShuffle
@@ -113,7 +113,11 @@ def _to(node: Node, before: list[list[Path] | None], seen: list[Seen]) -> list[P
 
 def _step(node: Node, read: int, layout: Layout, axis: int) -> Taps:
     place = layout.place[axis]
-    return SAME if place is None or axis in layout.lost else taps(node, place, read)
+    if place is None:
+        return SAME
+    if axis in layout.lost:  # as a part of the flat axis
+        return Taps(lambda i: range(layout.units[axis]), 1, 0) if place in whole_axes(node) else SAME
+    return taps(node, place, read)
 
 
 def _shuffled(node: Node, link: Path, layout: Layout) -> Iterator[Path]:
