@@ -20,8 +20,9 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint  ## every check that runs on every change
-	$(BIN)/pytest -n auto -m 'not long'
+test: $(STAMP)  ## every check that runs on every change; says how long it took
+	@start=$$(date +%s); $(MAKE) --no-print-directory lint && $(BIN)/pytest -n auto -m 'not long'; status=$$?; \
+	echo "make test: $$(( $$(date +%s) - start )) s"; exit $$status
 
 test-long: $(STAMP)  ## the checks that take minutes
 	$(BIN)/pytest -n auto
