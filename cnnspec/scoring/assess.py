@@ -101,7 +101,7 @@ def assess_model(
 ) -> Assessment:  # fmt: skip
     """Score an exported file, through the very code that `predict` runs."""
     predictor = Predictor(path, device=device, batch_size=BATCH)
-    images = open_set(predictor.metadata.elaborate(), data, data_dir=data_dir)
+    images = open_set(predictor.metadata.network().graph, data, data_dir=data_dir)
     _check_names(os.fspath(path), predictor.classes, images)
 
     def probabilities(batch: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ class Learner:
         self.update_weights = make_update(config, self.optimizer)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         self.criterion = make_loss(config, plan.data.counts, device)
-        self.prepare = Prepare(plan.job.graph, device, plan.augment, plan.layout)
+        self.prepare = Prepare(plan.job.network.graph, device, plan.augment, plan.layout)
         self.autocast: Callable[[], AbstractContextManager[object]] = nullcontext
         if config.precision != "fp32":
             kind = torch.bfloat16 if config.precision == "bf16" else torch.float16
@@ -196,7 +196,7 @@ class Learner:
         """The summed loss, with that of the auxiliary heads weighted."""
         if isinstance(outputs, Tensor):
             return self.criterion(outputs.float(), labels)
-        graph = self.plan.job.graph
+        graph = self.plan.job.network.graph
         loss = self.criterion(outputs[graph.outputs[0]].float(), labels)
         for name in graph.aux_outputs:
             loss = loss + self.plan.config.aux_weight * self.criterion(outputs[name].float(), labels)

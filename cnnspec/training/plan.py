@@ -123,9 +123,9 @@ def _settle(
     if device.type == "cpu" and ranks.count == 1:
         if threads is None or channels_last is None:
             most = min(config.batch_size, images)
-            shape, given = job.graph.input_shape, (config.threads, config.channels_last)
+            shape, given = job.network.graph.input_shape, (config.threads, config.channels_last)
             threads, channels_last = shared.measured(
-                (job.graph, most, config.pool_first, config.freeze, *given),
+                (job.network.graph, most, config.pool_first, config.freeze, *given),
                 lambda: pick_threads(model, shape, most, *given, progress.message),
             )
     else:  # torchrun has divided the threads; on CUDA the layout is known to help
@@ -137,9 +137,10 @@ def _settle(
 
 def origin_of(job: Job, data: DataSet) -> Origin:
     """What a run of this job on these images begins with."""
+    record = job.network.record()
     return {
         "images": data.digest,
-        "spec": repr([job.source.text, job.variant, sorted(job.params.items()), job.graph.input_shape]),
+        "spec": repr([record.spec, record.variant, sorted(record.params.items()), record.input_shape]),
         "options": job.config.model_dump(mode="json", exclude=_MAY_CHANGE),
     }
 
