@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cnnspec.data.batches import take
 from cnnspec.data.folder import LoaderPool
 from cnnspec.data.prepare import Prepare, mix
-from cnnspec.data.sets import Images, Source
+from cnnspec.data.sets import Images, ImageSet
 from cnnspec.training.criterion import average_weights, eval_frozen, make_loss, make_optimizer, make_update
 from cnnspec.training.evaluate import Scores, evaluate
 from cnnspec.training.feed import Batch, RowBatch
@@ -112,7 +112,7 @@ class Learner:
         )
 
     def evaluate_weights(
-        self, weights: dict[str, Tensor], source: Source, rows: Tensor, stop: Callable[[], bool]
+        self, weights: dict[str, Tensor], source: ImageSet, rows: Tensor, stop: Callable[[], bool]
     ) -> Scores | None:
         """Score these weights, by this process alone. None where `stop` said so. The model keeps them."""
         self.model.load_state_dict(weights)
@@ -203,7 +203,7 @@ class Learner:
         return loss
 
     def _evaluate(
-        self, model: nn.Module, source: Source, rows: Tensor, stop: Callable[[], bool], rank: int, ranks: int,
+        self, model: nn.Module, source: ImageSet, rows: Tensor, stop: Callable[[], bool], rank: int, ranks: int,
         gather: Callable[[Tensor], Tensor],
     ) -> Scores | None:  # fmt: skip
         return evaluate(

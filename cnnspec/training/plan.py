@@ -14,7 +14,7 @@ from torch import nn
 
 from cnnspec.data.batches import to_device
 from cnnspec.data.prepare import Augment
-from cnnspec.data.sets import DataSet, Source
+from cnnspec.data.sets import DataSet, ImageSet
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.training.config import TrainConfig
 from cnnspec.training.distributed import Ranks
@@ -52,8 +52,8 @@ class Plan:
     device: torch.device
     ranks: Ranks
     data: DataSet
-    train: Source  # the images of `data`, on the device where they are kept in memory
-    val: Source
+    train: ImageSet  # the images of `data`, on the device where they are kept in memory
+    val: ImageSet
     origin: Origin
     resuming: bool  # there is a run in the folder, and it is to go on
 
