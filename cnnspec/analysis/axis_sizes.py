@@ -14,7 +14,7 @@ from typing import Any, Final
 from cnnspec.analysis.skeleton import Seen
 from cnnspec.ops import Shape
 
-__all__ = ["FURTHEST", "TRIED", "WIDEST", "AxisSizes", "Line", "Run", "runs"]
+__all__ = ["FURTHEST", "TRIED", "WIDEST", "AxisSizes", "Line", "SizeRange", "size_ranges"]
 
 WIDEST: Final = 2_000  # sizes of the range that is shown unless one is asked for
 FURTHEST: Final = 2**20  # the largest input that is tried for a wanted output
@@ -23,7 +23,7 @@ FURTHEST_GAP: Final = 1024  # how far apart two valid sizes may be
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class SizeRange:
     """The sizes from `first` to `last`, each `step` after the one before; with the output they all give, if asked."""
 
     first: int
@@ -32,7 +32,7 @@ class Run:
     output: int | None = None
 
     def to_dict(self) -> dict[str, int]:
-        """The run as `--format json` prints it."""
+        """The range as `--format json` prints it."""
         found = {"from": self.first, "to": self.last, "step": self.step}
         return found if self.output is None else {**found, "output": self.output}
 
@@ -44,18 +44,18 @@ class AxisSizes:
     axis: str
     declared: int
     smallest: int
-    span: tuple[int, int]  # the sizes that the runs are about, both ends included
-    outputs: tuple[Run, ...]  # the valid sizes in the span, and what they give
-    clean: tuple[Run, ...]  # those at which no layer drops a border pixel
-    fitting: tuple[Run, ...] | None  # those that the weights of the declared input fit; None: all valid ones
-    wanted: tuple[Run, ...] | None  # the inputs that give the wanted output, wherever they are
+    span: tuple[int, int]  # the sizes that the ranges are about, both ends included
+    outputs: tuple[SizeRange, ...]  # the valid sizes in the span, and what they give
+    clean: tuple[SizeRange, ...]  # those at which no layer drops a border pixel
+    fitting: tuple[SizeRange, ...] | None  # those that the weights of the declared input fit; None: all valid ones
+    wanted: tuple[SizeRange, ...] | None  # the inputs that give the wanted output, wherever they are
     nearest: tuple[int, ...] = ()  # where there are none: the outputs below and above it
 
     def to_dict(self) -> dict[str, Any]:
         """The axis as `--format json` prints it."""
 
-        def plain(found: tuple[Run, ...] | None) -> list[dict[str, int]] | None:
-            return None if found is None else [run.to_dict() for run in found]
+        def plain(found: tuple[SizeRange, ...] | None) -> list[dict[str, int]] | None:
+            return None if found is None else [one.to_dict() for one in found]
 
         return {
             "axis": self.axis,
@@ -97,9 +97,9 @@ class Line:
         valid = [(size, seen) for size in range(first, last + 1) if (seen := self.seen(size)) is not None]
         fitting = [size for size, seen in valid if seen.widths == widths]
         outputs = [
-            replace(run, output=output)
+            replace(one, output=output)
             for output, group in groupby(valid, key=lambda pair: pair[1].out[self.carrier])
-            for run in runs(size for size, _ in group)
+            for one in size_ranges(size for size, _ in group)
         ]
         found, nearest = (None, ()) if wanted is None else self.giving(wanted[self.axis], smallest)
         return AxisSizes(
@@ -108,8 +108,8 @@ class Line:
             smallest,
             (first, last),
             tuple(outputs),
-            runs(size for size, seen in valid if self.axis not in seen.losing),
-            None if widths is None or len(fitting) == len(valid) else runs(fitting),
+            size_ranges(size for size, seen in valid if self.axis not in seen.losing),
+            None if widths is None or len(fitting) == len(valid) else size_ranges(fitting),
             found,
             nearest,
         )
@@ -135,7 +135,7 @@ class Line:
         first = max(smallest, here - self.widest // 2)
         return first, first + self.widest - 1
 
-    def giving(self, wanted: int, smallest: int) -> tuple[tuple[Run, ...], tuple[int, ...]]:
+    def giving(self, wanted: int, smallest: int) -> tuple[tuple[SizeRange, ...], tuple[int, ...]]:
         """The sizes that give this output; where there are none, the outputs below and above it.
 
         Every layer gives no less for a larger input, so that the first size is found by halving.
@@ -143,12 +143,12 @@ class Line:
         low = self.first_with(lambda out: out >= wanted, smallest)
         high = self.first_with(lambda out: out > wanted, low)
         if high > FURTHEST and self.out(self.next_valid(low)) == wanted:
-            return (Run(self.next_valid(low), FURTHEST),), ()
+            return (SizeRange(self.next_valid(low), FURTHEST),), ()
         if high - low > TRIED and self.out(low) == self.out(high - 1) == wanted:
-            return (Run(low, high - 1),), ()
+            return (SizeRange(low, high - 1),), ()
         found = [size for size in range(low, high) if self.out(size) == wanted]
         if found:
-            return runs(found), ()
+            return size_ranges(found), ()
         below = next((out for size in range(low - 1, smallest - 1, -1) if (out := self.out(size)) is not None), None)
         above = self.out(self.next_valid(low)) if low <= FURTHEST else None
         return (), tuple(out for out in (below, above) if out is not None)
@@ -178,8 +178,8 @@ class Line:
         return next((other for other in range(size, size + FURTHEST_GAP) if self.seen(other) is not None), size)
 
 
-def runs(values: Iterable[int]) -> tuple[Run, ...]:
-    """Rising numbers as runs: neighbours, or three and more that are equally far apart."""
+def size_ranges(values: Iterable[int]) -> tuple[SizeRange, ...]:
+    """Rising numbers as ranges: neighbours, or three and more that are equally far apart."""
     numbers = list(values)
     found = []
     at = 0
@@ -190,6 +190,6 @@ def runs(values: Iterable[int]) -> tuple[Run, ...]:
             end += 1
         if end - at < 3 and step > 1:
             end = at + 1
-        found.append(Run(numbers[at], numbers[end - 1], step if end - at > 1 else 1))
+        found.append(SizeRange(numbers[at], numbers[end - 1], step if end - at > 1 else 1))
         at = end
     return tuple(found)

@@ -81,8 +81,8 @@ def _lines(nodes: Iterable[Node]) -> Iterator[_Line]:
             yield _Line(node.name, node.op, reads, node.name, node.shape)
 
 
-class _Run:
-    """The state of a run."""
+class _Execution:
+    """The state of one pass through the network."""
 
     def __init__(self, graph: Graph, batch: int, outputs: tuple[str, ...], width: int, *, training: bool, half: bool):
         needed = graph.ancestors(outputs)
@@ -235,7 +235,7 @@ def training_step(graph: Graph, batch: int, *, optimizer: str, half: bool) -> St
 
     The peak holds the input, the labels, activations and gradients; parameters, buffers and optimizer state are not in.
     """
-    run = _Run(graph, batch, graph.outputs + graph.aux_outputs, FLOAT, training=True, half=half)
+    run = _Execution(graph, batch, graph.outputs + graph.aux_outputs, FLOAT, training=True, half=half)
     run.forward()
     kept = run.kept()
     run.losses(batch)
@@ -248,7 +248,7 @@ def training_step(graph: Graph, batch: int, *, optimizer: str, half: bool) -> St
 
 def inference_peak(graph: Graph, batch: int, width: int) -> Peak:
     """The peak of a run in evaluation mode without autograd, all numbers `width` bytes wide."""
-    run = _Run(graph, batch, graph.outputs, width, training=False, half=False)
+    run = _Execution(graph, batch, graph.outputs, width, training=False, half=False)
     run.forward()
     return Peak(run.peak, *run.place)
 

@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from cnnspec.api.networks import Spec, load
+from cnnspec.api.networks import load
 from cnnspec.errors import UsageError, needs_extra
 from cnnspec.exporting.options import PRECISIONS, ExportOptions, ExportResult, Quantization
 from cnnspec.exporting.subject import Subject, of_run, of_spec
+from cnnspec.language import Network
 from cnnspec.onnx_backend.options import DEFAULT_OPSET, Lowering
 from cnnspec.training import Run, open_run
 from cnnspec.training.run_folder import is_run
@@ -22,7 +23,7 @@ __all__ = ["bench", "export", "verify"]
 
 
 def export(
-    network: Spec | Run | str | os.PathLike[str],
+    network: Network | Run | str | os.PathLike[str],
     output: str | os.PathLike[str] | None = None,
     *,
     weights: str | os.PathLike[str] | None = None,
@@ -72,7 +73,7 @@ def export(
 
 
 def _subject(
-    network: Spec | Run | str | os.PathLike[str], weights: str | os.PathLike[str] | None, seed: int
+    network: Network | Run | str | os.PathLike[str], weights: str | os.PathLike[str] | None, seed: int
 ) -> Subject:
     """The network and its weights: a run's own, those of a file, or random ones."""
     if isinstance(network, str | os.PathLike) and is_run(network):
@@ -81,13 +82,13 @@ def _subject(
         if weights is not None:
             raise UsageError("a run has weights of its own", hint="name its spec to give it others")
         return of_run(network)
-    spec = network if isinstance(network, Spec) else load(network)
-    return of_spec(spec.source, spec.graph, spec.variant, spec.params, weights, seed)
+    spec = network if isinstance(network, Network) else load(network)
+    return of_spec(spec, weights, seed)
 
 
 def verify(
     path: str | os.PathLike[str],
-    against: Spec | Run | str | os.PathLike[str] | None = None,
+    against: Network | Run | str | os.PathLike[str] | None = None,
     *,
     weights: str | os.PathLike[str] | None = None,
     data: str | None = None,
@@ -110,7 +111,7 @@ def verify(
 
 
 def bench(
-    network: Spec | Run | str | os.PathLike[str],
+    network: Network | Run | str | os.PathLike[str],
     *,
     batches: Sequence[int] = (1, 32, 256),
     threads: Sequence[int] = (),

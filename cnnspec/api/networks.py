@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnnspec import zoo
 from cnnspec.graph import Graph, Purpose
-from cnnspec.language import MAX_NODES, Source, read_spec
+from cnnspec.language import MAX_NODES, Network, read_spec
 from cnnspec.ops import Shape
 
 if TYPE_CHECKING:
@@ -24,26 +22,15 @@ if TYPE_CHECKING:
 __all__ = ["Spec", "build", "load", "loads"]
 
 
-@dataclass(frozen=True)
-class Spec:
-    """A spec that has been read and worked out: a valid network.
+class Spec(Network):
+    """A spec that has been read and worked out: a valid network, with the verbs.
 
     `graph` is all that is declared; `graph.network("inference")` is what inference runs, and what is exported.
     """
 
-    source: Source
-    graph: Graph
-    variant: str | None = None
-    params: Mapping[str, str] = dataclasses.field(default_factory=dict)  # those that were set, as they are written
-
     def __repr__(self) -> str:
         sizes = ["x".join(map(str, shape)) for shape in (self.graph.input_shape, self.graph.output_shape)]
         return f"<Spec of {self.name}: {sizes[0]} to {sizes[1]}, {len(self.graph):,} layers>"
-
-    @property
-    def name(self) -> str:
-        """The network's name."""
-        return self.graph.name
 
     def analyze(
         self,
@@ -118,7 +105,7 @@ def load(
     spec: str | os.PathLike[str],
     *,
     variant: str | None = None,
-    params: Mapping[str, Any] | None = None,
+    params: Mapping[str, object] | None = None,
     input_shape: Shape | None = None,
     max_nodes: int = MAX_NODES,
     purpose: Purpose = "inference",
@@ -130,12 +117,14 @@ def load(
     Raises SpecError with everything that is wrong with it, and UsageError where there is no such spec.
     """
     path, implied = zoo.find(os.fspath(spec))
-    source = read_spec(path)
-    variant = variant or implied
-    graph = source.elaborate(
-        variant=variant, params=params, input_shape=input_shape, max_nodes=max_nodes, purpose=purpose
+    return Spec.elaborate(
+        read_spec(path),
+        variant=variant or implied,
+        params=params,
+        input_shape=input_shape,
+        max_nodes=max_nodes,
+        purpose=purpose,
     )
-    return Spec(source, graph, variant, _written(params or {}))
 
 
 def loads(
@@ -143,26 +132,21 @@ def loads(
     *,
     path: str = "spec.yaml",
     variant: str | None = None,
-    params: Mapping[str, Any] | None = None,
+    params: Mapping[str, object] | None = None,
     input_shape: Shape | None = None,
     max_nodes: int = MAX_NODES,
     purpose: Purpose = "inference",
 ) -> Spec:
     """As `load`, from a text; `path` is the name in messages, and `.json` at its end makes the text JSON."""
     source = read_spec(path, text.encode("utf-8", "surrogatepass"))
-    graph = source.elaborate(
-        variant=variant, params=params, input_shape=input_shape, max_nodes=max_nodes, purpose=purpose
+    return Spec.elaborate(
+        source, variant=variant, params=params, input_shape=input_shape, max_nodes=max_nodes, purpose=purpose
     )
-    return Spec(source, graph, variant, _written(params or {}))
 
 
-def _written(params: Mapping[str, Any]) -> dict[str, str]:
-    return {name: getattr(value, "word", None) or str(value) for name, value in params.items()}
-
-
-def build(spec: Spec | Graph | str | os.PathLike[str]) -> nn.Module:
+def build(spec: Network | Graph | str | os.PathLike[str]) -> nn.Module:
     """The network as a `torch.fx.GraphModule` with the spec's dotted names. Needs the extra `train`."""
     from cnnspec.torch_backend import build_module
 
-    graph = spec if isinstance(spec, Graph) else (spec if isinstance(spec, Spec) else load(spec)).graph
+    graph = spec if isinstance(spec, Graph) else (spec if isinstance(spec, Network) else load(spec)).graph
     return build_module(graph.network("train"))

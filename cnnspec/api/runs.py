@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cnnspec.api.networks import Spec, load
-from cnnspec.errors import CnnspecError, MissingExtraError, UsageError
+from cnnspec.api.networks import load
+from cnnspec.errors import CnnspecError, UsageError, needs_extra
+from cnnspec.language import Network
 from cnnspec.training import Run, TrainConfig, open_run, resolve_config
 from cnnspec.training.job import Existing, Job, TrainResult, check_existing
 from cnnspec.training.run_folder import has_checkpoint, is_run, read_config
@@ -24,7 +24,7 @@ __all__ = ["evaluate", "list_runs", "resume", "train"]
 
 
 def train(
-    spec: Spec | str | os.PathLike[str],
+    spec: Network | str | os.PathLike[str],
     *,
     config: str | os.PathLike[str] | None = None,
     name: str | None = None,
@@ -32,7 +32,7 @@ def train(
     existing: Existing = "refuse",
     progress: Progress | None = None,
     shared: Shared | None = None,
-    **options: Any,
+    **options: object,
 ) -> TrainResult:
     """Train a network and write its run folder, `runs/name`. Needs the extra `train`.
 
@@ -45,8 +45,8 @@ def train(
     training fails. Torch's settings and random numbers are afterwards what they were.
     """
     check_existing(existing)
-    network = spec if isinstance(spec, Spec) else load(spec)
-    graph = network.graph.network("train")
+    network = spec if isinstance(spec, Network) else load(spec)
+    network.graph.network("train")  # which has to take the input too
     in_file = read_config(config)[1] if config is not None else {}
     resolved = resolve_config(
         (f"`train:` of {network.source.path}", network.source.document.header.train),
@@ -54,20 +54,22 @@ def train(
         ("the options", options),
     )
     if "WORLD_SIZE" in os.environ:  # started by torchrun: all processes agree on the folder, and the first checks it
-        name = name or network.variant or network.name
-        device = _training("machine").pick_device(resolved.device)
-        ranks = _training("distributed").join_ranks(device)
+        name = name or network.name
+        with needs_extra("train"):
+            from cnnspec.training.distributed import join_ranks
+            from cnnspec.training.machine import pick_device
+        device = pick_device(resolved.device)
+        ranks = join_ranks(device)
         if ranks.restarted(device) and ranks.share(lambda: _has_begun(Path(runs) / name, network, resolved)):
             return resume(Path(runs) / name, progress=progress, shared=shared)
         if existing == "resume":
             existing, resolved = ranks.share(lambda: _as_demanded(Path(runs) / name, network, resolved))
         if existing == "refuse" and not ranks.first:
             existing = "overwrite"
-    folder = new_folder(Path(runs), name, network.variant or network.name, existing=existing)
+    folder = new_folder(Path(runs), name, network.name, existing=existing)
     if existing == "resume" and "WORLD_SIZE" not in os.environ:
         existing, resolved = _as_demanded(folder, network, resolved)
-    job = Job(network.source, graph, resolved, folder, network.variant, network.params, existing)
-    return _training("loop").train(job, progress, shared)  # type: ignore[no-any-return]
+    return _run(Job(network, resolved, folder, existing), progress, shared)
 
 
 def resume(
@@ -89,19 +91,24 @@ def resume(
     begun = open_run(run, figures=False)
     given = {"epochs": epochs, "patience": patience, "device": device, "checkpoint_every": checkpoint_every}
     config = resolve_config(("config.yaml", begun.config.model_dump()), ("the options", given))
-    job = Job(begun.source, begun.graph, config, begun.path, begun.variant, begun.params, "resume")
-    return _training("loop").train(job, progress, shared)  # type: ignore[no-any-return]
+    return _run(Job(begun.network, config, begun.path, "resume"), progress, shared)
 
 
-def _has_begun(folder: Path, spec: Spec, config: TrainConfig) -> bool:
+def _run(job: Job, progress: Progress | None, shared: Shared | None) -> TrainResult:
+    with needs_extra("train"):
+        from cnnspec.training.loop import train
+    return train(job, progress, shared)
+
+
+def _has_begun(folder: Path, network: Network, config: TrainConfig) -> bool:
     """Whether the run in this folder is the one that is to be started: the same network with the same options."""
     if not is_run(folder):
         return False
     run = open_run(folder, figures=False)
-    return _is_of(run, spec) and run.config == _as_measured(config, run)
+    return run.network.record() == network.record() and run.config == _as_measured(config, run)
 
 
-def _as_demanded(folder: Path, spec: Spec, config: TrainConfig) -> tuple[Existing, TrainConfig]:
+def _as_demanded(folder: Path, network: Network, config: TrainConfig) -> tuple[Existing, TrainConfig]:
     """How to go on in a folder whose run is to be resumed, if there is one, and with which options.
 
     Raises UsageError where its run is of another network. That its other options fit is seen by the loop.
@@ -111,16 +118,9 @@ def _as_demanded(folder: Path, spec: Spec, config: TrainConfig) -> tuple[Existin
     if not has_checkpoint(folder):
         return "overwrite", config  # nothing has been trained yet
     run = open_run(folder, figures=False)
-    if not _is_of(run, spec):
+    if run.network.record() != network.record():
         raise UsageError(f"{folder} exists, and is a run of another network", hint="`--name` gives another name")
     return "resume", _as_measured(config, run)
-
-
-def _is_of(run: Run, spec: Spec) -> bool:
-    """Whether a run is of exactly this network."""
-    return (run.source.text, run.graph.input_shape, run.variant, run.params) == (
-        spec.source.text, spec.graph.input_shape, spec.variant, dict(spec.params)
-    )  # fmt: skip
 
 
 def _as_measured(config: TrainConfig, run: Run) -> TrainConfig:
@@ -147,15 +147,15 @@ def evaluate(
     """
     if split not in ("test", "val"):
         raise UsageError(f"there is no split `{split}`", hint="there are: test, val")
-    assess = _torch_module("cnnspec.scoring.assess")
-    options = {"data_dir": data_dir, "split": split, "device": device, "sheet": Path(sheet) if sheet else None}
-    if isinstance(target, Run):
-        return assess.assess_run(target, data=data, **options)  # type: ignore[no-any-return]
-    if is_run(target) or not Path(target).is_file():
-        return assess.assess_run(open_run(target), data=data, **options)  # type: ignore[no-any-return]
+    with needs_extra("train"):
+        from cnnspec.scoring.assess import assess_model, assess_run
+    picture = Path(sheet) if sheet else None
+    if isinstance(target, Run) or is_run(target) or not Path(target).is_file():
+        run = target if isinstance(target, Run) else open_run(target)
+        return assess_run(run, data=data, data_dir=data_dir, split=split, device=device, sheet=picture)
     if data is None:
         raise UsageError(f"on which images is {os.fspath(target)} to be scored?", hint="`--data digits`, a folder, …")
-    return assess.assess_model(target, data=data, **options)  # type: ignore[no-any-return]
+    return assess_model(target, data=data, data_dir=data_dir, split=split, device=device, sheet=picture)
 
 
 def list_runs(
@@ -175,18 +175,3 @@ def list_runs(
             except CnnspecError as error:
                 on_error(error)
     return runs
-
-
-def _training(name: str) -> Any:
-    """A module of the training package that needs torch. Raises MissingExtraError."""
-    return _torch_module(f"cnnspec.training.{name}")
-
-
-def _torch_module(name: str) -> Any:
-    """A module that needs torch. Raises MissingExtraError."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("cnnspec"):
-            raise
-        raise MissingExtraError(error.name, "train") from None

@@ -57,7 +57,7 @@ def runs(
 def _facts(run: api.Run) -> dict[str, Any]:
     return {
         "name": run.name,
-        "network": run.variant or run.graph.name,
+        "network": run.network.name,
         "finished": run.result is not None,
         "epochs": len(run.metrics),
         "best_val_accuracy": max((epoch.val_accuracy for epoch in run.metrics), default=None),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from cnnspec.data.sets import Images, Source
+from cnnspec.data.sets import Images, ImageSet
 
 if TYPE_CHECKING:
     from cnnspec.data.folder import LoaderPool
@@ -26,7 +26,7 @@ def batch_rows(order: Tensor, start: int, size: int, rank: int = 0, ranks: int =
         yield rows[rank::ranks] if ranks > 1 else rows
 
 
-def to_device(source: Source, device: torch.device) -> Source:
+def to_device(source: ImageSet, device: torch.device) -> ImageSet:
     """Images in memory moved to the device, once; files stay where they are."""
     if isinstance(source, Images) and not source.mapped:
         return Images(source.images.to(device), source.labels.to(device))
@@ -39,7 +39,7 @@ def take(source: Images, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def batches(
-    source: Source, order: Tensor, size: int, device: torch.device, *, start: int = 0, rank: int = 0, ranks: int = 1,
+    source: ImageSet, order: Tensor, size: int, device: torch.device, *, start: int = 0, rank: int = 0, ranks: int = 1,
     workers: int = 0, loaders: LoaderPool | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:  # fmt: skip
     """`(images, labels)` on the device, uint8 `(B, C, H, W)` and int64 `(B,)`, in the order given.

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from cnnspec.data.open import OpenOptions
-from cnnspec.data.sets import DataSet, Files, Images, Source, check_fit, stratified
+from cnnspec.data.sets import DataSet, Files, Images, ImageSet, check_fit, stratified
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import atomic_path
 from cnnspec.graph import Graph
@@ -92,7 +92,7 @@ def _contents(folder: Path, paths: Sequence[Path]) -> str:
     return hashlib.sha256("\n".join(facts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _split(name: str, classes: tuple[str, ...], found: dict[str, Source], size: int, options: OpenOptions) -> DataSet:
+def _split(name: str, classes: tuple[str, ...], found: dict[str, ImageSet], size: int, options: OpenOptions) -> DataSet:
     train, val, test = found["train"], found.get("val"), found.get("test")
     rows = torch.arange(len(train))
     if val is None and test is None:  # hold back test images first, so that they do not depend on the seed
@@ -115,7 +115,7 @@ def _split(name: str, classes: tuple[str, ...], found: dict[str, Source], size: 
     return DataSet(name, classes, train, train_rows, val, val_rows, test, remark)
 
 
-def _pick(source: Source, rows: Tensor) -> Source:
+def _pick(source: ImageSet, rows: Tensor) -> ImageSet:
     if isinstance(source, Images):
         return Images(source.images[rows], source.labels[rows])
     return Files(tuple(source.paths[row] for row in rows.tolist()), source.labels[rows], source.shape)
@@ -181,7 +181,7 @@ def decode(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
 
 def _load(
     paths: list[Path], labels: Tensor, shape: tuple[int, int, int], resident: bool, options: OpenOptions, bad: list[str]
-) -> Source:
+) -> ImageSet:
     """Decode every file once: to keep the pixels, or only to know that it can be done."""
     cached = _cache_file(paths, shape, options.cache) if options.cache else None
     if cached is not None and cached.is_file() and cached.stat().st_size == len(paths) * int(np.prod(shape)):

@@ -13,7 +13,7 @@ from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.ops import Shape, show_shape
 
-__all__ = ["DataSet", "Files", "Images", "Source", "check_fit", "stratified"]
+__all__ = ["DataSet", "Files", "ImageSet", "Images", "check_fit", "stratified"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Files:
         return len(self.labels)
 
 
-Source = Images | Files
+ImageSet = Images | Files
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class DataSet:
 
     name: str
     classes: tuple[str, ...]
-    train: Source
+    train: ImageSet
     train_rows: Tensor
-    val: Source
+    val: ImageSet
     val_rows: Tensor
-    test: Source | None
+    test: ImageSet | None
     remark: str = ""  # one line for people: sizes, and how the images are held
     contents: str = ""  # what tells these training images from others, however they are held
 

@@ -48,7 +48,7 @@ class _Timed:
 
 def bench_subject(subject: Subject, options: BenchOptions, report: Callable[[str], None]) -> Bench:
     """Lower a network in memory and time it, beside the same network in torch."""
-    graph = select_outputs(subject.graph)
+    graph = select_outputs(subject.network.graph)
     check_size(graph)  # before the weights are there
     model = lower(graph, subject.weights).SerializeToString()
     return _bench(_Timed(graph.name, subject.origin, model, graph), options, report)
@@ -61,7 +61,7 @@ def bench_file(path: str | os.PathLike[str], options: BenchOptions, report: Call
     metadata = read_metadata(session.get_modelmeta().custom_metadata_map, file.path)
     if metadata.batch is not None:
         options = replace(options, batches=(metadata.batch,))
-    graph = select_outputs(metadata.elaborate(), metadata.outputs)
+    graph = select_outputs(metadata.network().graph, metadata.outputs)
     return _bench(_Timed(file.path, metadata.weights, file.data, graph, metadata.bytes_last), options, report)
 
 

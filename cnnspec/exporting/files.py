@@ -153,9 +153,9 @@ def verify_file(
 def _network(metadata: Metadata | None, against: Subject | None) -> Graph | None:
     """The network that the file should be; None where nothing says. Raises UsageError for outputs that it lacks."""
     if against is not None:
-        graph = against.graph
+        graph = against.network.graph
     elif metadata is not None:
-        graph = metadata.elaborate()
+        graph = metadata.network().graph
     else:
         return None
     return select_outputs(graph, metadata.outputs if metadata is not None else ())

@@ -51,9 +51,13 @@ def open_calibration(draft: Draft, quantization: Quantization, report: Callable[
     name = quantization.data or (config.data if config is not None else None)
     if name is None:
         raise UsageError("int8 needs images to calibrate with", hint="`--calibrate digits`, or a folder of images")
-    if len(graph.outputs) != 1 or len(graph.output_shape) != 1 or graph.output_shape != subject.graph.output_shape:
+    if (
+        len(graph.outputs) != 1
+        or len(graph.output_shape) != 1
+        or graph.output_shape != subject.network.graph.output_shape
+    ):
         raise UsageError("int8 is scored by its accuracy, and this network does not give one number per class")
-    data = open_set(subject.graph, name, config, data_dir=quantization.data_dir, report=report)
+    data = open_set(subject.network.graph, name, config, data_dir=quantization.data_dir, report=report)
     return Calibration(data, quantization.max_drop)
 
 

@@ -48,7 +48,7 @@ def export_network(
 def lower_draft(subject: Subject, path: Path, options: ExportOptions) -> Draft:
     """The network as a model whose structure is checked. Raises as `export_network` does."""
     lowering = options.lowering
-    graph = select_outputs(subject.graph, options.outputs)
+    graph = select_outputs(subject.network.graph, options.outputs)
     if lowering.softmax and ends_in_softmax(graph):
         raise UsageError("--softmax: the network ends in a Softmax already")
     check_size(graph, half=lowering.half)  # before the weights are there
@@ -74,7 +74,7 @@ def _result(draft: Draft, size: int, *, seconds: float, verify_seconds: float) -
     graph, options, lowering = draft.graph, draft.options, draft.options.lowering
     return ExportResult(
         path=str(draft.path),
-        name=draft.subject.graph.name,
+        name=draft.subject.network.graph.name,
         weights=draft.subject.origin,
         bytes=size,
         nodes=len(draft.model.graph.node),

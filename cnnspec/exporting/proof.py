@@ -53,7 +53,7 @@ def prove(draft: Draft, report: Callable[[str], None]) -> Draft:
     if lowering.half or images is not None:
         checks += compare_classes(comparison, images, batches[-1])
     if lowering.dynamic_size:
-        grown = _with_outputs(subject.at_size(_other_size(graph.input_shape)), graph.outputs)
+        grown = _with_outputs(subject.network.at_size(_other_size(graph.input_shape)).graph, graph.outputs)
         reference = torch_run(grown, weights, softmax=lowering.softmax)
         larger = replace(comparison, reference=reference, graph=grown)
         name = f"another size, {show_shape(grown.input_shape)}"
@@ -122,18 +122,18 @@ def compare_classes(comparison: Comparison, images: Pixels | None, batch: int, *
 
 def check_sizes(draft: Draft) -> Check:
     """Whether the model is the same when the network is worked out for another image size. Raises UsageError if not."""
-    subject, here = draft.subject, draft.subject.graph.input_shape
+    subject, here = draft.subject, draft.subject.network.graph.input_shape
     if len(here) == 1:
         raise UsageError("--size dynamic: the input has features only, and no axis that could be of another size")
     shape = _other_size(here)
     try:
-        grown = subject.at_size(shape)
+        grown = subject.network.at_size(shape).graph
     except SpecError as error:
         raise UsageError(f"--size dynamic: the network does not take {show_shape(shape)}: {error.message}") from None
     other = _with_outputs(grown, draft.graph.outputs)
     if len(other) != len(draft.graph):
         raise UsageError(f"--size dynamic: at {show_shape(shape)} the network has other layers")
-    ours, theirs = subject.graph.state_shapes(), other.state_shapes()
+    ours, theirs = subject.network.graph.state_shapes(), other.state_shapes()
     for key, size in theirs.items():
         if ours.get(key) != size:
             raise UsageError(

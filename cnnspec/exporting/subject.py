@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from cnnspec.errors import CnnspecError, UsageError, needs_extra
 from cnnspec.graph import Graph
-from cnnspec.language import Source, parse_setting
-from cnnspec.ops import Shape
+from cnnspec.language import Network
 from cnnspec.ops.activation import Softmax
 from cnnspec.training import Run
 
@@ -29,13 +28,10 @@ __all__ = ["Subject", "ends_in_softmax", "macs", "of_run", "of_spec", "read_arra
 class Subject:
     """A network, its weights, and where both came from."""
 
-    source: Source
-    graph: Graph
+    network: Network
     make_weights: Callable[[], Weights]  # called when they are needed: they can be large
     origin: str  # of the weights: a path, or `random, seed 0`
     stem: str  # what its files are called
-    variant: str | None = None
-    settings: Mapping[str, str] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     training: Mapping[str, object] = field(default_factory=dict)
     run: Run | None = None
@@ -46,11 +42,6 @@ class Subject:
         """The weights by `state_dict` name. Raises UsageError and CnnspecError where they cannot be read."""
         return self.make_weights()
 
-    def at_size(self, shape: Shape) -> Graph:
-        """The same network for another input. Raises SpecError where it does not fit."""
-        params = dict(parse_setting(f"{name}={value}") for name, value in self.settings.items())
-        return self.source.elaborate(variant=self.variant, params=params, input_shape=shape, purpose="inference")
-
 
 def of_run(run: Run) -> Subject:
     """A finished training with its best weights. Raises CnnspecError where they are damaged."""
@@ -58,37 +49,18 @@ def of_run(run: Run) -> Subject:
     result = run.result or {}
     keep = ("epochs", "best_epoch", "val_accuracy", "test_accuracy", "test_images")
     training = {"data": run.config.data, **{key: result[key] for key in keep if key in result}}
-    return Subject(
-        run.source,
-        run.graph,
-        partial(read_arrays, path),
-        str(path),
-        run.name,
-        run.variant,
-        run.params,
-        run.classes,
-        training,
-        run,
-    )
+    return Subject(run.network, partial(read_arrays, path), str(path), run.name, run.classes, training, run)
 
 
-def of_spec(
-    source: Source,
-    graph: Graph,
-    variant: str | None,
-    settings: Mapping[str, str],
-    weights: str | os.PathLike[str] | None,
-    seed: int,
-) -> Subject:
+def of_spec(network: Network, weights: str | os.PathLike[str] | None, seed: int) -> Subject:
     """A spec with the weights of a safetensors file, or with random ones."""
     if weights is not None:
         make, origin = partial(read_arrays, weights), os.fspath(weights)
     else:
         from cnnspec.onnx_backend.initial import initial_weights
 
-        make, origin = partial(initial_weights, graph, seed), f"random, seed {seed}"
-    name, trained = variant or graph.name, weights is not None
-    return Subject(source, graph, make, origin, name, variant, settings, graph.classes, trained=trained)
+        make, origin = partial(initial_weights, network.graph, seed), f"random, seed {seed}"
+    return Subject(network, make, origin, network.name, network.graph.classes, trained=weights is not None)
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]]:

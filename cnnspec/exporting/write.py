@@ -64,23 +64,23 @@ def write(draft: Draft) -> int:
 def _metadata(draft: Draft) -> Metadata:
     """What the file says about itself."""
     subject, graph, lowering = draft.subject, draft.graph, draft.options.lowering
-    text = subject.source.text
+    network, record = subject.network, subject.network.record()
     params = sum(prod(size) for node in graph for size in node.op.parameter_shapes(*node.input_shapes).values())
     figures = {"params": params, "macs": macs(graph), "layers": len(graph)}
     accuracies = asdict(draft.accuracies) if draft.accuracies is not None else {}
     return Metadata(
-        name=subject.graph.name,
-        language=subject.source.document.header.cnnspec,
-        spec=text,
-        spec_kind="json" if subject.source.json else "yaml",
-        spec_sha256=hashlib.sha256(text.encode()).hexdigest(),
-        variant=subject.variant,
-        settings=dict(subject.settings),
-        input_shape=subject.graph.input_shape,
+        name=network.name,
+        language=network.source.document.header.cnnspec,
+        spec=record.spec,
+        spec_kind="json" if network.source.json else "yaml",
+        spec_sha256=hashlib.sha256(record.spec.encode()).hexdigest(),
+        variant=record.variant,
+        settings=record.params,
+        input_shape=network.graph.input_shape,
         layout="NHWC" if lowering.preprocess else "NCHW",
-        mean=subject.graph.mean,
-        std=subject.graph.std,
-        classes=subject.classes or subject.graph.classes,
+        mean=network.graph.mean,
+        std=network.graph.std,
+        classes=subject.classes or network.graph.classes,
         outputs=graph.outputs,
         output_kind="probabilities" if lowering.softmax or ends_in_softmax(graph) else "scores",
         precision=draft.options.precision,

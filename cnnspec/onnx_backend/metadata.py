@@ -19,7 +19,7 @@ from cnnspec.images import channels_last
 from cnnspec.ops import Shape
 
 if TYPE_CHECKING:
-    from cnnspec.graph import Graph
+    from cnnspec.language import Network
 
 __all__ = ["Metadata", "check_seal", "has_seal", "read_metadata", "seal", "write_metadata"]
 
@@ -84,13 +84,12 @@ class Metadata(BaseModel):
         sizes = (channels, *(None if self.dynamic_size else size for size in axes))
         return (self.batch, *(channels_last(sizes) if self.bytes_last else sizes))
 
-    def elaborate(self) -> Graph:
+    def network(self) -> Network:
         """The network that the file says it is. Raises SpecError where its spec is invalid."""
-        from cnnspec.language import parse_setting, read_spec
+        from cnnspec.language import Network, NetworkRecord
 
-        source = read_spec(f"{self.name}.{self.spec_kind}", self.spec.encode())
-        params = dict(parse_setting(f"{name}={value}") for name, value in self.settings.items())
-        return source.elaborate(variant=self.variant, params=params, input_shape=self.input_shape, purpose="inference")
+        record = NetworkRecord(self.spec, self.variant, self.settings, self.input_shape)
+        return Network.from_record(record, f"{self.name}.{self.spec_kind}", purpose="inference")
 
 
 def write_metadata(metadata: Metadata) -> dict[str, str]:

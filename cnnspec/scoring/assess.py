@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cnnspec.data.batches import batches
 from cnnspec.data.prepare import Augment, Prepare
-from cnnspec.data.sets import DataSet, Source
+from cnnspec.data.sets import DataSet, ImageSet
 from cnnspec.errors import UsageError
 from cnnspec.runtime.predictor import Predictor
 from cnnspec.scoring.samples import open_set
@@ -101,7 +101,7 @@ def assess_model(
 ) -> Assessment:  # fmt: skip
     """Score an exported file, through the very code that `predict` runs."""
     predictor = Predictor(path, device=device, batch_size=BATCH)
-    images = open_set(predictor.metadata.elaborate(), data, data_dir=data_dir)
+    images = open_set(predictor.metadata.network().graph, data, data_dir=data_dir)
     _check_names(os.fspath(path), predictor.classes, images)
 
     def probabilities(batch: Tensor) -> Tensor:
@@ -193,6 +193,6 @@ def _picture(image: Tensor) -> Image.Image:
     return Image.fromarray((pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0)).numpy())
 
 
-def _pick(source: Source, rows: Tensor) -> Iterator[Image.Image]:
+def _pick(source: ImageSet, rows: Tensor) -> Iterator[Image.Image]:
     for images, _ in batches(source, rows, 1, torch.device("cpu")):
         yield _picture(images[0])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cnnspec.data.batches import batches
 from cnnspec.data.prepare import Prepare
-from cnnspec.data.sets import Source
+from cnnspec.data.sets import ImageSet
 
 if TYPE_CHECKING:
     from cnnspec.data.folder import LoaderPool
@@ -41,7 +41,7 @@ class Scores:
 
 def evaluate(
     model: nn.Module,
-    source: Source,
+    source: ImageSet,
     rows: Tensor,
     prepare: Prepare,
     criterion: Callable[[Tensor, Tensor], Tensor],

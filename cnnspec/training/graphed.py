@@ -13,7 +13,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from cnnspec.data.sets import Images, Source
+from cnnspec.data.sets import Images, ImageSet
 from cnnspec.training.config import TrainConfig
 from cnnspec.training.learner import Recorder
 from cnnspec.training.memory import is_out_of_memory
@@ -24,7 +24,7 @@ __all__ = ["GraphedStep", "cuda_recorder", "why_not_graphed"]
 _WARM_UP: Final = 3  # steps that run as they are, before one is recorded: libraries set themselves up in them
 
 
-def why_not_graphed(config: TrainConfig, source: Source, processes: int) -> str | None:
+def why_not_graphed(config: TrainConfig, source: ImageSet, processes: int) -> str | None:
     """What keeps the steps of a run on CUDA from being recorded, in a few words; None where nothing does."""
     reasons = {
         "switched off": not config.cuda_graph,

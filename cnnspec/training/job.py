@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
 from cnnspec.errors import UsageError
-from cnnspec.graph import Graph
-from cnnspec.language import Source
+from cnnspec.language import Network
 from cnnspec.training.config import TrainConfig
 
 __all__ = ["Existing", "Job", "TrainResult", "check_existing"]
@@ -27,14 +25,11 @@ def check_existing(existing: str) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """A run to start, or to continue: the network and its texts, the options and the folder."""
+    """A run to start, or to continue: the network, the options and the folder."""
 
-    source: Source
-    graph: Graph
+    network: Network
     config: TrainConfig
     folder: Path
-    variant: str | None = None
-    params: Mapping[str, str] = field(default_factory=dict)
     existing: Existing = "refuse"
 
 

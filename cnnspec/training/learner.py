@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cnnspec.data.batches import take
 from cnnspec.data.folder import LoaderPool
 from cnnspec.data.prepare import Prepare, mix
-from cnnspec.data.sets import Images, Source
+from cnnspec.data.sets import Images, ImageSet
 from cnnspec.training.criterion import average_weights, eval_frozen, make_loss, make_optimizer, make_update
 from cnnspec.training.evaluate import Scores, evaluate
 from cnnspec.training.feed import Batch, RowBatch
@@ -66,7 +66,7 @@ class Learner:
         self.update_weights = make_update(config, self.optimizer)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         self.criterion = make_loss(config, plan.data.counts, device)
-        self.prepare = Prepare(plan.job.graph, device, plan.augment, plan.layout)
+        self.prepare = Prepare(plan.job.network.graph, device, plan.augment, plan.layout)
         self.autocast: Callable[[], AbstractContextManager[object]] = nullcontext
         if config.precision != "fp32":
             kind = torch.bfloat16 if config.precision == "bf16" else torch.float16
@@ -112,7 +112,7 @@ class Learner:
         )
 
     def evaluate_weights(
-        self, weights: dict[str, Tensor], source: Source, rows: Tensor, stop: Callable[[], bool]
+        self, weights: dict[str, Tensor], source: ImageSet, rows: Tensor, stop: Callable[[], bool]
     ) -> Scores | None:
         """Score these weights, by this process alone. None where `stop` said so. The model keeps them."""
         self.model.load_state_dict(weights)
@@ -196,14 +196,14 @@ class Learner:
         """The summed loss, with that of the auxiliary heads weighted."""
         if isinstance(outputs, Tensor):
             return self.criterion(outputs.float(), labels)
-        graph = self.plan.job.graph
+        graph = self.plan.job.network.graph
         loss = self.criterion(outputs[graph.outputs[0]].float(), labels)
         for name in graph.aux_outputs:
             loss = loss + self.plan.config.aux_weight * self.criterion(outputs[name].float(), labels)
         return loss
 
     def _evaluate(
-        self, model: nn.Module, source: Source, rows: Tensor, stop: Callable[[], bool], rank: int, ranks: int,
+        self, model: nn.Module, source: ImageSet, rows: Tensor, stop: Callable[[], bool], rank: int, ranks: int,
         gather: Callable[[Tensor], Tensor],
     ) -> Scores | None:  # fmt: skip
         return evaluate(

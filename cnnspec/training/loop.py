@@ -66,7 +66,7 @@ def train(job: Job, progress: Progress | None = None, shared: Shared | None = No
                 ) from error
             if not is_out_of_memory(error):
                 raise
-        raise too_large(job.graph, job.config.batch_size, device)
+        raise too_large(job.network.graph, job.config.batch_size, device)
 
 
 def _train(
@@ -77,9 +77,9 @@ def _train(
         RunFolder(job.folder).close()  # where another process has it, say so before reading images
     resuming = ranks.share(lambda: job.existing == "resume" and is_run(job.folder))
     begun = resuming and ranks.share(lambda: has_checkpoint(job.folder))
-    data = open_images(job.graph, job.config, device, ranks, progress, shared)
+    data = open_images(job.network.graph, job.config, device, ranks, progress, shared)
     seed_generators(job.config.seed, device)
-    model = build_network(job.graph, job.config, device, weights=None if begun else job.config.weights)
-    check_parts(model, job.graph, job.config, len(data.train_rows), device, ranks)
+    model = build_network(job.network.graph, job.config, device, weights=None if begun else job.config.weights)
+    check_parts(model, job.network.graph, job.config, len(data.train_rows), device, ranks)
     plan = make_plan(job, data, model, device, ranks=ranks, resuming=resuming, progress=progress, shared=shared)
     return run(Learner(plan, model, loaders, cuda_recorder(plan, model, progress.message)), progress)

@@ -14,7 +14,7 @@ from torch import nn
 
 from cnnspec.data.batches import to_device
 from cnnspec.data.prepare import Augment
-from cnnspec.data.sets import DataSet, Source
+from cnnspec.data.sets import DataSet, ImageSet
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.training.config import TrainConfig
 from cnnspec.training.distributed import Ranks
@@ -52,8 +52,8 @@ class Plan:
     device: torch.device
     ranks: Ranks
     data: DataSet
-    train: Source  # the images of `data`, on the device where they are kept in memory
-    val: Source
+    train: ImageSet  # the images of `data`, on the device where they are kept in memory
+    val: ImageSet
     origin: Origin
     resuming: bool  # there is a run in the folder, and it is to go on
 
@@ -123,9 +123,9 @@ def _settle(
     if device.type == "cpu" and ranks.count == 1:
         if threads is None or channels_last is None:
             most = min(config.batch_size, images)
-            shape, given = job.graph.input_shape, (config.threads, config.channels_last)
+            shape, given = job.network.graph.input_shape, (config.threads, config.channels_last)
             threads, channels_last = shared.measured(
-                (job.graph, most, config.pool_first, config.freeze, *given),
+                (job.network.graph, most, config.pool_first, config.freeze, *given),
                 lambda: pick_threads(model, shape, most, *given, progress.message),
             )
     else:  # torchrun has divided the threads; on CUDA the layout is known to help
@@ -137,9 +137,10 @@ def _settle(
 
 def origin_of(job: Job, data: DataSet) -> Origin:
     """What a run of this job on these images begins with."""
+    record = job.network.record()
     return {
         "images": data.digest,
-        "spec": repr([job.source.text, job.variant, sorted(job.params.items()), job.graph.input_shape]),
+        "spec": repr([record.spec, record.variant, sorted(record.params.items()), record.input_shape]),
         "options": job.config.model_dump(mode="json", exclude=_MAY_CHANGE),
     }
 

@@ -29,14 +29,14 @@ from pydantic import ValidationError
 
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
-from cnnspec.language import Source, parse_setting, read_file, read_spec
+from cnnspec.language import Network, NetworkRecord, read_file
 from cnnspec.language.source import SourceError, plain, read_text
 from cnnspec.training.config import TrainConfig, resolve_config
 from cnnspec.training.metrics import EpochMetrics
 
 __all__ = [
-    "BEST", "CHECKPOINTS", "LAST", "Run", "best_fault", "best_weights", "has_checkpoint", "is_run", "open_run",
-    "read_config", "read_json",
+    "BEST", "CHECKPOINTS", "LAST", "Run", "best_fault", "best_weights", "has_checkpoint", "is_run",
+    "network_files", "open_run", "read_config", "read_json",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -51,10 +51,7 @@ class Run:
     """A run as its folder tells it: the network, how it was trained, and what came of it."""
 
     path: Path
-    source: Source
-    graph: Graph
-    variant: str | None
-    params: dict[str, str]
+    network: Network
     config: TrainConfig
     classes: tuple[str, ...] = ()
     metrics: tuple[EpochMetrics, ...] = ()  # one per epoch
@@ -64,6 +61,11 @@ class Run:
     def name(self) -> str:
         """The name of the run's folder."""
         return self.path.resolve().name
+
+    @property
+    def graph(self) -> Graph:
+        """The network's graph."""
+        return self.network.graph
 
     @property
     def weights(self) -> Path:
@@ -122,17 +124,9 @@ def open_run(path: str | os.PathLike[str], *, figures: bool = True) -> Run:
         hint = f"did you mean {near}?" if near else "`cnnspec runs` lists the runs"
         raise UsageError(f"the run folder {path} {what}", hint=hint)
     spec, options = read_config(path / "config.yaml")
-    source = read_spec(path / str(spec.get("file", "spec.yaml")))
-    settings = {str(key): str(value) for key, value in (spec.get("set") or {}).items()}
-    shape = spec.get("input")
-    variant = spec.get("variant")
-    graph = source.elaborate(
-        variant=variant,
-        params=dict(parse_setting(f"{key}={value}") for key, value in settings.items()),
-        input_shape=tuple(shape) if shape else None,
-    )
+    network = _read_network(path, spec)
     config = resolve_config((str(path / "config.yaml"), options))
-    begun = Run(path, source, graph, variant, settings, config)
+    begun = Run(path, network, config)
     if not figures:
         return begun
     metrics: tuple[EpochMetrics, ...] = ()
@@ -147,6 +141,31 @@ def open_run(path: str | os.PathLike[str], *, figures: bool = True) -> Run:
     result = read_json(path / "result.json", dict) if (path / "result.json").exists() else None
     classes = tuple(str(name) for name in read_json(path / "classes.json", list))
     return replace(begun, classes=classes, metrics=metrics, result=result)
+
+
+def network_files(network: Network) -> tuple[str, str, dict[str, object]]:
+    """The name and the text of the file that keeps a network's spec, and the section `spec` of config.yaml."""
+    record = network.record()
+    file = "spec.json" if network.source.json else "spec.yaml"
+    section: dict[str, object] = {"file": file, "input": list(record.input_shape or ())}
+    if record.variant:
+        section["variant"] = record.variant
+    if record.params:
+        section["set"] = record.params
+    return file, record.spec, section
+
+
+def _read_network(path: Path, section: dict[str, Any]) -> Network:
+    """The network of a run's folder, from what `network_files` gave. Raises SpecError and UsageError."""
+    file = path / str(section.get("file", "spec.yaml"))
+    shape, variant = section.get("input"), section.get("variant")
+    record = NetworkRecord(
+        spec=read_file(file).decode("utf-8", "surrogateescape"),  # what is no UTF-8 is told as in any spec
+        variant=None if variant is None else str(variant),
+        params={str(key): str(value) for key, value in (section.get("set") or {}).items()},
+        input_shape=tuple(shape) if shape else None,
+    )
+    return Network.from_record(record, str(file), purpose="train")
 
 
 def read_config(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:

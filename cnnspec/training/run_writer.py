@@ -26,7 +26,7 @@ from cnnspec.files import write_atomic
 from cnnspec.training.config import TrainConfig
 from cnnspec.training.job import Existing, Job, TrainResult
 from cnnspec.training.metrics import EpochMetrics
-from cnnspec.training.run_folder import BEST, CHECKPOINTS, LAST, is_run, read_json
+from cnnspec.training.run_folder import BEST, CHECKPOINTS, LAST, is_run, network_files, read_json
 
 __all__ = ["RunFolder", "new_folder"]
 
@@ -140,19 +140,16 @@ class RunFolder:
         if is_run(self.path) and job.existing != "overwrite":
             raise _exists(self.path)
         self.clear()
-        write_atomic(self.path / _spec_name(job), job.source.text)
+        file, text, _ = network_files(job.network)
+        write_atomic(self.path / file, text)
         write_atomic(self.path / "classes.json", json.dumps(list(classes), ensure_ascii=False, indent=1) + "\n")
         write_atomic(self.path / "environment.json", json.dumps(dict(environment), indent=1) + "\n")
         self.write_config(job, config)  # last: with it the folder is a run
 
     def write_config(self, job: Job, config: TrainConfig) -> None:
         """What it takes to repeat the run, or to continue it."""
-        spec: dict[str, object] = {"file": _spec_name(job), "input": list(job.graph.input_shape)}
-        if job.variant:
-            spec["variant"] = job.variant
-        if job.params:
-            spec["set"] = dict(job.params)
-        document = {"spec": spec, "train": config.model_dump(mode="json")}
+        _, _, section = network_files(job.network)
+        document = {"spec": section, "train": config.model_dump(mode="json")}
         text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, default_flow_style=None)
         path = self.path / "config.yaml"
         if not path.exists() or path.read_text("utf-8") != text:
@@ -203,7 +200,3 @@ class RunFolder:
         manifest[name] = {"sha256": [digest, *(old for old in before if old != digest)], "epoch": epoch}
         write_atomic(path, json.dumps(manifest, indent=1) + "\n", sync=True)
         write_atomic(self.path / name, data, sync=True)
-
-
-def _spec_name(job: Job) -> str:
-    return "spec.json" if job.source.json else "spec.yaml"

@@ -12,7 +12,7 @@ from torchvision import models
 
 import cnnspec
 from cnnspec import api
-from cnnspec.analysis.axis_sizes import FURTHEST, Run, runs
+from cnnspec.analysis.axis_sizes import FURTHEST, SizeRange, size_ranges
 from cnnspec.analysis.sizes import Sizes, sizes
 from cnnspec.analysis.skeleton import Skeleton
 from cnnspec.errors import ShapeError, SpecError, UsageError
@@ -61,7 +61,7 @@ def elaborated(source: Source, shape: tuple[int, ...], purpose: Purpose = "train
         return None
 
 
-def members(found: tuple[Run, ...] | None) -> list[int]:
+def members(found: tuple[SizeRange, ...] | None) -> list[int]:
     assert found is not None
     return [size for run in found for size in range(run.first, run.last + 1, run.step)]
 
@@ -182,15 +182,15 @@ def test_where_branches_must_meet_the_valid_sizes_are_a_comb() -> None:
     assert members(axis.outputs) == list(range(4, 51, 4))
     assert axis.wanted == ()
     assert axis.nearest == (16, 20)
-    assert sizes(read(UNET), output=(640,)).axes[0].wanted == (Run(640, 640),)
-    assert axis.outputs[0] == Run(4, 4, 1, 4)
+    assert sizes(read(UNET), output=(640,)).axes[0].wanted == (SizeRange(640, 640),)
+    assert axis.outputs[0] == SizeRange(4, 4, 1, 4)
 
 
 def test_an_output_that_every_input_gives_has_no_end() -> None:
     layers = "{a: 'Conv2d(2, 3)', b: AdaptiveAvgPool2d(2), c: 'Conv2d(2, 1)'}"
     text = f"\ncnnspec: 1\nname: a\ninput: [1, 9, 9]\nlayers: {layers}\n"
     (axis, _) = sizes(read(text), layer="c", output=(2,)).axes
-    assert axis.wanted == (Run(3, FURTHEST),)
+    assert axis.wanted == (SizeRange(3, FURTHEST),)
     assert sizes(read(text)).layer == "a"
 
 
@@ -261,8 +261,13 @@ def test_numbers_as_runs() -> None:
     rng = Random(2)
     for _ in range(200):
         numbers = sorted(rng.sample(range(60), rng.randint(0, 30)))
-        assert members(runs(numbers)) == numbers
-    assert runs([3, 4, 5, 9, 13, 17, 40, 50]) == (Run(3, 5), Run(9, 17, 4), Run(40, 40), Run(50, 50))
+        assert members(size_ranges(numbers)) == numbers
+    assert size_ranges([3, 4, 5, 9, 13, 17, 40, 50]) == (
+        SizeRange(3, 5),
+        SizeRange(9, 17, 4),
+        SizeRange(40, 40),
+        SizeRange(50, 50),
+    )
 
 
 def test_large_networks_and_long_signals_answer_without_a_scan_of_everything() -> None:

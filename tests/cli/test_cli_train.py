@@ -62,7 +62,7 @@ def test_a_run_is_repeated_from_its_own_files(tmp_path: Path) -> None:
     assert (tmp_path / "runs/a/last.safetensors").read_bytes() == (tmp_path / "runs/b/last.safetensors").read_bytes()
     found = open_run("runs/b")
     assert found.graph.input_shape == (1, 9, 9)
-    assert found.params == {"width": "7"}
+    assert found.network.params == {"width": "7"}
     assert found.config.freeze == ("conv",)
     assert call("train", "net.yaml", *FAST, "--name", "c", "--variant", "wide") == 0
     assert open_run("runs/c").graph.state_shapes()["conv.weight"][0] == 9

@@ -382,7 +382,7 @@ def test_without_the_extra_there_is_one_line_that_says_what_to_install(tmp_path:
 
 def test_random_weights_follow_torch_s_distributions() -> None:
     spec = cnnspec.load("simple_cnn")
-    ours = of_spec(spec.source, spec.graph, None, {}, None, 0).weights
+    ours = of_spec(spec, None, 0).weights
     theirs = {name: value.numpy() for name, value in spec.build().state_dict().items()}
     assert list(ours) == list(theirs)
     for name, value in theirs.items():

@@ -21,7 +21,7 @@ from cnnspec.onnx_backend.verify import Check
 @pytest.fixture
 def subject() -> Subject:
     spec = cnnspec.load("lenet5")
-    return of_spec(spec.source, spec.graph, None, {}, None, 0)
+    return of_spec(spec, None, 0)
 
 
 def test_a_draft_collects_the_checks_of_its_stages_and_is_written_last(subject: Subject) -> None:
@@ -47,7 +47,7 @@ def test_a_check_that_fails_ends_the_way_and_names_the_file(subject: Subject) ->
 
 def test_a_softmax_after_a_softmax_is_refused_by_the_first_stage() -> None:
     spec = cnnspec.loads("{cnnspec: 1, name: s, input: [4], layers: [Linear(3), Softmax(1)]}")
-    subject = of_spec(spec.source, spec.graph, None, {}, None, 0)
+    subject = of_spec(spec, None, 0)
     with pytest.raises(UsageError, match="ends in a Softmax already"):
         lower_draft(subject, Path("s.onnx"), ExportOptions(Lowering(softmax=True)))
 

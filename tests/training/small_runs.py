@@ -33,8 +33,7 @@ OPTIONS: dict[str, Any] = {
 def job(folder: Path, *, text: str = TEXT, resume: bool = False, **options: Any) -> Job:
     spec = cnnspec.loads(text)
     return Job(
-        spec.source,
-        spec.graph,
+        spec,
         TrainConfig(**{**OPTIONS, **options}),
         folder,
         existing="resume" if resume else "refuse",

@@ -11,7 +11,7 @@ from typing import Final
 
 from cnnspec.analysis import analyze
 from cnnspec.analysis.lint import cost, fields, order, windows
-from cnnspec.analysis.lint.base import Finding, Found, Network, Rule
+from cnnspec.analysis.lint.base import Finding, Found, MeasuredNetwork, Rule
 from cnnspec.analysis.report import Report
 from cnnspec.errors import Place, UsageError
 from cnnspec.graph import Graph
@@ -66,7 +66,7 @@ def lint(
         ignore |= frozenset(silenced)
     if len(report.layers) < len(graph):
         report = analyze(graph, purpose="train")
-    network = Network(graph, report)
+    network = MeasuredNetwork(graph, report)
     found: dict[tuple[str, object], list[Found]] = {}
     for rule in RULES:
         if (not select or rule.code in select) and rule.code not in ignore:
@@ -88,7 +88,7 @@ def _at(place: Place | None) -> tuple[int, int]:
     return (place.line, place.column) if place else (0, 0)
 
 
-def _finding(code: str, together: Sequence[Found], network: Network) -> Finding:
+def _finding(code: str, together: Sequence[Found], network: MeasuredNetwork) -> Finding:
     first = together[0]
     layers = tuple(one.node.name for one in together)
     notes = [first.note] if first.note else []

@@ -31,7 +31,17 @@ from cnnspec.ops.dropout import Dropout
 from cnnspec.ops.reshape import Flatten, Identity
 from cnnspec.ops.window import Sliding
 
-__all__ = ["ACTIVATIONS", "AXES", "PASSIVE", "Finding", "Found", "Network", "Rule", "flattened_before", "per_axis"]
+__all__ = [
+    "ACTIVATIONS",
+    "AXES",
+    "PASSIVE",
+    "Finding",
+    "Found",
+    "MeasuredNetwork",
+    "Rule",
+    "flattened_before",
+    "per_axis",
+]
 
 ACTIVATIONS = (
     ReLU, ReLU6, LeakyReLU, PReLU, ELU, SiLU, GELU, Mish, Hardswish, Hardsigmoid, Hardtanh, Softplus, Tanh, Sigmoid,
@@ -68,11 +78,11 @@ class Rule:
 
     code: str
     title: str
-    check: Callable[[Network], Iterator[Found]]
+    check: Callable[[MeasuredNetwork], Iterator[Found]]
 
 
 @dataclass(frozen=True)
-class Network:
+class MeasuredNetwork:
     """A graph and its report, with what several rules ask of them."""
 
     graph: Graph
@@ -154,7 +164,7 @@ class Network:
         return None if isinstance(node.op, JOINS) else self._active.get(node.inputs[0])
 
 
-def flattened_before(network: Network, node: Node) -> Node | None:
+def flattened_before(network: MeasuredNetwork, node: Node) -> Node | None:
     """The nearest Flatten before a node, with nothing but dropout and identities between."""
     before = network.before(node)
     while before is not None and isinstance(before.op, PASSIVE) and not isinstance(before.op, Flatten):

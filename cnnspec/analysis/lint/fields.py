@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from math import prod
 
-from cnnspec.analysis.lint.base import Found, Network, per_axis
+from cnnspec.analysis.lint.base import Found, MeasuredNetwork, per_axis
 from cnnspec.analysis.report import LayerReport
 from cnnspec.graph import INPUT, Node
 from cnnspec.ops import JOINS, show_shape
@@ -20,7 +20,7 @@ __all__ = ["field_exceeds_input", "gridding", "late_downsampling", "misaligned_b
 SLIDING = (Conv, MaxPool, AvgPool, LPPool)
 
 
-def _covered_before(network: Network, node: Node) -> bool:
+def _covered_before(network: MeasuredNetwork, node: Node) -> bool:
     """Whether every unit that this node reads already sees as many pixels as the input has, on every path."""
     if node.inputs[0] == INPUT:
         return False
@@ -30,7 +30,7 @@ def _covered_before(network: Network, node: Node) -> bool:
     return all(seen >= size for seen, size in zip(row.min_receptive_field, network.pixels, strict=True))
 
 
-def field_exceeds_input(network: Network) -> Iterator[Found]:
+def field_exceeds_input(network: MeasuredNetwork) -> Iterator[Found]:
     """A convolution that gathers context where there is none left.
 
     Richter, Byttner, Krumnack, Schallner and Shenk 2021, Should You Go Deeper?: layers whose input already sees the
@@ -54,7 +54,7 @@ def field_exceeds_input(network: Network) -> Iterator[Found]:
         )
 
 
-def narrow_classifier(network: Network) -> Iterator[Found]:
+def narrow_classifier(network: MeasuredNetwork) -> Iterator[Found]:
     """One answer for the whole input, from units that see only part of it."""
     for name in network.graph.outputs:
         if name == INPUT:
@@ -81,7 +81,7 @@ def narrow_classifier(network: Network) -> Iterator[Found]:
                 )
 
 
-def _last_global_pool(network: Network, node: Node) -> Node | None:
+def _last_global_pool(network: MeasuredNetwork, node: Node) -> Node | None:
     """The global pool that the output comes from by a chain without joins."""
     at: Node | None = node
     while at is not None:
@@ -94,7 +94,7 @@ def _last_global_pool(network: Network, node: Node) -> Node | None:
     return None
 
 
-def gridding(network: Network) -> Iterator[Found]:
+def gridding(network: MeasuredNetwork) -> Iterator[Found]:
     """Dilation that leaves pixels inside the field unread, and nothing after it fills the holes.
 
     Wang et al. 2018, Understanding Convolution for Semantic Segmentation, section 3.2.
@@ -125,7 +125,7 @@ def _holes(row: LayerReport) -> dict[int, str]:
     return {axis: f"{read} of {span} are read" for axis, (span, read) in enumerate(fields) if read < span}
 
 
-def late_downsampling(network: Network) -> Iterator[Found]:
+def late_downsampling(network: MeasuredNetwork) -> Iterator[Found]:
     """A stride behind convolutions that had nothing left to see: they ran at a needless resolution."""
     late = {node.name for node, op in network.of(Conv) if prod(op.kernel_size) > 1 and _covered_before(network, node)}
     behind: set[str] = set()
@@ -146,7 +146,7 @@ def late_downsampling(network: Network) -> Iterator[Found]:
             return
 
 
-def misaligned_branches(network: Network) -> Iterator[Found]:
+def misaligned_branches(network: MeasuredNetwork) -> Iterator[Found]:
     """Branches whose units look at different places: half a unit apart or more, or drifting by a unit.
 
     Araujo, Norris and Sim 2019, Computing Receptive Fields of Convolutional Neural Networks (Distill), on alignment.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cnnspec.analysis.lint.base import ACTIVATIONS, AXES, PASSIVE, Found, Network
+from cnnspec.analysis.lint.base import ACTIVATIONS, AXES, PASSIVE, Found, MeasuredNetwork
 from cnnspec.graph import INPUT, Node
 from cnnspec.ops import JOINS, show_shape
 from cnnspec.ops.activation import Softmax
@@ -32,7 +32,7 @@ MAPPING = (Conv, ConvTranspose, MaxPool, AvgPool, LPPool, AdaptiveAvgPool, Adapt
 FEATURES_LAST = (Permute, Flatten, LayerNorm)  # whoever writes one has thought of the last axis
 
 
-def bias_before_norm(network: Network) -> Iterator[Found]:
+def bias_before_norm(network: MeasuredNetwork) -> Iterator[Found]:
     """The mean that the norm subtracts takes the bias with it (Ioffe and Szegedy 2015, section 3.2)."""
     for node, op in network.of((Conv, ConvTranspose, Linear)):
         readers = network.readers[node.name]
@@ -45,7 +45,7 @@ def bias_before_norm(network: Network) -> Iterator[Found]:
             )
 
 
-def activation_twice(network: Network) -> Iterator[Found]:
+def activation_twice(network: MeasuredNetwork) -> Iterator[Found]:
     """An activation of an activation: at best without effect, at worst it cuts the gradient."""
     for node, op in network.of((*ACTIVATIONS, Softmax)):
         before = network.before_passive(node)
@@ -61,7 +61,7 @@ def _a(name: str) -> str:
     return f"an {name}" if name[0] in "AEIOU" else f"a {name}"
 
 
-def softmax_output(network: Network) -> Iterator[Found]:
+def softmax_output(network: MeasuredNetwork) -> Iterator[Found]:
     """Cross-entropy takes logits: it applies the logarithm of the softmax itself, as torch's `cross_entropy` does."""
     for name in (*network.graph.outputs, *network.graph.aux_outputs):
         node: Node | None = None if name == INPUT else network.graph.by_name[name]
@@ -75,7 +75,7 @@ def softmax_output(network: Network) -> Iterator[Found]:
             )
 
 
-def dense_twice(network: Network) -> Iterator[Found]:
+def dense_twice(network: MeasuredNetwork) -> Iterator[Found]:
     """Two linear maps in a row are one; only a bottleneck between them saves parameters."""
     for node, op in network.of(Linear):
         before = network.before_passive(node)
@@ -91,7 +91,7 @@ def dense_twice(network: Network) -> Iterator[Found]:
             )
 
 
-def dense_on_map(network: Network) -> Iterator[Found]:
+def dense_on_map(network: MeasuredNetwork) -> Iterator[Found]:
     """A dense layer on a feature map: it mixes the places of the last axis, not the channels."""
     maps = {INPUT} if len(network.graph.input_shape) > 2 else set()
     for node in network.graph.nodes:
@@ -111,7 +111,7 @@ def dense_on_map(network: Network) -> Iterator[Found]:
             )
 
 
-def dropout_before_norm(network: Network) -> Iterator[Found]:
+def dropout_before_norm(network: MeasuredNetwork) -> Iterator[Found]:
     """Dropout changes the variance in training only, and the batch norm after it has learnt the wrong one.
 
     Li, Chen, Hu and Yang 2019, Understanding the Disharmony between Dropout and Batch Normalization.
@@ -127,7 +127,7 @@ def dropout_before_norm(network: Network) -> Iterator[Found]:
             )
 
 
-def groups_never_mix(network: Network) -> Iterator[Found]:
+def groups_never_mix(network: MeasuredNetwork) -> Iterator[Found]:
     """Grouped convolutions in a row without anything between that carries a value from one group to another.
 
     Zhang, Zhou, Lin and Sun 2018, ShuffleNet, section 3.1.
@@ -154,7 +154,7 @@ def groups_never_mix(network: Network) -> Iterator[Found]:
             mixed[node.name] = before
 
 
-def dead_nodes(network: Network) -> Iterator[Found]:
+def dead_nodes(network: MeasuredNetwork) -> Iterator[Found]:
     """Nodes that no output depends on: they never run, and are never trained."""
     for node in network.graph.nodes:
         if node.name in network.live or network.readers[node.name]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import prod
 
 from cnnspec.analysis.borders import MANY, READING, border_losses
-from cnnspec.analysis.lint.base import Found, Network, per_axis
+from cnnspec.analysis.lint.base import Found, MeasuredNetwork, per_axis
 from cnnspec.graph import Node
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.window import Sliding
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 
-def border_pixels_dropped(network: Network) -> Iterator[Found]:
+def border_pixels_dropped(network: MeasuredNetwork) -> Iterator[Found]:
     """The division in the size formula leaves a remainder, and real pixels with it (not only padding)."""
     for node, op in network.of(READING):
         (shape,) = node.input_shapes
@@ -35,7 +35,7 @@ def border_pixels_dropped(network: Network) -> Iterator[Found]:
             )
 
 
-def pixels_skipped(network: Network) -> Iterator[Found]:
+def pixels_skipped(network: MeasuredNetwork) -> Iterator[Found]:
     """The window is smaller than the stride, and no other layer reads what lies between."""
     for node, _ in network.of(READING):
         shares = {
@@ -54,15 +54,15 @@ def pixels_skipped(network: Network) -> Iterator[Found]:
             )
 
 
-def _reads_all(network: Network, node: Node) -> bool:
+def _reads_all(network: MeasuredNetwork, node: Node) -> bool:
     return all(window.extent >= window.stride for _, window, _ in network.sliding(node))
 
 
-def _spans(network: Network, node: Node) -> str:
+def _spans(network: MeasuredNetwork, node: Node) -> str:
     return "x".join(str(window.extent) for _, window, _ in network.sliding(node))
 
 
-def padding_beyond_half(network: Network) -> Iterator[Found]:
+def padding_beyond_half(network: MeasuredNetwork) -> Iterator[Found]:
     """More padding than half the window: some windows read hardly anything else."""
     for node, op in network.of(Conv):
         parts = {
@@ -78,7 +78,7 @@ def padding_beyond_half(network: Network) -> Iterator[Found]:
             )
 
 
-def weights_on_padding(network: Network) -> Iterator[Found]:
+def weights_on_padding(network: MeasuredNetwork) -> Iterator[Found]:
     """Taps of the kernel that no position of the window lays on a real pixel: they are never trained."""
     for node, op in network.of(Conv):
         used = [_used_taps(window, size) for _, window, size in network.sliding(node)]
@@ -111,7 +111,7 @@ def _meets(start: int, stride: int, reach: int, size: int) -> bool:
     return step <= reach and start + step < size
 
 
-def even_same_padding(network: Network) -> Iterator[Found]:
+def even_same_padding(network: MeasuredNetwork) -> Iterator[Found]:
     """`padding=same` with an even window puts the odd pixel at the far end: the grid moves by half a pixel."""
     for node, op in network.of(Conv):
         parts = {
@@ -126,7 +126,7 @@ def even_same_padding(network: Network) -> Iterator[Found]:
             )
 
 
-def checkerboard(network: Network) -> Iterator[Found]:
+def checkerboard(network: MeasuredNetwork) -> Iterator[Found]:
     """A transposed convolution whose stride does not divide its kernel writes some outputs more often than others.
 
     Odena, Dumoulin and Olah 2016, Deconvolution and Checkerboard Artifacts (Distill).

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from cnnspec.analysis.axis_sizes import FURTHEST, AxisSizes, Run
+from cnnspec.analysis.axis_sizes import FURTHEST, AxisSizes, SizeRange
 from cnnspec.analysis.sizes import Sizes
 from cnnspec.graph import INPUT
 from cnnspec.ops import show_shape
 
-__all__ = ["render_sizes", "runs_text"]
+__all__ = ["ranges_text", "render_sizes"]
 
 ROWS: Final = 16  # of the table of outputs, around the declared size
-SHOWN: Final = 6  # runs on one line
+SHOWN: Final = 6  # ranges on one line
 
 
 def render_sizes(sizes: Sizes, *, table: bool = True) -> str:
@@ -49,22 +49,22 @@ def _other(sizes: Sizes) -> str:
 def _axis(sizes: Sizes, axis: AxisSizes, table: bool) -> list[str]:
     first, last = axis.span
     within = f"   (of {first} to {last})"
-    lines = [f"  no border dropped  {runs_text(axis.clean)}{within}"]
+    lines = [f"  no border dropped  {ranges_text(axis.clean)}{within}"]
     if axis.fitting is not None:
-        lines.append(f"  weights fit        {runs_text(axis.fitting)}{within}")
+        lines.append(f"  weights fit        {ranges_text(axis.fitting)}{within}")
     if axis.wanted is not None and sizes.output is not None:
         target = sizes.output[[one.axis for one in sizes.axes].index(axis.axis)]
-        found = runs_text(axis.wanted)
+        found = ranges_text(axis.wanted)
         if not axis.wanted:
             near = " and ".join(map(str, axis.nearest))
             found += f"; the nearest output{'s are' if len(axis.nearest) > 1 else ' is'} {near}"
         lines.append(f"  output {target} from      {found}")
-    texts = [(_text(run), str(run.output)) for run in axis.outputs]
+    texts = [(_text(one), str(one.output)) for one in axis.outputs]
     if not texts:
         return [*lines, "  no size of the range is valid"]
     if not table or sizes.layer == INPUT:
         return lines
-    here = next((index for index, run in enumerate(axis.outputs) if run.last >= axis.declared), len(texts) - 1)
+    here = next((index for index, one in enumerate(axis.outputs) if one.last >= axis.declared), len(texts) - 1)
     start = max(0, min(here - ROWS // 2, len(texts) - ROWS))
     shown = texts[start : start + ROWS]
     width = max(len("input"), *(len(text) for text, _ in shown))
@@ -75,15 +75,15 @@ def _axis(sizes: Sizes, axis: AxisSizes, table: bool) -> list[str]:
     return lines
 
 
-def runs_text(runs: Sequence[Run]) -> str:
+def ranges_text(ranges: Sequence[SizeRange]) -> str:
     """`28 to 31, 40`, or `every 32 from 32 to 448`; only the first few."""
-    more = f" and {len(runs) - SHOWN} more ranges" if len(runs) > SHOWN else ""
-    return (", ".join(_text(run) for run in runs[:SHOWN]) or "none") + more
+    more = f" and {len(ranges) - SHOWN} more ranges" if len(ranges) > SHOWN else ""
+    return (", ".join(_text(one) for one in ranges[:SHOWN]) or "none") + more
 
 
-def _text(run: Run) -> str:
-    if run.last == FURTHEST:
-        return f"{run.first} or more"
-    if run.first == run.last:
-        return str(run.first)
-    return f"{run.first} to {run.last}" if run.step == 1 else f"every {run.step} from {run.first} to {run.last}"
+def _text(one: SizeRange) -> str:
+    if one.last == FURTHEST:
+        return f"{one.first} or more"
+    if one.first == one.last:
+        return str(one.first)
+    return f"{one.first} to {one.last}" if one.step == 1 else f"every {one.step} from {one.first} to {one.last}"

@@ -1,0 +1,167 @@
+"""A spec that has been read: `read_spec` reads a file and `Source.elaborate` works it out.
+
+All errors of a file come at once, as one `SpecError`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cnnspec.errors import Diagnostic, Place, SpecError, UsageError
+from cnnspec.graph import Graph, Purpose
+from cnnspec.language.document import Document, Expr
+from cnnspec.language.elaborate import MAX_NODES, elaborate
+from cnnspec.language.expression import ExpressionError, parse_expression
+from cnnspec.language.hints import did_you_mean
+from cnnspec.language.reader import read_document
+from cnnspec.language.source import MAX_JSON_BYTES, SourceError, plain, read_text
+from cnnspec.ops import Shape
+
+__all__ = ["STDIN", "Source", "parse_setting", "read_file", "read_spec"]
+
+STDIN: Final = "-"
+
+_AS_IN_YAML: Final = {"true": "True", "false": "False", "null": "None"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A spec that has been read: its document, its text, and where it came from."""
+
+    document: Document
+    text: str
+    path: str
+    json: bool
+    findings: tuple[Diagnostic, ...] = ()
+
+    def elaborate(
+        self,
+        *,
+        variant: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        input_shape: Shape | None = None,
+        max_nodes: int = MAX_NODES,
+        purpose: Purpose = "train",
+    ) -> Graph:
+        """The graph that the spec declares with these parameters.
+
+        For inference, layers that no output needs may refuse an `input_shape` that is not the declared one; the graph
+        is then without all that only training has, and says why in `refused`. A text among `params` is an expression.
+        Raises SpecError with everything that is wrong, and UsageError for a variant or parameter there is not, or a
+        value that its parameter cannot hold.
+        """
+        self._check_settings(variant, params or {})
+        settings = {name: _setting(name, value) for name, value in (params or {}).items()}
+        if input_shape is not None and not _is_shape(input_shape):
+            raise UsageError(f"{input_shape!r:.60} is no input shape", hint="one to four whole numbers: (3, 224, 224)")
+        graph, found = elaborate(
+            self.document,
+            variant=variant,
+            params=settings,
+            input_shape=None if input_shape is None else tuple(input_shape),
+            max_nodes=max_nodes,
+            path=self.path,
+            faulty=bool(self.findings),
+            lenient=purpose == "inference" and input_shape is not None,
+        )
+        known = {diagnostic.place for diagnostic in self.findings}
+        found = [*self.findings, *(diagnostic for diagnostic in found if diagnostic.place not in known)]
+        if graph is None or found:
+            raise SpecError(sorted(found, key=_order), path=self.path, text=self.text)
+        return graph
+
+    def _check_settings(self, variant: str | None, params: Mapping[str, Any]) -> None:
+        variants = self.document.variants
+        if variant is not None and variant not in variants:
+            label = did_you_mean(variant, variants)
+            listed = f"there are: {', '.join(variants)}" if variants else "it has none"
+            raise UsageError(f"{self.path} has no variant `{variant}`", hint=label or listed)
+        known = [param.name for param in self.document.main.params]
+        for name in params:
+            if name not in known:
+                listed = f"there are: {', '.join(known)}" if known else "it has none"
+                raise UsageError(f"{self.path} has no parameter `{name}`", hint=did_you_mean(name, known) or listed)
+
+    def plain(self) -> Any:
+        """The document as plain data, as it was written."""
+        return plain(read_text(self.text.encode(), json=self.json).value)
+
+
+def _setting(name: str, value: Any) -> Any:
+    """A parameter's value as it is set from Python. Raises UsageError for what the language cannot say."""
+    if isinstance(value, str):
+        return parse_setting(f"{name}={value}")[1]
+    items = value if isinstance(value, (list, tuple)) else [value]
+    if isinstance(value, Expr) or all(isinstance(item, (int, float, type(None))) for item in items):
+        return value
+    raise UsageError(f"the parameter `{name}` cannot be {value!r:.60}", hint="numbers, lists, None, or an expression")
+
+
+def _is_shape(value: Any) -> bool:
+    good = isinstance(value, (list, tuple)) and 1 <= len(value) <= 4
+    return good and all(type(size) is int and 1 <= size < 2**31 for size in value)
+
+
+def _order(diagnostic: Diagnostic) -> tuple[int, int]:
+    return (diagnostic.place.line, diagnostic.place.column) if diagnostic.place else (0, 0)
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a regular file, or of stdin for `-`. Raises UsageError for anything else."""
+    if str(path) == STDIN:
+        return sys.stdin.buffer.read(MAX_JSON_BYTES + 1)
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            kept = Path(path, "spec.yaml")  # of a run
+            hint = f"name its spec: {kept}" if kept.is_file() else "name a .yaml or .json file"
+            raise UsageError(f"{path} is a directory, not a spec", hint=hint)
+        if Path(path).suffix.lower() == ".onnx":
+            raise UsageError(f"{path} is an exported network, not a spec", hint=f"`cnnspec verify {path}` checks it")
+        if not stat.S_ISREG(mode):
+            raise UsageError(f"{path} is not a regular file")
+        with open(path, "rb") as file:
+            return file.read(MAX_JSON_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:  # a NUL in the path
+        raise UsageError(f"cannot read {str(path)!r}: {error}") from None
+
+
+def read_spec(path: str | os.PathLike[str], data: bytes | None = None) -> Source:
+    """Read a spec, from stdin for `-`. JSON where the name ends in `.json`, YAML elsewhere.
+
+    Raises SpecError and UsageError.
+    """
+    shown = str(path)
+    if data is None:
+        data = read_file(path)
+    json = Path(shown).suffix.lower() == ".json"
+    try:
+        value, text, twins = read_text(data, json=json)
+    except SourceError as error:
+        raise SpecError(list(error.found), path=shown, text=data.decode("utf-8-sig", "replace")) from None
+    document, found = read_document(value)
+    found = [*twins, *found]
+    if document is None:
+        raise SpecError(sorted(found, key=_order), path=shown, text=text)
+    return Source(document, text, shown, json, tuple(found))
+
+
+def parse_setting(text: str) -> tuple[str, Expr]:
+    """`name=value` of a `--set` flag. Raises UsageError."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise UsageError(f"`{text}` is no setting", hint="write `--set width=128`")
+    value = _AS_IN_YAML.get(value.strip(), value)
+    try:
+        tree = parse_expression(value)
+    except ExpressionError as error:
+        raise UsageError(f"the value of `{name.strip()}`: {error.message}", hint="write `--set width=128`") from None
+    return name.strip(), Expr(tree, Place(1, 1, len(value)), value)

@@ -1,0 +1,72 @@
+"""What an exported file says of its network: files that were written before say it under the same names."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import pytest
+
+import cnnspec
+from cnnspec.errors import SpecError
+from cnnspec.onnx_backend.metadata import read_metadata, write_metadata
+
+SPEC = """cnnspec: 1
+name: net
+params: {width: 4}
+input: [1, 8, 8]
+variants: {wide: {width: 6}}
+layers:
+  conv: Conv2d(width, 3)
+  pool: AdaptiveAvgPool2d(1)
+  flat: Flatten
+  fc: Linear(10)
+"""
+# Copied from a file of 0.1.0 that was exported before networks were one value.
+OLD = {
+    "cnnspec.format": "1",
+    "cnnspec.name": "wide",
+    "cnnspec.language": "1",
+    "cnnspec.spec": SPEC,
+    "cnnspec.spec_kind": "yaml",
+    "cnnspec.spec_sha256": "57e4ff14eabde4bec9f26a5f2c9a43823fe4a56168efa4860e203051be075653",
+    "cnnspec.variant": '"wide"',
+    "cnnspec.settings": '{"width": "7"}',
+    "cnnspec.input_shape": "[1, 9, 9]",
+    "cnnspec.layout": "NCHW",
+    "cnnspec.mean": "[]",
+    "cnnspec.std": "[]",
+    "cnnspec.classes": '["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]',
+    "cnnspec.outputs": '["fc"]',
+    "cnnspec.output_kind": "scores",
+    "cnnspec.precision": "fp32",
+    "cnnspec.folded": "false",
+    "cnnspec.opset": "18",
+    "cnnspec.batch": "null",
+    "cnnspec.dynamic_size": "false",
+    "cnnspec.weights": "runs/old/best.safetensors",
+    "cnnspec.training": '{"data": "digits", "epochs": 1}',
+    "cnnspec.analysis": '{"params": 150, "macs": 3157, "layers": 4}',
+    "cnnspec.verification": "null",
+    "cnnspec.tools": '{"cnnspec": "0.1.0"}',
+    "cnnspec.sha256": "0" * 64,
+}
+
+
+def test_an_old_file_says_which_network_it_is() -> None:
+    network = read_metadata(OLD, "old.onnx").network()
+    spec = cnnspec.loads(SPEC, variant="wide", params={"width": 7}, input_shape=(1, 9, 9))
+    assert network.record() == spec.record()
+    assert network.graph.state_shapes()["conv.weight"] == (7, 1, 3, 3)
+    assert network.graph == replace(spec.graph, path="wide.yaml")
+
+
+def test_the_names_in_a_file_are_what_they_were() -> None:
+    assert write_metadata(read_metadata(OLD, "old.onnx")) == OLD
+    assert hashlib.sha256(SPEC.encode()).hexdigest() == OLD["cnnspec.spec_sha256"]
+
+
+def test_an_invalid_spec_in_a_file_is_told_by_the_name_of_the_network() -> None:
+    with pytest.raises(SpecError) as caught:
+        read_metadata({**OLD, "cnnspec.spec": SPEC.replace("Linear", "Linaer")}, "old.onnx").network()
+    assert caught.value.path == "wide.yaml"
