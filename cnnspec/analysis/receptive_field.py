@@ -34,7 +34,7 @@ from cnnspec.errors import Diagnostic, SpecError
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, AnyOp, Shape
 from cnnspec.ops.merge import Concat
-from cnnspec.ops.norm import GroupNorm, InstanceNorm
+from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm
 from cnnspec.ops.resample import PixelShuffle
 from cnnspec.ops.reshape import Flatten, Permute
 from cnnspec.ops.window import POINT, Global, Shuffled, Sliding, Window
@@ -97,7 +97,7 @@ class _Walk:
             windows = tuple(
                 POINT if isinstance(window, Global) and size == out == 1 else window for window, size, out in sizes
             )
-            plain = all(window == POINT for window in windows) and not isinstance(op, (GroupNorm, InstanceNorm))
+            plain = all(window == POINT for window in windows) and not _gathers(op)
             self.windows[key] = None if plain else windows
         chosen = self.windows[key]
         if chosen is None:
@@ -161,7 +161,7 @@ class _Walk:
             tuple(self.slid_bands((band,), windows, shape, everything, union)[0] for band in term)
             for term in state.terms
         )
-        context = state.context or (isinstance(op, (GroupNorm, InstanceNorm)) and op.global_statistics)
+        context = state.context or _gathers(op)
         return self.same(
             FieldState(wide, paths, state.through_global or everything, context, state.aligned, joint_terms([slid]))
         )
@@ -241,6 +241,8 @@ class _Walk:
     def flattened(self, field: TensorField, op: Flatten, shape: Shape) -> TensorField:
         """Axes that become one with others are lost, unless they held one unit."""
         first, last = op.merged(shape)
+        if first == last:
+            return field
         size = prod(shape[first : last + 1])
 
         def carried(band: Band) -> Band:
@@ -327,6 +329,11 @@ def _every(band: Band, factor: int, places: Sequence[tuple[int, int]]) -> Band:
 
 def _carried(band: Band, index: Callable[[int], int], axes: int) -> Band:
     return band._replace(carrier=index(band.carrier)) if band.carrier < axes else band
+
+
+def _gathers(op: AnyOp) -> bool:
+    """Whether every unit depends on statistics of all of its channel, or of its group."""
+    return isinstance(op, (BatchNorm, GroupNorm, InstanceNorm)) and op.global_statistics
 
 
 def _keeps_apart(window: Window) -> bool:

@@ -23,7 +23,7 @@ from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, Shape
 from cnnspec.ops.merge import Concat
-from cnnspec.ops.norm import GroupNorm, InstanceNorm
+from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm
 from cnnspec.ops.resample import PixelShuffle
 from cnnspec.ops.reshape import Flatten, Permute
 from cnnspec.ops.window import POINT, Global, Grouped, Shuffled, Sliding, Window
@@ -59,7 +59,7 @@ class UnitField:
 
 
 def unit_field(graph: Graph, layer: str, unit: tuple[int, ...] | None = None, channel: int | None = None) -> UnitField:
-    """The field of one unit, given by its place along each axis of the input; without `unit`, of the one in the middle.
+    """The field of one unit, given by its place along each axis of the layer; without `unit`, of the one in the middle.
 
     `channel` is one channel of the layer; without it, what any channel reads at that place. Raises UsageError where
     there is no such layer, unit or channel, or where the layer has no spatial axes left.
@@ -68,12 +68,14 @@ def unit_field(graph: Graph, layer: str, unit: tuple[int, ...] | None = None, ch
     states = fields(graph)
     field = states[layer]
     unit, channel = _checked(node, field, unit, channel)
+    order = _own_order(field)
+    places = tuple(unit[order.index(axis)] for axis in range(len(order)))  # along each axis of the input
     states_seen = [part.state for part in field.parts if channel is None or part.channels >> channel & 1]
     through_global = all(state.through_global for state in states_seen)
     seen = [state for state in states_seen if state.through_global == through_global]
     context = any(state.global_context for state in states_seen)
     start = [ALL if size > 1 else 1 for size in node.shape]
-    for carrier, place in zip(field.carriers, unit, strict=True):
+    for carrier, place in zip(field.carriers, places, strict=True):
         if carrier != GONE:
             start[carrier] = 1 << place
     if channel is not None:
@@ -89,7 +91,7 @@ def unit_field(graph: Graph, layer: str, unit: tuple[int, ...] | None = None, ch
     if through_global:
         unclipped: list[tuple[int, int] | None] = [(0, size - 1) for size in graph.input_shape[1:]]
     else:
-        unclipped = [_hull([state.wide[axis] for state in seen], place) for axis, place in enumerate(unit)]
+        unclipped = [_hull([state.wide[axis] for state in seen], place) for axis, place in enumerate(places)]
     bounds = tuple(bound for bound in unclipped if bound is not None)
     return UnitField(layer, unit, channel, bounds if len(bounds) == len(unit) else None, clipped, counts, context)
 
@@ -99,7 +101,8 @@ def _checked(
 ) -> tuple[tuple[int, ...], int | None]:
     if not field.carriers or any(field.lost):
         raise UsageError(f"{node.name} has no spatial axes: each of its units may read the whole input")
-    sizes = field.units(node.shape)
+    units = field.units(node.shape)
+    sizes = [units[axis] for axis in _own_order(field)]
     if unit is None:
         unit = tuple(size // 2 for size in sizes)
     if len(unit) != len(sizes) or any(not 0 <= place < size for place, size in zip(unit, sizes, strict=True)):
@@ -110,6 +113,11 @@ def _checked(
             f"{node.name} has no channel {channel}", hint=f"its channels are 0..{node.shape[field.axis] - 1}"
         )
     return unit, channel
+
+
+def _own_order(field: TensorField) -> list[int]:
+    """The axes of the input in the order in which they lie on the layer, which may have permuted them."""
+    return sorted(range(len(field.carriers)), key=field.carriers.__getitem__)
 
 
 def _hull(axes: Sequence[Any], place: int) -> tuple[int, int] | None:
@@ -156,7 +164,7 @@ class _Backwards:
                 yield node.inputs[0], (*needed[:first], *part, *needed[first + 1 :])
         else:
             windows = read_windows(op, shape)
-            if self.everything and isinstance(op, (GroupNorm, InstanceNorm)) and op.global_statistics:
+            if self.everything and isinstance(op, (BatchNorm, GroupNorm, InstanceNorm)) and op.global_statistics:
                 groups = op.num_groups if isinstance(op, GroupNorm) else shape[0]
                 each = shape[0] // groups
                 windows = (Grouped(each, each), *(Global() for _ in shape[1:]))

@@ -34,6 +34,11 @@ class _AbstractChannelNorm(AbstractSpatialOp):
     track_running_stats: Flag = True
     num_features: Count | None = None
 
+    @property
+    def global_statistics(self) -> bool:
+        """Whether, at inference, every unit depends on all of its channel: without running statistics."""
+        return not self.track_running_stats
+
     def parameter_shapes(self, *inputs: Shape) -> dict[str, Shape]:
         channels = inputs[0][:1]
         return {"weight": channels, "bias": channels} if self.affine else {}
@@ -80,11 +85,6 @@ class InstanceNorm(_AbstractChannelNorm):
         if not self.track_running_stats and elements(shape[1:]) == 1:
             raise ShapeError(f"InstanceNorm wants more than one value per channel, not {show_shape(shape)}")
         return shape
-
-    @property
-    def global_statistics(self) -> bool:
-        """Whether, at inference, every unit depends on all of its channel: without running statistics."""
-        return not self.track_running_stats
 
     def other_flops(self, *inputs: Shape) -> int:
         """2 per element with running statistics, as batch norm; else those, and 2 for scale and shift."""

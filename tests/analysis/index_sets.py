@@ -168,7 +168,7 @@ def _after(node: Node, before: list[Seen]) -> Seen:
     context = transform(node, [state.context | state.everything for state in before], np.logical_or, clamp=True)
     layout = _layout(node, before)
     op = node.op
-    if isinstance(op, (norm.GroupNorm, norm.InstanceNorm)) and op.global_statistics:
+    if isinstance(op, (norm.BatchNorm, norm.GroupNorm, norm.InstanceNorm)) and op.global_statistics:
         groups = op.num_groups if isinstance(op, norm.GroupNorm) else node.shape[0]
         split = every.reshape(groups, -1, every.shape[-1])
         joined = np.bitwise_or.reduce(split, axis=1, keepdims=True)

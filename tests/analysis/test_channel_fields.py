@@ -7,6 +7,7 @@ from fractions import Fraction
 import pytest
 
 import cnnspec
+from cnnspec import UsageError
 
 
 def one(text: str, input_shape: str, outputs: str = "") -> cnnspec.Spec:
@@ -170,3 +171,30 @@ def test_of_channels_that_take_turns_in_space_each_is_read_where_it_is() -> None
     )
     row = one(text, "[3, 10, 7]").analyze().layer("last")
     assert row.receptive_field == (4, 4)  # its taps meet odd rows alone, which come from the 1x1
+
+
+def test_a_unit_is_named_in_the_order_of_the_layers_axes() -> None:
+    spec = one('  p: "Permute([0, 1, 3, 2])"\n  c: "Conv2d(2, [3, 1])"\n', "[3, 8, 12]")  # 2x10x8
+    assert spec.field("c", (9, 0)).clipped == ((0, 0), (9, 11))
+    with pytest.raises(UsageError, match="no unit 0,9"):
+        spec.field("c", (0, 9))
+
+
+def test_a_flatten_of_one_axis_changes_nothing() -> None:
+    text = '  pool: "MaxPool2d([3, 1])"\n  flat: Flatten(2, end_dim=2)\n  grown: AdaptiveAvgPool2d(4)\n'
+    assert one(text, "[2, 3, 6]").field("grown", (1, 1)).clipped == ((0, 2), (1, 2))
+
+
+def test_a_batch_norm_without_running_statistics_depends_on_all_of_its_channel() -> None:
+    report = one("  - BatchNorm1d(track_running_stats=False)\n  - BatchNorm1d\n", "[1, 8]").analyze()
+    assert [row.field_text for row in report.layers] == ["1*", "1*"]
+    assert one("  - BatchNorm1d\n", "[1, 8]").analyze().layers[0].field_text == "1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['  a: "ZeroPad1d([3, -3])"\n  b: Add(input, a)\n', '  a: "ZeroPad1d([3, -3])"\n  b: Concat(a, input)\n'],
+)
+def test_the_input_itself_is_a_branch(text: str) -> None:
+    (finding,) = one(text, "[2, 60]").lint(select=["W314"])
+    assert "centred 3 pixels apart" in finding.message

@@ -129,8 +129,11 @@ def units(graph: Graph, node: Node, state: Seen, rng: Random) -> Iterator[tuple[
     every = list(np.ndindex(*state.layout.units))
     picked = [every[0], every[-1], *rng.sample(every, min(len(every), UNITS - 2))]
     reads = state.reads()
+    places = [len(node.shape) if place is None else place for place in state.layout.place]
+    order = sorted(range(len(places)), key=places.__getitem__)
     for unit in picked:
-        field = unit_field(graph, node.name, unit)
+        own = tuple(unit[axis] for axis in order)  # in the order of the layer's axes
+        field = unit_field(graph, node.name, own)
         found, true = (field.clipped, field.pixels), extent(reads[unit])
         if found != true:
             yield f"unit {unit}", found, true

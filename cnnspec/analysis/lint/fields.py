@@ -154,10 +154,13 @@ def misaligned_branches(network: MeasuredNetwork) -> Iterator[Found]:
     for node, _ in network.of(JOINS):
         rows = [network.rows[name] for name in node.inputs if name in network.rows]
         local = [row for row in rows if not row.sees_everything]
-        if network.rows[node.name].aligned or not all(row.aligned for row in local) or len(local) < 2:
+        if network.rows[node.name].aligned or not all(row.aligned for row in local):
             continue
         for axis in range(len(network.pixels)):
-            apart = _apart(local, axis, node.shape[axis + 1] if axis + 1 < len(node.shape) else 1)
+            branches = [(row.name, row.effective_stride[axis], row.field.centre[axis]) for row in local]
+            if INPUT in node.inputs:
+                branches.append((INPUT, Fraction(1), Fraction(0)))
+            apart = _apart(branches, node.shape[axis + 1] if axis + 1 < len(node.shape) else 1)
             if apart is not None:
                 first, last, distance = apart
                 yield Found(
@@ -169,16 +172,16 @@ def misaligned_branches(network: MeasuredNetwork) -> Iterator[Found]:
                 break
 
 
-def _apart(rows: Sequence[LayerReport], axis: int, units: int) -> tuple[str, str, Fraction] | None:
-    """The two branches whose centres are furthest apart, and how far, where that matters."""
+def _apart(branches: Sequence[tuple[str, Fraction, Fraction]], units: int) -> tuple[str, str, Fraction] | None:
+    """The two branches, of name, stride and centre, whose units are furthest apart, and how far, where that matters."""
     worst: tuple[str, str, Fraction] | None = None
-    rows = [row for row in rows if row.effective_stride[axis]]  # a gate of one unit is read by all
-    strides = {row.effective_stride[axis] for row in rows}
+    moving = [branch for branch in branches if branch[1]]  # a gate of one unit is read by all
+    strides = {stride for _, stride, _ in moving}
     if not strides:
         return None
     limit = max(strides) / 2 if len(strides) == 1 else max(strides)
     for unit in (0, units - 1):
-        centres = sorted((unit * row.effective_stride[axis] + row.field.centre[axis], row.name) for row in rows)
+        centres = sorted((unit * stride + centre, name) for name, stride, centre in moving)
         (low, first), (high, last) = centres[0], centres[-1]
         if high - low >= limit and (worst is None or high - low > worst[2]):
             worst = first, last, high - low

@@ -1,0 +1,42 @@
+"""Specs whose fields repeat so late that working them out would take hours: an error of their own, at once."""
+
+from __future__ import annotations
+
+import pytest
+
+import cnnspec
+from cnnspec import SpecError
+
+IRREGULAR = [
+    ("[1, 28, 28]", "  - AdaptiveAvgPool2d(2147483647)\n"),
+    ("[1, 1009]", "  - AdaptiveAvgPool1d(1013)\n  - Upsample(scale_factor=1.001)\n  - AdaptiveAvgPool1d(1021)\n"),
+    ("[1, 64]", "".join(f"  - ConvTranspose1d(1, 101, stride={stride})\n" for stride in (97, 89, 83))),
+]
+
+
+@pytest.mark.parametrize(("shape", "layers"), IRREGULAR)
+def test_a_field_that_is_too_irregular_is_an_error(shape: str, layers: str) -> None:
+    spec = cnnspec.loads(f"cnnspec: 1\ninput: {shape}\nlayers:\n{layers}")
+    with pytest.raises(SpecError) as caught:
+        spec.analyze()
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code == "E208"
+    assert diagnostic.place is not None
+
+
+@pytest.mark.parametrize(
+    ("shape", "layers"),
+    [
+        ("[1, 40000, 40000]", '  - "ConvTranspose2d(1, [39989, 3], stride=[39979, 1])"\n  - Conv2d(1, 3, stride=2)\n'),
+        ("[1, 100]", "  - AdaptiveAvgPool1d(16000000)\n"),
+        ("[1, 100003]", "  - AdaptiveAvgPool1d(99991)\n"),
+        (
+            "[3, 8, 8]",
+            "  a: Conv2d(32000, 1)\n  b: Conv2d(32000, 3, padding=1)(input)\n  c: Concat(a, b)\n"
+            "  d: LocalResponseNorm(3000)\n",
+        ),
+    ],
+)
+def test_what_is_large_and_regular_is_worked_out(shape: str, layers: str) -> None:
+    report = cnnspec.loads(f"cnnspec: 1\ninput: {shape}\nlayers:\n{layers}").analyze()
+    assert all(min(row.receptive_field) >= 1 for row in report.layers)
