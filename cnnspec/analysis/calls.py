@@ -239,6 +239,7 @@ def _layer_norm(op: norm.LayerNorm | norm.LayerNorm2d, tape: Tape, x: Value) -> 
 def _response_norm(op: norm.LocalResponseNorm, tape: Tape, x: Value) -> Value:
     """`F.local_response_norm`: squares, padded and averaged over the channels as over an axis of space."""
     flat = len(x.shape) == 3
+    x = x if len(x.shape) < 5 else tape.in_order(x)
     squares = tape.product(x, x)
     sizes = (x.shape[0], 1, *x.shape[1:]) if flat else (*x.shape[:1], 1, *x.shape[1:3], prod(x.shape[3:]))
     plane = tape.view(squares, sizes)

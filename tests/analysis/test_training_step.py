@@ -123,8 +123,6 @@ def test_every_operator(shape: str, line: str, before: str, precision: str) -> N
         before = f"p: Permute([0, 1, {axes}]); " if rank > 1 else ""
     if before and "inplace" in line:
         pytest.skip("torch copies the base of a view that is changed in place")
-    if "LocalResponseNorm" in line and "Permute" in before and rank == 3:
-        pytest.skip("torch has no view for it")
     layers = f"a: Conv{rank}d(8, 1); input2: Conv{rank}d(8, 1)(a); {before}o: {line}; {HEAD}"
     check(
         graph_of(
