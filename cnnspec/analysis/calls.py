@@ -28,20 +28,21 @@ from cnnspec.ops.window import Sliding
 __all__ = ["loss_program", "program"]
 
 
-def program(op: AnyOp, reads: Sequence[Form], out: Shape, *, training: bool, half: bool) -> Program:
+def program(op: AnyOp, reads: Sequence[Form], out: Shape, *, half: bool) -> Program:
     """The calls of an operator for reads of these forms and this output shape, which has no batch axis.
 
     Sums and products have one read or two.
 
-    `training` is the mode, in which autograd follows; `half` runs matrix products in 2 bytes, as autocast does.
+    They are those of training, in which autograd follows, and say what is less in evaluation mode. `half` runs matrix
+    products in 2 bytes, as autocast does.
     """
-    tape = Tape(reads, training=training, half=half)
+    tape = Tape(reads, half=half)
     return tape.program(_run(op, tape, out))
 
 
 def loss_program(output: Form, *, half: bool) -> Program:
     """Cross-entropy over the axis of the channels, which autocast runs in float32."""
-    tape = Tape([output], training=True, half=half)
+    tape = Tape([output], half=half)
     logits = tape.cast(tape.reads[0], FLOAT)
     logs = _softmax(tape, logits)
 
@@ -62,9 +63,8 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
         case norm.BatchNorm():
             weights = [tape.parameter(shape[:1]), tape.parameter(shape[:1])] if op.affine else []
             wide = op.affine or op.track_running_stats
-            batchwise = tape.training or not op.track_running_stats
-            own = 2 * shape[0] * (FLOAT if wide else x.form.width) if batchwise else 0
-            return tape.weighted(x, x.shape, weights, own=own)
+            own = 2 * shape[0] * (FLOAT if wide else x.form.width)
+            return tape.weighted(x, x.shape, weights, own=own, brief=0 if op.track_running_stats else own)
         case activation.ReLU():
             return tape.in_place(x, keeps_output=True) if op.inplace else tape.pointwise(x, keeps_output=True)
         case Add():
@@ -93,7 +93,7 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
             return _instance_norm(op, tape, x)
         case norm.GroupNorm():
             weights = [tape.parameter(shape[:1]), tape.parameter(shape[:1])] if op.affine else []
-            width = FLOAT if op.affine and tape.training else x.form.width
+            width = FLOAT if op.affine and tape.half else x.form.width
             return tape.weighted(x, x.shape, weights, own=2 * batch * op.num_groups * width)
         case norm.LayerNorm():
             return _layer_norm(op, tape, x)
@@ -102,13 +102,15 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
         case norm.LocalResponseNorm():
             return _response_norm(op, tape, x)
         case Dropout():
-            if not tape.training or op.p == 0:
+            if op.p == 0:
                 return x
+            tape.idle = True
             own = x.form.size if op.p < 1 else x.form.width
             return tape.in_place(x, own=own) if op.inplace else tape.pointwise(x, own=own)
         case StochasticDepth():
-            if not tape.training or op.p == 0:
+            if op.p == 0:
                 return x
+            tape.idle = True
             noise = (batch if op.mode == "row" else 1) * x.form.width
             return tape.pointwise(x, own=noise, scratch=noise if op.p < 1 else 0)
         case activation.Tanh() | activation.Sigmoid():
@@ -211,11 +213,9 @@ def _instance_norm(op: norm.InstanceNorm, tape: Tape, x: Value) -> Value:
         repeated.append(_repeated(tape, parameter, batch))
     statistics = 2 * batch * channels * FLOAT if op.track_running_stats else 0
     wide = op.affine or op.track_running_stats
-    own = statistics
-    if tape.training or not op.track_running_stats:
-        own += 2 * batch * channels * (FLOAT if wide else x.form.width)
+    own = statistics + 2 * batch * channels * (FLOAT if wide else x.form.width)
     rows = tape.view(tape.in_order(x), (1, batch * channels, *x.shape[2:]))
-    out = tape.weighted(rows, rows.shape, repeated, own=own)
+    out = tape.weighted(rows, rows.shape, repeated, own=own, brief=statistics or own)
     tape.hold(*repeated)
     return tape.view(out, x.shape)
 
@@ -232,7 +232,7 @@ def _layer_norm(op: norm.LayerNorm | norm.LayerNorm2d, tape: Tape, x: Value) -> 
     """Over the last axis; mean and deviation of each row are kept."""
     count = (1 + op.bias) if op.elementwise_affine else 0
     weights = [tape.parameter(x.shape[-1:]) for _ in range(count)]
-    width = FLOAT if weights and tape.training else x.form.width
+    width = FLOAT if weights and tape.half else x.form.width
     return tape.weighted(x, x.shape, weights, own=2 * prod(x.shape[:-1]) * width, in_order=True)
 
 

@@ -18,7 +18,7 @@ from cnnspec.analysis.strides import contiguous, pointwise_strides
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import Add, AnyOp, Mul, Shape
 
-__all__ = ["OPTIMIZER_STATE", "Peak", "Step", "inference_peak", "training_step"]
+__all__ = ["OPTIMIZER_STATE", "Peak", "Programs", "Step", "inference_peak", "training_step"]
 
 OPTIMIZER_STATE = {"sgd": 0, "sgd-momentum": 1, "adam": 2, "adamw": 2}  # numbers per parameter
 
@@ -81,33 +81,41 @@ def _lines(nodes: Iterable[Node]) -> Iterator[_Line]:
             yield _Line(node.name, node.op, reads, node.name, node.shape)
 
 
+class Programs:
+    """The programs of a graph's layers, by what they read. Inference without autocast shares those of training."""
+
+    def __init__(self, *, half: bool = False) -> None:
+        self.half = half
+        self.made: dict[tuple[int, ...], tuple[Program, list[int]]] = {}  # equal layers share their operator
+        self.forms: dict[Form, int] = {}
+
+    def key(self, form: Form) -> int:
+        """A number for this form."""
+        return self.forms.setdefault(form, len(self.forms))
+
+    def program(self, line: _Line, reads: list[_Tensor], key: tuple[int, ...]) -> tuple[Program, list[int]]:
+        """The program of a line, and the numbers of the forms of its calls; kept under `key`."""
+        made = program(line.op, [read.form for read in reads], line.shape, half=self.half)
+        found = self.made[key] = made, [self.key(call.form) for call in made.calls]
+        return found
+
+
 class _Run:
     """The state of a run."""
 
-    def __init__(self, graph: Graph, batch: int, outputs: tuple[str, ...], width: int, *, training: bool, half: bool):
+    def __init__(self, graph: Graph, batch: int, outputs: tuple[str, ...], width: int, programs: Programs) -> None:
         needed = graph.ancestors(outputs)
         self.lines = list(_lines(node for node in graph.nodes if node.name in needed))
-        self.outputs, self.training, self.half = outputs, training, half
-        self.programs: dict[tuple[int, ...], tuple[Program, list[int]]] = {}  # equal layers share their operator
-        self.forms: dict[Form, int] = {}
+        self.outputs, self.programs = outputs, programs
         shape = (batch, *graph.input_shape)
-        form = Form(shape, contiguous(shape), width, False)
+        form = Form.of(shape, contiguous(shape), width, False)
         self.alive = self.peak = form.size
         self.place = ("forward", INPUT)
-        self.tensors = {INPUT: _Tensor(form, self._key(form), _Memory(form.size, 2))}  # the caller holds the input
+        self.tensors = {INPUT: _Tensor(form, programs.key(form), _Memory(form.size, 2))}  # the caller holds the input
         self.tape: list[tuple[Call, list[_Tensor], int, str]] = []
         self.lasting: list[_Memory] = []  # autocast's copies of weights
 
-    def _key(self, form: Form) -> int:
-        return self.forms.setdefault(form, len(self.forms))
-
-    def _program(self, line: _Line, reads: list[_Tensor], key: tuple[int, ...]) -> tuple[Program, list[int]]:
-        forms = [read.form for read in reads]
-        made = program(line.op, forms, line.shape, training=self.training, half=self.half)
-        found = self.programs[key] = made, [self._key(call.form) for call in made.calls]
-        return found
-
-    def forward(self) -> None:
+    def forward(self, *, training: bool) -> None:
         """Run the network; its outputs stay."""
         last: dict[str, int] = {}
         for index, line in enumerate(self.lines):
@@ -115,18 +123,41 @@ class _Run:
                 last[name] = index
         for name in self.outputs:
             last[name] = len(self.lines)
-        tensors, programs = self.tensors, self.programs
+        tensors, programs, call = self.tensors, self.programs.made, self._call if training else self._evaluate
         for index, (name, op, names, node, _) in enumerate(self.lines):
             reads = [tensors[read] for read in names]
             key = (id(op), *[read.key for read in reads])
-            found = programs.get(key) or self._program(self.lines[index], reads, key)
-            tensors[name] = self._call(found, reads, "forward", node)
+            found = programs.get(key) or self.programs.program(self.lines[index], reads, key)
+            tensors[name] = call(found, reads, "forward", node)
             for read in names:
                 if last[read] == index:
                     last[read] = -1
                     self._release(tensors[read].memory)
 
+    def _evaluate(self, found: tuple[Program, list[int]], slots: list[_Tensor], phase: str, node: str) -> _Tensor:
+        """Run a program in evaluation mode, where autograd keeps nothing."""
+        (calls, result, idle), keys = found
+        if idle:
+            calls, result = (), 0
+        count = len(slots)
+        for call, key in zip(calls, keys, strict=False):
+            if call.shares is None:
+                memory = _Memory(call.size)
+                self.alive += call.size
+            else:
+                memory = slots[call.shares].memory
+                memory.count += 1
+            if self.alive + call.brief > self.peak:
+                self.peak, self.place = self.alive + call.brief, (phase, node)
+            slots.append(_Tensor(call.form, key, memory))
+            for slot in call.drops:
+                self._release(slots[slot].memory)
+        if result < count:
+            slots[result].memory.count += 1
+        return slots[result]
+
     def _call(self, found: tuple[Program, list[int]], slots: list[_Tensor], phase: str, node: str) -> _Tensor:
+        """Run a program in training mode."""
         (calls, result, _), keys = found
         count = len(slots)
         for call, key in zip(calls, keys, strict=True):
@@ -170,8 +201,8 @@ class _Run:
             self.alive += INT64 * batch * prod(output.form.shape[2:])  # labels, there from the start
             self.peak += INT64 * batch * prod(output.form.shape[2:])
         for name in self.outputs:
-            made = loss_program(self.tensors[name].form, half=self.half)
-            keys = [self._key(call.form) for call in made.calls]
+            made = loss_program(self.tensors[name].form, half=self.programs.half)
+            keys = [self.programs.key(call.form) for call in made.calls]
             ends.append(self._call((made, keys), [self.tensors[name]], "loss", name))
         for name in self.outputs:
             self._release(self.tensors[name].memory)
@@ -230,13 +261,13 @@ class _Run:
         self._release(memory)
 
 
-def training_step(graph: Graph, batch: int, *, optimizer: str, half: bool) -> Step:
+def training_step(graph: Graph, batch: int, *, optimizer: str, programs: Programs) -> Step:
     """A step in which optimizer state is there and gradients are not yet; auxiliary heads run.
 
     The peak holds the input, the labels, activations and gradients; parameters, buffers and optimizer state are not in.
     """
-    run = _Run(graph, batch, graph.outputs + graph.aux_outputs, FLOAT, training=True, half=half)
-    run.forward()
+    run = _Run(graph, batch, graph.outputs + graph.aux_outputs, FLOAT, programs)
+    run.forward(training=True)
     kept = run.kept()
     run.losses(batch)
     run.backward()
@@ -246,10 +277,10 @@ def training_step(graph: Graph, batch: int, *, optimizer: str, half: bool) -> St
     return Step(Peak(run.peak, *run.place), kept)
 
 
-def inference_peak(graph: Graph, batch: int, width: int) -> Peak:
+def inference_peak(graph: Graph, batch: int, width: int, *, programs: Programs) -> Peak:
     """The peak of a run in evaluation mode without autograd, all numbers `width` bytes wide."""
-    run = _Run(graph, batch, graph.outputs, width, training=False, half=False)
-    run.forward()
+    run = _Run(graph, batch, graph.outputs, width, programs)
+    run.forward(training=False)
     return Peak(run.peak, *run.place)
 
 

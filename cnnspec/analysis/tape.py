@@ -40,10 +40,11 @@ __all__ = ["Tape"]
 class Tape:
     """Writes down the calls of one operator. `half`: whether autocast runs matrix products in 2 bytes."""
 
-    def __init__(self, reads: Sequence[Form], *, training: bool, half: bool) -> None:
-        self.reads = tuple(Value(slot, form) for slot, form in enumerate(reads))
-        self.training, self.half = training, half
+    def __init__(self, reads: Sequence[Form], *, half: bool) -> None:
+        self.reads = [Value.of(slot, form) for slot, form in enumerate(reads)]
+        self.half = half
         self.calls: list[Call] = []
+        self.idle = False
         self._last: dict[int, int] = {}
 
     def call(
@@ -58,24 +59,32 @@ class Tape:
         keeps_output: bool = False,
         own: int = 0,
         scratch: int = 0,
+        brief: int | None = None,
         shares: Value | None = None,
         lasting: bool = False,
     ) -> Value:
-        """Write a call down; gives back its output."""
-        grad = self.training and any(read.form.grad for read in reads)
-        value = Value(len(self.reads) + len(self.calls), Form(shape, strides, width, grad))
-        if grad:
-            kept = tuple(read.slot for read in keeps if read.slot != PARAMETER)
-            kept += (value.slot,) if keeps_output else ()
-        else:
-            kept, own, scratch = (), 0, own + scratch
+        """Write a call down; gives back its output. `brief` where evaluation mode makes less besides."""
+        calls, last = self.calls, self._last
+        index = len(calls)
+        slot = len(self.reads) + index
+        grad = False
         for read in reads:
-            self._last[read.slot] = len(self.calls)
-        self._last.setdefault(value.slot, len(self.calls))
-        size = 0 if shares else value.form.size
-        shared = shares.slot if shares else None
-        self.calls.append(Call(value.form, size, shared, kept, own, scratch, backward if grad else None, lasting))
-        return value
+            grad = grad or read.form.grad
+            last[read.slot] = index
+        last[slot] = index
+        form = Form.of(shape, strides, width, grad)
+        brief = own + scratch if brief is None else brief
+        kept: tuple[int, ...] = ()
+        if grad:
+            if keeps:
+                kept = tuple([read.slot for read in keeps if read.slot != PARAMETER])
+            if keeps_output:
+                kept = (*kept, slot)
+        else:
+            own, scratch = 0, own + scratch
+        size, shared = (0, shares.slot) if shares else (form.size, None)
+        calls.append(Call(form, size, shared, kept, own, scratch, brief, backward if grad else None, lasting))
+        return Value(slot, form, shape, (shape, strides))
 
     def hold(self, *values: Value) -> None:
         """Let tensors live until the call written last is over, as a variable of the function does."""
@@ -84,20 +93,21 @@ class Tape:
 
     def program(self, result: Value) -> Program:
         """The calls, each with the tensors that are let go after it."""
-        count = len(self.reads)
-        drops: dict[int, list[int]] = {}
-        for slot, last in self._last.items():
-            if slot >= count and slot != result.slot and not self.calls[slot - count].lasting:
-                drops.setdefault(last, []).append(slot)
-        for index, slots in drops.items():
-            self.calls[index].drops = tuple(slots)
-        return Program(tuple(self.calls), result.slot, result.form)
+        calls, count = self.calls, len(self.reads)
+        if len(calls) > 1 or result.slot < count:
+            drops: dict[int, list[int]] = {}
+            for slot, last in self._last.items():
+                if slot >= count and slot != result.slot and not calls[slot - count].lasting:
+                    drops.setdefault(last, []).append(slot)
+            for index, slots in drops.items():
+                calls[index].drops = tuple(slots)
+        return Program(tuple(calls), result.slot, self.idle)
 
     # Parameters, and widths
 
     def parameter(self, shape: Shape, *, cast: bool = False) -> Value:
         """A weight; with `cast`, autocast's copy of it in 2 bytes, made once a step."""
-        value = Value(PARAMETER, Form(shape, contiguous(shape), FLOAT, self.training))
+        value = Value.of(PARAMETER, Form.of(shape, contiguous(shape), FLOAT, True))
         return self.cast(value, HALF) if cast and self.half else value
 
     def cast(self, value: Value, width: int) -> Value:
@@ -176,7 +186,7 @@ class Tape:
         """One number out for each number in. `tensors` is how many of its size live at once in the backward."""
 
         def backward(incoming: Shape) -> Back:
-            reads = [(value.shape, incoming), *([value.laid] if keeps_input or keeps_output else [])]
+            reads = [(value.shape, incoming), value.laid] if keeps_input or keeps_output else [(value.shape, incoming)]
             return flows(gradient(value, pointwise_strides(value.shape, *reads)), least=tensors * value.form.size)
 
         return self.call(
@@ -197,10 +207,9 @@ class Tape:
         def backward(incoming: Shape) -> Back:
             return flows(gradient(value, pointwise_strides(value.shape, (value.shape, incoming), value.laid)))
 
-        own += value.form.size if copies and self.training and value.form.grad else 0
-        strides, width = value.form.strides, value.form.width
+        own += value.form.size if copies and value.form.grad else 0
         return self.call(
-            value.shape, strides, width, [value], backward, keeps_output=keeps_output, own=own, shares=value
+            *value.laid, value.form.width, [value], backward, keeps_output=keeps_output, own=own, brief=0, shares=value
         )
 
     def kernel(
@@ -222,6 +231,7 @@ class Tape:
         weights: Sequence[Value],
         *,
         own: int = 0,
+        brief: int | None = None,
         in_order: bool = False,
         keeps_weight: bool = True,
     ) -> Value:
@@ -235,10 +245,10 @@ class Tape:
             return contiguous(given) if ordered else kernel_strides(given, value.laid)
 
         def backward(_: Shape) -> Back:
-            return flows(*(gradient(read, lies(read.shape)) for read in (value, *weights)))
+            return flows(*[gradient(read, lies(read.shape)) for read in (value, *weights)])
 
         keeps, reads = [value, *weights[:keeps_weight]], [value, *weights]
-        return self.call(shape, lies(shape), value.form.width, reads, backward, keeps=keeps, own=own)
+        return self.call(shape, lies(shape), value.form.width, reads, backward, keeps=keeps, own=own, brief=brief)
 
     def shifted(self, value: Value, bias: Value | None = None) -> Value:
         """A number added: a scalar into a new tensor, or `bias` along the last axis in place."""
