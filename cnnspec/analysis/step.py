@@ -7,10 +7,10 @@ first, what it kept is freed when it has run, and a second gradient of a tensor 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from cnnspec.analysis.calls import loss_program, program
 from cnnspec.analysis.flow import FLOAT, INT64, Call, Form, Program
@@ -58,27 +58,26 @@ class _Tensor:
         self.gradient: tuple[_Memory, Shape, bool] | None = None
 
 
-class _Line(NamedTuple):
-    """One statement of the module's `forward`: joins of many reads are made two at a time."""
-
-    name: str
-    op: AnyOp
-    reads: tuple[str, ...]
-    node: str
-    shape: Shape
+# One statement of the module's `forward`: its value, the operator, what it reads, the node, and the node's shape.
+_Line: TypeAlias = tuple[str, AnyOp, tuple[str, ...], str, Shape]
 
 
-def _lines(nodes: Iterable[Node]) -> Iterator[_Line]:
+def _lines(nodes: Iterable[Node], needed: set[str]) -> list[_Line]:
+    """The statements of the nodes that are needed: joins of many reads are made two at a time."""
+    lines: list[_Line] = []
     for node in nodes:
-        reads = node.inputs
-        if len(reads) > 2 and isinstance(node.op, (Add, Mul)):
-            name = reads[0]
+        name, op, reads = node.name, node.op, node.inputs
+        if name not in needed:
+            continue
+        if len(reads) > 2 and isinstance(op, (Add, Mul)):
+            value = reads[0]
             for turn, read in enumerate(reads[1:], 1):
-                made = node.name if turn == len(reads) - 1 else f"{node.name}/{turn}"
-                yield _Line(made, node.op, (name, read), node.name, node.shape)
-                name = made
+                made = name if turn == len(reads) - 1 else f"{name}/{turn}"
+                lines.append((made, op, (value, read), name, node.shape))
+                value = made
         else:
-            yield _Line(node.name, node.op, reads, node.name, node.shape)
+            lines.append((name, op, reads, name, node.shape))
+    return lines
 
 
 class Programs:
@@ -95,7 +94,8 @@ class Programs:
 
     def program(self, line: _Line, reads: list[_Tensor], key: tuple[int, ...]) -> tuple[Program, list[int]]:
         """The program of a line, and the numbers of the forms of its calls; kept under `key`."""
-        made = program(line.op, [read.form for read in reads], line.shape, half=self.half)
+        _, op, _, _, shape = line
+        made = program(op, [read.form for read in reads], shape, half=self.half)
         found = self.made[key] = made, [self.key(call.form) for call in made.calls]
         return found
 
@@ -104,8 +104,7 @@ class _Run:
     """The state of a run."""
 
     def __init__(self, graph: Graph, batch: int, outputs: tuple[str, ...], width: int, programs: Programs) -> None:
-        needed = graph.ancestors(outputs)
-        self.lines = list(_lines(node for node in graph.nodes if node.name in needed))
+        self.lines = _lines(graph.nodes, graph.ancestors(outputs))
         self.outputs, self.programs = outputs, programs
         shape = (batch, *graph.input_shape)
         form = Form.of(shape, contiguous(shape), width, False)
@@ -118,8 +117,8 @@ class _Run:
     def forward(self, *, training: bool) -> None:
         """Run the network; its outputs stay."""
         last: dict[str, int] = {}
-        for index, line in enumerate(self.lines):
-            for name in line.reads:
+        for index, (_, _, names, _, _) in enumerate(self.lines):
+            for name in names:
                 last[name] = index
         for name in self.outputs:
             last[name] = len(self.lines)

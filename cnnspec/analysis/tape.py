@@ -8,6 +8,7 @@ them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 
 from cnnspec.analysis.flow import (
@@ -107,7 +108,7 @@ class Tape:
 
     def parameter(self, shape: Shape, *, cast: bool = False) -> Value:
         """A weight; with `cast`, autocast's copy of it in 2 bytes, made once a step."""
-        value = Value.of(PARAMETER, Form.of(shape, contiguous(shape), FLOAT, True))
+        value = _parameter(shape)
         return self.cast(value, HALF) if cast and self.half else value
 
     def cast(self, value: Value, width: int) -> Value:
@@ -240,9 +241,11 @@ class Tape:
         With `in_order` outputs and gradients are contiguous, however the input lies.
         """
 
+        laid = value.laid
+        ordered = in_order or laid[1] == contiguous(laid[0])
+
         def lies(given: Shape) -> Shape:
-            ordered = in_order or len(given) != len(value.shape)
-            return contiguous(given) if ordered else kernel_strides(given, value.laid)
+            return contiguous(given) if ordered or len(given) != len(laid[0]) else kernel_strides(given, laid)
 
         def backward(_: Shape) -> Back:
             return flows(*[gradient(read, lies(read.shape)) for read in (value, *weights)])
@@ -310,3 +313,8 @@ class Tape:
 
     def _like(self, value: Value) -> Shape:
         return pointwise_strides(value.shape, value.laid)
+
+
+@lru_cache(4096)
+def _parameter(shape: Shape) -> Value:
+    return Value.of(PARAMETER, Form.of(shape, contiguous(shape), FLOAT, True))
