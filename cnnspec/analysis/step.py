@@ -192,8 +192,11 @@ class _Run:
         found = {id(slots[slot].memory): slots[slot].memory for call, slots, _, _ in self.tape for slot in call.keeps}
         return sum(memory.size for memory in found.values()) + sum(call.own for call, *_ in self.tape)
 
-    def losses(self, batch: int) -> None:
-        """A loss for each output, and the end of autocast; outputs are let go, labels and losses stay."""
+    def losses(self, batch: int) -> int:
+        """A loss for each output, and the end of autocast; outputs are let go, labels and losses stay.
+
+        Returns the bytes of the gradients of the losses, which live as long as the backward pass.
+        """
         ends = []
         for name in self.outputs:
             output = self.tensors[name]
@@ -207,10 +210,11 @@ class _Run:
             self._release(self.tensors[name].memory)
         for memory in self.lasting:
             self._release(memory)
-        for end in ends:
-            if end.form.grad:
-                self.alive += FLOAT  # the gradient of a loss is 1, and held by the caller of backward
-                end.gradient = (_Memory(FLOAT, 2), (), False)
+        followed = [end for end in ends if end.form.grad]
+        for end in followed:
+            end.gradient = (_Memory(FLOAT, 2), (), False)  # it is 1, and held by the caller of backward
+        self.alive += FLOAT * len(followed)
+        return FLOAT * len(followed)
 
     def backward(self) -> None:
         """Run the calls back, the last first. Gradients of parameters stay."""
@@ -268,9 +272,9 @@ def training_step(graph: Graph, batch: int, *, optimizer: str, programs: Program
     run = _Run(graph, batch, graph.outputs + graph.aux_outputs, FLOAT, programs)
     run.forward(training=True)
     kept = run.kept()
-    run.losses(batch)
+    begun = run.losses(batch)
     run.backward()
-    run.alive -= FLOAT * len(run.outputs)  # the gradients of the losses; the losses stay
+    run.alive -= begun
     if OPTIMIZER_STATE[optimizer] == 2 and run.alive + (more := _adam_scratch(graph, run.outputs)) > run.peak:
         return Step(Peak(run.alive + more, "optimizer", None), kept)
     return Step(Peak(run.peak, *run.place), kept)
