@@ -78,15 +78,15 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
         case MaxPool() | AdaptiveMaxPool():
             x = tape.cast(x, FLOAT) if op.rank == 3 else x
             own = INT64 * batch * prod(out)
-            return tape.kernel(x, (batch, *out), keeps_input=True, own=own, flat=op.rank == 1)
+            return _squeezed(tape, tape.kernel(x, (batch, *out), keeps_input=True, own=own, flat=op.rank == 1), op.rank)
         case AvgPool():
             x = tape.cast(x, FLOAT) if op.rank == 3 else x
-            return tape.kernel(x, (batch, *out), keeps_input=True, flat=op.rank == 1)
+            return _squeezed(tape, tape.kernel(x, (batch, *out), keeps_input=True, flat=op.rank == 1), op.rank)
         case AdaptiveAvgPool():
             x = tape.cast(x, FLOAT) if op.rank == 3 else x
             if all(size == 1 for size in out[1:]):
-                return _mean(tape, x, op.rank)
-            return tape.kernel(x, (batch, *out), keeps_input=True, flat=op.rank == 1)
+                return _squeezed(tape, _mean(tape, x, op.rank), op.rank)
+            return _squeezed(tape, tape.kernel(x, (batch, *out), keeps_input=True, flat=op.rank == 1), op.rank)
         case LPPool():
             return _norm_pool(op, tape, x, (batch, *out))
         case norm.InstanceNorm():
@@ -178,8 +178,13 @@ def _linear(op: Linear, tape: Tape, x: Value) -> Value:
     weights = [weight, bias] if bias is not None and fused else [weight]
     out = tape.weighted(rows, (rows.shape[0], op.out_features), weights, in_order=True, keeps_weight=x.form.grad)
     if len(x.shape) > 2:
-        out = tape.view(out, (*x.shape[:-1], op.out_features))
+        out = tape.view(out, (*x.shape[:-1], op.out_features), own=not fused)
     return out if fused or bias is None else tape.shifted(out, bias)
+
+
+def _squeezed(tape: Tape, value: Value, rank: int) -> Value:
+    """Along one axis pools run as along two: their output is a view without the other one."""
+    return tape.view(value, value.shape) if rank == 1 else value
 
 
 def _mean(tape: Tape, x: Value, rank: int) -> Value:

@@ -96,6 +96,8 @@ class Call:
     brief: int  # the same in evaluation mode, where nothing is kept
     backward: Backward | None  # None where autograd does not follow
     lasting: bool = False  # autocast's copy of a weight, which lives until autocast ends
+    view: bool = False  # the output is a view of another tensor
+    changes: bool = False  # the output is the tensor that was read, changed in place
     drops: tuple[int, ...] = ()  # slots whose tensors are let go after it
     backs: dict[Shape, Back] = field(default_factory=dict)
 

@@ -84,7 +84,7 @@ class _Walk:
         key = id(op), shape
         if key not in self.windows:
             windows = read_windows(op, shape)
-            still = all([window == POINT for window in windows[1:]]) and not isinstance(op, (GroupNorm, InstanceNorm))
+            still = all(window == POINT for window in windows[1:]) and not isinstance(op, (GroupNorm, InstanceNorm))
             self.windows[key] = None if still and windows[0] == POINT else windows, still
         chosen, still = self.windows[key]
         if chosen is None:

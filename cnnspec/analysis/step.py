@@ -8,12 +8,12 @@ first, what it kept is freed when it has run, and a second gradient of a tensor 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import NamedTuple, TypeAlias
 
 from cnnspec.analysis.calls import loss_program, program
-from cnnspec.analysis.flow import FLOAT, INT64, Call, Form, Program
+from cnnspec.analysis.flow import FLOAT, INT64, Back, Call, Flow, Form, Program
 from cnnspec.analysis.strides import contiguous, pointwise_strides
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import Add, AnyOp, Mul, Shape
@@ -51,10 +51,11 @@ class _Memory:
 class _Tensor:
     """A tensor: its memory, and on the way back its gradient, as memory, strides and whether nothing else sees it."""
 
-    __slots__ = ("form", "gradient", "key", "memory")
+    __slots__ = ("base", "form", "gradient", "key", "memory")
 
-    def __init__(self, form: Form, key: int, memory: _Memory) -> None:
+    def __init__(self, form: Form, key: int, memory: _Memory, base: _Tensor | None = None) -> None:
         self.form, self.key, self.memory = form, key, memory
+        self.base = base  # the tensor that it is a view of
         self.gradient: tuple[_Memory, Shape, bool] | None = None
 
 
@@ -169,11 +170,17 @@ class _Run:
             self.alive += call.own
             if self.alive + call.scratch > self.peak:
                 self.peak, self.place = self.alive + call.scratch, (phase, node)
-            slots.append(_Tensor(call.form, key, memory))
+            tensor = _Tensor(call.form, key, memory)
+            slots.append(tensor)
+            if call.view and call.shares is not None:
+                tensor.base = slots[call.shares].base or slots[call.shares]
             if call.backward is not None:
                 for slot in call.keeps:
                     slots[slot].memory.count += 1
-                self.tape.append((call, slots, len(slots) - 1, node))
+                if call.changes and call.shares is not None and (base := slots[call.shares].base):
+                    self._change(call, base, tensor, node)
+                else:
+                    self.tape.append((call, slots, len(slots) - 1, node))
             if call.lasting:
                 self.lasting.append(memory)
             for slot in call.drops:
@@ -181,6 +188,24 @@ class _Run:
         if result < count:
             slots[result].memory.count += 1
         return slots[result]
+
+    def _change(self, call: Call, base: _Tensor, tensor: _Tensor, node: str) -> None:
+        """Write down a change of a view in place: one of the tensor it is a view of, of which it is a view again.
+
+        In the backward pass both gradients have the base's size (`CopySlices`, `AsStridedBackward`); the part that the
+        view is of is copied, and its gradient made beside it.
+        """
+        changed = _Tensor(base.form, base.key, base.memory)
+        tensor.base = changed
+        whole, flow = base.form.size, (Flow(0, base.form.size, base.form.strides),)
+        beside = whole + 2 * call.form.size
+        slices = replace(call, keeps=(1,) * len(call.keeps), backward=lambda _: Back(flow, 0, beside))
+        strided = replace(call, keeps=(), own=0, backward=lambda _: Back(flow, 0, whole))
+        slices.backs, strided.backs = {}, {}
+        self.tape += [(slices, [base, changed], 1, node), (strided, [changed, tensor], 1, node)]
+        for name, other in self.tensors.items():
+            if other is base:
+                self.tensors[name] = changed
 
     def _release(self, memory: _Memory) -> None:
         memory.count -= 1

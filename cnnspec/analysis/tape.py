@@ -63,6 +63,8 @@ class Tape:
         brief: int | None = None,
         shares: Value | None = None,
         lasting: bool = False,
+        view: bool = False,
+        changes: bool = False,
     ) -> Value:
         """Write a call down; gives back its output. `brief` where evaluation mode makes less besides."""
         calls, last = self.calls, self._last
@@ -84,7 +86,8 @@ class Tape:
         else:
             own, scratch = 0, own + scratch
         size, shared = (0, shares.slot) if shares else (form.size, None)
-        calls.append(Call(form, size, shared, kept, own, scratch, brief, backward if grad else None, lasting))
+        followed = backward if grad else None
+        calls.append(Call(form, size, shared, kept, own, scratch, brief, followed, lasting, view, changes))
         return Value(slot, form, shape, (shape, strides))
 
     def hold(self, *values: Value) -> None:
@@ -124,11 +127,14 @@ class Tape:
 
     # Views and copies
 
-    def view(self, value: Value, shape: Shape) -> Value:
-        """The same memory in another shape; a copy in order comes first where the strides forbid it (`reshape`)."""
+    def view(self, value: Value, shape: Shape, *, own: bool = False) -> Value:
+        """The same memory in another shape; a copy in order comes first where the strides forbid it (`reshape`).
+
+        With `own` autograd takes it for a tensor of its own (`_unsafe_view`).
+        """
         strides = view_strides(*value.laid, shape)
         if strides is None:
-            return self.view(self.copy(value), shape)
+            return self.view(self.copy(value), shape, own=own)
 
         def backward(incoming: Shape) -> Back:
             seen = view_strides(shape, incoming, value.shape)
@@ -136,7 +142,7 @@ class Tape:
                 return flows(gradient(value, contiguous(value.shape)))
             return Back((Flow(value.slot, 0, seen, view=True),), 0, 0)
 
-        return self.call(shape, strides, value.form.width, [value], backward, shares=value)
+        return self.call(shape, strides, value.form.width, [value], backward, shares=value, view=not own)
 
     def copy(self, value: Value) -> Value:
         """A copy in order (`clone` with contiguous format)."""
@@ -159,7 +165,7 @@ class Tape:
             old = dict(zip(axes, incoming, strict=True))
             return Back((Flow(value.slot, 0, tuple(old[axis] for axis in range(len(axes))), view=True),), 0, 0)
 
-        return self.call(shape, strides, value.form.width, [value], backward, shares=value)
+        return self.call(shape, strides, value.form.width, [value], backward, shares=value, view=True)
 
     def part(self, value: Value, channels: int) -> Value:
         """Some of the channels; the gradient is a whole tensor of zeros with the part filled in."""
@@ -170,7 +176,7 @@ class Tape:
                 return Back((Flow(value.slot, 0, incoming, view=True),), 0, 0)
             return flows(gradient(value, contiguous(value.shape)))
 
-        return self.call(shape, value.form.strides, value.form.width, [value], backward, shares=value)
+        return self.call(shape, value.form.strides, value.form.width, [value], backward, shares=value, view=True)
 
     # Kernels
 
@@ -209,8 +215,9 @@ class Tape:
             return flows(gradient(value, pointwise_strides(value.shape, (value.shape, incoming), value.laid)))
 
         own += value.form.size if copies and value.form.grad else 0
+        kept, width = keeps_output, value.form.width
         return self.call(
-            *value.laid, value.form.width, [value], backward, keeps_output=keeps_output, own=own, brief=0, shares=value
+            *value.laid, width, [value], backward, keeps_output=kept, own=own, brief=0, shares=value, changes=True
         )
 
     def kernel(
