@@ -78,14 +78,12 @@ class Graph:
         return self.shape_of(self.outputs[0])
 
     def ancestors(self, names: Iterable[str]) -> set[str]:
-        """The nodes that these depend on, themselves included."""
-        found: set[str] = set()
-        waiting = [name for name in names if name != INPUT]
-        while waiting:
-            name = waiting.pop()
-            if name not in found:
-                found.add(name)
-                waiting += [other for other in self.by_name[name].inputs if other != INPUT]
+        """The nodes that these depend on, themselves included. Raises KeyError for a name that is no node."""
+        found = {name for name in names if name == INPUT or self.by_name[name]}
+        for node in reversed(self.nodes):
+            if node.name in found:
+                found.update(node.inputs)
+        found.discard(INPUT)
         return found
 
     def part(self, outputs: Iterable[str]) -> Graph:

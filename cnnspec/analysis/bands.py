@@ -132,6 +132,8 @@ def _merge(parts: Iterable[Reads | None]) -> Reads | None:
         return given[0] if given else None
     given.sort(key=lambda part: part.low)
     low, high = given[0].low, max(part.high for part in given)
+    if len(given) == 2 and given[0].mask is given[1].mask is None and given[1].low <= given[0].high + 1:
+        return Reads(low, high)
     reached, solid = low - 1, True
     for part in given:
         solid = solid and part.mask is None and part.low <= reached + 1
@@ -222,7 +224,10 @@ def union(parts: Iterable[Band]) -> Bands:
         if len(bands) == 1:
             joined.append(bands[0])
             continue
-        period = lcm(*(len(band.phases) for band in bands))
+        period = lcm(*[len(band.phases) for band in bands])
+        if period == 1:
+            joined.append(bands[0]._replace(phases=(_merge([band.phases[0] for band in bands]),)))
+            continue
         if period > MOST_PHASES:
             raise TooIrregular(f"what its units read repeats after {period:,} of them only")
         phases = [_merge([band.at(i) for band in bands]) for i in range(period)]
@@ -234,6 +239,8 @@ def smallest(alternatives: Iterable[Band]) -> Bands:
     """The alternatives that read something, without those that no later layer can make the smallest."""
     kept: list[Band] = []
     bands = set(alternatives)
+    if len(bands) == 1:
+        return tuple(bands)
     for band in sorted([band for band in bands if any(band.phases)] or bands, key=_size):
         if not any(_never_larger(other, band) for other in kept):
             kept.append(band)

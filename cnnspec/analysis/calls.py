@@ -28,20 +28,21 @@ from cnnspec.ops.window import Sliding
 __all__ = ["loss_program", "program"]
 
 
-def program(op: AnyOp, reads: Sequence[Form], out: Shape, *, training: bool, half: bool) -> Program:
+def program(op: AnyOp, reads: Sequence[Form], out: Shape, *, half: bool) -> Program:
     """The calls of an operator for reads of these forms and this output shape, which has no batch axis.
 
     Sums and products have one read or two.
 
-    `training` is the mode, in which autograd follows; `half` runs matrix products in 2 bytes, as autocast does.
+    They are those of training, in which autograd follows, and say what is less in evaluation mode. `half` runs matrix
+    products in 2 bytes, as autocast does.
     """
-    tape = Tape(reads, training=training, half=half)
+    tape = Tape(reads, half=half)
     return tape.program(_run(op, tape, out))
 
 
 def loss_program(output: Form, *, half: bool) -> Program:
     """Cross-entropy over the axis of the channels, which autocast runs in float32."""
-    tape = Tape([output], training=True, half=half)
+    tape = Tape([output], half=half)
     logits = tape.cast(tape.reads[0], FLOAT)
     logs = _softmax(tape, logits)
 
@@ -62,9 +63,8 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
         case norm.BatchNorm():
             weights = [tape.parameter(shape[:1]), tape.parameter(shape[:1])] if op.affine else []
             wide = op.affine or op.track_running_stats
-            batchwise = tape.training or not op.track_running_stats
-            own = 2 * shape[0] * (FLOAT if wide else x.form.width) if batchwise else 0
-            return tape.weighted(x, x.shape, weights, own=own)
+            own = 2 * shape[0] * (FLOAT if wide else x.form.width)
+            return tape.weighted(x, x.shape, weights, own=own, brief=0 if op.track_running_stats else own)
         case activation.ReLU():
             return tape.in_place(x, keeps_output=True) if op.inplace else tape.pointwise(x, keeps_output=True)
         case Add():
@@ -78,22 +78,22 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
         case MaxPool() | AdaptiveMaxPool():
             x = tape.cast(x, FLOAT) if op.rank == 3 else x
             own = INT64 * batch * prod(out)
-            return tape.kernel(x, (batch, *out), keeps_input=True, own=own, flat=op.rank == 1)
+            return _squeezed(tape, tape.kernel(x, (batch, *out), keeps_input=True, own=own, flat=op.rank == 1), op.rank)
         case AvgPool():
             x = tape.cast(x, FLOAT) if op.rank == 3 else x
-            return tape.kernel(x, (batch, *out), keeps_input=True, flat=op.rank == 1)
+            return _squeezed(tape, tape.kernel(x, (batch, *out), keeps_input=True, flat=op.rank == 1), op.rank)
         case AdaptiveAvgPool():
             x = tape.cast(x, FLOAT) if op.rank == 3 else x
             if all(size == 1 for size in out[1:]):
-                return _mean(tape, x, op.rank)
-            return tape.kernel(x, (batch, *out), keeps_input=True, flat=op.rank == 1)
+                return _squeezed(tape, _mean(tape, x, op.rank), op.rank)
+            return _squeezed(tape, tape.kernel(x, (batch, *out), keeps_input=True, flat=op.rank == 1), op.rank)
         case LPPool():
             return _norm_pool(op, tape, x, (batch, *out))
         case norm.InstanceNorm():
             return _instance_norm(op, tape, x)
         case norm.GroupNorm():
             weights = [tape.parameter(shape[:1]), tape.parameter(shape[:1])] if op.affine else []
-            width = FLOAT if op.affine and tape.training else x.form.width
+            width = FLOAT if op.affine and tape.half else x.form.width
             return tape.weighted(x, x.shape, weights, own=2 * batch * op.num_groups * width)
         case norm.LayerNorm():
             return _layer_norm(op, tape, x)
@@ -102,13 +102,15 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
         case norm.LocalResponseNorm():
             return _response_norm(op, tape, x)
         case Dropout():
-            if not tape.training or op.p == 0:
+            if op.p == 0:
                 return x
+            tape.idle = True
             own = x.form.size if op.p < 1 else x.form.width
             return tape.in_place(x, own=own) if op.inplace else tape.pointwise(x, own=own)
         case StochasticDepth():
-            if not tape.training or op.p == 0:
+            if op.p == 0:
                 return x
+            tape.idle = True
             noise = (batch if op.mode == "row" else 1) * x.form.width
             return tape.pointwise(x, own=noise, scratch=noise if op.p < 1 else 0)
         case activation.Tanh() | activation.Sigmoid():
@@ -176,8 +178,13 @@ def _linear(op: Linear, tape: Tape, x: Value) -> Value:
     weights = [weight, bias] if bias is not None and fused else [weight]
     out = tape.weighted(rows, (rows.shape[0], op.out_features), weights, in_order=True, keeps_weight=x.form.grad)
     if len(x.shape) > 2:
-        out = tape.view(out, (*x.shape[:-1], op.out_features))
+        out = tape.view(out, (*x.shape[:-1], op.out_features), own=not fused)
     return out if fused or bias is None else tape.shifted(out, bias)
+
+
+def _squeezed(tape: Tape, value: Value, rank: int) -> Value:
+    """Along one axis pools run as along two: their output is a view without the other one."""
+    return tape.view(value, value.shape) if rank == 1 else value
 
 
 def _mean(tape: Tape, x: Value, rank: int) -> Value:
@@ -211,11 +218,9 @@ def _instance_norm(op: norm.InstanceNorm, tape: Tape, x: Value) -> Value:
         repeated.append(_repeated(tape, parameter, batch))
     statistics = 2 * batch * channels * FLOAT if op.track_running_stats else 0
     wide = op.affine or op.track_running_stats
-    own = statistics
-    if tape.training or not op.track_running_stats:
-        own += 2 * batch * channels * (FLOAT if wide else x.form.width)
+    own = statistics + 2 * batch * channels * (FLOAT if wide else x.form.width)
     rows = tape.view(tape.in_order(x), (1, batch * channels, *x.shape[2:]))
-    out = tape.weighted(rows, rows.shape, repeated, own=own)
+    out = tape.weighted(rows, rows.shape, repeated, own=own, brief=statistics or own)
     tape.hold(*repeated)
     return tape.view(out, x.shape)
 
@@ -232,13 +237,14 @@ def _layer_norm(op: norm.LayerNorm | norm.LayerNorm2d, tape: Tape, x: Value) -> 
     """Over the last axis; mean and deviation of each row are kept."""
     count = (1 + op.bias) if op.elementwise_affine else 0
     weights = [tape.parameter(x.shape[-1:]) for _ in range(count)]
-    width = FLOAT if weights and tape.training else x.form.width
+    width = FLOAT if weights and tape.half else x.form.width
     return tape.weighted(x, x.shape, weights, own=2 * prod(x.shape[:-1]) * width, in_order=True)
 
 
 def _response_norm(op: norm.LocalResponseNorm, tape: Tape, x: Value) -> Value:
     """`F.local_response_norm`: squares, padded and averaged over the channels as over an axis of space."""
     flat = len(x.shape) == 3
+    x = x if len(x.shape) < 5 else tape.in_order(x)
     squares = tape.product(x, x)
     sizes = (x.shape[0], 1, *x.shape[1:]) if flat else (*x.shape[:1], 1, *x.shape[1:3], prod(x.shape[3:]))
     plane = tape.view(squares, sizes)

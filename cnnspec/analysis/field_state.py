@@ -37,6 +37,11 @@ class FieldState(NamedTuple):
         """Whether some path sees the whole input."""
         return self.context or self.through_global
 
+    @property
+    def lies_on_first(self) -> bool:
+        """Whether units of some axis lie along the first axis of the tensor, after a Permute or a Flatten."""
+        return any(band.carrier == 0 for bands in self.wide for band in bands)
+
     def moved(self, band: Callable[[Band], Band]) -> FieldState:
         """The state with each band changed."""
         wide = tuple(tuple(map(band, bands)) for bands in self.wide)

@@ -40,10 +40,12 @@ class Form(NamedTuple):
     strides: Shape
     width: int
     grad: bool
+    size: int  # bytes
 
-    @property
-    def size(self) -> int:
-        return prod(self.shape) * self.width
+    @classmethod
+    def of(cls, shape: Shape, strides: Shape, width: int, grad: bool) -> Form:
+        """The form, with its size worked out."""
+        return cls(shape, strides, width, grad, prod(shape) * width)
 
 
 class Value(NamedTuple):
@@ -51,15 +53,13 @@ class Value(NamedTuple):
 
     slot: int
     form: Form
+    shape: Shape
+    laid: tuple[Shape, Shape]  # shape and strides
 
-    @property
-    def shape(self) -> Shape:
-        return self.form.shape
-
-    @property
-    def laid(self) -> tuple[Shape, Shape]:
-        """Shape and strides."""
-        return self.form.shape, self.form.strides
+    @classmethod
+    def of(cls, slot: int, form: Form) -> Value:
+        """The tensor of this form at this place."""
+        return cls(slot, form, form.shape, form[:2])
 
 
 class Flow(NamedTuple):
@@ -93,8 +93,11 @@ class Call:
     keeps: tuple[int, ...]  # slots whose memory is kept for the backward pass
     own: int  # bytes made and kept besides: indices, masks, statistics
     scratch: int  # bytes that live while it runs, beside output and `own`
+    brief: int  # the same in evaluation mode, where nothing is kept
     backward: Backward | None  # None where autograd does not follow
     lasting: bool = False  # autocast's copy of a weight, which lives until autocast ends
+    view: bool = False  # the output is a view of another tensor
+    changes: bool = False  # the output is the tensor that was read, changed in place
     drops: tuple[int, ...] = ()  # slots whose tensors are let go after it
     backs: dict[Shape, Back] = field(default_factory=dict)
 
@@ -110,7 +113,7 @@ class Program(NamedTuple):
 
     calls: tuple[Call, ...]
     result: int  # the slot of its output: a read's where the operator does nothing
-    form: Form
+    idle: bool  # whether it does nothing in evaluation mode
 
 
 class Produced(NamedTuple):
@@ -127,15 +130,17 @@ def gradient(
     value: Value, strides: Shape, *, shape: Shape | None = None, width: int | None = None, view: bool = False
 ) -> Produced | None:
     """The new gradient for a read, None where it wants none. `shape` and `width` are what the backward makes it in."""
-    if not value.form.grad:
+    slot, form, own_shape, _ = value
+    if not form.grad:
         return None
-    size = value.form.size
-    width = value.form.width if width is None else width
-    made = prod(value.shape if shape is None else shape) * width
-    if value.slot == PARAMETER:
-        settles = 0 if is_contiguous(value.shape, strides) else size
-        return Produced(None, settles, size, made, prod(value.shape) * width)
-    return Produced(Flow(value.slot, size, strides, view), 0, size, made, prod(value.shape) * width)
+    made = summed = size = form.size
+    if width is not None and width != form.width:
+        made = summed = size // form.width * width
+    if shape is not None and shape != own_shape:
+        made = prod(shape) * (form.width if width is None else width)
+    if slot == PARAMETER:
+        return Produced(None, 0 if is_contiguous(own_shape, strides) else size, size, made, summed)
+    return Produced(Flow(slot, size, strides, view), 0, size, made, summed)
 
 
 def flows(*produced: Produced | None, least: int = 0) -> Back:
@@ -143,14 +148,26 @@ def flows(*produced: Produced | None, least: int = 0) -> Back:
 
     `least` is what it needs at least on the way to them.
     """
-    found = [each for each in produced if each is not None]
-    alive = sum(each.made for each in found)
+    found = []
+    alive = held = settles = 0
+    even = True  # each is made as it is wanted
+    for each in produced:
+        if each is None:
+            continue
+        flow, copied, size, made, _ = each
+        alive += made
+        even = even and made == size
+        if flow is None:
+            held += size
+            settles = max(settles, copied)
+        else:
+            found.append(flow)
     rise = max(alive, least)
-    for each in found:
-        for before, after in ((each.made, each.summed), (each.summed, each.size)):
-            if before != after:
-                rise = max(rise, alive + after)
-                alive += after - before
-    held = sum(each.size for each in found if each.flow is None)
-    settles = max((each.settles for each in found), default=0)
-    return Back(tuple(each.flow for each in found if each.flow is not None), held, rise, settles)
+    if not even:
+        for each in produced:
+            if each is not None:
+                for before, after in ((each.made, each.summed), (each.summed, each.size)):
+                    if before != after:
+                        rise = max(rise, alive + after)
+                        alive += after - before
+    return Back(tuple(found), held, rise, settles)

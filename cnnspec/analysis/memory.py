@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from cnnspec.analysis.flow import FLOAT, INT64
-from cnnspec.analysis.step import OPTIMIZER_STATE, inference_peak, training_step
+from cnnspec.analysis.step import OPTIMIZER_STATE, Programs, inference_peak, training_step
 from cnnspec.graph import Graph
 from cnnspec.ops import Shape
 
@@ -45,12 +45,18 @@ class TrainingMemory:
 
 
 def training_memory(
-    graph: Graph, *, batch: int = 1, optimizer: str = "sgd-momentum", precision: str = "fp32"
+    graph: Graph,
+    *,
+    batch: int = 1,
+    optimizer: str = "sgd-momentum",
+    precision: str = "fp32",
+    programs: Programs | None = None,
 ) -> TrainingMemory:
     """What a training step holds: forward with auxiliary heads, cross-entropy, backward, and the optimizer's update.
 
     The optimizer has its state, and gradients are made anew (`zero_grad(set_to_none=True)`). In mixed precision
     weights, gradients and optimizer stay in float32, and autocast decides by the lists that it has for the CPU.
+    `programs` shares work with `peak_inference`, in float32.
     """
     trained = graph.ancestors(graph.outputs + graph.aux_outputs)
     params = gradients = tensors = buffers = 0
@@ -68,7 +74,8 @@ def training_memory(
         if node.name in trained:
             gradients += count
             tensors += several
-    step = training_step(graph, batch, optimizer=optimizer, half=PRECISIONS[precision] < FLOAT)
+    programs = programs if programs and precision == "fp32" else Programs(half=precision != "fp32")
+    step = training_step(graph, batch, optimizer=optimizer, programs=programs)
     state = OPTIMIZER_STATE[optimizer]
     held = params * FLOAT, gradients * FLOAT * state + (tensors * FLOAT if state == 2 else 0), buffers
     return TrainingMemory(
@@ -83,13 +90,13 @@ def training_memory(
     )
 
 
-def peak_inference(graph: Graph, *, batch: int = 1, width: int = FLOAT) -> int:
+def peak_inference(graph: Graph, *, batch: int = 1, width: int = FLOAT, programs: Programs | None = None) -> int:
     """Bytes of tensors alive at the worst step of an inference run, the network's input included, weights not.
 
     The run is the built module's: nodes in the graph's order, auxiliary heads left out, every value dropped after the
-    last node that reads it.
+    last node that reads it. `programs` shares work with `training_memory`.
     """
-    return inference_peak(graph, batch, width).bytes
+    return inference_peak(graph, batch, width, programs=programs or Programs()).bytes
 
 
 def largest_batch(graph: Graph, memory: int, *, optimizer: str | None = None, precision: str = "fp32") -> int:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from cnnspec.analysis.memory import PRECISIONS, peak_inference, training_memory
 from cnnspec.analysis.receptive_field import fields
 from cnnspec.analysis.report import LayerReport, Memory, Report, Totals
+from cnnspec.analysis.step import Programs
 from cnnspec.analysis.view import FieldViews
 from cnnspec.graph import Graph, Purpose
 from cnnspec.ops import AnyOp, Shape
@@ -62,8 +63,12 @@ def analyze(
                 line=node.origin.place.line if node.origin.place else None,
             )
         )
-    training = None if graph.refused else training_memory(graph, batch=batch, optimizer=optimizer, precision=precision)
-    memory = Memory(batch, precision, optimizer, peak_inference(graph, batch=batch, width=width), training)
+    programs = Programs()
+    training = None
+    if not graph.refused:
+        training = training_memory(graph, batch=batch, optimizer=optimizer, precision=precision, programs=programs)
+    peak = peak_inference(graph, batch=batch, width=width, programs=programs)
+    memory = Memory(batch, precision, optimizer, peak, training)
     return Report(
         graph.name,
         graph.input_shape,

@@ -61,10 +61,12 @@ class _Walk:
         self.path = graph.path
         pixels = tuple(pixel(axis) for axis in range(1, len(graph.input_shape)))
         self.start = TensorField((Part(ALL, FieldState(pixels, pixels)),), 0, True)
-        self.windows: dict[tuple[int, Shape], tuple[Window, ...] | None] = {}  # None: pointwise
+        # None: pointwise; and whether only channels are mixed
+        self.windows: dict[tuple[int, Shape], tuple[tuple[Window, ...] | None, bool]] = {}
         self.bands: dict[tuple[int, Window, int], tuple[Bands, Bands]] = {}  # the value keeps the key's bands alive
         self.unions: dict[tuple[int, ...], tuple[Sequence[FieldState], FieldState]] = {}
-        self.known: dict[FieldState, FieldState] = {}  # equal states are one object
+        start = self.start.parts[0].state
+        self.known: dict[FieldState, FieldState] = {start: start}  # equal states are one object
         self.phases = 0  # of all states
 
     def over(self, nodes: Iterable[Node]) -> dict[str, TensorField]:
@@ -97,26 +99,34 @@ class _Walk:
             windows = tuple(
                 POINT if isinstance(window, Global) and size == out == 1 else window for window, size, out in sizes
             )
-            plain = all(window == POINT for window in windows) and not _gathers(op)
-            self.windows[key] = None if plain else windows
-        chosen = self.windows[key]
+            still = all(window == POINT for window in windows[1:]) and not _gathers(op)
+            self.windows[key] = None if still and windows[0] == POINT else windows, still
+        chosen, still = self.windows[key]
         if chosen is None:
             return field
         if len(field.parts) == 1:
-            state = self.slid(field.parts[0].state, op, chosen, shape)
-            return field._replace(parts=(Part(ALL, state),))
+            state = field.parts[0].state
+            if still and not state.lies_on_first:
+                return field
+            return field._replace(parts=(Part(ALL, self.slid(state, op, chosen, shape)),))
         if isinstance(op, PixelShuffle) and field.axis == 0:
             return self.shuffled(field, op, chosen, node)
         groups = regrouped(field.parts, chosen[field.axis], shape[field.axis], node.shape[field.axis])
-        parts = [(channels, self.slid(self.union(states), op, chosen, shape)) for channels, states in groups]
+        parts = []
+        for channels, states in groups:
+            state = self.union(states)
+            if not still or state.lies_on_first:
+                state = self.slid(state, op, chosen, shape)
+            parts.append(Part(channels, state))
         return self.tensor(parts, field.axis, node.shape)
 
-    def tensor(self, parts: Iterable[tuple[int, FieldState]], axis: int, shape: Shape) -> TensorField:
+    def tensor(self, parts: Iterable[Part], axis: int, shape: Shape) -> TensorField:
         """The field of channels with these states, for a tensor of this shape."""
         alike: dict[int, Part] = {}
-        for channels, state in parts:
-            seen = alike.get(id(state))
-            alike[id(state)] = Part(channels | seen.channels if seen else channels, state)
+        for part in parts:
+            seen = alike.setdefault(id(part.state), part)
+            if seen is not part:
+                alike[id(part.state)] = Part(seen.channels | part.channels, part.state)
         union = self.union([part.state for part in alike.values()])
         if len(alike) == 1 or shape[axis] > MOST_CHANNELS:
             return TensorField((Part(ALL, union),), axis, union.aligned)
@@ -197,9 +207,11 @@ class _Walk:
         if len(states) == 1:
             return states[0]
         key = tuple(map(id, states))
-        if key not in self.unions:
-            self.unions[key] = states, self.same(united(states))
-        return self.unions[key][1]
+        found = self.unions.get(key)
+        if found is None:
+            before = self.unions.get(key[:-1])  # dense concatenations grow by one state at a time
+            found = self.unions[key] = states, self.same(united([before[1], states[-1]] if before else states))
+        return found[1]
 
     def merged(self, field: TensorField) -> TensorField:
         """The field as if every channel saw what any does."""
@@ -222,19 +234,22 @@ class _Walk:
                 for others, state in field.parts
                 if channels & others
             ]
-        return self.tensor([(channels, self.union(states)) for channels, states in parts], axis, node.shape)
+        return self.tensor([Part(channels, self.union(states)) for channels, states in parts], axis, node.shape)
 
     def concatenated(self, before: list[TensorField], node: Node) -> TensorField:
         """The channels one after the other, along the first axis."""
-        parts: list[tuple[int, FieldState]] = []
+        parts: list[Part] = []
         start = 0
         for field, shape in zip(before, node.input_shapes, strict=True):
             if field.axis:
                 field = self.merged(field)
-            if start:
+            if start and any(state.lies_on_first for state in field.all_states):
                 field = self.moved(field, partial(_further, start=start))
-            every = (1 << shape[0]) - 1 if node.shape[0] <= MOST_CHANNELS else ALL
-            parts += [((channels & every) << start, state) for channels, state in field.parts]
+            if start or len(field.parts) == 1:
+                every = (1 << shape[0]) - 1 if node.shape[0] <= MOST_CHANNELS else ALL
+                parts += [Part((channels & every) << start, state) for channels, state in field.parts]
+            else:
+                parts += field.parts
             start += shape[0]
         return self.tensor(parts, 0, node.shape)
 
@@ -272,9 +287,9 @@ class _Walk:
                 for read in range(channel * factor**2, (channel + 1) * factor**2)
             ]
             if all(state is states[0] for state in states):
-                parts.append((1 << channel, self.slid(states[0], op, windows, shape)))
+                parts.append(Part(1 << channel, self.slid(states[0], op, windows, shape)))
             else:
-                parts.append((1 << channel, self.same(self.interleaved(states, factor))))
+                parts.append(Part(1 << channel, self.same(self.interleaved(states, factor))))
         return self.tensor(parts, 0, node.shape)
 
     def interleaved(self, states: Sequence[FieldState], factor: int) -> FieldState:

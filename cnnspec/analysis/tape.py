@@ -8,6 +8,7 @@ them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 
 from cnnspec.analysis.flow import (
@@ -40,10 +41,11 @@ __all__ = ["Tape"]
 class Tape:
     """Writes down the calls of one operator. `half`: whether autocast runs matrix products in 2 bytes."""
 
-    def __init__(self, reads: Sequence[Form], *, training: bool, half: bool) -> None:
-        self.reads = tuple(Value(slot, form) for slot, form in enumerate(reads))
-        self.training, self.half = training, half
+    def __init__(self, reads: Sequence[Form], *, half: bool) -> None:
+        self.reads = [Value.of(slot, form) for slot, form in enumerate(reads)]
+        self.half = half
         self.calls: list[Call] = []
+        self.idle = False
         self._last: dict[int, int] = {}
 
     def call(
@@ -58,24 +60,35 @@ class Tape:
         keeps_output: bool = False,
         own: int = 0,
         scratch: int = 0,
+        brief: int | None = None,
         shares: Value | None = None,
         lasting: bool = False,
+        view: bool = False,
+        changes: bool = False,
     ) -> Value:
-        """Write a call down; gives back its output."""
-        grad = self.training and any(read.form.grad for read in reads)
-        value = Value(len(self.reads) + len(self.calls), Form(shape, strides, width, grad))
-        if grad:
-            kept = tuple(read.slot for read in keeps if read.slot != PARAMETER)
-            kept += (value.slot,) if keeps_output else ()
-        else:
-            kept, own, scratch = (), 0, own + scratch
+        """Write a call down; gives back its output. `brief` where evaluation mode makes less besides."""
+        calls, last = self.calls, self._last
+        index = len(calls)
+        slot = len(self.reads) + index
+        grad = False
         for read in reads:
-            self._last[read.slot] = len(self.calls)
-        self._last.setdefault(value.slot, len(self.calls))
-        size = 0 if shares else value.form.size
-        shared = shares.slot if shares else None
-        self.calls.append(Call(value.form, size, shared, kept, own, scratch, backward if grad else None, lasting))
-        return value
+            grad = grad or read.form.grad
+            last[read.slot] = index
+        last[slot] = index
+        form = Form.of(shape, strides, width, grad)
+        brief = own + scratch if brief is None else brief
+        kept: tuple[int, ...] = ()
+        if grad:
+            if keeps:
+                kept = tuple([read.slot for read in keeps if read.slot != PARAMETER])
+            if keeps_output:
+                kept = (*kept, slot)
+        else:
+            own, scratch = 0, own + scratch
+        size, shared = (0, shares.slot) if shares else (form.size, None)
+        followed = backward if grad else None
+        calls.append(Call(form, size, shared, kept, own, scratch, brief, followed, lasting, view, changes))
+        return Value(slot, form, shape, (shape, strides))
 
     def hold(self, *values: Value) -> None:
         """Let tensors live until the call written last is over, as a variable of the function does."""
@@ -84,20 +97,21 @@ class Tape:
 
     def program(self, result: Value) -> Program:
         """The calls, each with the tensors that are let go after it."""
-        count = len(self.reads)
-        drops: dict[int, list[int]] = {}
-        for slot, last in self._last.items():
-            if slot >= count and slot != result.slot and not self.calls[slot - count].lasting:
-                drops.setdefault(last, []).append(slot)
-        for index, slots in drops.items():
-            self.calls[index].drops = tuple(slots)
-        return Program(tuple(self.calls), result.slot, result.form)
+        calls, count = self.calls, len(self.reads)
+        if len(calls) > 1 or result.slot < count:
+            drops: dict[int, list[int]] = {}
+            for slot, last in self._last.items():
+                if slot >= count and slot != result.slot and not calls[slot - count].lasting:
+                    drops.setdefault(last, []).append(slot)
+            for index, slots in drops.items():
+                calls[index].drops = tuple(slots)
+        return Program(tuple(calls), result.slot, self.idle)
 
     # Parameters, and widths
 
     def parameter(self, shape: Shape, *, cast: bool = False) -> Value:
         """A weight; with `cast`, autocast's copy of it in 2 bytes, made once a step."""
-        value = Value(PARAMETER, Form(shape, contiguous(shape), FLOAT, self.training))
+        value = _parameter(shape)
         return self.cast(value, HALF) if cast and self.half else value
 
     def cast(self, value: Value, width: int) -> Value:
@@ -113,11 +127,14 @@ class Tape:
 
     # Views and copies
 
-    def view(self, value: Value, shape: Shape) -> Value:
-        """The same memory in another shape; a copy in order comes first where the strides forbid it (`reshape`)."""
+    def view(self, value: Value, shape: Shape, *, own: bool = False) -> Value:
+        """The same memory in another shape; a copy in order comes first where the strides forbid it (`reshape`).
+
+        With `own` autograd takes it for a tensor of its own (`_unsafe_view`).
+        """
         strides = view_strides(*value.laid, shape)
         if strides is None:
-            return self.view(self.copy(value), shape)
+            return self.view(self.copy(value), shape, own=own)
 
         def backward(incoming: Shape) -> Back:
             seen = view_strides(shape, incoming, value.shape)
@@ -125,7 +142,7 @@ class Tape:
                 return flows(gradient(value, contiguous(value.shape)))
             return Back((Flow(value.slot, 0, seen, view=True),), 0, 0)
 
-        return self.call(shape, strides, value.form.width, [value], backward, shares=value)
+        return self.call(shape, strides, value.form.width, [value], backward, shares=value, view=not own)
 
     def copy(self, value: Value) -> Value:
         """A copy in order (`clone` with contiguous format)."""
@@ -148,7 +165,7 @@ class Tape:
             old = dict(zip(axes, incoming, strict=True))
             return Back((Flow(value.slot, 0, tuple(old[axis] for axis in range(len(axes))), view=True),), 0, 0)
 
-        return self.call(shape, strides, value.form.width, [value], backward, shares=value)
+        return self.call(shape, strides, value.form.width, [value], backward, shares=value, view=True)
 
     def part(self, value: Value, channels: int) -> Value:
         """Some of the channels; the gradient is a whole tensor of zeros with the part filled in."""
@@ -159,7 +176,7 @@ class Tape:
                 return Back((Flow(value.slot, 0, incoming, view=True),), 0, 0)
             return flows(gradient(value, contiguous(value.shape)))
 
-        return self.call(shape, value.form.strides, value.form.width, [value], backward, shares=value)
+        return self.call(shape, value.form.strides, value.form.width, [value], backward, shares=value, view=True)
 
     # Kernels
 
@@ -176,7 +193,7 @@ class Tape:
         """One number out for each number in. `tensors` is how many of its size live at once in the backward."""
 
         def backward(incoming: Shape) -> Back:
-            reads = [(value.shape, incoming), *([value.laid] if keeps_input or keeps_output else [])]
+            reads = [(value.shape, incoming), value.laid] if keeps_input or keeps_output else [(value.shape, incoming)]
             return flows(gradient(value, pointwise_strides(value.shape, *reads)), least=tensors * value.form.size)
 
         return self.call(
@@ -197,10 +214,10 @@ class Tape:
         def backward(incoming: Shape) -> Back:
             return flows(gradient(value, pointwise_strides(value.shape, (value.shape, incoming), value.laid)))
 
-        own += value.form.size if copies and self.training and value.form.grad else 0
-        strides, width = value.form.strides, value.form.width
+        own += value.form.size if copies and value.form.grad else 0
+        kept, width = keeps_output, value.form.width
         return self.call(
-            value.shape, strides, width, [value], backward, keeps_output=keeps_output, own=own, shares=value
+            *value.laid, width, [value], backward, keeps_output=kept, own=own, brief=0, shares=value, changes=True
         )
 
     def kernel(
@@ -222,6 +239,7 @@ class Tape:
         weights: Sequence[Value],
         *,
         own: int = 0,
+        brief: int | None = None,
         in_order: bool = False,
         keeps_weight: bool = True,
     ) -> Value:
@@ -230,15 +248,17 @@ class Tape:
         With `in_order` outputs and gradients are contiguous, however the input lies.
         """
 
+        laid = value.laid
+        ordered = in_order or laid[1] == contiguous(laid[0])
+
         def lies(given: Shape) -> Shape:
-            ordered = in_order or len(given) != len(value.shape)
-            return contiguous(given) if ordered else kernel_strides(given, value.laid)
+            return contiguous(given) if ordered or len(given) != len(laid[0]) else kernel_strides(given, laid)
 
         def backward(_: Shape) -> Back:
-            return flows(*(gradient(read, lies(read.shape)) for read in (value, *weights)))
+            return flows(*[gradient(read, lies(read.shape)) for read in (value, *weights)])
 
         keeps, reads = [value, *weights[:keeps_weight]], [value, *weights]
-        return self.call(shape, lies(shape), value.form.width, reads, backward, keeps=keeps, own=own)
+        return self.call(shape, lies(shape), value.form.width, reads, backward, keeps=keeps, own=own, brief=brief)
 
     def shifted(self, value: Value, bias: Value | None = None) -> Value:
         """A number added: a scalar into a new tensor, or `bias` along the last axis in place."""
@@ -300,3 +320,8 @@ class Tape:
 
     def _like(self, value: Value) -> Shape:
         return pointwise_strides(value.shape, value.laid)
+
+
+@lru_cache(4096)
+def _parameter(shape: Shape) -> Value:
+    return Value.of(PARAMETER, Form.of(shape, contiguous(shape), FLOAT, True))

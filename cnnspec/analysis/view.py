@@ -68,7 +68,7 @@ class FieldViews:
     """The figures of the tensors of one graph; those that see alike are worked out once."""
 
     def __init__(self) -> None:
-        self._states: dict[tuple[int, Shape], FieldFigures] = {}
+        self._states: dict[tuple[int, Shape, int], FieldFigures] = {}
         self._tensors: dict[tuple[int, Shape], tuple[FieldFigures, FieldParts]] = {}
 
     def of(self, field: TensorField, shape: Shape) -> tuple[FieldFigures, FieldParts]:
@@ -84,12 +84,19 @@ class FieldViews:
     def _worked_out(self, field: TensorField, shape: Shape) -> tuple[FieldFigures, FieldParts]:
         if len(field.parts) == 1:
             return self._figures(field.parts[0].state, shape), ()
-        parts = tuple([(channels, self._figures(state, shape)) for channels, state in field.parts])
+        known, inner = self._states, shape[1:]
+        parts = tuple(
+            [
+                (channels, known.get((id(state), inner, 0)) or self._figures(state, shape))
+                for channels, state in field.parts
+            ]
+        )
         local = [figures for _, figures in parts if not figures.sees_everything]
         return _largest(local or [parts[0][1]], field.global_context, field.aligned), parts
 
     def _figures(self, state: FieldState, shape: Shape) -> FieldFigures:
-        key = id(state), shape[1:] if all(bands[0].carrier for bands in state.wide) else shape
+        """What a state's units see; the number of channels matters only where an axis lies along them."""
+        key = (id(state), shape, 1) if state.lies_on_first else (id(state), shape[1:], 0)
         if key not in self._states:
             self._states[key] = _figures(state, shape)
         return self._states[key]
@@ -121,14 +128,13 @@ def _largest(parts: Sequence[FieldFigures], context: bool, aligned: bool) -> Fie
     """On each axis the figures of the channels that see most."""
     if not parts[0].receptive_field:
         return parts[0]
-    most = [
-        max(zip(spans, pixels, range(len(parts)), strict=True))[2]
-        for spans, pixels in zip(
-            zip(*[part.receptive_field for part in parts], strict=True),
-            zip(*[part.pixels_read for part in parts], strict=True),
-            strict=True,
-        )
-    ]
+    spans = zip(*[part.receptive_field for part in parts], strict=True)
+    pixels = list(zip(*[part.pixels_read for part in parts], strict=True))
+    most = []
+    for axis, sizes in enumerate(spans):
+        size = max(sizes)
+        alike = [number for number, other in enumerate(sizes) if other == size] if sizes.count(size) > 1 else ()
+        most.append(max(alike, key=lambda number: (pixels[axis][number], number)) if alike else sizes.index(size))
     of_axis = [(axis, parts[number]) for axis, number in enumerate(most)]
     return FieldFigures(
         receptive_field=tuple([part.receptive_field[axis] for axis, part in of_axis]),
@@ -137,7 +143,7 @@ def _largest(parts: Sequence[FieldFigures], context: bool, aligned: bool) -> Fie
         min_receptive_field=tuple(map(min, *[part.min_receptive_field for part in parts]))
         if len(parts) > 1
         else parts[0].min_receptive_field,
-        pixels_read=tuple([max(pixels) for pixels in zip(*[part.pixels_read for part in parts], strict=True)]),
+        pixels_read=tuple(map(max, pixels)),
         centre=tuple([part.centre[axis] for axis, part in of_axis]),
         sees_everything=parts[0].sees_everything,
         global_context=context,

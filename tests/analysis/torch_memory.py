@@ -13,6 +13,8 @@ from torch.utils._pytree import tree_flatten
 from cnnspec.graph import Graph
 from cnnspec.torch_backend import build_module
 
+torch.set_num_threads(1)  # tensors are tiny: threads would only wait for each other
+
 ADD = torch.ops.aten.add.Tensor
 OPTIMIZERS = {
     "sgd": lambda params: torch.optim.SGD(params, 0.1),
