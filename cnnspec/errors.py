@@ -128,6 +128,11 @@ class Diagnostic:
     notes: tuple[str, ...] = ()
     help: str | None = None
     severity: str = "error"
+    resizable: bool = False  # another input size may mend it, and the help says how to find one
+
+    def order(self) -> tuple[int, int]:
+        """What sorts diagnostics as the text has them; those without a place come first."""
+        return (self.place.line, self.place.column) if self.place else (0, 0)
 
     def to_dict(self) -> dict[str, object]:
         """The finding as plain data, as `--format json` prints it."""

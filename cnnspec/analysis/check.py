@@ -81,11 +81,7 @@ def check(
                 note = (f"in the variant {name}",) if name and variant is None and graph is not graphs[0] else ()
                 told = replace(warning, notes=(*warning.notes, *note))
                 found.setdefault((warning.code, warning.place or warning.message), told)
-    return Checked(source.path, source.text, tuple(sorted(found.values(), key=_order)))
-
-
-def _order(diagnostic: Diagnostic) -> tuple[int, int]:
-    return (diagnostic.place.line, diagnostic.place.column) if diagnostic.place else (0, 0)
+    return Checked(source.path, source.text, tuple(sorted(found.values(), key=Diagnostic.order)))
 
 
 def _stands_alone(source: Source) -> bool:
@@ -105,7 +101,4 @@ def _with_smallest_input(
     except CnnspecError:  # there is no such input, or it is not to be had in a moment
         return error.diagnostics
     hint = f"`cnnspec sizes {source.path}`: the smallest input is {show_shape(found.smallest)}"
-    return [
-        replace(diagnostic, help=hint) if "cnnspec sizes" in (diagnostic.help or "") else diagnostic
-        for diagnostic in error.diagnostics
-    ]
+    return [replace(diagnostic, help=hint) if diagnostic.resizable else diagnostic for diagnostic in error.diagnostics]

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from cnnspec.errors import Diagnostic, Place, SpecError, UsageError
 from cnnspec.graph import Graph, Purpose
+from cnnspec.hints import did_you_mean
 from cnnspec.language.document import Document, Expr
 from cnnspec.language.elaborate import MAX_NODES, elaborate
 from cnnspec.language.expression import ExpressionError, parse_expression
-from cnnspec.language.hints import did_you_mean
 from cnnspec.language.reader import read_document
 from cnnspec.language.source import MAX_JSON_BYTES, SourceError, plain, read_text
 from cnnspec.ops import Shape
@@ -73,7 +73,7 @@ class Source:
         known = {diagnostic.place for diagnostic in self.findings}
         found = [*self.findings, *(diagnostic for diagnostic in found if diagnostic.place not in known)]
         if graph is None or found:
-            raise SpecError(sorted(found, key=_order), path=self.path, text=self.text)
+            raise SpecError(sorted(found, key=Diagnostic.order), path=self.path, text=self.text)
         return graph
 
     def _check_settings(self, variant: str | None, params: Mapping[str, Any]) -> None:
@@ -106,10 +106,6 @@ def _setting(name: str, value: Any) -> Any:
 def _is_shape(value: Any) -> bool:
     good = isinstance(value, (list, tuple)) and 1 <= len(value) <= 4
     return good and all(type(size) is int and 1 <= size < 2**31 for size in value)
-
-
-def _order(diagnostic: Diagnostic) -> tuple[int, int]:
-    return (diagnostic.place.line, diagnostic.place.column) if diagnostic.place else (0, 0)
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
@@ -150,7 +146,7 @@ def read_spec(path: str | os.PathLike[str], data: bytes | None = None) -> Source
     document, found = read_document(value)
     found = [*twins, *found]
     if document is None:
-        raise SpecError(sorted(found, key=_order), path=shown, text=text)
+        raise SpecError(sorted(found, key=Diagnostic.order), path=shown, text=text)
     return Source(document, text, shown, json, tuple(found))
 
 

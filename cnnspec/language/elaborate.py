@@ -15,12 +15,12 @@ from typing import Any, Final
 
 from cnnspec.errors import Diagnostic, ShapeError
 from cnnspec.graph import INPUT, Graph, Node, Origin
+from cnnspec.hints import DEFINE_LAYER, channels_first, did_you_mean
 from cnnspec.language.bind import bind_operator, check_names, name_arguments
 from cnnspec.language.document import INLINE, Block, Body, Call, Document, Item
-from cnnspec.language.evaluate import LayerName, show
-from cnnspec.language.hints import DEFINE_LAYER, channels_first, did_you_mean
 from cnnspec.language.item_parts import ItemParts
 from cnnspec.language.names_check import check_names_everywhere
+from cnnspec.language.results import LayerName, show
 from cnnspec.language.source import MAX_DEPTH
 from cnnspec.language.values import Frame, Given, Log, Ref, Scope, TooMany, Values
 from cnnspec.ops import JOINS, AbstractSpatialOp, Add, AnyOp, Concat, Mul, Shape, operators, show_shape
@@ -331,25 +331,27 @@ class _Elaborator:
             shape = self.out_shape(op, shapes)
         except ShapeError as error:
             given = ", ".join(f"{show_shape(ref.shape or ())} from {ref.name}" for ref in reads[:8])
-            hint = self.shape_hint(error.code, op, reads[0])
+            hint, resizable = self.shape_hint(error.code, op, reads[0])
             named = error.message.startswith(op.op_name)
             message = error.message if named else f"{op.op_name}: {error.message}"
             notes = (f"{name} reads {given}",)
-            self.log.report(Diagnostic(error.code, message, origin.place, notes=notes, help=hint), frame)
+            found = Diagnostic(error.code, message, origin.place, notes=notes, help=hint, resizable=resizable)
+            self.log.report(found, frame)
             return lost
         self.names.add(name)
         self.nodes.append(Node(name, op, tuple(ref.name for ref in reads), shapes, shape, origin))
         return Ref(name, shape)
 
-    def shape_hint(self, code: str, op: AnyOp, read: Ref) -> str | None:
-        """The way out for an operator that does not take the shape it reads."""
+    def shape_hint(self, code: str, op: AnyOp, read: Ref) -> tuple[str | None, bool]:
+        """The way out for an operator that does not take the shape it reads, and whether it is another input size."""
         given = self.input_shape
         meant = channels_first(given) if given else None
         if code == "E202" and read.name == INPUT and isinstance(op, AbstractSpatialOp) and op.rank == len(given):
             meant = (1, *given)
         if meant:
-            return f"channels come first: write `input: {list(meant)}`"
-        return f"`cnnspec sizes {self.path}` tells the input sizes that fit" if code == "E201" else None
+            return f"channels come first: write `input: {list(meant)}`", False
+        resizable = code == "E201"
+        return f"`cnnspec sizes {self.path}` tells the input sizes that fit" if resizable else None, resizable
 
     def out_shape(self, op: AnyOp, shapes: tuple[Shape, ...]) -> Shape:
         """The shape of an operator's output, worked out once for equal layers: they share their operator."""

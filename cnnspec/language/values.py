@@ -9,10 +9,11 @@ from typing import Any, Final, NamedTuple
 
 from cnnspec.errors import Diagnostic, Place, UsageError
 from cnnspec.graph import INPUT
+from cnnspec.hints import did_you_mean
 from cnnspec.language.document import FAULT, Argument, Block, Document, Expr
-from cnnspec.language.evaluate import LayerName, UnknownNameError, evaluate, list_problem, show
+from cnnspec.language.evaluate import UnknownNameError, evaluate
 from cnnspec.language.expression import ExpressionError
-from cnnspec.language.hints import did_you_mean
+from cnnspec.language.results import LayerName, list_problem, show
 from cnnspec.language.source import MAX_ERRORS
 from cnnspec.ops import Shape, operators
 
