@@ -20,7 +20,8 @@ from cnnspec.language.document import Document, Expr
 from cnnspec.language.elaborate import MAX_NODES, elaborate
 from cnnspec.language.expression import ExpressionError, parse_expression
 from cnnspec.language.reader import read_document
-from cnnspec.language.source import MAX_JSON_BYTES, SourceError, plain, read_text
+from cnnspec.language.source import MAX_JSON_BYTES, read_text
+from cnnspec.language.tree import SourceError, plain
 from cnnspec.ops import Shape
 
 __all__ = ["MAX_NODES", "STDIN", "Source", "parse_setting", "read_file", "read_spec"]

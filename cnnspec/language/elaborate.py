@@ -21,7 +21,7 @@ from cnnspec.language.document import INLINE, Block, Body, Call, Document, Item
 from cnnspec.language.item_parts import ItemParts
 from cnnspec.language.names_check import check_names_everywhere
 from cnnspec.language.results import LayerName, show
-from cnnspec.language.source import MAX_DEPTH
+from cnnspec.language.tree import MAX_DEPTH
 from cnnspec.language.values import Frame, Given, Log, Ref, Scope, TooMany, Values
 from cnnspec.ops import JOINS, AbstractSpatialOp, Add, AnyOp, Concat, Mul, Shape, operators, show_shape
 

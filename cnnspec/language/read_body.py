@@ -11,7 +11,7 @@ from cnnspec.hints import closest, did_you_mean
 from cnnspec.language.document import BODIES, INLINE, Argument, Body, Call, Expr, Item
 from cnnspec.language.expression import ExpressionError, parse_line, weight
 from cnnspec.language.read_parts import IDENTIFIER, ITEM_KEYS, TEMPLATE, Parts, cut_by_comma, open_brackets, spelling
-from cnnspec.language.source import ListValue, MapValue, Scalar, Value
+from cnnspec.language.tree import ListValue, MapValue, Scalar, Value
 from cnnspec.ops import JOINS, operators
 
 __all__ = ["JOIN_NAMES", "BodyReader"]

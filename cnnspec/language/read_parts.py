@@ -11,7 +11,7 @@ from cnnspec.hints import closest, did_you_mean
 from cnnspec.language.document import BODIES, FAULT, INLINE, Expr, Header
 from cnnspec.language.expression import MAX_NUMBER, ExpressionError, QuotedWordError, parse_expression, weight
 from cnnspec.language.names import RESERVED
-from cnnspec.language.source import MAX_ERRORS, ListValue, MapValue, Scalar, Value
+from cnnspec.language.tree import MAX_ERRORS, ListValue, MapValue, Scalar, Value
 
 __all__ = [
     "BLOCK_KEYS",

@@ -14,7 +14,7 @@ from cnnspec.language.document import FAULT, Argument, Block, Document, Expr
 from cnnspec.language.evaluate import UnknownNameError, evaluate
 from cnnspec.language.expression import ExpressionError
 from cnnspec.language.results import LayerName, list_problem, show
-from cnnspec.language.source import MAX_ERRORS
+from cnnspec.language.tree import MAX_ERRORS
 from cnnspec.ops import Shape, operators
 
 __all__ = ["Frame", "Given", "Log", "Ref", "Scope", "TooMany", "UnknownValue", "Values", "read_hint"]
