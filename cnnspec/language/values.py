@@ -77,6 +77,7 @@ class Frame:
     chain: tuple[str, ...] = ()  # names of the open blocks
     unknown: frozenset[str] = frozenset()  # names whose value an error has taken
     depth: int = 0  # of open bodies
+    unsure: bool = False  # an error leaves open whether nodes are there, or how they are called
 
     def bind(self, name: str, value: Any) -> None:
         """Give a name its value."""
