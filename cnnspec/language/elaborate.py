@@ -32,7 +32,7 @@ class Outcome:
 
     `nodes` are those of the graph or, where there is none, the nodes that no error touches, each as it will be when
     what is wrong is put right: an error takes the node that it is in and all that depend on it. A line that cannot be
-    read counts as one layer.
+    read counts as one layer, and of a key that stands twice the first.
     """
 
     graph: Graph | None
