@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from cnnspec.errors import UsageError
-from cnnspec.language.hints import did_you_mean
+from cnnspec.hints import did_you_mean
 
 __all__ = ["codes", "explain_code", "folder"]
 

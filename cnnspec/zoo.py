@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from cnnspec.errors import UsageError
+from cnnspec.hints import did_you_mean
 from cnnspec.language import STDIN
-from cnnspec.language.hints import did_you_mean
 
 __all__ = ["bundled", "bundled_path", "find", "folder", "names"]
 

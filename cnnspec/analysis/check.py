@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
 from cnnspec.analysis import analyze
@@ -12,7 +11,7 @@ from cnnspec.analysis.lint import lint
 from cnnspec.analysis.sizes import sizes
 from cnnspec.errors import CnnspecError, Diagnostic, Place, SpecError
 from cnnspec.graph import Graph
-from cnnspec.language import MAX_NODES, Source, read_spec
+from cnnspec.language import MAX_NODES, Source
 from cnnspec.ops import show_shape
 
 __all__ = ["Checked", "check"]
@@ -40,7 +39,7 @@ class Checked:
 
 
 def check(
-    path: str | Path,
+    source: Source,
     *,
     variant: str | None = None,
     params: Mapping[str, Any] | None = None,
@@ -48,30 +47,25 @@ def check(
     ignore: Iterable[str] = (),
     max_nodes: int = MAX_NODES,
 ) -> Checked:
-    """Check a file: one variant, or the spec as it stands and each of its variants.
+    """Check a spec: one variant, or the spec as it stands and each of its variants.
 
     Warnings are looked for where there is no error. `select` and `ignore` are codes of warnings. Raises UsageError
-    where there is no such file, variant, parameter or code.
+    where there is no such variant, parameter or code.
     """
-    try:
-        source = read_spec(path)
-    except SpecError as error:
-        return Checked(error.path, error.text, tuple(error.diagnostics))
     chosen: list[str | None] = [variant]
     if variant is None and not params:
         chosen = [None, *source.document.variants] if _stands_alone(source) else [*source.document.variants]
     found: dict[tuple[str, Place | str], Diagnostic] = {}
     graphs: list[Graph] = []
     for name in chosen:
-        try:
-            graphs.append(source.elaborate(variant=name, params=params, max_nodes=max_nodes))
-        except SpecError as error:
-            for diagnostic in _with_smallest_input(error, source, name, params, max_nodes):
-                note = (f"in the variant {name}",) if name and variant is None else ()
-                seen = found.get((diagnostic.code, diagnostic.place or diagnostic.message))
-                if seen is None:
-                    told = replace(diagnostic, notes=(*diagnostic.notes, *note))
-                    found[diagnostic.code, diagnostic.place or diagnostic.message] = told
+        outcome = source.outcome(variant=name, params=params, max_nodes=max_nodes)
+        if outcome.graph is not None:
+            graphs.append(outcome.graph)
+            continue
+        for diagnostic in _with_smallest_input(outcome.diagnostics, source, name, params, max_nodes):
+            note = (f"in the variant {name}",) if name and variant is None else ()
+            told = replace(diagnostic, notes=(*diagnostic.notes, *note))
+            found.setdefault((diagnostic.code, diagnostic.place or diagnostic.message), told)
     if not found:
         silenced = source.document.header.lint.ignore
         for name, graph in zip(chosen, graphs, strict=True):
@@ -84,11 +78,7 @@ def check(
                 note = (f"in the variant {name}",) if name and variant is None and graph is not graphs[0] else ()
                 told = replace(warning, notes=(*warning.notes, *note))
                 found.setdefault((warning.code, warning.place or warning.message), told)
-    return Checked(source.path, source.text, tuple(sorted(found.values(), key=_order)))
-
-
-def _order(diagnostic: Diagnostic) -> tuple[int, int]:
-    return (diagnostic.place.line, diagnostic.place.column) if diagnostic.place else (0, 0)
+    return Checked(source.path, source.text, tuple(sorted(found.values(), key=Diagnostic.order)))
 
 
 def _stands_alone(source: Source) -> bool:
@@ -98,17 +88,18 @@ def _stands_alone(source: Source) -> bool:
 
 
 def _with_smallest_input(
-    error: SpecError, source: Source, variant: str | None, params: Mapping[str, Any] | None, max_nodes: int
-) -> list[Diagnostic]:
+    errors: Sequence[Diagnostic],
+    source: Source,
+    variant: str | None,
+    params: Mapping[str, Any] | None,
+    max_nodes: int,
+) -> Sequence[Diagnostic]:
     """The errors; where all that is wrong is that windows do not fit, with the smallest input that they fit into."""
-    if any(diagnostic.code != "E201" for diagnostic in error.diagnostics):
-        return error.diagnostics
+    if any(diagnostic.code != "E201" for diagnostic in errors):
+        return errors
     try:
         found = sizes(source, variant=variant, params=params, max_nodes=min(max_nodes, FEW_NODES), purpose="train")
     except CnnspecError:  # there is no such input, or it is not to be had in a moment
-        return error.diagnostics
+        return errors
     hint = f"`cnnspec sizes {source.path}`: the smallest input is {show_shape(found.smallest)}"
-    return [
-        replace(diagnostic, help=hint) if "cnnspec sizes" in (diagnostic.help or "") else diagnostic
-        for diagnostic in error.diagnostics
-    ]
+    return [replace(diagnostic, help=hint) if diagnostic.resizable else diagnostic for diagnostic in errors]

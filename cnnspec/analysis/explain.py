@@ -11,8 +11,8 @@ from cnnspec.analysis.receptive_field import fields
 from cnnspec.analysis.report import LayerReport, Report
 from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
-from cnnspec.language.hints import did_you_mean
-from cnnspec.ops import JOINS, AnyOp, show_shape
+from cnnspec.hints import did_you_mean
+from cnnspec.ops import AXES, JOINS, AnyOp, show_shape
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.merge import Concat
@@ -23,7 +23,6 @@ __all__ = ["Explanation", "call_text", "explain", "find_node", "size_formula"]
 FIGURES = ("receptive field", "effective stride", "effective padding")
 SHOWN = 12  # layers that a hint names
 TERMS = 6  # of a sum over a block
-AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from cnnspec.analysis.explain import AXES, size_formula
+from cnnspec.analysis.explain import size_formula
 from cnnspec.analysis.solving import ENDLESS, nearest_values, solution_range
 from cnnspec.errors import CnnspecError, ShapeError, UsageError
-from cnnspec.language.hints import did_you_mean
-from cnnspec.ops import AnyOp, Shape, make_op, operators, show_shape
+from cnnspec.hints import did_you_mean
+from cnnspec.ops import AXES, AnyOp, Shape, make_op, operators, show_shape
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.pool import AvgPool, LPPool, MaxPool
 from cnnspec.ops.window import Sliding, Transposed

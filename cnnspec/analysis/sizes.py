@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, Final
 
 from cnnspec.analysis.axis_sizes import TRIED, WIDEST, AxisSizes, Line
-from cnnspec.analysis.explain import AXES, find_node
+from cnnspec.analysis.explain import find_node
 from cnnspec.analysis.field_state import TensorField
 from cnnspec.analysis.receptive_field import fields
 from cnnspec.analysis.skeleton import Seen, Skeleton
@@ -25,7 +25,7 @@ from cnnspec.errors import ShapeError, SpecError, UsageError
 from cnnspec.graph import INPUT, Graph, Node, Purpose
 from cnnspec.language import MAX_NODES, Source
 from cnnspec.language.document import Body, Call, Item
-from cnnspec.ops import Shape
+from cnnspec.ops import AXES, Shape
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool
 from cnnspec.ops.resample import Upsample
 

@@ -15,7 +15,7 @@ from cnnspec.api.networks import Spec, load
 from cnnspec.errors import UsageError
 from cnnspec.files import write_atomic
 from cnnspec.graph import Purpose
-from cnnspec.language import MAX_NODES, read_spec
+from cnnspec.language import MAX_NODES, Source, read_source, read_spec
 from cnnspec.ops import Shape
 
 if TYPE_CHECKING:
@@ -105,8 +105,9 @@ def bundled_text(name: str) -> str:
 
 
 def check(
-    spec: str | os.PathLike[str],
+    spec: str | os.PathLike[str] | Source,
     *,
+    text: str | None = None,
     variant: str | None = None,
     params: Mapping[str, object] | None = None,
     select: Iterable[str] = (),
@@ -115,13 +116,22 @@ def check(
 ) -> Checked:
     """Every error of a spec, or else every warning about it; without `variant` and `params` those of its variants too.
 
-    `select` and `ignore` are codes of warnings. Raises UsageError where there is no such spec, variant or code.
+    `spec` is a path, a bundled name, `-` for stdin, or a spec that has been read. With `text` that is what is checked,
+    and `spec` its name in messages: an editor's text need not be on disk. `select` and `ignore` are codes of warnings.
+    Raises UsageError where there is no such spec, variant or code.
     """
     from cnnspec.analysis.check import check
 
-    path, implied = zoo.find(os.fspath(spec))
+    implied = None
+    if isinstance(spec, Source):
+        source = spec
+    elif text is not None:
+        source = read_source(spec, text.encode("utf-8", "surrogatepass"))
+    else:
+        path, implied = zoo.find(os.fspath(spec))
+        source = read_source(path)
     chosen = variant or implied
-    return check(path, variant=chosen, params=params, select=select, ignore=ignore, max_nodes=max_nodes)
+    return check(source, variant=chosen, params=params, select=select, ignore=ignore, max_nodes=max_nodes)
 
 
 def json_schema() -> dict[str, Any]:

@@ -44,7 +44,7 @@ class _Verbs(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args[0] not in VERBS and not ctx.resilient_parsing:  # as while a line is completed
-            from cnnspec.language.hints import did_you_mean
+            from cnnspec.hints import did_you_mean
 
             hint = did_you_mean(args[0], VERBS) or "`cnnspec --help` lists them"
             raise UsageError(f"there is no verb `{args[0]:.60}`", hint=hint)

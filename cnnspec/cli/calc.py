@@ -12,7 +12,7 @@ from cnnspec.analysis.layer_sizes import Layer, find_operator
 from cnnspec.cli import common
 from cnnspec.cli.render.calc import render_calculation
 from cnnspec.errors import UsageError
-from cnnspec.language.hints import did_you_mean
+from cnnspec.hints import did_you_mean
 
 app = typer.Typer()
 

@@ -11,8 +11,8 @@ import typer
 from cnnspec import api
 from cnnspec.errors import SpecError, UsageError
 from cnnspec.graph import PURPOSES, Purpose
+from cnnspec.hints import channels_first, did_you_mean
 from cnnspec.language import MAX_NODES, parse_setting
-from cnnspec.language.hints import channels_first, did_you_mean
 from cnnspec.ops import Shape, show_shape
 
 __all__ = [

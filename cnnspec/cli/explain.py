@@ -8,7 +8,7 @@ import typer
 
 from cnnspec.codes import codes, explain_code
 from cnnspec.errors import UsageError
-from cnnspec.language.hints import did_you_mean
+from cnnspec.hints import did_you_mean
 from cnnspec.ops import operators
 from cnnspec.ops.describe import describe, families, siblings, summary
 

@@ -17,8 +17,8 @@ from torch import Tensor
 from cnnspec.data.sets import DataSet, Images, check_fit, stratified
 from cnnspec.errors import CnnspecError, MissingExtraError, UsageError
 from cnnspec.graph import Graph
+from cnnspec.hints import did_you_mean
 from cnnspec.images import SUFFIXES, prepare
-from cnnspec.language.hints import did_you_mean
 from cnnspec.ops import Shape
 
 __all__ = ["NAMES", "OpenOptions", "open_data"]

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from cnnspec.language.elaborate import MAX_NODES
+from cnnspec.language.elaborate import MAX_NODES, Outcome
 from cnnspec.language.network import Network, NetworkRecord
-from cnnspec.language.spec_source import STDIN, Source, parse_setting, read_file, read_spec
+from cnnspec.language.spec_source import STDIN, Source, parse_setting, read_file, read_source, read_spec
 
-__all__ = ["MAX_NODES", "STDIN", "Network", "NetworkRecord", "Source", "parse_setting", "read_file", "read_spec"]
+__all__ = [
+    "MAX_NODES",
+    "STDIN",
+    "Network",
+    "NetworkRecord",
+    "Outcome",
+    "Source",
+    "parse_setting",
+    "read_file",
+    "read_source",
+    "read_spec",
+]

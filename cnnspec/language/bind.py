@@ -10,9 +10,9 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from cnnspec.errors import Diagnostic
+from cnnspec.hints import did_you_mean
 from cnnspec.language.document import Argument, Call, Expr
-from cnnspec.language.evaluate import show
-from cnnspec.language.hints import did_you_mean
+from cnnspec.language.results import show
 from cnnspec.language.values import UnknownValue
 from cnnspec.ops import AnyOp, Shape, make_op, operators
 from cnnspec.ops.conv import Conv, ConvTranspose

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from cnnspec.errors import Diagnostic
-from cnnspec.language.source import split_lines
+from cnnspec.language.tree import split_lines
 
 __all__ = ["Paint", "count", "render", "render_all"]
 

@@ -17,6 +17,7 @@ __all__ = [
     "BODIES",
     "FAULT",
     "INLINE",
+    "NOTHING",
     "TYPES",
     "Argument",
     "Block",
@@ -100,6 +101,7 @@ class Item(NamedTuple):
     repeat: Expr | None = None
     when: Expr | None = None
     template: tuple[str | Expr, ...] = ()  # the key's parts, where it has expressions
+    sound: bool = True  # whether nothing is wrong with it itself; that has been reported
 
 
 class Body(NamedTuple):
@@ -143,3 +145,7 @@ class Document:
     blocks: dict[str, Block]
     variants: dict[str, tuple[Argument, ...]]
     places: dict[str, Place] = field(default_factory=dict)  # of the top-level keys, and of `outputs.0`, …
+
+
+# The document of a text that is none.
+NOTHING: Final = Document(Header(cnnspec=1), Block("network", Place(1, 1)), None, (), (), {}, {})

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import ast
-import math
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from cnnspec.language.expression import MAX_NUMBER, ExpressionError, fault
+from cnnspec.language.functions import FUNCTIONS
+from cnnspec.language.results import is_number, kind, list_problem
 
-__all__ = ["LayerName", "UnknownNameError", "evaluate", "list_problem", "show"]
-
-MAX_ITEMS: Final = 500  # of a list, with the lists inside
-MAX_NESTING: Final = 8  # of lists
+__all__ = ["UnknownNameError", "evaluate"]
 
 
 class UnknownNameError(ExpressionError):
@@ -24,93 +21,6 @@ class UnknownNameError(ExpressionError):
         super().__init__(f"`{name}` is not defined here", offset, len(name))
         self.name = name
 
-
-@dataclass(frozen=True, slots=True)
-class LayerName:
-    """A parameter's value that names an operator or a block."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return self.name
-
-
-def show(value: Any) -> str:
-    """A value as a person would write it, cut where it is long."""
-    if isinstance(value, (list, tuple)):
-        text = ", ".join(show(item) for item in value[:20])
-        text = f"[{text}]" if isinstance(value, list) else f"({text})"
-    else:
-        text = value.name if isinstance(value, LayerName) else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def list_problem(value: Any) -> str | None:
-    """Why a list is too large to work with, or None. Bounds what copies of copies can grow to."""
-    count, open_lists = 0, [(value, 1)]
-    while open_lists:
-        items, depth = open_lists.pop()
-        if depth > MAX_NESTING:
-            return f"lists are nested deeper than {MAX_NESTING} levels"
-        count += len(items)
-        if count > MAX_ITEMS:
-            return f"the list is too long ({MAX_ITEMS} items at most)"
-        open_lists += [(item, depth + 1) for item in items if isinstance(item, (list, tuple))]
-    return None
-
-
-# The functions ------------------------------------------------------------------------------------------------------
-
-
-def _number(value: Any) -> Any:
-    if not _is_number(value):
-        raise ValueError(f"wants numbers, not {_kind(value)}")
-    return value
-
-
-def _numbers(values: tuple[Any, ...]) -> list[Any]:
-    """The numbers of `max(a, b)` or of `max(list)`."""
-    listed = values[0] if len(values) == 1 and isinstance(values[0], (list, tuple)) else values
-    if not listed:
-        raise ValueError("wants at least one number")
-    return [_number(value) for value in listed]
-
-
-def _list(value: Any) -> Any:
-    if not isinstance(value, (list, tuple)):
-        raise ValueError(f"wants a list, not {_kind(value)}")
-    return value
-
-
-def _round(value: Any, digits: int = 0) -> Any:
-    if type(digits) is not int or not 0 <= digits <= 15:
-        raise ValueError("rounds to 0 to 15 digits")
-    return round(_number(value), digits) if digits else round(_number(value))
-
-
-def make_divisible(v: float, d: int = 8, min: int | None = None) -> int:  # the papers' code calls it so
-    """`v` rounded to a multiple of `d`, not below `min` and not more than 10 % down (MobileNet's rule)."""
-    if type(d) is not int or d < 1 or not (min is None or type(min) is int):
-        raise ValueError("wants whole numbers for `d`, above 0, and `min`")
-    least = d if min is None else min
-    rounded = max(least, int(_number(v) + d / 2) // d * d)
-    return rounded + d if rounded < 0.9 * v else rounded
-
-
-_CALLS: Final[dict[str, Callable[..., Any]]] = {
-    "min": lambda *values: min(_numbers(values)),
-    "max": lambda *values: max(_numbers(values)),
-    "sum": lambda values: sum(_number(value) for value in _list(values)),
-    "len": lambda values: len(_list(values)),
-    "round": _round,
-    "ceil": lambda value: math.ceil(_number(value)),
-    "floor": lambda value: math.floor(_number(value)),
-    "int": lambda value: int(_number(value)),
-    "make_divisible": make_divisible,
-}
-
-
-# Evaluation ---------------------------------------------------------------------------------------------------------
 
 _BINARY: Final[dict[type[ast.AST], Callable[[Any, Any], Any]]] = {
     ast.Add: operator.add,
@@ -130,18 +40,8 @@ _COMPARE: Final[dict[type[ast.AST], Callable[[Any, Any], bool]]] = {
 }
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, LayerName):
-        return f"the layer {value.name}"
-    return "a list" if isinstance(value, (list, tuple)) else show(value)
-
-
 def _bounded(value: Any, node: ast.AST) -> Any:
-    if _is_number(value) and not -MAX_NUMBER <= value <= MAX_NUMBER:
+    if is_number(value) and not -MAX_NUMBER <= value <= MAX_NUMBER:
         raise fault(node, "the number is too large (2^63 at most)")
     if isinstance(value, (list, tuple)) and (problem := list_problem(value)):
         raise fault(node, problem)
@@ -164,16 +64,16 @@ def evaluate(node: ast.expr, scope: Mapping[str, Any]) -> Any:
             value = evaluate(node.operand, scope)
             if isinstance(node.op, ast.Not):
                 return not value
-            if not _is_number(value):
-                raise fault(node, f"cannot do arithmetic on {_kind(value)}")
+            if not is_number(value):
+                raise fault(node, f"cannot do arithmetic on {kind(value)}")
             return -value if isinstance(node.op, ast.USub) else value
         case ast.Compare():
             left = evaluate(node.left, scope)
             for op, part in zip(node.ops, node.comparators, strict=True):
                 right = evaluate(part, scope)
-                ordered = _is_number(left) and _is_number(right)
+                ordered = is_number(left) and is_number(right)
                 if not ordered and not isinstance(op, (ast.Eq, ast.NotEq)):
-                    raise fault(node, f"cannot compare {_kind(left)} with {_kind(right)}")
+                    raise fault(node, f"cannot compare {kind(left)} with {kind(right)}")
                 if not _COMPARE[type(op)](left, right):
                     return False
                 left = right
@@ -200,8 +100,8 @@ def evaluate(node: ast.expr, scope: Mapping[str, Any]) -> Any:
 
 def _binary(node: ast.BinOp, left: Any, right: Any) -> Any:
     lists = isinstance(node.op, ast.Add) and isinstance(left, (list, tuple)) and type(left) is type(right)
-    if not lists and not (_is_number(left) and _is_number(right)):
-        raise fault(node, f"cannot do arithmetic on {_kind(left)} and {_kind(right)}")
+    if not lists and not (is_number(left) and is_number(right)):
+        raise fault(node, f"cannot do arithmetic on {kind(left)} and {kind(right)}")
     try:
         return _bounded(_BINARY[type(node.op)](left, right), node)
     except ZeroDivisionError:
@@ -213,7 +113,7 @@ def _binary(node: ast.BinOp, left: Any, right: Any) -> Any:
 def _subscript(node: ast.Subscript, scope: Mapping[str, Any]) -> Any:
     value = evaluate(node.value, scope)
     if not isinstance(value, (list, tuple)):
-        raise fault(node, f"cannot index {_kind(value)}")
+        raise fault(node, f"cannot index {kind(value)}")
     if isinstance(node.slice, ast.Slice):
         parts = [node.slice.lower, node.slice.upper, node.slice.step]
         bounds = [None if part is None else evaluate(part, scope) for part in parts]
@@ -222,7 +122,7 @@ def _subscript(node: ast.Subscript, scope: Mapping[str, Any]) -> Any:
         return value[slice(*bounds)]
     index = evaluate(node.slice, scope)
     if type(index) is not int:
-        raise fault(node, f"an index is a whole number, not {_kind(index)}")
+        raise fault(node, f"an index is a whole number, not {kind(index)}")
     if not -len(value) <= index < len(value):
         raise fault(node, f"index {index} is outside of a list of {len(value)}")
     return value[index]
@@ -234,7 +134,7 @@ def _call(node: ast.Call, scope: Mapping[str, Any]) -> Any:
     args = [evaluate(arg, scope) for arg in node.args]
     named = {word.arg or "": evaluate(word.value, scope) for word in node.keywords}
     try:
-        return _bounded(_CALLS[name](*args, **named), node)
+        return _bounded(FUNCTIONS[name].call(*args, **named), node)
     except (ValueError, OverflowError) as error:
         raise fault(node, f"{name}: {error}") from None
     except TypeError:

@@ -11,13 +11,15 @@ import warnings
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from cnnspec.language.functions import FUNCTIONS
+
 __all__ = [
-    "FUNCTIONS",
     "MAX_LENGTH",
     "MAX_NUMBER",
     "Arg",
     "ExpressionError",
     "Line",
+    "QuotedWordError",
     "fault",
     "parse_expression",
     "parse_line",
@@ -29,19 +31,6 @@ MAX_BRACKETS: Final = 24
 MAX_DEPTH: Final = 40
 MAX_NUMBER: Final = 2**63
 
-# Each function, and the names that its arguments may be given by.
-FUNCTIONS: Final[dict[str, tuple[str, ...]]] = {
-    "min": (),
-    "max": (),
-    "sum": (),
-    "len": (),
-    "round": (),
-    "ceil": (),
-    "floor": (),
-    "int": (),
-    "make_divisible": ("v", "d", "min"),
-}
-
 
 class ExpressionError(Exception):
     """A fault in an expression: the bare fact, and where in the text."""
@@ -49,6 +38,10 @@ class ExpressionError(Exception):
     def __init__(self, message: str, offset: int = 0, length: int = 1, help: str | None = None) -> None:
         super().__init__(message)
         self.message, self.offset, self.length, self.help = message, offset, length, help
+
+
+class QuotedWordError(ExpressionError):
+    """A text in quotes: no expression, but perhaps a word that a field takes."""
 
 
 class Arg(NamedTuple):
@@ -70,9 +63,11 @@ class Line(NamedTuple):
     called: bool  # whether brackets were written
 
 
-def fault(node: ast.AST, message: str, help: str | None = None) -> ExpressionError:
+def fault(
+    node: ast.AST, message: str, help: str | None = None, kind: type[ExpressionError] = ExpressionError
+) -> ExpressionError:
     """The error that `node` is wrong, with its place."""
-    return ExpressionError(message, getattr(node, "col_offset", 0), _width(node), help)
+    return kind(message, getattr(node, "col_offset", 0), _width(node), help)
 
 
 def _width(node: ast.AST) -> int:
@@ -216,7 +211,7 @@ def _check(node: ast.AST, depth: int) -> None:
         raise fault(node, "too deeply nested to read")
     if isinstance(node, ast.Constant):
         if isinstance(node.value, str):
-            raise fault(node, "strings are not part of the language", "write words without quotes")
+            raise fault(node, "strings are not part of the language", "write words without quotes", QuotedWordError)
         if not isinstance(node.value, (bool, int, float, type(None))):
             raise fault(node, "this constant is not part of the language")
         if isinstance(node.value, (int, float)) and not node.value <= MAX_NUMBER:
@@ -227,7 +222,7 @@ def _check(node: ast.AST, depth: int) -> None:
             name = node.func.id if isinstance(node.func, ast.Name) else "this"
             raise fault(node, f"`{name}` is no function of the language", f"there are: {', '.join(FUNCTIONS)}")
         for word in node.keywords:
-            if word.arg not in FUNCTIONS[node.func.id]:
+            if word.arg not in FUNCTIONS[node.func.id].arguments:
                 raise fault(word, f"{node.func.id} has no argument `{word.arg or '**'}`")
         children: list[ast.AST] = [*node.args, *node.keywords]
     elif isinstance(node, _NODES):
@@ -235,7 +230,8 @@ def _check(node: ast.AST, depth: int) -> None:
     elif isinstance(node, _OPERATORS):
         return
     else:
-        raise fault(node, _WHY.get(type(node), "this is not part of the language"))
+        kind = QuotedWordError if isinstance(node, ast.JoinedStr) else ExpressionError
+        raise fault(node, _WHY.get(type(node), "this is not part of the language"), kind=kind)
     if isinstance(node, ast.BinOp) and not isinstance(node.op, _ARITHMETIC):
         raise fault(node, _WHY.get(type(node.op), "this operator is not part of the language"))
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert):

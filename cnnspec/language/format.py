@@ -13,7 +13,9 @@ from cnnspec.language.document import BODIES, INLINE
 from cnnspec.language.expression import ExpressionError
 from cnnspec.language.remarks import Remarks, read_remarks
 from cnnspec.language.shorthand import Spelled, canonical_expression, canonical_line, long_form, short_form
-from cnnspec.language.source import ListValue, MapValue, Scalar, Value, is_plain_text, read_text
+from cnnspec.language.source import read_text
+from cnnspec.language.tree import ListValue, MapValue, Scalar, Value
+from cnnspec.language.yaml_reader import is_plain_text
 
 __all__ = ["format_text"]
 

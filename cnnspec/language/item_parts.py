@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from cnnspec.hints import did_you_mean
 from cnnspec.language.document import Item
-from cnnspec.language.evaluate import show
-from cnnspec.language.hints import did_you_mean
 from cnnspec.language.names import RESERVED
+from cnnspec.language.results import show
 from cnnspec.language.values import Frame, Log, Ref, TooMany, UnknownValue, Values
 
 __all__ = ["ItemParts"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from json.decoder import JSONDecodeError, scanstring  # type: ignore[attr-defined]
 from typing import Any, Final
 
 from cnnspec.errors import Diagnostic, Place
-from cnnspec.language.source import (
+from cnnspec.language.tree import (
     LETTERS,
     MAX_DEPTH,
     MAX_VALUES,
@@ -16,22 +17,30 @@ from cnnspec.language.source import (
     MapValue,
     Scalar,
     SourceError,
+    Text,
     Value,
     check_controls,
     check_digits,
     check_key,
+    closed,
     fail,
     place_letters,
 )
 
-__all__ = ["JsonReader"]
+__all__ = ["read_json"]
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _LITERALS: Final[tuple[tuple[str, Any], ...]] = (("true", True), ("false", False), ("null", None))
 
 
-class JsonReader:
+def read_json(text: str) -> Text:
+    """The one value of a text. Raises SourceError."""
+    reader = _Reader(text)
+    return Text(reader.read(), text, reader.found)
+
+
+class _Reader:
     """A recursive reader of RFC 8259 that keeps places. `found` collects what does not stop it."""
 
     def __init__(self, text: str) -> None:
@@ -94,34 +103,37 @@ class JsonReader:
         except JSONDecodeError as error:
             self.at = min(error.pos, len(self.text))
             raise self._fail(error.msg) from None
-        place = self._place(start, self.at - start)
         raw = self.text[start + 1 : self.at - 1]
+        place = self._place(start, self.at - start)
         content = self._place(start + 1, max(1, len(raw)))
+        if not raw.isascii():  # U+2028 is a break of lines, and may stand in a string
+            place = replace(place, stop=self.lines.position(self.at))
+            content = replace(content, stop=self.lines.position(self.at - 1))
         if raw != value:
             if any("\ud800" <= letter <= "\udfff" for letter in value):
                 raise fail("E101", "half of a surrogate pair is no character", place)
             check_controls(value, place)
             letters = place_letters(raw, start + 1, value[:LETTERS], '"', self.lines)
-            content = Place(content.line, content.column, content.length, letters)
+            content = replace(content, letters=letters, stop=self.lines.position(self.at - 1))
         return Scalar(value, place, content, value)
 
-    def _list(self, depth: int) -> ListValue:
+    def _list(self, depth: int) -> Value:
         found = ListValue([], self._place(self.at))
         self.at += 1
         if self._skip() == "]":
             self.at += 1
-            return found
+            return self._closed(found)
         while True:
             found.items.append(self._value(depth + 1))
             if not self._comma("]"):
-                return found
+                return self._closed(found)
 
-    def _map(self, depth: int) -> MapValue:
+    def _map(self, depth: int) -> Value:
         found = MapValue([], self._place(self.at))
         self.at += 1
         if self._skip() == "}":
             self.at += 1
-            return found
+            return self._closed(found)
         while True:
             if self._skip() != '"':
                 raise self._fail("a key in double quotes is wanted here")
@@ -134,7 +146,10 @@ class JsonReader:
             if check_key(key.value, key.place, found.seen, self.found):
                 found.entries.append((key, value))
             if not self._comma("}"):
-                return found
+                return self._closed(found)
+
+    def _closed(self, value: ListValue | MapValue) -> Value:
+        return closed(value, *self.lines.position(self.at))
 
     def _comma(self, end: str) -> bool:
         head = self._skip()

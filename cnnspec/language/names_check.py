@@ -11,10 +11,10 @@ from collections.abc import Iterator
 
 from cnnspec.errors import Diagnostic, Place
 from cnnspec.graph import INPUT
+from cnnspec.hints import DEFINE_LAYER, did_you_mean
 from cnnspec.language.bind import argument_names, check_names, name_arguments
 from cnnspec.language.document import Block, Body, Call, Document, Expr, Item
-from cnnspec.language.expression import FUNCTIONS
-from cnnspec.language.hints import DEFINE_LAYER, did_you_mean
+from cnnspec.language.functions import FUNCTIONS
 from cnnspec.language.values import Frame, Log, Scope, read_hint
 from cnnspec.ops import operators
 

@@ -7,11 +7,11 @@ import re
 from typing import Any, Final
 
 from cnnspec.errors import Place
+from cnnspec.hints import closest, did_you_mean
 from cnnspec.language.document import BODIES, INLINE, Argument, Body, Call, Expr, Item
 from cnnspec.language.expression import ExpressionError, parse_line, weight
-from cnnspec.language.hints import closest, did_you_mean
 from cnnspec.language.read_parts import IDENTIFIER, ITEM_KEYS, TEMPLATE, Parts, cut_by_comma, open_brackets, spelling
-from cnnspec.language.source import ListValue, MapValue, Scalar, Value
+from cnnspec.language.tree import ListValue, MapValue, Scalar, Value
 from cnnspec.ops import JOINS, operators
 
 __all__ = ["JOIN_NAMES", "BodyReader"]
@@ -69,6 +69,7 @@ class BodyReader:
                 self.parts.error(
                     "E107", "`inline` is a list within a list: its layers take numbers of that list", place
                 )
+                parts["sound"] = False
         return Item(name, place, template=template, **parts)
 
     def template(self, key: Scalar) -> tuple[str | Expr, ...]:
@@ -117,12 +118,16 @@ class BodyReader:
                     self.parts.error("E109", f"the arguments of {line.target} are names of earlier nodes", arg.place)
                     return {}
                 joined.append((arg.expr.value.id, arg.place))
+            sound = reads is None
             reads, args = tuple(joined), []
+        else:
+            sound = True
         return {
             "call": Call(line.target, target, tuple(args)),
             "reads": reads,
             "repeat": located(line.repeat) if line.repeat else None,
             "when": located(line.when) if line.when else None,
+            "sound": sound,
         }
 
     def long_form(self, value: MapValue) -> dict[str, Any]:
@@ -158,6 +163,7 @@ class BodyReader:
             if target.value in JOIN_NAMES:
                 parts.setdefault("reads", ())
         else:
+            parts["sound"] = not args
             for arg in args:
                 label = did_you_mean(arg.name or "", ITEM_KEYS)
                 self.parts.error("E107", f"a body takes no argument `{arg.name:.60}`", arg.place, label)

@@ -7,11 +7,11 @@ import re
 from typing import Final
 
 from cnnspec.errors import Diagnostic, Place
+from cnnspec.hints import closest, did_you_mean
 from cnnspec.language.document import BODIES, FAULT, INLINE, Expr, Header
-from cnnspec.language.expression import MAX_NUMBER, ExpressionError, parse_expression, weight
-from cnnspec.language.hints import closest, did_you_mean
+from cnnspec.language.expression import MAX_NUMBER, ExpressionError, QuotedWordError, parse_expression, weight
 from cnnspec.language.names import RESERVED
-from cnnspec.language.source import MAX_ERRORS, ListValue, MapValue, Scalar, Value
+from cnnspec.language.tree import MAX_ERRORS, ListValue, MapValue, Scalar, Value
 
 __all__ = [
     "BLOCK_KEYS",
@@ -66,9 +66,9 @@ class Parts:
         if isinstance(value.value, str):
             try:
                 tree = parse_expression(value.value.rstrip("\n"))
+            except QuotedWordError:
+                return Expr(None, value.content, value.value)
             except ExpressionError as error:
-                if error.message.startswith("strings"):
-                    return Expr(None, value.content, value.value)
                 hint = error.help or cut_by_comma(value.value)
                 self.error("E110", error.message, value.content.shifted(error.offset, error.length), help=hint)
                 return Expr(FAULT, value.content, value.value)

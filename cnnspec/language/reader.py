@@ -15,7 +15,7 @@ from cnnspec.errors import Diagnostic, Place
 from cnnspec.language.document import BODIES, FAULT, TYPES, Argument, Block, Document, Expr, Header, Param
 from cnnspec.language.read_body import BodyReader
 from cnnspec.language.read_parts import BLOCK_KEYS, HEADER_KEYS, IDENTIFIER, TOP_KEYS, Parts, TooManyFaults
-from cnnspec.language.source import ListValue, MapValue, Scalar, Value, plain
+from cnnspec.language.tree import ListValue, MapValue, Scalar, Value, plain
 
 __all__ = ["read_document"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from cnnspec.errors import Place
-from cnnspec.language.source import split_lines
+from cnnspec.language.tree import split_lines
 
 __all__ = ["Remarks", "read_remarks"]
 

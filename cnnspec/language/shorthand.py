@@ -11,7 +11,7 @@ from typing import Any
 from cnnspec.language.bind import words_of
 from cnnspec.language.expression import MAX_LENGTH, ExpressionError, Line, parse_expression, parse_line
 from cnnspec.language.read_body import JOIN_NAMES
-from cnnspec.language.source import ListValue, MapValue, Scalar, Value
+from cnnspec.language.tree import ListValue, MapValue, Scalar, Value
 from cnnspec.ops import AbstractOp, operators
 
 __all__ = ["Spelled", "canonical_expression", "canonical_line", "long_form", "short_form"]

@@ -1,4 +1,4 @@
-"""A spec that has been read: `read_spec` reads a file and `Source.elaborate` works it out.
+"""A spec that has been read: `read_spec` reads a file, `Source.elaborate` works it out, `Source.outcome` what it can.
 
 All errors of a file come at once, as one `SpecError`.
 """
@@ -15,15 +15,16 @@ from typing import Any, Final
 
 from cnnspec.errors import Diagnostic, Place, SpecError, UsageError
 from cnnspec.graph import Graph, Purpose
-from cnnspec.language.document import Document, Expr
-from cnnspec.language.elaborate import MAX_NODES, elaborate
+from cnnspec.hints import did_you_mean
+from cnnspec.language.document import NOTHING, Document, Expr
+from cnnspec.language.elaborate import MAX_NODES, Outcome, elaborate
 from cnnspec.language.expression import ExpressionError, parse_expression
-from cnnspec.language.hints import did_you_mean
 from cnnspec.language.reader import read_document
-from cnnspec.language.source import MAX_JSON_BYTES, SourceError, plain, read_text
+from cnnspec.language.source import MAX_JSON_BYTES, read_text
+from cnnspec.language.tree import SourceError, plain
 from cnnspec.ops import Shape
 
-__all__ = ["STDIN", "Source", "parse_setting", "read_file", "read_spec"]
+__all__ = ["STDIN", "Source", "parse_setting", "read_file", "read_source", "read_spec"]
 
 STDIN: Final = "-"
 
@@ -56,11 +57,33 @@ class Source:
         Raises SpecError with everything that is wrong, and UsageError for a variant or parameter there is not, or a
         value that its parameter cannot hold.
         """
+        outcome = self.outcome(
+            variant=variant, params=params, input_shape=input_shape, max_nodes=max_nodes, purpose=purpose
+        )
+        if outcome.graph is None:
+            raise SpecError(list(outcome.diagnostics), path=self.path, text=self.text)
+        return outcome.graph
+
+    def outcome(
+        self,
+        *,
+        variant: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        input_shape: Shape | None = None,
+        max_nodes: int = MAX_NODES,
+        purpose: Purpose = "train",
+    ) -> Outcome:
+        """What the spec comes to with these parameters: its graph, or all that is wrong and the nodes that are known.
+
+        As `elaborate`, without raising SpecError. A text that is no document has no nodes.
+        """
+        if self.document is NOTHING:
+            return Outcome(None, (), self.findings)
         self._check_settings(variant, params or {})
         settings = {name: _setting(name, value) for name, value in (params or {}).items()}
         if input_shape is not None and not _is_shape(input_shape):
             raise UsageError(f"{input_shape!r:.60} is no input shape", hint="one to four whole numbers: (3, 224, 224)")
-        graph, found = elaborate(
+        worked = elaborate(
             self.document,
             variant=variant,
             params=settings,
@@ -71,10 +94,9 @@ class Source:
             lenient=purpose == "inference" and input_shape is not None,
         )
         known = {diagnostic.place for diagnostic in self.findings}
-        found = [*self.findings, *(diagnostic for diagnostic in found if diagnostic.place not in known)]
-        if graph is None or found:
-            raise SpecError(sorted(found, key=_order), path=self.path, text=self.text)
-        return graph
+        found = [*self.findings, *(diagnostic for diagnostic in worked.diagnostics if diagnostic.place not in known)]
+        graph = None if found else worked.graph
+        return Outcome(graph, worked.nodes, tuple(sorted(found, key=Diagnostic.order)))
 
     def _check_settings(self, variant: str | None, params: Mapping[str, Any]) -> None:
         variants = self.document.variants
@@ -108,10 +130,6 @@ def _is_shape(value: Any) -> bool:
     return good and all(type(size) is int and 1 <= size < 2**31 for size in value)
 
 
-def _order(diagnostic: Diagnostic) -> tuple[int, int]:
-    return (diagnostic.place.line, diagnostic.place.column) if diagnostic.place else (0, 0)
-
-
 def read_file(path: str | os.PathLike[str]) -> bytes:
     """The bytes of a regular file, or of stdin for `-`. Raises UsageError for anything else."""
     if str(path) == STDIN:
@@ -134,10 +152,10 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         raise UsageError(f"cannot read {str(path)!r}: {error}") from None
 
 
-def read_spec(path: str | os.PathLike[str], data: bytes | None = None) -> Source:
+def read_source(path: str | os.PathLike[str], data: bytes | None = None) -> Source:
     """Read a spec, from stdin for `-`. JSON where the name ends in `.json`, YAML elsewhere.
 
-    Raises SpecError and UsageError.
+    What is wrong with it is kept for `Source.outcome`. Raises UsageError where there is no such file.
     """
     shown = str(path)
     if data is None:
@@ -146,12 +164,20 @@ def read_spec(path: str | os.PathLike[str], data: bytes | None = None) -> Source
     try:
         value, text, twins = read_text(data, json=json)
     except SourceError as error:
-        raise SpecError(list(error.found), path=shown, text=data.decode("utf-8-sig", "replace")) from None
+        return Source(NOTHING, data.decode("utf-8-sig", "replace"), shown, json, error.found)
     document, found = read_document(value)
     found = [*twins, *found]
     if document is None:
-        raise SpecError(sorted(found, key=_order), path=shown, text=text)
+        return Source(NOTHING, text, shown, json, tuple(sorted(found, key=Diagnostic.order)))
     return Source(document, text, shown, json, tuple(found))
+
+
+def read_spec(path: str | os.PathLike[str], data: bytes | None = None) -> Source:
+    """As `read_source`. Raises SpecError for a text that is no document, and UsageError."""
+    source = read_source(path, data)
+    if source.document is NOTHING:
+        raise SpecError(list(source.findings), path=source.path, text=source.text)
+    return source
 
 
 def parse_setting(text: str) -> tuple[str, Expr]:

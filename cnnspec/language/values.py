@@ -9,11 +9,12 @@ from typing import Any, Final, NamedTuple
 
 from cnnspec.errors import Diagnostic, Place, UsageError
 from cnnspec.graph import INPUT
+from cnnspec.hints import did_you_mean
 from cnnspec.language.document import FAULT, Argument, Block, Document, Expr
-from cnnspec.language.evaluate import LayerName, UnknownNameError, evaluate, list_problem, show
+from cnnspec.language.evaluate import UnknownNameError, evaluate
 from cnnspec.language.expression import ExpressionError
-from cnnspec.language.hints import did_you_mean
-from cnnspec.language.source import MAX_ERRORS
+from cnnspec.language.results import LayerName, list_problem, show
+from cnnspec.language.tree import MAX_ERRORS
 from cnnspec.ops import Shape, operators
 
 __all__ = ["Frame", "Given", "Log", "Ref", "Scope", "TooMany", "UnknownValue", "Values", "read_hint"]
@@ -76,6 +77,7 @@ class Frame:
     chain: tuple[str, ...] = ()  # names of the open blocks
     unknown: frozenset[str] = frozenset()  # names whose value an error has taken
     depth: int = 0  # of open bodies
+    unsure: bool = False  # an error leaves open whether nodes are there, or how they are called
 
     def bind(self, name: str, value: Any) -> None:
         """Give a name its value."""

@@ -16,8 +16,8 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 from cnnspec import ops
 from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
+from cnnspec.hints import did_you_mean
 from cnnspec.images import NHWC_TO_NCHW, channels_last, scale_and_shift
-from cnnspec.language.hints import did_you_mean
 from cnnspec.onnx_backend.activations import clip, gelu, hardswish, prelu, softplus
 from cnnspec.onnx_backend.convs import conv, conv_transpose
 from cnnspec.onnx_backend.fold import fold_batch_norms
@@ -59,7 +59,6 @@ if TYPE_CHECKING:
 __all__ = ["check_size", "lower", "lower_layer", "select_outputs"]
 
 MAX_BYTES: Final = 2**31 - 2**25  # of weights: a protobuf message has less than 2 GiB, and more than weights in it
-AXES: Final = (("length",), ("height", "width"), ("depth", "height", "width"))
 
 
 def select_outputs(graph: Graph, outputs: Sequence[str] = ()) -> Graph:
@@ -118,7 +117,7 @@ def _sizes(shape: ops.Shape, options: Lowering) -> list[str | int]:
     """The dimensions of a tensor as they are declared, with the batch first."""
     batch: str | int = "batch" if options.batch is None else options.batch
     if options.dynamic_size and len(shape) > 1:
-        return [batch, shape[0], *AXES[len(shape) - 2]]
+        return [batch, shape[0], *ops.AXES[len(shape) - 1]]
     return [batch, *shape]
 
 

@@ -20,7 +20,7 @@ from cnnspec.ops.activation import (
     Softplus,
     Tanh,
 )
-from cnnspec.ops.base import AbstractOp, AbstractSpatialOp, Shape, show_shape
+from cnnspec.ops.base import AXES, AbstractOp, AbstractSpatialOp, Shape, show_shape
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
@@ -33,6 +33,7 @@ from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slic
 from cnnspec.ops.scale import Scale
 
 __all__ = [
+    "AXES",
     "JOINS",
     "AbstractOp",
     "AbstractSpatialOp",

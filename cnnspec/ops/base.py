@@ -12,16 +12,30 @@ its text, which each start of the program would wait for.
 
 from abc import ABC, abstractmethod
 from math import prod
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from cnnspec.errors import ShapeError
 from cnnspec.ops.window import POINT, Window
 
-__all__ = ["AbstractOp", "AbstractSpatialOp", "Count", "Flag", "NonNegative", "Real", "Shape", "Sizes", "show_shape"]
+__all__ = [
+    "AXES",
+    "AbstractOp",
+    "AbstractSpatialOp",
+    "Count",
+    "Flag",
+    "NonNegative",
+    "Real",
+    "Shape",
+    "Sizes",
+    "show_shape",
+]
 
 Shape = tuple[int, ...]
+
+# The names of the spatial axes, by their number.
+AXES: Final = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 LIMIT = 2**31 - 1  # torch and onnxruntime index one axis with 32 bits in many kernels
 
@@ -140,8 +154,7 @@ class AbstractSpatialOp(AbstractOp):
     def check_rank(self, shape: Shape) -> None:
         """Raise ShapeError unless `shape` is channels and `rank` spatial axes."""
         if len(shape) != self.rank + 1:
-            axes = ("length",), ("height", "width"), ("depth", "height", "width")
-            wanted = ", ".join(("channels", *axes[self.rank - 1]))
+            wanted = ", ".join(("channels", *AXES[self.rank]))
             raise ShapeError(f"{self.op_name} wants {self.rank + 1} axes ({wanted}), not {show_shape(shape)}", "E202")
 
 

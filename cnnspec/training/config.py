@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cnnspec.errors import UsageError
-from cnnspec.language.hints import did_you_mean
+from cnnspec.hints import did_you_mean
 
 __all__ = ["TrainConfig", "resolve_config"]
 

@@ -30,7 +30,8 @@ from pydantic import ValidationError
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.language import Network, NetworkRecord, read_file
-from cnnspec.language.source import SourceError, plain, read_text
+from cnnspec.language.source import read_text
+from cnnspec.language.tree import SourceError, plain
 from cnnspec.training.config import TrainConfig, resolve_config
 from cnnspec.training.metrics import EpochMetrics
 

@@ -12,7 +12,7 @@ import tempfile
 from contextlib import chdir
 from pathlib import Path
 
-from cnnspec.analysis.check import check
+from cnnspec.api import check
 from cnnspec.cli.render.diagnostics import FORMS
 
 PAGE = Path(__file__).parents[2] / "docs" / "errors.md"

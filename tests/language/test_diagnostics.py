@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 import cnnspec
-from cnnspec.analysis.check import Checked, check
+from cnnspec.analysis.check import Checked
 from cnnspec.analysis.lint import CODES
+from cnnspec.api import check
 from cnnspec.cli import VERBS
 from cnnspec.cli.render.diagnostics import FORMS, painter
 from cnnspec.codes import codes, explain_code

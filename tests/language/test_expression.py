@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnspec.language import evaluate as evaluation
-from cnnspec.language.evaluate import LayerName, evaluate, make_divisible
-from cnnspec.language.expression import FUNCTIONS, ExpressionError, parse_expression, parse_line, weight
+from cnnspec.language.evaluate import evaluate
+from cnnspec.language.expression import ExpressionError, parse_expression, parse_line, weight
+from cnnspec.language.functions import FUNCTIONS, make_divisible
+from cnnspec.language.results import LayerName
 
+DOCS = Path(__file__).parents[2] / "docs"
 SCOPE: dict[str, Any] = {
     "n": 3,
     "w": 1.5,
@@ -186,8 +189,10 @@ def test_limits() -> None:
     assert "deeply" in fault("1 if n else " * 60 + "1")[0]
 
 
-def test_every_function_is_evaluated() -> None:
-    assert set(FUNCTIONS) == set(evaluation._CALLS)
+def test_the_pages_name_every_function() -> None:
+    names = " ".join(FUNCTIONS)
+    assert f"`{names}`" in (DOCS / "codes" / "E110.md").read_text("utf-8")
+    assert f"`{names}(" in (DOCS / "language.md").read_text("utf-8")
 
 
 def test_a_list_of_a_list_of_a_list_stays_small() -> None:

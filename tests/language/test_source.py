@@ -11,20 +11,8 @@ from speaking import HEAD, codes, found, marked
 
 from cnnspec import zoo
 from cnnspec.api import format_text
-from cnnspec.language.source import (
-    MAX_DEPTH,
-    MAX_JSON_BYTES,
-    MAX_VALUES,
-    MAX_YAML_BYTES,
-    ListValue,
-    MapValue,
-    Scalar,
-    SourceError,
-    Text,
-    Value,
-    plain,
-    read_text,
-)
+from cnnspec.language.source import MAX_JSON_BYTES, MAX_YAML_BYTES, read_text
+from cnnspec.language.tree import MAX_DEPTH, MAX_VALUES, ListValue, MapValue, Scalar, SourceError, Text, Value, plain
 
 
 def read(text: str | bytes, *, json: bool = False) -> Text:

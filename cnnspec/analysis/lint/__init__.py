@@ -13,9 +13,9 @@ from cnnspec.analysis import analyze
 from cnnspec.analysis.lint import cost, fields, order, windows
 from cnnspec.analysis.lint.base import Finding, Found, MeasuredNetwork, Rule
 from cnnspec.analysis.report import Report
-from cnnspec.errors import Place, UsageError
+from cnnspec.errors import UsageError
 from cnnspec.graph import Graph
-from cnnspec.language.hints import did_you_mean
+from cnnspec.hints import did_you_mean
 
 __all__ = ["CODES", "RULES", "Finding", "Rule", "lint"]
 
@@ -73,7 +73,7 @@ def lint(
             for one in rule.check(network):
                 found.setdefault((rule.code, one.node.origin.place or one.node.name), []).append(one)
     findings = [_finding(code, together, network) for (code, _), together in found.items()]
-    return sorted(findings, key=lambda finding: (_at(finding.place), finding.code))
+    return sorted(findings, key=lambda finding: (finding.order(), finding.code))
 
 
 def _known(codes: Iterable[str]) -> frozenset[str]:
@@ -82,10 +82,6 @@ def _known(codes: Iterable[str]) -> frozenset[str]:
         hint = did_you_mean(name, CODES) or f"there are {CODES[0]} to {CODES[-1]}"
         raise UsageError(f"there is no rule `{name}`", hint=hint)
     return names
-
-
-def _at(place: Place | None) -> tuple[int, int]:
-    return (place.line, place.column) if place else (0, 0)
 
 
 def _finding(code: str, together: Sequence[Found], network: MeasuredNetwork) -> Finding:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from cnnspec.analysis.report import LayerReport, Report, Totals
 from cnnspec.errors import Diagnostic
 from cnnspec.graph import INPUT, Graph, Node
-from cnnspec.ops import JOINS, Shape
+from cnnspec.ops import AXES, JOINS, Shape
 from cnnspec.ops.activation import (
     ELU,
     GELU,
@@ -31,24 +31,12 @@ from cnnspec.ops.dropout import Dropout
 from cnnspec.ops.reshape import Flatten, Identity
 from cnnspec.ops.window import Sliding
 
-__all__ = [
-    "ACTIVATIONS",
-    "AXES",
-    "PASSIVE",
-    "Finding",
-    "Found",
-    "MeasuredNetwork",
-    "Rule",
-    "flattened_before",
-    "per_axis",
-]
+__all__ = ["ACTIVATIONS", "PASSIVE", "Finding", "Found", "MeasuredNetwork", "Rule", "flattened_before", "per_axis"]
 
 ACTIVATIONS = (
     ReLU, ReLU6, LeakyReLU, PReLU, ELU, SiLU, GELU, Mish, Hardswish, Hardsigmoid, Hardtanh, Softplus, Tanh, Sigmoid,
 )  # fmt: skip
 PASSIVE = (Identity, Dropout, Flatten)  # they change no value at inference
-
-AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cnnspec.analysis.lint.base import ACTIVATIONS, AXES, PASSIVE, Found, MeasuredNetwork
+from cnnspec.analysis.lint.base import ACTIVATIONS, PASSIVE, Found, MeasuredNetwork
 from cnnspec.graph import INPUT, Node
-from cnnspec.ops import JOINS, show_shape
+from cnnspec.ops import AXES, JOINS, show_shape
 from cnnspec.ops.activation import Softmax
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cnnspec.analysis.calculator import Calculation
-from cnnspec.analysis.explain import AXES
 from cnnspec.analysis.layer_sizes import Solution, StepResult
-from cnnspec.ops import show_shape
+from cnnspec.ops import AXES, show_shape
 
 __all__ = ["render_calculation"]
 
