@@ -1,10 +1,11 @@
-"""`cnnspec inspect resnet152` against torchinfo, fvcore and ptflops, as whole processes in one run.
+"""`cnnspec inspect` against importing its own libraries, and against torchinfo, fvcore and ptflops: whole processes.
 
+`inspect lenet5` is held against importing the three libraries that it stands on, `inspect resnet152` against its peers.
 Each peer does what a person would write to get the same table: import torchvision, build resnet152, and ask for a
-summary at 224x224. Runs are interleaved, medians are quoted, ratios are taken pair by pair. All may keep their compiled
-bytecode, as every installed package does.
+summary at 224x224. Runs are interleaved, medians are quoted, ratios are taken pair by pair, of the wall clock and of
+the processor's time (user and system). All may keep their compiled bytecode, as every installed package does.
 
-    python benchmarks/inspect_verb.py [--rounds 7]      needs: pip install torchinfo fvcore ptflops
+    python benchmarks/inspect_verb.py [--rounds 7] [--starts 21]      needs: pip install torchinfo fvcore ptflops
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
+
+LIBRARIES = "import typer, yaml; from pydantic import BaseModel"
 
 PEERS = {
     "torchinfo": "import torchvision, torchinfo; torchinfo.summary(torchvision.models.resnet152(), (1, 3, 224, 224))",
@@ -33,11 +37,48 @@ PEERS = {
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
-def seconds(command: list[str]) -> float:
-    """Wall time of a process from start to exit."""
+class Seconds(NamedTuple):
+    """What a process took from start to exit."""
+
+    wall: float
+    processor: float
+
+
+def seconds(command: list[str]) -> Seconds:
+    """Run a process to its end. Raises CalledProcessError where it fails."""
     started = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
-    return time.perf_counter() - started
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - started
+    if status:
+        raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), command)
+    return Seconds(wall, usage.ru_utime + usage.ru_stime)
+
+
+def interleaved(commands: dict[str, list[str]], rounds: int) -> dict[str, list[Seconds]]:
+    """Every command once a round, after one run of each that warms the disk cache and the bytecode."""
+    for command in commands.values():
+        seconds(command)
+    runs: dict[str, list[Seconds]] = {name: [] for name in commands}
+    for _ in range(rounds):
+        for name, command in commands.items():
+            runs[name].append(seconds(command))
+    return runs
+
+
+def table(runs: dict[str, list[Seconds]], base: str) -> None:
+    """Print each command's times, and how many times those of `base` they are."""
+    print(f"{'':<10}  {'min':>7}  {'median':>7}  {'max':>7}  {'processor':>9}  times {base} (clock, processor)")
+    for name, times in runs.items():
+        wall = [taken.wall for taken in times]
+        processor = [taken.processor for taken in times]
+        pairs = list(zip(times, runs[base], strict=True))
+        print(
+            f"{name:<10}  {min(wall):6.3f}s  {statistics.median(wall):6.3f}s  {max(wall):6.3f}s"
+            f"  {statistics.median(processor):8.3f}s"
+            f"  {statistics.median(one.wall / other.wall for one, other in pairs):6.2f}"
+            f"  {statistics.median(one.processor / other.processor for one, other in pairs):6.2f}"
+        )
 
 
 def inside(code: str) -> float:
@@ -82,19 +123,15 @@ print(sorted(runs)[1])
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
-    cnnspec = [str(Path(sys.executable).with_name("cnnspec")), "inspect", "resnet152"]
-    commands = {"cnnspec": cnnspec} | {name: [sys.executable, "-c", code] for name, code in PEERS.items()}
-    for command in commands.values():
-        seconds(command)  # warm the disk cache
-    runs: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(rounds):
-        for name, command in commands.items():
-            runs[name].append(seconds(command))
-    print(f"{'':<10}  {'min':>7}  {'median':>7}  {'max':>7}  times cnnspec (median of pairs)")
-    for name, times in runs.items():
-        ratio = statistics.median(other / own for other, own in zip(times, runs["cnnspec"], strict=True))
-        print(f"{name:<10}  {min(times):6.2f}s  {statistics.median(times):6.2f}s  {max(times):6.2f}s  {ratio:6.1f}")
+    parser.add_argument("--starts", type=int, default=21)
+    options = parser.parse_args()
+    inspect = [str(Path(sys.executable).with_name("cnnspec")), "inspect"]
+    starts = {"libraries": [sys.executable, "-c", LIBRARIES], "lenet5": [*inspect, "lenet5"]}
+    table(interleaved(starts, options.starts), "libraries")
+    print()
+    commands = {"cnnspec": [*inspect, "resnet152"]}
+    commands |= {name: [sys.executable, "-c", code] for name, code in PEERS.items()}
+    table(interleaved(commands, options.rounds), "cnnspec")
     print(f"\nanalysis alone, resnet152: {1000 * inside(ANALYSIS):.1f} ms")
     for blocks in (250, 1250, 5000):
         taken = inside(LARGE.format(blocks=blocks))

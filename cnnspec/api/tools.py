@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -146,6 +145,8 @@ def init(path: str | os.PathLike[str], *, force: bool = False) -> list[Path]:
 
     Raises UsageError where the spec is there already (unless `force`), is not to be YAML, or has no folder to be in.
     """
+    import json
+
     from cnnspec.language.starter import SCHEMA_FILE, STARTER
 
     spec = Path(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from dataclasses import replace
@@ -90,17 +89,16 @@ def inspect(
         found = [network.explain(layer, purpose=purpose) for layer in explain]
         if form == "json":
             plain = [explanation.to_dict() for explanation in found]
-            print(json.dumps(plain if len(plain) > 1 else plain[0], indent=1))
+            _print_json(plain if len(plain) > 1 else plain[0])
         else:
             print("\n\n".join(render_explanation(explanation, width) for explanation in found))
     elif unit is not None:
         layer, place, channel = common.parse_unit(unit)
         pixels = network.field(layer, place, channel=channel)
-        print(
-            json.dumps(pixels.to_dict(), indent=1)
-            if form == "json"
-            else render_field(pixels, network.graph.input_shape)
-        )
+        if form == "json":
+            _print_json(pixels.to_dict())
+        else:
+            print(render_field(pixels, network.graph.input_shape))
     elif fits is not None:
         memory = common.parse_bytes(fits)
         inference = network.largest_batch(memory, precision=precision)
@@ -108,9 +106,7 @@ def inspect(
         if not network.graph.refused:
             training = network.largest_batch(memory, optimizer=optimizer, precision=precision)
         if form == "json":
-            print(
-                json.dumps({"memory_bytes": memory, "inference_batch": inference, "training_batch": training}, indent=1)
-            )
+            _print_json({"memory_bytes": memory, "inference_batch": inference, "training_batch": training})
         else:
             print(f"{network.name} in {fits} ({size_text(memory)}), a tenth left for scratch space, {precision}:")
             print(f"  inference  batch {inference:,}")
@@ -123,3 +119,9 @@ def inspect(
         if form == "json":
             report = replace(report, findings=tuple(network.lint(report=report)))
         print(render(report.folded(depth) if depth else report, form, width))
+
+
+def _print_json(plain: object) -> None:
+    import json  # the table does not wait for it
+
+    print(json.dumps(plain, indent=1))

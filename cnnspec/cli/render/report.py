@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -67,6 +66,8 @@ def render(report: Report, form: str, width: int | None = None) -> str:
     """The report in one of FORMATS; a table is fitted to `width` characters where one is given."""
     match form:
         case "json":
+            import json  # the table does not wait for it
+
             return json.dumps(report.to_dict(), indent=1)
         case "csv":
             return _csv(report)
