@@ -7,14 +7,11 @@ from typing import Final
 
 from cnnspec.graph import INPUT, Graph
 from cnnspec.ops import JOINS, AnyOp, Shape
-from cnnspec.ops.conv import Conv
-from cnnspec.ops.pool import AvgPool, LPPool, MaxPool
 from cnnspec.ops.reshape import Flatten, Permute
 from cnnspec.ops.window import Sliding
 
-__all__ = ["MANY", "READING", "Carried", "border_losses", "carried_axes", "dropped"]
+__all__ = ["MANY", "Carried", "border_losses", "carried_axes", "dropped"]
 
-READING: Final = (Conv, MaxPool, AvgPool, LPPool)
 MANY: Final = 10_000  # taps beyond which they are not looked at one by one
 
 Carried = tuple[frozenset[int], ...]  # for each axis of a tensor, the spatial axes of the input that lie on it
@@ -37,7 +34,7 @@ def dropped(window: Sliding, size: int) -> int:
 
 def border_losses(op: AnyOp, *shapes: Shape) -> dict[int, int]:
     """On which spatial axes (0 is the first) an operator drops border pixels of what it reads, and how many."""
-    if not isinstance(op, READING):
+    if not op.slides:
         return {}
     pairs = enumerate(zip(op.windows(*shapes), shapes[0][1:], strict=True))
     losses = {axis: dropped(window, size) for axis, (window, size) in pairs if isinstance(window, Sliding)}

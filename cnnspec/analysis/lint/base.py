@@ -11,31 +11,12 @@ from cnnspec.analysis.report import LayerReport, Report, Totals
 from cnnspec.errors import Diagnostic
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, Shape
-from cnnspec.ops.activation import (
-    ELU,
-    GELU,
-    Hardsigmoid,
-    Hardswish,
-    Hardtanh,
-    LeakyReLU,
-    Mish,
-    PReLU,
-    ReLU,
-    ReLU6,
-    Sigmoid,
-    SiLU,
-    Softplus,
-    Tanh,
-)
 from cnnspec.ops.dropout import Dropout
 from cnnspec.ops.reshape import Flatten, Identity
 from cnnspec.ops.window import Sliding
 
-__all__ = ["ACTIVATIONS", "AXES", "PASSIVE", "Finding", "Found", "Network", "Rule", "flattened_before", "per_axis"]
+__all__ = ["AXES", "PASSIVE", "Finding", "Found", "Network", "Rule", "flattened_before", "per_axis"]
 
-ACTIVATIONS = (
-    ReLU, ReLU6, LeakyReLU, PReLU, ELU, SiLU, GELU, Mish, Hardswish, Hardsigmoid, Hardtanh, Softplus, Tanh, Sigmoid,
-)  # fmt: skip
 PASSIVE = (Identity, Dropout, Flatten)  # they change no value at inference
 
 AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
@@ -117,6 +98,12 @@ class Network:
         """The live nodes with an operator of this kind, and that operator."""
         for node in self.graph.nodes:
             if isinstance(node.op, kind) and node.name in self.live:
+                yield node, node.op
+
+    def sliders(self) -> Iterator[tuple[Node, Any]]:
+        """The live nodes that slide a window over what they read, and their operators."""
+        for node in self.graph.nodes:
+            if node.op.slides and node.name in self.live:
                 yield node, node.op
 
     @cached_property

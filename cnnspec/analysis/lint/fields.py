@@ -11,13 +11,10 @@ from cnnspec.analysis.report import LayerReport
 from cnnspec.graph import INPUT, Node
 from cnnspec.ops import JOINS, show_shape
 from cnnspec.ops.conv import Conv
-from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, MaxPool
 from cnnspec.ops.window import Global, Sliding
 
 __all__ = ["field_exceeds_input", "gridding", "late_downsampling", "misaligned_branches", "narrow_classifier"]
-
-
-SLIDING = (Conv, MaxPool, AvgPool, LPPool)
 
 
 def _covered_before(network: Network, node: Node) -> bool:
@@ -132,7 +129,7 @@ def late_downsampling(network: Network) -> Iterator[Found]:
     for node in network.graph.nodes:
         if node.name in late or not behind.isdisjoint(node.inputs):
             behind.add(node.name)
-        if behind.isdisjoint(node.inputs) or node.name not in network.live or not isinstance(node.op, SLIDING):
+        if behind.isdisjoint(node.inputs) or node.name not in network.live or not node.op.slides:
             continue
         windows = node.op.windows(*node.input_shapes)
         if any(isinstance(window, Sliding) and window.stride > 1 for window in windows) and prod(node.shape[1:]) > 1:

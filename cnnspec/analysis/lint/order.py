@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cnnspec.analysis.lint.base import ACTIVATIONS, AXES, PASSIVE, Found, Network
+from cnnspec.analysis.lint.base import AXES, PASSIVE, Found, Network
 from cnnspec.graph import INPUT, Node
-from cnnspec.ops import JOINS, show_shape
+from cnnspec.ops import JOINS, AnyOp, show_shape
 from cnnspec.ops.activation import Softmax
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout
@@ -47,14 +47,21 @@ def bias_before_norm(network: Network) -> Iterator[Found]:
 
 def activation_twice(network: Network) -> Iterator[Found]:
     """An activation of an activation: at best without effect, at worst it cuts the gradient."""
-    for node, op in network.of((*ACTIVATIONS, Softmax)):
+    for node in network.graph.nodes:
+        if node.name not in network.live or not _activates(node.op):
+            continue
         before = network.before_passive(node)
-        if before is not None and isinstance(before.op, (*ACTIVATIONS, Softmax)):
+        if before is not None and _activates(before.op):
+            names = _a(node.op.op_name), _a(before.op.op_name)
             yield Found(
                 node,
-                f"`{node.name}`, {_a(op.op_name)}, follows straight after `{before.name}`, {_a(before.op.op_name)}",
+                f"`{node.name}`, {names[0]}, follows straight after `{before.name}`, {names[1]}",
                 "one of the two is enough",
             )
+
+
+def _activates(op: AnyOp) -> bool:
+    return op.activation or isinstance(op, Softmax)
 
 
 def _a(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
-from cnnspec.analysis.borders import MANY, READING, border_losses
+from cnnspec.analysis.borders import MANY, border_losses
 from cnnspec.analysis.lint.base import Found, Network, per_axis
 from cnnspec.graph import Node
 from cnnspec.ops.conv import Conv, ConvTranspose
@@ -23,7 +23,7 @@ __all__ = [
 
 def border_pixels_dropped(network: Network) -> Iterator[Found]:
     """The division in the size formula leaves a remainder, and real pixels with it (not only padding)."""
-    for node, op in network.of(READING):
+    for node, op in network.sliders():
         (shape,) = node.input_shapes
         parts = {axis: f"{lost} of {shape[axis + 1]}" for axis, lost in border_losses(op, shape).items()}
         if parts:
@@ -37,7 +37,7 @@ def border_pixels_dropped(network: Network) -> Iterator[Found]:
 
 def pixels_skipped(network: Network) -> Iterator[Found]:
     """The window is smaller than the stride, and no other layer reads what lies between."""
-    for node, _ in network.of(READING):
+    for node, _ in network.sliders():
         shares = {
             axis: window.extent / window.stride
             for axis, window, size in network.sliding(node)
