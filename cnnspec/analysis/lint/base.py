@@ -15,7 +15,7 @@ from cnnspec.ops.dropout import Dropout
 from cnnspec.ops.reshape import Flatten, Identity
 from cnnspec.ops.window import Sliding
 
-__all__ = ["AXES", "PASSIVE", "Finding", "Found", "Network", "Rule", "flattened_before", "per_axis"]
+__all__ = ["AXES", "PASSIVE", "Finding", "Found", "Network", "Rule", "flattened_before", "per_axis", "rule"]
 
 PASSIVE = (Identity, Dropout, Flatten)  # they change no value at inference
 
@@ -50,6 +50,11 @@ class Rule:
     code: str
     title: str
     check: Callable[[Network], Iterator[Found]]
+
+
+def rule(code: str, title: str) -> Callable[[Callable[[Network], Iterator[Found]]], Rule]:
+    """Makes a rule of the function that looks."""
+    return lambda check: Rule(code, title, check)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from math import prod
 
-from cnnspec.analysis.lint.base import Found, Network, per_axis
+from cnnspec.analysis.lint.base import Found, Network, per_axis, rule
 from cnnspec.analysis.report import LayerReport
 from cnnspec.graph import INPUT, Node
 from cnnspec.ops import JOINS, show_shape
@@ -27,6 +27,7 @@ def _covered_before(network: Network, node: Node) -> bool:
     return all(seen >= size for seen, size in zip(row.min_receptive_field, network.pixels, strict=True))
 
 
+@rule("W302", "a layer whose input already sees everything")
 def field_exceeds_input(network: Network) -> Iterator[Found]:
     """A convolution that gathers context where there is none left.
 
@@ -51,6 +52,7 @@ def field_exceeds_input(network: Network) -> Iterator[Found]:
         )
 
 
+@rule("W303", "a classifier that never sees the whole input")
 def narrow_classifier(network: Network) -> Iterator[Found]:
     """One answer for the whole input, from units that see only part of it."""
     for name in network.graph.outputs:
@@ -91,6 +93,7 @@ def _last_global_pool(network: Network, node: Node) -> Node | None:
     return None
 
 
+@rule("W304", "gridding: dilation leaves pixels unread")
 def gridding(network: Network) -> Iterator[Found]:
     """Dilation that leaves pixels inside the field unread, and nothing after it fills the holes.
 
@@ -122,6 +125,7 @@ def _holes(row: LayerReport) -> dict[int, str]:
     return {axis: f"{read} of {span} are read" for axis, (span, read) in enumerate(fields) if read < span}
 
 
+@rule("W313", "downsampling later than the receptive field needs")
 def late_downsampling(network: Network) -> Iterator[Found]:
     """A stride behind convolutions that had nothing left to see: they ran at a needless resolution."""
     late = {node.name for node, op in network.of(Conv) if prod(op.kernel_size) > 1 and _covered_before(network, node)}
@@ -143,6 +147,7 @@ def late_downsampling(network: Network) -> Iterator[Found]:
             return
 
 
+@rule("W314", "branches that are not aligned")
 def misaligned_branches(network: Network) -> Iterator[Found]:
     """Branches whose units look at different places: half a unit apart or more, or drifting by a unit.
 

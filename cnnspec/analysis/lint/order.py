@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cnnspec.analysis.lint.base import AXES, PASSIVE, Found, Network
+from cnnspec.analysis.lint.base import AXES, PASSIVE, Found, Network, rule
 from cnnspec.graph import INPUT, Node
 from cnnspec.ops import JOINS, AnyOp, show_shape
 from cnnspec.ops.activation import Softmax
@@ -32,6 +32,7 @@ MAPPING = (Conv, ConvTranspose, MaxPool, AvgPool, LPPool, AdaptiveAvgPool, Adapt
 FEATURES_LAST = (Permute, Flatten, LayerNorm)  # whoever writes one has thought of the last axis
 
 
+@rule("W305", "a bias before batch norm")
 def bias_before_norm(network: Network) -> Iterator[Found]:
     """The mean that the norm subtracts takes the bias with it (Ioffe and Szegedy 2015, section 3.2)."""
     for node, op in network.of((Conv, ConvTranspose, Linear)):
@@ -45,6 +46,7 @@ def bias_before_norm(network: Network) -> Iterator[Found]:
             )
 
 
+@rule("W306", "an activation straight after an activation")
 def activation_twice(network: Network) -> Iterator[Found]:
     """An activation of an activation: at best without effect, at worst it cuts the gradient."""
     for node in network.graph.nodes:
@@ -68,6 +70,7 @@ def _a(name: str) -> str:
     return f"an {name}" if name[0] in "AEIOU" else f"a {name}"
 
 
+@rule("W307", "softmax before cross-entropy")
 def softmax_output(network: Network) -> Iterator[Found]:
     """Cross-entropy takes logits: it applies the logarithm of the softmax itself, as torch's `cross_entropy` does."""
     for name in (*network.graph.outputs, *network.graph.aux_outputs):
@@ -82,6 +85,7 @@ def softmax_output(network: Network) -> Iterator[Found]:
             )
 
 
+@rule("W316", "two dense layers without an activation between")
 def dense_twice(network: Network) -> Iterator[Found]:
     """Two linear maps in a row are one; only a bottleneck between them saves parameters."""
     for node, op in network.of(Linear):
@@ -98,6 +102,7 @@ def dense_twice(network: Network) -> Iterator[Found]:
             )
 
 
+@rule("W321", "a dense layer on a feature map")
 def dense_on_map(network: Network) -> Iterator[Found]:
     """A dense layer on a feature map: it mixes the places of the last axis, not the channels."""
     maps = {INPUT} if len(network.graph.input_shape) > 2 else set()
@@ -118,6 +123,7 @@ def dense_on_map(network: Network) -> Iterator[Found]:
             )
 
 
+@rule("W315", "dropout straight before batch norm")
 def dropout_before_norm(network: Network) -> Iterator[Found]:
     """Dropout changes the variance in training only, and the batch norm after it has learnt the wrong one.
 
@@ -134,6 +140,7 @@ def dropout_before_norm(network: Network) -> Iterator[Found]:
             )
 
 
+@rule("W320", "groups that never mix")
 def groups_never_mix(network: Network) -> Iterator[Found]:
     """Grouped convolutions in a row without anything between that carries a value from one group to another.
 
@@ -161,6 +168,7 @@ def groups_never_mix(network: Network) -> Iterator[Found]:
             mixed[node.name] = before
 
 
+@rule("W312", "a node that nothing depends on")
 def dead_nodes(network: Network) -> Iterator[Found]:
     """Nodes that no output depends on: they never run, and are never trained."""
     for node in network.graph.nodes:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import prod
 
 from cnnspec.analysis.borders import MANY, border_losses
-from cnnspec.analysis.lint.base import Found, Network, per_axis
+from cnnspec.analysis.lint.base import Found, Network, per_axis, rule
 from cnnspec.graph import Node
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.window import Sliding
@@ -21,6 +21,7 @@ __all__ = [
 ]
 
 
+@rule("W301", "border pixels are dropped")
 def border_pixels_dropped(network: Network) -> Iterator[Found]:
     """The division in the size formula leaves a remainder, and real pixels with it (not only padding)."""
     for node, op in network.sliders():
@@ -35,6 +36,7 @@ def border_pixels_dropped(network: Network) -> Iterator[Found]:
             )
 
 
+@rule("W309", "a window smaller than its stride skips pixels")
 def pixels_skipped(network: Network) -> Iterator[Found]:
     """The window is smaller than the stride, and no other layer reads what lies between."""
     for node, _ in network.sliders():
@@ -62,6 +64,7 @@ def _spans(network: Network, node: Node) -> str:
     return "x".join(str(window.extent) for _, window, _ in network.sliding(node))
 
 
+@rule("W311", "padding larger than half the window")
 def padding_beyond_half(network: Network) -> Iterator[Found]:
     """More padding than half the window: some windows read hardly anything else."""
     for node, op in network.of(Conv):
@@ -78,6 +81,7 @@ def padding_beyond_half(network: Network) -> Iterator[Found]:
             )
 
 
+@rule("W319", "weights that read only padding")
 def weights_on_padding(network: Network) -> Iterator[Found]:
     """Taps of the kernel that no position of the window lays on a real pixel: they are never trained."""
     for node, op in network.of(Conv):
@@ -111,6 +115,7 @@ def _meets(start: int, stride: int, reach: int, size: int) -> bool:
     return step <= reach and start + step < size
 
 
+@rule("W317", "an even window with padding=same")
 def even_same_padding(network: Network) -> Iterator[Found]:
     """`padding=same` with an even window puts the odd pixel at the far end: the grid moves by half a pixel."""
     for node, op in network.of(Conv):
@@ -126,6 +131,7 @@ def even_same_padding(network: Network) -> Iterator[Found]:
             )
 
 
+@rule("W318", "a transposed convolution that overlaps unevenly")
 def checkerboard(network: Network) -> Iterator[Found]:
     """A transposed convolution whose stride does not divide its kernel writes some outputs more often than others.
 
