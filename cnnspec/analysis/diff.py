@@ -16,7 +16,8 @@ from itertools import pairwise
 from typing import Any, Final
 
 from cnnspec.analysis.explain import call_text
-from cnnspec.analysis.report import LayerReport, Report, Totals
+from cnnspec.analysis.layer_report import LayerReport
+from cnnspec.analysis.report import Report, Totals
 from cnnspec.graph import INPUT, Graph, Node, Purpose
 from cnnspec.ops import AnyOp, Shape
 

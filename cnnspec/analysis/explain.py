@@ -8,8 +8,9 @@ from math import prod
 from typing import assert_never
 
 from cnnspec.analysis.field_state import TensorField
+from cnnspec.analysis.layer_report import LayerReport
 from cnnspec.analysis.receptive_field import fields
-from cnnspec.analysis.report import LayerReport, Report
+from cnnspec.analysis.report import Report
 from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.language.hints import did_you_mean

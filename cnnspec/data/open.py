@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cnnspec.data.sets import DataSet, Images, check_fit, stratified
+from cnnspec.data.folder import open_folder
+from cnnspec.data.sets import DataSet, Images, OpenOptions, check_fit, stratified
 from cnnspec.errors import CnnspecError, MissingExtraError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.images import SUFFIXES, prepare
@@ -22,20 +21,6 @@ from cnnspec.language.hints import did_you_mean
 from cnnspec.ops import Shape
 
 __all__ = ["NAMES", "OpenOptions", "open_data"]
-
-
-@dataclass(frozen=True)
-class OpenOptions:
-    """How a data set is to be opened."""
-
-    folder: Path  # where downloaded sets lie
-    val_fraction: float = 0.1
-    seed: int = 0
-    skip_bad: bool = False
-    loading: str = "auto"
-    cache: Path | None = None
-    memory: int = 2**30  # bytes of images that may be kept in memory
-    report: Callable[[str], None] = print
 
 
 # name: (torchvision's class, its arguments for the training and the test images, channels, classes)
@@ -70,8 +55,6 @@ def open_data(name: str, graph: Graph, options: OpenOptions) -> DataSet:
     if path.suffix == ".npz":
         return _npz(path, graph, options)
     if path.is_dir():
-        from cnnspec.data.folder import open_folder
-
         return open_folder(path, graph, options)
     if path.exists():
         kind = "an image, not a folder of images" if path.suffix.lower() in SUFFIXES else "no folder and no .npz file"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from cnnspec.analysis.report import LayerReport, Report, Totals
+from cnnspec.analysis.layer_report import LayerReport
+from cnnspec.analysis.report import Report, Totals
 from cnnspec.errors import Diagnostic
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, Shape

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from math import prod
 
+from cnnspec.analysis.layer_report import LayerReport
 from cnnspec.analysis.lint.base import Found, Network, per_axis, rule
-from cnnspec.analysis.report import LayerReport
 from cnnspec.graph import INPUT, Node
 from cnnspec.ops import JOINS, show_shape
 from cnnspec.ops.conv import Conv
