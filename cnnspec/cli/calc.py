@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Final
 
 import typer
@@ -30,7 +29,7 @@ def calc(
     words: Annotated[
         list[str] | None, typer.Argument(metavar="OPERATOR [FLAGS] [then OPERATOR [FLAGS]]...", show_default=False)
     ] = None,
-    form: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print it.")] = "text",
+    form: Annotated[str, common.format_option(FORMATS)] = "text",
 ) -> None:
     """Work out a layer's output size, or the number that is missing for a wanted one.
 
@@ -63,7 +62,7 @@ def calc(
         words = words[end + 1 :]
     common.check_choice("--format", form, FORMATS)
     calculation = api.calculate(layers)
-    print(json.dumps(calculation.to_dict(), indent=1) if form == "json" else render_calculation(calculation))
+    common.print_result(form, calculation.to_dict, lambda: render_calculation(calculation))
 
 
 def _layer(words: list[str]) -> tuple[Layer, str | None]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from cnnspec.analysis import CONVENTION
 from cnnspec.analysis.diff import Change, Difference, Total
+from cnnspec.cli.render.columns import aligned
 from cnnspec.ops import show_shape
 
 __all__ = ["FORMATS", "render_difference"]
@@ -59,19 +60,16 @@ def render_difference(
     if rows:
         lines += [*_columns(rows, width), ""]
     lines += [*_wrapped(_summary(difference), width, ""), ""]
-    table = _aligned([head, *totals])
+    table = aligned([head, *totals], (0,))
     if width is not None and max(map(len, table)) > width:
-        table = _aligned([("", "before", "after", "ratio"), *totals])
+        table = aligned([("", "before", "after", "ratio"), *totals], (0,))
     return "\n".join([*lines, *table, "", *CONVENTION.split("; ")])
 
 
 def _columns(rows: Sequence[Row], width: int | None) -> list[str]:
     """The rows in columns; where these are too wide, sizes stand below what changed, and that below the layer."""
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    lines = [
-        "  ".join([*(text.ljust(size) for text, size in zip(row, widths, strict=False)), row[3]]).rstrip()
-        for row in rows
-    ]
+    lines = aligned(rows, range(4))
     if width is None or max(map(len, lines)) <= width:
         return lines
     beside = widths[1] + 5
@@ -84,16 +82,6 @@ def _columns(rows: Sequence[Row], width: int | None) -> list[str]:
         head = f"{sign}  {name}"
         lines += [head.ljust(beside) + below[0][beside:], *below[1:]] if len(indent) == beside else [head, *below]
     return lines
-
-
-def _aligned(table: Sequence[Row]) -> list[str]:
-    widths = [max(len(row[column]) for row in table) for column in range(4)]
-    return [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(text.rjust(size) for text, size in zip(row[1:], widths[1:], strict=True))]
-        ).rstrip()
-        for row in table
-    ]
 
 
 def _wrapped(text: str, width: int | None, indent: str) -> list[str]:

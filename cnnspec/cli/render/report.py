@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cnnspec.analysis import CONVENTION, LayerReport, Report
 from cnnspec.analysis.report import OTHER
+from cnnspec.cli.render.columns import aligned
 from cnnspec.cli.render.figures import in_unit, shares, size_text
 from cnnspec.ops import Shape, show_shape
 
@@ -64,10 +64,8 @@ COLUMNS: Final = (
 
 
 def render(report: Report, form: str, width: int | None = None) -> str:
-    """The report in one of FORMATS; a table is fitted to `width` characters where one is given."""
+    """The report in one of FORMATS other than json; a table is fitted to `width` characters where one is given."""
     match form:
-        case "json":
-            return json.dumps(report.to_dict(), indent=1)
         case "csv":
             return _csv(report)
         case "markdown":
@@ -95,25 +93,13 @@ def _total(report: Report, columns: Sequence[Column]) -> list[str]:
 
 def _table(report: Report, width: int | None) -> str:
     columns, cells = _fitted(report, width)
-    widths = [max(map(len, column)) for column in cells]
-
-    def line(row: Sequence[str]) -> str:
-        padded = (
-            cell.ljust(size) if column.left else cell.rjust(size)
-            for cell, size, column in zip(row, widths, columns, strict=True)
-        )
-        return "  ".join(padded).rstrip()
-
-    rule = "  ".join("-" * size for size in widths)
+    rule = ["-" * max(map(len, column)) for column in cells]
     head, *body, total = zip(*cells, strict=True)
+    left = {number for number, column in enumerate(columns) if column.left}
     lines = [
         f"{report.name}   input {show_shape(report.input)}{_purpose(report)}",
         "",
-        line(head),
-        rule,
-        *map(line, body),
-        rule,
-        line(total),
+        *aligned([head, rule, *body, rule, total], left),
         "",
     ]
     shown = {column.heading for column in columns}
