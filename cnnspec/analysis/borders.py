@@ -43,19 +43,19 @@ def border_losses(op: AnyOp, *shapes: Shape) -> dict[int, int]:
 
 def carried_axes(graph: Graph) -> dict[str, Carried]:
     """For every node, and for the input under its own name, which axes of the input lie on each of its axes."""
-    found: dict[str, Carried] = {
+    carried: dict[str, Carried] = {
         INPUT: (frozenset(), *(frozenset({axis}) for axis in range(len(graph.input_shape) - 1)))
     }
     for node in graph.nodes:
-        first = found[node.inputs[0]]
+        first = carried[node.inputs[0]]
         if isinstance(node.op, Permute):
-            found[node.name] = tuple(first[axis] for axis in node.op.permuted(node.input_shapes[0]))
+            carried[node.name] = tuple(first[axis] for axis in node.op.permuted(node.input_shapes[0]))
         elif isinstance(node.op, Flatten):
             start, end = node.op.merged(node.input_shapes[0])
-            found[node.name] = (*first[:start], frozenset().union(*first[start : end + 1]), *first[end + 1 :])
+            carried[node.name] = (*first[:start], frozenset().union(*first[start : end + 1]), *first[end + 1 :])
         elif isinstance(node.op, JOINS):
-            sources = zip(*(found[name] for name in node.inputs), strict=True)
-            found[node.name] = tuple(frozenset().union(*axes) for axes in sources)
+            sources = zip(*(carried[name] for name in node.inputs), strict=True)
+            carried[node.name] = tuple(frozenset().union(*axes) for axes in sources)
         else:
-            found[node.name] = first
-    return found
+            carried[node.name] = first
+    return carried

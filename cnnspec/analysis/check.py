@@ -60,7 +60,7 @@ def check(
     chosen: list[str | None] = [variant]
     if variant is None and not params:
         chosen = [None, *source.document.variants] if _stands_alone(source) else [*source.document.variants]
-    found: dict[tuple[str, Place | str], Diagnostic] = {}
+    diagnostics: dict[tuple[str, Place | str], Diagnostic] = {}
     graphs: list[Graph] = []
     for name in chosen:
         try:
@@ -68,11 +68,11 @@ def check(
         except SpecError as error:
             for diagnostic in _with_smallest_input(error, source, name, params, max_nodes):
                 note = (f"in the variant {name}",) if name and variant is None else ()
-                seen = found.get((diagnostic.code, diagnostic.place or diagnostic.message))
+                seen = diagnostics.get((diagnostic.code, diagnostic.place or diagnostic.message))
                 if seen is None:
                     told = replace(diagnostic, notes=(*diagnostic.notes, *note))
-                    found[diagnostic.code, diagnostic.place or diagnostic.message] = told
-    if not found:
+                    diagnostics[diagnostic.code, diagnostic.place or diagnostic.message] = told
+    if not diagnostics:
         silenced = source.document.header.lint.ignore
         for name, graph in zip(chosen, graphs, strict=True):
             for warning in lint(
@@ -80,8 +80,8 @@ def check(
             ):
                 note = (f"in the variant {name}",) if name and variant is None and graph is not graphs[0] else ()
                 told = replace(warning, notes=(*warning.notes, *note))
-                found.setdefault((warning.code, warning.place or warning.message), told)
-    return Checked(source.path, source.text, tuple(sorted(found.values(), key=_order)))
+                diagnostics.setdefault((warning.code, warning.place or warning.message), told)
+    return Checked(source.path, source.text, tuple(sorted(diagnostics.values(), key=_order)))
 
 
 def _order(diagnostic: Diagnostic) -> tuple[int, int]:
@@ -101,10 +101,10 @@ def _with_smallest_input(
     if any(diagnostic.code != "E201" for diagnostic in error.diagnostics):
         return error.diagnostics
     try:
-        found = sizes(source, variant=variant, params=params, max_nodes=min(max_nodes, FEW_NODES), purpose="train")
+        inputs = sizes(source, variant=variant, params=params, max_nodes=min(max_nodes, FEW_NODES), purpose="train")
     except CnnspecError:  # there is no such input, or it is not to be had in a moment
         return error.diagnostics
-    hint = f"`cnnspec sizes {source.path}`: the smallest input is {show_shape(found.smallest)}"
+    hint = f"`cnnspec sizes {source.path}`: the smallest input is {show_shape(inputs.smallest)}"
     return [
         replace(diagnostic, help=hint) if "cnnspec sizes" in (diagnostic.help or "") else diagnostic
         for diagnostic in error.diagnostics

@@ -228,8 +228,8 @@ def _aligned(first: Sequence[Node], second: Sequence[Node]) -> list[Pair]:
     pairs: list[Pair] = []
     gaps = [(0, len(first), 0, len(second))]
     for one, other in zip(*sides, strict=True):
-        found = [pair for gap in gaps for pair in _matched(one, other, gap)]
-        pairs = sorted(pairs + found)
+        between = [pair for gap in gaps for pair in _matched(one, other, gap)]
+        pairs = sorted(pairs + between)
         ends = [(-1, -1), *pairs, (len(first), len(second))]
         gaps = [(a + 1, b, c + 1, d) for (a, c), (b, d) in pairwise(ends)]
     replaced = [

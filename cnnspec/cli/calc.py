@@ -72,7 +72,7 @@ def _layer(words: list[str]) -> tuple[Layer, str | None]:
     if words[0].startswith("-"):
         raise UsageError(f"`{words[0]:.60}` stands where an operator is wanted", hint="cnnspec calc conv2d --input 32")
     op, rest = find_operator(words[0]), words[1:]
-    found: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     form = None
     while rest:
         flag, equals, value = rest.pop(0).partition("=")
@@ -81,10 +81,10 @@ def _layer(words: list[str]) -> tuple[Layer, str | None]:
             hint = did_you_mean(flag, FLAGS) or f"the flags are: {', '.join(FLAGS)}"
             raise UsageError(f"`calc` knows no {what} `{flag:.60}`", hint=hint)
         name = flag[2:].replace("-", "_")
-        if name in found:
+        if name in arguments:
             raise UsageError(f"`{flag}` is given twice")
         if flag == "--ceil-mode" and not equals:
-            found[name] = True
+            arguments[name] = True
             continue
         if not equals:
             if not rest:
@@ -93,9 +93,9 @@ def _layer(words: list[str]) -> tuple[Layer, str | None]:
         if flag == "--format":
             form = value
         else:
-            found[name] = _value(flag, value)
-    size, output = found.pop("input", None), found.pop("output", None)
-    return Layer(op, found, size, output), form
+            arguments[name] = _value(flag, value)
+    size, output = arguments.pop("input", None), arguments.pop("output", None)
+    return Layer(op, arguments, size, output), form
 
 
 def _value(flag: str, text: str) -> Any:

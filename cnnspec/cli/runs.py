@@ -33,19 +33,19 @@ def runs(
       cnnspec runs demo demo-2
     """
     common.check_choice("--format", form, FORMATS)
-    found = api.list_runs(folder, on_error=report)
+    listed = api.list_runs(folder, on_error=report)
     if names:
         wanted = [name.rstrip("/").rpartition("/")[2] for name in names]
-        by_name = {run.name: run for run in found}
+        by_name = {run.name: run for run in listed}
         for name in wanted:
             if name not in by_name:
                 raise UsageError(
                     f"there is no run {name} in {folder}", hint=f"there are: {', '.join(by_name) or 'none'}"
                 )
-        found = [by_name[name] for name in wanted]
-    differing = _differences(found) if names and len(found) > 1 else []
-    document = {"cnnspec": 1, "runs": [_facts(run) for run in found], "differing": differing}
-    common.print_result(form, lambda: document, lambda: _table(found, differing))
+        listed = [by_name[name] for name in wanted]
+    differing = _differences(listed) if names and len(listed) > 1 else []
+    document = {"cnnspec": 1, "runs": [_facts(run) for run in listed], "differing": differing}
+    common.print_result(form, lambda: document, lambda: _table(listed, differing))
 
 
 def _table(listed: list[api.Run], differing: list[str]) -> str:
@@ -77,9 +77,9 @@ def _row(run: api.Run) -> list[str]:
     ]  # fmt: skip
 
 
-def _differences(found: list[api.Run]) -> list[str]:
+def _differences(listed: list[api.Run]) -> list[str]:
     """The options that are not the same in all runs."""
-    return [key for key in api.TrainConfig.model_fields if len({_show(getattr(run.config, key)) for run in found}) > 1]
+    return [key for key in api.TrainConfig.model_fields if len({_show(getattr(run.config, key)) for run in listed}) > 1]
 
 
 def _show(value: Any) -> str:

@@ -51,7 +51,7 @@ def sizes(
     """
     common.check_choice("--format", form, FORMATS)
     purpose = common.parse_purpose(wanted)
-    found = api.sizes(
+    result = api.sizes(
         spec,
         variant=variant,
         params=dict(parse_setting(text) for text in settings or []),
@@ -63,7 +63,7 @@ def sizes(
         purpose=purpose,
     )
     table = output is None or span is not None
-    common.print_result(form, found.to_dict, lambda: render_sizes(found, table=table))
+    common.print_result(form, result.to_dict, lambda: render_sizes(result, table=table))
 
 
 def _numbers(flag: str, text: str, separator: str, example: str) -> tuple[int, ...]:

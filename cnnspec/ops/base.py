@@ -87,14 +87,14 @@ class AbstractOp(BaseModel, ABC):
 
     def arguments(self) -> dict[str, Any]:
         """The arguments that differ from their defaults, as short as a person would write them: 2 for (2, 2)."""
-        found: dict[str, Any] = {}
+        arguments: dict[str, Any] = {}
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if isinstance(value, tuple) and len(set(value)) == 1:
                 value = value[0]
             if name != "rank" and (field.is_required() or value != field.default):
-                found[name] = value
-        return found
+                arguments[name] = value
+        return arguments
 
     @abstractmethod
     def out_shape(self, *inputs: Shape) -> Shape:

@@ -50,12 +50,12 @@ def lint(
     if len(report.layers) < len(graph):
         report = analyze(graph, purpose="train")
     network = Network(graph, report)
-    found: dict[tuple[str, object], list[Found]] = {}
+    by_line: dict[tuple[str, object], list[Found]] = {}
     for rule in RULES:
         if (not select or rule.code in select) and rule.code not in ignore:
             for one in rule.check(network):
-                found.setdefault((rule.code, one.node.origin.place or one.node.name), []).append(one)
-    findings = [_finding(code, together, network) for (code, _), together in found.items()]
+                by_line.setdefault((rule.code, one.node.origin.place or one.node.name), []).append(one)
+    findings = [_finding(code, together, network) for (code, _), together in by_line.items()]
     return sorted(findings, key=lambda finding: (_at(finding.place), finding.code))
 
 

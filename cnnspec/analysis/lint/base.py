@@ -73,12 +73,12 @@ class Network:
     @cached_property
     def readers(self) -> dict[str, list[Node]]:
         """Which nodes read each node, and the input. Dead ones count as readers of dead ones only."""
-        found: dict[str, list[Node]] = {INPUT: [], **{node.name: [] for node in self.graph.nodes}}
+        readers: dict[str, list[Node]] = {INPUT: [], **{node.name: [] for node in self.graph.nodes}}
         for node in self.graph.nodes:
             for name in dict.fromkeys(node.inputs):
                 if node.name in self.live or not (name == INPUT or name in self.live):
-                    found[name].append(node)
-        return found
+                    readers[name].append(node)
+        return readers
 
     @cached_property
     def live(self) -> set[str]:
@@ -134,13 +134,13 @@ class Network:
     @cached_property
     def _active(self) -> dict[str, Node]:
         """For each node the last one, itself included, that is not passive; none where the input is reached."""
-        found: dict[str, Node] = {}
+        active: dict[str, Node] = {}
         for node in self.graph.nodes:
             if not isinstance(node.op, PASSIVE):
-                found[node.name] = node
-            elif node.inputs[0] in found:
-                found[node.name] = found[node.inputs[0]]
-        return found
+                active[node.name] = node
+            elif node.inputs[0] in active:
+                active[node.name] = active[node.inputs[0]]
+        return active
 
     def before_passive(self, node: Node) -> Node | None:
         """As `before`, past dropout, identities and flattening."""

@@ -254,7 +254,7 @@ def _latex(report: Report) -> str:
     )
 
 
-def render_field(found: UnitField, input_shape: Shape) -> str:
+def render_field(field: UnitField, input_shape: Shape) -> str:
     """The input rectangle of one unit as text."""
 
     def rectangle(bounds: tuple[tuple[int, int], ...] | None) -> str:
@@ -263,15 +263,15 @@ def render_field(found: UnitField, input_shape: Shape) -> str:
         sizes = "x".join(str(last - first + 1) for first, last in bounds)
         return f"{', '.join(f'{first}..{last}' for first, last in bounds)}  ({sizes})"
 
-    channel = "" if found.channel is None else f" of channel {found.channel}"
+    channel = "" if field.channel is None else f" of channel {field.channel}"
     lines = [
-        f"{found.layer}: unit {','.join(map(str, found.unit))}{channel} reads, of {show_shape(input_shape)}",
-        f"  clipped    {rectangle(found.clipped)}",
-        f"  unclipped  {rectangle(found.unclipped)}",
+        f"{field.layer}: unit {','.join(map(str, field.unit))}{channel} reads, of {show_shape(input_shape)}",
+        f"  clipped    {rectangle(field.clipped)}",
+        f"  unclipped  {rectangle(field.unclipped)}",
     ]
-    if found.clipped and any(n < b - a + 1 for n, (a, b) in zip(found.pixels, found.clipped, strict=True)):
-        lines.append(f"  of these   {show_shape(found.pixels)} pixels are read: dilation or stride leaves holes")
-    if found.global_context:
+    if field.clipped and any(n < b - a + 1 for n, (a, b) in zip(field.pixels, field.clipped, strict=True)):
+        lines.append(f"  of these   {show_shape(field.pixels)} pixels are read: dilation or stride leaves holes")
+    if field.global_context:
         lines.append("  and the whole input, through a global pool, a dense layer or a norm")
     return "\n".join(lines)
 
