@@ -40,6 +40,20 @@ class Node:
     shape: Shape
     origin: Origin = field(default_factory=Origin, compare=False)
 
+    @property
+    def tensors(self) -> dict[str, Shape]:
+        """Its parameters and buffers by their name in torch's module, which is empty for a tensor without one."""
+        return self.op.parameter_shapes(*self.input_shapes) | self.op.buffer_shapes(*self.input_shapes)
+
+    def tensor_name(self, key: str) -> str:
+        """The name of one of its tensors in a `state_dict`: `conv.weight`, or `scale` for a tensor without a name."""
+        return f"{self.name}.{key}" if key else self.name
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one sample."""
+        return self.op.macs(*self.input_shapes)
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -71,6 +85,11 @@ class Graph:
     def shape_of(self, name: str) -> Shape:
         """The shape of a node's output, or of the input."""
         return self.input_shape if name == INPUT else self.by_name[name].shape
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of all nodes for one sample."""
+        return sum(node.macs for node in self.nodes)
 
     @property
     def output_shape(self) -> Shape:
@@ -113,18 +132,16 @@ class Graph:
         """
         root: _Tensors = ({}, {})
         for node in self.nodes:
-            tensors = node.op.parameter_shapes(*node.input_shapes) | node.op.buffer_shapes(*node.input_shapes)
+            tensors = node.tensors
             if not tensors:
                 continue
             *parents, leaf = node.name.split(".")
             own, children = root
             for parent in parents:
                 own, children = children.setdefault(parent, ({}, {}))
-            if "" in tensors:
-                own[node.name] = tensors[""]
-            else:
+            if "" not in tensors:
                 own, _ = children.setdefault(leaf, ({}, {}))
-                own.update((f"{node.name}.{key}", shape) for key, shape in tensors.items())
+            own.update((node.tensor_name(key), shape) for key, shape in tensors.items())
         return dict(_in_order(root))
 
 

@@ -7,14 +7,11 @@ from typing import Final
 
 from cnnspec.graph import INPUT, Graph
 from cnnspec.ops import JOINS, AnyOp, Shape
-from cnnspec.ops.conv import Conv
-from cnnspec.ops.pool import AvgPool, LPPool, MaxPool
 from cnnspec.ops.reshape import Flatten, Permute
 from cnnspec.ops.window import Sliding
 
-__all__ = ["MANY", "READING", "Carried", "border_losses", "carried_axes", "dropped"]
+__all__ = ["MANY", "Carried", "border_losses", "carried_axes", "dropped"]
 
-READING: Final = (Conv, MaxPool, AvgPool, LPPool)
 MANY: Final = 10_000  # taps beyond which they are not looked at one by one
 
 Carried = tuple[frozenset[int], ...]  # for each axis of a tensor, the spatial axes of the input that lie on it
@@ -37,7 +34,7 @@ def dropped(window: Sliding, size: int) -> int:
 
 def border_losses(op: AnyOp, *shapes: Shape) -> dict[int, int]:
     """On which spatial axes (0 is the first) an operator drops border pixels of what it reads, and how many."""
-    if not isinstance(op, READING):
+    if not op.slides:
         return {}
     pairs = enumerate(zip(op.windows(*shapes), shapes[0][1:], strict=True))
     losses = {axis: dropped(window, size) for axis, (window, size) in pairs if isinstance(window, Sliding)}
@@ -46,19 +43,19 @@ def border_losses(op: AnyOp, *shapes: Shape) -> dict[int, int]:
 
 def carried_axes(graph: Graph) -> dict[str, Carried]:
     """For every node, and for the input under its own name, which axes of the input lie on each of its axes."""
-    found: dict[str, Carried] = {
+    carried: dict[str, Carried] = {
         INPUT: (frozenset(), *(frozenset({axis}) for axis in range(len(graph.input_shape) - 1)))
     }
     for node in graph.nodes:
-        first = found[node.inputs[0]]
+        first = carried[node.inputs[0]]
         if isinstance(node.op, Permute):
-            found[node.name] = tuple(first[axis] for axis in node.op.permuted(node.input_shapes[0]))
+            carried[node.name] = tuple(first[axis] for axis in node.op.permuted(node.input_shapes[0]))
         elif isinstance(node.op, Flatten):
             start, end = node.op.merged(node.input_shapes[0])
-            found[node.name] = (*first[:start], frozenset().union(*first[start : end + 1]), *first[end + 1 :])
+            carried[node.name] = (*first[:start], frozenset().union(*first[start : end + 1]), *first[end + 1 :])
         elif isinstance(node.op, JOINS):
-            sources = zip(*(found[name] for name in node.inputs), strict=True)
-            found[node.name] = tuple(frozenset().union(*axes) for axes in sources)
+            sources = zip(*(carried[name] for name in node.inputs), strict=True)
+            carried[node.name] = tuple(frozenset().union(*axes) for axes in sources)
         else:
-            found[node.name] = first
-    return found
+            carried[node.name] = first
+    return carried

@@ -55,7 +55,7 @@ def check(
     chosen: list[str | None] = [variant]
     if variant is None and not params:
         chosen = [None, *source.document.variants] if _stands_alone(source) else [*source.document.variants]
-    found: dict[tuple[str, Place | str], Diagnostic] = {}
+    diagnostics: dict[tuple[str, Place | str], Diagnostic] = {}
     graphs: list[Graph] = []
     for name in chosen:
         outcome = source.outcome(variant=name, params=params, max_nodes=max_nodes)
@@ -65,20 +65,20 @@ def check(
         for diagnostic in _with_smallest_input(outcome.diagnostics, source, name, params, max_nodes):
             note = (f"in the variant {name}",) if name and variant is None else ()
             told = replace(diagnostic, notes=(*diagnostic.notes, *note))
-            found.setdefault((diagnostic.code, diagnostic.place or diagnostic.message), told)
-    if not found:
+            diagnostics.setdefault((diagnostic.code, diagnostic.place or diagnostic.message), told)
+    if not diagnostics:
         silenced = source.document.header.lint.ignore
         for name, graph in zip(chosen, graphs, strict=True):
             try:
                 report = analyze(graph, purpose="train")
             except SpecError as error:  # too irregular to be analysed
-                found.update({(fault.code, fault.place or fault.message): fault for fault in error.diagnostics})
+                diagnostics.update({(fault.code, fault.place or fault.message): fault for fault in error.diagnostics})
                 continue
             for warning in lint(graph, report, select=select, ignore=ignore, silenced=silenced):
                 note = (f"in the variant {name}",) if name and variant is None and graph is not graphs[0] else ()
                 told = replace(warning, notes=(*warning.notes, *note))
-                found.setdefault((warning.code, warning.place or warning.message), told)
-    return Checked(source.path, source.text, tuple(sorted(found.values(), key=Diagnostic.order)))
+                diagnostics.setdefault((warning.code, warning.place or warning.message), told)
+    return Checked(source.path, source.text, tuple(sorted(diagnostics.values(), key=Diagnostic.order)))
 
 
 def _stands_alone(source: Source) -> bool:
@@ -98,8 +98,8 @@ def _with_smallest_input(
     if any(diagnostic.code != "E201" for diagnostic in errors):
         return errors
     try:
-        found = sizes(source, variant=variant, params=params, max_nodes=min(max_nodes, FEW_NODES), purpose="train")
+        inputs = sizes(source, variant=variant, params=params, max_nodes=min(max_nodes, FEW_NODES), purpose="train")
     except CnnspecError:  # there is no such input, or it is not to be had in a moment
         return errors
-    hint = f"`cnnspec sizes {source.path}`: the smallest input is {show_shape(found.smallest)}"
+    hint = f"`cnnspec sizes {source.path}`: the smallest input is {show_shape(inputs.smallest)}"
     return [replace(diagnostic, help=hint) if diagnostic.resizable else diagnostic for diagnostic in errors]

@@ -16,7 +16,8 @@ from itertools import pairwise
 from typing import Any, Final
 
 from cnnspec.analysis.explain import call_text
-from cnnspec.analysis.report import LayerReport, Report, Totals
+from cnnspec.analysis.layer_report import LayerReport
+from cnnspec.analysis.report import Report, Totals
 from cnnspec.graph import INPUT, Graph, Node, Purpose
 from cnnspec.ops import AnyOp, Shape
 
@@ -227,8 +228,8 @@ def _aligned(first: Sequence[Node], second: Sequence[Node]) -> list[Pair]:
     pairs: list[Pair] = []
     gaps = [(0, len(first), 0, len(second))]
     for one, other in zip(*sides, strict=True):
-        found = [pair for gap in gaps for pair in _matched(one, other, gap)]
-        pairs = sorted(pairs + found)
+        between = [pair for gap in gaps for pair in _matched(one, other, gap)]
+        pairs = sorted(pairs + between)
         ends = [(-1, -1), *pairs, (len(first), len(second))]
         gaps = [(a + 1, b, c + 1, d) for (a, c), (b, d) in pairwise(ends)]
     replaced = [

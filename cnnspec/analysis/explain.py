@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from math import prod
+from typing import assert_never
 
 from cnnspec.analysis.field_state import TensorField
+from cnnspec.analysis.layer_report import LayerReport
 from cnnspec.analysis.receptive_field import fields
-from cnnspec.analysis.report import LayerReport, Report
+from cnnspec.analysis.report import Report
 from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.hints import did_you_mean
 from cnnspec.ops import AXES, JOINS, AnyOp, show_shape
-from cnnspec.ops.conv import Conv, ConvTranspose
-from cnnspec.ops.linear import Linear
 from cnnspec.ops.merge import Concat
-from cnnspec.ops.window import POINT, Adaptive, Global, Sliding, Transposed, Window
+from cnnspec.ops.window import POINT, Adaptive, Global, Grouped, Resized, Shuffled, Sliding, Transposed, Window
 
 __all__ = ["Explanation", "call_text", "explain", "find_node", "size_formula"]
 
@@ -96,8 +96,10 @@ def size_formula(window: Window, size: int) -> str:
             return f"{window.out}, as asked: each unit reads {shown} of {window.size}"
         case Global():
             return f"every unit reads all {size}"
-        case _:
+        case Resized() | Grouped() | Shuffled():
             return f"from {size}"
+        case _:
+            assert_never(window)
 
 
 def _never_read(window: Sliding, size: int) -> str:
@@ -134,7 +136,7 @@ def explain(graph: Graph, report: Report, name: str) -> Explanation:
         parts = node.op.buffer_shapes(*node.input_shapes).items()
         lines.append(("buffers", f"{' + '.join(f'{prod(shape):,} {name}' for name, shape in parts)} = {row.buffers:,}"))
     if row.macs:
-        lines.append(("MACs", f"{_mac_formula(node)} = {row.macs:,}"))
+        lines.append(("MACs", f"{node.op.mac_formula(*node.input_shapes)} = {row.macs:,}"))
     if row.flops is None:
         lines.append(("FLOPs", "unknown"))
     elif row.flops:
@@ -207,19 +209,6 @@ def _sizes(node: Node) -> list[tuple[str, str]]:
     return [*zip([f"output {name}" for name in names], lines, strict=True), ("output", show_shape(node.shape))]
 
 
-def _mac_formula(node: Node) -> str:
-    op, shape, out = node.op, node.input_shapes[0], node.shape
-    match op:
-        case Conv():
-            return f"{show_shape(out)} outputs * {shape[0] // op.groups} channels * {prod(op.kernel_size)} taps"
-        case ConvTranspose():
-            return f"{show_shape(shape)} inputs * {op.out_channels // op.groups} channels * {prod(op.kernel_size)} taps"
-        case Linear():
-            return f"{show_shape(shape)} inputs * {op.out_features} outputs"
-        case _:
-            return "multiply-accumulates"
-
-
 def _flop_formula(node: Node, row: LayerReport) -> str:
     """2 per MAC and, for each output, what comes on top: `2*117,600 + 6x28x28 outputs`."""
     assert row.flops is not None
@@ -285,7 +274,7 @@ def _growth(node: Node, before: TensorField, row: LayerReport, prior: LayerRepor
             continue
         window, only = windows[carrier - 1], bands[0].phases[0]
         simple = len(before.parts) == len(bands) == len(bands[0].phases) == 1 and only is not None
-        pointwise = window == POINT and "kernel_size" not in type(node.op).model_fields
+        pointwise = window == POINT and not node.op.slides
         if isinstance(window, Sliding) and simple and only is not None and not pointwise:
             step = bands[0].step
             taps = (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from cnnspec.analysis.report import LayerReport
+from cnnspec.analysis.layer_report import LayerReport
 
 __all__ = ["fold"]
 

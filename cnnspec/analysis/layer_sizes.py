@@ -92,12 +92,12 @@ def find_operator(name: str) -> str:
     """
     known = [f"{family.__name__}{rank}d" for family in FAMILIES for rank in family.ranks]
     plain = {op.lower(): op for op in known}
-    found = plain.get(name.lower().replace("_", ""))
-    if found is None:
+    operator = plain.get(name.lower().replace("_", ""))
+    if operator is None:
         words = [*known, *(_snake(op) for op in known)]
         hint = did_you_mean(name, words) or f"there are: {', '.join(_snake(op) for op in known if op.endswith('2d'))}"
         raise UsageError(f"`{name:.60}` has no size formula", hint=f"{hint} (and 1d, 3d)" if "are:" in hint else hint)
-    return found
+    return operator
 
 
 def _snake(name: str) -> str:
@@ -216,13 +216,13 @@ class Question:
         stride = ratios.pop()
         if ratios or stride < 2:
             return ()
-        found = []
+        solutions = []
         for padding in (0, 1) if "padding" not in self.given else (None,):
             arguments = {"stride": stride} | ({"padding": padding} if padding else {})
             asked = Question(Layer(self.op, {**self.given, **arguments}, size, self.wanted))
             with suppress(CnnspecError):  # where no kernel gives it
-                found.append((arguments, asked.solve(size, ["kernel_size"]).solutions[0]))
-        return tuple(found)
+                solutions.append((arguments, asked.solve(size, ["kernel_size"]).solutions[0]))
+        return tuple(solutions)
 
     def solve(self, size: Size | None, unknowns: list[str]) -> StepResult:
         wanted = self.wanted

@@ -9,29 +9,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from cnnspec.analysis.borders import READING, Carried, border_losses, carried_axes
+from cnnspec.analysis.borders import Carried, border_losses, carried_axes
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, AnyOp, Shape
-from cnnspec.ops.activation import GELU, ReLU, Sigmoid, SiLU, Tanh
 from cnnspec.ops.conv import ConvTranspose
-from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.merge import Add, Mul
-from cnnspec.ops.norm import InstanceNorm, LayerNorm
+from cnnspec.ops.norm import LayerNorm
 from cnnspec.ops.pad import ZeroPad
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool
 from cnnspec.ops.resample import PixelShuffle, Upsample
-from cnnspec.ops.reshape import Flatten, Identity, Permute
+from cnnspec.ops.reshape import Flatten, Permute
 from cnnspec.ops.window import Sliding, Window
 
 __all__ = ["Seen", "Skeleton"]
 
-SLIDING: Final = (*READING, ZeroPad)
+# What is known of an operator is a short cut: one that is in none of these lists, and does not say that it keeps every
+# size, is asked for its result at every input.
 RESIZING: Final = (AdaptiveAvgPool, AdaptiveMaxPool, Upsample, PixelShuffle)
 SIZED: Final = (Linear, LayerNorm)  # their parameters are as wide as the last axis
-# Operators whose result, or whose right to run, depends on sizes in ways of their own; all others keep every size.
-PARTICULAR: Final = (*SLIDING, *RESIZING, *SIZED, *JOINS, ConvTranspose, Flatten, InstanceNorm)
-ANYWHERE: Final = (GELU, ReLU, SiLU, Tanh, Sigmoid, Identity, Dropout, StochasticDepth)  # whatever the first axis is
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +134,7 @@ class Skeleton:
                 return False
             if any(source.axes[1:] != tuple(range(1, rank + 1)) or source.axes[0] >= 0 for source in step.sources):
                 return False
-            if isinstance(step.op, (*SLIDING, ConvTranspose)):
+            if _by_windows(step.op):
                 if len(set(step.op.windows(shape))) != 1:
                     return False
             elif not isinstance(step.op, (Flatten, *JOINS)):
@@ -162,10 +158,10 @@ def _kept(node: Node, sources: tuple[_Ref, ...]) -> _Ref | None:
         keeps = first.axes[0] < 0 and None not in op.output_size
         if keeps:
             return _Ref(0, tuple(-size for size in node.shape))
-    elif isinstance(op, SLIDING):
+    elif op.slides or isinstance(op, ZeroPad):
         keeps = first.axes[0] < 0 and all(map(_keeps, op.windows(*node.input_shapes)))
     else:
-        keeps = not isinstance(op, PARTICULAR) and (first.axes[0] < 0 or isinstance(op, ANYWHERE))
+        keeps = op.keeps_sizes and (first.axes[0] < 0 or op.pointwise)
     return _Ref(first.value, _fixed_anew(first, node)) if keeps else None
 
 
@@ -189,6 +185,11 @@ def _fixed_anew(source: _Ref, node: Node) -> tuple[int, ...]:
     return tuple(axis if axis >= 0 else -size for axis, size in zip(source.axes, node.shape, strict=True))
 
 
+def _by_windows(op: AnyOp) -> bool:
+    """Whether the windows, which are the same at every size, say all about the sizes."""
+    return op.slides or isinstance(op, (ZeroPad, ConvTranspose))
+
+
 def _keeps(window: Window) -> bool:
     return (
         isinstance(window, Sliding)
@@ -206,7 +207,7 @@ def _blamed(carried: Carried, rank: int) -> Carried:
 def _key(node: Node, sources: tuple[_Ref, ...], blamed: Carried) -> object:
     """What tells two steps apart in what they do to sizes; channels do not."""
     patterns = tuple(source.pattern for source in sources)
-    if isinstance(node.op, (*SLIDING, ConvTranspose)) and -1 not in sources[0].axes[1:]:
+    if _by_windows(node.op) and -1 not in sources[0].axes[1:]:
         return node.op.windows(*node.input_shapes), patterns, blamed
     sizes = tuple(source.axes[1:] for source in sources)
     if isinstance(node.op, JOINS):

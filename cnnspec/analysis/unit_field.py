@@ -241,11 +241,11 @@ def _through(window: Window, bits: int, size: int, units: int) -> int:
     if isinstance(window, Sliding) and window.kernel == window.stride == 1:  # a crop, a pad, a slice
         moved = bits >> window.before if window.before > 0 else bits << -window.before
         return moved & (((1 << max(0, size + min(0, window.after))) - 1) & -(1 << max(0, -window.before)))
-    found = 0
+    taps = 0
     for unit in _units(bits, units):
         for tap in _inside(window.reads(unit), size):
-            found |= 1 << tap
-    return found
+            taps |= 1 << tap
+    return taps
 
 
 def _inside(taps: Sequence[int], size: int) -> Sequence[int]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
     from cnnspec.runtime.bench import Bench
 
 app = typer.Typer()
+
+FORMATS: Final = ("table", "json")
 
 
 def _numbers(flag: str, text: str | None) -> tuple[int, ...]:
@@ -42,7 +43,7 @@ def bench(
     seconds: Annotated[float, typer.Option(metavar="X", min=0.01, help="For each combination.")] = 1.0,
     device: Annotated[str, typer.Option(metavar="|".join(DEVICES), help="Where to run.")] = "auto",
     no_torch: Annotated[bool, typer.Option("--no-torch", help="Do not time torch beside it.")] = False,
-    form: Annotated[str, typer.Option("--format", metavar="table|json", help="How to print it.")] = "table",
+    form: Annotated[str, common.format_option(FORMATS)] = "table",
     variant: common.VariantOption = None,
     settings: common.SetOption = None,
     input_shape: common.InputOption = None,
@@ -55,7 +56,7 @@ def bench(
 
       cnnspec bench exports/resnet50.onnx --batches 1,8 --threads 2 --format json
     """
-    common.check_choice("--format", form, ("table", "json"))
+    common.check_choice("--format", form, FORMATS)
     common.check_choice("--device", device, DEVICES)
     subject: api.Spec | str = network
     if api.is_run(network) or network.endswith(".onnx"):
@@ -71,10 +72,7 @@ def bench(
         torch=not no_torch,
         report=lambda text: print(text, file=sys.stderr) if sys.stderr.isatty() else None,
     )
-    if form == "json":
-        print(json.dumps(result.to_dict(), indent=1))
-        return
-    print(_table(result))
+    common.print_result(form, result.to_dict, lambda: _table(result))
 
 
 def _table(result: Bench) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Final
 
 import typer
@@ -30,7 +29,7 @@ def calc(
     words: Annotated[
         list[str] | None, typer.Argument(metavar="OPERATOR [FLAGS] [then OPERATOR [FLAGS]]...", show_default=False)
     ] = None,
-    form: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print it.")] = "text",
+    form: Annotated[str, common.format_option(FORMATS)] = "text",
 ) -> None:
     """Work out a layer's output size, or the number that is missing for a wanted one.
 
@@ -63,7 +62,7 @@ def calc(
         words = words[end + 1 :]
     common.check_choice("--format", form, FORMATS)
     calculation = api.calculate(layers)
-    print(json.dumps(calculation.to_dict(), indent=1) if form == "json" else render_calculation(calculation))
+    common.print_result(form, calculation.to_dict, lambda: render_calculation(calculation))
 
 
 def _layer(words: list[str]) -> tuple[Layer, str | None]:
@@ -73,7 +72,7 @@ def _layer(words: list[str]) -> tuple[Layer, str | None]:
     if words[0].startswith("-"):
         raise UsageError(f"`{words[0]:.60}` stands where an operator is wanted", hint="cnnspec calc conv2d --input 32")
     op, rest = find_operator(words[0]), words[1:]
-    found: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     form = None
     while rest:
         flag, equals, value = rest.pop(0).partition("=")
@@ -82,10 +81,10 @@ def _layer(words: list[str]) -> tuple[Layer, str | None]:
             hint = did_you_mean(flag, FLAGS) or f"the flags are: {', '.join(FLAGS)}"
             raise UsageError(f"`calc` knows no {what} `{flag:.60}`", hint=hint)
         name = flag[2:].replace("-", "_")
-        if name in found:
+        if name in arguments:
             raise UsageError(f"`{flag}` is given twice")
         if flag == "--ceil-mode" and not equals:
-            found[name] = True
+            arguments[name] = True
             continue
         if not equals:
             if not rest:
@@ -94,9 +93,9 @@ def _layer(words: list[str]) -> tuple[Layer, str | None]:
         if flag == "--format":
             form = value
         else:
-            found[name] = _value(flag, value)
-    size, output = found.pop("input", None), found.pop("output", None)
-    return Layer(op, found, size, output), form
+            arguments[name] = _value(flag, value)
+    size, output = arguments.pop("input", None), arguments.pop("output", None)
+    return Layer(op, arguments, size, output), form
 
 
 def _value(flag: str, text: str) -> Any:

@@ -21,7 +21,7 @@ INVALID = 3
 @app.command()
 def check(
     files: Annotated[list[str], typer.Argument(metavar="FILES...", help="Specs: paths, bundled names, or `-`.")],
-    form: Annotated[str, typer.Option("--format", metavar="|".join(FORMS), help="How to print findings.")] = "text",
+    form: Annotated[str, common.format_option(tuple(FORMS), "How to print findings.")] = "text",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 on warnings too.")] = False,
     select: Annotated[
         list[str] | None, typer.Option("--select", metavar="CODE", help="Only these warnings: W301,W305.")

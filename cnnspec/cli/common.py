@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
-from typing import Annotated, Final
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -24,11 +25,13 @@ __all__ = [
     "SpecArgument",
     "VariantOption",
     "check_choice",
+    "format_option",
     "load_spec",
     "parse_bytes",
     "parse_purpose",
     "parse_shape",
     "parse_unit",
+    "print_result",
     "refuse_spec_options",
 ]
 
@@ -48,6 +51,16 @@ PurposeOption = Annotated[
 MaxNodesOption = Annotated[
     int, typer.Option("--max-nodes", metavar="N", min=1, help="The most nodes a network may have.")
 ]
+
+
+def format_option(formats: Sequence[str], help: str = "How to print it.") -> Any:
+    """The option `--format` of a verb that prints its result in one of these."""
+    return typer.Option("--format", metavar="|".join(formats), help=help)
+
+
+def print_result(form: str, document: Callable[[], object], text: Callable[[], str]) -> None:
+    """Print what a verb has worked out: as one JSON document where `form` is json, else as it is worded."""
+    print(json.dumps(document(), indent=1) if form == "json" else text())
 
 
 def check_choice(flag: str, value: str, choices: Sequence[str]) -> None:

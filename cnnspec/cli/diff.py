@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from typing import Annotated
@@ -20,7 +19,7 @@ app = typer.Typer()
 def diff(
     before: Annotated[str, typer.Argument(metavar="A", help="A path, or a bundled network.", show_default=False)],
     after: Annotated[str, typer.Argument(metavar="B", help="Another one.", show_default=False)],
-    form: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print it.")] = "table",
+    form: Annotated[str, common.format_option(FORMATS)] = "table",
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 1 if the networks differ.")] = False,
     variant_a: Annotated[str | None, typer.Option("--variant-a", metavar="NAME", help="A variant of A.")] = None,
     variant_b: Annotated[str | None, typer.Option("--variant-b", metavar="NAME", help="A variant of B.")] = None,
@@ -59,14 +58,11 @@ def diff(
         for spec, variant, settings in ((before, variant_a, settings_a), (after, variant_b, settings_b))
     )
     difference = api.diff(first, second, purpose=purpose)
-    if form == "json":
-        print(json.dumps(difference.to_dict(), indent=1))
-    else:
-        names = None
-        if first.name == second.name:
-            names = _label(before, variant_a, settings_a), _label(after, variant_b, settings_b)
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        print(render_difference(difference, form, width, names))
+    names = None
+    if first.name == second.name:
+        names = _label(before, variant_a, settings_a), _label(after, variant_b, settings_b)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    common.print_result(form, difference.to_dict, lambda: render_difference(difference, form, width, names))
     if exit_code and not difference.equal:
         raise typer.Exit(1)
 

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from cnnspec.cli import common
-from cnnspec.runtime.doctor import examine_installation
+from cnnspec.runtime.doctor import Diagnosis, examine_installation
 
 app = typer.Typer()
+
+FORMATS: Final = ("text", "json")
 
 
 @app.command()
 def doctor(
-    form: Annotated[str, typer.Option("--format", metavar="text|json", help="How to print it.")] = "text",
+    form: Annotated[str, common.format_option(FORMATS)] = "text",
 ) -> None:
     """Explain the installation: versions, drivers, and a small network on every device. Exits with 1 on a problem."""
-    common.check_choice("--format", form, ("text", "json"))
+    common.check_choice("--format", form, FORMATS)
     diagnosis = examine_installation()
-    if form == "json":
-        print(json.dumps(diagnosis.to_dict(), indent=1))
-    else:
-        for fact in diagnosis.facts:
-            print(f"{fact.level:8} {fact.subject}: {fact.message}")
-            if fact.command:
-                print(f"{'':8} -> {fact.command}")
+    common.print_result(form, diagnosis.to_dict, lambda: _text(diagnosis))
     if not diagnosis.healthy:
         raise typer.Exit(1)
+
+
+def _text(diagnosis: Diagnosis) -> str:
+    lines = []
+    for fact in diagnosis.facts:
+        lines.append(f"{fact.level:8} {fact.subject}: {fact.message}")
+        if fact.command:
+            lines.append(f"{'':8} -> {fact.command}")
+    return "\n".join(lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Final
@@ -15,6 +14,7 @@ from cnnspec.cli.render.assessment import render
 
 app = typer.Typer()
 
+FORMATS: Final = ("text", "json")
 SHEET: Final = "mistakes.png"
 
 
@@ -34,7 +34,7 @@ def evaluate(
             metavar="PNG", help=f"Where to draw the worst mistakes; for a run its {SHEET}.", show_default=False
         ),
     ] = None,
-    form: Annotated[str, typer.Option("--format", metavar="text|json", help="How to print it.")] = "text",
+    form: Annotated[str, common.format_option(FORMATS)] = "text",
 ) -> None:
     """Score a network on images: accuracy, every class, calibration, and the worst mistakes as a picture.
 
@@ -44,8 +44,8 @@ def evaluate(
 
       cnnspec eval exports/lenet5.onnx --data digits --sheet mistakes.png
     """
-    common.check_choice("--format", form, ("text", "json"))
+    common.check_choice("--format", form, FORMATS)
     if sheet is None and api.is_run(target) and os.access(target, os.W_OK):  # figures need no writing
         sheet = str(Path(target) / SHEET)
     assessment = api.evaluate(target, data=data, data_dir=data_dir, split=split, device=device, sheet=sheet)
-    print(json.dumps(assessment.to_dict(), indent=1) if form == "json" else render(assessment, sheet))
+    common.print_result(form, assessment.to_dict, lambda: render(assessment, sheet))

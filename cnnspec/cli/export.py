@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -14,6 +13,8 @@ from cnnspec.errors import UsageError
 from cnnspec.ops import show_shape
 
 app = typer.Typer()
+
+FORMATS: Final = ("text", "json")
 
 
 def _fixed(flag: str, value: str) -> int | None:
@@ -65,7 +66,7 @@ def export(
         bool, typer.Option("--no-verify", help="Do not compare with torch. The file says so.")
     ] = False,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of a spec's random weights.")] = 0,
-    form: Annotated[str, typer.Option("--format", metavar="text|json", help="How to print the result.")] = "text",
+    form: Annotated[str, common.format_option(FORMATS, "How to print the result.")] = "text",
     input_shape: common.InputOption = None,
     variant: common.VariantOption = None,
     settings: common.SetOption = None,
@@ -81,7 +82,7 @@ def export(
 
       cnnspec export runs/lenet5 --precision int8
     """
-    common.check_choice("--format", form, ("text", "json"))
+    common.check_choice("--format", form, FORMATS)
     common.check_choice("--size", size, ("fixed", "dynamic"))
     common.check_choice("--precision", precision, api.PRECISIONS)
     if api.is_run(network):
@@ -110,7 +111,7 @@ def export(
         fold=fold,
         verify=not no_verify,
     )
-    print(json.dumps(result.to_dict(), indent=1) if form == "json" else _text(result))
+    common.print_result(form, result.to_dict, lambda: _text(result))
 
 
 def _text(result: api.ExportResult) -> str:

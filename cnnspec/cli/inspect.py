@@ -23,7 +23,7 @@ OPTIMIZERS = tuple(OPTIMIZER_STATE)
 @app.command()
 def inspect(
     spec: common.SpecArgument,
-    form: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print it.")] = "table",
+    form: Annotated[str, common.format_option(FORMATS)] = "table",
     explain: Annotated[
         list[str] | None,
         typer.Option("--explain", metavar="LAYER", help="Print the arithmetic of a layer or a block; may be repeated."),
@@ -86,42 +86,35 @@ def inspect(
     )
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     if explain:
-        found = [network.explain(layer, purpose=purpose) for layer in explain]
-        if form == "json":
-            plain = [explanation.to_dict() for explanation in found]
-            _print_json(plain if len(plain) > 1 else plain[0])
-        else:
-            print("\n\n".join(render_explanation(explanation, width) for explanation in found))
+        layers = [network.explain(layer, purpose=purpose) for layer in explain]
+        plain = [layer.to_dict() for layer in layers]
+        common.print_result(
+            form,
+            lambda: plain if len(plain) > 1 else plain[0],
+            lambda: "\n\n".join(render_explanation(layer, width) for layer in layers),
+        )
     elif unit is not None:
         layer, place, channel = common.parse_unit(unit)
         pixels = network.field(layer, place, channel=channel)
-        if form == "json":
-            _print_json(pixels.to_dict())
-        else:
-            print(render_field(pixels, network.graph.input_shape))
+        common.print_result(form, pixels.to_dict, lambda: render_field(pixels, network.graph.input_shape))
     elif fits is not None:
         memory = common.parse_bytes(fits)
         inference = network.largest_batch(memory, precision=precision)
         training = None
         if not network.graph.refused:
             training = network.largest_batch(memory, optimizer=optimizer, precision=precision)
-        if form == "json":
-            _print_json({"memory_bytes": memory, "inference_batch": inference, "training_batch": training})
-        else:
-            print(f"{network.name} in {fits} ({size_text(memory)}), a tenth left for scratch space, {precision}:")
-            print(f"  inference  batch {inference:,}")
-            if training is None:
-                print("  training   not at this input, which a layer that only training has refuses")
-            else:
-                print(f"  training   batch {training:,}  ({optimizer})")
+        lines = [
+            f"{network.name} in {fits} ({size_text(memory)}), a tenth left for scratch space, {precision}:",
+            f"  inference  batch {inference:,}",
+            "  training   not at this input, which a layer that only training has refuses"
+            if training is None
+            else f"  training   batch {training:,}  ({optimizer})",
+        ]
+        batches = {"memory_bytes": memory, "inference_batch": inference, "training_batch": training}
+        common.print_result(form, lambda: batches, lambda: "\n".join(lines))
     else:
         report = network.analyze(purpose=purpose, batch=batch or 1, optimizer=optimizer, precision=precision)
         if form == "json":
             report = replace(report, findings=tuple(network.lint(report=report)))
-        print(render(report.folded(depth) if depth else report, form, width))
-
-
-def _print_json(plain: object) -> None:
-    import json  # the table does not wait for it
-
-    print(json.dumps(plain, indent=1))
+        shown = report.folded(depth) if depth else report
+        common.print_result(form, shown.to_dict, lambda: render(shown, form, width))

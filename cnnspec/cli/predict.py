@@ -23,9 +23,7 @@ def predict(
         list[str],
         typer.Argument(metavar="IMAGE|DIR|GLOB|-", help="Images, folders, patterns; `-` reads one image from stdin."),
     ],
-    form: Annotated[
-        str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print; json is one line per image.")
-    ] = "table",
+    form: Annotated[str, common.format_option(FORMATS, "How to print; json is one line per image.")] = "table",
     top: Annotated[int, typer.Option(metavar="N", min=1, help="How many classes to print.")] = 3,
     invert: Annotated[bool, typer.Option("--invert", help="For dark digits on white paper.")] = False,
     device: Annotated[str, typer.Option(metavar="|".join(DEVICES), help="Where to run.")] = "auto",

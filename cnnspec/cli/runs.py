@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from cnnspec import api
 from cnnspec.cli import common, report
+from cnnspec.cli.render.columns import aligned
 from cnnspec.errors import UsageError
 
 app = typer.Typer()
+
+FORMATS: Final = ("table", "json")
 
 
 @app.command()
@@ -20,7 +22,7 @@ def runs(
         list[str] | None, typer.Argument(metavar="[RUN]...", help="Only these; two or more: compare.")
     ] = None,
     folder: Annotated[str, typer.Option("--runs", metavar="DIR", help="The folder of all runs.")] = "runs",
-    form: Annotated[str, typer.Option("--format", metavar="table|json", help="How to print it.")] = "table",
+    form: Annotated[str, common.format_option(FORMATS)] = "table",
 ) -> None:
     """List the runs; with two or more named, say also in which options they differ.
 
@@ -30,28 +32,26 @@ def runs(
 
       cnnspec runs demo demo-2
     """
-    common.check_choice("--format", form, ("table", "json"))
-    found = api.list_runs(folder, on_error=report)
+    common.check_choice("--format", form, FORMATS)
+    listed = api.list_runs(folder, on_error=report)
     if names:
         wanted = [name.rstrip("/").rpartition("/")[2] for name in names]
-        by_name = {run.name: run for run in found}
+        by_name = {run.name: run for run in listed}
         for name in wanted:
             if name not in by_name:
                 raise UsageError(
                     f"there is no run {name} in {folder}", hint=f"there are: {', '.join(by_name) or 'none'}"
                 )
-        found = [by_name[name] for name in wanted]
-    differing = _differences(found) if names and len(found) > 1 else []
-    if form == "json":
-        print(json.dumps({"cnnspec": 1, "runs": [_facts(run) for run in found], "differing": differing}, indent=1))
-        return
-    rows = [_row(run) for run in found]
-    if differing:
-        rows = [
-            [*row, *(_show(getattr(run.config, key)) for key in differing)]
-            for row, run in zip(rows, found, strict=True)
-        ]
-    print(_table(["run", "network", "data", "epochs", "validation", "test", "seconds", *differing], rows))
+        listed = [by_name[name] for name in wanted]
+    differing = _differences(listed) if names and len(listed) > 1 else []
+    document = {"cnnspec": 1, "runs": [_facts(run) for run in listed], "differing": differing}
+    common.print_result(form, lambda: document, lambda: _table(listed, differing))
+
+
+def _table(listed: list[api.Run], differing: list[str]) -> str:
+    rows = [["run", "network", "data", "epochs", "validation", "test", "seconds", *differing]]
+    rows += [[*_row(run), *(_show(getattr(run.config, key)) for key in differing)] for run in listed]
+    return "\n".join(aligned(rows, range(3)))
 
 
 def _facts(run: api.Run) -> dict[str, Any]:
@@ -77,24 +77,12 @@ def _row(run: api.Run) -> list[str]:
     ]  # fmt: skip
 
 
-def _differences(found: list[api.Run]) -> list[str]:
+def _differences(listed: list[api.Run]) -> list[str]:
     """The options that are not the same in all runs."""
-    return [key for key in api.TrainConfig.model_fields if len({_show(getattr(run.config, key)) for run in found}) > 1]
+    return [key for key in api.TrainConfig.model_fields if len({_show(getattr(run.config, key)) for run in listed}) > 1]
 
 
 def _show(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or "-"
     return "-" if value is None else str(value)
-
-
-def _table(heads: list[str], rows: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    left = {0, 1, 2}
-    lines = []
-    for row in [heads, *rows]:
-        cells = [
-            f"{cell:<{w}}" if i in left else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Final
 
 import typer
@@ -31,7 +30,7 @@ def sizes(
     span: Annotated[
         str | None, typer.Option("--range", metavar="LOW:HIGH", help="The input sizes to list.", show_default=False)
     ] = None,
-    form: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print it.")] = "table",
+    form: Annotated[str, common.format_option(FORMATS)] = "table",
     wanted: common.PurposeOption = "inference",
     input_shape: common.InputOption = None,
     variant: common.VariantOption = None,
@@ -52,7 +51,7 @@ def sizes(
     """
     common.check_choice("--format", form, FORMATS)
     purpose = common.parse_purpose(wanted)
-    found = api.sizes(
+    result = api.sizes(
         spec,
         variant=variant,
         params=dict(parse_setting(text) for text in settings or []),
@@ -64,7 +63,7 @@ def sizes(
         purpose=purpose,
     )
     table = output is None or span is not None
-    print(json.dumps(found.to_dict(), indent=1) if form == "json" else render_sizes(found, table=table))
+    common.print_result(form, result.to_dict, lambda: render_sizes(result, table=table))
 
 
 def _numbers(flag: str, text: str, separator: str, example: str) -> tuple[int, ...]:

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import inspect
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from types import UnionType
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
 
 from cnnspec import api
+from cnnspec.api import Progress, TrainConfig
 from cnnspec.cli import common
 from cnnspec.cli.render.progress import watch
 from cnnspec.errors import UsageError
-from cnnspec.training.config import TrainConfig
-from cnnspec.training.progress import Progress, speaks
+from cnnspec.training.progress import speaks
 from cnnspec.training.run_folder import read_config
 from cnnspec.training.signals import Interrupted, exit_on_signals
 
+if TYPE_CHECKING:
+    from cnnspec.training.job import TrainResult
+
 app = typer.Typer()
+
+FORMATS: Final = ("text", "json")
 
 PANELS: Final = {  # of the help page, by the first of their options
     "data": "Data",
@@ -55,7 +59,7 @@ def train(
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Continue this run folder.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start afresh where a run of this name is.")] = False,
     config: Annotated[str | None, typer.Option(metavar="FILE", help="Options from a YAML file.")] = None,
-    form: Annotated[str, typer.Option("--format", metavar="text|json", help="How to print the result.")] = "text",
+    form: Annotated[str, common.format_option(FORMATS, "How to print the result.")] = "text",
     input_shape: common.InputOption = None,
     variant: common.VariantOption = None,
     settings: common.SetOption = None,
@@ -73,7 +77,7 @@ def train(
 
       cnnspec train --resume runs/demo --epochs 40
     """
-    common.check_choice("--format", form, ("text", "json"))
+    common.check_choice("--format", form, FORMATS)
     exit_on_signals()
     given = {key: _value(key, value) for key, value in options.items() if value is not None}
     if resume is not None:
@@ -107,14 +111,17 @@ def train(
                 progress=progress,
                 **given,
             )
-    if not speaks():
-        return
-    if form == "json":
-        print(json.dumps({"cnnspec": 1, **asdict(result)}, indent=1))
-        return
-    print(f"{result.run}: best epoch {result.best_epoch} of {result.epochs}, {result.val_accuracy:.2%} in validation")
+    if speaks():
+        common.print_result(form, lambda: {"cnnspec": 1, **asdict(result)}, lambda: _text(result))
+
+
+def _text(result: TrainResult) -> str:
+    lines = [
+        f"{result.run}: best epoch {result.best_epoch} of {result.epochs}, {result.val_accuracy:.2%} in validation"
+    ]
     if result.test_accuracy is not None:
-        print(f"{result.test_accuracy:.2%} of {result.test_images:,} test images are recognised")
+        lines.append(f"{result.test_accuracy:.2%} of {result.test_images:,} test images are recognised")
+    return "\n".join(lines)
 
 
 @contextmanager

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -13,6 +12,8 @@ from cnnspec.cli import common
 from cnnspec.errors import VerificationError
 
 app = typer.Typer()
+
+FORMATS: Final = ("text", "json")
 
 
 @app.command()
@@ -31,7 +32,7 @@ def verify(
         typer.Option(metavar="DATA", help="Work out the accuracy on this data set: it has to be what the file tells."),
     ] = None,
     data_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where downloaded data sets lie.")] = None,
-    form: Annotated[str, typer.Option("--format", metavar="text|json", help="How to print the checks.")] = "text",
+    form: Annotated[str, common.format_option(FORMATS, "How to print the checks.")] = "text",
     variant: common.VariantOption = None,
     settings: common.SetOption = None,
     input_shape: common.InputOption = None,
@@ -46,7 +47,7 @@ def verify(
 
       cnnspec verify exports/lenet5-int8.onnx --data mnist
     """
-    common.check_choice("--format", form, ("text", "json"))
+    common.check_choice("--format", form, FORMATS)
     network: api.Spec | api.Run | None = None
     if against is None:
         common.refuse_spec_options("a file without --against", input_shape, variant, settings)
@@ -63,14 +64,12 @@ def verify(
         data_dir=data_dir,
         report=lambda text: print(text, file=sys.stderr),
     )
-    if form == "json":
-        print(json.dumps(result.to_dict(), indent=1))
-    else:
-        print(f"{result.path}: opset {result.opset}, {result.precision or 'not exported by cnnspec'}")
-        if result.against:
-            print(f"  against  {result.against}")
-        for check in result.checks:
-            print(f"  {check}")
+    lines = [
+        f"{result.path}: opset {result.opset}, {result.precision or 'not exported by cnnspec'}",
+        *([f"  against  {result.against}"] if result.against else []),
+        *(f"  {check}" for check in result.checks),
+    ]
+    common.print_result(form, result.to_dict, lambda: "\n".join(lines))
     if not result.passed:
         failed = ", ".join(check.name for check in result.checks if not check.passed)
         raise VerificationError(f"{result.path} failed: {failed}")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cnnspec import api
 from cnnspec.cli import common
+from cnnspec.cli.render.columns import aligned
 from cnnspec.ops import show_shape
+
+if TYPE_CHECKING:
+    from cnnspec.analysis.catalogue import Entry
 
 app = typer.Typer()
 
@@ -20,9 +23,7 @@ FORMATS = ("table", "json")
 @app.command()
 def zoo(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Print this spec.", show_default=False)] = None,
-    form: Annotated[
-        str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print the list, or the figures of NAME.")
-    ] = "table",
+    form: Annotated[str, common.format_option(FORMATS, "How to print the list, or the figures of NAME.")] = "table",
 ) -> None:
     """List the bundled networks with their figures, or print the spec of one: for a variant, that of its family.
 
@@ -39,8 +40,8 @@ def zoo(
     common.check_choice("--format", form, FORMATS)
     if name is not None and form == "json":
         api.bundled_text(name)  # refuses a name that there is not
-        (found,) = (entry for entry in api.bundled_networks() if entry.name == name.removesuffix(".yaml"))
-        print(json.dumps({"cnnspec": 1, **found.to_dict()}, indent=1))
+        (entry,) = (entry for entry in api.bundled_networks() if entry.name == name.removesuffix(".yaml"))
+        common.print_result(form, lambda: {"cnnspec": 1, **entry.to_dict()}, lambda: "")
         return
     if name is not None:
         text = api.bundled_text(name)
@@ -48,20 +49,18 @@ def zoo(
         if text.startswith("# ") and not sys.stdout.isatty():  # whoever keeps it in a file has not seen its remark
             print(text.partition("\n")[0].removeprefix("# "), file=sys.stderr)
         return
-    listed = api.bundled_networks()
-    if form == "json":
-        print(json.dumps({"cnnspec": 1, "networks": [entry.to_dict() for entry in listed]}, indent=1))
-        return
+    entries = list(api.bundled_networks())
+    document = {"cnnspec": 1, "networks": [entry.to_dict() for entry in entries]}
+    common.print_result(form, lambda: document, lambda: _table(entries))
+
+
+def _table(entries: list[Entry]) -> str:
     rows = [("network", "file", "input", "params", "MACs", "field", "params in training")]
-    for entry in listed:
+    for entry in entries:
         field = show_shape(entry.receptive_field) or "all"
         train = f"{entry.train_params:,}" if entry.train_params != entry.params else ""
         figures = f"{entry.params:,}", f"{entry.macs:,}", field, train
         shown = f"{entry.name} *" if entry.differs else entry.name
         rows.append((shown, f"{entry.file}.yaml", show_shape(entry.input), *figures))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        left = [text.ljust(width) for text, width in zip(row[:3], widths[:3], strict=True)]
-        right = [text.rjust(width) for text, width in zip(row[3:], widths[3:], strict=True)]
-        print("  ".join([*left, *right]).rstrip())
-    print("\n* not its paper's network or figures: `cnnspec zoo NAME --format json` says where")
+    remark = "* not its paper's network or figures: `cnnspec zoo NAME --format json` says where"
+    return "\n".join([*aligned(rows, range(3)), "", remark])

@@ -17,8 +17,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from cnnspec.data.open import OpenOptions
-from cnnspec.data.sets import DataSet, Files, Images, ImageSet, check_fit, stratified
+from cnnspec.data.sets import DataSet, Files, Images, ImageSet, OpenOptions, check_fit, stratified
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import atomic_path
 from cnnspec.graph import Graph

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cnnspec.data.sets import DataSet, Images, check_fit, stratified
+from cnnspec.data.folder import open_folder
+from cnnspec.data.sets import DataSet, Images, OpenOptions, check_fit, stratified
 from cnnspec.errors import CnnspecError, MissingExtraError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.hints import did_you_mean
@@ -22,20 +21,6 @@ from cnnspec.images import SUFFIXES, prepare
 from cnnspec.ops import Shape
 
 __all__ = ["NAMES", "OpenOptions", "open_data"]
-
-
-@dataclass(frozen=True)
-class OpenOptions:
-    """How a data set is to be opened."""
-
-    folder: Path  # where downloaded sets lie
-    val_fraction: float = 0.1
-    seed: int = 0
-    skip_bad: bool = False
-    loading: str = "auto"
-    cache: Path | None = None
-    memory: int = 2**30  # bytes of images that may be kept in memory
-    report: Callable[[str], None] = print
 
 
 # name: (torchvision's class, its arguments for the training and the test images, channels, classes)
@@ -70,8 +55,6 @@ def open_data(name: str, graph: Graph, options: OpenOptions) -> DataSet:
     if path.suffix == ".npz":
         return _npz(path, graph, options)
     if path.is_dir():
-        from cnnspec.data.folder import open_folder
-
         return open_folder(path, graph, options)
     if path.exists():
         kind = "an image, not a folder of images" if path.suffix.lower() in SUFFIXES else "no folder and no .npz file"
@@ -87,9 +70,9 @@ def _digits(graph: Graph, options: OpenOptions) -> DataSet:
         from sklearn.datasets import load_digits
     except ImportError:
         raise MissingExtraError("scikit-learn", "train") from None
-    found = load_digits()
-    pixels = torch.from_numpy((found.images * (255 / 16)).round().astype(np.uint8)).unsqueeze(1)
-    labels = torch.from_numpy(found.target.astype(np.int64))
+    digits = load_digits()
+    pixels = torch.from_numpy((digits.images * (255 / 16)).round().astype(np.uint8)).unsqueeze(1)
+    labels = torch.from_numpy(digits.target.astype(np.int64))
     kept, held = stratified(labels, _TEST_FRACTION, _SPLIT_SEED)
     images = fit_size(pixels, graph.input_shape)
     return in_memory("digits", _DIGITS, Images(images[kept], labels[kept]), Images(images[held], labels[held]), options)
@@ -103,9 +86,9 @@ def _torchvision(name: str, graph: Graph, options: OpenOptions) -> DataSet:
     parts = []
     labels_of: tuple[str, ...] = ()
     for arguments in (for_training, for_testing):
-        found = _read(getattr(datasets, kind), options.folder, name, arguments)
-        parts.append(_as_images(found, name, classes, graph.input_shape))
-        listed = getattr(found, "classes", None)
+        dataset = _read(getattr(datasets, kind), options.folder, name, arguments)
+        parts.append(_as_images(dataset, name, classes, graph.input_shape))
+        listed = getattr(dataset, "classes", None)
         if name not in ("mnist", "svhn") and listed is not None and len(listed) == classes:
             labels_of = tuple(str(label) for label in listed)
     return in_memory(name, labels_of or tuple(str(i) for i in range(classes)), parts[0], parts[1], options)
@@ -125,15 +108,15 @@ def _read(kind: Any, folder: Path, name: str, arguments: dict[str, Any]) -> Any:
         raise CnnspecError(f"{name} cannot be read from {folder}: {reason:.300}", hint=hint) from error
 
 
-def _as_images(found: Any, name: str, classes: int, shape: Shape) -> Images:
-    pixels = torch.as_tensor(np.asarray(found.data))
+def _as_images(dataset: Any, name: str, classes: int, shape: Shape) -> Images:
+    pixels = torch.as_tensor(np.asarray(dataset.data))
     if pixels.ndim == 3:
         pixels = pixels.unsqueeze(1)
     elif pixels.shape[-1] == 3:
         pixels = pixels.permute(0, 3, 1, 2)
     if name == "emnist":  # its files hold every image by columns, and torchvision leaves it so
         pixels = pixels.mT
-    raw = found.labels if hasattr(found, "labels") else found.targets
+    raw = dataset.labels if hasattr(dataset, "labels") else dataset.targets
     labels = torch.as_tensor(np.asarray(raw)).to(torch.int64)
     if len(pixels) == 0 or len(pixels) != len(labels) or pixels.dtype != torch.uint8:
         raise CnnspecError(f"{name} is damaged: {len(pixels)} images and {len(labels)} labels")
@@ -146,10 +129,10 @@ def _npz(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
     if not path.is_file():
         raise UsageError(f"--data: there is no file {path}")
     try:
-        with np.load(path, allow_pickle=False) as found:
-            if "x" not in found or "y" not in found:
-                raise UsageError(f"{path} has no arrays `x` and `y`; it has: {', '.join(found.files) or 'none'}")
-            x, y = found["x"], found["y"]
+        with np.load(path, allow_pickle=False) as arrays:
+            if "x" not in arrays or "y" not in arrays:
+                raise UsageError(f"{path} has no arrays `x` and `y`; it has: {', '.join(arrays.files) or 'none'}")
+            x, y = arrays["x"], arrays["y"]
     except (OSError, ValueError, EOFError, KeyError, zlib.error, NotImplementedError) as error:
         raise CnnspecError(f"{path} cannot be read as .npz: {error}") from error
     except Exception as error:  # zipfile's errors have no common base

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,21 @@ from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.ops import Shape, show_shape
 
-__all__ = ["DataSet", "Files", "ImageSet", "Images", "check_fit", "stratified"]
+__all__ = ["DataSet", "Files", "ImageSet", "Images", "OpenOptions", "check_fit", "stratified"]
+
+
+@dataclass(frozen=True)
+class OpenOptions:
+    """How a data set is to be opened."""
+
+    folder: Path  # where downloaded sets lie
+    val_fraction: float = 0.1
+    seed: int = 0
+    skip_bad: bool = False
+    loading: str = "auto"
+    cache: Path | None = None
+    memory: int = 2**30  # bytes of images that may be kept in memory
+    report: Callable[[str], None] = print
 
 
 @dataclass(frozen=True)

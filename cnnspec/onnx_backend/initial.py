@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from cnnspec.graph import Graph
-from cnnspec.ops.activation import PReLU
-from cnnspec.ops.conv import Conv, ConvTranspose
-from cnnspec.ops.linear import Linear
-from cnnspec.ops.scale import Scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["initial_weights", "varied_weights"]
+
+COUNTER: Final = "num_batches_tracked"  # the only whole number in a state_dict
 
 
 def initial_weights(graph: Graph, seed: int = 0) -> dict[str, NDArray[Any]]:
@@ -28,19 +25,13 @@ def initial_weights(graph: Graph, seed: int = 0) -> dict[str, NDArray[Any]]:
     random = np.random.default_rng(seed)
     state: dict[str, NDArray[Any]] = {}
     for node in graph:
-        op = node.op
-        parameters = op.parameter_shapes(*node.input_shapes)
-        for key, shape in (parameters | op.buffer_shapes(*node.input_shapes)).items():
-            name = f"{node.name}.{key}" if key else node.name
-            if isinstance(op, Conv | ConvTranspose | Linear):
-                bound = prod(parameters["weight"][1:]) ** -0.5
-                state[name] = (random.random(shape, np.float32) * 2 - 1) * np.float32(bound)
-            elif isinstance(op, PReLU | Scale):
-                state[name] = np.full(shape, op.init, np.float32)
-            elif key == "num_batches_tracked":
-                state[name] = np.zeros(shape, np.int64)
+        for key, shape in node.tensors.items():
+            name, start = node.tensor_name(key), node.op.initial(key, *node.input_shapes)
+            if start.spread:
+                even = random.random(shape, np.float32) * 2 - 1
+                state[name] = even * np.float32(start.spread) + np.float32(start.value)
             else:
-                state[name] = np.full(shape, key in ("weight", "running_var"), np.float32)
+                state[name] = np.full(shape, start.value, np.int64 if key == COUNTER else np.float32)
     return state
 
 
@@ -56,17 +47,12 @@ def varied_weights(graph: Graph, weights: Mapping[str, NDArray[Any]], seed: int 
     random = np.random.default_rng(seed)
     state = dict(weights)
     for node in graph:
-        op = node.op
-        shapes = op.parameter_shapes(*node.input_shapes) | op.buffer_shapes(*node.input_shapes)
-        if isinstance(op, Conv | ConvTranspose | Linear):
-            state[f"{node.name}.weight"] = state[f"{node.name}.weight"] * np.float32(6**0.5)
-            continue
-        if isinstance(op, PReLU | Scale):
-            continue
-        for key, shape in shapes.items():
-            spread = random.random(shape, np.float32)
-            if key in ("weight", "running_var"):
-                state[f"{node.name}.{key}"] = spread / 2 + np.float32(0.75)
-            elif key in ("bias", "running_mean"):
-                state[f"{node.name}.{key}"] = spread - np.float32(0.5)
+        for key, shape in node.tensors.items():
+            name, start = node.tensor_name(key), node.op.initial(key, *node.input_shapes)
+            if start.spread and key == "weight":
+                state[name] = state[name] * np.float32(6**0.5)
+            elif start.neutral:
+                spread = random.random(shape, np.float32)
+                if key != COUNTER:
+                    state[name] = spread / 2 + np.float32(0.75) if start.value else spread - np.float32(0.5)
     return state

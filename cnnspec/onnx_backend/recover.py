@@ -38,20 +38,19 @@ def recover_weights(model: ModelProto, graph: Graph, *, folded: bool) -> dict[st
     norm_of = {layer: norm for norm, layer in layer_of.items()}
     state: dict[str, Any] = {}
     for node in graph:
-        shapes = node.op.parameter_shapes(*node.input_shapes) | node.op.buffer_shapes(*node.input_shapes)
         if node.name in layer_of:
             assert isinstance(node.op, BatchNorm)
             bias = read(f"{layer_of[node.name]}.bias", node.shape[:1])
             plain = {"weight": 1.0, "bias": bias if node.op.affine else 0.0, "running_var": 1 - node.op.eps}
             plain["running_mean"] = 0.0 if node.op.affine else -bias
             state |= {
-                f"{node.name}.{key}": np.array(np.broadcast_to(np.float32(plain[key]), shape))
-                for key, shape in shapes.items()
+                node.tensor_name(key): np.array(np.broadcast_to(np.float32(plain[key]), shape))
+                for key, shape in node.tensors.items()
                 if key in plain
             }
             continue
-        for key, shape in shapes.items():
-            name = f"{node.name}.{key}" if key else node.name
+        for key, shape in node.tensors.items():
+            name = node.tensor_name(key)
             if key == "num_batches_tracked":
                 continue
             if key == "bias" and node.name in norm_of:

@@ -57,18 +57,17 @@ class Writer:
 
     def array(self, node: Node, key: str) -> NDArray[Any]:
         """A parameter or buffer of a layer. Raises CnnspecError where the weights lack it or its shape differs."""
-        shapes = node.op.parameter_shapes(*node.input_shapes) | node.op.buffer_shapes(*node.input_shapes)
-        name = f"{node.name}.{key}" if key else node.name
+        name, shape = node.tensor_name(key), node.tensors[key]
         array = self._weights.get(name)
         if array is None:
             raise CnnspecError(f"the weights lack `{name}`", hint="they belong to another network")
-        if array.shape != shapes[key]:
-            raise CnnspecError(f"`{name}` has the shape {array.shape} in the weights, and {shapes[key]} in the network")
+        if array.shape != shape:
+            raise CnnspecError(f"`{name}` has the shape {array.shape} in the weights, and {shape} in the network")
         return array
 
     def weight(self, node: Node, key: str) -> str:
         """Write a parameter or buffer of a layer and return its name."""
-        return self.constant(f"{node.name}.{key}", self.array(node, key))
+        return self.constant(node.tensor_name(key), self.array(node, key))
 
     def weights(self, node: Node, *keys: str) -> list[str]:
         """The parameters among `keys` that the layer has."""

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops.base import AbstractOp, Count, Flag, Real, Shape, elements, show_shape
+from cnnspec.ops.base import AbstractOp, Count, Flag, Initial, Real, Shape, elements, show_shape
 from cnnspec.ops.window import GLOBAL, POINT, Window
 
 __all__ = [
@@ -29,6 +29,11 @@ __all__ = [
 
 class _AbstractPointwise(AbstractOp):
     """Keeps the shape; each output depends on the input at the same place."""
+
+    pointwise: ClassVar[bool] = True
+    keeps_sizes: ClassVar[bool] = True
+    slides: ClassVar[bool] = False
+    activation: ClassVar[bool] = True
 
     def out_shape(self, *inputs: Shape) -> Shape:
         """Keeps the shape."""
@@ -140,6 +145,7 @@ class Softplus(_AbstractPointwise):
 class PReLU(_AbstractPointwise):
     """`x` where positive, `weight * x` elsewhere, with one trained weight or one per channel (He et al. 2015)."""
 
+    pointwise: ClassVar[bool] = False  # channels have weights of their own
     positional: ClassVar[tuple[str, ...]] = ("num_parameters",)
     num_parameters: Count = 1
     init: Real = 0.25
@@ -160,12 +166,20 @@ class PReLU(_AbstractPointwise):
     def parameter_formula(self, *inputs: Shape) -> str:
         return str(self.num_parameters)
 
+    def initial(self, key: str, *inputs: Shape) -> Initial:
+        return Initial(self.init)
+
 
 class Softmax(AbstractOp):
     """Exponentials along `dim`, scaled to sum to 1. `dim` counts the batch axis, as in torch; 1 is the channels.
 
     Torch's default, `dim=None`, is deprecated there; here it is 1.
     """
+
+    pointwise: ClassVar[bool] = False
+    keeps_sizes: ClassVar[bool] = True
+    slides: ClassVar[bool] = False
+    activation: ClassVar[bool] = False
 
     positional: ClassVar[tuple[str, ...]] = ("dim",)
     dim: Annotated[int, Field(strict=True, ge=-4, le=4)] = 1

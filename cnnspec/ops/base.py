@@ -4,7 +4,8 @@ An operator is a frozen pydantic model: its fields are torch's arguments under t
 defaults. Shapes are without the batch axis: `(features,)`, `(C, L)`, `(C, H, W)` or `(C, D, H, W)`.
 
 The concrete methods of `AbstractOp` describe a pointwise operator without parameters. An operator overrides what is
-different about it, in its own file, and nothing overrides it again: leaves are final.
+different about it, in its own file, and nothing overrides it again: leaves are final. The facts that have no value
+in `AbstractOp` are said by every operator, itself or its family.
 
 The files of this package do without `from __future__ import annotations`: pydantic would read every annotation from
 its text, which each start of the program would wait for.
@@ -12,7 +13,7 @@ its text, which each start of the program would wait for.
 
 from abc import ABC, abstractmethod
 from math import prod
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -25,6 +26,7 @@ __all__ = [
     "AbstractSpatialOp",
     "Count",
     "Flag",
+    "Initial",
     "NonNegative",
     "Real",
     "Shape",
@@ -52,6 +54,17 @@ def show_shape(shape: Shape) -> str:
     return "x".join(str(size) for size in shape)
 
 
+class Initial(NamedTuple):
+    """How torch starts a tensor: as `value`, or drawn evenly within `spread` of it.
+
+    A neutral value has no effect until it is trained or measured: the gain, the shift and the statistics of a norm.
+    """
+
+    value: float = 0.0
+    spread: float = 0.0
+    neutral: bool = False
+
+
 class AbstractOp(BaseModel, ABC):
     """One kind of layer: its arguments, and the rules for shape, window, parameters and cost."""
 
@@ -65,6 +78,12 @@ class AbstractOp(BaseModel, ABC):
     arity: ClassVar[tuple[int, int | None]] = (1, 1)  # fewest and most inputs
     ranks: ClassVar[tuple[int, ...]] = ()  # for `Conv2d` and its siblings: spatial dimensions there are
 
+    # No fact below has a default, which could be forgotten; the tests look for all of them.
+    pointwise: ClassVar[bool]  # at inference one function at every place of the tensor, whichever axes it has
+    keeps_sizes: ClassVar[bool]  # all axes but the first come out as they went in, whatever their sizes are
+    slides: ClassVar[bool]  # a window of `kernel_size` slides over the input and reads it
+    activation: ClassVar[bool]  # a nonlinearity on each value: two in a row are one too many
+
     @property
     def op_name(self) -> str:
         """The name in a spec, which is torch's: `Conv2d`, `Linear`."""
@@ -72,14 +91,14 @@ class AbstractOp(BaseModel, ABC):
 
     def arguments(self) -> dict[str, Any]:
         """The arguments that differ from their defaults, as short as a person would write them: 2 for (2, 2)."""
-        found: dict[str, Any] = {}
+        arguments: dict[str, Any] = {}
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if isinstance(value, tuple) and len(set(value)) == 1:
                 value = value[0]
             if name != "rank" and (field.is_required() or value != field.default):
-                found[name] = value
-        return found
+                arguments[name] = value
+        return arguments
 
     @abstractmethod
     def out_shape(self, *inputs: Shape) -> Shape:
@@ -105,9 +124,17 @@ class AbstractOp(BaseModel, ABC):
         """The parameter count as arithmetic with the numbers put in, without the result."""
         return None
 
+    def initial(self, key: str, *inputs: Shape) -> Initial:
+        """How torch starts the parameter or buffer `key`. Raises KeyError where there is none of this name."""
+        raise KeyError(key)
+
     def macs(self, *inputs: Shape) -> int:
         """Multiply-accumulates of the matrix product inside, per sample; 0 where there is none."""
         return 0
+
+    def mac_formula(self, *inputs: Shape) -> str | None:
+        """The multiply-accumulates as a product in words, without the result; None where there are none."""
+        return None
 
     @abstractmethod
     def other_flops(self, *inputs: Shape) -> int | None:

@@ -4,7 +4,7 @@ from math import prod
 from typing import ClassVar, Literal
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops.base import AbstractSpatialOp, Count, Flag, Shape, Sizes, elements, show_shape
+from cnnspec.ops.base import AbstractSpatialOp, Count, Flag, Initial, Shape, Sizes, elements, show_shape
 from cnnspec.ops.window import GLOBAL, POINT, Grouped, Sliding, Transposed, Window
 
 __all__ = ["Conv", "ConvTranspose"]
@@ -13,6 +13,9 @@ __all__ = ["Conv", "ConvTranspose"]
 class _AbstractConv(AbstractSpatialOp):
     """What both kinds share: a weight per (input channel of the group, output channel, tap) and a bias."""
 
+    pointwise: ClassVar[bool] = False
+    keeps_sizes: ClassVar[bool] = False
+    activation: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("out_channels", "kernel_size")
     inferred: ClassVar[str | None] = "in_channels"
 
@@ -41,6 +44,10 @@ class _AbstractConv(AbstractSpatialOp):
         size, out = inputs[0][0] // self.groups, self.out_channels // self.groups
         return POINT if size == out == 1 else Grouped(size, out)
 
+    def initial(self, key: str, *inputs: Shape) -> Initial:
+        """Uniform within `1/√fan_in`, with torch's fan-in: all of the weight but its first axis."""
+        return Initial(spread=prod(self.parameter_shapes(*inputs)["weight"][1:]) ** -0.5)
+
     def _bias_flops(self, out: Shape) -> int:
         return elements(out) if self.bias else 0
 
@@ -56,6 +63,7 @@ class _AbstractConv(AbstractSpatialOp):
 class Conv(_AbstractConv):
     """`Conv1d`, `Conv2d`, `Conv3d`: slide a window and mix channels. `(C, *W) -> (out_channels, *out)`."""
 
+    slides: ClassVar[bool] = True
     per_axis: ClassVar[dict[str, int]] = {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}
     words: ClassVar[tuple[str, ...]] = ("padding", "padding_mode")
 
@@ -106,6 +114,10 @@ class Conv(_AbstractConv):
         out = self.out_shape(*inputs)
         return elements(out) * (inputs[0][0] // self.groups) * prod(self.kernel_size)
 
+    def mac_formula(self, *inputs: Shape) -> str:
+        out, channels = self.out_shape(*inputs), inputs[0][0] // self.groups
+        return f"{show_shape(out)} outputs * {channels} channels * {prod(self.kernel_size)} taps"
+
     def other_flops(self, *inputs: Shape) -> int:
         return self._bias_flops(self.out_shape(*inputs))
 
@@ -113,6 +125,7 @@ class Conv(_AbstractConv):
 class ConvTranspose(_AbstractConv):
     """`ConvTranspose1d`, `2d`, `3d`: the gradient of a convolution, used to grow. `(C, *W) -> (out_channels, *out)`."""
 
+    slides: ClassVar[bool] = False  # it writes a window for each input
     per_axis: ClassVar[dict[str, int]] = {
         "kernel_size": 1,
         "stride": 1,
@@ -159,6 +172,10 @@ class ConvTranspose(_AbstractConv):
     def macs(self, *inputs: Shape) -> int:
         """Counted over the input grid: every input element is multiplied by every tap of its group's outputs."""
         return elements(inputs[0]) * (self.out_channels // self.groups) * prod(self.kernel_size)
+
+    def mac_formula(self, *inputs: Shape) -> str:
+        channels = self.out_channels // self.groups
+        return f"{show_shape(inputs[0])} inputs * {channels} channels * {prod(self.kernel_size)} taps"
 
     def other_flops(self, *inputs: Shape) -> int:
         return self._bias_flops(self.out_shape(*inputs))

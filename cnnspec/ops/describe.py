@@ -21,11 +21,11 @@ BOUNDS: Final = {"gt": "above", "ge": "from", "le": "up to"}
 
 def families() -> dict[str, list[type[AnyOp]]]:
     """The operators, file by file: what a file is about, and its classes."""
-    found: dict[str, list[type[AnyOp]]] = {}
+    classes: dict[str, list[type[AnyOp]]] = {}
     for op in dict.fromkeys(op for op, _ in operators().values()):
         about = re.split(r"\.(?:\s|$)", inspect.getdoc(sys.modules[op.__module__]) or "")[0]
-        found.setdefault(about, []).append(op)
-    return found
+        classes.setdefault(about, []).append(op)
+    return classes
 
 
 def siblings(op: type[AbstractOp]) -> list[str]:
@@ -107,5 +107,5 @@ def _choices(annotation: Any, bounds: list[Any], least: int | None) -> list[str]
 
 def _range(bounds: list[Any]) -> str:
     """` from 0 up to 1`, of pydantic's bounds; the largest number that there is goes without saying."""
-    found = [(word, getattr(bound, key, None)) for bound in bounds for key, word in BOUNDS.items()]
-    return "".join(f" {word} {limit}" for word, limit in found if limit is not None and abs(limit) != LIMIT)
+    limits = [(word, getattr(bound, key, None)) for bound in bounds for key, word in BOUNDS.items()]
+    return "".join(f" {word} {limit}" for word, limit in limits if limit is not None and abs(limit) != LIMIT)

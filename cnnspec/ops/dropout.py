@@ -14,6 +14,10 @@ Probability = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=
 class _AbstractDropout(AbstractOp):
     """Keeps the shape, and at inference the values: no operations."""
 
+    pointwise: ClassVar[bool] = True
+    keeps_sizes: ClassVar[bool] = True
+    slides: ClassVar[bool] = False
+    activation: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("p",)
 
     def out_shape(self, *inputs: Shape) -> Shape:

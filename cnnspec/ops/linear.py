@@ -4,7 +4,7 @@ from math import prod
 from typing import ClassVar
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops.base import AbstractOp, Count, Flag, Shape, elements, show_shape
+from cnnspec.ops.base import AbstractOp, Count, Flag, Initial, Shape, elements, show_shape
 from cnnspec.ops.window import GLOBAL, POINT, Window
 
 __all__ = ["Linear"]
@@ -13,6 +13,10 @@ __all__ = ["Linear"]
 class Linear(AbstractOp):
     """`y = x A^T + b` on the last axis, as in torch. `(*, in_features) -> (*, out_features)`."""
 
+    pointwise: ClassVar[bool] = False
+    keeps_sizes: ClassVar[bool] = False
+    slides: ClassVar[bool] = False
+    activation: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("out_features",)
     inferred: ClassVar[str | None] = "in_features"
 
@@ -46,8 +50,15 @@ class Linear(AbstractOp):
         """`n*m + m` for n input and m output features."""
         return f"{inputs[0][-1]}*{self.out_features}" + (f" + {self.out_features}" if self.bias else "")
 
+    def initial(self, key: str, *inputs: Shape) -> Initial:
+        """Uniform within `1/√in_features`."""
+        return Initial(spread=inputs[0][-1] ** -0.5)
+
     def macs(self, *inputs: Shape) -> int:
         return prod(inputs[0]) * self.out_features
+
+    def mac_formula(self, *inputs: Shape) -> str:
+        return f"{show_shape(inputs[0])} inputs * {self.out_features} outputs"
 
     def other_flops(self, *inputs: Shape) -> int:
         return elements(self.out_shape(*inputs)) if self.bias else 0

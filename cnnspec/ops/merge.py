@@ -8,10 +8,18 @@ from cnnspec.ops.base import AbstractOp, Shape, elements, show_shape
 __all__ = ["Add", "Concat", "Mul"]
 
 
-class Add(AbstractOp):
-    """The sum of its reads, which have equal shapes."""
+class _AbstractJoin(AbstractOp):
+    """Reads any number of nodes, whose sizes have to fit together."""
 
+    pointwise: ClassVar[bool] = False
+    keeps_sizes: ClassVar[bool] = False
+    slides: ClassVar[bool] = False
+    activation: ClassVar[bool] = False
     arity: ClassVar[tuple[int, int | None]] = (1, None)
+
+
+class Add(_AbstractJoin):
+    """The sum of its reads, which have equal shapes."""
 
     def out_shape(self, *inputs: Shape) -> Shape:
         """Keeps the shape."""
@@ -24,10 +32,8 @@ class Add(AbstractOp):
         return (len(inputs) - 1) * elements(inputs[0])
 
 
-class Mul(AbstractOp):
+class Mul(_AbstractJoin):
     """The product of its reads; axes of size 1 are broadcast, as in a squeeze-and-excitation gate."""
-
-    arity: ClassVar[tuple[int, int | None]] = (1, None)
 
     def out_shape(self, *inputs: Shape) -> Shape:
         """Each axis as long as the longest: `(C, H, W), (C, 1, 1) -> (C, H, W)`."""
@@ -48,10 +54,8 @@ class Mul(AbstractOp):
         return sum(map(elements, self.products(*inputs)[1:]))
 
 
-class Concat(AbstractOp):
+class Concat(_AbstractJoin):
     """Its reads side by side on the channel axis; all other axes are equal."""
-
-    arity: ClassVar[tuple[int, int | None]] = (1, None)
 
     def out_shape(self, *inputs: Shape) -> Shape:
         """`(A, *W), (B, *W) -> (A + B, *W)`."""

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops.base import AbstractOp, AbstractSpatialOp, Count, Flag, Real, Shape, elements, show_shape
+from cnnspec.ops.base import AbstractOp, AbstractSpatialOp, Count, Flag, Initial, Real, Shape, elements, show_shape
 from cnnspec.ops.window import GLOBAL, POINT, Sliding, Window
 
 __all__ = ["BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "LayerNorm2d", "LocalResponseNorm"]
@@ -15,6 +15,15 @@ Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0)]
 
 # Mean and variance take four operations per element (a sum; a difference, its square, their sum), the division one.
 STATISTICS = 5
+
+# What a norm starts with has no effect. Torch's counter of batches is the only whole number.
+_NEUTRAL = {
+    "weight": Initial(1, neutral=True),
+    "bias": Initial(0, neutral=True),
+    "running_mean": Initial(0, neutral=True),
+    "running_var": Initial(1, neutral=True),
+    "num_batches_tracked": Initial(0, neutral=True),
+}
 
 
 def _check_written(name: str, value: int | None, shape: Shape, actual: int) -> None:
@@ -26,6 +35,10 @@ def _check_written(name: str, value: int | None, shape: Shape, actual: int) -> N
 class _AbstractChannelNorm(AbstractSpatialOp):
     """Normalises each channel, by statistics of its own or by a running mean and variance, which are buffers."""
 
+    pointwise: ClassVar[bool] = False
+    keeps_sizes: ClassVar[bool] = True
+    slides: ClassVar[bool] = False
+    activation: ClassVar[bool] = False
     inferred: ClassVar[str | None] = "num_features"
 
     eps: Positive = 1e-5
@@ -52,6 +65,9 @@ class _AbstractChannelNorm(AbstractSpatialOp):
     def parameter_formula(self, *inputs: Shape) -> str | None:
         return f"2*{inputs[0][0]}" if self.affine else None
 
+    def initial(self, key: str, *inputs: Shape) -> Initial:
+        return _NEUTRAL[key]
+
 
 class BatchNorm(_AbstractChannelNorm):
     """`BatchNorm1d`, `2d`, `3d`: each channel to mean 0 and variance 1 over the batch (Ioffe and Szegedy 2015).
@@ -73,6 +89,8 @@ class BatchNorm(_AbstractChannelNorm):
 
 class InstanceNorm(_AbstractChannelNorm):
     """`InstanceNorm1d`, `2d`, `3d`: each channel of each sample to mean 0 and variance 1 (Ulyanov et al. 2016)."""
+
+    keeps_sizes: ClassVar[bool] = False  # one value per channel is refused
 
     affine: Flag = False
     track_running_stats: Flag = False
@@ -98,6 +116,10 @@ class GroupNorm(AbstractOp):
     `num_channels` follows from the input; where it is written it is checked.
     """
 
+    pointwise: ClassVar[bool] = False
+    keeps_sizes: ClassVar[bool] = True
+    slides: ClassVar[bool] = False
+    activation: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("num_groups",)
     global_statistics: ClassVar[bool] = True  # every unit depends on all of its group
 
@@ -120,6 +142,9 @@ class GroupNorm(AbstractOp):
     def parameter_formula(self, *inputs: Shape) -> str | None:
         return f"2*{inputs[0][0]}" if self.affine else None
 
+    def initial(self, key: str, *inputs: Shape) -> Initial:
+        return _NEUTRAL[key]
+
     def other_flops(self, *inputs: Shape) -> int:
         return (STATISTICS + 2 * self.affine) * elements(inputs[0])
 
@@ -127,6 +152,9 @@ class GroupNorm(AbstractOp):
 class _AbstractLayerNorm(AbstractOp):
     """One axis of each sample to mean 0 and variance 1 (Ba, Kiros and Hinton 2016). Keeps the shape."""
 
+    pointwise: ClassVar[bool] = False
+    slides: ClassVar[bool] = False
+    activation: ClassVar[bool] = False
     inferred: ClassVar[str | None] = "normalized_shape"
     axis: ClassVar[int]  # of the shape, which has no batch
 
@@ -150,6 +178,9 @@ class _AbstractLayerNorm(AbstractOp):
         size = inputs[0][self.axis]
         return (f"2*{size}" if self.bias else str(size)) if self.elementwise_affine else None
 
+    def initial(self, key: str, *inputs: Shape) -> Initial:
+        return _NEUTRAL[key]
+
     def other_flops(self, *inputs: Shape) -> int:
         affine = (1 + self.bias) if self.elementwise_affine else 0
         return (STATISTICS + affine) * elements(inputs[0])
@@ -158,6 +189,7 @@ class _AbstractLayerNorm(AbstractOp):
 class LayerNorm(_AbstractLayerNorm):
     """Layer norm over the last axis, as torch's with one number. `(*, features) -> (*, features)`."""
 
+    keeps_sizes: ClassVar[bool] = False  # its weights are as wide as the last axis
     axis: ClassVar[int] = -1
 
     def windows(self, *inputs: Shape) -> tuple[Window, ...]:
@@ -173,6 +205,7 @@ class LayerNorm(_AbstractLayerNorm):
 class LayerNorm2d(_AbstractLayerNorm):
     """Layer norm over the channels of images, as ConvNeXt's (Liu et al. 2022). `(C, H, W) -> (C, H, W)`."""
 
+    keeps_sizes: ClassVar[bool] = True
     axis: ClassVar[int] = 0
 
     def out_shape(self, *inputs: Shape) -> Shape:
@@ -193,6 +226,10 @@ class LocalResponseNorm(AbstractOp):
     Krizhevsky, Sutskever and Hinton 2012, section 3.3, with torch's division by `size`. Keeps the shape.
     """
 
+    pointwise: ClassVar[bool] = False
+    keeps_sizes: ClassVar[bool] = True
+    slides: ClassVar[bool] = False
+    activation: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("size",)
 
     size: Count

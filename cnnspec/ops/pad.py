@@ -18,6 +18,10 @@ class ZeroPad(AbstractSpatialOp):
     `(left, right, top, bottom)`. Negative numbers crop.
     """
 
+    pointwise: ClassVar[bool] = False
+    keeps_sizes: ClassVar[bool] = False
+    slides: ClassVar[bool] = False
+    activation: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("padding",)
     padding: Sizes
 

@@ -35,6 +35,10 @@ def _slide(windows: tuple[Sliding, ...], shape: Shape) -> Shape:
 class _AbstractPool(AbstractSpatialOp):
     """A sliding window over each channel; `stride` is the kernel size unless given."""
 
+    pointwise: ClassVar[bool] = False
+    keeps_sizes: ClassVar[bool] = False
+    slides: ClassVar[bool] = True
+    activation: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("kernel_size",)
     per_axis: ClassVar[dict[str, int]] = {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}
 
@@ -107,6 +111,10 @@ class AvgPool(_AbstractPool):
 class LPPool(AbstractSpatialOp):
     """`LPPool1d`, `2d`, `3d`: the `norm_type`-norm of the window, without padding. `(C, *W) -> (C, *out)`."""
 
+    pointwise: ClassVar[bool] = False
+    keeps_sizes: ClassVar[bool] = False
+    slides: ClassVar[bool] = True
+    activation: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("norm_type",)
     per_axis: ClassVar[dict[str, int]] = {"kernel_size": 1, "stride": 1}
 
@@ -143,6 +151,10 @@ class LPPool(AbstractSpatialOp):
 class _AbstractAdaptivePool(AbstractSpatialOp):
     """Pools to a wanted output size; None keeps the size of that axis."""
 
+    pointwise: ClassVar[bool] = False
+    keeps_sizes: ClassVar[bool] = False
+    slides: ClassVar[bool] = False
+    activation: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("output_size",)
     per_axis: ClassVar[dict[str, int]] = {"output_size": 1}
 

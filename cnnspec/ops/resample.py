@@ -23,6 +23,10 @@ class Upsample(AbstractOp):
     two, `trilinear` three.
     """
 
+    pointwise: ClassVar[bool] = False
+    keeps_sizes: ClassVar[bool] = False
+    slides: ClassVar[bool] = False
+    activation: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("size",)
     words: ClassVar[tuple[str, ...]] = ("mode",)
 
@@ -87,6 +91,10 @@ class Upsample(AbstractOp):
 class PixelShuffle(AbstractOp):
     """Channels rearranged into space (Shi et al. 2016). `(C*r*r, H, W) -> (C, H*r, W*r)` with r `upscale_factor`."""
 
+    pointwise: ClassVar[bool] = False
+    keeps_sizes: ClassVar[bool] = False
+    slides: ClassVar[bool] = False
+    activation: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("upscale_factor",)
     upscale_factor: Count
 

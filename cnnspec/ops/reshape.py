@@ -17,6 +17,11 @@ Axis = Annotated[int, Field(strict=True, ge=-5, le=5)]
 class Identity(AbstractOp):
     """Gives back what it reads."""
 
+    pointwise: ClassVar[bool] = True
+    keeps_sizes: ClassVar[bool] = True
+    slides: ClassVar[bool] = False
+    activation: ClassVar[bool] = False
+
     def out_shape(self, *inputs: Shape) -> Shape:
         """Keeps the shape."""
         (shape,) = inputs
@@ -29,6 +34,10 @@ class Identity(AbstractOp):
 class Flatten(AbstractOp):
     """The axes `start_dim` to `end_dim` as one. Axes count the batch, as in torch: 1 is the channels."""
 
+    pointwise: ClassVar[bool] = False
+    keeps_sizes: ClassVar[bool] = False
+    slides: ClassVar[bool] = False
+    activation: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("start_dim",)
     start_dim: Axis = 1
     end_dim: Axis = -1
@@ -63,6 +72,10 @@ class Permute(AbstractOp):
     The batch stays in front.
     """
 
+    pointwise: ClassVar[bool] = False
+    keeps_sizes: ClassVar[bool] = False
+    slides: ClassVar[bool] = False
+    activation: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("dims",)
     dims: tuple[Axis, ...]
 
@@ -93,6 +106,10 @@ class ChannelShuffle(AbstractOp):
     Zhang et al. 2018, ShuffleNet. It mixes what a grouped convolution kept apart.
     """
 
+    pointwise: ClassVar[bool] = False
+    keeps_sizes: ClassVar[bool] = True
+    slides: ClassVar[bool] = False
+    activation: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("groups",)
     groups: Count
 
@@ -115,6 +132,10 @@ class ChannelShuffle(AbstractOp):
 class Slice(AbstractOp):
     """The channels `start` to `end - 1`; negative numbers count from the end, and `end=None` means all that follow."""
 
+    pointwise: ClassVar[bool] = False
+    keeps_sizes: ClassVar[bool] = True
+    slides: ClassVar[bool] = False
+    activation: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("start", "end")
     start: Annotated[int, Field(strict=True, ge=-LIMIT, le=LIMIT)]
     end: Annotated[int, Field(strict=True, ge=-LIMIT, le=LIMIT)] | None = None

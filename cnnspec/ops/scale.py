@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from cnnspec.ops.base import AbstractOp, Real, Shape, elements
+from cnnspec.ops.base import AbstractOp, Initial, Real, Shape, elements
 
 __all__ = ["Scale"]
 
@@ -14,6 +14,10 @@ class Scale(AbstractOp):
     `layer_scale` (Liu et al. 2022; Touvron et al. 2021, Going Deeper with Image Transformers).
     """
 
+    pointwise: ClassVar[bool] = False
+    keeps_sizes: ClassVar[bool] = True
+    slides: ClassVar[bool] = False
+    activation: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("init",)
     init: Real = 1.0
 
@@ -28,6 +32,9 @@ class Scale(AbstractOp):
 
     def parameter_formula(self, *inputs: Shape) -> str:
         return str(inputs[0][0])
+
+    def initial(self, key: str, *inputs: Shape) -> Initial:
+        return Initial(self.init)
 
     def other_flops(self, *inputs: Shape) -> int:
         """One multiplication per element."""

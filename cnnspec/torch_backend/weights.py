@@ -33,16 +33,16 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        found: object = torch.load(path, map_location="cpu", weights_only=True)
+        state: object = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CnnspecError(f"{path} cannot be read as weights: {reason:.200}") from error
     for key in ("state_dict", "model"):
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CnnspecError(f"{path} holds no state_dict", hint="save it with `torch.save(model.state_dict(), path)`")
-    return dict(found)  # a plain dict, without torch's `_metadata`
+    return dict(state)  # a plain dict, without torch's `_metadata`
 
 
 def check_state(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:

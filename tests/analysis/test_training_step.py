@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
+from typing import get_args
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ import cnnspec
 from cnnspec import SpecError, zoo
 from cnnspec.analysis.memory import largest_batch, peak_inference, training_memory
 from cnnspec.graph import Graph
+from cnnspec.ops import AnyOp, operators
 from cnnspec.torch_backend import build_module
 
 
@@ -126,6 +129,11 @@ OPERATORS = [
     *(("[3, 9, 8]", f"{name}(a, input2)") for name in ("Add", "Mul", "Concat")),
     *(("[3, 9, 8]", f"{name}(a, a, input2)") for name in ("Add", "Mul", "Concat")),
 ]
+
+
+def test_every_operator_has_a_line() -> None:
+    names = set(re.findall(r"\b[A-Z]\w+", "; ".join([HEAD, *(line for _, line in OPERATORS)])))
+    assert {op for name, (op, _) in operators().items() if name in names} == set(get_args(AnyOp))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from cnnspec.analysis.lint import RULES
 from cnnspec.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -35,9 +34,3 @@ def test_the_output_is_that_of_the_page(
         main(shlex.split(command))
     assert caught.value.code == 0
     assert capsys.readouterr().out == output
-
-
-def test_the_table_of_warnings_is_that_of_the_rules() -> None:
-    page = (ROOT / "docs" / "lint.md").read_text("utf-8")
-    rows = re.findall(r"^\| \[(W\d+)\]\(codes/W\d+\.md\) \| (.*?) \|$", page, re.MULTILINE)
-    assert rows == [(rule.code, rule.title) for rule in RULES]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -175,9 +177,13 @@ def test_a_seal_finds_every_damaged_byte(tmp_path: Path) -> None:
 
 def test_the_child_imports_nothing_from_the_folder_that_it_is_started_in(tmp_path: Path) -> None:
     data = exported(tmp_path)
-    Path("json.py").write_text("raise SystemExit('imported from here')")
+    Path("json.py").write_text("open('imported', 'w').close()")
+    subprocess.run([sys.executable, "-c", "import json"], check=True)
+    assert Path("imported").exists()  # as it is where nothing keeps the folder out
+    Path("imported").unlink()
     with Trial() as trial:
         trial.run(data, "it")
+    assert not Path("imported").exists()
 
 
 def test_without_onnx_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,4 +92,11 @@ def test_counters_of_batch_norm_may_be_missing(tmp_path: Path) -> None:
     module = spec.build()
     state = {key: value for key, value in module.state_dict().items() if not key.endswith("tracked")}
     save_weights(state, tmp_path / "w.safetensors")
+    for tensor in module.state_dict().values():
+        tensor.fill_(5)
     load_weights(module, tmp_path / "w.safetensors")
+    loaded = module.state_dict()
+    assert loaded.pop("bn.num_batches_tracked") == 0
+    assert {key: value.tolist() for key, value in loaded.items()} == {
+        "bn.weight": [1, 1], "bn.bias": [0, 0], "bn.running_mean": [0, 0], "bn.running_var": [1, 1]
+    }  # fmt: skip

@@ -1,7 +1,7 @@
 """Warnings about valid networks: what an experienced reader of the spec would ask about.
 
-Every rule is a function of its own in the file of its kind; `RULES` is the only list of them. A page of the
-documentation explains each code.
+Every rule is a function of its own in the file of its kind, which `@rule` gives its code and its title; `RULES` gathers
+them. `docs/codes` has a page for each code.
 """
 
 from __future__ import annotations
@@ -19,28 +19,11 @@ from cnnspec.hints import did_you_mean
 
 __all__ = ["CODES", "RULES", "Finding", "Rule", "lint"]
 
-RULES: Final = (
-    Rule("W301", "border pixels are dropped", windows.border_pixels_dropped),
-    Rule("W302", "a layer whose input already sees everything", fields.field_exceeds_input),
-    Rule("W303", "a classifier that never sees the whole input", fields.narrow_classifier),
-    Rule("W304", "gridding: dilation leaves pixels unread", fields.gridding),
-    Rule("W305", "a bias before batch norm", order.bias_before_norm),
-    Rule("W306", "an activation straight after an activation", order.activation_twice),
-    Rule("W307", "softmax before cross-entropy", order.softmax_output),
-    Rule("W308", "a dense layer holds most of the parameters", cost.dense_holds_most),
-    Rule("W309", "a window smaller than its stride skips pixels", windows.pixels_skipped),
-    Rule("W310", "channels that are slow on tensor cores", cost.slow_channels),
-    Rule("W311", "padding larger than half the window", windows.padding_beyond_half),
-    Rule("W312", "a node that nothing depends on", order.dead_nodes),
-    Rule("W313", "downsampling later than the receptive field needs", fields.late_downsampling),
-    Rule("W314", "branches that are not aligned", fields.misaligned_branches),
-    Rule("W315", "dropout straight before batch norm", order.dropout_before_norm),
-    Rule("W316", "two dense layers without an activation between", order.dense_twice),
-    Rule("W317", "an even window with padding=same", windows.even_same_padding),
-    Rule("W318", "a transposed convolution that overlaps unevenly", windows.checkerboard),
-    Rule("W319", "weights that read only padding", windows.weights_on_padding),
-    Rule("W320", "groups that never mix", order.groups_never_mix),
-    Rule("W321", "a dense layer on a feature map", order.dense_on_map),
+RULES: Final = tuple(
+    sorted(
+        (value for file in (cost, fields, order, windows) for value in vars(file).values() if isinstance(value, Rule)),
+        key=lambda rule: rule.code,
+    )
 )
 CODES: Final = tuple(rule.code for rule in RULES)
 
@@ -67,12 +50,12 @@ def lint(
     if len(report.layers) < len(graph):
         report = analyze(graph, purpose="train")
     network = MeasuredNetwork(graph, report)
-    found: dict[tuple[str, object], list[Found]] = {}
+    by_line: dict[tuple[str, object], list[Found]] = {}
     for rule in RULES:
         if (not select or rule.code in select) and rule.code not in ignore:
             for one in rule.check(network):
-                found.setdefault((rule.code, one.node.origin.place or one.node.name), []).append(one)
-    findings = [_finding(code, together, network) for (code, _), together in found.items()]
+                by_line.setdefault((rule.code, one.node.origin.place or one.node.name), []).append(one)
+    findings = [_finding(code, together, network) for (code, _), together in by_line.items()]
     return sorted(findings, key=lambda finding: (finding.order(), finding.code))
 
 

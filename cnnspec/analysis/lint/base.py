@@ -7,35 +7,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from cnnspec.analysis.report import LayerReport, Report, Totals
+from cnnspec.analysis.layer_report import LayerReport
+from cnnspec.analysis.report import Report, Totals
 from cnnspec.errors import Diagnostic
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import AXES, JOINS, Shape
-from cnnspec.ops.activation import (
-    ELU,
-    GELU,
-    Hardsigmoid,
-    Hardswish,
-    Hardtanh,
-    LeakyReLU,
-    Mish,
-    PReLU,
-    ReLU,
-    ReLU6,
-    Sigmoid,
-    SiLU,
-    Softplus,
-    Tanh,
-)
 from cnnspec.ops.dropout import Dropout
 from cnnspec.ops.reshape import Flatten, Identity
 from cnnspec.ops.window import Sliding
 
-__all__ = ["ACTIVATIONS", "PASSIVE", "Finding", "Found", "MeasuredNetwork", "Rule", "flattened_before", "per_axis"]
+__all__ = ["PASSIVE", "Finding", "Found", "MeasuredNetwork", "Rule", "flattened_before", "per_axis", "rule"]
 
-ACTIVATIONS = (
-    ReLU, ReLU6, LeakyReLU, PReLU, ELU, SiLU, GELU, Mish, Hardswish, Hardsigmoid, Hardtanh, Softplus, Tanh, Sigmoid,
-)  # fmt: skip
 PASSIVE = (Identity, Dropout, Flatten)  # they change no value at inference
 
 
@@ -69,6 +51,11 @@ class Rule:
     check: Callable[[MeasuredNetwork], Iterator[Found]]
 
 
+def rule(code: str, title: str) -> Callable[[Callable[[MeasuredNetwork], Iterator[Found]]], Rule]:
+    """Makes a rule of the function that looks."""
+    return lambda check: Rule(code, title, check)
+
+
 @dataclass(frozen=True)
 class MeasuredNetwork:
     """A graph and its report, with what several rules ask of them."""
@@ -84,12 +71,12 @@ class MeasuredNetwork:
     @cached_property
     def readers(self) -> dict[str, list[Node]]:
         """Which nodes read each node, and the input. Dead ones count as readers of dead ones only."""
-        found: dict[str, list[Node]] = {INPUT: [], **{node.name: [] for node in self.graph.nodes}}
+        readers: dict[str, list[Node]] = {INPUT: [], **{node.name: [] for node in self.graph.nodes}}
         for node in self.graph.nodes:
             for name in dict.fromkeys(node.inputs):
                 if node.name in self.live or not (name == INPUT or name in self.live):
-                    found[name].append(node)
-        return found
+                    readers[name].append(node)
+        return readers
 
     @cached_property
     def live(self) -> set[str]:
@@ -117,6 +104,12 @@ class MeasuredNetwork:
             if isinstance(node.op, kind) and node.name in self.live:
                 yield node, node.op
 
+    def sliders(self) -> Iterator[tuple[Node, Any]]:
+        """The live nodes that slide a window over what they read, and their operators."""
+        for node in self.graph.nodes:
+            if node.op.slides and node.name in self.live:
+                yield node, node.op
+
     @cached_property
     def _sliding(self) -> dict[str, list[tuple[int, Sliding, int]]]:
         return {}
@@ -139,13 +132,13 @@ class MeasuredNetwork:
     @cached_property
     def _active(self) -> dict[str, Node]:
         """For each node the last one, itself included, that is not passive; none where the input is reached."""
-        found: dict[str, Node] = {}
+        active: dict[str, Node] = {}
         for node in self.graph.nodes:
             if not isinstance(node.op, PASSIVE):
-                found[node.name] = node
-            elif node.inputs[0] in found:
-                found[node.name] = found[node.inputs[0]]
-        return found
+                active[node.name] = node
+            elif node.inputs[0] in active:
+                active[node.name] = active[node.inputs[0]]
+        return active
 
     def before_passive(self, node: Node) -> Node | None:
         """As `before`, past dropout, identities and flattening."""

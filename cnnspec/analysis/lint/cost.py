@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
-from cnnspec.analysis.lint.base import Found, MeasuredNetwork, flattened_before
+from cnnspec.analysis.lint.base import Found, MeasuredNetwork, flattened_before, rule
 from cnnspec.graph import INPUT
 from cnnspec.ops import show_shape
 from cnnspec.ops.conv import Conv, ConvTranspose
@@ -19,6 +19,7 @@ HEAVY = 10_000_000  # MACs per sample below which a layer is bound by its launch
 SHARE = 0.02  # of the network's MACs
 
 
+@rule("W308", "a dense layer holds most of the parameters")
 def dense_holds_most(network: MeasuredNetwork) -> Iterator[Found]:
     """A dense layer on flattened maps with more parameters than all else (Lin, Chen and Yan 2013, section 3.2)."""
     for node, _ in network.of(Linear):
@@ -39,6 +40,7 @@ def dense_holds_most(network: MeasuredNetwork) -> Iterator[Found]:
             )
 
 
+@rule("W310", "channels that are slow on tensor cores")
 def slow_channels(network: MeasuredNetwork) -> Iterator[Found]:
     """Channels per group that are no multiple of 8 leave tensor cores partly idle.
 

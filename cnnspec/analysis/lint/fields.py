@@ -6,18 +6,15 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from math import prod
 
-from cnnspec.analysis.lint.base import Found, MeasuredNetwork, per_axis
-from cnnspec.analysis.report import LayerReport
+from cnnspec.analysis.layer_report import LayerReport
+from cnnspec.analysis.lint.base import Found, MeasuredNetwork, per_axis, rule
 from cnnspec.graph import INPUT, Node
 from cnnspec.ops import JOINS, show_shape
 from cnnspec.ops.conv import Conv
-from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, MaxPool
 from cnnspec.ops.window import Global, Sliding
 
 __all__ = ["field_exceeds_input", "gridding", "late_downsampling", "misaligned_branches", "narrow_classifier"]
-
-
-SLIDING = (Conv, MaxPool, AvgPool, LPPool)
 
 
 def _covered_before(network: MeasuredNetwork, node: Node) -> bool:
@@ -30,6 +27,7 @@ def _covered_before(network: MeasuredNetwork, node: Node) -> bool:
     return all(seen >= size for seen, size in zip(row.min_receptive_field, network.pixels, strict=True))
 
 
+@rule("W302", "a layer whose input already sees everything")
 def field_exceeds_input(network: MeasuredNetwork) -> Iterator[Found]:
     """A convolution that gathers context where there is none left.
 
@@ -54,6 +52,7 @@ def field_exceeds_input(network: MeasuredNetwork) -> Iterator[Found]:
         )
 
 
+@rule("W303", "a classifier that never sees the whole input")
 def narrow_classifier(network: MeasuredNetwork) -> Iterator[Found]:
     """One answer for the whole input, from units that see only part of it."""
     for name in network.graph.outputs:
@@ -94,6 +93,7 @@ def _last_global_pool(network: MeasuredNetwork, node: Node) -> Node | None:
     return None
 
 
+@rule("W304", "gridding: dilation leaves pixels unread")
 def gridding(network: MeasuredNetwork) -> Iterator[Found]:
     """Dilation that leaves pixels inside the field unread, and nothing after it fills the holes.
 
@@ -125,6 +125,7 @@ def _holes(row: LayerReport) -> dict[int, str]:
     return {axis: f"{read} of {span} are read" for axis, (span, read) in enumerate(fields) if read < span}
 
 
+@rule("W313", "downsampling later than the receptive field needs")
 def late_downsampling(network: MeasuredNetwork) -> Iterator[Found]:
     """A stride behind convolutions that had nothing left to see: they ran at a needless resolution."""
     late = {node.name for node, op in network.of(Conv) if prod(op.kernel_size) > 1 and _covered_before(network, node)}
@@ -132,7 +133,7 @@ def late_downsampling(network: MeasuredNetwork) -> Iterator[Found]:
     for node in network.graph.nodes:
         if node.name in late or not behind.isdisjoint(node.inputs):
             behind.add(node.name)
-        if behind.isdisjoint(node.inputs) or node.name not in network.live or not isinstance(node.op, SLIDING):
+        if behind.isdisjoint(node.inputs) or node.name not in network.live or not node.op.slides:
             continue
         windows = node.op.windows(*node.input_shapes)
         if any(isinstance(window, Sliding) and window.stride > 1 for window in windows) and prod(node.shape[1:]) > 1:
@@ -146,6 +147,7 @@ def late_downsampling(network: MeasuredNetwork) -> Iterator[Found]:
             return
 
 
+@rule("W314", "branches that are not aligned")
 def misaligned_branches(network: MeasuredNetwork) -> Iterator[Found]:
     """Branches whose units look at different places: half a unit apart or more, or drifting by a unit.
 

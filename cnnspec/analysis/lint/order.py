@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cnnspec.analysis.lint.base import ACTIVATIONS, PASSIVE, Found, MeasuredNetwork
+from cnnspec.analysis.lint.base import PASSIVE, Found, MeasuredNetwork, rule
 from cnnspec.graph import INPUT, Node
-from cnnspec.ops import AXES, JOINS, show_shape
+from cnnspec.ops import AXES, JOINS, AnyOp, show_shape
 from cnnspec.ops.activation import Softmax
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout
@@ -32,6 +32,7 @@ MAPPING = (Conv, ConvTranspose, MaxPool, AvgPool, LPPool, AdaptiveAvgPool, Adapt
 FEATURES_LAST = (Permute, Flatten, LayerNorm)  # whoever writes one has thought of the last axis
 
 
+@rule("W305", "a bias before batch norm")
 def bias_before_norm(network: MeasuredNetwork) -> Iterator[Found]:
     """The mean that the norm subtracts takes the bias with it (Ioffe and Szegedy 2015, section 3.2)."""
     for node, op in network.of((Conv, ConvTranspose, Linear)):
@@ -45,22 +46,31 @@ def bias_before_norm(network: MeasuredNetwork) -> Iterator[Found]:
             )
 
 
+@rule("W306", "an activation straight after an activation")
 def activation_twice(network: MeasuredNetwork) -> Iterator[Found]:
     """An activation of an activation: at best without effect, at worst it cuts the gradient."""
-    for node, op in network.of((*ACTIVATIONS, Softmax)):
+    for node in network.graph.nodes:
+        if node.name not in network.live or not _activates(node.op):
+            continue
         before = network.before_passive(node)
-        if before is not None and isinstance(before.op, (*ACTIVATIONS, Softmax)):
+        if before is not None and _activates(before.op):
+            names = _a(node.op.op_name), _a(before.op.op_name)
             yield Found(
                 node,
-                f"`{node.name}`, {_a(op.op_name)}, follows straight after `{before.name}`, {_a(before.op.op_name)}",
+                f"`{node.name}`, {names[0]}, follows straight after `{before.name}`, {names[1]}",
                 "one of the two is enough",
             )
+
+
+def _activates(op: AnyOp) -> bool:
+    return op.activation or isinstance(op, Softmax)
 
 
 def _a(name: str) -> str:
     return f"an {name}" if name[0] in "AEIOU" else f"a {name}"
 
 
+@rule("W307", "softmax before cross-entropy")
 def softmax_output(network: MeasuredNetwork) -> Iterator[Found]:
     """Cross-entropy takes logits: it applies the logarithm of the softmax itself, as torch's `cross_entropy` does."""
     for name in (*network.graph.outputs, *network.graph.aux_outputs):
@@ -75,6 +85,7 @@ def softmax_output(network: MeasuredNetwork) -> Iterator[Found]:
             )
 
 
+@rule("W316", "two dense layers without an activation between")
 def dense_twice(network: MeasuredNetwork) -> Iterator[Found]:
     """Two linear maps in a row are one; only a bottleneck between them saves parameters."""
     for node, op in network.of(Linear):
@@ -91,6 +102,7 @@ def dense_twice(network: MeasuredNetwork) -> Iterator[Found]:
             )
 
 
+@rule("W321", "a dense layer on a feature map")
 def dense_on_map(network: MeasuredNetwork) -> Iterator[Found]:
     """A dense layer on a feature map: it mixes the places of the last axis, not the channels."""
     maps = {INPUT} if len(network.graph.input_shape) > 2 else set()
@@ -111,6 +123,7 @@ def dense_on_map(network: MeasuredNetwork) -> Iterator[Found]:
             )
 
 
+@rule("W315", "dropout straight before batch norm")
 def dropout_before_norm(network: MeasuredNetwork) -> Iterator[Found]:
     """Dropout changes the variance in training only, and the batch norm after it has learnt the wrong one.
 
@@ -127,6 +140,7 @@ def dropout_before_norm(network: MeasuredNetwork) -> Iterator[Found]:
             )
 
 
+@rule("W320", "groups that never mix")
 def groups_never_mix(network: MeasuredNetwork) -> Iterator[Found]:
     """Grouped convolutions in a row without anything between that carries a value from one group to another.
 
@@ -154,6 +168,7 @@ def groups_never_mix(network: MeasuredNetwork) -> Iterator[Found]:
             mixed[node.name] = before
 
 
+@rule("W312", "a node that nothing depends on")
 def dead_nodes(network: MeasuredNetwork) -> Iterator[Found]:
     """Nodes that no output depends on: they never run, and are never trained."""
     for node in network.graph.nodes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
-from cnnspec.analysis.borders import MANY, READING, border_losses
-from cnnspec.analysis.lint.base import Found, MeasuredNetwork, per_axis
+from cnnspec.analysis.borders import MANY, border_losses
+from cnnspec.analysis.lint.base import Found, MeasuredNetwork, per_axis, rule
 from cnnspec.graph import Node
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.window import Sliding
@@ -21,9 +21,10 @@ __all__ = [
 ]
 
 
+@rule("W301", "border pixels are dropped")
 def border_pixels_dropped(network: MeasuredNetwork) -> Iterator[Found]:
     """The division in the size formula leaves a remainder, and real pixels with it (not only padding)."""
-    for node, op in network.of(READING):
+    for node, op in network.sliders():
         (shape,) = node.input_shapes
         parts = {axis: f"{lost} of {shape[axis + 1]}" for axis, lost in border_losses(op, shape).items()}
         if parts:
@@ -35,9 +36,10 @@ def border_pixels_dropped(network: MeasuredNetwork) -> Iterator[Found]:
             )
 
 
+@rule("W309", "a window smaller than its stride skips pixels")
 def pixels_skipped(network: MeasuredNetwork) -> Iterator[Found]:
     """The window is smaller than the stride, and no other layer reads what lies between."""
-    for node, _ in network.of(READING):
+    for node, _ in network.sliders():
         shares = {
             axis: window.extent / window.stride
             for axis, window, size in network.sliding(node)
@@ -62,6 +64,7 @@ def _spans(network: MeasuredNetwork, node: Node) -> str:
     return "x".join(str(window.extent) for _, window, _ in network.sliding(node))
 
 
+@rule("W311", "padding larger than half the window")
 def padding_beyond_half(network: MeasuredNetwork) -> Iterator[Found]:
     """More padding than half the window: some windows read hardly anything else."""
     for node, op in network.of(Conv):
@@ -78,6 +81,7 @@ def padding_beyond_half(network: MeasuredNetwork) -> Iterator[Found]:
             )
 
 
+@rule("W319", "weights that read only padding")
 def weights_on_padding(network: MeasuredNetwork) -> Iterator[Found]:
     """Taps of the kernel that no position of the window lays on a real pixel: they are never trained."""
     for node, op in network.of(Conv):
@@ -111,6 +115,7 @@ def _meets(start: int, stride: int, reach: int, size: int) -> bool:
     return step <= reach and start + step < size
 
 
+@rule("W317", "an even window with padding=same")
 def even_same_padding(network: MeasuredNetwork) -> Iterator[Found]:
     """`padding=same` with an even window puts the odd pixel at the far end: the grid moves by half a pixel."""
     for node, op in network.of(Conv):
@@ -126,6 +131,7 @@ def even_same_padding(network: MeasuredNetwork) -> Iterator[Found]:
             )
 
 
+@rule("W318", "a transposed convolution that overlaps unevenly")
 def checkerboard(network: MeasuredNetwork) -> Iterator[Found]:
     """A transposed convolution whose stride does not divide its kernel writes some outputs more often than others.
 

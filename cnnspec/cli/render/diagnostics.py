@@ -56,15 +56,24 @@ def _as_github(checked: Sequence[Checked], _: TextIO) -> str:
     """Workflow commands: GitHub shows each beside its line."""
     lines = []
     for file in checked:
-        for found in file.diagnostics:
-            fields = {"file": file.path, "title": f"cnnspec {found.code}"}
-            if found.place:
-                end = found.place.column + found.place.length
-                fields |= {"line": f"{found.place.line}", "col": f"{found.place.column}", "endColumn": f"{end}"}
+        for diagnostic in file.diagnostics:
+            fields = {"file": file.path, "title": f"cnnspec {diagnostic.code}"}
+            if diagnostic.place:
+                end = diagnostic.place.column + diagnostic.place.length
+                fields |= {
+                    "line": f"{diagnostic.place.line}",
+                    "col": f"{diagnostic.place.column}",
+                    "endColumn": f"{end}",
+                }
             listed = ",".join(f"{key}={_escape(value, ':,')}" for key, value in fields.items())
-            parts = [found.message, found.label, *found.notes, found.help and f"help: {found.help}"]
+            parts = [
+                diagnostic.message,
+                diagnostic.label,
+                *diagnostic.notes,
+                diagnostic.help and f"help: {diagnostic.help}",
+            ]
             message = "\n".join(part for part in parts if part)
-            lines.append(f"::{found.severity} {listed}::{_escape(message)}")
+            lines.append(f"::{diagnostic.severity} {listed}::{_escape(message)}")
     return "\n".join(lines)
 
 
@@ -76,29 +85,29 @@ def _escape(text: str, more: str = "") -> str:
 
 def _as_sarif(checked: Sequence[Checked], _: TextIO) -> str:
     """SARIF 2.1.0, as code-scanning services read it."""
-    found = [(file, diagnostic) for file in checked for diagnostic in file.diagnostics]
-    codes = sorted({diagnostic.code for _, diagnostic in found})
+    pairs = [(file, diagnostic) for file in checked for diagnostic in file.diagnostics]
+    codes = sorted({diagnostic.code for _, diagnostic in pairs})
     driver = {"name": "cnnspec", "version": __version__, "rules": [{"id": code} for code in codes]}
-    results = [_result(file, diagnostic, codes.index(diagnostic.code)) for file, diagnostic in found]
+    results = [_result(file, diagnostic, codes.index(diagnostic.code)) for file, diagnostic in pairs]
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
     document = {"version": "2.1.0", "runs": [run]}
     return json.dumps(document, indent=1)
 
 
-def _result(file: Checked, found: Diagnostic, rule: int) -> dict[str, Any]:
+def _result(file: Checked, diagnostic: Diagnostic, rule: int) -> dict[str, Any]:
     location: dict[str, Any] = {"artifactLocation": {"uri": file.path.replace(os.sep, "/")}}
-    if found.place:
-        end = found.place.column + found.place.length
+    if diagnostic.place:
+        end = diagnostic.place.column + diagnostic.place.length
         location["region"] = {
-            "startLine": found.place.line,
-            "startColumn": found.place.column,
+            "startLine": diagnostic.place.line,
+            "startColumn": diagnostic.place.column,
             "endColumn": end,
         }
-    parts = [found.message, found.label, *found.notes, found.help]
+    parts = [diagnostic.message, diagnostic.label, *diagnostic.notes, diagnostic.help]
     return {
-        "ruleId": found.code,
+        "ruleId": diagnostic.code,
         "ruleIndex": rule,
-        "level": found.severity,
+        "level": diagnostic.severity,
         "message": {"text": "\n".join(part for part in parts if part)},
         "locations": [{"physicalLocation": location}],
     }

@@ -9,6 +9,7 @@ from typing import Final
 
 from cnnspec.analysis import CONVENTION
 from cnnspec.analysis.diff import Change, Difference, Total
+from cnnspec.cli.render.columns import aligned
 from cnnspec.ops import show_shape
 
 __all__ = ["FORMATS", "render_difference"]
@@ -59,19 +60,16 @@ def render_difference(
     if rows:
         lines += [*_columns(rows, width), ""]
     lines += [*_wrapped(_summary(difference), width, ""), ""]
-    table = _aligned([head, *totals])
+    table = aligned([head, *totals], (0,))
     if width is not None and max(map(len, table)) > width:
-        table = _aligned([("", "before", "after", "ratio"), *totals])
+        table = aligned([("", "before", "after", "ratio"), *totals], (0,))
     return "\n".join([*lines, *table, "", *CONVENTION.split("; ")])
 
 
 def _columns(rows: Sequence[Row], width: int | None) -> list[str]:
     """The rows in columns; where these are too wide, sizes stand below what changed, and that below the layer."""
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    lines = [
-        "  ".join([*(text.ljust(size) for text, size in zip(row, widths, strict=False)), row[3]]).rstrip()
-        for row in rows
-    ]
+    lines = aligned(rows, range(4))
     if width is None or max(map(len, lines)) <= width:
         return lines
     beside = widths[1] + 5
@@ -86,16 +84,6 @@ def _columns(rows: Sequence[Row], width: int | None) -> list[str]:
     return lines
 
 
-def _aligned(table: Sequence[Row]) -> list[str]:
-    widths = [max(len(row[column]) for row in table) for column in range(4)]
-    return [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(text.rjust(size) for text, size in zip(row[1:], widths[1:], strict=True))]
-        ).rstrip()
-        for row in table
-    ]
-
-
 def _wrapped(text: str, width: int | None, indent: str) -> list[str]:
     if width is None:
         return [indent + text]
@@ -103,7 +91,7 @@ def _wrapped(text: str, width: int | None, indent: str) -> list[str]:
 
 
 def _summary(difference: Difference) -> str:
-    counts = [f"{len(found)} {kind}" for kind in SIGNS if (found := difference.of(kind))]
+    counts = [f"{len(alike)} {kind}" for kind in SIGNS if (alike := difference.of(kind))]
     same = f"{difference.same} the same"
     if difference.renamed:
         same += f" ({difference.renamed} under another name)"
@@ -137,14 +125,14 @@ def _rows(changes: Sequence[Change]) -> Iterator[Row]:
         groups.setdefault(key, []).append(change)
         last = change
     alike: dict[object, list[Change]] = {}
-    for key, found in groups.items():
-        one = found[0]
+    for key, together in groups.items():
+        one = together[0]
         if one.kind in ("changed", "resized") and _parent(one):
             what = _what(one) if one.kind == "changed" else ""
-            key = (one.kind, _block(one), what, tuple(_name(change).rpartition(".")[2] for change in found))
-        alike.setdefault(key, []).extend(found)
-    for found in alike.values():
-        yield _row(found[0]) if len(found) == 1 else _folded(found)
+            key = (one.kind, _block(one), what, tuple(_name(change).rpartition(".")[2] for change in together))
+        alike.setdefault(key, []).extend(together)
+    for together in alike.values():
+        yield _row(together[0]) if len(together) == 1 else _folded(together)
 
 
 def _belongs(change: Change, last: Change) -> bool:
@@ -166,17 +154,17 @@ def _block(change: Change) -> str:
     return re.sub(r"\d+", "#", _parent(change))
 
 
-def _folded(found: Sequence[Change]) -> Row:
-    kind = found[0].kind
-    parents = list(dict.fromkeys(map(_parent, found)))
-    leaves = list(dict.fromkeys(_name(change).rpartition(".")[2] for change in found))
+def _folded(together: Sequence[Change]) -> Row:
+    kind = together[0].kind
+    parents = list(dict.fromkeys(map(_parent, together)))
+    leaves = list(dict.fromkeys(_name(change).rpartition(".")[2] for change in together))
     name = parents[0] if len(parents) == 1 else f"{parents[0]} … {parents[-1]}"
     blocks = f" in {len(parents)} blocks" if len(parents) > 1 else ""
-    what = f"{len(found)} layers{blocks}"
+    what = f"{len(together)} layers{blocks}"
     if kind == "changed":
-        what = f"{', '.join(leaves) if len(leaves) <= LISTED else what}: {_what(found[0])}"
+        what = f"{', '.join(leaves) if len(leaves) <= LISTED else what}: {_what(together[0])}"
         what += f",{blocks}" if blocks and len(leaves) <= LISTED else ""
-    return SIGNS[kind], name, what, _size(found)
+    return SIGNS[kind], name, what, _size(together)
 
 
 def _what(change: Change) -> str:
@@ -187,14 +175,14 @@ def _what(change: Change) -> str:
     return " -> ".join(calls) + (", reading other layers" if change.kind == "changed" and len(calls) == 1 else "")
 
 
-def _size(found: Sequence[Change]) -> str:
+def _size(together: Sequence[Change]) -> str:
     """Shape and parameters, before and after; the shape where it is the same for all, the parameters as sums."""
-    both = found[0].kind in ("changed", "resized")
-    sides = [[row for row in (change.before, change.after) if row is not None] for change in found]
+    both = together[0].kind in ("changed", "resized")
+    sides = [[row for row in (change.before, change.after) if row is not None] for change in together]
     shapes = {" -> ".join(dict.fromkeys(show_shape(row.output_shape) for row in rows)) for rows in sides}
     sums = [sum(rows[side].params for rows in sides) for side in range(2 if both else 1)]
     params = " -> ".join(dict.fromkeys(f"{params:,}" for params in sums)) + " parameters" if any(sums) else ""
-    shape = next(iter(shapes)) if len(shapes) == 1 and (both or len(found) == 1) else ""
+    shape = next(iter(shapes)) if len(shapes) == 1 and (both or len(together) == 1) else ""
     return ", ".join(part for part in (shape, params) if part)
 
 

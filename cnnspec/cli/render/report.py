@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from cnnspec.analysis import CONVENTION, LayerReport, Report
 from cnnspec.analysis.report import OTHER
+from cnnspec.cli.render.columns import aligned
 from cnnspec.cli.render.figures import in_unit, shares, size_text
 from cnnspec.ops import Shape, show_shape
 
@@ -63,12 +64,8 @@ COLUMNS: Final = (
 
 
 def render(report: Report, form: str, width: int | None = None) -> str:
-    """The report in one of FORMATS; a table is fitted to `width` characters where one is given."""
+    """The report in one of FORMATS other than json; a table is fitted to `width` characters where one is given."""
     match form:
-        case "json":
-            import json  # the table does not wait for it
-
-            return json.dumps(report.to_dict(), indent=1)
         case "csv":
             return _csv(report)
         case "markdown":
@@ -96,25 +93,13 @@ def _total(report: Report, columns: Sequence[Column]) -> list[str]:
 
 def _table(report: Report, width: int | None) -> str:
     columns, cells = _fitted(report, width)
-    widths = [max(map(len, column)) for column in cells]
-
-    def line(row: Sequence[str]) -> str:
-        padded = (
-            cell.ljust(size) if column.left else cell.rjust(size)
-            for cell, size, column in zip(row, widths, columns, strict=True)
-        )
-        return "  ".join(padded).rstrip()
-
-    rule = "  ".join("-" * size for size in widths)
+    rule = ["-" * max(map(len, column)) for column in cells]
     head, *body, total = zip(*cells, strict=True)
+    left = {number for number, column in enumerate(columns) if column.left}
     lines = [
         f"{report.name}   input {show_shape(report.input)}{_purpose(report)}",
         "",
-        line(head),
-        rule,
-        *map(line, body),
-        rule,
-        line(total),
+        *aligned([head, rule, *body, rule, total], left),
         "",
     ]
     shown = {column.heading for column in columns}
@@ -269,7 +254,7 @@ def _latex(report: Report) -> str:
     )
 
 
-def render_field(found: UnitField, input_shape: Shape) -> str:
+def render_field(field: UnitField, input_shape: Shape) -> str:
     """The input rectangle of one unit as text."""
 
     def rectangle(bounds: tuple[tuple[int, int], ...] | None) -> str:
@@ -278,15 +263,15 @@ def render_field(found: UnitField, input_shape: Shape) -> str:
         sizes = "x".join(str(last - first + 1) for first, last in bounds)
         return f"{', '.join(f'{first}..{last}' for first, last in bounds)}  ({sizes})"
 
-    channel = "" if found.channel is None else f" of channel {found.channel}"
+    channel = "" if field.channel is None else f" of channel {field.channel}"
     lines = [
-        f"{found.layer}: unit {','.join(map(str, found.unit))}{channel} reads, of {show_shape(input_shape)}",
-        f"  clipped    {rectangle(found.clipped)}",
-        f"  unclipped  {rectangle(found.unclipped)}",
+        f"{field.layer}: unit {','.join(map(str, field.unit))}{channel} reads, of {show_shape(input_shape)}",
+        f"  clipped    {rectangle(field.clipped)}",
+        f"  unclipped  {rectangle(field.unclipped)}",
     ]
-    if found.clipped and any(n < b - a + 1 for n, (a, b) in zip(found.pixels, found.clipped, strict=True)):
-        lines.append(f"  of these   {show_shape(found.pixels)} pixels are read: dilation or stride leaves holes")
-    if found.global_context:
+    if field.clipped and any(n < b - a + 1 for n, (a, b) in zip(field.pixels, field.clipped, strict=True)):
+        lines.append(f"  of these   {show_shape(field.pixels)} pixels are read: dilation or stride leaves holes")
+    if field.global_context:
         lines.append("  and the whole input, through a global pool, a dense layer or a norm")
     return "\n".join(lines)
 
