@@ -53,9 +53,9 @@ class Emulated:
 
 def make_learner(folder: Path, record: Recorder | None, **options: Any) -> Learner:
     asked = job(folder, batch_size=BATCH, **options)
-    data = open_images(asked.graph, asked.config, CPU, Ranks(), Silent(), Shared())
+    data = open_images(asked.network.graph, asked.config, CPU, Ranks(), Silent(), Shared())
     seed_generators(asked.config.seed, CPU)
-    model = build_network(asked.graph, asked.config, CPU, weights=None)
+    model = build_network(asked.network.graph, asked.config, CPU, weights=None)
     plan = make_plan(
         asked, data, model, CPU, ranks=Ranks(), resuming=False, progress=Silent(), shared=Shared()
     )  # fmt: skip
