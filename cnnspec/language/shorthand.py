@@ -216,8 +216,7 @@ def _is_python(spelling: str, value: float) -> bool:
         node = parse_expression(spelling.removeprefix("-"))
     except ExpressionError:
         return False
-    same = isinstance(node, ast.Constant) and type(node.value) is type(value)
-    return same and ast.literal_eval(node) == abs(value)
+    return isinstance(node, ast.Constant) and type(node.value) is type(value) and node.value == abs(value)
 
 
 def long_form(text: str, callees: Callees) -> dict[str, Any] | None:

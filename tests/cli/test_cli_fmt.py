@@ -76,6 +76,14 @@ def test_fmt_keeps_hard_links(spec: Path) -> None:
     assert names(spec) == ["net.yaml", "other.yaml"]
 
 
+def test_a_file_of_another_owner_keeps_its_place(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_can_be_given", lambda status: False)
+    before = spec.stat()
+    assert call("fmt", spec) == 0
+    assert spec.read_text("utf-8") == TIDY
+    assert (spec.stat().st_ino, spec.stat().st_mode, names(spec)) == (before.st_ino, before.st_mode, ["net.yaml"])
+
+
 def test_a_hard_link_has_its_old_content_after_an_error(
     spec: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
