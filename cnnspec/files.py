@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
+import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 
 from cnnspec.errors import CnnspecError
 
-__all__ = ["atomic_path", "sync_folder", "write_atomic"]
+__all__ = ["atomic_path", "rewrite", "sync_folder", "write_atomic"]
 
 
 @contextmanager
@@ -22,7 +26,7 @@ def atomic_path(path: str | os.PathLike[str], *, sync: bool = False) -> Iterator
     Raises CnnspecError where the system refuses to write.
     """
     final = Path(path)
-    temporary = final.with_name(f".{final.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = _beside(final)
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
@@ -44,6 +48,81 @@ def write_atomic(path: str | os.PathLike[str], data: str | bytes, *, sync: bool 
     """Write a whole file at once; see `atomic_path`."""
     with atomic_path(path, sync=sync) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def _beside(final: Path) -> Path:
+    """A unique name in the same folder; no longer than a name may be, for a `final` of any length."""
+    return final.with_name(f".{final.name[:50]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def rewrite(path: str | os.PathLike[str], data: bytes) -> None:
+    """Give a file other content, whole or not at all, and leave the rest as it is: mode, owner, and where links lead.
+
+    A link is followed, and the file that it names is written. A file of several hard links, or of another owner, has
+    to keep its place on the disk, so that it is written over; until that has succeeded its old content is kept beside
+    it, and is put back after an error. A path that names nothing becomes a new file. Raises CnnspecError where the
+    system refuses to write, and for a file that is read-only: also for the superuser, whom the system would not stop.
+    """
+    final = Path(os.path.realpath(path))
+    try:
+        status = final.stat()
+    except FileNotFoundError:
+        write_atomic(final, data)
+        return
+    except OSError as error:
+        raise CnnspecError(f"cannot write {path}: {error.strerror or error}") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise CnnspecError(f"cannot write {path}: it is not a regular file")
+    if not (status.st_mode & 0o222 and os.access(final, os.W_OK)):
+        raise CnnspecError(f"cannot write {path}: it is read-only", hint=f"`chmod u+w {path}` lets it be written")
+    if status.st_nlink > 1 or not _can_be_given(status):
+        _write_over(final, data)
+        return
+    with atomic_path(final) as temporary:
+        temporary.chmod(0o600)
+        temporary.write_bytes(data)
+        if (status.st_uid, status.st_gid) != (temporary.stat().st_uid, temporary.stat().st_gid):
+            os.chown(temporary, status.st_uid, status.st_gid)
+        shutil.copystat(final, temporary)  # the mode, and what a system keeps besides
+        os.utime(temporary)
+
+
+def _can_be_given(status: os.stat_result) -> bool:
+    """Whether a new file can have the owner and the group of this one."""
+    if sys.platform == "win32" or os.geteuid() == 0:
+        return True
+    return status.st_uid == os.geteuid() and status.st_gid in (os.getegid(), *os.getgroups())
+
+
+def _write_over(final: Path, data: bytes) -> None:
+    """Write a file in its place; see `rewrite`."""
+    kept = _beside(final)
+    try:
+        old = final.read_bytes()
+        with open(os.open(kept, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(old)
+            file.flush()
+            os.fsync(file.fileno())
+        with open(final, "rb+", buffering=0) as file:
+            try:
+                _fill(file, data)
+            except BaseException:
+                _fill(file, old)
+                raise
+    except OSError as error:
+        raise CnnspecError(f"cannot write {final}: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            kept.unlink()
+
+
+def _fill(file: FileIO, data: bytes) -> None:
+    file.seek(0)
+    written = 0
+    while written < len(data):
+        written += file.write(data[written:])
+    file.truncate()
+    os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

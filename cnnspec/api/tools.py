@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cnnspec import zoo
 from cnnspec.api.networks import Spec, load
 from cnnspec.errors import UsageError
-from cnnspec.files import write_atomic
+from cnnspec.files import rewrite
 from cnnspec.graph import Purpose
 from cnnspec.language import MAX_NODES, Source, read_source, read_spec
 from cnnspec.ops import Shape
@@ -141,9 +141,10 @@ def json_schema() -> dict[str, Any]:
 
 
 def init(path: str | os.PathLike[str], *, force: bool = False) -> list[Path]:
-    """Write a starter spec, and the schema for editors beside it. Returns what was written.
+    """Write a starter spec, and the schema for editors beside it. Returns the paths of both.
 
-    Raises UsageError where the spec is there already (unless `force`), is not to be YAML, or has no folder to be in.
+    Raises UsageError where the spec, or another file of the schema's name, is there already (unless `force`), and
+    where the spec is not to be YAML or has no folder to be in.
     """
     import json
 
@@ -158,9 +159,22 @@ def init(path: str | os.PathLike[str], *, force: bool = False) -> list[Path]:
     name = re.sub(r"[^A-Za-z0-9._-]", "_", spec.stem).lstrip("._-") or "network"
     if not spec.parent.is_dir():
         raise UsageError(f"there is no folder {spec.parent}")
-    write_atomic(schema, json.dumps(json_schema(), indent=1) + "\n")
-    write_atomic(spec, STARTER.format(name=name))
+    wanted = (json.dumps(json_schema(), indent=1) + "\n").encode()
+    if not _holds(schema, wanted):
+        if os.path.lexists(schema) and not force:
+            hint = f"`cnnspec schema > {schema}` writes the schema of this version; `--force` writes over both files"
+            raise UsageError(f"{schema} is there already, and holds something else", hint=hint)
+        rewrite(schema, wanted)
+    rewrite(spec, STARTER.format(name=name).encode())
     return [spec, schema]
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether a file is there that holds just these bytes."""
+    try:
+        return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
+    except OSError:
+        return False
 
 
 def format_text(text: str, *, path: str = "spec.yaml", long: bool = False) -> str:

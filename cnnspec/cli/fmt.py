@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cnnspec import api
-from cnnspec.files import write_atomic
+from cnnspec.files import rewrite
 from cnnspec.language import STDIN, read_file
 
 app = typer.Typer()
@@ -39,18 +40,22 @@ def fmt(
     """
     changed = 0
     for path in files:
-        text = read_file(path).decode("utf-8-sig", "surrogateescape")
+        data = read_file(path)
+        text = data.decode("utf-8-sig", "surrogateescape")
         formatted = api.format_text(text, path=str(path), long=long)
+        mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
+        written = mark + formatted.encode()
         piped = str(path) == STDIN and not check
         if piped:
-            print(formatted, end="")
+            sys.stdout.flush()
+            sys.stdout.buffer.write(written)  # a spec is UTF-8, whatever the terminal takes
         if formatted == text:
             continue
         changed += 1
         if not piped:
-            print(f"{'would change' if check else 'changed'} {path}")
             if not check:
-                write_atomic(path, formatted)
+                rewrite(path, written)
+            print(f"{'would change' if check else 'changed'} {path}")
     print(f"{len(files)} file{'s' * (len(files) > 1)}, {changed} changed", file=sys.stderr)
     if check and changed:
         raise typer.Exit(CHANGED)

@@ -16,7 +16,7 @@ app = typer.Typer()
 @app.command()
 def init(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The spec to write.")] = Path("net.yaml"),
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write over files that are there.")] = False,
 ) -> None:
     """Write a starter spec, and beside it the JSON Schema that makes an editor complete and underline.
 

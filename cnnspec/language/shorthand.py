@@ -5,16 +5,52 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from cnnspec.language.bind import words_of
+from cnnspec.language.document import BODIES, INLINE
 from cnnspec.language.expression import MAX_LENGTH, ExpressionError, Line, parse_expression, parse_line
 from cnnspec.language.read_body import JOIN_NAMES
 from cnnspec.language.tree import ListValue, MapValue, Scalar, Value
 from cnnspec.ops import AbstractOp, operators
 
-__all__ = ["Spelled", "canonical_expression", "canonical_line", "long_form", "short_form"]
+__all__ = ["Callees", "Spelled", "canonical_expression", "canonical_line", "long_form", "short_form"]
+
+_KEYS: Final = ("type", *BODIES, INLINE, "in", "repeat", "when")  # of a mapping: arguments have other names
+
+
+@dataclass(frozen=True, slots=True)
+class Callees:
+    """What a line may call: operators, and a spec's blocks with the names of their parameters.
+
+    `held` are names of parameters and local values. What such a name calls is not known from the text, though an
+    operator or block has the same name.
+    """
+
+    blocks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    held: frozenset[str] = frozenset()
+
+    def operator(self, target: str) -> type[AbstractOp] | None:
+        """The operator that a name stands for, or None."""
+        found = None if target in self.held else operators().get(target)
+        return found[0] if found else None
+
+    def positional(self, target: str) -> tuple[str, ...]:
+        """The names of the arguments that may be given by position, as far as they are known."""
+        op_type = self.operator(target)
+        if op_type is not None:
+            return op_type.positional
+        return () if target in self.held else self.blocks.get(target, ())
+
+    def words(self, target: str, name: str | None) -> tuple[str, ...]:
+        """The words that an argument may be."""
+        op_type = self.operator(target)
+        return words_of(target, name) if op_type is not None and name in op_type.words else ()
+
+
+_OPERATORS: Final = Callees()
+_QUOTED: Final = object()  # a word in quotes that is none of its argument's words
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,45 +78,51 @@ def _spell(node: ast.expr, text: str) -> str:
 
 
 def canonical_expression(text: str) -> str:
-    """An expression with canonical blanks and brackets; any other text as it is."""
+    """An expression with canonical blanks and brackets; any other text, and one that grows too long, as it is."""
     try:
-        return _spell(parse_expression(text), text)
+        found = _spell(parse_expression(text), text)
     except ExpressionError:
         return text
+    return found if len(found) <= MAX_LENGTH else text
 
 
-def canonical_line(text: str) -> str:
-    """A line in its shortest form. Raises ExpressionError."""
+def canonical_line(text: str, callees: Callees = _OPERATORS) -> str:
+    """A line in its shortest form; as it is where that grows too long. Raises ExpressionError."""
     line = parse_line(text)
-    args = [(arg.name, _argument(line.target, arg.name, index, arg.value, text)) for index, arg in enumerate(line.args)]
+    args = [
+        (arg.name, _argument(line.target, arg.name, index, arg.value, text, callees))
+        for index, arg in enumerate(line.args)
+    ]
     reads = [name for name, _ in line.reads or ()] if line.reads is not None else None
     repeat = _spell(line.repeat, text) if line.repeat else None
     when = _spell(line.when, text) if line.when else None
-    return _write(line.target, args, reads, repeat, when)
+    found = _write(line.target, args, reads, repeat, when, callees)
+    try:
+        parse_line(found)
+    except ExpressionError:  # an expression is longer with its blanks
+        return text
+    return found
 
 
-def _argument(target: str, name: str | None, index: int, node: ast.expr, text: str) -> str:
+def _argument(target: str, name: str | None, index: int, node: ast.expr, text: str, callees: Callees) -> str:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        named = name or _positional(target, index)
-        return node.value if node.value in _words(target, named) else repr(node.value)
+        positional = callees.positional(target)
+        named = name or (positional[index] if index < len(positional) else None)
+        return node.value if node.value in callees.words(target, named) else repr(node.value)
     return _spell(node, text)
 
 
-def _positional(target: str, index: int) -> str | None:
-    names = operators()[target][0].positional if target in operators() else ()
-    return names[index] if index < len(names) else None
-
-
-def _words(target: str, name: str | None) -> tuple[str, ...]:
-    op = operators().get(target)
-    return words_of(target, name) if op and name in op[0].words else ()
-
-
 def _write(
-    target: str, args: list[tuple[str | None, str]], reads: list[str] | None, repeat: str | None, when: str | None
+    target: str,
+    args: list[tuple[str | None, str]],
+    reads: list[str] | None,
+    repeat: str | None,
+    when: str | None,
+    callees: Callees,
 ) -> str:
-    if target in operators():
-        args = _by_position(args, operators()[target][0])
+    op_type = callees.operator(target)
+    if op_type is not None:
+        args = _by_position(args, op_type)
     listed = ", ".join(value if name is None else f"{name}={value}" for name, value in args)
     if target in JOIN_NAMES and reads is not None:
         listed, reads = ", ".join(reads), None
@@ -114,7 +156,7 @@ def _by_position(args: list[tuple[str | None, str]], op_type: type[AbstractOp]) 
 # The long form ------------------------------------------------------------------------------------------------------
 
 
-def short_form(value: MapValue) -> str | None:
+def short_form(value: MapValue, callees: Callees) -> str | None:
     """The line that says what a mapping with `type` says, or None where there is none."""
     target = value.get("type")
     assert isinstance(target, Scalar)
@@ -129,7 +171,7 @@ def short_form(value: MapValue) -> str | None:
                 return None
             parts["reads"] = names
             continue
-        word = isinstance(item, Scalar) and item.value in _words(target.value, key.value)
+        word = isinstance(item, Scalar) and item.value in callees.words(target.value, key.value)
         text = item.value if word and isinstance(item, Scalar) else _text(item)
         if text is None:
             return None
@@ -141,12 +183,12 @@ def short_form(value: MapValue) -> str | None:
             return None
     if target.value in JOIN_NAMES and (args or not parts["reads"]):
         return None
-    line = _write(target.value, args, **parts)
     try:
+        line = _write(target.value, args, **parts, callees=callees)
         parse_line(line)
     except ExpressionError:
         return None
-    return line if len(line) < MAX_LENGTH else None
+    return line
 
 
 def _text(value: Value) -> str | None:
@@ -157,39 +199,45 @@ def _text(value: Value) -> str | None:
     if isinstance(value, MapValue):
         return None
     if isinstance(value.value, str):
+        text = value.value.rstrip("\n")  # a block of text ends with a line break
         try:
-            parse_expression(value.value)
+            parse_expression(text)
         except ExpressionError:
             return None
-        return canonical_expression(value.value)
+        return canonical_expression(text)
     if isinstance(value.value, bool) or value.value is None:
         return str(value.value)
-    return repr(value.value) if value.spelling[:1] in "+0." and len(value.spelling) > 1 else value.spelling
+    return value.spelling if _is_python(value.spelling, value.value) else repr(value.value)
 
 
-def long_form(text: str, blocks: Mapping[str, tuple[str, ...]]) -> dict[str, Any] | None:
+def _is_python(spelling: str, value: float) -> bool:
+    """Whether a number that YAML has read is the same one in an expression: `0x1F` is, `010` and `+1` are not."""
+    try:
+        node = parse_expression(spelling.removeprefix("-"))
+    except ExpressionError:
+        return False
+    return isinstance(node, ast.Constant) and type(node.value) is type(value) and node.value == abs(value)
+
+
+def long_form(text: str, callees: Callees) -> dict[str, Any] | None:
     """The mapping that says what a line says, or None where an argument has no name. Raises ExpressionError.
 
-    `blocks` are the parameters of the spec's blocks. Values are numbers, words, expressions, and lists of them.
+    Values are numbers, words, expressions, and lists of them.
     """
     line: Line = parse_line(text)
+    found: dict[str, Any] = {"type": line.target}
     if line.target in JOIN_NAMES:
-        found: dict[str, Any] = {
-            "type": line.target,
-            "in": [arg.value.id for arg in line.args if isinstance(arg.value, ast.Name)],
-        }
+        found["in"] = [arg.value.id for arg in line.args if isinstance(arg.value, ast.Name)]
     else:
-        positional = (
-            operators()[line.target][0].positional if line.target in operators() else blocks.get(line.target, ())
-        )
-        found = {"type": line.target}
+        positional = callees.positional(line.target)
+        tuples = callees.operator(line.target) is not None
         for index, arg in enumerate(line.args):
             if arg.name is None and index >= len(positional):
                 return None
             name = arg.name or positional[index]
-            if name in found or name in ("in", "repeat", "when"):
+            if name in found or name in _KEYS:
                 return None
-            found[name] = _plain(arg.value, text)
+            found[name] = _plain(arg.value, text, tuples=tuples)
     if line.reads is not None:
         names = [name for name, _ in line.reads]
         found["in"] = names[0] if len(names) == 1 else names
@@ -197,14 +245,22 @@ def long_form(text: str, blocks: Mapping[str, tuple[str, ...]]) -> dict[str, Any
         found["repeat"] = _plain(line.repeat, text)
     if line.when is not None:
         found["when"] = _plain(line.when, text)
-    return found
+    return found if all(_is_sayable(value) for value in found.values()) else None
 
 
-def _plain(node: ast.expr, text: str) -> Any:
+def _plain(node: ast.expr, text: str, *, tuples: bool = False) -> Any:
+    """A value as data. A list and a tuple are two things, but for `tuples`: an operator takes the one as the other."""
     if isinstance(node, ast.Constant):
         if isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
             return Spelled(node.value, text[node.col_offset : node.end_col_offset])
-        return node.value
-    if isinstance(node, (ast.List, ast.Tuple)) and node.elts:
+        return _QUOTED if isinstance(node.value, str) else node.value
+    if isinstance(node, ast.List if not tuples else (ast.List, ast.Tuple)) and node.elts:
         return [_plain(item, text) for item in node.elts]
     return _spell(node, text)
+
+
+def _is_sayable(value: Any) -> bool:
+    """Whether a mapping can hold a value: no quotes of an expression, and no text that has grown too long."""
+    if isinstance(value, list):
+        return all(_is_sayable(item) for item in value)
+    return value is not _QUOTED and not (isinstance(value, str) and len(value) > MAX_LENGTH)

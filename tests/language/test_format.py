@@ -76,8 +76,8 @@ blocks:
       out: int  # how many
       k: 3
     layers:
-      - Conv2d(out, k, padding=same)  # a conv
       # why
+      - Conv2d(out, k, padding=same)  # a conv
       - act
 layers:
   first: Conv2d(w, 3, padding=same, bias=False)  # "#" is no remark here: '#'
