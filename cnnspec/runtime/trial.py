@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Final, Self
 
@@ -118,29 +119,42 @@ def _check_structure(data: bytes) -> None:
         raise CnnspecError(f"it is no ONNX file: {error!s:.200}") from None
     if len(model.graph.node) > MAX_NODES:
         raise CnnspecError(f"it has {len(model.graph.node):,} nodes, and at most {MAX_NODES:,} are taken")
-    if model.functions:
-        raise CnnspecError("it brings functions of its own, which are not taken")
-    for tensor in model.graph.initializer:
-        _check_tensor(tensor)
-    if model.graph.sparse_initializer:
-        raise CnnspecError("it has sparse tensors, which are not taken")
-    for node in model.graph.node:
-        if node.domain not in DOMAINS:
-            raise CnnspecError(f"it wants operators of `{node.domain:.80}`, which are not taken")
-        for attribute in node.attribute:
-            if attribute.HasField("g") or attribute.graphs:
-                raise CnnspecError(f"it has a control-flow operator, `{node.op_type:.80}`, which is not taken")
-            for tensor in (attribute.t, *attribute.tensors):
-                _check_tensor(tensor)
+    for part in _parts(model):
+        _check_part(part)
     try:
         onnx.checker.check_model(model)
     except Exception as error:  # the checker's errors have no common base below Exception
         raise CnnspecError(f"it is no valid ONNX file: {str(error).splitlines()[0]:.200}") from None
 
 
-def _check_tensor(tensor: Any) -> None:
-    if tensor.external_data or tensor.data_location == 1:
-        raise CnnspecError("it wants to read other files (external data), which is refused")
+def _parts(model: Any) -> Iterator[Any]:
+    """Every message inside a message, however deep: a list of the places to look at would miss one."""
+    waiting = [model]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        for field, value in part.ListFields():
+            if field.message_type is not None:
+                waiting.extend([value] if hasattr(value, "ListFields") else value)
+
+
+def _check_part(part: Any) -> None:
+    """Raise CnnspecError for what no file may have, wherever it stands."""
+    match part.DESCRIPTOR.full_name.removeprefix("onnx."):
+        case "TensorProto" if part.external_data or part.data_location:
+            raise CnnspecError("it wants to read other files (external data), which is refused")
+        case "SparseTensorProto":
+            raise CnnspecError("it has sparse tensors, which are not taken")
+        case "FunctionProto":
+            raise CnnspecError("it brings functions of its own, which are not taken")
+        case "TrainingInfoProto":
+            raise CnnspecError("it brings a training of its own, which is not taken")
+        case "AttributeProto" if part.HasField("g") or part.graphs:
+            raise CnnspecError("it has a control-flow operator, which is not taken")
+        case "NodeProto" if part.domain not in DOMAINS:
+            raise CnnspecError(f"it wants operators of `{part.domain:.80}`, which are not taken")
+        case "NodeProto" if part.op_type == "EPContext":  # an engine of a device, in a file beside the model
+            raise CnnspecError("it wants to read other files (`EPContext`), which is refused")
 
 
 def _zeros(given: Any) -> Any:

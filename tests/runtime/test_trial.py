@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,7 +18,7 @@ import cnnspec
 from cnnspec.errors import CnnspecError, MissingExtraError
 from cnnspec.onnx_backend.metadata import UNSEALED, check_seal, seal
 from cnnspec.runtime.predictor import Predictor
-from cnnspec.runtime.trial import Trial
+from cnnspec.runtime.trial import Trial, _check_structure
 
 
 def exported(tmp_path: Path) -> bytes:
@@ -128,6 +130,25 @@ def external(attribute: bool = False) -> bytes:
     return model(helper.make_node("Add", ["x", "w"], ["y"]), initializer=[tensor])
 
 
+def sparse(*, kept_elsewhere: bool = False, many: bool = False) -> bytes:
+    """A constant whose values may be bytes of a file in the folder that the session is made in."""
+    values = numpy_helper.from_array(np.ones(4, np.float32), "values")
+    if kept_elsewhere:
+        Path("secret").write_bytes(bytes(16))
+        values.ClearField("raw_data")
+        values.data_location = TensorProto.EXTERNAL
+        values.external_data.add(key="location", value="secret")
+    tensor = helper.make_sparse_tensor(values, numpy_helper.from_array(np.arange(4), "places"), [4])
+    given = {"stranger": [tensor]} if many else {"sparse_value": tensor}
+    return model(helper.make_node("Constant", [], ["w"], **given), helper.make_node("Add", ["x", "w"], ["y"]))
+
+
+def training() -> bytes:
+    whole = onnx.load_model_from_string(model(helper.make_node("Relu", ["x"], ["y"])))
+    whole.training_info.add().algorithm.name = "a"
+    return whole.SerializeToString()
+
+
 def huge() -> bytes:
     size = numpy_helper.from_array(np.array([2**40], np.int64), "n")
     return model(helper.make_node("ConstantOfShape", ["n"], ["y"]), initializer=[size])
@@ -151,6 +172,10 @@ def loop() -> bytes:
     [
         (external(), "external data"),
         (external(attribute=True), "external data"),
+        (model(helper.make_node("EPContext", ["x"], ["y"], domain="com.microsoft", embed_mode=0)), "other files"),
+        (sparse(), "sparse"),
+        (sparse(many=True), "sparse"),
+        (training(), "training of its own"),
         (loop(), "control-flow"),
         (model(helper.make_node("Evil", ["x"], ["y"], domain="com.stranger")), "com.stranger"),
         (model(helper.make_node("Relu", ["z"], ["y"])), "no valid ONNX"),
@@ -158,11 +183,53 @@ def loop() -> bytes:
         (b"", "no valid ONNX|no ONNX"),
         (b"\xff" * 100, "no ONNX file"),
     ],
-    ids=["external", "external-attribute", "loop", "domain", "dangling", "huge", "empty", "noise"],
+    ids=[
+        "external",
+        "external-attribute",
+        "context",
+        "sparse",
+        "sparses",
+        "training",
+        "loop",
+        "domain",
+        "dangling",
+        "huge",
+        "empty",
+        "noise",
+    ],
 )
 def test_what_a_stranger_may_not_do(data: bytes, says: str) -> None:
     with Trial() as trial, pytest.raises(CnnspecError, match=says):
         trial.run(data, "it")
+
+
+def test_no_file_beside_the_model_is_read_through_a_sparse_constant() -> None:
+    with Trial() as trial, pytest.raises(CnnspecError, match=r"sparse|external data"):
+        trial.run(sparse(kept_elsewhere=True), "it")
+
+
+def test_every_tensor_of_a_model_is_looked_at() -> None:
+    """Wherever ONNX has room for a tensor: a new place in its description is looked at too."""
+    places = list(_places(onnx.ModelProto.DESCRIPTOR, ()))
+    assert len(places) > 20
+    for path in places:
+        whole = onnx.load_model_from_string(model(helper.make_node("Relu", ["x"], ["y"])))
+        part: Any = whole
+        for name in path:
+            part = getattr(part, name)
+            if hasattr(part, "add"):
+                part = part.add()
+        part.external_data.add(key="location", value="secret")
+        with pytest.raises(CnnspecError, match=r"which (is|are) (refused|not taken)"):
+            _check_structure(whole.SerializeToString())
+
+
+def _places(message: Any, way: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    if message.name == "TensorProto":
+        yield way
+    for field in message.fields:
+        if field.message_type is not None and field.name not in way:
+            yield from _places(field.message_type, (*way, field.name))
 
 
 def test_a_seal_finds_every_damaged_byte(tmp_path: Path) -> None:
