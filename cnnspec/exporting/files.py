@@ -118,7 +118,7 @@ def verify_file(
     every row has to be what it is alone. With `data`, a data set, its accuracy is worked out once more.
     Raises CnnspecError for what is no ONNX file; failed checks are in the result.
     """
-    opened = open_model(path, any_origin=True)
+    opened = open_model(path, any_origin=True, input_shape=against.graph.input_shape if against is not None else ())
     model = onnx.load_model_from_string(opened.data)
     properties = {entry.key: entry.value for entry in model.metadata_props}
     metadata = read_metadata(properties, opened.path) if opened.digest else None

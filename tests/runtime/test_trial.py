@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 import cnnspec
 from cnnspec.errors import CnnspecError, MissingExtraError
 from cnnspec.onnx_backend.metadata import UNSEALED, check_seal, seal
+from cnnspec.ops import Shape
 from cnnspec.runtime.predictor import Predictor
 from cnnspec.runtime.trial import Trial, _check_structure
 
@@ -165,6 +168,52 @@ def loop() -> bytes:
         [helper.make_tensor_value_info("on", TensorProto.BOOL, [])],
     )
     return model(helper.make_node("Loop", ["", ""], [], body=body), helper.make_node("Relu", ["x"], ["y"]))
+
+
+def of_any_size(*nodes: onnx.NodeProto, properties: dict[str, str] | None = None) -> bytes:
+    """A model of images of any size, whose nodes read `x` and `size`, its shape with both sides times 300."""
+    factors = numpy_helper.from_array(np.array([1, 1, 300, 300]), "factors")
+    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 1, "height", "width"])
+    gives = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["a", "b", "c", "d"])
+    first = [helper.make_node("Shape", ["x"], ["own"]), helper.make_node("Mul", ["own", "factors"], ["size"])]
+    graph = helper.make_graph([*first, *nodes], "g", [given], [gives], initializer=[factors])
+    built = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(built, properties or {})
+    return built.SerializeToString()
+
+
+FACTS = {"cnnspec.name": "n", "cnnspec.input_shape": "[1, 28, 28]", "cnnspec.dynamic_size": "true"}
+BOMB = helper.make_node("Tile", ["x", "size"], ["y"])  # 55 billion numbers at 28x28
+
+
+@pytest.mark.parametrize(("properties", "shape"), [(FACTS, ()), ({}, (1, 28, 28))], ids=["told", "given"])
+def test_a_file_of_any_size_is_run_at_the_size_that_is_meant(properties: dict[str, str], shape: Shape) -> None:
+    with Trial() as trial, pytest.raises(CnnspecError, match=r"bytes|memory|allocat|crashed"):
+        trial.run(of_any_size(BOMB, properties=properties), "it", shape)
+
+
+def test_a_file_of_any_size_that_takes_too_long_is_given_up() -> None:
+    nodes = [helper.make_node("Tile", ["x", "factors"], ["big"]), helper.make_node("MatMul", ["big", "big"], ["y0"])]
+    nodes += [helper.make_node("MatMul", ["big", f"y{step}"], [f"y{step + 1}"]) for step in range(500)]
+    model = of_any_size(*nodes, helper.make_node("Relu", ["y500"], ["y"]), properties=FACTS)
+    with Trial(seconds=4) as trial, pytest.raises(CnnspecError, match="still not done"):
+        trial.run(model, "it")
+
+
+def test_a_child_whose_caller_is_gone_ends_by_itself() -> None:
+    """The bounds that the child puts on itself, read from within."""
+    code = (
+        "import resource as r; from cnnspec.runtime.trial import _limit; _limit(0);"
+        "print(*(r.getrlimit(k)[0] for k in (r.RLIMIT_CPU, r.RLIMIT_AS, r.RLIMIT_FSIZE, r.RLIMIT_CORE)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seconds, memory, *others = map(int, done.stdout.split())
+    assert (0 < seconds < 600, 0 < memory < 2**40, others) == (True, True, [0, 0])
+
+
+def test_an_input_that_is_too_large_to_be_tried_is_refused() -> None:
+    with Trial() as trial, pytest.raises(CnnspecError, match="at most 268,435,456 are tried"):
+        trial.run(of_any_size(BOMB, properties=FACTS), "it", (1, 2**20, 2**20))
 
 
 @pytest.mark.parametrize(
