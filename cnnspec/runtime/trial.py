@@ -201,13 +201,13 @@ def _limit(size: int) -> None:
         import resource
     except ImportError:  # there are no such limits on Windows
         return
-    most = MEMORY + 4 * size
-    resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
     used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = int(
         used.ru_utime + used.ru_stime + 2 * SECONDS
     )  # of processors; with one thread the caller ends it first
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    for kind, most in ((resource.RLIMIT_AS, MEMORY + 4 * size), (resource.RLIMIT_CPU, seconds)):
+        hard = resource.getrlimit(kind)[1]  # which may be lower already
+        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 

@@ -211,6 +211,18 @@ def test_a_child_whose_caller_is_gone_ends_by_itself() -> None:
     assert (0 < seconds < 600, 0 < memory < 2**40, others) == (True, True, [0, 0])
 
 
+def test_a_file_is_tried_under_a_hard_limit_that_is_lower_than_the_trial_s(tmp_path: Path) -> None:
+    path = tmp_path / "l.onnx"
+    path.write_bytes(exported(tmp_path))
+    code = (
+        "import resource as r, sys; from pathlib import Path; from cnnspec.runtime.trial import Trial\n"
+        "r.setrlimit(r.RLIMIT_AS, (4 * 2**30, 4 * 2**30)); r.setrlimit(r.RLIMIT_CPU, (100, 100))\n"
+        "with Trial() as trial: trial.run(Path(sys.argv[1]).read_bytes(), 'it')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_input_that_is_too_large_to_be_tried_is_refused() -> None:
     with Trial() as trial, pytest.raises(CnnspecError, match="at most 268,435,456 are tried"):
         trial.run(of_any_size(BOMB, properties=FACTS), "it", (1, 2**20, 2**20))
