@@ -10,6 +10,7 @@ import typer
 
 from cnnspec import api
 from cnnspec.cli import common
+from cnnspec.cli.render.foreign import say, visible
 from cnnspec.errors import UsageError
 from cnnspec.runtime.session import DEVICES
 
@@ -69,18 +70,18 @@ def bench(
         seconds=seconds,
         device=device,
         torch=not no_torch,
-        report=lambda text: print(text, file=sys.stderr) if sys.stderr.isatty() else None,
+        report=lambda text: say(text, sys.stderr) if sys.stderr.isatty() else None,
     )
     if form == "json":
         print(json.dumps(result.to_dict(), indent=1))
         return
-    print(_table(result))
+    say(_table(result))
 
 
 def _table(result: Bench) -> str:
     heads = ("p50 ms", "p95 ms", "p99 ms")
     lines = [
-        f"{result.name} on {result.provider}, weights {result.weights}",
+        f"{visible(result.name)} on {result.provider}, weights {visible(result.weights)}",
         f"session made in {result.create_ms:.1f} ms, first run in {result.first_ms:.1f} ms",
     ]
     if result.macs:

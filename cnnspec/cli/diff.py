@@ -12,6 +12,7 @@ import typer
 from cnnspec import api
 from cnnspec.cli import common
 from cnnspec.cli.render.diff import FORMATS, render_difference
+from cnnspec.cli.render.foreign import say
 
 app = typer.Typer()
 
@@ -66,7 +67,7 @@ def diff(
         if first.name == second.name:
             names = _label(before, variant_a, settings_a), _label(after, variant_b, settings_b)
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        print(render_difference(difference, form, width, names))
+        say(render_difference(difference, form, width, names))
     if exit_code and not difference.equal:
         raise typer.Exit(1)
 

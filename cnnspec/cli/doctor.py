@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cnnspec.cli import common
+from cnnspec.cli.render.foreign import say, visible
 from cnnspec.runtime.doctor import examine_installation
 
 app = typer.Typer()
@@ -24,7 +25,7 @@ def doctor(
         print(json.dumps(diagnosis.to_dict(), indent=1))
     else:
         for fact in diagnosis.facts:
-            print(f"{fact.level:8} {fact.subject}: {fact.message}")
+            say(f"{fact.level:8} {fact.subject}: {visible(fact.message)}")
             if fact.command:
                 print(f"{'':8} -> {fact.command}")
     if not diagnosis.healthy:

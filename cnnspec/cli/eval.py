@@ -12,6 +12,7 @@ import typer
 from cnnspec import api
 from cnnspec.cli import common
 from cnnspec.cli.render.assessment import render
+from cnnspec.cli.render.foreign import say
 
 app = typer.Typer()
 
@@ -48,4 +49,4 @@ def evaluate(
     if sheet is None and api.is_run(target) and os.access(target, os.W_OK):  # figures need no writing
         sheet = str(Path(target) / SHEET)
     assessment = api.evaluate(target, data=data, data_dir=data_dir, split=split, device=device, sheet=sheet)
-    print(json.dumps(assessment.to_dict(), indent=1) if form == "json" else render(assessment, sheet))
+    say(json.dumps(assessment.to_dict(), indent=1) if form == "json" else render(assessment, sheet))

@@ -10,6 +10,7 @@ import typer
 
 from cnnspec import api
 from cnnspec.cli import common
+from cnnspec.cli.render.foreign import say, visible
 from cnnspec.errors import UsageError
 from cnnspec.ops import show_shape
 
@@ -96,7 +97,7 @@ def export(
         output,
         weights=weights,
         seed=seed,
-        report=lambda text: print(text, file=sys.stderr),
+        report=lambda text: say(text, sys.stderr),
         opset=opset,
         batch=_fixed("--batch", batch),
         dynamic_size=size == "dynamic",
@@ -110,7 +111,7 @@ def export(
         fold=fold,
         verify=not no_verify,
     )
-    print(json.dumps(result.to_dict(), indent=1) if form == "json" else _text(result))
+    say(json.dumps(result.to_dict(), indent=1) if form == "json" else _text(result))
 
 
 def _text(result: api.ExportResult) -> str:
@@ -129,4 +130,4 @@ def _text(result: api.ExportResult) -> str:
         lines.append("  NOT compared with torch (--no-verify)")
     times = f"lowered, checked and written in {result.seconds:.2f} s"
     lines.append(f"  {times}, compared in {result.verify_seconds:.2f} s" if result.verified else f"  {times}")
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))

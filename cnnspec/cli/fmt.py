@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cnnspec import api
+from cnnspec.cli.render.foreign import visible
 from cnnspec.files import write_atomic
 from cnnspec.language import STDIN, read_file
 
@@ -48,7 +49,7 @@ def fmt(
             continue
         changed += 1
         if not piped:
-            print(f"{'would change' if check else 'changed'} {path}")
+            print(f"{'would change' if check else 'changed'} {visible(str(path))}")
             if not check:
                 write_atomic(path, formatted)
     print(f"{len(files)} file{'s' * (len(files) > 1)}, {changed} changed", file=sys.stderr)

@@ -13,6 +13,7 @@ import typer
 from cnnspec.analysis import OPTIMIZER_STATE, PRECISIONS
 from cnnspec.cli import common
 from cnnspec.cli.render.figures import size_text
+from cnnspec.cli.render.foreign import say, visible
 from cnnspec.cli.render.report import FORMATS, render, render_explanation, render_field
 from cnnspec.errors import UsageError
 
@@ -92,11 +93,11 @@ def inspect(
             plain = [explanation.to_dict() for explanation in found]
             print(json.dumps(plain if len(plain) > 1 else plain[0], indent=1))
         else:
-            print("\n\n".join(render_explanation(explanation, width) for explanation in found))
+            say("\n\n".join(render_explanation(explanation, width) for explanation in found))
     elif unit is not None:
         layer, place, channel = common.parse_unit(unit)
         pixels = network.field(layer, place, channel=channel)
-        print(
+        say(
             json.dumps(pixels.to_dict(), indent=1)
             if form == "json"
             else render_field(pixels, network.graph.input_shape)
@@ -112,7 +113,9 @@ def inspect(
                 json.dumps({"memory_bytes": memory, "inference_batch": inference, "training_batch": training}, indent=1)
             )
         else:
-            print(f"{network.name} in {fits} ({size_text(memory)}), a tenth left for scratch space, {precision}:")
+            say(
+                f"{network.name} in {visible(fits)} ({size_text(memory)}), a tenth left for scratch space, {precision}:"
+            )
             print(f"  inference  batch {inference:,}")
             if training is None:
                 print("  training   not at this input, which a layer that only training has refuses")
@@ -122,4 +125,4 @@ def inspect(
         report = network.analyze(purpose=purpose, batch=batch or 1, optimizer=optimizer, precision=precision)
         if form == "json":
             report = replace(report, findings=tuple(network.lint(report=report)))
-        print(render(report.folded(depth) if depth else report, form, width))
+        say(render(report.folded(depth) if depth else report, form, width))

@@ -9,6 +9,7 @@ import typer
 
 from cnnspec import api
 from cnnspec.cli import common, report
+from cnnspec.cli.render.foreign import say, visible
 from cnnspec.errors import UsageError
 
 app = typer.Typer()
@@ -51,7 +52,7 @@ def runs(
             [*row, *(_show(getattr(run.config, key)) for key in differing)]
             for row, run in zip(rows, found, strict=True)
         ]
-    print(_table(["run", "network", "data", "epochs", "validation", "test", "seconds", *differing], rows))
+    say(_table(["run", "network", "data", "epochs", "validation", "test", "seconds", *differing], rows))
 
 
 def _facts(run: api.Run) -> dict[str, Any]:
@@ -89,6 +90,7 @@ def _show(value: Any) -> str:
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> str:
+    rows = [[visible(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     left = {0, 1, 2}
     lines = []

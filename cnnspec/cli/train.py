@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from cnnspec import api
 from cnnspec.cli import common
+from cnnspec.cli.render.foreign import say, visible
 from cnnspec.cli.render.progress import watch
 from cnnspec.errors import UsageError
 from cnnspec.training.config import TrainConfig
@@ -112,7 +113,8 @@ def train(
     if form == "json":
         print(json.dumps({"cnnspec": 1, **asdict(result)}, indent=1))
         return
-    print(f"{result.run}: best epoch {result.best_epoch} of {result.epochs}, {result.val_accuracy:.2%} in validation")
+    best = f"best epoch {result.best_epoch} of {result.epochs}, {result.val_accuracy:.2%} in validation"
+    say(f"{visible(result.run)}: {best}")
     if result.test_accuracy is not None:
         print(f"{result.test_accuracy:.2%} of {result.test_images:,} test images are recognised")
 

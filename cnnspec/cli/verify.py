@@ -10,6 +10,7 @@ import typer
 
 from cnnspec import api
 from cnnspec.cli import common
+from cnnspec.cli.render.foreign import say, visible
 from cnnspec.errors import VerificationError
 
 app = typer.Typer()
@@ -61,16 +62,16 @@ def verify(
         weights=weights,
         data=data,
         data_dir=data_dir,
-        report=lambda text: print(text, file=sys.stderr),
+        report=lambda text: say(text, sys.stderr),
     )
     if form == "json":
         print(json.dumps(result.to_dict(), indent=1))
     else:
-        print(f"{result.path}: opset {result.opset}, {result.precision or 'not exported by cnnspec'}")
+        say(f"{visible(result.path)}: opset {result.opset}, {result.precision or 'not exported by cnnspec'}")
         if result.against:
-            print(f"  against  {result.against}")
+            say(f"  against  {visible(result.against)}")
         for check in result.checks:
-            print(f"  {check}")
+            say(f"  {visible(str(check))}")
     if not result.passed:
         failed = ", ".join(check.name for check in result.checks if not check.passed)
         raise VerificationError(f"{result.path} failed: {failed}")

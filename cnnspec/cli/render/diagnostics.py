@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from cnnspec.errors import Diagnostic
-from cnnspec.language.diagnostics import Paint, count, render_all
+from cnnspec.language.diagnostics import Paint, count, render_all, visible
 from cnnspec.version import __version__
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _as_github(checked: Sequence[Checked], _: TextIO) -> str:
             listed = ",".join(f"{key}={_escape(value, ':,')}" for key, value in fields.items())
             parts = [found.message, found.label, *found.notes, found.help and f"help: {found.help}"]
             message = "\n".join(part for part in parts if part)
-            lines.append(f"::{found.severity} {listed}::{_escape(message)}")
+            lines.append(visible(f"::{found.severity} {listed}::{_escape(message)}"))
     return "\n".join(lines)
 
 
