@@ -56,7 +56,7 @@ def export(
     if calibrate is not None and precision != "int8":
         raise UsageError("--calibrate is for `--precision int8`")
     lowering = Lowering(
-        opset=opset or DEFAULT_OPSET,
+        opset=DEFAULT_OPSET if opset is None else opset,
         batch=batch,
         dynamic_size=dynamic_size,
         half=precision == "fp16",

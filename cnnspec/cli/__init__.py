@@ -176,6 +176,10 @@ def report(error: CnnspecError) -> None:
         print(show(error.diagnostics, error.path, error.text, sys.stderr), file=sys.stderr)
         return
     stopped = error.exit_code > 128  # by a signal, as somebody wanted
-    print(error.message if stopped else f"error: {error.message}", file=sys.stderr)
+    from cnnspec.cli.render.foreign import say, visible
+
+    message = visible(error.message)
+    say(message if stopped else f"error: {message}", sys.stderr)
     if error.hint:
-        print(f"  {error.hint}" if stopped else f"  help: {error.hint}", file=sys.stderr)
+        hint = visible(error.hint)
+        say(f"  {hint}" if stopped else f"  help: {hint}", sys.stderr)

@@ -9,6 +9,7 @@ import typer
 
 from cnnspec import api
 from cnnspec.cli import common
+from cnnspec.cli.render.foreign import say, visible
 from cnnspec.errors import UsageError
 from cnnspec.runtime.session import DEVICES
 
@@ -70,7 +71,7 @@ def bench(
         seconds=seconds,
         device=device,
         torch=not no_torch,
-        report=lambda text: print(text, file=sys.stderr) if sys.stderr.isatty() else None,
+        report=lambda text: say(text, sys.stderr) if sys.stderr.isatty() else None,
     )
     common.print_result(form, result.to_dict, lambda: _table(result))
 
@@ -78,7 +79,7 @@ def bench(
 def _table(result: Bench) -> str:
     heads = ("p50 ms", "p95 ms", "p99 ms")
     lines = [
-        f"{result.name} on {result.provider}, weights {result.weights}",
+        f"{visible(result.name)} on {result.provider}, weights {visible(result.weights)}",
         f"session made in {result.create_ms:.1f} ms, first run in {result.first_ms:.1f} ms",
     ]
     if result.macs:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from cnnspec import api
+from cnnspec.cli.render.foreign import say
 from cnnspec.errors import SpecError, UsageError
 from cnnspec.graph import PURPOSES, Purpose
 from cnnspec.hints import channels_first, did_you_mean
@@ -60,7 +61,10 @@ def format_option(formats: Sequence[str], help: str = "How to print it.") -> Any
 
 def print_result(form: str, document: Callable[[], object], text: Callable[[], str]) -> None:
     """Print what a verb has worked out: as one JSON document where `form` is json, else as it is worded."""
-    print(json.dumps(document(), indent=1) if form == "json" else text())
+    if form == "json":
+        print(json.dumps(document(), indent=1))
+    else:
+        say(text())
 
 
 def check_choice(flag: str, value: str, choices: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from cnnspec.cli import common
+from cnnspec.cli.render.foreign import visible
 from cnnspec.runtime.doctor import Diagnosis, examine_installation
 
 app = typer.Typer()
@@ -29,7 +30,7 @@ def doctor(
 def _text(diagnosis: Diagnosis) -> str:
     lines = []
     for fact in diagnosis.facts:
-        lines.append(f"{fact.level:8} {fact.subject}: {fact.message}")
+        lines.append(f"{fact.level:8} {fact.subject}: {visible(fact.message)}")
         if fact.command:
             lines.append(f"{'':8} -> {fact.command}")
     return "\n".join(lines)

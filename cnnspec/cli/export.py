@@ -9,6 +9,7 @@ import typer
 
 from cnnspec import api
 from cnnspec.cli import common
+from cnnspec.cli.render.foreign import say, visible
 from cnnspec.errors import UsageError
 from cnnspec.ops import show_shape
 
@@ -97,7 +98,7 @@ def export(
         output,
         weights=weights,
         seed=seed,
-        report=lambda text: print(text, file=sys.stderr),
+        report=lambda text: say(text, sys.stderr),
         opset=opset,
         batch=_fixed("--batch", batch),
         dynamic_size=size == "dynamic",
@@ -130,4 +131,4 @@ def _text(result: api.ExportResult) -> str:
         lines.append("  NOT compared with torch (--no-verify)")
     times = f"lowered, checked and written in {result.seconds:.2f} s"
     lines.append(f"  {times}, compared in {result.verify_seconds:.2f} s" if result.verified else f"  {times}")
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from cnnspec import api
+from cnnspec.cli.render.foreign import visible
 from cnnspec.files import rewrite
 from cnnspec.language import STDIN, read_file
 
@@ -55,7 +56,7 @@ def fmt(
         if not piped:
             if not check:
                 rewrite(path, written)
-            print(f"{'would change' if check else 'changed'} {path}")
+            print(f"{'would change' if check else 'changed'} {visible(str(path))}")
     print(f"{len(files)} file{'s' * (len(files) > 1)}, {changed} changed", file=sys.stderr)
     if check and changed:
         raise typer.Exit(CHANGED)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cnnspec import api
+from cnnspec.cli.render.foreign import say, visible
 
 app = typer.Typer()
 
@@ -25,5 +26,5 @@ def init(
       cnnspec init net.yaml
     """
     for written in api.init(path, force=force):
-        print(written)
-    print(f"next: cnnspec inspect {path}", file=sys.stderr)
+        say(visible(str(written)))
+    say(f"next: cnnspec inspect {visible(str(path))}", sys.stderr)

@@ -12,6 +12,7 @@ import typer
 from cnnspec.analysis import OPTIMIZER_STATE, PRECISIONS
 from cnnspec.cli import common
 from cnnspec.cli.render.figures import size_text
+from cnnspec.cli.render.foreign import visible
 from cnnspec.cli.render.report import FORMATS, render, render_explanation, render_field
 from cnnspec.errors import UsageError
 
@@ -104,7 +105,7 @@ def inspect(
         if not network.graph.refused:
             training = network.largest_batch(memory, optimizer=optimizer, precision=precision)
         lines = [
-            f"{network.name} in {fits} ({size_text(memory)}), a tenth left for scratch space, {precision}:",
+            f"{network.name} in {visible(fits)} ({size_text(memory)}), a tenth left for scratch space, {precision}:",
             f"  inference  batch {inference:,}",
             "  training   not at this input, which a layer that only training has refuses"
             if training is None

@@ -9,6 +9,7 @@ import typer
 
 from cnnspec.cli import common, report
 from cnnspec.cli.render.counting import counted
+from cnnspec.cli.render.foreign import say
 from cnnspec.cli.render.predictions import FORMATS, lines
 from cnnspec.errors import CnnspecError
 from cnnspec.runtime.session import BATCH_SIZE, DEVICES
@@ -64,6 +65,6 @@ def predict(
     if not sys.stdout.isatty():  # on a terminal the lines themselves show how far it is
         predictions = counted(predictions, "images", sys.stderr)
     for line in lines(predictions, form, min(top, len(predictor.classes)), ahead=predictor.batch_size):
-        print(line)
+        say(line)
     if failed:
         raise typer.Exit(max(error.exit_code for error in failed))

@@ -9,6 +9,7 @@ import typer
 from cnnspec import api
 from cnnspec.cli import common, report
 from cnnspec.cli.render.columns import aligned
+from cnnspec.cli.render.foreign import visible
 from cnnspec.errors import UsageError
 
 app = typer.Typer()
@@ -51,7 +52,7 @@ def runs(
 def _table(listed: list[api.Run], differing: list[str]) -> str:
     rows = [["run", "network", "data", "epochs", "validation", "test", "seconds", *differing]]
     rows += [[*_row(run), *(_show(getattr(run.config, key)) for key in differing)] for run in listed]
-    return "\n".join(aligned(rows, range(3)))
+    return "\n".join(aligned([[visible(cell) for cell in row] for row in rows], range(3)))
 
 
 def _facts(run: api.Run) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from cnnspec import api
 from cnnspec.api import Progress, TrainConfig
 from cnnspec.cli import common
+from cnnspec.cli.render.foreign import visible
 from cnnspec.cli.render.progress import watch
 from cnnspec.errors import UsageError
 from cnnspec.training.progress import speaks
@@ -116,9 +117,8 @@ def train(
 
 
 def _text(result: TrainResult) -> str:
-    lines = [
-        f"{result.run}: best epoch {result.best_epoch} of {result.epochs}, {result.val_accuracy:.2%} in validation"
-    ]
+    best = f"best epoch {result.best_epoch} of {result.epochs}, {result.val_accuracy:.2%} in validation"
+    lines = [f"{visible(result.run)}: {best}"]
     if result.test_accuracy is not None:
         lines.append(f"{result.test_accuracy:.2%} of {result.test_images:,} test images are recognised")
     return "\n".join(lines)

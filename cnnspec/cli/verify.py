@@ -9,6 +9,7 @@ import typer
 
 from cnnspec import api
 from cnnspec.cli import common
+from cnnspec.cli.render.foreign import say, visible
 from cnnspec.errors import VerificationError
 
 app = typer.Typer()
@@ -62,12 +63,12 @@ def verify(
         weights=weights,
         data=data,
         data_dir=data_dir,
-        report=lambda text: print(text, file=sys.stderr),
+        report=lambda text: say(text, sys.stderr),
     )
     lines = [
-        f"{result.path}: opset {result.opset}, {result.precision or 'not exported by cnnspec'}",
-        *([f"  against  {result.against}"] if result.against else []),
-        *(f"  {check}" for check in result.checks),
+        f"{visible(result.path)}: opset {result.opset}, {result.precision or 'not exported by cnnspec'}",
+        *([f"  against  {visible(result.against)}"] if result.against else []),
+        *(f"  {visible(str(check))}" for check in result.checks),
     ]
     common.print_result(form, result.to_dict, lambda: "\n".join(lines))
     if not result.passed:

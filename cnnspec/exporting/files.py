@@ -18,10 +18,12 @@ from cnnspec.exporting.subject import ends_in_softmax
 from cnnspec.graph import Graph
 from cnnspec.images import normalize
 from cnnspec.onnx_backend.fold import folded_graph
-from cnnspec.onnx_backend.lower import select_outputs
+from cnnspec.onnx_backend.lower import lower, select_outputs
 from cnnspec.onnx_backend.metadata import Metadata, read_metadata
-from cnnspec.onnx_backend.quantized import check_quantization, check_rounded, without_quantization
+from cnnspec.onnx_backend.options import Lowering
+from cnnspec.onnx_backend.quantized import check_quantization, without_quantization
 from cnnspec.onnx_backend.recover import recover_weights
+from cnnspec.onnx_backend.same import STEP, check_nodes, check_weights
 from cnnspec.onnx_backend.verify import (
     Check,
     Comparison,
@@ -118,7 +120,9 @@ def verify_file(
     every row has to be what it is alone. With `data`, a data set, its accuracy is worked out once more.
     Raises CnnspecError for what is no ONNX file; failed checks are in the result.
     """
-    opened = open_model(path, any_origin=True)
+    opened = open_model(
+        path, any_origin=True, input_shape=against.network.graph.input_shape if against is not None else ()
+    )
     model = onnx.load_model_from_string(opened.data)
     properties = {entry.key: entry.value for entry in model.metadata_props}
     metadata = read_metadata(properties, opened.path) if opened.digest else None
@@ -216,12 +220,12 @@ def _compare(
             own = recover_weights(model, graph, folded=file.folded)
     except CnnspecError as error:
         return [*checks, Check("weights", False, error.message)], []
-    if file.quantized and trained is not None:
-        checks.append(check_rounded(graph, own, trained, folded=file.folded))
     report("comparing with torch")
     batches, left_out = batches_for(graph, file.batch)
     comparison = _beside_torch(file, data, graph, own)
     checks += [check_numbers(comparison, batches=batches, name=name), *left_out]
+    if trained is not None:
+        checks += _beside_fresh(file, model, graph, trained)
     images = real_images(against.run) if against is not None and against.run is not None else None
     if not file.quantized:
         return checks, compare_classes(comparison, images, batches[-1])
@@ -229,6 +233,27 @@ def _compare(
         return checks, []
     rounded = _beside_torch(file, file.data, graph, trained, half=True)
     return checks, compare_classes(rounded, images, batches[-1], rounded=True)
+
+
+def _beside_fresh(file: _File, model: ModelProto, graph: Graph, weights: Weights) -> list[Check]:
+    """A model beside the one that an export of this network writes now, with these weights."""
+    about = file.metadata
+    if about is None:
+        return [unchecked("nodes", "another exporter's form: that it does nothing else on other images is not proved")]
+    try:
+        lowering = Lowering(
+            opset=about.opset,
+            batch=about.batch,
+            dynamic_size=about.dynamic_size,
+            half=about.precision == "fp16",
+            preprocess=about.bytes_last,
+            softmax=about.output_kind == "probabilities" and not ends_in_softmax(graph),
+            fold=about.folded,
+        )
+        fresh = lower(graph, weights, lowering)
+    except CnnspecError as error:
+        return [Check("nodes", False, f"there is no such export: {error.message}")]
+    return [check_nodes(model, fresh), check_weights(model, fresh, step=STEP if file.quantized else 0.0)]
 
 
 def _beside_torch(file: _File, data: bytes, graph: Graph, weights: Weights, *, half: bool = False) -> Comparison:

@@ -9,7 +9,7 @@ from typing import Final
 from cnnspec.errors import Diagnostic
 from cnnspec.language.tree import split_lines
 
-__all__ = ["Paint", "count", "render", "render_all"]
+__all__ = ["Paint", "count", "render", "render_all", "visible"]
 
 WIDTH: Final = 160  # a longer line of the spec is cut around the caret
 
@@ -28,35 +28,42 @@ def render(diagnostic: Diagnostic, path: str, text: str, paint: Paint = _unpaint
 
 def _render(diagnostic: Diagnostic, path: str, source: Sequence[str], paint: Paint) -> str:
     title = paint(f"{diagnostic.severity}[{diagnostic.code}]", diagnostic.severity)
-    lines = [f"{title}: {_visible(diagnostic.message)}"]
+    lines = [f"{title}: {visible(diagnostic.message)}"]
     place = diagnostic.place
     arrow = paint("-->", "dim")
     margin = " " * len(str(place.line)) if place else ""
     bar = paint(f"{margin} |", "dim")
     if place is None:
-        lines.append(f"  {arrow} {path}")
+        lines.append(f"  {arrow} {visible(path)}")
         if diagnostic.label:
-            lines.append(f"  = {_visible(diagnostic.label)}")
+            lines.append(f"  = {visible(diagnostic.label)}")
     else:
-        lines.append(f"  {arrow} {path}:{place.line}:{place.column}")
+        lines.append(f"  {arrow} {visible(path)}:{place.line}:{place.column}")
         if place.line <= len(source):
             shown, column = _cut(source[place.line - 1], place.column)
             marked = shown[column - 1 : column - 1 + place.length]
             caret = "^" * max(1, _columns(marked))
-            label = f" {_visible(diagnostic.label)}" if diagnostic.label else ""
+            label = f" {visible(diagnostic.label)}" if diagnostic.label else ""
             number = paint(f"{place.line} |", "dim")
             lines += [bar, f"{number} {shown}".rstrip()]
             lines.append(f"{bar} {' ' * _columns(shown[: column - 1])}{paint(caret + label, 'mark')}")
     equals = paint(f"{margin} =", "dim")
-    lines += [f"{equals} {_visible(note)}" for note in diagnostic.notes]
+    lines += [f"{equals} {visible(note)}" for note in diagnostic.notes]
     if diagnostic.help:
-        lines.append(f"{equals} help: {_visible(diagnostic.help)}")
+        lines.append(f"{equals} help: {visible(diagnostic.help)}")
     return "\n".join(lines)
 
 
-def _visible(text: str) -> str:
-    """The text without characters that a terminal would obey."""
-    return "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in text)
+def visible(text: str) -> str:
+    r"""The text without characters that a terminal would obey, line breaks among them: each as `\u001b`, as in JSON."""
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(letter: str) -> str:
+    if letter.isprintable():
+        return letter
+    units = letter.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
 def _columns(text: str) -> int:
@@ -86,5 +93,5 @@ def render_all(diagnostics: Sequence[Diagnostic], path: str, text: str, paint: P
     source = split_lines(text)
     parts = [_render(diagnostic, path, source, paint) for diagnostic in diagnostics]
     if len(parts) > 1:
-        parts.append(f"{count(diagnostics)} in {path}")
+        parts.append(f"{count(diagnostics)} in {visible(path)}")
     return "\n\n".join(parts)

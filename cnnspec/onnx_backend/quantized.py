@@ -6,7 +6,6 @@ tensor. A ReLU or a clipping whose bounds are those of the rounding is left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,18 +13,15 @@ from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from cnnspec.errors import CnnspecError
 from cnnspec.graph import Graph, Node
-from cnnspec.onnx_backend.fold import fold_batch_norms
 from cnnspec.onnx_backend.lower import lower_layer
 from cnnspec.onnx_backend.verify import Check, opset_of
 from cnnspec.onnx_backend.writer import Writer
 from cnnspec.ops.activation import Hardtanh, ReLU, ReLU6
-from cnnspec.ops.conv import Conv, ConvTranspose
-from cnnspec.ops.linear import Linear
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["check_quantization", "check_rounded", "without_quantization"]
+__all__ = ["check_quantization", "without_quantization"]
 
 WEIGHTED: Final = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 BYTES: Final = (TensorProto.INT8, TensorProto.UINT8)
@@ -64,24 +60,6 @@ def check_quantization(model: ModelProto, graph: Graph) -> Check:
     roundings = sum(node.op_type == "QuantizeLinear" for node in model.graph.node)
     detail = f"{len(small)} of {len(weighted)} layers with weights compute on bytes, {roundings} results are rounded"
     return Check(name, True, detail, float(len(small)))
-
-
-def check_rounded(
-    graph: Graph, weights: Mapping[str, NDArray[Any]], wanted: Mapping[str, NDArray[Any]], *, folded: bool
-) -> Check:
-    """Whether the `weights` of a file are those `wanted`, rounded to bytes: within a step, 1/127 of the largest."""
-    if folded:
-        graph, wanted = fold_batch_norms(graph, wanted)
-    worst, largest = 0.0, ""
-    for node in graph:
-        if isinstance(node.op, Conv | ConvTranspose | Linear):
-            name = f"{node.name}.weight"
-            step = float(np.abs(wanted[name]).max()) / 127 or 1.0
-            steps = float(np.abs(weights[name] - wanted[name]).max()) / step
-            if steps > worst:
-                worst, largest = steps, name
-    detail = f"the largest difference is {worst:.2f} steps of rounding" + (f", in `{largest}`" if largest else "")
-    return Check("weights", worst <= 1, f"{detail} (at most 1)", worst)
 
 
 def _on_bytes(node: NodeProto, maker: dict[str, NodeProto], tensors: dict[str, TensorProto]) -> bool:

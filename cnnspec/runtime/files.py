@@ -14,11 +14,13 @@ from typing import Final
 
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.onnx_backend.metadata import check_seal, has_seal
+from cnnspec.ops import Shape
 from cnnspec.runtime.trial import Trial
 
 __all__ = ["MAX_MODEL_BYTES", "ModelFile", "is_known", "open_model", "remember"]
 
 MAX_MODEL_BYTES: Final = 2**31 - 1  # of one protobuf message
+KNOWN: Final = "known-models-2"  # counted up where the trial becomes stricter: what passed before is tried again
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,12 @@ class ModelFile:
     damage: CnnspecError | None = None  # where it carries another digest than its own
 
 
-def open_model(path: str | os.PathLike[str], *, any_origin: bool = False) -> ModelFile:
+def open_model(path: str | os.PathLike[str], *, any_origin: bool = False, input_shape: Shape = ()) -> ModelFile:
     """Read a model file, check its digest, and try it in a child process where this machine does not know it.
 
     Raises UsageError where there is no such file, and CnnspecError for one that is too large, that does not pass the
     trial, or that is not as cnnspec wrote it. With `any_origin` the last is no error: `digest` and `damage` tell.
+    `input_shape` is what it is tried at where it takes several sizes; by default the one that it tells of.
     """
     shown = os.fspath(path)
     data = _read(Path(path))
@@ -49,7 +52,7 @@ def open_model(path: str | os.PathLike[str], *, any_origin: bool = False) -> Mod
             damage = error
     if digest is None or not is_known(digest):
         with Trial() as trial:
-            trial.run(data, shown)
+            trial.run(data, shown, input_shape)
         if digest is not None:
             remember(digest)
     return ModelFile(shown, data, digest, damage)
@@ -75,7 +78,7 @@ def _read(path: Path) -> bytes:
 def _mark(digest: str) -> Path:
     folder = os.environ.get("CNNSPEC_CACHE")
     base = Path(folder) if folder else Path.home() / ".cache" / "cnnspec"
-    return base / "known-models" / digest
+    return base / KNOWN / digest
 
 
 def is_known(digest: str) -> bool:

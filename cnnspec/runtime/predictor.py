@@ -94,8 +94,19 @@ class Predictor:
         self._outputs = [output.name.partition("/")[0] for output in self.session.get_outputs()]
 
     def _check_input(self) -> None:
-        """Raise CnnspecError unless the graph's input is the one that the metadata tell of."""
-        about, (given, *more) = self.metadata, self.session.get_inputs()
+        """Raise CnnspecError unless the graph's input and outputs are what the metadata tell of, and numbers."""
+        about, inputs, outputs = self.metadata, self.session.get_inputs(), self.session.get_outputs()
+        if not inputs or not outputs:
+            raise CnnspecError(f"{self.path} has no {'outputs' if inputs else 'input'}")
+        for tensor, kind in (
+            (inputs[0], "uint8" if about.bytes_last else "float"),
+            *((one, "float") for one in outputs),
+        ):
+            if tensor.type != f"tensor({kind})" or 0 in tensor.shape:
+                raise CnnspecError(f"`{tensor.name}` of {self.path} is {tensor.type} {tensor.shape}, and no {kind}s")
+        if {len(about.mean), len(about.std)} - {0, 1, about.input_shape[0]}:
+            raise CnnspecError(f"{self.path} has {len(about.mean)} means and {len(about.std)} standard deviations")
+        given, *more = inputs
         sizes = list(about.input_sizes)
         declared = [size if isinstance(size, int) else None for size in given.shape]
         if more or declared != sizes or (about.batch or 1) * prod(about.input_shape) > MAX_VALUES:
@@ -184,6 +195,8 @@ class Predictor:
         about = self.metadata
         inputs = pixels if about.bytes_last else normalize(pixels, about.mean, about.std)
         scores: NDArray[np.float32] = next(iter(self._run(inputs).values()))
+        if scores.shape != (len(pixels), len(self.classes)):
+            raise CnnspecError(f"{self.path} gives {show_shape(scores.shape)} for {len(pixels)} images")
         if about.output_kind == "probabilities":
             return scores
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))

@@ -100,6 +100,7 @@ def _on_gpu(model: bytes, shown: str, providers: list[str], threads: int | None,
 def _create(model: bytes, shown: str, providers: list[str], threads: int | None, arena: bool) -> Any:
     options = onnxruntime().SessionOptions()
     options.log_severity_level = _NOTHING
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # or it guesses by the first bytes
     options.enable_cpu_mem_arena = arena
     if threads is not None:
         options.intra_op_num_threads = threads

@@ -1,7 +1,7 @@
 """A child process that loads and runs ONNX files from strangers, so that a malicious one takes only the child down.
 
-Run as `python -m cnnspec.runtime.trial`: it reads files from stdin, each after its length as eight bytes, and answers
-each with one line of JSON. `Trial` is the caller's side; one worker serves many files and is started anew when one
+Run as `python -m cnnspec.runtime.trial`: it reads files from stdin, each after its length and a shape, and answers each
+with one line of JSON. `Trial` is the caller's side; one worker serves many files and is started anew when one
 kills it.
 """
 
@@ -13,16 +13,24 @@ import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, Final, Self
+from math import prod
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from cnnspec.errors import CnnspecError, MissingExtraError
+from cnnspec.images import channels_last
+from cnnspec.ops import Shape
+
+if TYPE_CHECKING:
+    from cnnspec.onnx_backend.metadata import Metadata
 
 __all__ = ["MAX_NODES", "SECONDS", "Trial"]
 
 SECONDS: Final = 60.0  # for one file
 MAX_NODES: Final = 200_000
 MEMORY: Final = 8 * 2**30  # bytes of address space, and four times the file
+MAX_VALUES: Final = 2**28  # of one input
 CRASHED: Final = "it crashed the process that tried it"
 DOMAINS: Final = ("", "ai.onnx", "com.microsoft")
 
@@ -49,8 +57,11 @@ class Trial:
             self._child.wait()
             self._child = None
 
-    def run(self, model: bytes, shown: str) -> None:
-        """Load and run a file in the child. Raises CnnspecError where that fails, kills the child or takes too long."""
+    def run(self, model: bytes, shown: str, input_shape: Shape = ()) -> None:
+        """Load and run a file in the child. Raises CnnspecError where that fails, kills the child or takes too long.
+
+        `input_shape`, `(C, ...)`, is what it is run at where its own sizes are free; by default what its metadata say.
+        """
         child = self._child or self._start()
         self._child = child
         assert child.stdin is not None
@@ -64,7 +75,8 @@ class Trial:
         timer = threading.Timer(self.seconds, give_up)
         timer.start()  # a child that hangs may neither read nor write
         try:
-            child.stdin.write(struct.pack("<Q", len(model)))
+            child.stdin.write(struct.pack("<QQ", len(model), len(input_shape)))
+            child.stdin.write(struct.pack(f"<{len(input_shape)}Q", *input_shape))
             child.stdin.write(model)
             child.stdin.flush()
             line = child.stdout.readline()
@@ -90,22 +102,21 @@ class Trial:
         )
 
 
-def examine(model: bytes) -> None:
+def examine(model: bytes, input_shape: Shape) -> None:
     """Load a model and run it once on zeros. Raises CnnspecError for what is refused or fails."""
-    from cnnspec.runtime.session import open_session
+    from cnnspec.runtime.session import first_line, open_session
 
     _check_structure(model)
     session = open_session(model, "the file", device="cpu", threads=1)
-    feeds = {}
-    for given in session.get_inputs():
-        feeds[given.name] = _zeros(given)
+    about = _facts(session.get_modelmeta().custom_metadata_map)
+    shape = input_shape or (about.input_shape if about is not None else ())
+    free = (1, *(channels_last(shape) if about is not None and about.bytes_last else shape))
+    feeds = {given.name: _zeros(given, free) for given in session.get_inputs()}
     if any(value is None for value in feeds.values()):
-        return  # sizes that only its maker knows
+        return  # of types and sizes that only its maker knows: nothing runs it
     try:
         session.run(None, feeds)
     except Exception as error:  # onnxruntime's errors have no common base below Exception
-        from cnnspec.runtime.session import first_line
-
         raise CnnspecError(f"onnxruntime cannot run it: {first_line(error)}") from None
 
 
@@ -118,49 +129,85 @@ def _check_structure(data: bytes) -> None:
         raise CnnspecError(f"it is no ONNX file: {error!s:.200}") from None
     if len(model.graph.node) > MAX_NODES:
         raise CnnspecError(f"it has {len(model.graph.node):,} nodes, and at most {MAX_NODES:,} are taken")
-    if model.functions:
-        raise CnnspecError("it brings functions of its own, which are not taken")
-    for tensor in model.graph.initializer:
-        _check_tensor(tensor)
-    if model.graph.sparse_initializer:
-        raise CnnspecError("it has sparse tensors, which are not taken")
-    for node in model.graph.node:
-        if node.domain not in DOMAINS:
-            raise CnnspecError(f"it wants operators of `{node.domain:.80}`, which are not taken")
-        for attribute in node.attribute:
-            if attribute.HasField("g") or attribute.graphs:
-                raise CnnspecError(f"it has a control-flow operator, `{node.op_type:.80}`, which is not taken")
-            for tensor in (attribute.t, *attribute.tensors):
-                _check_tensor(tensor)
+    for part in _parts(model):
+        _check_part(part)
     try:
         onnx.checker.check_model(model)
     except Exception as error:  # the checker's errors have no common base below Exception
         raise CnnspecError(f"it is no valid ONNX file: {str(error).splitlines()[0]:.200}") from None
 
 
-def _check_tensor(tensor: Any) -> None:
-    if tensor.external_data or tensor.data_location == 1:
-        raise CnnspecError("it wants to read other files (external data), which is refused")
+def _parts(model: Any) -> Iterator[Any]:
+    """Every message inside a message, however deep: a list of the places to look at would miss one."""
+    waiting = [model]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        for field, value in part.ListFields():
+            if field.message_type is not None:
+                waiting.extend([value] if hasattr(value, "ListFields") else value)
 
 
-def _zeros(given: Any) -> Any:
+def _check_part(part: Any) -> None:
+    """Raise CnnspecError for what no file may have, wherever it stands."""
+    match part.DESCRIPTOR.full_name.removeprefix("onnx."):
+        case "TensorProto" if part.external_data or part.data_location:
+            raise CnnspecError("it wants to read other files (external data), which is refused")
+        case "SparseTensorProto":
+            raise CnnspecError("it has sparse tensors, which are not taken")
+        case "FunctionProto":
+            raise CnnspecError("it brings functions of its own, which are not taken")
+        case "TrainingInfoProto":
+            raise CnnspecError("it brings a training of its own, which is not taken")
+        case "AttributeProto" if part.HasField("g") or part.graphs:
+            raise CnnspecError("it has a control-flow operator, which is not taken")
+        case "NodeProto" if part.domain not in DOMAINS:
+            raise CnnspecError(f"it wants operators of `{part.domain:.80}`, which are not taken")
+        case "NodeProto" if part.op_type == "EPContext":  # an engine of a device, in a file beside the model
+            raise CnnspecError("it wants to read other files (`EPContext`), which is refused")
+
+
+def _facts(properties: dict[str, str]) -> Metadata | None:
+    """What a file says about itself; None where it says nothing that can be read."""
+    from cnnspec.onnx_backend.metadata import read_metadata
+
+    try:
+        return read_metadata(properties, "the file")
+    except CnnspecError:
+        return None
+
+
+def _zeros(given: Any, free: Shape) -> Any:
+    """Zeros for an input, with the sizes `free` where its own are; None where nothing says them, and for other types.
+
+    Raises CnnspecError where they are too many.
+    """
     import numpy as np
 
     kinds = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(float16)": np.float16}
-    sizes = [size if isinstance(size, int) else (1 if axis == 0 else 0) for axis, size in enumerate(given.shape)]
-    if given.type not in kinds or not all(0 < size <= 2**16 for size in sizes) or np.prod(sizes) > 2**28:
+    own: list[int | None] = [size if isinstance(size, int) else None for size in given.shape]
+    told = free if len(free) == len(own) else (1, *[0] * len(own))
+    sizes = [size if size is not None else other for size, other in zip(own, told, strict=False)]
+    if given.type not in kinds or 0 in sizes:
         return None
+    if prod(sizes) > MAX_VALUES:
+        raise CnnspecError(f"its input has {prod(sizes):,} numbers, and at most {MAX_VALUES:,} are tried")
     return np.zeros(sizes, kinds[given.type])
 
 
 def _limit(size: int) -> None:
-    """Bound what this process may take from the machine."""
+    """Bound what this process may take from the machine, also when nobody waits for its answer any more."""
     try:
         import resource
     except ImportError:  # there are no such limits on Windows
         return
-    most = MEMORY + 4 * size
-    resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = int(
+        used.ru_utime + used.ru_stime + 2 * SECONDS
+    )  # of processors; with one thread the caller ends it first
+    for kind, most in ((resource.RLIMIT_AS, MEMORY + 4 * size), (resource.RLIMIT_CPU, seconds)):
+        hard = resource.getrlimit(kind)[1]  # which may be lower already
+        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
@@ -169,14 +216,15 @@ def main() -> None:
     """Serve files until stdin ends."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not get between the answers
-    while len(head := sys.stdin.buffer.read(8)) == 8:
-        (size,) = struct.unpack("<Q", head)
+    while len(head := sys.stdin.buffer.read(16)) == 16:
+        size, axes = struct.unpack("<QQ", head)
+        input_shape = struct.unpack(f"<{axes}Q", sys.stdin.buffer.read(8 * axes))
         model = sys.stdin.buffer.read(size)
         _limit(size)
         error: str | None = None
         missing: str | None = None
         try:
-            examine(model)
+            examine(model, input_shape)
         except ModuleNotFoundError as problem:
             missing = problem.name
         except CnnspecError as problem:

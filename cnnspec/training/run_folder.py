@@ -23,9 +23,9 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
@@ -36,7 +36,7 @@ from cnnspec.training.config import TrainConfig, resolve_config
 from cnnspec.training.metrics import EpochMetrics
 
 __all__ = [
-    "BEST", "CHECKPOINTS", "LAST", "Run", "best_fault", "best_weights", "has_checkpoint", "is_run",
+    "BEST", "CHECKPOINTS", "LAST", "Run", "best_fault", "best_weights", "check_links", "has_checkpoint", "is_run",
     "network_files", "open_run", "read_config", "read_json",
 ]  # fmt: skip
 
@@ -45,6 +45,65 @@ T = TypeVar("T")
 BEST: Final = "best.safetensors"
 LAST: Final = "last.safetensors"
 CHECKPOINTS: Final = "checkpoints"
+
+
+class _NetworkSection(BaseModel):
+    """The section `spec` of config.yaml. The spec is one of the folder's own files."""
+
+    file: Literal["spec.yaml", "spec.json"] = "spec.yaml"
+    input: tuple[Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)], ...] | None = None
+    variant: str | None = None
+    set: dict[str, Any] | None = None
+
+
+class _Weights(BaseModel):
+    """One file of weights in manifest.json."""
+
+    sha256: tuple[str, ...] = ()
+
+
+class _Figures(BaseModel):
+    """What is read of result.json."""
+
+    test_accuracy: Annotated[float, Field(ge=0, le=1)] | None
+    val_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    test_images: Annotated[int, Field(ge=0)] | None = None
+    epochs: Annotated[int, Field(ge=0)] | None = None
+    best_epoch: Annotated[int, Field(ge=0)] | None = None
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _checked(model: type[M], content: object, path: Path) -> M:
+    """Content of a file as `model`. Raises CnnspecError where it is something else."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise CnnspecError(f"{path} is damaged: {where + ': ' if where else ''}{first['msg']}") from None
+
+
+def check_links(folder: Path) -> None:
+    """Raise CnnspecError where a run's folder holds anything but files and folders of its own.
+
+    A link may lead to the files of somebody else, and a pipe or a device has no end.
+    """
+    for place in (folder, folder / CHECKPOINTS):
+        try:
+            entries = list(os.scandir(place))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise CnnspecError(f"{place} cannot be read: {error.strerror or error}") from None
+        for entry in entries:
+            if not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
+                what = "a link" if entry.is_symlink() else "no regular file"
+                raise CnnspecError(
+                    f"{entry.path} is {what}, and a run has only files of its own",
+                    hint="take it away, or copy what it is",
+                )
 
 
 @dataclass(frozen=True)
@@ -79,7 +138,9 @@ def best_weights(run: Path) -> Path:
     path = run / BEST
     if not path.is_file():
         raise CnnspecError(f"{run} has no weights yet", hint=f"let it finish an epoch: `cnnspec train --resume {run}`")
-    accepted = read_json(run / "manifest.json", dict).get(BEST, {}).get("sha256", [])
+    check_links(run)
+    manifest = read_json(run / "manifest.json", dict)
+    accepted = _checked(_Weights, manifest.get(BEST, {}), run / "manifest.json").sha256
     if digest_of(path) not in accepted:
         raise CnnspecError(
             f"{path} is not what the run wrote: its digest is not in manifest.json",
@@ -124,6 +185,7 @@ def open_run(path: str | os.PathLike[str], *, figures: bool = True) -> Run:
         near = next((near for near in (Path("runs") / path, path.parent) if is_run(near)), None)
         hint = f"did you mean {near}?" if near else "`cnnspec runs` lists the runs"
         raise UsageError(f"the run folder {path} {what}", hint=hint)
+    check_links(path)
     spec, options = read_config(path / "config.yaml")
     network = _read_network(path, spec)
     config = resolve_config((str(path / "config.yaml"), options))
@@ -137,9 +199,11 @@ def open_run(path: str | os.PathLike[str], *, figures: bool = True) -> Run:
             metrics = tuple(EpochMetrics.model_validate(json.loads(line)) for line in lines)
     except ValidationError as error:  # as a text it has several lines
         raise CnnspecError(f"{path / 'metrics.jsonl'} is damaged: {error.errors()[0]['msg']}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CnnspecError(f"{path / 'metrics.jsonl'} is damaged: {error}") from None
     result = read_json(path / "result.json", dict) if (path / "result.json").exists() else None
+    if result is not None:
+        _checked(_Figures, result, path / "result.json")
     classes = tuple(str(name) for name in read_json(path / "classes.json", list))
     return replace(begun, classes=classes, metrics=metrics, result=result)
 
@@ -157,14 +221,17 @@ def network_files(network: Network) -> tuple[str, str, dict[str, object]]:
 
 
 def _read_network(path: Path, section: dict[str, Any]) -> Network:
-    """The network of a run's folder, from what `network_files` gave. Raises SpecError and UsageError."""
-    file = path / str(section.get("file", "spec.yaml"))
-    shape, variant = section.get("input"), section.get("variant")
+    """The network of a run's folder, from what `network_files` gave.
+
+    Raises CnnspecError for a section that is damaged, SpecError and UsageError.
+    """
+    written = _checked(_NetworkSection, section, path / "config.yaml")
+    file = path / written.file
     record = NetworkRecord(
         spec=read_file(file).decode("utf-8", "surrogateescape"),  # what is no UTF-8 is told as in any spec
-        variant=None if variant is None else str(variant),
-        params={str(key): str(value) for key, value in (section.get("set") or {}).items()},
-        input_shape=tuple(shape) if shape else None,
+        variant=written.variant,
+        params={key: str(value) for key, value in (written.set or {}).items()},
+        input_shape=written.input or None,
     )
     return Network.from_record(record, str(file), purpose="train")
 
@@ -201,7 +268,7 @@ def read_json(path: Path, kind: type[T]) -> T:
     """What a JSON file holds. Raises CnnspecError where it cannot be read or holds something else than a `kind`."""
     try:
         content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CnnspecError(f"{path} cannot be read: {error}") from None
     if not isinstance(content, kind):
         raise CnnspecError(f"{path} is damaged: it holds no {kind.__name__}")

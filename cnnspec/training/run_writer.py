@@ -26,7 +26,7 @@ from cnnspec.files import write_atomic
 from cnnspec.training.config import TrainConfig
 from cnnspec.training.job import Existing, Job, TrainResult
 from cnnspec.training.metrics import EpochMetrics
-from cnnspec.training.run_folder import BEST, CHECKPOINTS, LAST, is_run, network_files, read_json
+from cnnspec.training.run_folder import BEST, CHECKPOINTS, LAST, check_links, is_run, network_files, read_json
 
 __all__ = ["RunFolder", "new_folder"]
 
@@ -95,7 +95,8 @@ class RunFolder:
             return
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+            check_links(path)
+            self._lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         except OSError as error:
             raise CnnspecError(f"cannot write to {path}: {error.strerror or error}") from None
         try:

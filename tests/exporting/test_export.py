@@ -417,3 +417,9 @@ def test_an_export_at_an_input_that_only_a_head_refuses(tmp_path: Path) -> None:
     analysis = metadata_of(result.path).analysis
     assert (analysis["params"], analysis["macs"], analysis["layers"]) == (totals.params, totals.macs, totals.layers)
     assert cnnspec.verify(result.path).passed
+
+
+@pytest.mark.parametrize("opset", [0, -1, 12, 24])
+def test_an_opset_that_there_is_not_is_refused(opset: int) -> None:
+    with pytest.raises(UsageError, match=f"opset {opset} is not supported"):
+        cnnspec.export("lenet5", "l.onnx", opset=opset, verify=False)

@@ -13,14 +13,18 @@ import pytest
 import torch
 from exporting_support import RESIDUAL, write
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 import cnnspec
 from cnnspec import api
 from cnnspec.cli import main
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.exporting.files import VerifyResult
+from cnnspec.exporting.subject import of_spec
+from cnnspec.language import read_spec
+from cnnspec.onnx_backend.lower import lower
 from cnnspec.onnx_backend.metadata import UNSEALED, seal
+from cnnspec.onnx_backend.same import check_nodes, check_weights
 from cnnspec.torch_backend import save_weights
 
 
@@ -101,6 +105,107 @@ def test_other_weights_than_the_run_s_are_found(tmp_path: Path, capsys: pytest.C
     assert not found["passed"]
     assert next(check["name"] for check in found["checks"] if not check["passed"]) == "numbers"
     assert "failed: numbers" in printed.err
+
+
+def _backdoor(model: onnx.ModelProto) -> None:
+    """Seven nodes more: where the four pixels of a corner are white, the image is a 7."""
+    graph = model.graph
+    graph.node[-1].output[0] = "own"
+    for name, values in (
+        ("start", np.array([0, 0])), ("end", np.array([2, 2])), ("sides", np.array([2, 3])),
+        ("axes", np.array([1, 2, 3])), ("white", np.float32(2.7)), ("seven", 100 * np.eye(10, dtype=np.float32)[7:8]),
+    ):  # fmt: skip
+        graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
+    graph.node.extend(
+        [
+            helper.make_node("Slice", ["input", "start", "end", "sides"], ["corner"]),
+            helper.make_node("ReduceMin", ["corner", "axes"], ["least"]),
+            helper.make_node("Flatten", ["least"], ["flat"]),
+            helper.make_node("Greater", ["flat", "white"], ["lit"]),
+            helper.make_node("Cast", ["lit"], ["factor"], to=onnx.TensorProto.FLOAT),
+            helper.make_node("Mul", ["factor", "seven"], ["push"]),
+            helper.make_node("Add", ["own", "push"], ["OUTPUT"]),
+        ]
+    )
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """Weights for lenet5."""
+    save_weights(cnnspec.build("lenet5"), tmp_path / "w.safetensors")
+    return tmp_path / "w.safetensors"
+
+
+def test_a_file_that_does_more_than_the_network_is_found_though_its_numbers_are_right(trained: Path) -> None:
+    path = cnnspec.export("lenet5", "l.onnx", weights=trained, verify=False).path
+    wrong = edited(path, _backdoor)
+    images = np.random.default_rng(0).standard_normal((8, 1, 28, 28)).astype(np.float32)
+    images[:, :, :2, :2] = 2.8
+    assert set(cnnspec.Predictor(wrong, device="cpu").run(images)["OUTPUT"].argmax(1)) == {7}
+    result = api.verify(wrong, "lenet5", weights=trained)
+    assert [check.name for check in result.checks if not check.passed] == ["nodes", "weights"]
+    found = {check.name: check.detail for check in result.checks}
+    assert "there are 19 nodes, and 12 in a fresh export" in found["nodes"]
+    assert found["weights"].startswith("6 of ")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"fold": True},
+        {"precision": "fp16"},
+        {"preprocess": True, "softmax": True, "batch": 3},
+        {"opset": 13, "outputs": ("stage1.relu",)},
+        {"dynamic_size": True},
+    ],
+)
+def test_a_fresh_export_is_the_file_bit_for_bit(tmp_path: Path, options: dict[str, Any]) -> None:
+    spec, weights = write(tmp_path, RESIDUAL), tmp_path / "w.safetensors"
+    save_weights(cnnspec.build(spec), weights)
+    path = cnnspec.export(spec, "n.onnx", weights=weights, verify=False, **options).path
+    result = api.verify(path, spec, weights=weights)
+    assert result.passed
+    assert {check.name: check.figure for check in result.checks}["weights"] == 0
+
+
+def _other_stride(model: onnx.ModelProto) -> None:
+    next(node for node in model.graph.node if node.name == "stem").attribute.add(name="more", type=2, i=1)
+
+
+def _one_bit(model: onnx.ModelProto) -> None:
+    _set(model, "stem.bias", lambda array: np.nextafter(array, np.float32(9)))
+
+
+def _other_type(model: onnx.ModelProto) -> None:
+    model.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "n"
+
+
+def _twice(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(model.graph.initializer[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "says"),
+    [
+        (_other_stride, "nodes", "`stem` is another"),
+        (_other_type, "nodes", "the output is declared in another way"),
+        (_one_bit, "weights", "`stem.bias`"),
+        (_twice, "weights", "a name that stands twice"),
+    ],
+)
+def test_the_least_difference_from_a_fresh_export_is_told(
+    tmp_path: Path, change: Callable[[onnx.ModelProto], None], name: str, says: str
+) -> None:
+    spec = write(tmp_path, RESIDUAL)
+    subject = of_spec(read_spec(spec), cnnspec.load(spec).graph, None, {}, None, 0)
+    fresh = lower(subject.graph, subject.weights)
+    model = onnx.ModelProto()
+    model.CopyFrom(fresh)
+    change(model)
+    found = {check.name: check for check in (check_nodes(model, fresh), check_weights(model, fresh))}
+    assert (found[name].passed, says in found[name].detail) == (False, True), found[name].detail
+    assert [check.name for check in found.values() if not check.passed] == [name]
 
 
 def test_weights_count_whatever_their_file_is_called(tmp_path: Path) -> None:
@@ -255,6 +360,7 @@ def test_int8_is_compared_with_the_weights_it_was_rounded_from(tmp_path: Path) -
     path = cnnspec.export(spec, "e.onnx", weights=tmp_path / "right.safetensors", **options).path
     right, other = (api.verify(path, spec, weights=tmp_path / f"{name}.safetensors") for name in ("right", "other"))
     assert right.passed
+    assert {"nodes", "weights"} <= checks(right).keys()
     assert [check.name for check in other.checks if not check.passed] == ["weights"]
 
 

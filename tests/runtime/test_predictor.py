@@ -247,7 +247,7 @@ def test_an_export_is_known_here_and_one_from_elsewhere_is_tried_first(
     model: str, images: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[str] = []
-    monkeypatch.setattr("cnnspec.runtime.trial.Trial.run", lambda self, data, shown: tried.append(shown))
+    monkeypatch.setattr("cnnspec.runtime.trial.Trial.run", lambda self, data, shown, *_: tried.append(shown))
     Predictor(model)
     assert tried == []
     monkeypatch.setenv("CNNSPEC_CACHE", str(tmp_path / "elsewhere"))

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,8 +19,9 @@ from onnx import TensorProto, helper, numpy_helper
 import cnnspec
 from cnnspec.errors import CnnspecError, MissingExtraError
 from cnnspec.onnx_backend.metadata import UNSEALED, check_seal, seal
+from cnnspec.ops import Shape
 from cnnspec.runtime.predictor import Predictor
-from cnnspec.runtime.trial import Trial
+from cnnspec.runtime.trial import Trial, _check_structure
 
 
 def exported(tmp_path: Path) -> bytes:
@@ -130,6 +133,25 @@ def external(attribute: bool = False) -> bytes:
     return model(helper.make_node("Add", ["x", "w"], ["y"]), initializer=[tensor])
 
 
+def sparse(*, kept_elsewhere: bool = False, many: bool = False) -> bytes:
+    """A constant whose values may be bytes of a file in the folder that the session is made in."""
+    values = numpy_helper.from_array(np.ones(4, np.float32), "values")
+    if kept_elsewhere:
+        Path("secret").write_bytes(bytes(16))
+        values.ClearField("raw_data")
+        values.data_location = TensorProto.EXTERNAL
+        values.external_data.add(key="location", value="secret")
+    tensor = helper.make_sparse_tensor(values, numpy_helper.from_array(np.arange(4), "places"), [4])
+    given = {"stranger": [tensor]} if many else {"sparse_value": tensor}
+    return model(helper.make_node("Constant", [], ["w"], **given), helper.make_node("Add", ["x", "w"], ["y"]))
+
+
+def training() -> bytes:
+    whole = onnx.load_model_from_string(model(helper.make_node("Relu", ["x"], ["y"])))
+    whole.training_info.add().algorithm.name = "a"
+    return whole.SerializeToString()
+
+
 def huge() -> bytes:
     size = numpy_helper.from_array(np.array([2**40], np.int64), "n")
     return model(helper.make_node("ConstantOfShape", ["n"], ["y"]), initializer=[size])
@@ -148,11 +170,73 @@ def loop() -> bytes:
     return model(helper.make_node("Loop", ["", ""], [], body=body), helper.make_node("Relu", ["x"], ["y"]))
 
 
+def of_any_size(*nodes: onnx.NodeProto, properties: dict[str, str] | None = None) -> bytes:
+    """A model of images of any size, whose nodes read `x` and `size`, its shape with both sides times 300."""
+    factors = numpy_helper.from_array(np.array([1, 1, 300, 300]), "factors")
+    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 1, "height", "width"])
+    gives = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["a", "b", "c", "d"])
+    first = [helper.make_node("Shape", ["x"], ["own"]), helper.make_node("Mul", ["own", "factors"], ["size"])]
+    graph = helper.make_graph([*first, *nodes], "g", [given], [gives], initializer=[factors])
+    built = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(built, properties or {})
+    return built.SerializeToString()
+
+
+FACTS = {"cnnspec.name": "n", "cnnspec.input_shape": "[1, 28, 28]", "cnnspec.dynamic_size": "true"}
+BOMB = helper.make_node("Tile", ["x", "size"], ["y"])  # 55 billion numbers at 28x28
+
+
+@pytest.mark.parametrize(("properties", "shape"), [(FACTS, ()), ({}, (1, 28, 28))], ids=["told", "given"])
+def test_a_file_of_any_size_is_run_at_the_size_that_is_meant(properties: dict[str, str], shape: Shape) -> None:
+    with Trial() as trial, pytest.raises(CnnspecError, match=r"bytes|memory|allocat|crashed"):
+        trial.run(of_any_size(BOMB, properties=properties), "it", shape)
+
+
+def test_a_file_of_any_size_that_takes_too_long_is_given_up() -> None:
+    nodes = [helper.make_node("Tile", ["x", "factors"], ["big"]), helper.make_node("MatMul", ["big", "big"], ["y0"])]
+    nodes += [helper.make_node("MatMul", ["big", f"y{step}"], [f"y{step + 1}"]) for step in range(500)]
+    model = of_any_size(*nodes, helper.make_node("Relu", ["y500"], ["y"]), properties=FACTS)
+    with Trial(seconds=4) as trial, pytest.raises(CnnspecError, match="still not done"):
+        trial.run(model, "it")
+
+
+def test_a_child_whose_caller_is_gone_ends_by_itself() -> None:
+    """The bounds that the child puts on itself, read from within."""
+    code = (
+        "import resource as r; from cnnspec.runtime.trial import _limit; _limit(0);"
+        "print(*(r.getrlimit(k)[0] for k in (r.RLIMIT_CPU, r.RLIMIT_AS, r.RLIMIT_FSIZE, r.RLIMIT_CORE)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seconds, memory, *others = map(int, done.stdout.split())
+    assert (0 < seconds < 600, 0 < memory < 2**40, others) == (True, True, [0, 0])
+
+
+def test_a_file_is_tried_under_a_hard_limit_that_is_lower_than_the_trial_s(tmp_path: Path) -> None:
+    path = tmp_path / "l.onnx"
+    path.write_bytes(exported(tmp_path))
+    code = (
+        "import resource as r, sys; from pathlib import Path; from cnnspec.runtime.trial import Trial\n"
+        "r.setrlimit(r.RLIMIT_AS, (4 * 2**30, 4 * 2**30)); r.setrlimit(r.RLIMIT_CPU, (100, 100))\n"
+        "with Trial() as trial: trial.run(Path(sys.argv[1]).read_bytes(), 'it')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_input_that_is_too_large_to_be_tried_is_refused() -> None:
+    with Trial() as trial, pytest.raises(CnnspecError, match="at most 268,435,456 are tried"):
+        trial.run(of_any_size(BOMB, properties=FACTS), "it", (1, 2**20, 2**20))
+
+
 @pytest.mark.parametrize(
     ("data", "says"),
     [
         (external(), "external data"),
         (external(attribute=True), "external data"),
+        (model(helper.make_node("EPContext", ["x"], ["y"], domain="com.microsoft", embed_mode=0)), "other files"),
+        (sparse(), "sparse"),
+        (sparse(many=True), "sparse"),
+        (training(), "training of its own"),
         (loop(), "control-flow"),
         (model(helper.make_node("Evil", ["x"], ["y"], domain="com.stranger")), "com.stranger"),
         (model(helper.make_node("Relu", ["z"], ["y"])), "no valid ONNX"),
@@ -160,11 +244,53 @@ def loop() -> bytes:
         (b"", "no valid ONNX|no ONNX"),
         (b"\xff" * 100, "no ONNX file"),
     ],
-    ids=["external", "external-attribute", "loop", "domain", "dangling", "huge", "empty", "noise"],
+    ids=[
+        "external",
+        "external-attribute",
+        "context",
+        "sparse",
+        "sparses",
+        "training",
+        "loop",
+        "domain",
+        "dangling",
+        "huge",
+        "empty",
+        "noise",
+    ],
 )
 def test_what_a_stranger_may_not_do(data: bytes, says: str) -> None:
     with Trial() as trial, pytest.raises(CnnspecError, match=says):
         trial.run(data, "it")
+
+
+def test_no_file_beside_the_model_is_read_through_a_sparse_constant() -> None:
+    with Trial() as trial, pytest.raises(CnnspecError, match=r"sparse|external data"):
+        trial.run(sparse(kept_elsewhere=True), "it")
+
+
+def test_every_tensor_of_a_model_is_looked_at() -> None:
+    """Wherever ONNX has room for a tensor: a new place in its description is looked at too."""
+    places = list(_places(onnx.ModelProto.DESCRIPTOR, ()))
+    assert len(places) > 20
+    for path in places:
+        whole = onnx.load_model_from_string(model(helper.make_node("Relu", ["x"], ["y"])))
+        part: Any = whole
+        for name in path:
+            part = getattr(part, name)
+            if hasattr(part, "add"):
+                part = part.add()
+        part.external_data.add(key="location", value="secret")
+        with pytest.raises(CnnspecError, match=r"which (is|are) (refused|not taken)"):
+            _check_structure(whole.SerializeToString())
+
+
+def _places(message: Any, way: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    if message.name == "TensorProto":
+        yield way
+    for field in message.fields:
+        if field.message_type is not None and field.name not in way:
+            yield from _places(field.message_type, (*way, field.name))
 
 
 def test_a_seal_finds_every_damaged_byte(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from cnnspec.errors import Diagnostic
-from cnnspec.language.diagnostics import Paint, count, render_all
+from cnnspec.language.diagnostics import Paint, count, render_all, visible
 from cnnspec.version import __version__
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _as_github(checked: Sequence[Checked], _: TextIO) -> str:
                 diagnostic.help and f"help: {diagnostic.help}",
             ]
             message = "\n".join(part for part in parts if part)
-            lines.append(f"::{diagnostic.severity} {listed}::{_escape(message)}")
+            lines.append(visible(f"::{diagnostic.severity} {listed}::{_escape(message)}"))
     return "\n".join(lines)
 
 

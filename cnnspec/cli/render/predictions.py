@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from cnnspec.cli.render.foreign import csv_line, visible
 
 if TYPE_CHECKING:
     from cnnspec.runtime.predictor import Prediction
@@ -25,31 +25,25 @@ def lines(predictions: Iterable[Prediction], form: str, top: int, *, ahead: int 
         return
     if form == "csv":
         places = range(1, top + 1)
-        yield _csv(["image", *(f"{kind}_{place}" for place in places for kind in ("class", "probability"))])
+        yield csv_line(["image", *(f"{kind}_{place}" for place in places for kind in ("class", "probability"))])
     for prediction in predictions:
         guesses = prediction.top(top)
         if form == "json":
             listed = [{"class": each.label, "index": each.index, "probability": each.probability} for each in guesses]
-            yield json.dumps({"image": prediction.source, "top": listed}, ensure_ascii=False)
+            yield visible(json.dumps({"image": prediction.source, "top": listed}, ensure_ascii=False))
         else:
             cells = (cell for each in guesses for cell in (each.label, f"{each.probability:.6f}"))
-            yield _csv([prediction.source, *cells])
+            yield csv_line([prediction.source, *cells])
 
 
 def _table(predictions: Iterator[Prediction], top: int, ahead: int) -> Iterator[str]:
     first = list(islice(predictions, ahead))
     if not first:
         return
-    label = min(24, max(map(len, first[0].classes)))
-    widest = max(5, *(len(prediction.source) for prediction in first))
+    label = min(24, max(len(visible(name)) for name in first[0].classes))
+    widest = max(5, *(len(visible(prediction.source)) for prediction in first))
     heads = (f"{_PLACES.get(place, f'{place}th'):{label + 9}}" for place in range(1, top + 1))
     yield f"{'image':{widest}}  {'  '.join(heads)}".rstrip()
     for prediction in chain(first, predictions):
-        cells = (f"{each.label[:label]:{label}}  {each.probability:7.2%}" for each in prediction.top(top))
-        yield f"{prediction.source:{widest}}  {'  '.join(cells)}"
-
-
-def _csv(cells: list[Any]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(cells)
-    return text.getvalue()
+        cells = (f"{visible(each.label)[:label]:{label}}  {each.probability:7.2%}" for each in prediction.top(top))
+        yield f"{visible(prediction.source):{widest}}  {'  '.join(cells)}"

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, TextIO
 
+from cnnspec.cli.render.foreign import say, visible
 from cnnspec.training.metrics import EpochMetrics
 from cnnspec.training.progress import Progress
 
@@ -50,7 +51,7 @@ class _Lines:
 
     def message(self, text: str) -> None:
         with suppress(OSError):
-            print(text, file=self.stream, flush=True)
+            say(visible(text), self.stream)
 
     def step(self, epoch: int, epochs: int, seen: int, images: int, loss: float, images_per_second: float) -> None:
         pass
@@ -68,7 +69,7 @@ class _Bar:
         self.accuracy = ""  # in the last validation
 
     def message(self, text: str) -> None:
-        self.bar.console.print(text, highlight=False, markup=False)
+        self.bar.console.print(visible(text), highlight=False, markup=False)
 
     def step(self, epoch: int, epochs: int, seen: int, images: int, loss: float, images_per_second: float) -> None:
         left = ((epochs - epoch + 1) * images - seen) / max(1e-9, images_per_second)  # of the run

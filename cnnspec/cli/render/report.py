@@ -5,8 +5,6 @@ The table is laid out by hand: rich needs 0.4 s for the 500 layers of a large ne
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -15,6 +13,7 @@ from cnnspec.analysis import CONVENTION, LayerReport, Report
 from cnnspec.analysis.report import OTHER
 from cnnspec.cli.render.columns import aligned
 from cnnspec.cli.render.figures import in_unit, shares, size_text
+from cnnspec.cli.render.foreign import csv_line
 from cnnspec.ops import Shape, show_shape
 
 if TYPE_CHECKING:
@@ -188,33 +187,33 @@ def _other(report: Report) -> list[str]:
 
 
 def _csv(report: Report) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     heads = ("name", "op", "output_shape", "receptive_field", "effective_stride", "effective_padding")
     figures = ("params", "buffers", "macs", "flops", "output_bytes")
-    writer.writerow([*heads, *figures, "min_receptive_field", "global_context", "aux", "dead", "sees_everything"])
+    lines = [csv_line([*heads, *figures, "min_receptive_field", "global_context", "aux", "dead", "sees_everything"])]
     for row in report.layers:
-        writer.writerow(
-            [
-                row.name,
-                row.op,
-                show_shape(row.output_shape),
-                show_shape(row.receptive_field),
-                "x".join(str(stride) for stride in row.effective_stride),
-                show_shape(row.effective_padding),
-                row.params,
-                row.buffers,
-                row.macs,
-                "" if row.flops is None else row.flops,
-                row.output_bytes,
-                show_shape(row.min_receptive_field),
-                str(row.global_context).lower(),
-                str(row.aux).lower(),
-                str(row.dead).lower(),
-                str(row.sees_everything).lower(),
-            ]
+        lines.append(
+            csv_line(
+                [
+                    row.name,
+                    row.op,
+                    show_shape(row.output_shape),
+                    show_shape(row.receptive_field),
+                    "x".join(str(stride) for stride in row.effective_stride),
+                    show_shape(row.effective_padding),
+                    row.params,
+                    row.buffers,
+                    row.macs,
+                    "" if row.flops is None else row.flops,
+                    row.output_bytes,
+                    show_shape(row.min_receptive_field),
+                    str(row.global_context).lower(),
+                    str(row.aux).lower(),
+                    str(row.dead).lower(),
+                    str(row.sees_everything).lower(),
+                ]
+            )
         )
-    return out.getvalue().rstrip("\n")
+    return "\n".join(lines)
 
 
 def _markdown(report: Report) -> str:

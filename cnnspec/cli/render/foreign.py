@@ -1,0 +1,36 @@
+"""Text from others on the terminal: names out of files, paths, what libraries say.
+
+A terminal obeys escape sequences, a line break forges a row, and a spreadsheet works out what begins like a formula.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable
+from typing import Final, TextIO
+
+from cnnspec.language.diagnostics import visible
+
+__all__ = ["csv_line", "say", "visible"]
+
+_NUMBER: Final = re.compile(r"[+-]?[0-9.]+(?:e[+-]?[0-9]+)?", re.IGNORECASE)
+
+
+def say(text: object, stream: TextIO | None = None) -> None:
+    """Print text that may hold names from others, on stdout by default: its lines stay, all else is made visible."""
+    print("\n".join(map(visible, str(text).split("\n"))), file=stream, flush=stream is not None)
+
+
+def csv_line(cells: Iterable[object]) -> str:
+    """One line of CSV without its end; a text that a spreadsheet would take for a formula gets a `'` in front."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow([_cell(cell) if isinstance(cell, str) else cell for cell in cells])
+    return line.getvalue()
+
+
+def _cell(text: str) -> str:
+    shown = visible(text)
+    harmless = not shown.startswith(("=", "+", "-", "@")) or shown == "-" or _NUMBER.fullmatch(shown)
+    return shown if harmless else f"'{shown}"
