@@ -22,6 +22,7 @@ __all__ = ["Explanation", "call_text", "explain", "find_node", "size_formula"]
 
 FIGURES = ("receptive field", "effective stride", "effective padding")
 SHOWN = 12  # layers that a hint names
+MANY = 10_000  # units of an adaptive pool whose windows are looked at
 TERMS = 6  # of a sum over a block
 
 
@@ -91,7 +92,7 @@ def size_formula(window: Window, size: int) -> str:
             parts += f" + {taps}" + (f" + {window.output_padding}" if window.output_padding else "")
             return f"{parts} + 1 = {window.out_size(size)}"
         case Adaptive():
-            widths = sorted(set(window.widths))
+            widths = sorted({len(window.reads(i)) for i in range(min(window.period, MANY))})
             shown = str(widths[0]) if len(widths) == 1 else f"{widths[0]} to {widths[-1]}"
             return f"{window.out}, as asked: each unit reads {shown} of {window.size}"
         case Global():

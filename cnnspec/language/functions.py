@@ -27,12 +27,20 @@ def _number(value: Any) -> Any:
     return value
 
 
-def _numbers(values: tuple[Any, ...]) -> list[Any]:
+def _numbers(values: tuple[Any, ...]) -> list[Any] | tuple[Any, ...]:
     """The numbers of `max(a, b)` or of `max(list)`."""
     listed = values[0] if len(values) == 1 and isinstance(values[0], (list, tuple)) else values
     if not listed:
         raise ValueError("wants at least one number")
-    return [_number(value) for value in listed]
+    return _all_numbers(listed)
+
+
+def _all_numbers(values: list[Any] | tuple[Any, ...]) -> list[Any] | tuple[Any, ...]:
+    """The values, all of which are numbers: looked at by their types at once, since a spec may ask often."""
+    if not {int, float}.issuperset(map(type, values)):
+        for value in values:
+            _number(value)
+    return values
 
 
 def _list(value: Any) -> Any:
@@ -59,7 +67,7 @@ def make_divisible(v: float, d: int = 8, min: int | None = None) -> int:  # the 
 FUNCTIONS: Final[dict[str, Function]] = {
     "min": Function(lambda *values: min(_numbers(values))),
     "max": Function(lambda *values: max(_numbers(values))),
-    "sum": Function(lambda values: sum(_number(value) for value in _list(values))),
+    "sum": Function(lambda values: sum(_all_numbers(_list(values)))),
     "len": Function(lambda values: len(_list(values))),
     "round": Function(_round),
     "ceil": Function(lambda value: math.ceil(_number(value))),

@@ -151,9 +151,8 @@ class Adaptive:
 
     @property
     def widths(self) -> list[int]:
-        """How many inputs each unit of one period reads; of the first thousands, where it is longer."""
-        units = range(min(self.period, 10_000))
-        return [last - first + 1 for first, last in (self.bounds(i) for i in units)]
+        """How many inputs each unit reads."""
+        return [last - first + 1 for first, last in (self.bounds(i) for i in range(self.out))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def test_pandas_gets_a_row_for_each_layer() -> None:
 
 
 def test_json_has_the_promised_keys() -> None:
-    data = json.loads(render(cnnspec.load("lenet5").analyze(batch=3), "json"))
+    data = json.loads(json.dumps(cnnspec.load("lenet5").analyze(batch=3).to_dict()))
     assert set(data) >= {"cnnspec", "name", "input", "batch", "layers", "totals", "findings"}
     assert (data["cnnspec"], data["batch"], data["input"]) == (1, 3, [1, 28, 28])
     row = data["layers"][0]

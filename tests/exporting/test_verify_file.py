@@ -21,7 +21,6 @@ from cnnspec.cli import main
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.exporting.files import VerifyResult
 from cnnspec.exporting.subject import of_spec
-from cnnspec.language import read_spec
 from cnnspec.onnx_backend.lower import lower
 from cnnspec.onnx_backend.metadata import UNSEALED, seal
 from cnnspec.onnx_backend.same import check_nodes, check_weights
@@ -198,8 +197,8 @@ def test_the_least_difference_from_a_fresh_export_is_told(
     tmp_path: Path, change: Callable[[onnx.ModelProto], None], name: str, says: str
 ) -> None:
     spec = write(tmp_path, RESIDUAL)
-    subject = of_spec(read_spec(spec), cnnspec.load(spec).graph, None, {}, None, 0)
-    fresh = lower(subject.graph, subject.weights)
+    subject = of_spec(cnnspec.load(spec), None, 0)
+    fresh = lower(subject.network.graph, subject.weights)
     model = onnx.ModelProto()
     model.CopyFrom(fresh)
     change(model)
