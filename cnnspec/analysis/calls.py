@@ -155,7 +155,9 @@ def _convolution(op: Conv | ConvTranspose, tape: Tape, x: Value, out: Shape) -> 
     x = source = tape.cast(x, HALF)
     if isinstance(op, Conv) and (padded := _padded(op, shape)):
         x = tape.kernel(x, (x.shape[0], *padded))
-    result = tape.weighted(x, (x.shape[0], *out), weights[::-1])
+    # Torch makes the output of a transposed convolution over three axes like its input, and then gives it its shape.
+    storage = x.form.size if isinstance(op, ConvTranspose) and op.rank == 3 else 0
+    result = tape.weighted(x, (x.shape[0], *out), weights[::-1], storage=storage)
     tape.hold(source)
     return result
 
@@ -267,13 +269,13 @@ def _softmax(tape: Tape, x: Value) -> Value:
 
 
 def _prelu(op: activation.PReLU, tape: Tape, x: Value) -> Value:
-    """The gradient of the weight is made for each element, then summed."""
+    """The gradients of the input, wanted or not, and of the weight are made for each element; the latter is summed."""
     weight = tape.parameter((op.num_parameters,), cast=True)
     x = tape.cast(x, HALF)
 
     def backward(incoming: Shape) -> Back:
         strides = pointwise_strides(x.shape, (x.shape, incoming), x.laid)
-        return flows(gradient(x, strides), gradient(weight, (1,), shape=x.shape))
+        return flows(gradient(x, strides), gradient(weight, (1,), shape=x.shape), least=2 * x.form.size)
 
     strides = pointwise_strides(x.shape, x.laid)
     return tape.call(x.shape, strides, x.form.width, [x, weight], backward, keeps=[x, weight])

@@ -65,8 +65,12 @@ class Tape:
         lasting: bool = False,
         view: bool = False,
         changes: bool = False,
+        storage: int = 0,
     ) -> Value:
-        """Write a call down; gives back its output. `brief` where evaluation mode makes less besides."""
+        """Write a call down; gives back its output. `brief` where evaluation mode makes less besides.
+
+        `storage` is the memory of the output in bytes, where that is more than the output needs.
+        """
         calls, last = self.calls, self._last
         index = len(calls)
         slot = len(self.reads) + index
@@ -85,7 +89,7 @@ class Tape:
                 kept = (*kept, slot)
         else:
             own, scratch = 0, own + scratch
-        size, shared = (0, shares.slot) if shares else (form.size, None)
+        size, shared = (0, shares.slot) if shares else (max(form.size, storage), None)
         followed = backward if grad else None
         calls.append(Call(form, size, shared, kept, own, scratch, brief, followed, lasting, view, changes))
         return Value(slot, form, shape, (shape, strides))
@@ -242,6 +246,7 @@ class Tape:
         brief: int | None = None,
         in_order: bool = False,
         keeps_weight: bool = True,
+        storage: int = 0,
     ) -> Value:
         """A kernel with weights, of which the first is kept: a convolution, a product, a norm.
 
@@ -258,7 +263,9 @@ class Tape:
             return flows(*[gradient(read, lies(read.shape)) for read in (value, *weights)])
 
         keeps, reads = [value, *weights[:keeps_weight]], [value, *weights]
-        return self.call(shape, lies(shape), value.form.width, reads, backward, keeps=keeps, own=own, brief=brief)
+        return self.call(
+            shape, lies(shape), value.form.width, reads, backward, keeps=keeps, own=own, brief=brief, storage=storage
+        )
 
     def shifted(self, value: Value, bias: Value | None = None) -> Value:
         """A number added: a scalar into a new tensor, or `bias` along the last axis in place."""
