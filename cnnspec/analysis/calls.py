@@ -155,11 +155,18 @@ def _convolution(op: Conv | ConvTranspose, tape: Tape, x: Value, out: Shape) -> 
     x = source = tape.cast(x, HALF)
     if isinstance(op, Conv) and (padded := _padded(op, shape)):
         x = tape.kernel(x, (x.shape[0], *padded))
-    # Torch makes the output of a transposed convolution over three axes like its input, and then gives it its shape.
-    storage = x.form.size if isinstance(op, ConvTranspose) and op.rank == 3 else 0
+    storage = x.form.size if _is_resized(op, x) else 0
     result = tape.weighted(x, (x.shape[0], *out), weights[::-1], storage=storage)
     tape.hold(source)
     return result
+
+
+def _is_resized(op: Conv | ConvTranspose, x: Value) -> bool:
+    """Whether torch makes the output like the input and then gives it its shape: transposed, over three axes, and too
+    small for oneDNN (`use_mkldnn` in torch's Convolution.cpp)."""
+    if not (isinstance(op, ConvTranspose) and op.rank == 3 and x.form.width == FLOAT and op.groups == 1):
+        return False
+    return x.shape[0] == 1 and min(op.kernel_size[-2:]) <= 3 and prod(x.shape[:4]) <= 20_480
 
 
 def _padded(op: Conv, shape: Shape) -> Shape | None:
