@@ -7,11 +7,10 @@ ways: a *union* is read as a whole (what all paths see together), *alternatives*
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from functools import cache
-from itertools import product
-from math import gcd, lcm, prod
+from math import gcd, lcm
 from typing import Final, NamedTuple
 
 from cnnspec.ops import Shape
@@ -23,14 +22,15 @@ __all__ = [
     "Bands",
     "Reads",
     "TooIrregular",
-    "centre",
-    "hull",
-    "joint_figures",
+    "broadcast",
+    "carried",
+    "fraction",
+    "merged",
+    "moved_on",
     "pixel",
-    "pixels_read",
     "slide",
     "smallest",
-    "span",
+    "take_turns",
     "union",
 ]
 
@@ -40,8 +40,6 @@ HOLES_UP_TO: Final = 2**22  # pixels of a span; in a larger one holes are not lo
 LONGEST_PERIOD: Final = 4096  # beyond it two alternatives are not compared phase by phase
 MOST_PHASES: Final = 2**18  # units after which what they read has to repeat
 MOST_PATHS: Final = 64  # alternatives that are followed: beyond them those of today's smallest spans
-JOINT: Final = 2**16  # units up to which each is looked at, where axes depend on each other
-COUNTED: Final = 2**26  # pixels, over all units, up to which the units of differing strides are counted one by one
 
 
 class TooIrregular(ValueError):
@@ -91,7 +89,7 @@ class Band(NamedTuple):
     @property
     def stride(self) -> Fraction:
         """Pixels per unit."""
-        return _fraction(self.step, len(self.phases))
+        return fraction(self.step, len(self.phases))
 
     @property
     def holed(self) -> bool:
@@ -116,7 +114,7 @@ Bands = tuple[Band, ...]
 
 
 @cache
-def _fraction(numerator: int, denominator: int) -> Fraction:
+def fraction(numerator: int, denominator: int) -> Fraction:
     return Fraction(numerator, denominator)
 
 
@@ -125,7 +123,7 @@ def pixel(carrier: int) -> Bands:
     return (Band(1, (Reads(0, 0),), carrier),)
 
 
-def _merge(parts: Iterable[Reads | None]) -> Reads | None:
+def merged(parts: Iterable[Reads | None]) -> Reads | None:
     """All pixels together."""
     given = [part for part in parts if part is not None]
     if len(given) < 2:
@@ -186,11 +184,11 @@ def slide(band: Band, window: Window, units: int) -> Band:
 def _union(band: Band, taps: Sequence[int]) -> Reads | None:
     """What the units `taps` read together."""
     if not isinstance(taps, range) or len(taps) <= FEW_TAPS:
-        return _merge([band.at(tap) for tap in taps])
+        return merged([band.at(tap) for tap in taps])
     if len(band.phases) > 1:  # each phase of the band in turn
         turns = len(band.phases) // gcd(taps.step, len(band.phases))
         parts = [taps[start::turns] for start in range(min(turns, len(taps)))]
-        return _merge([_comb(band.at(part[0]), _step(band, part), len(part)) for part in parts])
+        return merged([_comb(band.at(part[0]), _step(band, part), len(part)) for part in parts])
     return _comb(band.at(taps[0]), _step(band, taps), len(taps))
 
 
@@ -226,11 +224,11 @@ def union(parts: Iterable[Band]) -> Bands:
             continue
         period = lcm(*[len(band.phases) for band in bands])
         if period == 1:
-            joined.append(bands[0]._replace(phases=(_merge([band.phases[0] for band in bands]),)))
+            joined.append(bands[0]._replace(phases=(merged([band.phases[0] for band in bands]),)))
             continue
         if period > MOST_PHASES:
             raise TooIrregular(f"what its units read repeats after {period:,} of them only")
-        phases = [_merge([band.at(i) for band in bands]) for i in range(period)]
+        phases = [merged([band.at(i) for band in bands]) for i in range(period)]
         joined.append(_shortest(pixels * period // units, phases, bands[0]))
     return tuple(joined)
 
@@ -274,90 +272,27 @@ def _never_larger(small: Band, large: Band) -> bool:
     return not before or max(after) <= min(before)
 
 
-def hull(bands: Bands, unit: int) -> Reads | None:
-    """The pixels that the unit of this number reads over all bands, not clipped to the input."""
-    return bands[0].at(unit) if len(bands) == 1 else _merge([band.at(unit) for band in bands])
+def broadcast(band: Band, shape: Shape, out: Shape) -> Band:
+    """The band of a branch whose axis of size 1 is read by every unit of the result."""
+    if band.carrier < len(shape) and shape[band.carrier] == 1 < out[band.carrier]:
+        return band._replace(step=0, phases=(band.at(0),))
+    return band
 
 
-def _hulls(bands: Bands, shape: Shape, *, ends: bool) -> list[Reads]:
-    """What units of a tensor of this shape read: all that differ, or those among which the largest span is.
-
-    Along whole periods a span is convex, so it is largest at an end. Bands on different axes of the tensor (one branch
-    was transposed) meet in every combination of their units.
-    """
-    by_axis: dict[tuple[int, int], list[Band]] = {}
-    for band in bands:
-        by_axis.setdefault((band.carrier, band.lost), []).append(band)
-    choices = []
-    for group in by_axis.values():
-        units = group[0].units(shape)
-        telling: Sequence[int]
-        period = lcm(*(len(band.phases) for band in group))
-        if len(group) == 1:
-            telling = range(min(units, period))
-        elif not ends or units <= 2 * period:
-            telling = range(units)
-        else:
-            telling = [*range(period), *range(units - period, units)]
-        if len(by_axis) > 1:
-            telling = range(units)
-        choices.append([hull(tuple(group), unit) for unit in telling])
-    if len(choices) == 1:
-        return [reads for reads in choices[0] if reads is not None]
-    if ends:  # the largest span over all combinations: those of the lowest and the highest
-        extremes = [[reads for reads in choice if reads is not None] for choice in choices]
-        choices = [[min(some), max(some, key=lambda reads: reads.high)] for some in extremes if some]
-    return [reads for parts in product(*choices) if (reads := _merge(parts)) is not None]
+def moved_on(band: Band, start: int) -> Band:
+    """The band of a tensor that a concatenation puts `start` units further on, where its axis lies along the first."""
+    return band if band.carrier or band.lost else slide(band, Sliding(1, before=start), 0)
 
 
-def span(bands: Bands, shape: Shape) -> int:
-    """The receptive field in pixels: the largest over the units of a tensor of this shape."""
-    if len(bands) == 1 and len(bands[0].phases) == 1:
-        only = bands[0].phases[0]
-        return only.size if only else 0
-    return max((reads.size for reads in _hulls(bands, shape, ends=True)), default=0)
+def take_turns(band: Band, factor: int, places: Sequence[tuple[int, int]]) -> Band:
+    """The band behind PixelShuffle: unit `r*i + phase` reads what `i` read, for the phases of these places (y, x)."""
+    if band.carrier not in (1, 2):
+        return band
+    phases: list[Reads | None] = [None] * (factor * len(band.phases))
+    for place in places:
+        phases[place[band.carrier - 1] :: factor] = band.phases
+    return band._replace(phases=tuple(phases))
 
 
-def pixels_read(bands: Bands, shape: Shape, widest: int) -> int:
-    """The most pixels that one unit reads; less than the span, which is `widest`, where dilation leaves holes."""
-    if len(bands) == 1 and len(bands[0].phases) == 1 and (only := bands[0].phases[0]) and only.mask is None:
-        return only.size
-    units = max(band.units(shape) for band in bands)
-    counted = units ** len({band.carrier for band in bands}) * widest <= COUNTED
-    return max((reads.bits.bit_count() for reads in _hulls(bands, shape, ends=not counted)), default=0)
-
-
-def joint_figures(terms: Sequence[tuple[Band, ...]], shape: Shape) -> list[tuple[int, int]] | None:
-    """On each axis the span and the pixels read, of units that read a term only where they do so on all of its axes.
-
-    None where there are too many units to look at each.
-    """
-    axes = range(len(terms[0]))
-    units = [range(min(band.units(shape) for band in {term[axis] for term in terms})) for axis in axes]
-    if prod(map(len, units)) * len(terms) > JOINT:
-        return None
-    most = [(0, 0) for _ in axes]
-    for unit in product(*units):
-        reads = [[term[axis].at(unit[axis]) for axis in axes] for term in terms]
-        alive = [term for term in reads if None not in term]
-        for axis in axes:
-            if seen := _merge(term[axis] for term in alive):
-                span, pixels = most[axis]
-                most[axis] = max(span, seen.size), max(pixels, seen.bits.bit_count())
-    return most
-
-
-def centre(band: Band) -> Fraction:
-    """Where unit 0 is centred, in pixels; averaged over the units of a period, as far as they read something.
-
-    Upsampling moves the units to either side of where they would be: their mean stands where one unit would.
-    """
-    period = len(band.phases)
-    if period == 1 and (only := band.phases[0]):
-        return _fraction(only.low + only.high, 2)
-    offsets = [
-        (reads.low + reads.high) * period - 2 * i * band.step
-        for i, reads in enumerate(band.phases)
-        if reads is not None
-    ]
-    return _fraction(sum(offsets), 2 * period * len(offsets)) if offsets else _fraction(0, 1)
+def carried(band: Band, index: Callable[[int], int], axes: int) -> Band:
+    return band._replace(carrier=index(band.carrier)) if band.carrier < axes else band

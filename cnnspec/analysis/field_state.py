@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, product
 from typing import Final, NamedTuple
 
-from cnnspec.analysis.bands import Band, Bands, centre, smallest, span, union
+from cnnspec.analysis.band_figures import centre, span
+from cnnspec.analysis.bands import Band, Bands, smallest, union
 from cnnspec.ops import Shape
 from cnnspec.ops.window import POINT, Global, Shuffled, Sliding, Window
 

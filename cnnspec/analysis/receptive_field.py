@@ -19,7 +19,20 @@ from itertools import chain, product
 from math import prod
 from typing import Final
 
-from cnnspec.analysis.bands import GONE, Band, Bands, Reads, TooIrregular, pixel, slide, smallest, union
+from cnnspec.analysis.bands import (
+    GONE,
+    Band,
+    Bands,
+    TooIrregular,
+    broadcast,
+    carried,
+    moved_on,
+    pixel,
+    slide,
+    smallest,
+    take_turns,
+    union,
+)
 from cnnspec.analysis.field_state import (
     ALL,
     MOST_CHANNELS,
@@ -91,7 +104,7 @@ class _Walk:
             return self.flattened(field, op, shape)
         if isinstance(op, Permute):
             order = op.permuted(shape)
-            moved = self.moved(field, lambda band: _carried(band, order.index, len(shape)))
+            moved = self.moved(field, lambda band: carried(band, order.index, len(shape)))
             return moved._replace(axis=order.index(field.axis))
         key = id(op), shape
         if key not in self.windows:
@@ -227,7 +240,7 @@ class _Walk:
         parts: list[tuple[int, tuple[FieldState, ...]]] = [(ALL, ())]
         for field, shape in zip(before, node.input_shapes, strict=True):
             if shape != node.shape:
-                field = self.moved(field, partial(_spread, shape=shape, out=node.shape))
+                field = self.moved(field, partial(broadcast, shape=shape, out=node.shape))
             parts = [
                 (channels & others, states if state in states else (*states, state))
                 for channels, states in parts
@@ -244,7 +257,7 @@ class _Walk:
             if field.axis:
                 field = self.merged(field)
             if start and any(state.lies_on_first for state in field.all_states):
-                field = self.moved(field, partial(_further, start=start))
+                field = self.moved(field, partial(moved_on, start=start))
             if start or len(field.parts) == 1:
                 every = (1 << shape[0]) - 1 if node.shape[0] <= MOST_CHANNELS else ALL
                 parts += [Part((channels & every) << start, state) for channels, state in field.parts]
@@ -260,7 +273,7 @@ class _Walk:
             return field
         size = prod(shape[first : last + 1])
 
-        def carried(band: Band) -> Band:
+        def flat(band: Band) -> Band:
             carrier = band.carrier
             if not first <= carrier <= last:
                 return band._replace(carrier=carrier - (last - first)) if last < carrier < len(shape) else band
@@ -275,7 +288,7 @@ class _Walk:
         if inside and len(parts) > 1 and (each := size // shape[field.axis]) > 1:
             parts = tuple(Part(_repeated(channels, shape[field.axis], each), state) for channels, state in parts)
         axis = first if inside else field.axis - (last - first) if field.axis > last else field.axis
-        return self.moved(field._replace(parts=parts, axis=axis), carried)
+        return self.moved(field._replace(parts=parts, axis=axis), flat)
 
     def shuffled(self, field: TensorField, op: PixelShuffle, windows: tuple[Window, ...], node: Node) -> TensorField:
         """What is seen where r*r channels that see different things become one: a unit reads one of them."""
@@ -299,15 +312,14 @@ class _Walk:
         for index, state in enumerate(states):
             if state.through_global == whole.through_global:
                 places.setdefault(state, []).append(divmod(index, factor))
-        axes = range(len(whole.wide))
         wide, paths = [], []
-        for axis in axes:
-            wide.append(union(_every(band, factor, at) for state, at in places.items() for band in state.wide[axis]))
-            paths.append(
-                smallest(_every(band, factor, at) for state, at in places.items() for band in state.paths[axis])
-            )
+        for axis in range(len(whole.wide)):
+            all_bands = [take_turns(band, factor, at) for state, at in places.items() for band in state.wide[axis]]
+            least = [take_turns(band, factor, at) for state, at in places.items() for band in state.paths[axis]]
+            wide.append(union(all_bands))
+            paths.append(smallest(least))
         terms = joint_terms(
-            [tuple(_every(band, factor, [place]) for band in term)]
+            [tuple(take_turns(band, factor, [place]) for band in term)]
             for state, at in places.items()
             for place in at
             for term in state.terms or product(*state.wide)
@@ -318,32 +330,6 @@ class _Walk:
 def _repeated(channels: int, size: int, each: int) -> int:
     """Channels of `each` features, as features."""
     return int("".join(bit * each for bit in f"{channels:0{size}b}"), 2)
-
-
-def _spread(band: Band, shape: Shape, out: Shape) -> Band:
-    """The band of a branch whose axis of size 1 is read by every unit of the result."""
-    if band.carrier < len(shape) and shape[band.carrier] == 1 < out[band.carrier]:
-        return band._replace(step=0, phases=(band.at(0),))
-    return band
-
-
-def _further(band: Band, start: int) -> Band:
-    """The band of a tensor that a concatenation puts `start` units further on, where its axis lies along the first."""
-    return band if band.carrier or band.lost else slide(band, Sliding(1, before=start), 0)
-
-
-def _every(band: Band, factor: int, places: Sequence[tuple[int, int]]) -> Band:
-    """The band behind PixelShuffle: unit `r*i + phase` reads what `i` read, for the phases of these places (y, x)."""
-    if band.carrier not in (1, 2):
-        return band
-    phases: list[Reads | None] = [None] * (factor * len(band.phases))
-    for place in places:
-        phases[place[band.carrier - 1] :: factor] = band.phases
-    return band._replace(phases=tuple(phases))
-
-
-def _carried(band: Band, index: Callable[[int], int], axes: int) -> Band:
-    return band._replace(carrier=index(band.carrier)) if band.carrier < axes else band
 
 
 def _gathers(op: AnyOp) -> bool:

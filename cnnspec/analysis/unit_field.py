@@ -15,7 +15,8 @@ from math import prod
 from operator import or_
 from typing import Any
 
-from cnnspec.analysis.bands import GONE, hull
+from cnnspec.analysis.band_figures import hull
+from cnnspec.analysis.bands import GONE
 from cnnspec.analysis.explain import find_node
 from cnnspec.analysis.field_state import ALL, TensorField
 from cnnspec.analysis.receptive_field import fields, read_windows

@@ -8,7 +8,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-from cnnspec.analysis.bands import centre, hull, joint_figures, pixels_read, span
+from cnnspec.analysis.band_figures import centre, hull, joint_figures, pixels_read, span
 from cnnspec.analysis.field_state import FieldState, TensorField
 from cnnspec.ops import Shape
 

@@ -11,7 +11,7 @@ from random_graphs import random_spec
 
 import cnnspec
 from cnnspec import SpecError
-from cnnspec.analysis.bands import hull
+from cnnspec.analysis.band_figures import hull
 from cnnspec.analysis.receptive_field import fields
 from cnnspec.analysis.unit_field import unit_field
 from cnnspec.graph import Graph
