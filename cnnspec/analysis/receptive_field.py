@@ -282,11 +282,12 @@ class _Walk:
             return band._replace(carrier=first, lost=band.lost or (shape[carrier] if shape[carrier] < size else 0))
 
         inside = first <= field.axis <= last
-        if inside and size > shape[field.axis] and (field.axis > first or size > MOST_CHANNELS):
-            field = self.merged(field)  # its channels do not lie together, or are too many
+        if inside and size > MOST_CHANNELS:
+            field = self.merged(field)
         parts = field.parts
-        if inside and len(parts) > 1 and (each := size // shape[field.axis]) > 1:
-            parts = tuple(Part(_repeated(channels, shape[field.axis], each), state) for channels, state in parts)
+        if inside and len(parts) > 1 and size > shape[field.axis]:
+            around = prod(shape[first : field.axis]), prod(shape[field.axis + 1 : last + 1])
+            parts = tuple(Part(_repeated(channels, shape[field.axis], *around), state) for channels, state in parts)
         axis = first if inside else field.axis - (last - first) if field.axis > last else field.axis
         return self.moved(field._replace(parts=parts, axis=axis), flat)
 
@@ -327,9 +328,9 @@ class _Walk:
         return whole._replace(wide=tuple(wide), paths=tuple(paths), terms=terms)
 
 
-def _repeated(channels: int, size: int, each: int) -> int:
-    """Channels of `each` features, as features."""
-    return int("".join(bit * each for bit in f"{channels:0{size}b}"), 2)
+def _repeated(channels: int, size: int, times: int, each: int) -> int:
+    """Channels as features, where all of them come so many times, each with so many features."""
+    return int("".join(bit * each for bit in f"{channels:0{size}b}") * times, 2)
 
 
 def _gathers(op: AnyOp) -> bool:

@@ -87,6 +87,15 @@ def test_features_that_were_flattened_are_told_apart() -> None:
     assert report.layer("rest").receptive_field == (7, 7)
 
 
+def test_features_of_channels_that_lie_last_are_told_apart() -> None:
+    text = (
+        BRANCHES + '  p: "Permute([0, 2, 3, 1])"\n  flat: Flatten\n  part: Slice(8, 12)\n  rest: Slice(12, 16)(flat)\n'
+    )
+    report = one(text, "[3, 6, 6]", "[part, rest]").analyze()
+    assert report.layer("part").receptive_field == (1, 1)  # the second pixel's first four channels
+    assert report.layer("rest").receptive_field == (7, 7)
+
+
 def test_so_many_channels_are_taken_together() -> None:
     text = (
         "  a: Conv2d(2147483000, 1)\n  b: Conv2d(400, 3, padding=1)(input)\n  cat: Concat(a, b)\n  part: Slice(0, 4)\n"
