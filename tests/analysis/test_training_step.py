@@ -42,7 +42,7 @@ def checked(graph: Graph, **options: str) -> bool:
     return True
 
 
-REPORTED = [  # what an audit found to be counted wrong
+REPORTED = [  # networks whose steps were once counted wrong
     ("[1, 64, 64]", "a: Conv2d(16, 3, padding=1); b: ReLU; c: Conv2d(16, 3, padding=1); d: ReLU; e: Conv2d(1, 3)"),
     ("[49, 32]", "a: Permute([0, 2, 1]); b: Linear(49); c: Flatten; d: Linear(3)"),
     ("[3, 8]", "a: Conv1d(4, 1); b: Permute([0, 2, 1]); c: Linear(5); d: Flatten; e: Linear(2)"),
