@@ -188,7 +188,10 @@ def _linear(op: Linear, tape: Tape, x: Value) -> Value:
     out = tape.weighted(rows, (rows.shape[0], op.out_features), weights, in_order=True, keeps_weight=x.form.grad)
     if len(x.shape) > 2:
         out = tape.view(out, (*x.shape[:-1], op.out_features), own=not fused)
-    return out if fused or bias is None else tape.shifted(out, bias)
+    if bias is not None and not fused:
+        out = tape.shifted(out, bias)
+    tape.hold(x)  # the function has its argument until it is over, autocast's copy of it too
+    return out
 
 
 def _squeezed(tape: Tape, value: Value, rank: int) -> Value:
