@@ -263,10 +263,10 @@ def _never_larger(small: Band, large: Band) -> bool:
     before, after = [], []  # how far the one reaches beyond the other, wherever it is moved to
     for i in range(period):
         reads, around = small.at(i), large.at(i)
-        if reads is None:
+        if reads is None or around is None:
+            if reads is not around:
+                return False  # later layers may read what the other leaves out, and nothing else
             continue
-        if around is None:
-            return False
         before.append(reads.low - around.low)
         after.append(reads.high - around.high)
     return not before or max(after) <= min(before)

@@ -233,6 +233,7 @@ def alignment(graph: Graph, found: dict[str, list[Path] | None], seen: dict[str,
         if arrived is None or seen[node.name].layout.odd:
             verdicts[node.name] = None
             continue
+        arrived = [path for path in arrived if not path.everything] or arrived  # as in `truth`
         branches: dict[str, list[Path]] = {}
         for path in arrived:
             branches.setdefault(path.chain[-1], []).append(path)

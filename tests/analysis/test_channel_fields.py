@@ -129,6 +129,16 @@ def test_the_smallest_path_may_be_another_one_later() -> None:
     assert report.layer("last").receptive_field == (8, 8)
 
 
+def test_the_smallest_path_may_lie_between_the_units_that_are_read_later() -> None:
+    text = (
+        "  gaps: ConvTranspose1d(1, 1, stride=2, padding=1)\n  pool: AvgPool1d(2)\n  up: Upsample(scale_factor=2)\n"
+        "  pad: ZeroPad1d([0, 1])\n  add: Add(gaps, pad)\n  rare: Upsample(scale_factor=0.5)\n"
+    )
+    report = one(text, "[1, 8]").analyze()
+    assert report.layer("add").min_receptive_field == (1,)
+    assert report.layer("rare").min_receptive_field == (1,)  # reads the gaps alone: the other path
+
+
 def test_behind_a_global_pool_what_is_never_read_is_left_out() -> None:
     field = cnnspec.load("squeezenet1_0").field("classifier.3", (0, 0))
     assert field.clipped == ((0, 222), (0, 222))  # no window reaches row 223, of which W301 warns
