@@ -54,6 +54,7 @@ REPORTED = [  # networks whose steps were once counted wrong
     ("[3, 8, 8]", "a: Conv2d(4, 1); b: BatchNorm2d(affine=False, track_running_stats=False); c: Flatten; d: Linear(2)"),
     ("[3, 64, 64]", "a: PReLU; b: Conv2d(1, 3)"),
     ("[8, 7, 6]", "a: Permute([0, 1, 3, 2]); b: PReLU; c: AdaptiveAvgPool2d(1)"),
+    ("[4, 6, 6, 6]", "a: ConvTranspose3d(1, 1)"),
     ("[4, 6, 6, 6]", "a: ConvTranspose3d(2, 1)"),
     ("[4, 6, 6, 6]", "a: ConvTranspose3d(1, 2, padding=1); b: ReLU"),
     ("[8, 32, 32]", "a: Conv2d(8, 3); b: InstanceNorm2d(affine=True); c: ReLU(inplace=True); d: Conv2d(1, 3)"),

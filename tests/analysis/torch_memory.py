@@ -117,6 +117,8 @@ def step_of_live_tensors(
     parameters, buffers, state, the input, the labels.
     """
     module = build_module(graph, device=device).train()
+    if any(isinstance(layer, torch.nn.ConvTranspose3d) for layer in module.modules()):
+        torch.set_num_threads(2)  # with one, torch has another way through kernels of 1
     params = dict(module.named_parameters())
     live = trained_names(graph)
     update = OPTIMIZERS[optimizer](list(params.values())) if params else None
@@ -143,6 +145,7 @@ def step_of_live_tensors(
         tracker.backward = False
         if update is not None:
             update.step()
+    torch.set_num_threads(1)
     return tracker.peak + sum(tensor.untyped_storage().nbytes() for tensor in own.values()), tracker.sums
 
 
