@@ -228,9 +228,9 @@ def _instance_norm(op: norm.InstanceNorm, tape: Tape, x: Value) -> Value:
     repeated = []
     for parameter in [tape.parameter((channels,)), tape.parameter((channels,))] if op.affine else []:
         repeated.append(_repeated(tape, parameter, batch))
-    statistics = 2 * batch * channels * FLOAT if op.track_running_stats else 0
-    wide = op.affine or op.track_running_stats
-    own = statistics + 2 * batch * channels * (FLOAT if wide else x.form.width)
+    each = 2 * batch * channels * (FLOAT if op.affine else x.form.width)  # without weights torch has them as the input
+    statistics = each if op.track_running_stats else 0
+    own = statistics + each
     rows = tape.view(tape.in_order(x), (1, batch * channels, *x.shape[2:]))
     out = tape.weighted(rows, rows.shape, repeated, own=own, brief=statistics or own)
     tape.hold(*repeated)

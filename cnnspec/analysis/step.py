@@ -132,7 +132,7 @@ class _Execution:
             for read in names:
                 if last[read] == index:
                     last[read] = -1
-                    self._release(tensors[read].memory)
+                    self._release(tensors.pop(read).memory)
 
     def _evaluate(self, found: tuple[Program, list[int]], slots: list[_Tensor], phase: str, node: str) -> _Tensor:
         """Run a program in evaluation mode, where autograd keeps nothing."""
@@ -181,6 +181,8 @@ class _Execution:
                     self._change(call, base, tensor, node)
                 else:
                     self.tape.append((call, slots, len(slots) - 1, node))
+                if call.changes and call.shares is not None:
+                    self._rename(slots[call.shares], tensor)
             if call.lasting:
                 self.lasting.append(memory)
             for slot in call.drops:
@@ -203,9 +205,13 @@ class _Execution:
         strided = replace(call, keeps=(), own=0, backward=lambda _: Back(flow, 0, whole))
         slices.backs, strided.backs = {}, {}
         self.tape += [(slices, [base, changed], 1, node), (strided, [changed, tensor], 1, node)]
-        for name, other in self.tensors.items():
-            if other is base:
-                self.tensors[name] = changed
+        self._rename(base, changed)
+
+    def _rename(self, before: _Tensor, after: _Tensor) -> None:
+        """What was this tensor is, for whoever reads it from now on, the one that it was changed into."""
+        for name, tensor in self.tensors.items():
+            if tensor is before:
+                self.tensors[name] = after
 
     def _release(self, memory: _Memory) -> None:
         memory.count -= 1

@@ -58,6 +58,10 @@ REPORTED = [  # networks whose steps were once counted wrong
     ("[4, 6, 6, 6]", "a: ConvTranspose3d(2, 1)"),
     ("[4, 6, 6, 6]", "a: ConvTranspose3d(1, 2, padding=1); b: ReLU"),
     ("[8, 32, 32]", "a: Conv2d(8, 3); b: InstanceNorm2d(affine=True); c: ReLU(inplace=True); d: Conv2d(1, 3)"),
+    (
+        "[4, 18]",
+        "a: Conv1d(4, 5); b: InstanceNorm1d(track_running_stats=True); c: AdaptiveMaxPool1d(3); d: Conv1d(4, 1)",
+    ),
     ("[8, 64]", "a: Conv1d(8, 3); b: MaxPool1d(2); c: ReLU(inplace=True); d: Conv1d(1, 3)"),
     ("[8, 16, 16]", "a: Linear(16); b: ReLU(inplace=True); c: Conv2d(1, 3)"),
 ]
@@ -207,6 +211,16 @@ def compare_wide(seeds: range, precision: str) -> int:
         except AssertionError as error:
             raise AssertionError(f"seed {seed}, {precision}: {error}") from None
     return compared
+
+
+@pytest.mark.parametrize("activation", ["ReLU", "Hardswish"])
+@pytest.mark.parametrize("before", ["PReLU", "LayerNorm2d"])  # the second's output is a view
+def test_an_output_that_is_changed_in_place_later(before: str, activation: str) -> None:
+    text = (
+        "cnnspec: 1\ninput: [1, 11, 10]\noutputs: [a, c]\naux_outputs: [b]\n"
+        f"layers:\n  a: PReLU\n  p: MaxPool2d([1, 2], stride=[2, 1])\n  b: {before}\n  c: {activation}(inplace=True)\n"
+    )
+    check(cnnspec.loads(text).graph)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
