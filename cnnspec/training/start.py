@@ -15,6 +15,7 @@ from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.data.sets import DataSet
 from cnnspec.errors import UsageError
 from cnnspec.graph import Graph
+from cnnspec.ops.norm import InstanceNorm
 from cnnspec.torch_backend import build_module, check_state, read_weights
 from cnnspec.torch_backend.rewrite import multiply_whole, pool_first, rectify_in_place
 from cnnspec.training.config import TrainConfig, data_folder
@@ -24,7 +25,7 @@ from cnnspec.training.machine import image_memory
 from cnnspec.training.progress import Progress
 from cnnspec.training.shared import Shared
 
-__all__ = ["build_network", "check_parts", "data_options", "open_images"]
+__all__ = ["build_network", "check_norms", "check_parts", "data_options", "open_images"]
 
 
 def data_options(config: TrainConfig, device: torch.device, report: Callable[[str], None]) -> OpenOptions:
@@ -64,6 +65,7 @@ def open_images(
 
 def build_network(graph: Graph, config: TrainConfig, device: torch.device, *, weights: str | None) -> nn.Module:
     """The network on the device, fresh or with the weights that it starts from."""
+    check_norms(graph)
     model = build_module(graph)
     initialise(model, config.init)
     if weights is not None:
@@ -85,6 +87,17 @@ def build_network(graph: Graph, config: TrainConfig, device: torch.device, *, we
     if device.type == "cpu":
         multiply_whole(model, graph)
     return model.to(device)
+
+
+def check_norms(graph: Graph) -> None:
+    """Raise UsageError for a norm that runs, by its running statistics, and has no variance to be trained with."""
+    trained = graph.ancestors(graph.outputs + graph.aux_outputs)
+    for node in graph:
+        if node.name in trained and isinstance(node.op, InstanceNorm) and math.prod(node.shape[1:]) == 1:
+            raise UsageError(
+                f"layer `{node.name}`: {node.op.op_name} cannot be trained on one value per channel",
+                hint="it has no variance: normalise where the map is larger, or by BatchNorm",
+            )
 
 
 def check_parts(

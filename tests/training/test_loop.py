@@ -227,6 +227,15 @@ def test_batch_norm_of_a_single_image(tmp_path: Path, options: dict[str, Any], s
     assert not (tmp_path / "run").exists()
 
 
+def test_an_instance_norm_of_one_value_cannot_be_trained(tmp_path: Path) -> None:
+    text = (
+        "cnnspec: 1\ninput: [1, 8, 8]\nlayers:\n  a: Conv2d(4, 8)\n  norm: InstanceNorm2d(track_running_stats=True)\n"
+    )
+    with pytest.raises(UsageError, match="`norm`: InstanceNorm2d cannot be trained on one value per channel"):
+        run(tmp_path / "run", text=f"{text}  flat: Flatten\n  fc: Linear(10)\n", epochs=1)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_folder_is_not_overwritten_unasked(tmp_path: Path) -> None:
     spec = cnnspec.loads(TEXT)
     options: dict[str, Any] = {"epochs": 1, "batch_size": 256, "threads": 1, "runs": tmp_path}
