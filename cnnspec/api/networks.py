@@ -28,10 +28,6 @@ class Spec(Network):
     `graph` is all that is declared; `graph.network("inference")` is what inference runs, and what is exported.
     """
 
-    def __repr__(self) -> str:
-        sizes = ["x".join(map(str, shape)) for shape in (self.graph.input_shape, self.graph.output_shape)]
-        return f"<Spec of {self.name}: {sizes[0]} to {sizes[1]}, {len(self.graph):,} layers>"
-
     def analyze(
         self,
         *,
@@ -95,6 +91,10 @@ class Spec(Network):
 
         silenced = self.source.document.header.lint.ignore
         return lint(self.graph, report or self.analyze(), select=select, ignore=ignore, silenced=silenced)
+
+    def _repr_html_(self) -> str:
+        """The layer table for notebooks."""
+        return self.analyze()._repr_html_()
 
     def build(self) -> nn.Module:
         """The network as a `torch.fx.GraphModule`, freshly initialised. Needs the extra `train`."""

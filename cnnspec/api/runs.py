@@ -12,6 +12,7 @@ from cnnspec.errors import CnnspecError, UsageError, needs_extra
 from cnnspec.language import Network
 from cnnspec.training import Run, TrainConfig, open_run, resolve_config
 from cnnspec.training.job import Existing, Job, TrainResult, check_existing
+from cnnspec.training.progress import listening
 from cnnspec.training.run_folder import has_checkpoint, is_run, read_config
 from cnnspec.training.run_writer import new_folder
 
@@ -30,7 +31,7 @@ def train(
     name: str | None = None,
     runs: str | os.PathLike[str] = "runs",
     existing: Existing = "refuse",
-    progress: Progress | None = None,
+    progress: Progress | bool | None = True,
     shared: Shared | None = None,
     **options: object,
 ) -> TrainResult:
@@ -38,7 +39,8 @@ def train(
 
     `existing` says what becomes of a run that is there already: `refuse` is an error, `overwrite` takes it away, and
     `resume` continues it, where it is of the same network; where there is none, all of them start. `progress` listens,
-    and may end the run after an epoch. `shared` is what runs of this process have in common; see `Shared`.
+    and may end the run after an epoch; by default it is shown in a notebook or on a terminal, and nowhere with None or
+    False. `shared` is what runs of this process have in common; see `Shared`.
 
     `options` are the fields of TrainConfig; they win over the file `config`, that over the spec's `train:`, and that
     over the defaults. Raises UsageError where an option, the data or the run's name do not fit, and CnnspecError where
@@ -79,13 +81,13 @@ def resume(
     patience: int | None = None,
     device: str | None = None,
     checkpoint_every: float | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = True,
     shared: Shared | None = None,
 ) -> TrainResult:
     """Continue a run where its newest good checkpoint was written. Needs the extra `train`.
 
     What is given takes the place of what config.yaml says, and is written there. With other `epochs` the learning rate
-    follows the schedule of a run of that length from here on.
+    follows the schedule of a run of that length from here on. `progress` and `shared` are as in `train`.
     Raises UsageError where there is no such run, and CnnspecError where training fails.
     """
     begun = open_run(run, figures=False)
@@ -94,10 +96,11 @@ def resume(
     return _run(Job(begun.network, config, begun.path, "resume"), progress, shared)
 
 
-def _run(job: Job, progress: Progress | None, shared: Shared | None) -> TrainResult:
+def _run(job: Job, progress: Progress | bool | None, shared: Shared | None) -> TrainResult:
     with needs_extra("train"):
         from cnnspec.training.loop import train
-    return train(job, progress, shared)
+    with listening(progress) as listener:
+        return train(job, listener, shared)
 
 
 def _has_begun(folder: Path, network: Network, config: TrainConfig) -> bool:

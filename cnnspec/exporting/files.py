@@ -60,6 +60,10 @@ class VerifyResult:
     precision: str | None  # None: not exported by cnnspec
     checks: tuple[Check, ...]
 
+    def __repr__(self) -> str:
+        failed = [check.name for check in self.checks if not check.passed]
+        return f"<VerifyResult {self.path}: {len(self.checks)} checks, failed: {', '.join(failed) or 'none'}>"
+
     @property
     def passed(self) -> bool:
         """Whether all checks passed."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from cnnspec.diagnostics import count
 from cnnspec.errors import Diagnostic, Place, SpecError, UsageError
 from cnnspec.graph import Graph, Purpose
 from cnnspec.hints import did_you_mean
@@ -40,6 +41,9 @@ class Source:
     path: str
     json: bool
     findings: tuple[Diagnostic, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Source {self.path}: {len(self.text):,} characters, {count(self.findings)}>"
 
     def elaborate(
         self,

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import yaml
 
+from cnnspec.diagnostics import split_lines
 from cnnspec.errors import Diagnostic, Place
 from cnnspec.language.tree import (
     LETTERS,
@@ -31,7 +32,6 @@ from cnnspec.language.tree import (
     closed,
     fail,
     place_letters,
-    split_lines,
 )
 
 __all__ = ["is_plain_text", "read_yaml"]

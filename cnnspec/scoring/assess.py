@@ -70,6 +70,11 @@ class Assessment:
     confusion: tuple[tuple[int, ...], ...]
     mistakes: tuple[Mistake, ...]
 
+    def __repr__(self) -> str:
+        return (
+            f"<Assessment of {self.target}: {self.accuracy:.2%} of {self.images:,} {self.split} images of {self.data}>"
+        )
+
     def to_dict(self) -> dict[str, object]:
         """Plain data, as `--format json` prints it."""
         return {"cnnspec": 1, **asdict(self)}

@@ -117,6 +117,11 @@ class Run:
     metrics: tuple[EpochMetrics, ...] = ()  # one per epoch
     result: dict[str, Any] | None = None  # None where the run has not finished
 
+    def __repr__(self) -> str:
+        done = f"{len(self.metrics)} of {self.config.epochs} epochs"
+        best = f", {max(epoch.val_accuracy for epoch in self.metrics):.2%} in validation" if self.metrics else ""
+        return f"<Run {self.path} of {self.network.name} on {self.config.data}: {done}{best}>"
+
     @property
     def name(self) -> str:
         """The name of the run's folder."""

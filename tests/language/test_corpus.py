@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import cnnspec
+from cnnspec.diagnostics import render_all
 from cnnspec.errors import SpecError, UsageError
 from cnnspec.language import read_spec
-from cnnspec.language.diagnostics import render_all
 from cnnspec.language.source import MAX_JSON_BYTES, MAX_YAML_BYTES
 
 CORPUS = sorted((Path(__file__).parents[1] / "corpus").iterdir())

@@ -20,8 +20,8 @@ from cnnspec.api import check
 from cnnspec.cli import VERBS
 from cnnspec.cli.render.diagnostics import FORMS, painter
 from cnnspec.codes import codes, explain_code
+from cnnspec.diagnostics import render, render_all
 from cnnspec.errors import Diagnostic, Place, SpecError, UsageError
-from cnnspec.language.diagnostics import render, render_all
 
 ROOT = Path(__file__).parents[2]
 

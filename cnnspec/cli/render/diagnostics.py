@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from cnnspec.diagnostics import Paint, count, render_all, visible
 from cnnspec.errors import Diagnostic
-from cnnspec.language.diagnostics import Paint, count, render_all, visible
 from cnnspec.version import __version__
 
 if TYPE_CHECKING:
