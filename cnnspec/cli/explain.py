@@ -55,7 +55,7 @@ def explain(
     else:
         part = next((term for term in terms() if topic.lower() in term.lower()), None) if len(topic) > 3 else None
         hint = did_you_mean(topic, [*codes(), *operators(), *terms()]) or (part and f"did you mean `{part}`?")
-        hint = hint or "`cnnspec explain` lists all that there is"
+        hint = hint or "`cnnspec explain` lists all codes, layers and figures"
         raise UsageError(f"there is no code, no layer and no figure `{topic:.60}`", hint=hint)
 
 
