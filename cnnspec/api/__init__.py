@@ -22,6 +22,7 @@ from cnnspec.api.tools import (
     sizes,
     spec_files,
 )
+from cnnspec.zoo import find_run
 
 if TYPE_CHECKING:
     from cnnspec.analysis.check import Checked
@@ -53,6 +54,7 @@ __all__ = [
     "diff",
     "evaluate",
     "export",
+    "find_run",
     "format_text",
     "init",
     "is_run",

@@ -110,18 +110,27 @@ def load(
     max_nodes: int = MAX_NODES,
     purpose: Purpose = "inference",
 ) -> Spec:
-    """Read a spec by path or bundled name and work it out.
+    """Read a spec by path or bundled name, or that of a run by its folder or name, and work it out.
 
     `variant` and `params` set its parameters, `input_shape` (without the batch axis) overrides its input. Where
     `purpose` is "train", layers that only training has must take that input too.
     Raises SpecError with everything that is wrong with it, and UsageError where there is no such spec.
     """
-    path, implied = zoo.find(os.fspath(spec))
+    run = zoo.find_run(spec, or_spec=True)
+    if run is None:
+        path, implied = zoo.find(os.fspath(spec))
+        source, shape = read_spec(path), input_shape
+    else:
+        from cnnspec.training.run_folder import open_run
+
+        trained = open_run(run, figures=False).network
+        source, implied, shape = trained.source, trained.variant, input_shape or trained.input_override
+        params = {**(trained.params if variant is None else {}), **(params or {})}
     return Spec.elaborate(
-        read_spec(path),
+        source,
         variant=variant or implied,
         params=params,
-        input_shape=input_shape,
+        input_shape=shape,
         max_nodes=max_nodes,
         purpose=purpose,
     )

@@ -15,6 +15,7 @@ from cnnspec.training.job import Existing, Job, TrainResult, check_existing
 from cnnspec.training.progress import listening
 from cnnspec.training.run_folder import has_checkpoint, is_run, read_config
 from cnnspec.training.run_writer import new_folder
+from cnnspec.zoo import find_run
 
 if TYPE_CHECKING:
     from cnnspec.scoring.assess import Assessment
@@ -90,7 +91,7 @@ def resume(
     follows the schedule of a run of that length from here on. `progress` and `shared` are as in `train`.
     Raises UsageError where there is no such run, and CnnspecError where training fails.
     """
-    begun = open_run(run, figures=False)
+    begun = open_run(find_run(run) or run, figures=False)
     given = {"epochs": epochs, "patience": patience, "device": device, "checkpoint_every": checkpoint_every}
     config = resolve_config(("config.yaml", begun.config.model_dump()), ("the options", given))
     return _run(Job(begun.network, config, begun.path, "resume"), progress, shared)
@@ -153,9 +154,16 @@ def evaluate(
     with needs_extra("train"):
         from cnnspec.scoring.assess import assess_model, assess_run
     picture = Path(sheet) if sheet else None
-    if isinstance(target, Run) or is_run(target) or not Path(target).is_file():
-        run = target if isinstance(target, Run) else open_run(target)
-        return assess_run(run, data=data, data_dir=data_dir, split=split, device=device, sheet=picture)
+    if not isinstance(target, Run):
+        if Path(target).suffix == ".onnx" and not Path(target).exists():
+            raise UsageError(
+                f"there is no file {os.fspath(target)}", hint="`cnnspec export RUN -o FILE.onnx` makes one"
+            )
+        run = find_run(target)
+        if run is not None or not Path(target).is_file():
+            target = open_run(run or target)
+    if isinstance(target, Run):
+        return assess_run(target, data=data, data_dir=data_dir, split=split, device=device, sheet=picture)
     if data is None:
         raise UsageError(f"on which images is {os.fspath(target)} to be scored?", hint="`--data digits`, a folder, …")
     return assess_model(target, data=data, data_dir=data_dir, split=split, device=device, sheet=picture)

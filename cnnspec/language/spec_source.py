@@ -29,6 +29,11 @@ __all__ = ["STDIN", "Source", "parse_setting", "read_file", "read_source", "read
 
 STDIN: Final = "-"
 
+WEIGHTS: Final = {  # what people have in place of a spec
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".pt2"), "a PyTorch file"),
+    **dict.fromkeys((".h5", ".hdf5", ".keras"), "a Keras file"),
+    ".safetensors": "a safetensors file",
+}
 _AS_IN_YAML: Final = {"true": "True", "false": "False", "null": "None"}
 
 
@@ -146,6 +151,9 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
             raise UsageError(f"{path} is a directory, not a spec", hint=hint)
         if Path(path).suffix.lower() == ".onnx":
             raise UsageError(f"{path} is an exported network, not a spec", hint=f"`cnnspec verify {path}` checks it")
+        if kind := WEIGHTS.get(Path(path).suffix.lower()):
+            hint = f"write the network as a spec, `cnnspec init net.yaml`; `--weights {path}` gives it the weights"
+            raise UsageError(f"{path} is {kind}, which holds weights, and no spec", hint=hint)
         if not stat.S_ISREG(mode):
             raise UsageError(f"{path} is not a regular file")
         with open(path, "rb") as file:
