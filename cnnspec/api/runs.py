@@ -144,15 +144,15 @@ def evaluate(
     device: str = "auto",
     sheet: str | os.PathLike[str] | None = None,
 ) -> Assessment:
-    """Score a run's best weights, or a file that `export` wrote, on the images of a data set. Needs the extra `train`.
+    """Score a run's best weights, or a file that `export` wrote, on the images of a data set.
+
+    Needs the extra `train`; without it a file is scored on a folder with `test/CLASS/` (or `val/CLASS/`) in it.
 
     `split` is `test` or `val`; an exported file wants `data`. `sheet` is where the worst mistakes are drawn, as a PNG.
     Raises UsageError where the target or the data do not exist or do not fit, and CnnspecError where they are damaged.
     """
     if split not in ("test", "val"):
         raise UsageError(f"there is no split `{split}`", hint="there are: test, val")
-    with needs_extra("train"):
-        from cnnspec.scoring.assess import assess_model, assess_run
     picture = Path(sheet) if sheet else None
     if not isinstance(target, Run):
         if Path(target).suffix == ".onnx" and not Path(target).exists():
@@ -162,6 +162,8 @@ def evaluate(
         run = find_run(target)
         if run is not None or not Path(target).is_file():
             target = open_run(run or target)
+    with needs_extra("train" if isinstance(target, Run) else "onnx"):
+        from cnnspec.scoring.assess import assess_model, assess_run
     if isinstance(target, Run):
         return assess_run(target, data=data, data_dir=data_dir, split=split, device=device, sheet=picture)
     if data is None:
