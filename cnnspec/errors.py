@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cnnspec.diagnostics import Diagnostic, Place, Span, render_all
+from cnnspec.diagnostics import render_all
+from cnnspec.places import Diagnostic, Place, Span
 
 __all__ = [
     "CnnspecError",

@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from cnnspec.diagnostics import split_lines
 from cnnspec.language.tree import Lines, ListValue, MapValue, Value
+from cnnspec.places import split_lines
 
 __all__ = ["Remarks", "joined", "read_remarks", "remark_texts"]
 

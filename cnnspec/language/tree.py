@@ -7,8 +7,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from cnnspec.diagnostics import LINE_BREAK
 from cnnspec.errors import Diagnostic, Place
+from cnnspec.places import LINE_BREAK
 
 __all__ = [
     "CONTROL",

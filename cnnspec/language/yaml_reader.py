@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import yaml
 
-from cnnspec.diagnostics import split_lines
 from cnnspec.errors import Diagnostic, Place
 from cnnspec.language.tree import (
     LETTERS,
@@ -33,6 +32,7 @@ from cnnspec.language.tree import (
     fail,
     place_letters,
 )
+from cnnspec.places import split_lines
 
 __all__ = ["is_plain_text", "read_yaml"]
 

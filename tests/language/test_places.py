@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnspec.diagnostics import split_lines
 from cnnspec.errors import Place, Span
 from cnnspec.language.source import read_text
 from cnnspec.language.tree import ListValue, MapValue, Scalar, Value, plain
+from cnnspec.places import split_lines
 
 YAML = """\
 plain: Conv2d(8, 3)
