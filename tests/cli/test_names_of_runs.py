@@ -76,6 +76,12 @@ def test_inspect_takes_a_run_with_the_parameters_that_it_was_trained_with(name: 
     assert cnnspec.load(name).params == {"width": "6"}
 
 
+def test_train_says_how_a_run_continues(capsys: Capture) -> None:
+    for name in ("net-3", "runs/net-3"):
+        assert call("train", name) == 2
+        assert "`--resume runs/net-3` continues it" in capsys.readouterr().err
+
+
 def test_predict_names_the_export_of_the_run(capsys: Capture) -> None:
     assert call("predict", "net-3", "runs/net-3/curves.png") == 2
     assert "`cnnspec export runs/net-3` writes that of the run" in capsys.readouterr().err
