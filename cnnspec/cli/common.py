@@ -36,6 +36,7 @@ __all__ = [
     "parse_unit",
     "print_result",
     "refuse_spec_options",
+    "tell_of_namesake",
 ]
 
 SpecArgument = Annotated[
@@ -147,17 +148,19 @@ def load_subject(
     input_shape: str | None,
     max_nodes: int = MAX_NODES,
 ) -> api.Spec | api.Run:
-    """The run or the spec that a verb which takes either is given; `what` has its network already, as a run has.
-
-    Where a bundled network and a run have the same name, it is the network, and this is said.
-    """
+    """The run or the spec that a verb which takes either is given; `what` has its network already, as a run has."""
     run = api.find_run(name, or_spec=True)
     if run is not None:
         refuse_spec_options(what, input_shape, variant, settings)
         return api.open_run(run)
-    if (hidden := api.find_run(name)) is not None:
-        say(f"{name} is the bundled network; the run of this name is {hidden}", sys.stderr)
     return load_spec(name, variant=variant, settings=settings, input_shape=input_shape, max_nodes=max_nodes)
+
+
+def tell_of_namesake(name: str) -> None:
+    """Where a bundled network and a run have the same name, say that it is the network: the weights are others."""
+    run = api.find_run(name)
+    if run is not None and api.find_run(name, or_spec=True) is None:
+        say(f"{name} is the bundled network; the run of this name is {run}", sys.stderr)
 
 
 def load_spec(

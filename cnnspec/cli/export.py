@@ -89,6 +89,7 @@ def export(
     common.check_choice("--format", form, FORMATS)
     common.check_choice("--size", size, ("fixed", "dynamic"))
     common.check_choice("--precision", precision, api.PRECISIONS)
+    common.tell_of_namesake(network)
     subject = common.load_subject(
         network, "a run", variant=variant, settings=settings, input_shape=input_shape, max_nodes=max_nodes
     )

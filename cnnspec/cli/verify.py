@@ -53,6 +53,7 @@ def verify(
     if against is None:
         common.refuse_spec_options("a file without --against", input_shape, variant, settings)
     else:
+        common.tell_of_namesake(against)
         network = common.load_subject(against, "a run", variant=variant, settings=settings, input_shape=input_shape)
     result = api.verify(
         file,
