@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from cnnspec.errors import Diagnostic, Place, SpecError
-from cnnspec.ops import AnyOp, Shape
+from cnnspec.ops import AnyOp, Shape, show_shape
 
 __all__ = ["INPUT", "PURPOSES", "Graph", "Node", "Origin", "Purpose"]
 
@@ -76,6 +76,15 @@ class Graph:
 
     def __len__(self) -> int:
         return len(self.nodes)
+
+    def __repr__(self) -> str:
+        return f"<Graph of {self.in_words}>"
+
+    @property
+    def in_words(self) -> str:
+        """The network in a few words: `lenet5: 1x28x28 to 10, 12 layers`."""
+        given = ", ".join(show_shape(self.shape_of(name)) for name in self.outputs)
+        return f"{self.name}: {show_shape(self.input_shape)} to {given}, {len(self):,} layer{'s' * (len(self) != 1)}"
 
     @cached_property
     def by_name(self) -> dict[str, Node]:

@@ -1,7 +1,8 @@
-"""Finds the bundled specs. Every variant of a bundled spec is also a name of its own."""
+"""Finds what a name stands for: a file, a bundled spec or one of its variants, a run."""
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -11,9 +12,10 @@ from cnnspec.errors import UsageError
 from cnnspec.hints import did_you_mean
 from cnnspec.language import STDIN
 
-__all__ = ["bundled", "bundled_path", "find", "folder", "names"]
+__all__ = ["RUNS", "bundled", "bundled_path", "find", "find_run", "folder", "is_run", "names"]
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
+RUNS: Final = "runs"  # the folder of all runs
 
 
 def folder() -> Path:
@@ -63,6 +65,28 @@ def find(spec: str) -> tuple[Path, str | None]:
         hint = did_you_mean(spec, names()) or "`cnnspec zoo` lists the bundled specs"
         raise UsageError(f"there is no file and no bundled spec `{spec:.200}`", hint=hint)
     return found
+
+
+def is_run(path: str | os.PathLike[str]) -> bool:
+    """Whether this is the folder of a run."""
+    return (Path(path) / "config.yaml").is_file()
+
+
+def find_run(name: str | os.PathLike[str], *, or_spec: bool = False) -> Path | None:
+    """The folder of a run: by its path, or by its name where it is below `runs`; None where there is no such run.
+
+    A path that exists beats a name. With `or_spec` a spec may be meant too: then a bundled name beats that of a run.
+    """
+    path = Path(name)
+    try:
+        if path.exists() or path.is_symlink():
+            return path if is_run(path) else None
+        if len(path.parts) != 1 or (or_spec and _named(str(path)) is not None):
+            return None
+        below = RUNS / path
+        return below if is_run(below) else None
+    except (OSError, ValueError):  # a name that is too long, or holds a NUL
+        return None
 
 
 def _beside(path: Path) -> list[str]:

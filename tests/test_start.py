@@ -125,6 +125,47 @@ def test_a_full_device_is_said_in_one_line() -> None:
     assert done.stderr == "error: cannot write the output: No space left on device\n"
 
 
+ASCII = {  # stdouts that cannot hold every letter, each with how errors of encoding are met there
+    "a C locale": {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"},
+    "ASCII asked for": {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"},
+}
+LETTERS = """cnnspec: 1
+name: net
+description: "größer → kleiner"
+input: [1, 8, 8]
+classes: ["é", "ü", "→", "日"]
+layers:
+  conv: Conv2d(4, 3)
+  pool: AdaptiveAvgPool2d(1)
+  flatten: Flatten
+  fc: Linear(4)
+"""
+
+
+@pytest.mark.parametrize("environment", ASCII.values(), ids=ASCII)
+def test_a_stdout_that_cannot_hold_a_letter_gets_its_number(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "größe.yaml").write_text(LETTERS, "utf-8")
+    (tmp_path / "wrong.yaml").write_text(LETTERS.replace("fc: Linear(4)", "fc: Liñear(4)"), "utf-8")
+    calls = {
+        "diff resnet18 resnet34 --format markdown": "resnet18 \\u2192 resnet34",
+        "check wrong.yaml": "Li\\xf1ear",
+        "inspect größe.yaml": "net   input 1x8x8",
+        "check größe.yaml --format json": "gr",
+        "init größer.yaml": "cnnspec.schema.json",
+        "explain W316": "# W316",
+        "export --help": "Usage",
+    }
+    for line, words in calls.items():
+        done = subprocess.run(
+            [sys.executable, "-m", "cnnspec", *line.split()],
+            cwd=tmp_path, env={**os.environ, **environment}, capture_output=True, check=False,
+        )  # fmt: skip
+        printed = done.stdout.decode("ascii")
+        assert b"Traceback" not in done.stderr, (line, done.stderr)
+        assert done.returncode in (0, 1, 3), (line, done.stderr)
+        assert words in printed, (line, printed)
+
+
 def test_a_process_with_torch_ends_at_once_and_in_order() -> None:
     code = """
 import atexit, sys

@@ -21,6 +21,10 @@ class Calculation:
     steps: tuple[StepResult, ...]
     solutions: tuple[Solution, ...] = ()
 
+    def __repr__(self) -> str:
+        sizes = [self.steps[0].input, *(step.output for step in self.steps)] if self.steps else []
+        return f"<Calculation: {' -> '.join(map(show_shape, sizes))}>"
+
     def to_dict(self) -> dict[str, Any]:
         """The calculation as `--format json` prints it."""
         return {

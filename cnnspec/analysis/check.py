@@ -9,6 +9,7 @@ from typing import Any, Final
 from cnnspec.analysis import analyze
 from cnnspec.analysis.lint import lint
 from cnnspec.analysis.sizes import sizes
+from cnnspec.diagnostics import count
 from cnnspec.errors import CnnspecError, Diagnostic, Place, SpecError
 from cnnspec.graph import Graph
 from cnnspec.language import MAX_NODES, Source
@@ -26,6 +27,9 @@ class Checked:
     path: str
     text: str
     diagnostics: tuple[Diagnostic, ...]
+
+    def __repr__(self) -> str:
+        return f"<Checked {self.path}: {count(self.diagnostics)}>"
 
     @property
     def errors(self) -> int:

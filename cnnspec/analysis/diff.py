@@ -98,6 +98,10 @@ class Difference:
     outputs_moved: bool  # other layers are outputs, or auxiliary heads
     training_differs: bool = False  # so do layers that only training has, which are not among the changes
 
+    def __repr__(self) -> str:
+        changes = f"{len(self.changes):,} change{'s' * (len(self.changes) != 1)}"
+        return f"<Difference of {self.before} and {self.after}: {changes}, {self.same:,} layers alike>"
+
     @property
     def equal(self) -> bool:
         """Whether both declare the same network, names of layers aside."""

@@ -34,6 +34,9 @@ class Explanation:
     call: str
     lines: tuple[tuple[str, str], ...]
 
+    def __repr__(self) -> str:
+        return f"<Explanation of {self.layer}: {self.call}>"
+
     def to_dict(self) -> dict[str, object]:
         """The explanation as plain data."""
         return {"layer": self.layer, "call": self.call, "lines": [list(line) for line in self.lines]}

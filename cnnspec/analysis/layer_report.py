@@ -32,6 +32,9 @@ class LayerReport:
     dead: bool = False  # no output and no head depends on it: it is built, and never runs; its cost is 0
     line: int | None = None
 
+    def __repr__(self) -> str:
+        return f"<LayerReport of {self.name}: {self.op} to {show_shape(self.output_shape)}, {self.params:,} parameters>"
+
     @property
     def channel_fields(self) -> tuple[ChannelField, ...]:
         """What the channels see, where not all see the same."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from cnnspec.analysis.layer_report import LayerReport
 from cnnspec.analysis.memory import TrainingMemory
-from cnnspec.errors import Diagnostic, UsageError
+from cnnspec.errors import Diagnostic, MissingExtraError
 from cnnspec.graph import Purpose
 from cnnspec.ops import Shape, show_shape
 
@@ -131,11 +131,11 @@ class Report:
         return replace(self, layers=fold(self.layers, depth))
 
     def to_pandas(self) -> Any:
-        """The layers as a pandas DataFrame. Raises UsageError where pandas is not installed."""
+        """The layers as a pandas DataFrame. Raises MissingExtraError where pandas is not installed."""
         try:
             import pandas
         except ImportError:
-            raise UsageError("this needs `pandas`, which is not installed", hint="pip install pandas") from None
+            raise MissingExtraError("pandas", None) from None
         return pandas.DataFrame([row.to_dict() for row in self.layers])
 
     def _repr_html_(self) -> str:

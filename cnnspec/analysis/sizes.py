@@ -25,7 +25,7 @@ from cnnspec.errors import ShapeError, SpecError, UsageError
 from cnnspec.graph import INPUT, Graph, Node, Purpose
 from cnnspec.language import MAX_NODES, Source
 from cnnspec.language.document import Body, Call, Item
-from cnnspec.ops import AXES, Shape
+from cnnspec.ops import AXES, Shape, show_shape
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool
 from cnnspec.ops.resample import Upsample
 
@@ -49,6 +49,9 @@ class Sizes:
     tied: tuple[str, ...]  # layers whose weights depend on the input size
     output: tuple[int, ...] | None  # what was wanted, per axis
     alike: bool  # all axes have the same answers
+
+    def __repr__(self) -> str:
+        return f"<Sizes of {self.name}: from {show_shape(self.smallest) or 'any'} on>"
 
     def to_dict(self) -> dict[str, Any]:
         """The sizes as `--format json` prints them."""

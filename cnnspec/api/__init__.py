@@ -20,9 +20,12 @@ from cnnspec.api.tools import (
     init,
     json_schema,
     sizes,
+    spec_files,
 )
+from cnnspec.zoo import find_run
 
 if TYPE_CHECKING:
+    from cnnspec.analysis.check import Checked
     from cnnspec.api.exports import bench, export, verify
     from cnnspec.api.runs import evaluate, list_runs, resume, train
     from cnnspec.exporting.options import PRECISIONS, ExportResult
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PRECISIONS",
+    "Checked",
     "EpochMetrics",
     "ExportResult",
     "Progress",
@@ -50,6 +54,7 @@ __all__ = [
     "diff",
     "evaluate",
     "export",
+    "find_run",
     "format_text",
     "init",
     "is_run",
@@ -60,6 +65,7 @@ __all__ = [
     "open_run",
     "resume",
     "sizes",
+    "spec_files",
     "train",
     "verify",
 ]
@@ -69,6 +75,7 @@ LATER: Final = {
     **dict.fromkeys(("evaluate", "list_runs", "resume", "train"), "cnnspec.api.runs"),
     **dict.fromkeys(("PRECISIONS", "ExportResult"), "cnnspec.exporting.options"),
     **dict.fromkeys(("Run", "is_run", "open_run"), "cnnspec.training.run_folder"),
+    "Checked": "cnnspec.analysis.check",
     "EpochMetrics": "cnnspec.training.metrics",
     "Progress": "cnnspec.training.progress",
     "Shared": "cnnspec.training.shared",

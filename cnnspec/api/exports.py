@@ -13,7 +13,7 @@ from cnnspec.exporting.subject import Subject, of_run, of_spec
 from cnnspec.language import Network
 from cnnspec.onnx_backend.options import DEFAULT_OPSET, Lowering
 from cnnspec.training import Run, open_run
-from cnnspec.training.run_folder import is_run
+from cnnspec.zoo import find_run
 
 if TYPE_CHECKING:
     from cnnspec.exporting.files import VerifyResult
@@ -76,8 +76,8 @@ def _subject(
     network: Network | Run | str | os.PathLike[str], weights: str | os.PathLike[str] | None, seed: int
 ) -> Subject:
     """The network and its weights: a run's own, those of a file, or random ones."""
-    if isinstance(network, str | os.PathLike) and is_run(network):
-        network = open_run(network)
+    if isinstance(network, str | os.PathLike) and (run := find_run(network, or_spec=True)) is not None:
+        network = open_run(run)
     if isinstance(network, Run):
         if weights is not None:
             raise UsageError("a run has weights of its own", hint="name its spec to give it others")

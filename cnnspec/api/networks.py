@@ -28,10 +28,6 @@ class Spec(Network):
     `graph` is all that is declared; `graph.network("inference")` is what inference runs, and what is exported.
     """
 
-    def __repr__(self) -> str:
-        sizes = ["x".join(map(str, shape)) for shape in (self.graph.input_shape, self.graph.output_shape)]
-        return f"<Spec of {self.name}: {sizes[0]} to {sizes[1]}, {len(self.graph):,} layers>"
-
     def analyze(
         self,
         *,
@@ -96,6 +92,10 @@ class Spec(Network):
         silenced = self.source.document.header.lint.ignore
         return lint(self.graph, report or self.analyze(), select=select, ignore=ignore, silenced=silenced)
 
+    def _repr_html_(self) -> str:
+        """The layer table for notebooks."""
+        return self.analyze()._repr_html_()
+
     def build(self) -> nn.Module:
         """The network as a `torch.fx.GraphModule`, freshly initialised. Needs the extra `train`."""
         return build(self)
@@ -110,18 +110,27 @@ def load(
     max_nodes: int = MAX_NODES,
     purpose: Purpose = "inference",
 ) -> Spec:
-    """Read a spec by path or bundled name and work it out.
+    """Read a spec by path or bundled name, or that of a run by its folder or name, and work it out.
 
     `variant` and `params` set its parameters, `input_shape` (without the batch axis) overrides its input. Where
     `purpose` is "train", layers that only training has must take that input too.
     Raises SpecError with everything that is wrong with it, and UsageError where there is no such spec.
     """
-    path, implied = zoo.find(os.fspath(spec))
+    run = zoo.find_run(spec, or_spec=True)
+    if run is None:
+        path, implied = zoo.find(os.fspath(spec))
+        source, shape = read_spec(path), input_shape
+    else:
+        from cnnspec.training.run_folder import open_run
+
+        trained = open_run(run, figures=False).network
+        source, implied, shape = trained.source, trained.variant, input_shape or trained.input_override
+        params = {**(trained.params if variant is None else {}), **(params or {})}
     return Spec.elaborate(
-        read_spec(path),
+        source,
         variant=variant or implied,
         params=params,
-        input_shape=input_shape,
+        input_shape=shape,
         max_nodes=max_nodes,
         purpose=purpose,
     )

@@ -12,8 +12,10 @@ from cnnspec.errors import CnnspecError, UsageError, needs_extra
 from cnnspec.language import Network
 from cnnspec.training import Run, TrainConfig, open_run, resolve_config
 from cnnspec.training.job import Existing, Job, TrainResult, check_existing
+from cnnspec.training.progress import listening
 from cnnspec.training.run_folder import has_checkpoint, is_run, read_config
 from cnnspec.training.run_writer import new_folder
+from cnnspec.zoo import find_run
 
 if TYPE_CHECKING:
     from cnnspec.scoring.assess import Assessment
@@ -30,7 +32,7 @@ def train(
     name: str | None = None,
     runs: str | os.PathLike[str] = "runs",
     existing: Existing = "refuse",
-    progress: Progress | None = None,
+    progress: Progress | bool | None = True,
     shared: Shared | None = None,
     **options: object,
 ) -> TrainResult:
@@ -38,7 +40,8 @@ def train(
 
     `existing` says what becomes of a run that is there already: `refuse` is an error, `overwrite` takes it away, and
     `resume` continues it, where it is of the same network; where there is none, all of them start. `progress` listens,
-    and may end the run after an epoch. `shared` is what runs of this process have in common; see `Shared`.
+    and may end the run after an epoch; by default it is shown in a notebook or on a terminal, and nowhere with None or
+    False. `shared` is what runs of this process have in common; see `Shared`.
 
     `options` are the fields of TrainConfig; they win over the file `config`, that over the spec's `train:`, and that
     over the defaults. Raises UsageError where an option, the data or the run's name do not fit, and CnnspecError where
@@ -79,25 +82,26 @@ def resume(
     patience: int | None = None,
     device: str | None = None,
     checkpoint_every: float | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = True,
     shared: Shared | None = None,
 ) -> TrainResult:
     """Continue a run where its newest good checkpoint was written. Needs the extra `train`.
 
     What is given takes the place of what config.yaml says, and is written there. With other `epochs` the learning rate
-    follows the schedule of a run of that length from here on.
+    follows the schedule of a run of that length from here on. `progress` and `shared` are as in `train`.
     Raises UsageError where there is no such run, and CnnspecError where training fails.
     """
-    begun = open_run(run, figures=False)
+    begun = open_run(find_run(run) or run, figures=False)
     given = {"epochs": epochs, "patience": patience, "device": device, "checkpoint_every": checkpoint_every}
     config = resolve_config(("config.yaml", begun.config.model_dump()), ("the options", given))
     return _run(Job(begun.network, config, begun.path, "resume"), progress, shared)
 
 
-def _run(job: Job, progress: Progress | None, shared: Shared | None) -> TrainResult:
+def _run(job: Job, progress: Progress | bool | None, shared: Shared | None) -> TrainResult:
     with needs_extra("train"):
         from cnnspec.training.loop import train
-    return train(job, progress, shared)
+    with listening(progress) as listener:
+        return train(job, listener, shared)
 
 
 def _has_begun(folder: Path, network: Network, config: TrainConfig) -> bool:
@@ -140,19 +144,28 @@ def evaluate(
     device: str = "auto",
     sheet: str | os.PathLike[str] | None = None,
 ) -> Assessment:
-    """Score a run's best weights, or a file that `export` wrote, on the images of a data set. Needs the extra `train`.
+    """Score a run's best weights, or a file that `export` wrote, on the images of a data set.
+
+    Needs the extra `train`; without it a file is scored on a folder with `test/CLASS/` (or `val/CLASS/`) in it.
 
     `split` is `test` or `val`; an exported file wants `data`. `sheet` is where the worst mistakes are drawn, as a PNG.
     Raises UsageError where the target or the data do not exist or do not fit, and CnnspecError where they are damaged.
     """
     if split not in ("test", "val"):
         raise UsageError(f"there is no split `{split}`", hint="there are: test, val")
-    with needs_extra("train"):
-        from cnnspec.scoring.assess import assess_model, assess_run
     picture = Path(sheet) if sheet else None
-    if isinstance(target, Run) or is_run(target) or not Path(target).is_file():
-        run = target if isinstance(target, Run) else open_run(target)
-        return assess_run(run, data=data, data_dir=data_dir, split=split, device=device, sheet=picture)
+    if not isinstance(target, Run):
+        if Path(target).suffix == ".onnx" and not Path(target).exists():
+            raise UsageError(
+                f"there is no file {os.fspath(target)}", hint="`cnnspec export RUN -o FILE.onnx` makes one"
+            )
+        run = find_run(target)
+        if run is not None or not Path(target).is_file():
+            target = open_run(run or target)
+    with needs_extra("train" if isinstance(target, Run) else "onnx"):
+        from cnnspec.scoring.assess import assess_model, assess_run
+    if isinstance(target, Run):
+        return assess_run(target, data=data, data_dir=data_dir, split=split, device=device, sheet=picture)
     if data is None:
         raise UsageError(f"on which images is {os.fspath(target)} to be scored?", hint="`--data digits`, a folder, …")
     return assess_model(target, data=data, data_dir=data_dir, split=split, device=device, sheet=picture)

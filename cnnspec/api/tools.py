@@ -35,6 +35,7 @@ __all__ = [
     "init",
     "json_schema",
     "sizes",
+    "spec_files",
 ]
 
 
@@ -131,6 +132,16 @@ def check(
         source = read_source(path)
     chosen = variant or implied
     return check(source, variant=chosen, params=params, select=select, ignore=ignore, max_nodes=max_nodes)
+
+
+def spec_files(folder: str | os.PathLike[str]) -> tuple[list[Path], list[Path]]:
+    """The specs below a folder, by name, and the files in YAML or JSON that are none: they lack the key `cnnspec:`.
+
+    Hidden files and folders are passed over. Raises UsageError where a folder cannot be read.
+    """
+    from cnnspec.language.folder import spec_files
+
+    return spec_files(folder)
 
 
 def json_schema() -> dict[str, Any]:

@@ -102,8 +102,9 @@ def main(argv: list[str] | None = None) -> None:
     # The process is ours. Before it builds its first model, pydantic reads the metadata of every installed package for
     # plugins, which have no use here.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be bytes that are no text
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
+        # Names of files may be bytes that are no text, and in the C locale ASCII is all that there is.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         _run(sys.argv[1:])
     except SystemExit as end:

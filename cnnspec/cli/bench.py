@@ -59,11 +59,12 @@ def bench(
     """
     common.check_choice("--format", form, FORMATS)
     common.check_choice("--device", device, DEVICES)
-    subject: api.Spec | str = network
-    if api.is_run(network) or network.endswith(".onnx"):
-        common.refuse_spec_options("a run or an ONNX file", input_shape, variant, settings)
+    what = "a run or an ONNX file"
+    subject: api.Spec | api.Run | str = network
+    if network.endswith(".onnx"):
+        common.refuse_spec_options(what, input_shape, variant, settings)
     else:
-        subject = common.load_spec(network, variant=variant, settings=settings, input_shape=input_shape)
+        subject = common.load_subject(network, what, variant=variant, settings=settings, input_shape=input_shape)
     result = api.bench(
         subject,
         batches=_numbers("--batches", batches),

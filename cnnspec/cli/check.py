@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cnnspec import api
 from cnnspec.cli import common, report
-from cnnspec.cli.render.diagnostics import FORMS
+from cnnspec.cli.render.diagnostics import FORMS, Listing
+from cnnspec.cli.render.foreign import say
 from cnnspec.errors import UsageError
 from cnnspec.language import parse_setting
 
@@ -20,9 +23,12 @@ INVALID = 3
 
 @app.command()
 def check(
-    files: Annotated[list[str], typer.Argument(metavar="FILES...", help="Specs: paths, bundled names, or `-`.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILES...", help="Specs: paths, folders, bundled names, or `-`.")
+    ],
     form: Annotated[str, common.format_option(tuple(FORMS), "How to print findings.")] = "text",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 on warnings too.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print findings, and nothing else.")] = False,
     select: Annotated[
         list[str] | None, typer.Option("--select", metavar="CODE", help="Only these warnings: W301,W305.")
     ] = None,
@@ -35,8 +41,9 @@ def check(
 ) -> None:
     """Check specs: every error, or else every warning. Exits with 3 where there is an error.
 
-    A spec that cannot be read keeps no other from being checked; then it exits with 2. Without
-    `--variant` and `--set` every variant of a spec is checked too.
+    Of a folder, every .yaml, .yml and .json file below it with the key `cnnspec:` at its top. A spec that
+    cannot be read keeps no other from being checked; then it exits with 2. Without `--variant` and
+    `--set` every variant of a spec is checked too.
 
     Examples:
 
@@ -44,11 +51,14 @@ def check(
 
       cnnspec check specs/*.yaml --strict --ignore W308,W310
 
-      cnnspec check net.yaml --format github
+      cnnspec check . --quiet
+
+      cnnspec check specs --format junit > report.xml
     """
     common.check_choice("--format", form, tuple(FORMS))
-    checked, failed = [], {}
-    for file in files:
+    checked: list[api.Checked] = []
+    failed: dict[str, UsageError] = {}
+    for file in _specs(files, failed, quiet=quiet):
         try:
             checked.append(
                 api.check(
@@ -62,7 +72,7 @@ def check(
             )
         except UsageError as error:
             failed[error.message] = error
-    if checked and (text := FORMS[form](checked, sys.stdout)):
+    if checked and (text := FORMS[form](Listing(checked, sys.stdout, strict=strict, quiet=quiet))):
         print(text)
     for unread in failed.values():
         report(unread)
@@ -70,6 +80,26 @@ def check(
         raise typer.Exit(UsageError.exit_code)
     if any(file.errors or (strict and file.warnings) for file in checked):
         raise typer.Exit(INVALID)
+
+
+def _specs(files: list[str], failed: dict[str, UsageError], *, quiet: bool) -> Iterator[str]:
+    """What is to be checked, folders taken apart; what of them cannot be read goes to `failed`."""
+    for file in files:
+        if not Path(file).is_dir():
+            yield file
+            continue
+        try:
+            specs, others = api.spec_files(file)
+            if not specs:
+                hint = f"{len(others)} in YAML or JSON have no key `cnnspec:`" if others else None
+                raise UsageError(f"there is no spec in {file}", hint=hint)
+        except UsageError as error:
+            failed[error.message] = error
+            continue
+        yield from map(str, specs)
+        if others and not quiet:
+            some = "file is" if len(others) == 1 else "files are"
+            say(f"{file}: {len(others)} YAML or JSON {some} left out: without the key `cnnspec:`", sys.stderr)
 
 
 def _codes(given: list[str] | None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final
 
@@ -28,12 +29,14 @@ __all__ = [
     "check_choice",
     "format_option",
     "load_spec",
+    "load_subject",
     "parse_bytes",
     "parse_purpose",
     "parse_shape",
     "parse_unit",
     "print_result",
     "refuse_spec_options",
+    "tell_of_namesake",
 ]
 
 SpecArgument = Annotated[
@@ -134,6 +137,30 @@ def refuse_spec_options(what: str, *options: object) -> None:
     """Raise UsageError where --input, --variant or --set is given to `what`, which has no use for them."""
     if any(options):
         raise UsageError(f"{what} has its network already", hint="--input, --variant and --set are for specs")
+
+
+def load_subject(
+    name: str,
+    what: str,
+    *,
+    variant: str | None,
+    settings: list[str] | None,
+    input_shape: str | None,
+    max_nodes: int = MAX_NODES,
+) -> api.Spec | api.Run:
+    """The run or the spec that a verb which takes either is given; `what` has its network already, as a run has."""
+    run = api.find_run(name, or_spec=True)
+    if run is not None:
+        refuse_spec_options(what, input_shape, variant, settings)
+        return api.open_run(run)
+    return load_spec(name, variant=variant, settings=settings, input_shape=input_shape, max_nodes=max_nodes)
+
+
+def tell_of_namesake(name: str) -> None:
+    """Where a bundled network and a run have the same name, say that it is the network: the weights are others."""
+    run = api.find_run(name)
+    if run is not None and api.find_run(name, or_spec=True) is None:
+        say(f"{name} is the bundled network; the run of this name is {run}", sys.stderr)
 
 
 def load_spec(

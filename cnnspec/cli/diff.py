@@ -11,6 +11,7 @@ import typer
 from cnnspec import api
 from cnnspec.cli import common
 from cnnspec.cli.render.diff import FORMATS, render_difference
+from cnnspec.cli.render.foreign import visible
 
 app = typer.Typer()
 
@@ -69,4 +70,4 @@ def diff(
 
 def _label(spec: str, variant: str | None, settings: list[str] | None) -> str:
     """What tells a network from another of the same name: `net.yaml, width=24`."""
-    return ", ".join([spec, *([variant] if variant else []), *(settings or [])])
+    return ", ".join(map(visible, [spec, *([variant] if variant else []), *(settings or [])]))

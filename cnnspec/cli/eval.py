@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -45,7 +44,8 @@ def evaluate(
       cnnspec eval exports/lenet5.onnx --data digits --sheet mistakes.png
     """
     common.check_choice("--format", form, FORMATS)
-    if sheet is None and api.is_run(target) and os.access(target, os.W_OK):  # figures need no writing
-        sheet = str(Path(target) / SHEET)
+    run = api.find_run(target)
+    if sheet is None and run is not None and os.access(run, os.W_OK):  # figures need no writing
+        sheet = str(run / SHEET)
     assessment = api.evaluate(target, data=data, data_dir=data_dir, split=split, device=device, sheet=sheet)
     common.print_result(form, assessment.to_dict, lambda: render(assessment, sheet))

@@ -31,7 +31,10 @@ def _fixed(flag: str, value: str) -> int | None:
 @app.command()
 def export(
     network: Annotated[
-        str, typer.Argument(metavar="RUN|SPEC", help="A run's folder, a path or a bundled name.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="RUN|SPEC", help="A run by its folder or name, a path or a bundled name.", show_default=False
+        ),
     ],
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write; exports/NAME.onnx by default.")
@@ -86,13 +89,10 @@ def export(
     common.check_choice("--format", form, FORMATS)
     common.check_choice("--size", size, ("fixed", "dynamic"))
     common.check_choice("--precision", precision, api.PRECISIONS)
-    if api.is_run(network):
-        common.refuse_spec_options("a run", input_shape, variant, settings)
-        subject: api.Spec | api.Run = api.open_run(network)
-    else:
-        subject = common.load_spec(
-            network, variant=variant, settings=settings, input_shape=input_shape, max_nodes=max_nodes
-        )
+    common.tell_of_namesake(network)
+    subject = common.load_subject(
+        network, "a run", variant=variant, settings=settings, input_shape=input_shape, max_nodes=max_nodes
+    )
     result = api.export(
         subject,
         output,

@@ -13,7 +13,7 @@ from cnnspec.analysis import OPTIMIZER_STATE, PRECISIONS
 from cnnspec.cli import common
 from cnnspec.cli.render.figures import size_text
 from cnnspec.cli.render.foreign import visible
-from cnnspec.cli.render.report import FORMATS, render, render_explanation, render_field
+from cnnspec.cli.render.report import FORMATS, check_columns, render, render_explanation, render_field
 from cnnspec.errors import UsageError
 
 app = typer.Typer()
@@ -32,6 +32,10 @@ def inspect(
     unit: Annotated[
         str | None,
         typer.Option("--field", metavar="LAYER[:C][:ROW,COL]", help="Print the input pixels that one unit reads."),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option("--columns", metavar="NAME,...", help="Only these columns of the table, CSV, Markdown or LaTeX."),
     ] = None,
     depth: Annotated[
         int | None, typer.Option("--depth", min=1, metavar="N", help="Fold names after N parts, with sums.")
@@ -66,6 +70,8 @@ def inspect(
 
       cnnspec inspect net.yaml --input 3x96x96 --depth 1 --format markdown
 
+      cnnspec inspect net.yaml --format latex --columns layer,output,params,MACs
+
       cnnspec inspect net.yaml --batch 64 --optimizer adam
 
       cnnspec inspect net.yaml --fits 8GiB
@@ -82,6 +88,10 @@ def inspect(
         raise UsageError(f"`{only[0]}` and `{only[1]}` print different things", hint="ask for one at a time")
     if fits is not None and batch is not None:
         raise UsageError("`--fits` finds the batch: leave `--batch` out")
+    chosen = [name.strip() for name in columns.split(",") if name.strip()] if columns else []
+    if chosen and only:
+        raise UsageError(f"`{only[0]}` prints no table", hint="leave `--columns` out")
+    check_columns(form, chosen)
     network = common.load_spec(
         spec, variant=variant, settings=settings, input_shape=input_shape, max_nodes=max_nodes, purpose=purpose
     )
@@ -118,4 +128,4 @@ def inspect(
         if form == "json":
             report = replace(report, findings=tuple(network.lint(report=report)))
         shown = report.folded(depth) if depth else report
-        common.print_result(form, shown.to_dict, lambda: render(shown, form, width))
+        common.print_result(form, shown.to_dict, lambda: render(shown, form, width, chosen))

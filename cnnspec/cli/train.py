@@ -93,6 +93,8 @@ def train(
             result = api.resume(resume, progress=progress, **given)
     elif spec is None:
         raise UsageError("which network?", hint="`cnnspec train lenet5`, or `cnnspec train --resume runs/lenet5`")
+    elif (run := api.find_run(spec, or_spec=True)) is not None:
+        raise UsageError(f"{run} is a run", hint=f"`--resume {run}` continues it; the spec in it starts anew")
     else:
         written = read_config(config)[0] if config is not None else {}
         network = common.load_spec(

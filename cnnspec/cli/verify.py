@@ -52,11 +52,9 @@ def verify(
     network: api.Spec | api.Run | None = None
     if against is None:
         common.refuse_spec_options("a file without --against", input_shape, variant, settings)
-    elif api.is_run(against):
-        common.refuse_spec_options("a run", input_shape, variant, settings)
-        network = api.open_run(against)
     else:
-        network = common.load_spec(against, variant=variant, settings=settings, input_shape=input_shape)
+        common.tell_of_namesake(against)
+        network = common.load_subject(against, "a run", variant=variant, settings=settings, input_shape=input_shape)
     result = api.verify(
         file,
         network,

@@ -12,7 +12,7 @@ import onnx
 
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.exporting.proof import batches_for, compare_classes
-from cnnspec.exporting.reference import beside_torch, onnx_run
+from cnnspec.exporting.reference import beside_torch, onnx_run, why_not_compared
 from cnnspec.exporting.rows import check_rows
 from cnnspec.exporting.subject import ends_in_softmax
 from cnnspec.graph import Graph
@@ -59,6 +59,10 @@ class VerifyResult:
     opset: int
     precision: str | None  # None: not exported by cnnspec
     checks: tuple[Check, ...]
+
+    def __repr__(self) -> str:
+        failed = [check.name for check in self.checks if not check.passed]
+        return f"<VerifyResult {self.path}: {len(self.checks)} checks, failed: {', '.join(failed) or 'none'}>"
 
     @property
     def passed(self) -> bool:
@@ -117,7 +121,8 @@ def verify_file(
 
     A file of cnnspec's is compared in torch with the spec that it carries and its own weights; with `against`, a
     trained network's, with that network's weights. Without anything to compare with it is run at several batches, and
-    every row has to be what it is alone. With `data`, a data set, its accuracy is worked out once more.
+    every row has to be what it is alone; so also without torch, where the spec then gives a second file to compare its
+    nodes and weights with. With `data`, a data set, its accuracy is worked out once more.
     Raises CnnspecError for what is no ONNX file; failed checks are in the result.
     """
     opened = open_model(
@@ -140,7 +145,7 @@ def verify_file(
     if graph is not None:
         numbers, agreement = _compare(file, graph, against, report)
         checks += [*numbers, *agreement]
-    if graph is None or file.quantized:
+    if graph is None or file.quantized or why_not_compared() is not None:
         checks.append(check_rows(model, opened.data, opened.path, metadata, graph))
     if images is not None and graph is not None:
         checks.append(_check_accuracy(file, graph, images))
@@ -220,6 +225,10 @@ def _compare(
             own = recover_weights(model, graph, folded=file.folded)
     except CnnspecError as error:
         return [*checks, Check("weights", False, error.message)], []
+    if (missing := why_not_compared()) is not None:
+        checks.append(unchecked(name, f"not compared with torch, which is not installed: {missing.hint}"))
+        fresh = trained if trained is not None else None if file.folded or file.quantized else own
+        return [*checks, *([] if fresh is None else _beside_fresh(file, model, graph, fresh))], []
     report("comparing with torch")
     batches, left_out = batches_for(graph, file.batch)
     comparison = _beside_torch(file, data, graph, own)

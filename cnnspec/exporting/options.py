@@ -64,6 +64,10 @@ class ExportResult:
     seconds: float  # lowering, checking the structure, and writing
     verify_seconds: float  # comparing numbers
 
+    def __repr__(self) -> str:
+        proof = f"{len(self.checks)} checks" if self.verified else "not compared with torch"
+        return f"<ExportResult {self.path}: {self.bytes:,} bytes, opset {self.opset}, {self.precision}, {proof}>"
+
     def to_dict(self) -> dict[str, object]:
         """The result as plain data, as `--format json` prints it."""
         shape, kind = self.input

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 
-from cnnspec.errors import UsageError
+from cnnspec.errors import MissingExtraError, UsageError
 from cnnspec.exporting.draft import Draft
 from cnnspec.exporting.options import ExportOptions, ExportResult
 from cnnspec.exporting.proof import check_sizes, prove
@@ -37,7 +37,11 @@ def export_network(
     quantize = _quantization(draft, report)  # before what takes longer, so that missing images are told first
     opened = perf_counter()
     if options.verify:
-        draft = prove(draft, report)
+        try:
+            draft = prove(draft, report)
+        except MissingExtraError as error:
+            error.hint = f"{error.hint}; or `--no-verify` writes the file without the comparison"
+            raise
     draft = quantize(draft)
     proved = perf_counter()
     size = write(draft)

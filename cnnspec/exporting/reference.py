@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnnspec.errors import CnnspecError, needs_extra
+from cnnspec.errors import CnnspecError, MissingExtraError, needs_extra
 from cnnspec.graph import Graph
 from cnnspec.onnx_backend.verify import TOLERANCES, Comparison
 from cnnspec.runtime.session import first_line, open_session
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cnnspec.exporting.subject import Weights
     from cnnspec.onnx_backend.verify import Forward, Pixels
 
-__all__ = ["beside_torch", "onnx_run", "scaled_statistics", "torch_run"]
+__all__ = ["beside_torch", "onnx_run", "scaled_statistics", "torch_run", "why_not_compared"]
 
 
 def beside_torch(
@@ -36,6 +36,16 @@ def beside_torch(
         tolerance=TOLERANCES["fp16" if half else "fp32"],
         bytes_last=bytes_last,
     )
+
+
+def why_not_compared() -> MissingExtraError | None:
+    """The error that a comparison with torch would raise where torch is not installed."""
+    try:
+        with needs_extra("train"):
+            import torch  # noqa: F401
+    except MissingExtraError as error:
+        return error
+    return None
 
 
 def torch_run(graph: Graph, weights: Weights, *, softmax: bool = False) -> Forward:

@@ -74,6 +74,9 @@ class Network:
             purpose=purpose,
         )
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.graph.in_words}>"
+
     def record(self) -> NetworkRecord:
         """What `from_record` makes this network of again."""
         return NetworkRecord(self.source.text, self.variant, dict(self.params), self.graph.input_shape)

@@ -7,7 +7,8 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from cnnspec.language.tree import Lines, ListValue, MapValue, Value, split_lines
+from cnnspec.language.tree import Lines, ListValue, MapValue, Value
+from cnnspec.places import split_lines
 
 __all__ = ["Remarks", "joined", "read_remarks", "remark_texts"]
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from cnnspec.diagnostics import count
 from cnnspec.errors import Diagnostic, Place, SpecError, UsageError
 from cnnspec.graph import Graph, Purpose
 from cnnspec.hints import did_you_mean
@@ -28,6 +29,11 @@ __all__ = ["STDIN", "Source", "parse_setting", "read_file", "read_source", "read
 
 STDIN: Final = "-"
 
+WEIGHTS: Final = {  # what people have in place of a spec
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".pt2"), "a PyTorch file"),
+    **dict.fromkeys((".h5", ".hdf5", ".keras"), "a Keras file"),
+    ".safetensors": "a safetensors file",
+}
 _AS_IN_YAML: Final = {"true": "True", "false": "False", "null": "None"}
 
 
@@ -40,6 +46,9 @@ class Source:
     path: str
     json: bool
     findings: tuple[Diagnostic, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Source {self.path}: {len(self.text):,} characters, {count(self.findings)}>"
 
     def elaborate(
         self,
@@ -142,6 +151,9 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
             raise UsageError(f"{path} is a directory, not a spec", hint=hint)
         if Path(path).suffix.lower() == ".onnx":
             raise UsageError(f"{path} is an exported network, not a spec", hint=f"`cnnspec verify {path}` checks it")
+        if kind := WEIGHTS.get(Path(path).suffix.lower()):
+            hint = f"write the network as a spec, `cnnspec init net.yaml`; `--weights {path}` gives it the weights"
+            raise UsageError(f"{path} is {kind}, which holds weights, and no spec", hint=hint)
         if not stat.S_ISREG(mode):
             raise UsageError(f"{path} is not a regular file")
         with open(path, "rb") as file:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from cnnspec.errors import Diagnostic, Place
+from cnnspec.places import LINE_BREAK
 
 __all__ = [
     "CONTROL",
@@ -29,7 +30,6 @@ __all__ = [
     "fail",
     "place_letters",
     "plain",
-    "split_lines",
 ]
 
 MAX_DEPTH: Final = 64
@@ -37,8 +37,6 @@ MAX_DIGITS: Final = 300
 MAX_VALUES: Final = 150_000  # keys and values of one file: seven for each of the 20,000 nodes there may be
 MAX_ERRORS: Final = 50
 
-# libyaml's line breaks. JSON is counted in the same way, so that one rule finds the line of every place.
-_BREAK: Final = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 # Characters that a terminal would obey, or that hide what a text says: controls and marks of writing direction.
 CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
 
@@ -120,7 +118,7 @@ class Lines:
     """Where the lines of a text start."""
 
     def __init__(self, text: str) -> None:
-        self.starts = [0, *(match.end() for match in _BREAK.finditer(text))]
+        self.starts = [0, *(match.end() for match in LINE_BREAK.finditer(text))]
 
     def place(self, index: int, length: int = 1) -> Place:
         """The place of the character at `index`."""
@@ -131,11 +129,6 @@ class Lines:
         """The line and column of the character at `index`."""
         line = bisect_right(self.starts, index)
         return line, index - self.starts[line - 1] + 1
-
-
-def split_lines(text: str) -> list[str]:
-    """The lines of a text, as places count them."""
-    return _BREAK.split(text)
 
 
 def check_key(name: str, place: Place, seen: set[str], found: list[Diagnostic]) -> bool:

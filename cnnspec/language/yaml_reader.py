@@ -31,8 +31,8 @@ from cnnspec.language.tree import (
     closed,
     fail,
     place_letters,
-    split_lines,
 )
+from cnnspec.places import split_lines
 
 __all__ = ["is_plain_text", "read_yaml"]
 

@@ -83,6 +83,9 @@ class Bench:
     first_ms: float  # its first run, at the first batch size
     timings: tuple[Timing, ...]
 
+    def __repr__(self) -> str:
+        return f"<Bench of {self.name} on {self.provider}: {len(self.timings)} timings>"
+
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain data."""
         return {"cnnspec": 1, **asdict(self)}

@@ -16,6 +16,7 @@ from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.onnx_backend.metadata import check_seal, has_seal
 from cnnspec.ops import Shape
 from cnnspec.runtime.trial import Trial
+from cnnspec.zoo import find_run
 
 __all__ = ["MAX_MODEL_BYTES", "ModelFile", "is_known", "open_model", "remember"]
 
@@ -65,8 +66,14 @@ def _read(path: Path) -> bytes:
             hint = f"`cnnspec export {path}` writes the ONNX file of a run"
             raise UsageError(f"{path} is a directory, not an ONNX file", hint=hint)
         if not path.is_file():
-            what = "is not a regular file" if path.exists() else "does not exist"
-            raise UsageError(f"{path} {what}", hint="`cnnspec export SPEC -o FILE.onnx` makes one")
+            what = f"{path} is not a regular file" if path.exists() else f"there is no file {path}"
+            run = find_run(path)
+            hint = (
+                f"`cnnspec export {run}` writes that of the run"
+                if run
+                else "`cnnspec export SPEC -o FILE.onnx` makes one"
+            )
+            raise UsageError(what, hint=hint)
         size = path.stat().st_size
         if size > MAX_MODEL_BYTES:
             raise CnnspecError(f"{path} is {size:,} bytes, and an ONNX file has at most {MAX_MODEL_BYTES:,}")

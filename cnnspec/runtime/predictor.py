@@ -50,6 +50,10 @@ class Prediction:
     probabilities: NDArray[np.float32]  # (classes,)
     classes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        best = self.top(1)[0]
+        return f"<Prediction for {self.source}: {best.label}, {best.probability:.2%}>"
+
     @property
     def label(self) -> str:
         """The most probable class."""
@@ -92,6 +96,10 @@ class Predictor:
         self._input = self.session.get_inputs()[0].name
         # a layer's result may go through a softmax and a cast, `out/float`, before it comes out
         self._outputs = [output.name.partition("/")[0] for output in self.session.get_outputs()]
+
+    def __repr__(self) -> str:
+        about = self.metadata
+        return f"<Predictor {self.path}: {about.name}, {show_shape(about.input_shape)}, on {self.provider}>"
 
     def _check_input(self) -> None:
         """Raise CnnspecError unless the graph's input and outputs are what the metadata tell of, and numbers."""

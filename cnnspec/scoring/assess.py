@@ -6,27 +6,30 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import torch
+import numpy as np
 from PIL import Image
-from torch import Tensor
 
-from cnnspec.data.batches import batches
-from cnnspec.data.prepare import Augment, Prepare
-from cnnspec.data.sets import DataSet, ImageSet
-from cnnspec.errors import UsageError
+from cnnspec.errors import MissingExtraError, UsageError, needs_extra
 from cnnspec.runtime.predictor import Predictor
+from cnnspec.runtime.sources import expand
 from cnnspec.scoring.samples import open_set
-from cnnspec.torch_backend import build_module, load_weights
-from cnnspec.training.machine import pick_device
 from cnnspec.training.run_folder import Run
 
-__all__ = ["Assessment", "ClassScore", "Mistake", "assess_model", "assess_run", "measure"]
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from cnnspec.data.sets import DataSet, ImageSet
+
+__all__ = ["Assessment", "ClassScore", "Mistake", "assess_folder", "assess_model", "assess_run", "measure"]
 
 BATCH: Final = 256
 BINS: Final = 15  # of the calibration error
 WORST: Final = 25  # mistakes that are kept
+VAL_NAMES: Final = ("val", "valid", "validation")
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,11 @@ class Assessment:
     confusion: tuple[tuple[int, ...], ...]
     mistakes: tuple[Mistake, ...]
 
+    def __repr__(self) -> str:
+        return (
+            f"<Assessment of {self.target}: {self.accuracy:.2%} of {self.images:,} {self.split} images of {self.data}>"
+        )
+
     def to_dict(self) -> dict[str, object]:
         """Plain data, as `--format json` prints it."""
         return {"cnnspec": 1, **asdict(self)}
@@ -80,6 +88,12 @@ def assess_run(
     sheet: Path | None = None,
 ) -> Assessment:  # fmt: skip
     """Score the best weights of a run, on its own data unless others are named."""
+    with needs_extra("train"):
+        import torch
+    from cnnspec.data.prepare import Augment, Prepare
+    from cnnspec.torch_backend import build_module, load_weights
+    from cnnspec.training.machine import pick_device
+
     chosen = pick_device(device)
     images = open_set(run.graph, data or run.config.data, run.config, data_dir=data_dir or None, device=chosen)
     _check_names(str(run.path), run.classes, images)
@@ -99,7 +113,14 @@ def assess_model(
     path: str | os.PathLike[str], *, data: str, data_dir: str | None = None, split: str = "test", device: str = "auto",
     sheet: Path | None = None,
 ) -> Assessment:  # fmt: skip
-    """Score an exported file, through the very code that `predict` runs."""
+    """Score an exported file, through the very code that `predict` runs. Without torch, on a folder alone."""
+    try:
+        with needs_extra("train"):
+            import torch
+    except MissingExtraError:
+        if not Path(data).is_dir() or sheet is not None:  # which is drawn with what the extra brings
+            raise
+        return assess_folder(path, data=data, split=split, device=device)
     predictor = Predictor(path, device=device, batch_size=BATCH)
     images = open_set(predictor.metadata.network().graph, data, data_dir=data_dir)
     _check_names(os.fspath(path), predictor.classes, images)
@@ -109,6 +130,33 @@ def assess_model(
         return torch.stack([torch.from_numpy(each.probabilities) for each in predictor.stream(pictures)]).float()
 
     return _assess(os.fspath(path), images, split, probabilities, torch.device("cpu"), 0, sheet)
+
+
+def assess_folder(path: str | os.PathLike[str], *, data: str, split: str = "test", device: str = "auto") -> Assessment:
+    """Score an exported file without torch, on a folder that says itself which images are for what.
+
+    That is `DATA/test/CLASS/*`, or `DATA/val/CLASS/*` for the split `val`. Raises UsageError for any other.
+    """
+    names = ("test",) if split == "test" else VAL_NAMES
+    folder = next((place for place in (Path(data, name) for name in names) if place.is_dir()), None)
+    if folder is None:
+        raise UsageError(
+            f"without torch a file is scored on a folder with {names[0]}/CLASS/ in it, and {data} is none",
+            hint="pip install 'cnnspec[train]' brings the data sets, and splits a folder as training does",
+        )
+    predictor = Predictor(path, device=device, batch_size=BATCH)
+    classes = predictor.classes
+    found = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if sorted(classes) != found:
+        other = next((name for name in found if name not in classes), None)
+        missing = next((name for name in classes if name not in found), None)
+        what = f"has the class `{other}`" if other is not None else f"has no images of `{missing}`"
+        raise UsageError(f"{folder} {what}; the classes of {os.fspath(path)} are {', '.join(classes)}")
+    images = [(image, label) for label, name in enumerate(classes) for image in expand([str(folder / name)])]
+    guesses = [guess.probabilities for guess in predictor.stream(image for image, _ in images)]
+    labels = [label for _, label in images]
+    name = Path(data).resolve().name
+    return measure(np.stack(guesses), np.array(labels), classes, target=os.fspath(path), data=name, split=split)
 
 
 def _check_names(target: str, classes: tuple[str, ...], data: DataSet) -> None:
@@ -123,6 +171,10 @@ def _assess(
     target: str, data: DataSet, split: str, probabilities: Callable[[Tensor], Tensor], device: torch.device,
     workers: int, sheet: Path | None,
 ) -> Assessment:  # fmt: skip
+    import torch
+
+    from cnnspec.data.batches import batches
+
     source, rows = data.val, data.val_rows
     if split == "test":
         if data.test is None:
@@ -142,49 +194,53 @@ def _assess(
 
 
 def measure(
-    probabilities: Tensor,
-    labels: Tensor,
+    probabilities: Tensor | NDArray[np.float32],
+    labels: Tensor | NDArray[np.int64],
     classes: tuple[str, ...],
     *,
     target: str = "",
     data: str = "",
     split: str = "",
 ) -> Assessment:
-    """Every figure, from probabilities `(N, classes)` and labels `(N,)`."""
-    from torchmetrics.functional import classification as metrics
-
-    count = len(classes)
-    predicted = probabilities.argmax(1)
-    matrix = metrics.multiclass_confusion_matrix(predicted, labels, count)
-    per_class = {"num_classes": count, "average": "none"}
-    precision = metrics.multiclass_precision(predicted, labels, **per_class)
-    recall = metrics.multiclass_recall(predicted, labels, **per_class)
-    f1 = metrics.multiclass_f1_score(predicted, labels, **per_class)
-    top5 = (probabilities.topk(min(5, count), 1).indices == labels[:, None]).any(1).double().mean()
-    calibration = metrics.multiclass_calibration_error(probabilities, labels, count, n_bins=BINS, norm="l1")
-    truth = probabilities[torch.arange(len(labels)), labels]
-    surest = probabilities[torch.arange(len(labels)), predicted]
-    wrong = (predicted != labels).nonzero().squeeze(1)
-    wrong = wrong[surest[wrong].argsort(descending=True, stable=True)][:WORST]
+    """Every figure, from probabilities `(N, classes)` and labels `(N,)`: arrays, or tensors on the CPU."""
+    scores, truth = np.asarray(probabilities, np.float32), np.asarray(labels, np.int64)
+    count, rows = len(classes), np.arange(len(truth))
+    predicted = scores.argmax(1)
+    right = predicted == truth
+    matrix = np.bincount(truth * count + predicted, minlength=count * count).reshape(count, count)
+    hits, actual, given = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
+    precision, recall = hits / np.maximum(given, 1), hits / np.maximum(actual, 1)
+    f1 = 2 * hits / np.maximum(actual + given, 1)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :5]
+    surest = scores[rows, predicted]
+    wrong = np.flatnonzero(~right)
+    wrong = wrong[np.argsort(-surest[wrong], kind="stable")][:WORST]
     return Assessment(
         target=target,
         data=data,
         split=split,
         images=len(labels),
-        loss=float(-truth.double().clamp(min=1e-30).log().mean()),
-        accuracy=float((predicted == labels).double().mean()),
-        top5=float(top5) if count > 5 else None,
-        calibration_error=float(calibration),
+        loss=float(-np.log(np.maximum(scores[rows, truth], 1e-30, dtype=np.float64)).mean()),
+        accuracy=float(right.mean()),
+        top5=float((best == truth[:, None]).any(1).mean()) if count > 5 else None,
+        calibration_error=_calibration_error(surest, right),
         classes=tuple(
-            ClassScore(name, int(matrix[i].sum()), float(precision[i]), float(recall[i]), float(f1[i]))
+            ClassScore(name, int(actual[i]), float(precision[i]), float(recall[i]), float(f1[i]))
             for i, name in enumerate(classes)
         ),
         confusion=tuple(tuple(row) for row in matrix.tolist()),
         mistakes=tuple(
-            Mistake(row, classes[int(labels[row])], classes[int(predicted[row])], float(surest[row]))
-            for row in wrong.tolist()
+            Mistake(row, classes[truth[row]], classes[predicted[row]], float(surest[row])) for row in wrong.tolist()
         ),
     )
+
+
+def _calibration_error(confidences: NDArray[np.float32], right: NDArray[np.bool_]) -> float:
+    """The mean distance of accuracy and confidence in bins of confidence, each by its share of the images."""
+    edges = np.linspace(0, 1, BINS + 1, dtype=np.float32)
+    bins = np.clip(np.searchsorted(edges, confidences, side="right") - 1, 0, BINS)
+    gaps = np.bincount(bins, right.astype(np.float64) - confidences, BINS + 1)
+    return float(np.abs(gaps).sum() / len(right))
 
 
 def _picture(image: Tensor) -> Image.Image:
@@ -194,5 +250,9 @@ def _picture(image: Tensor) -> Image.Image:
 
 
 def _pick(source: ImageSet, rows: Tensor) -> Iterator[Image.Image]:
+    import torch
+
+    from cnnspec.data.batches import batches
+
     for images, _ in batches(source, rows, 1, torch.device("cpu")):
         yield _picture(images[0])

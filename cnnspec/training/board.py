@@ -24,7 +24,7 @@ class Board:
     def write(self, metrics: EpochMetrics) -> None:
         """Every figure of an epoch, at its step."""
         for name, value in metrics.model_dump().items():
-            if name not in ("epoch", "step"):
+            if name not in ("epoch", "step") and value is not None:
                 self._writer.add_scalar(name, value, metrics.step)
         self._writer.flush()
 

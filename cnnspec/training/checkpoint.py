@@ -11,7 +11,7 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, NotRequired, cast
 
 import torch
 from torch import Tensor
@@ -36,6 +36,7 @@ class RunState(LearnerState):
     counters: CountersRecord
     origin: Origin
     losses: Tensor  # of the running epoch's steps, over all processes
+    right: NotRequired[Tensor]  # images of the running epoch that were recognised, over all processes
 
 
 def save_checkpoint(folder: Path, state: RunState) -> Path:

@@ -5,7 +5,7 @@ Precedence: the defaults below, the spec's `train:`, a file given with `--config
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,6 +30,10 @@ class TrainConfig(BaseModel):
     """Everything that decides how a training run goes. The field's name is the flag's: `batch_size`, `--batch-size`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, object]]:
+        """For `repr`: the options that are not the defaults."""
+        return [(name, value) for name, value in self if value != type(self).model_fields[name].default]
 
     # Data
     data: Word = Field("digits", description="digits, mnist, …, a folder of images, or a .npz file")

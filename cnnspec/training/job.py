@@ -42,7 +42,9 @@ class TrainResult:
     best_epoch: int
     val_loss: float
     val_accuracy: float
+    train_accuracy: float | None  # while that epoch was trained; None for one that was begun before it was counted
     test_loss: float | None
     test_accuracy: float | None
     test_images: int
+    test_duplicates: int  # test images that are training images too
     seconds: float

@@ -55,6 +55,7 @@ class Keeper:
         self.plan, self.learner, self.progress, self.folder, self.signals = plan, learner, progress, folder, signals
         self.counters = Counters()
         self.losses = torch.zeros(plan.steps_per_epoch, device=plan.device)  # of this epoch's steps
+        self.counted = True  # what is recognised in this epoch, from its first image on
         self.stopped = False  # by a listener
         self.board: Board | None = None
         now = time.perf_counter()
@@ -95,6 +96,9 @@ class Keeper:
             self.learner.load_state(state)
             self.losses.copy_(state["losses"])
             self.counters = Counters.from_record(state["counters"])
+            self.counted = "right" in state or self.counters.position == 0
+            if "right" in state and plan.ranks.first:
+                self.learner.right.copy_(state["right"])
             self._replace_lost_best()
             if self.counters.position == 0:
                 self._publish()
@@ -110,6 +114,9 @@ class Keeper:
     def _begin(self) -> None:
         """Start the clocks."""
         counters = self.counters
+        if self.plan.ranks.first and self.plan.duplicates:
+            images = len(self.plan.data.test or ())
+            self.progress.message(f"{self.plan.duplicates:,} of {images:,} test images are training images too")
         if self.plan.config.tensorboard and self.plan.ranks.first:
             self.board = open_board(self.folder.path, counters)
         self.last_save = self.last_look = time.perf_counter()
@@ -167,11 +174,13 @@ class Keeper:
             raise self._interruption(self.signals.received or 2)
         total = plan.ranks.total(self.losses) / plan.ranks.count
         check_finite(self.learner.model, total, counters)
+        right = int(plan.ranks.total(self.learner.right))
         metrics = EpochMetrics(
             epoch=counters.epoch + 1,
             step=counters.step,
             lr=plan.learning_rate(counters.step - 1),
             train_loss=mean_loss(total, plan.count, plan.config.batch_size),
+            train_accuracy=right / plan.count if self.counted else None,
             val_loss=scores.loss,
             val_accuracy=scores.accuracy,
             seconds=round(counters.seconds, 3),
@@ -182,6 +191,8 @@ class Keeper:
             counters.best = metrics
         counters.epoch, counters.position, counters.first_step = counters.epoch + 1, 0, counters.step
         self.losses.zero_()
+        self.learner.right.zero_()
+        self.counted = True
         self._save()
         self._publish()
         asked = bool(self.progress.epoch(metrics))
@@ -214,9 +225,11 @@ class Keeper:
             best_epoch=best.epoch,
             val_loss=best.val_loss,
             val_accuracy=best.val_accuracy,
+            train_accuracy=best.train_accuracy,
             test_loss=test.loss if test else None,
             test_accuracy=test.accuracy if test else None,
             test_images=test.images if test else 0,
+            test_duplicates=self.plan.duplicates,
             seconds=round(counters.seconds, 3),
         )
         plot_run(folder, counters.history, scores.matrix.tolist(), data.classes)
@@ -239,10 +252,12 @@ class Keeper:
         """A checkpoint of everything that the rest of the run depends on."""
         plan = self.plan
         losses = plan.ranks.total(self.losses) / plan.ranks.count
+        right = plan.ranks.total(self.learner.right)
         check_finite(self.learner.model, losses, self.counters)
         if plan.ranks.first:
             state: RunState = {
                 **self.learner.state(), "counters": self.counters.record(), "origin": plan.origin, "losses": losses,
+                "right": right,
             }  # fmt: skip
             save_checkpoint(self.folder.checkpoints, state)
         self.last_save = time.perf_counter()

@@ -71,6 +71,7 @@ class Learner:
         if config.precision != "fp32":
             kind = torch.bfloat16 if config.precision == "bf16" else torch.float16
             self.autocast = partial(torch.autocast, device.type, kind)
+        self.right = torch.zeros((), dtype=torch.int64, device=device)  # images recognised while they were trained on
         self.recorded = record(self._learn_rows) if record is not None else None
         self._mark_capturable()
 
@@ -193,14 +194,22 @@ class Learner:
             self.update_weights()
 
     def _loss(self, outputs: Tensor | dict[str, Tensor], labels: Tensor) -> Tensor:
-        """The summed loss, with that of the auxiliary heads weighted."""
+        """The summed loss, with that of the auxiliary heads weighted. What is recognised is counted by the way."""
         if isinstance(outputs, Tensor):
+            self._count_right(outputs, labels)
             return self.criterion(outputs.float(), labels)
         graph = self.plan.job.network.graph
+        self._count_right(outputs[graph.outputs[0]], labels)
         loss = self.criterion(outputs[graph.outputs[0]].float(), labels)
         for name in graph.aux_outputs:
             loss = loss + self.plan.config.aux_weight * self.criterion(outputs[name].float(), labels)
         return loss
+
+    def _count_right(self, scores: Tensor, labels: Tensor) -> None:
+        """Add up what is recognised, on the device: reading it would make the device and the program meet."""
+        if labels.ndim > 1:  # mixtures: the image with the larger share counts
+            labels = labels.argmax(1)
+        self.right += (scores.detach().argmax(1) == labels).sum()
 
     def _evaluate(
         self, model: nn.Module, source: ImageSet, rows: Tensor, stop: Callable[[], bool], rank: int, ranks: int,

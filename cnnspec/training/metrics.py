@@ -16,6 +16,7 @@ class EpochMetrics(BaseModel):
     step: int  # updates since the start of the run
     lr: float  # of the last step
     train_loss: float  # mean over the images, in training mode
+    train_accuracy: float | None = None  # of the same passes: augmented, with dropout, while the weights change
     val_loss: float
     val_accuracy: float  # from 0 to 1
     seconds: float  # since the start of the run

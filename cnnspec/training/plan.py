@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from cnnspec.data.batches import to_device
+from cnnspec.data.duplicates import count_duplicates
 from cnnspec.data.prepare import Augment
 from cnnspec.data.sets import DataSet, ImageSet
 from cnnspec.errors import CnnspecError, UsageError
@@ -72,6 +73,11 @@ class Plan:
     def steps(self) -> int:
         """The updates of the whole run."""
         return self.steps_per_epoch * self.config.epochs
+
+    @cached_property
+    def duplicates(self) -> int:
+        """The test images that are training images too."""
+        return count_duplicates(self.data)
 
     @property
     def layout(self) -> torch.memory_format:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,8 +34,11 @@ def plot_curves(metrics: Sequence[EpochMetrics], path: Path) -> None:
     loss.plot(epochs, [epoch.val_loss for epoch in metrics], label="validation")
     loss.set(xlabel="epoch", title="loss")
     loss.legend()
-    accuracy.plot(epochs, [100 * epoch.val_accuracy for epoch in metrics], color="tab:green")
-    accuracy.set(xlabel="epoch", title="validation accuracy, %")
+    trained = [math.nan if epoch.train_accuracy is None else 100 * epoch.train_accuracy for epoch in metrics]
+    accuracy.plot(epochs, trained, label="training")
+    accuracy.plot(epochs, [100 * epoch.val_accuracy for epoch in metrics], label="validation")
+    accuracy.set(xlabel="epoch", title="accuracy, %")
+    accuracy.legend()
     rate.plot(epochs, [epoch.lr for epoch in metrics], color="tab:grey")
     rate.set(xlabel="epoch", title="learning rate")
     _write(figure, path)

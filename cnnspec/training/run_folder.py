@@ -34,6 +34,7 @@ from cnnspec.language.source import read_text
 from cnnspec.language.tree import SourceError, plain
 from cnnspec.training.config import TrainConfig, resolve_config
 from cnnspec.training.metrics import EpochMetrics
+from cnnspec.zoo import RUNS, is_run
 
 __all__ = [
     "BEST", "CHECKPOINTS", "LAST", "Run", "best_fault", "best_weights", "check_links", "has_checkpoint", "is_run",
@@ -117,6 +118,11 @@ class Run:
     metrics: tuple[EpochMetrics, ...] = ()  # one per epoch
     result: dict[str, Any] | None = None  # None where the run has not finished
 
+    def __repr__(self) -> str:
+        done = f"{len(self.metrics)} of {self.config.epochs} epochs"
+        best = f", {max(epoch.val_accuracy for epoch in self.metrics):.2%} in validation" if self.metrics else ""
+        return f"<Run {self.path} of {self.network.name} on {self.config.data}: {done}{best}>"
+
     @property
     def name(self) -> str:
         """The name of the run's folder."""
@@ -158,11 +164,6 @@ def best_fault(run: Path) -> str | None:
     return None
 
 
-def is_run(path: str | os.PathLike[str]) -> bool:
-    """Whether this is the folder of a run."""
-    return (Path(path) / "config.yaml").is_file()
-
-
 def has_checkpoint(path: str | os.PathLike[str]) -> bool:
     """Whether a run has got as far as its first checkpoint."""
     return any((Path(path) / CHECKPOINTS).glob("*.pt"))
@@ -182,7 +183,7 @@ def open_run(path: str | os.PathLike[str], *, figures: bool = True) -> Run:
             if path.exists()
             else "does not exist"
         )
-        near = next((near for near in (Path("runs") / path, path.parent) if is_run(near)), None)
+        near = next((near for near in (RUNS / path, path.parent) if is_run(near)), None)
         hint = f"did you mean {near}?" if near else "`cnnspec runs` lists the runs"
         raise UsageError(f"the run folder {path} {what}", hint=hint)
     check_links(path)

@@ -23,6 +23,9 @@ class Shared:
         self._data: dict[Hashable, DataSet] = {}
         self._measured: dict[Hashable, tuple[int, bool]] = {}
 
+    def __repr__(self) -> str:
+        return f"<Shared: {len(self._data)} data sets, {len(self._measured)} measurements>"
+
     def data(self, key: Hashable, open_data: Callable[[], DataSet]) -> DataSet:
         """The images that are opened for everything in `key`."""
         if key not in self._data:

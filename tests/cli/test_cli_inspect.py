@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
-from cli_calls import call_line
+from cli_calls import call, call_line
 
 Capture = pytest.CaptureFixture[str]
 
@@ -64,3 +65,39 @@ def test_one_question_at_a_time(flags: str, capsys: Capture) -> None:
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "print different things" in captured.err
+
+
+def test_latex_has_sizes_as_formulas_and_says_what_it_needs(capsys: Capture) -> None:
+    from matplotlib.mathtext import MathTextParser
+
+    assert call_line("inspect resnet18 --format latex --columns layer,output,field,stride,MACs") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == r"% needs \usepackage{booktabs}"
+    rows = [line.removesuffix(r" \\").split(" & ") for line in lines if line.endswith(r"\\")]
+    assert rows[0] == ["layer", "output", "field", "stride", "MACs"]
+    assert rows[1] == ["conv1", r"$64 \times 112 \times 112$", r"$7 \times 7$", "2", "118,013,952"]
+    assert len(rows) == 1 + 69 + 1  # a heading and a total
+    formulas = {cell for row in rows for cell in row if "$" in cell}
+    for formula in formulas:
+        MathTextParser("agg").parse(formula)
+
+
+def test_names_in_latex_are_text(capsys: Capture, tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text(
+        "cnnspec: 1\nname: net\ninput: [3, 8, 8]\nlayers:\n  3x3_a: Conv2d(4, 3)\n  3x3: Conv2d(4, [3, 1])\n"
+    )
+    assert call("inspect", tmp_path / "net.yaml", "--format", "latex") == 0
+    text = capsys.readouterr().out
+    assert "\n3x3\\_a & Conv2d & $4 \\times 6 \\times 6$ & " in text
+    assert "\n3x3 & Conv2d & $4 \\times 4 \\times 6$ & " in text
+
+
+def test_columns_are_chosen_in_their_order(capsys: Capture) -> None:
+    assert call_line("inspect lenet5 --columns params,layer") == 0
+    assert capsys.readouterr().out.splitlines()[2].split() == ["params", "layer"]
+    assert call_line("inspect lenet5 --columns layer,macs --format markdown") == 2
+    assert "did you mean `MACs`?" in capsys.readouterr().err
+    assert call_line("inspect lenet5 --columns name,macs --format csv") == 0
+    assert capsys.readouterr().out.splitlines()[:2] == ["name,macs", "C1,117600"]
+    assert call_line("inspect lenet5 --columns name --format json") == 2
+    assert call_line("inspect lenet5 --columns layer --explain C1") == 2

@@ -81,7 +81,7 @@ CALLS: dict[str, list[list[str]]] = {
     "diff": [[f"{CSI}.yaml", "mlp"], [EVIL, "mlp"], ["mlp", f"{CSI}-bad.yaml"]],
     "check": [
         [f"{CSI}.yaml", f"{CSI}-bad.yaml"],
-        *([f"{CSI}-bad.yaml", "--format", form] for form in ("json", "github", "sarif")),
+        *([f"{CSI}-bad.yaml", "--format", form] for form in ("json", "github", "sarif", "junit")),
         [EVIL],
     ],
     "explain": [[EVIL]],

@@ -13,7 +13,7 @@ from contextlib import chdir
 from pathlib import Path
 
 from cnnspec.api import check
-from cnnspec.cli.render.diagnostics import FORMS
+from cnnspec.cli.render.diagnostics import FORMS, Listing
 
 PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
 EXAMPLE = re.compile(r"```yaml\n(?P<spec>.*?)```\n(?:\n```text\n(?P<output>.*?)```\n)?", re.DOTALL)
@@ -23,7 +23,7 @@ def printed(spec: str) -> str:
     """What `cnnspec check net.yaml` prints."""
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         Path("net.yaml").write_text(spec, "utf-8")
-        return FORMS["text"]([check("net.yaml")], io.StringIO()) + "\n"
+        return FORMS["text"](Listing([check("net.yaml")], io.StringIO())) + "\n"
 
 
 def test_ten_examples_with_what_is_printed() -> None:

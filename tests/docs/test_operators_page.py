@@ -57,7 +57,7 @@ def test_explain_prints_a_layer_and_lists_all(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
-    ("word", "words"), [("dense", "did you mean `Linear`?"), ("E999", "lists all codes and layers")]
+    ("word", "words"), [("dense", "did you mean `Linear`?"), ("E999", "lists all codes, layers and figures")]
 )
 def test_explain_helps_where_there_is_no_such_thing(word: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -18,9 +18,9 @@ with atheris.instrument_imports(include=["cnnspec"]):
     import cnnspec
     from cnnspec import zoo
     from cnnspec.api import format_text
+    from cnnspec.diagnostics import render_all
     from cnnspec.errors import CnnspecError, SpecError, UsageError
     from cnnspec.language import read_spec
-    from cnnspec.language.diagnostics import render_all
     from cnnspec.language.evaluate import evaluate
     from cnnspec.language.expression import ExpressionError, parse_expression, parse_line
 

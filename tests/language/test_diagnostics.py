@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -18,10 +19,10 @@ from cnnspec.analysis.check import Checked
 from cnnspec.analysis.lint import CODES
 from cnnspec.api import check
 from cnnspec.cli import VERBS
-from cnnspec.cli.render.diagnostics import FORMS, painter
+from cnnspec.cli.render.diagnostics import FORMS, Listing, painter
 from cnnspec.codes import codes, explain_code
+from cnnspec.diagnostics import render, render_all
 from cnnspec.errors import Diagnostic, Place, SpecError, UsageError
-from cnnspec.language.diagnostics import render, render_all
 
 ROOT = Path(__file__).parents[2]
 
@@ -201,7 +202,7 @@ FILES = (
 
 
 def test_json_form() -> None:
-    document = json.loads(FORMS["json"](FILES, io.StringIO()))
+    document = json.loads(FORMS["json"](Listing(FILES, io.StringIO())))
     assert document["totals"] == {"errors": 1, "warnings": 1}
     assert [file["path"] for file in document["files"]] == ["a,b.yaml", "c.yaml"]
     first = document["files"][0]["findings"][0]
@@ -209,7 +210,7 @@ def test_json_form() -> None:
 
 
 def test_github_form() -> None:
-    assert FORMS["github"](FILES, io.StringIO()).splitlines() == [
+    assert FORMS["github"](Listing(FILES, io.StringIO())).splitlines() == [
         "::error file=a%2Cb.yaml,title=cnnspec E103,line=2,col=1,endColumn=5"
         "::50%25 \u00e9%0Amore%0Alabel%0Anote%0Ahelp: way out",
         "::warning file=a%2Cb.yaml,title=cnnspec W301::whole file",
@@ -217,8 +218,14 @@ def test_github_form() -> None:
 
 
 def test_sarif_form() -> None:
-    run = json.loads(FORMS["sarif"](FILES, io.StringIO()))["runs"][0]
+    document = json.loads(FORMS["sarif"](Listing(FILES, io.StringIO())))
+    assert document["$schema"].endswith("/sarif-schema-2.1.0.json")
+    (run,) = document["runs"]
     assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["E103", "W301"]
+    rule = run["tool"]["driver"]["rules"][1]
+    assert rule["shortDescription"]["text"] == codes()["W301"]
+    assert rule["help"]["markdown"] == explain_code("W301")
+    assert rule["defaultConfiguration"]["level"] == "warning"
     first, second = run["results"]
     assert (first["ruleId"], first["level"], first["ruleIndex"]) == ("E103", "error", 0)
     location = first["locations"][0]["physicalLocation"]
@@ -226,9 +233,26 @@ def test_sarif_form() -> None:
     assert "region" not in second["locations"][0]["physicalLocation"]
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_junit_form(strict: bool) -> None:
+    text = FORMS["junit"](Listing(FILES, io.StringIO(), strict=strict))
+    assert text.isascii()  # it is the same on every stdout
+    root = ElementTree.fromstring(text)
+    assert root.attrib == {"name": "cnnspec check", "tests": "3", "failures": "2" if strict else "1", "errors": "0"}
+    first, second = root
+    assert (first.attrib["name"], first.attrib["tests"], len(first)) == ("a,b.yaml", "2", 2)
+    error, warning = first
+    assert (error.attrib["name"], error.attrib["file"], error.attrib["line"]) == ("E103", "a,b.yaml", "2")
+    (failure,) = error
+    assert (failure.tag, failure.attrib["message"]) == ("failure", "50% \u00e9\\u000amore")
+    assert failure.text == render(FILES[0].diagnostics[0], "a,b.yaml", FILES[0].text)
+    assert [child.tag for child in warning] == ["failure" if strict else "system-out"]
+    assert [list(case) for case in second] == [[]]  # a file without findings has passed
+
+
 def test_text_form_ends_with_a_count() -> None:
-    assert FORMS["text"](FILES, io.StringIO()).endswith("2 files checked: 1 error, 1 warning")
-    assert FORMS["text"](FILES[1:], io.StringIO()) == "1 file checked: nothing wrong"
+    assert FORMS["text"](Listing(FILES, io.StringIO())).endswith("2 files checked: 1 error, 1 warning")
+    assert FORMS["text"](Listing(FILES[1:], io.StringIO())) == "1 file checked: nothing wrong"
 
 
 # Pages

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from cnnspec.errors import Place, Span
 from cnnspec.language.source import read_text
-from cnnspec.language.tree import ListValue, MapValue, Scalar, Value, plain, split_lines
+from cnnspec.language.tree import ListValue, MapValue, Scalar, Value, plain
+from cnnspec.places import split_lines
 
 YAML = """\
 plain: Conv2d(8, 3)

@@ -14,9 +14,9 @@ import pytest
 from mutations import mutants
 
 import cnnspec
+from cnnspec.diagnostics import render_all
 from cnnspec.errors import SpecError
 from cnnspec.language import read_spec
-from cnnspec.language.diagnostics import render_all
 from cnnspec.language.evaluate import evaluate
 from cnnspec.language.expression import ExpressionError, parse_expression
 

@@ -193,7 +193,7 @@ def test_files_that_are_not_ours_are_refused(model: str, images: list[str], caps
         external_data=False,
     )
     for name, code, says in [
-        ("absent.onnx", 2, "does not exist"),
+        ("absent.onnx", 2, "there is no file absent.onnx"),
         (".", 2, "is a directory"),
         ("text.onnx", 1, "not exported by cnnspec"),
         ("foreign.onnx", 1, "not exported by cnnspec"),

@@ -61,6 +61,28 @@ def test_calibration_error_by_hand() -> None:
     assert measure(probabilities, torch.tensor([0, 1] * 5), ("a", "b")).calibration_error == pytest.approx(0.3)
 
 
+@pytest.mark.parametrize("classes", [2, 7])
+def test_figures_are_those_of_torchmetrics(classes: int) -> None:
+    from torchmetrics.functional import classification as metrics
+
+    torch.manual_seed(classes)
+    probabilities = (3 * torch.randn(500, classes)).softmax(1)
+    probabilities[:3] = torch.eye(classes)[[0, 1, 1]]  # sure of it
+    labels = torch.randint(0, classes - (classes > 2), (500,))  # of one class there is none
+    found = measure(probabilities, labels, tuple(map(str, range(classes))))
+    matrix = metrics.multiclass_confusion_matrix(probabilities, labels, classes)
+    assert torch.equal(torch.tensor(found.confusion), matrix)
+    error = metrics.multiclass_calibration_error(probabilities, labels, classes, n_bins=15, norm="l1")
+    assert found.calibration_error == pytest.approx(float(error), rel=1e-5)
+    for name, figure in (("precision", metrics.multiclass_precision), ("recall", metrics.multiclass_recall),
+                         ("f1", metrics.multiclass_f1_score)):  # fmt: skip
+        wanted = figure(probabilities, labels, classes, average="none")
+        assert [getattr(each, name) for each in found.classes] == pytest.approx(wanted.tolist()), name
+    if classes > 5:
+        top5 = metrics.multiclass_accuracy(probabilities, labels, classes, top_k=5, average="micro")
+        assert found.top5 == pytest.approx(float(top5))
+
+
 def test_top_5() -> None:
     probabilities = torch.linspace(0.1, 0.8, 8).repeat(8, 1) / 3.6
     assert measure(probabilities, torch.arange(8), tuple("abcdefgh")).top5 == pytest.approx(5 / 8)

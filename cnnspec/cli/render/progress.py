@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import timedelta
+from contextlib import contextmanager
 from typing import Any, TextIO
 
-from cnnspec.cli.render.foreign import say, visible
+from cnnspec.cli.render.foreign import visible
 from cnnspec.training.metrics import EpochMetrics
-from cnnspec.training.progress import Progress
+from cnnspec.training.progress import Lines, Progress, epoch_line, time_left
 
 __all__ = ["watch"]
 
@@ -18,7 +17,7 @@ __all__ = ["watch"]
 def watch(stream: TextIO) -> Iterator[Progress]:
     """What shows a run's progress on `stream` while it runs."""
     if not stream.isatty():
-        yield _Lines(stream)
+        yield Lines(stream)
         return
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn
@@ -36,30 +35,6 @@ def watch(stream: TextIO) -> Iterator[Progress]:
         yield _Bar(bar)
 
 
-def _line(metrics: EpochMetrics) -> str:
-    return (
-        f"epoch {metrics.epoch:>3}  loss {metrics.train_loss:.4f}  validation loss {metrics.val_loss:.4f}"
-        f"  accuracy {metrics.val_accuracy:7.2%}  {metrics.images_per_second:,.0f} images/s"
-    )
-
-
-class _Lines:
-    """One line per epoch. Where nobody can read them any more, the run goes on without."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-
-    def message(self, text: str) -> None:
-        with suppress(OSError):
-            say(visible(text), self.stream)
-
-    def step(self, epoch: int, epochs: int, seen: int, images: int, loss: float, images_per_second: float) -> None:
-        pass
-
-    def epoch(self, metrics: EpochMetrics) -> None:
-        self.message(_line(metrics))
-
-
 class _Bar:
     """A bar for the running epoch, and a line above it for each that is done."""
 
@@ -72,10 +47,9 @@ class _Bar:
         self.bar.console.print(visible(text), highlight=False, markup=False)
 
     def step(self, epoch: int, epochs: int, seen: int, images: int, loss: float, images_per_second: float) -> None:
-        left = ((epochs - epoch + 1) * images - seen) / max(1e-9, images_per_second)  # of the run
         fields = {
             "epoch": epoch, "epochs": epochs, "loss": loss, "accuracy": self.accuracy, "speed": images_per_second,
-            "left": timedelta(seconds=round(min(left, 1e9))),
+            "left": time_left(epoch, epochs, seen, images, images_per_second),
         }  # fmt: skip
         if self.task is None:
             self.task = self.bar.add_task("", total=images, **fields)
@@ -86,4 +60,4 @@ class _Bar:
             self.bar.remove_task(self.task)
             self.task = None
         self.accuracy = f"  accuracy {metrics.val_accuracy:.2%}"
-        self.message(_line(metrics))
+        self.message(epoch_line(metrics))

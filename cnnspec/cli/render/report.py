@@ -14,13 +14,15 @@ from cnnspec.analysis.report import OTHER
 from cnnspec.cli.render.columns import aligned
 from cnnspec.cli.render.figures import in_unit, shares, size_text
 from cnnspec.cli.render.foreign import csv_line
+from cnnspec.errors import UsageError
+from cnnspec.hints import did_you_mean
 from cnnspec.ops import Shape, show_shape
 
 if TYPE_CHECKING:
     from cnnspec.analysis.explain import Explanation
     from cnnspec.analysis.unit_field import UnitField
 
-__all__ = ["FORMATS", "render", "render_explanation", "render_field"]
+__all__ = ["FORMATS", "check_columns", "render", "render_explanation", "render_field"]
 
 FORMATS: Final = ("table", "json", "csv", "markdown", "latex")
 DROPPED_FIRST: Final = ("share", "stride", "field", "MACs", "operator")  # where the terminal is too narrow
@@ -34,6 +36,7 @@ class Column:
     heading: str
     texts: Callable[[Report], list[str]]
     left: bool = False
+    sizes: bool = False  # holds sizes, `6x28x28`, where names may look like some
 
 
 def _each(text: Callable[[LayerReport], str]) -> Callable[[Report], list[str]]:
@@ -53,26 +56,62 @@ def _shares(report: Report) -> list[str]:
 COLUMNS: Final = (
     Column("layer", _each(lambda row: row.name), left=True),
     Column("operator", _each(lambda row: row.op), left=True),
-    Column("output", _each(lambda row: show_shape(row.output_shape)), left=True),
-    Column("field", _each(lambda row: row.field_text)),
-    Column("stride", _each(_stride)),
+    Column("output", _each(lambda row: show_shape(row.output_shape)), left=True, sizes=True),
+    Column("field", _each(lambda row: row.field_text), sizes=True),
+    Column("stride", _each(_stride), sizes=True),
     Column("params", _each(lambda row: f"{row.params:,}" if row.params else "-")),
     Column("MACs", _each(lambda row: f"{row.macs:,}" if row.macs else "-")),
     Column("share", _shares),
 )
 
 
-def render(report: Report, form: str, width: int | None = None) -> str:
-    """The report in one of FORMATS other than json; a table is fitted to `width` characters where one is given."""
+CSV_COLUMNS: Final[dict[str, Callable[[LayerReport], object]]] = {
+    "name": lambda row: row.name,
+    "op": lambda row: row.op,
+    "output_shape": lambda row: show_shape(row.output_shape),
+    "receptive_field": lambda row: show_shape(row.receptive_field),
+    "effective_stride": lambda row: "x".join(str(stride) for stride in row.effective_stride),
+    "effective_padding": lambda row: show_shape(row.effective_padding),
+    "params": lambda row: row.params,
+    "buffers": lambda row: row.buffers,
+    "macs": lambda row: row.macs,
+    "flops": lambda row: "" if row.flops is None else row.flops,
+    "output_bytes": lambda row: row.output_bytes,
+    "min_receptive_field": lambda row: show_shape(row.min_receptive_field),
+    "global_context": lambda row: str(row.global_context).lower(),
+    "aux": lambda row: str(row.aux).lower(),
+    "dead": lambda row: str(row.dead).lower(),
+    "sees_everything": lambda row: str(row.sees_everything).lower(),
+}
+
+
+def check_columns(form: str, chosen: Sequence[str]) -> None:
+    """Raise UsageError for columns that the form of FORMATS does not have."""
+    if chosen and form == "json":
+        raise UsageError("`--columns` is for tables, and JSON has every figure", hint="`--format csv` has columns too")
+    known = list(CSV_COLUMNS) if form == "csv" else [column.heading for column in COLUMNS]
+    for name in chosen:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"there are: {', '.join(known)}"
+            raise UsageError(f"`--format {form}` has no column `{name:.60}`", hint=hint)
+
+
+def render(report: Report, form: str, width: int | None = None, chosen: Sequence[str] = ()) -> str:
+    """The report in one of FORMATS other than json, with the columns chosen, in that order, or all.
+
+    A table of all of them is fitted to `width` characters where one is given.
+    """
+    by_heading = {column.heading: column for column in COLUMNS}
+    columns = [by_heading[heading] for heading in chosen] if form != "csv" and chosen else COLUMNS
     match form:
         case "csv":
-            return _csv(report)
+            return _csv(report, chosen)
         case "markdown":
-            return _markdown(report)
+            return _markdown(report, columns)
         case "latex":
-            return _latex(report)
+            return _latex(report, columns)
         case _:
-            return _table(report, width)
+            return _table(report, columns, width, fitted=not chosen)
 
 
 def _cells(report: Report, columns: Sequence[Column]) -> list[list[str]]:
@@ -90,8 +129,8 @@ def _total(report: Report, columns: Sequence[Column]) -> list[str]:
     return [known.get(column.heading, "") for column in columns]
 
 
-def _table(report: Report, width: int | None) -> str:
-    columns, cells = _fitted(report, width)
+def _table(report: Report, all_columns: Sequence[Column], width: int | None, *, fitted: bool) -> str:
+    columns, cells = _fitted(report, all_columns, width if fitted else None)
     rule = ["-" * max(map(len, column)) for column in cells]
     head, *body, total = zip(*cells, strict=True)
     left = {number for number, column in enumerate(columns) if column.left}
@@ -102,7 +141,7 @@ def _table(report: Report, width: int | None) -> str:
         "",
     ]
     shown = {column.heading for column in columns}
-    hidden = [column.heading for column in COLUMNS if column.heading not in shown]
+    hidden = [column.heading for column in all_columns if column.heading not in shown]
     if hidden:
         lines += [*_wrapped(f"not shown in {width} columns: {', '.join(hidden)}", width, 2), ""]
     for text in _summary(report):
@@ -110,9 +149,9 @@ def _table(report: Report, width: int | None) -> str:
     return "\n".join(lines)
 
 
-def _fitted(report: Report, width: int | None) -> tuple[list[Column], list[list[str]]]:
+def _fitted(report: Report, all_columns: Sequence[Column], width: int | None) -> tuple[list[Column], list[list[str]]]:
     """The columns for which there is room, and their texts from heading to total."""
-    columns = list(COLUMNS)
+    columns = list(all_columns)
     totals = _total(report, columns)
     cells = {
         column.heading: [column.heading, *column.texts(report), total]
@@ -186,41 +225,16 @@ def _other(report: Report) -> list[str]:
     return [f"{OTHER[report.purpose]}: {' '.join(lines)}"] if lines else []
 
 
-def _csv(report: Report) -> str:
-    heads = ("name", "op", "output_shape", "receptive_field", "effective_stride", "effective_padding")
-    figures = ("params", "buffers", "macs", "flops", "output_bytes")
-    lines = [csv_line([*heads, *figures, "min_receptive_field", "global_context", "aux", "dead", "sees_everything"])]
-    for row in report.layers:
-        lines.append(
-            csv_line(
-                [
-                    row.name,
-                    row.op,
-                    show_shape(row.output_shape),
-                    show_shape(row.receptive_field),
-                    "x".join(str(stride) for stride in row.effective_stride),
-                    show_shape(row.effective_padding),
-                    row.params,
-                    row.buffers,
-                    row.macs,
-                    "" if row.flops is None else row.flops,
-                    row.output_bytes,
-                    show_shape(row.min_receptive_field),
-                    str(row.global_context).lower(),
-                    str(row.aux).lower(),
-                    str(row.dead).lower(),
-                    str(row.sees_everything).lower(),
-                ]
-            )
-        )
-    return "\n".join(lines)
+def _csv(report: Report, chosen: Sequence[str]) -> str:
+    cells = {head: CSV_COLUMNS[head] for head in chosen or CSV_COLUMNS}
+    return "\n".join([csv_line(cells), *(csv_line([cell(row) for cell in cells.values()]) for row in report.layers)])
 
 
-def _markdown(report: Report) -> str:
-    rows = [*_cells(report, COLUMNS), [f"**{cell}**" if cell else "" for cell in _total(report, COLUMNS)]]
+def _markdown(report: Report, columns: Sequence[Column]) -> str:
+    rows = [*_cells(report, columns), [f"**{cell}**" if cell else "" for cell in _total(report, columns)]]
     lines = [
-        "| " + " | ".join(column.heading for column in COLUMNS) + " |",
-        "|" + "|".join(":--" if column.left else "--:" for column in COLUMNS) + "|",
+        "| " + " | ".join(column.heading for column in columns) + " |",
+        "|" + "|".join(":--" if column.left else "--:" for column in columns) + "|",
         *("| " + " | ".join(cell.replace("|", r"\|").replace("*", r"\*") for cell in row) + " |" for row in rows[:-1]),
         "| " + " | ".join(rows[-1]) + " |",
         "",
@@ -230,27 +244,42 @@ def _markdown(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _latex(report: Report) -> str:
-    def escaped(cell: str) -> str:
-        return cell.replace("_", r"\_").replace("%", r"\%").replace("×", r"$\times$")
+LATEX: Final = str.maketrans(
+    {letter: f"\\{letter}" for letter in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+)
 
-    rows = [*_cells(report, COLUMNS), _total(report, COLUMNS)]
-    body = [" & ".join(map(escaped, row)) + r" \\" for row in rows]
+
+def _latex(report: Report, columns: Sequence[Column]) -> str:
+    def line(cells: Sequence[str]) -> str:
+        texts = [_latex_cell(cell, sizes=column.sizes) for cell, column in zip(cells, columns, strict=True)]
+        return " & ".join(texts) + r" \\"
+
     return "\n".join(
         [
+            r"% needs \usepackage{booktabs}",
             f"% {CONVENTION}",
             *(f"% {line}" for line in _other(report)),
-            rf"\begin{{tabular}}{{{''.join('l' if column.left else 'r' for column in COLUMNS)}}}",
+            rf"\begin{{tabular}}{{{''.join('l' if column.left else 'r' for column in columns)}}}",
             r"\toprule",
-            " & ".join(column.heading for column in COLUMNS) + r" \\",
+            line([column.heading for column in columns]),
             r"\midrule",
-            *body[:-1],
+            *map(line, _cells(report, columns)),
             r"\midrule",
-            body[-1],
+            line(_total(report, columns)),
             r"\bottomrule",
             r"\end{tabular}",
         ]
     )
+
+
+def _latex_cell(cell: str, *, sizes: bool) -> str:
+    r"""A cell as LaTeX: `6x28x28` as `$6 \times 28 \times 28$`, and a star behind it stays outside."""
+    size, star = cell.rstrip("*"), cell[len(cell.rstrip("*")) :]
+    numbers = size.split("x")
+    if sizes and len(numbers) > 1 and all(number.isdigit() for number in numbers):
+        return "$" + r" \times ".join(numbers) + "$" + star
+    return cell.translate(LATEX)
 
 
 def render_field(field: UnitField, input_shape: Shape) -> str:

@@ -6,8 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from cnnspec.errors import Diagnostic
-from cnnspec.language.tree import split_lines
+from cnnspec.places import Diagnostic, split_lines
 
 __all__ = ["Paint", "count", "render", "render_all", "visible"]
 

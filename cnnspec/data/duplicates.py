@@ -1,0 +1,65 @@
+"""Test images that a run has trained on: what is measured on them says nothing of new ones."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Hashable, Iterable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from cnnspec.data.sets import DataSet, Files, Images
+
+__all__ = ["count_duplicates"]
+
+FIRST: Final = 4096  # bytes of an image that are looked at before all of them are
+Item = TypeVar("Item")
+
+
+def count_duplicates(data: DataSet) -> int:
+    """How many test images are training images too, those that are held back for validation among them.
+
+    Images in memory are compared by their pixels, at the network's size, and images that stay in their files by the
+    bytes of these. Only what is alike at first sight is read as a whole.
+    """
+    rows = data.train_rows.tolist()
+    if data.val is data.train:
+        rows += data.val_rows.tolist()
+    train, test = data.train, data.test
+    if isinstance(train, Images) and isinstance(test, Images):
+        pixels, other = train.images.numpy(), test.images.numpy()
+        learned = [(pixels, row) for row in rows]
+        held = [(other, row) for row in range(len(test))]
+        return _count(
+            learned,
+            held,
+            lambda at: _digest(at[0][at[1]].reshape(-1)[:FIRST].tobytes()),
+            lambda at: _digest(at[0][at[1]].tobytes()),
+        )
+    if isinstance(train, Files) and isinstance(test, Files):
+        return _count([train.paths[row] for row in rows], test.paths, _size, _content)
+    return 0
+
+
+def _count(
+    learned: Iterable[Item], held: Iterable[Item], glance: Callable[[Item], Hashable], read: Callable[[Item], Hashable]
+) -> int:
+    """How many of those held back are among the learned, by `read`, where a `glance` does not tell them apart."""
+    glances = [(item, glance(item)) for item in held]
+    wanted = {seen for _, seen in glances}
+    alike = [(item, seen) for item, seen in ((item, glance(item)) for item in learned) if seen in wanted]
+    known = {read(item) for item, _ in alike}
+    wanted = {seen for _, seen in alike}
+    return sum(seen in wanted and read(item) in known for item, seen in glances)
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def _content(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
