@@ -68,7 +68,7 @@ def find(spec: str) -> tuple[Path, str | None]:
 def _beside(path: Path) -> list[str]:
     """The specs in a path's folder."""
     try:
-        return [other.name for other in path.parent.iterdir() if other.suffix in SUFFIXES]
+        return sorted(other.name for other in path.parent.iterdir() if other.suffix in SUFFIXES)
     except OSError:
         return []
 

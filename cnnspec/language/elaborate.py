@@ -88,7 +88,7 @@ class _Elaborator:
         last, siblings = self.expander.body(document.main.body, "", source, frame)
         outputs = self.outputs("outputs", document.header.outputs, siblings, frame) or (last.name,)
         aux = self.outputs("aux_outputs", document.header.aux_outputs, siblings, frame)
-        if self.lenient and self.expander.names.issuperset(outputs):
+        if self.lenient and all(name in self.expander.names for name in outputs):
             self.set_aside_shapes()
         if not self.faults and last.name == INPUT:
             place = document.main.body.place
