@@ -56,10 +56,10 @@ class Expander:
         self.path = path
         self.parts = ItemParts(values, log, max_nodes)
         self.nodes: list[Node] = []
-        self.names: set[str] = set()
+        self.names: dict[str, None] = {}
         self.unsure: set[str] = set()
         self.out_shapes: dict[tuple[int, tuple[Shape, ...]], tuple[AnyOp, Shape]] = {}
-        self.shared = Frame(Scope({}, frozenset()))
+        self.shared = Frame(Scope({}, {}))
         self.input_shape: Shape = ()
 
     def settled(self) -> tuple[Node, ...]:
@@ -271,13 +271,11 @@ class Expander:
         except ShapeError as error:
             given = ", ".join(f"{show_shape(ref.shape or ())} from {ref.name}" for ref in reads[:8])
             hint, resizable = self.shape_hint(error.code, op, reads[0])
-            named = error.message.startswith(op.op_name)
-            message = error.message if named else f"{op.op_name}: {error.message}"
-            notes = (f"{name} reads {given}",)
-            found = Diagnostic(error.code, message, origin.place, notes=notes, help=hint, resizable=resizable)
-            self.log.report(found, frame)
+            message, notes = error.of(op.op_name), (f"{name} reads {given}",)
+            refusal = Diagnostic(error.code, message, origin.place, notes=notes, help=hint, resizable=resizable)
+            self.log.report(refusal, frame)
             return lost
-        self.names.add(name)
+        self.names[name] = None
         if frame.unsure:
             self.unsure.add(name)
         self.nodes.append(Node(name, op, tuple(ref.name for ref in reads), shapes, shape, origin))
