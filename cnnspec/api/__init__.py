@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cnnspec.api.networks import Spec, build, load, loads
 from cnnspec.api.tools import (
     bundled_networks,
+    bundled_remark,
     bundled_text,
     calculate,
     check,
@@ -44,6 +45,7 @@ __all__ = [
     "bench",
     "build",
     "bundled_networks",
+    "bundled_remark",
     "bundled_text",
     "calculate",
     "check",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "bundled_networks",
+    "bundled_remark",
     "bundled_text",
     "calculate",
     "check",
@@ -94,13 +95,16 @@ def bundled_networks() -> Iterator[Entry]:
 def bundled_text(name: str) -> str:
     """The spec of a bundled network, as it is written. Raises UsageError where there is none of this name.
 
-    A variant has its family's file: a first line of remark says so, and how to get the variant.
+    A variant has its family's file: a first line says what `bundled_remark` does.
     """
-    path = zoo.bundled_path(name)
-    text, variant = path.read_text("utf-8"), name.removesuffix(".yaml")
-    if variant == path.stem:
-        return text
-    return f"# By itself this is {path.stem}: `--variant {variant}` makes it {variant}.\n{text}"
+    text, remark = zoo.bundled_path(name).read_text("utf-8"), bundled_remark(name)
+    return text if remark is None else f"# {remark}\n{text}"
+
+
+def bundled_remark(name: str) -> str | None:
+    """Where the file of a bundled network is its family's: that it is, and how to get the variant. Raises as above."""
+    family, variant = zoo.bundled_path(name).stem, name.removesuffix(".yaml")
+    return None if variant == family else f"By itself this is {family}: `--variant {variant}` makes it {variant}."
 
 
 def check(

@@ -221,8 +221,8 @@ def _cache_file(paths: Sequence[Path], shape: tuple[int, int, int], folder: Path
     digest = hashlib.sha256(repr(shape).encode())
     for path in paths:
         try:
-            found = path.stat()
-            digest.update(f"{path.resolve()}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+            state = path.stat()
+            digest.update(f"{path.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
         except OSError:
             digest.update(os.urandom(16))  # a file that is not there has no cache
     return folder / f"{digest.hexdigest()[:32]}.u8"
@@ -232,15 +232,28 @@ def _mapped(path: Path, count: int, shape: tuple[int, int, int]) -> Tensor:
     return torch.from_numpy(np.memmap(path, np.uint8, "c", shape=(count, *shape)))
 
 
-class _Decoded(Dataset[tuple[Tensor, Tensor]]):
+class _Decoded(Dataset[tuple[Tensor, Tensor] | CnnspecError]):
+    """Images, decoded by worker processes. A file that cannot be read gives its error: raised, only a text arrives."""
+
     def __init__(self, source: Files) -> None:
         self.source = source
 
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, row: int) -> tuple[Tensor, Tensor]:
-        return torch.from_numpy(decode(self.source.paths[row], self.source.shape)), self.source.labels[row]
+    def __getitem__(self, row: int) -> tuple[Tensor, Tensor] | CnnspecError:
+        try:
+            return torch.from_numpy(decode(self.source.paths[row], self.source.shape)), self.source.labels[row]
+        except CnnspecError as error:
+            return error
+
+
+def _batch(samples: list[tuple[Tensor, Tensor] | CnnspecError]) -> list[Tensor] | CnnspecError:
+    """The images and the labels of samples, or the first error among them."""
+    for sample in samples:
+        if isinstance(sample, CnnspecError):
+            return sample
+    return [torch.stack(tensors) for tensors in zip(*samples, strict=True)]
 
 
 class _Chosen(Sampler[list[int]]):
@@ -284,11 +297,11 @@ class LoaderPool:
         else:
             self._idle.remove(loader)
         loader.sampler.chosen = chosen
-        try:
-            for images, labels in loader.batches:
-                yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-        except CnnspecError as error:  # a worker's message is its traceback, which ends with what is wrong
-            raise CnnspecError(error.message.strip().rpartition("CnnspecError: ")[2]) from None
+        for batch in loader.batches:
+            if isinstance(batch, CnnspecError):
+                raise batch
+            images, labels = batch
+            yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
         self._idle.append(loader)
 
 
@@ -296,14 +309,15 @@ class LoaderPool:
 class _Loader:
     source: Files
     sampler: _Chosen
-    batches: DataLoader[tuple[Tensor, Tensor]]
+    batches: DataLoader[tuple[Tensor, Tensor] | CnnspecError]
 
 
 def _make_loader(source: Files, device: torch.device, workers: int) -> _Loader:
     sampler = _Chosen()
-    batches: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+    batches: DataLoader[tuple[Tensor, Tensor] | CnnspecError] = DataLoader(
         _Decoded(source),
         batch_sampler=sampler,
+        collate_fn=_batch,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=device.type == "cuda",

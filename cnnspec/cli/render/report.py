@@ -106,7 +106,12 @@ def _table(report: Report, width: int | None) -> str:
     if hidden:
         lines += [*_wrapped(f"not shown in {width} columns: {', '.join(hidden)}", width, 2), ""]
     for text in _summary(report):
-        lines += _wrapped(text, width, 2 if text.startswith("*") else 12)
+        lines += _wrapped(text, width, 12)
+    if any(row.global_context and not row.sees_everything for row in report.layers):
+        lines += _wrapped("* and the whole input, through a global pool, a dense layer or a norm", width, 2)
+    if any(row.field_parts for row in report.layers):
+        fields = "fields      the largest over the channels; JSON and `--explain LAYER` tell them apart"
+        lines += _wrapped(fields, width, 12)
     return "\n".join(lines)
 
 
@@ -168,10 +173,6 @@ def _summary(report: Report) -> list[str]:
     training = "" if totals.training_bytes is None else f", {size_text(totals.training_bytes)} to train"
     lines.append(f"memory      {size_text(totals.peak_inference_bytes)} of tensors at the peak of inference{training}")
     lines.append(f"            (batch {memory.batch}, {memory.precision}, {memory.optimizer})")
-    if any(row.global_context and not row.sees_everything for row in report.layers):
-        lines.append("* and the whole input, through a global pool, a dense layer or a norm")
-    if any(row.field_parts for row in report.layers):
-        lines.append("fields      the largest over the channels; JSON and `--explain LAYER` tell them apart")
     return lines
 
 
