@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cnnspec import api
+from cnnspec.api.terms import DEVICES
 from cnnspec.cli import common
 from cnnspec.cli.render.foreign import say, visible
 from cnnspec.errors import UsageError
-from cnnspec.runtime.session import DEVICES
 
 if TYPE_CHECKING:
-    from cnnspec.runtime.bench import Bench
+    from cnnspec.api import Bench
 
 app = typer.Typer()
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnnspec import api
+from cnnspec.api.terms import show_shape
 from cnnspec.cli import common
 from cnnspec.cli.render.columns import aligned
-from cnnspec.ops import show_shape
 
 if TYPE_CHECKING:
-    from cnnspec.analysis.catalogue import Entry
+    from cnnspec.api import Entry
 
 app = typer.Typer()
 

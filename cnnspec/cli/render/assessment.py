@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from cnnspec.cli.render.foreign import visible
 
 if TYPE_CHECKING:
-    from cnnspec.scoring.assess import Assessment
+    from cnnspec.api import Assessment
 
 __all__ = ["render"]
 

@@ -7,12 +7,12 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from cnnspec.api.terms import Paint, count, render_all, visible
 from cnnspec.errors import Diagnostic
-from cnnspec.language.diagnostics import Paint, count, render_all, visible
 from cnnspec.version import __version__
 
 if TYPE_CHECKING:
-    from cnnspec.analysis.check import Checked
+    from cnnspec.api import Checked
 
 __all__ = ["FORMS", "painter", "show"]
 

@@ -7,9 +7,8 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, TextIO
 
+from cnnspec.api import EpochMetrics, Progress
 from cnnspec.cli.render.foreign import say, visible
-from cnnspec.training.metrics import EpochMetrics
-from cnnspec.training.progress import Progress
 
 __all__ = ["watch"]
 

@@ -9,16 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cnnspec.analysis import CONVENTION, LayerReport, Report
-from cnnspec.analysis.report import OTHER
+from cnnspec.api import LayerReport, Report
+from cnnspec.api.terms import CONVENTION, OTHER, Shape, show_shape
 from cnnspec.cli.render.columns import aligned
 from cnnspec.cli.render.figures import in_unit, shares, size_text
 from cnnspec.cli.render.foreign import csv_line
-from cnnspec.ops import Shape, show_shape
 
 if TYPE_CHECKING:
-    from cnnspec.analysis.explain import Explanation
-    from cnnspec.analysis.unit_field import UnitField
+    from cnnspec.api import Explanation, UnitField
 
 __all__ = ["FORMATS", "render", "render_explanation", "render_field"]
 

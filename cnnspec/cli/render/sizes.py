@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from cnnspec.analysis.axis_sizes import FURTHEST, AxisSizes, SizeRange
-from cnnspec.analysis.sizes import Sizes
-from cnnspec.graph import INPUT
-from cnnspec.ops import show_shape
+from cnnspec.api import AxisSizes, SizeRange, Sizes
+from cnnspec.api.terms import FURTHEST, INPUT, show_shape
 
 __all__ = ["ranges_text", "render_sizes"]
 
