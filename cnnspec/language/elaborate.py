@@ -8,6 +8,7 @@ that nothing calls) is checked by name afterwards, in `names_check.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -57,11 +58,12 @@ class _Elaborator:
         return self.faulty or bool(self.log.found)
 
     def run(self, settings: Mapping[str, Any], variant: str | None, input_shape: Shape | None) -> Graph | None:
-        try:
+        graph = None
+        with suppress(TooMany):
             graph = self.top(settings, variant, input_shape)
-            check_names_everywhere(self.document, self.log)
-        except TooMany:
-            return None
+        if not self.log.full:  # a network of too many nodes may have other errors too
+            with suppress(TooMany):
+                check_names_everywhere(self.document, self.log)
         return None if self.log.found else graph
 
     def top(self, settings: Mapping[str, Any], variant: str | None, input_shape: Shape | None) -> Graph | None:

@@ -114,12 +114,15 @@ class _Checker:
             label = did_you_mean(call.target, self.layers)
             hint = None if label else DEFINE_LAYER
             self.error("E103", f"there is no layer `{call.target:.60}`", call.place, label, hint)
+            for arg in call.args:
+                if not isinstance(arg.expr.value, ast.Name):  # which may be a word
+                    self.expr(arg.expr, names)
             return
         named = name_arguments(call, positional, self.report)
-        if check_names(call, named, known, self.report):
-            for name, arg in named.items():
-                if name not in words:
-                    self.expr(arg.expr, names)
+        check_names(call, named, known, self.report)
+        for name, arg in named.items():
+            if name in known and name not in words:
+                self.expr(arg.expr, names)
 
     def expr(self, expr: Expr, names: Names) -> None:
         if isinstance(expr.value, list):

@@ -139,11 +139,11 @@ class BodyReader:
             return {}
         parts: dict[str, Any] = {}
         args: list[Argument] = []
+        unread = False
         for key, item in value.entries:
             if key.value == "in":
-                parts["reads"] = reads = self.reads(item)
-                if reads is None:
-                    return {}
+                parts["reads"] = self.reads(item)
+                unread = parts["reads"] is None
             elif key.value in ("repeat", "when"):
                 parts[key.value] = self.parts.expr(item)
             elif key.value != "type" and key.value in _HEADS:
@@ -158,7 +158,7 @@ class BodyReader:
                 self.parts.error(
                     "E107", "`type` is the name of an operator or block, without arguments", place, help=hint
                 )
-                return {}
+                return {} if unread else parts
             parts["call"] = Call(target.value, target.content, tuple(args))
             if target.value in JOIN_NAMES:
                 parts.setdefault("reads", ())
@@ -167,7 +167,7 @@ class BodyReader:
             for arg in args:
                 label = did_you_mean(arg.name or "", ITEM_KEYS)
                 self.parts.error("E107", f"a body takes no argument `{arg.name:.60}`", arg.place, label)
-        return parts
+        return {} if unread else parts
 
     def with_head(self, value: MapValue) -> MapValue:
         """The mapping, with a misspelt `type` or body put right where it has none."""

@@ -120,8 +120,13 @@ class Log:
             return
         self.seen.add(key)
         self.found.append(replace(diagnostic, notes=(*diagnostic.notes, *frame.stack)))
-        if len(self.found) >= MAX_ERRORS:
+        if self.full:
             raise TooMany
+
+    @property
+    def full(self) -> bool:
+        """Whether there are as many errors as anybody reads."""
+        return len(self.found) >= MAX_ERRORS
 
     def error(
         self,
