@@ -9,17 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import prod
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from cnnspec.errors import Diagnostic, Place, SpecError
 from cnnspec.ops import AnyOp, Shape
 
-__all__ = ["INPUT", "PURPOSES", "Graph", "Node", "Origin", "Purpose"]
+__all__ = ["INPUT", "PURPOSES", "Graph", "Node", "Origin", "Purpose", "is_below"]
 
 INPUT = "input"  # the name under which nodes read the network's input
 
 Purpose: TypeAlias = Literal["inference", "train"]  # what a network is for: figures differ where it has auxiliary heads
 PURPOSES: Final[tuple[Purpose, ...]] = ("inference", "train")
+
+
+def is_below(name: str, prefixes: Iterable[str]) -> bool:
+    """Whether a dotted name is one of these, or below one: `--freeze` and the like name layers so."""
+    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
 
 
 class Origin(NamedTuple):
@@ -53,6 +59,16 @@ class Node:
     def macs(self) -> int:
         """Multiply-accumulates for one sample."""
         return self.op.macs(*self.input_shapes)
+
+    @property
+    def params(self) -> int:
+        """How many parameters it has."""
+        return sum(map(prod, self.op.parameter_shapes(*self.input_shapes).values()))
+
+    def frozen_params(self, frozen: Iterable[str]) -> int:
+        """How many of them are not trained where `frozen` is: layers, blocks or single tensors, by name."""
+        shapes = self.op.parameter_shapes(*self.input_shapes) if frozen else {}
+        return sum(prod(shape) for key, shape in shapes.items() if is_below(self.tensor_name(key), frozen))
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,16 @@ class Run:
         return self.network.graph
 
     @property
+    def params(self) -> int:
+        """How many parameters were in training, frozen ones included."""
+        return sum(node.params for node in self.graph)
+
+    @property
+    def trainable_params(self) -> int:
+        """How many of them were trained: all but those of `--freeze`."""
+        return self.params - sum(node.frozen_params(self.config.freeze) for node in self.graph)
+
+    @property
     def weights(self) -> Path:
         """The file of the best weights, its digest verified. Raises CnnspecError where there is none or it is bad."""
         return best_weights(self.path)
