@@ -114,12 +114,12 @@ class Graph:
 
     def ancestors(self, names: Iterable[str]) -> set[str]:
         """The nodes that these depend on, themselves included. Raises KeyError for a name that is no node."""
-        found = {name for name in names if name == INPUT or self.by_name[name]}
+        needed = {name for name in names if name == INPUT or self.by_name[name]}
         for node in reversed(self.nodes):
-            if node.name in found:
-                found.update(node.inputs)
-        found.discard(INPUT)
-        return found
+            if node.name in needed:
+                needed.update(node.inputs)
+        needed.discard(INPUT)
+        return needed
 
     def part(self, outputs: Iterable[str]) -> Graph:
         """The network that these outputs need, as it is exported. Raises KeyError for a name that is no node."""

@@ -53,8 +53,8 @@ class Sizes:
     def to_dict(self) -> dict[str, Any]:
         """The sizes as `--format json` prints them."""
 
-        def smallest(found: Shape) -> dict[str, list[int]]:
-            return {"smallest_input": list(found), "smallest_input_shape": [self.input[0], *found]}
+        def smallest(shape: Shape) -> dict[str, list[int]]:
+            return {"smallest_input": list(shape), "smallest_input_shape": [self.input[0], *shape]}
 
         other = "train" if self.purpose == "inference" else "inference"
         return {
@@ -123,17 +123,17 @@ def sizes(
     alike = alike and len(set(carriers)) == rank and len(set(wanted or (0,))) == 1
     here = at(base)
     assert here is not None
-    found: list[AxisSizes] = []
+    answers: list[AxisSizes] = []
     for index, axis in enumerate(AXES[rank]):
-        if alike and found:
-            found.append(replace(found[0], axis=axis))
+        if alike and answers:
+            answers.append(replace(answers[0], axis=axis))
             continue
         line = Line(at, base, index, carriers[index], WIDEST if not slow else SLOW_TRIES)
-        found.append(line.answers(axis, declared[index + 1], here.widths if valid else None, span, wanted))
-    alike = rank > 1 and all(replace(axis, axis="") == replace(found[0], axis="") for axis in found)
+        answers.append(line.answers(axis, declared[index + 1], here.widths if valid else None, span, wanted))
+    alike = rank > 1 and all(replace(axis, axis="") == replace(answers[0], axis="") for axis in answers)
     tied = {step for seen in at.memo.values() if seen for step in _differing(seen.widths, here.widths)}
     names = tuple(skeleton.steps[skeleton.tied[step]].name for step in sorted(tied) if step < len(skeleton.tied))
-    smallest = _together(at, base, tuple(axis.smallest for axis in found))
+    smallest = _together(at, base, tuple(axis.smallest for axis in answers))
     other: Shape | None = smallest
     if whole.refused or len(whole.network("inference")) < len(whole):
         opposite: Purpose = "inference" if purpose == "train" else "train"
@@ -141,7 +141,7 @@ def sizes(
         with suppress(SpecError):
             whole, _, _ = _valid_somewhere(source, partial(elaborate, purpose=opposite), input_shape, variant, params)
             other = _smallest(tries(whole.network(opposite), INPUT, opposite), whole.input_shape)
-    return Sizes(purpose, graph.name, declared, valid, measured, smallest, other, tuple(found), names, wanted, alike)
+    return Sizes(purpose, graph.name, declared, valid, measured, smallest, other, tuple(answers), names, wanted, alike)
 
 
 class _Tries:

@@ -199,12 +199,12 @@ def diff(
 
     first, second = (spec if isinstance(spec, Spec) else load(spec) for spec in (before, after))
     reports = [spec.analyze(purpose=purpose) for spec in (first, second)]
-    found = diff(first.graph, reports[0], second.graph, reports[1])
+    difference = diff(first.graph, reports[0], second.graph, reports[1])
     if purpose == "train" or not any(report.differs for report in reports):
-        return found
+        return difference
     if any(report.refused for report in reports):
-        return replace(found, training_differs=bool(reports[0].refused) != bool(reports[1].refused))
+        return replace(difference, training_differs=bool(reports[0].refused) != bool(reports[1].refused))
     whole = diff(first.graph, first.analyze(purpose="train"), second.graph, second.analyze(purpose="train"))
     rows = [row for change in whole.changes for row in (change.before, change.after) if row is not None]
-    moved = whole.outputs_moved and not found.outputs_moved
-    return replace(found, training_differs=moved or any(row.aux or row.dead for row in rows))
+    moved = whole.outputs_moved and not difference.outputs_moved
+    return replace(difference, training_differs=moved or any(row.aux or row.dead for row in rows))

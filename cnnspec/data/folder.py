@@ -57,7 +57,7 @@ def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
     size = sum(len(paths) for paths, _ in listed.values()) * int(np.prod(shape))
     resident = options.loading == "resident" or (options.loading == "auto" and size <= options.memory)
     bad: list[str] = []
-    found = {part: _load(paths, labels, shape, resident, options, bad) for part, (paths, labels) in listed.items()}
+    sources = {part: _load(paths, labels, shape, resident, options, bad) for part, (paths, labels) in listed.items()}
     if bad:
         names = "; ".join(bad[:SHOWN]) + (f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else "")
         if not options.skip_bad:
@@ -65,13 +65,13 @@ def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
                 f"{len(bad)} files cannot be read as images: {names}", hint="`--skip-bad` leaves them out"
             )
         options.report(f"{len(bad)} files are left out: {names}")
-    for part, source in found.items():
+    for part, source in sources.items():
         counts = torch.bincount(source.labels, minlength=len(classes))
         empty = [name for name, count in zip(classes, counts.tolist(), strict=True) if not count]
         if empty:
             raise CnnspecError(f"{path}: no image of {', '.join(empty[:SHOWN])} is left in {part}")
     contents = _contents(train_folder, listed["train"][0])
-    return replace(_split(path.resolve().name, classes, found, size, options), contents=contents)
+    return replace(_split(path.resolve().name, classes, sources, size, options), contents=contents)
 
 
 def _some(names: Sequence[str]) -> str:
@@ -91,8 +91,10 @@ def _contents(folder: Path, paths: Sequence[Path]) -> str:
     return hashlib.sha256("\n".join(facts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _split(name: str, classes: tuple[str, ...], found: dict[str, ImageSet], size: int, options: OpenOptions) -> DataSet:
-    train, val, test = found["train"], found.get("val"), found.get("test")
+def _split(
+    name: str, classes: tuple[str, ...], sources: dict[str, ImageSet], size: int, options: OpenOptions
+) -> DataSet:
+    train, val, test = sources["train"], sources.get("val"), sources.get("test")
     rows = torch.arange(len(train))
     if val is None and test is None:  # hold back test images first, so that they do not depend on the seed
         rows, held = stratified(train.labels, _TEST_FRACTION, 0)

@@ -199,17 +199,17 @@ def _made_op(target: str, values: dict[str, Any]) -> AnyOp:
 @lru_cache(maxsize=512)
 def words_of(target: str, name: str) -> tuple[str, ...]:
     """The words that a field takes, from its type."""
-    found: list[str] = []
+    words: list[str] = []
 
     def collect(annotation: Any) -> None:
         for part in getattr(annotation, "__args__", ()):
             if isinstance(part, str):
-                found.append(part)
+                words.append(part)
             else:
                 collect(part)
 
     collect(operators()[target][0].model_fields[name].annotation)
-    return tuple(found)
+    return tuple(words)
 
 
 def _report_faults(

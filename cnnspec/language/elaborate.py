@@ -109,9 +109,9 @@ class _Elaborator:
 
     def set_aside_shapes(self) -> None:
         """Take refused shapes out of what is wrong: the outputs have shapes, so that they need none of these layers."""
-        found = self.log.found
-        self.refused = [diagnostic for diagnostic in found if diagnostic.code in SHAPE_ERRORS]
-        found[:] = [diagnostic for diagnostic in found if diagnostic.code not in SHAPE_ERRORS]
+        errors = self.log.found
+        self.refused = [diagnostic for diagnostic in errors if diagnostic.code in SHAPE_ERRORS]
+        errors[:] = [diagnostic for diagnostic in errors if diagnostic.code not in SHAPE_ERRORS]
 
     def check_header(self, frame: Frame, shape: Shape | None, outputs: tuple[str, ...], numbers: int) -> None:
         document = self.document
@@ -131,17 +131,17 @@ class _Elaborator:
                 self.log.error(frame, "E206", message, document.places.get("classes"), help=hint)
 
     def outputs(self, key: str, names: tuple[str, ...], siblings: dict[str, Ref], frame: Frame) -> tuple[str, ...]:
-        found = []
+        nodes = []
         for index, name in enumerate(names):
             if name in siblings:
-                found.append(siblings[name].name)
+                nodes.append(siblings[name].name)
             elif name in self.expander.names:
-                found.append(name)
+                nodes.append(name)
             elif not self.faults:
                 label = did_you_mean(name, [*siblings, *self.expander.names])
                 message = f"`{key}` names `{name:.60}`, which is no node"
                 self.log.error(frame, "E109", message, self.document.places.get(f"{key}.{index}"), label)
-        return tuple(found)
+        return tuple(nodes)
 
 
 def _channels(shape: Shape) -> str:

@@ -304,8 +304,8 @@ class Expander:
     def out_shape(self, op: AnyOp, shapes: tuple[Shape, ...]) -> Shape:
         """The shape of an operator's output, worked out once for equal layers: they share their operator."""
         key = (id(op), shapes)
-        if (found := self.out_shapes.get(key)) is not None:
-            return found[1]
+        if (known := self.out_shapes.get(key)) is not None:
+            return known[1]
         shape = op.out_shape(*shapes)
         if max(shape, default=0) > AXIS_LIMIT or prod(shape) > MAX_ELEMENTS:
             raise ShapeError("the output is too large: an axis has 2^31-1 places at most", "E207")

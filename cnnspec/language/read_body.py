@@ -184,14 +184,14 @@ class BodyReader:
 
     def reads(self, value: Value) -> tuple[tuple[str, Place], ...] | None:
         """The names of `in`, or None after an error."""
-        found = []
+        names = []
         for item in value.items if isinstance(value, ListValue) else [value]:
             if isinstance(item, Scalar) and item.value is not None:
-                found.append((item.spelling, item.content))
+                names.append((item.spelling, item.content))
             else:
                 self.parts.error("E109", "`in` is the name of an earlier node, or a list of names", item.place)
                 return None
-        return tuple(found)
+        return tuple(names)
 
 
 def _cut_off(children: list[tuple[Scalar | None, Value]], index: int) -> int:

@@ -80,13 +80,13 @@ class Remarks:
 
     def fits_one_line(self, value: Value) -> bool:
         """Whether a collection in brackets can be one line with its one remark behind it."""
-        found = 0
+        count = 0
         for index in range(self._taken, len(self._remarks)):
             remark = self._remarks[index]
             if not self._is_within(remark, value):
                 break
-            found += 1 if remark.text else 0
-            if found > 1 or (remark.text and remark.own):
+            count += 1 if remark.text else 0
+            if count > 1 or (remark.text and remark.own):
                 return False
         return True
 
@@ -106,12 +106,12 @@ class Remarks:
 
 def joined(*parts: list[str]) -> list[str]:
     """Remarks one below the other, with one blank line where there are several."""
-    found: list[str] = []
+    lines: list[str] = []
     for part in parts:
         for text in part:
-            if text or not found or found[-1]:
-                found.append(text)
-    return found
+            if text or not lines or lines[-1]:
+                lines.append(text)
+    return lines
 
 
 def read_remarks(text: str, root: Value) -> Remarks:

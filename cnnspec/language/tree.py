@@ -46,9 +46,9 @@ CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u202a
 class SourceError(Exception):
     """The text is no YAML or JSON that cnnspec reads; carries the diagnostics."""
 
-    def __init__(self, *found: Diagnostic) -> None:
-        super().__init__(found[0].message)
-        self.found = found
+    def __init__(self, *diagnostics: Diagnostic) -> None:
+        super().__init__(diagnostics[0].message)
+        self.found = diagnostics
 
 
 class Scalar(NamedTuple):
@@ -138,14 +138,14 @@ def split_lines(text: str) -> list[str]:
     return _BREAK.split(text)
 
 
-def check_key(name: str, place: Place, seen: set[str], found: list[Diagnostic]) -> bool:
+def check_key(name: str, place: Place, seen: set[str], diagnostics: list[Diagnostic]) -> bool:
     """Whether a key is new in its mapping; reports one that is not."""
     if name not in seen:
         seen.add(name)
         return True
-    found.append(Diagnostic("E114", f"the key `{name:.60}` stands twice in one mapping", place))
-    if len(found) >= MAX_ERRORS:
-        raise SourceError(*found)
+    diagnostics.append(Diagnostic("E114", f"the key `{name:.60}` stands twice in one mapping", place))
+    if len(diagnostics) >= MAX_ERRORS:
+        raise SourceError(*diagnostics)
     return False
 
 

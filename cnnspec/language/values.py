@@ -292,7 +292,7 @@ class Values:
 
     def normalisation(self, frame: Frame) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """`mean` and `std` of the input, worked out where they are parameters. Reports what is no such list."""
-        found = []
+        settled = []
         for name, given in (("mean", self.document.mean), ("std", self.document.std)):
             if not isinstance(given, tuple):
                 try:
@@ -306,9 +306,9 @@ class Values:
                     self.log.error(frame, "E107", message, given.place)
                     return (), ()
                 given = tuple(float(number) for number in numbers)
-            found.append(given)
-        if len(found[0]) != len(found[1]):
+            settled.append(given)
+        if len(settled[0]) != len(settled[1]):
             message = "`mean` and `std` go together, with one number per channel"
             self.log.error(frame, "E107", message, self.document.places.get("input"))
             return (), ()
-        return found[0], found[1]
+        return settled[0], settled[1]

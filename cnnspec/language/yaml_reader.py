@@ -111,7 +111,7 @@ def read_yaml(text: str) -> Text:
     if directive := re.search(r"^%TAG", text, re.MULTILINE):  # libyaml compares each with all before
         raise fail("E102", "YAML tags are not part of the language", Lines(text).place(directive.start(), 4))
     root: list[Value] = []
-    found: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     lines: Lines | None = None
     # Open collections, each with the key that waits for its value.
     stack: list[tuple[ListValue | MapValue, list[Scalar]]] = []
@@ -128,7 +128,7 @@ def read_yaml(text: str) -> Text:
             parent.items.append(value)
         elif pending:
             key = pending.pop()
-            if check_key(key.value, key.place, parent.seen, found):
+            if check_key(key.value, key.place, parent.seen, diagnostics):
                 parent.entries.append((key, value))
         else:
             pending.append(_key(value))
@@ -195,7 +195,7 @@ def read_yaml(text: str) -> Text:
             close(opened)
     if not root:
         raise fail("E102", "the file holds no value", help="`cnnspec init` writes a spec to start from")
-    return Text(root[0], text, found)
+    return Text(root[0], text, diagnostics)
 
 
 def _woven(raw: str, start: int, value: str, style: str, lines: Lines) -> Place:
