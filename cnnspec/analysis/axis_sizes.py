@@ -73,11 +73,13 @@ class AxisSizes:
 class Line:
     """The sizes of one axis, the others as declared."""
 
-    def __init__(self, at: Callable[[Shape], Seen | None], base: Shape, axis: int, carrier: int, widest: int) -> None:
-        self.at, self.base, self.axis, self.carrier, self.widest = at, base, axis, carrier, widest
+    def __init__(
+        self, tried: Callable[[Shape], Seen | None], base: Shape, axis: int, carrier: int, widest: int
+    ) -> None:
+        self.tried, self.base, self.axis, self.carrier, self.widest = tried, base, axis, carrier, widest
 
     def seen(self, size: int) -> Seen | None:
-        return self.at((*self.base[: self.axis + 1], size, *self.base[self.axis + 2 :]))
+        return self.tried((*self.base[: self.axis + 1], size, *self.base[self.axis + 2 :]))
 
     def out(self, size: int) -> int | None:
         seen = self.seen(size)
@@ -182,14 +184,14 @@ def size_ranges(values: Iterable[int]) -> tuple[SizeRange, ...]:
     """Rising numbers as ranges: neighbours, or three and more that are equally far apart."""
     numbers = list(values)
     ranges = []
-    at = 0
-    while at < len(numbers):
-        end = at + 1
-        step = numbers[end] - numbers[at] if end < len(numbers) else 1
+    begin = 0
+    while begin < len(numbers):
+        end = begin + 1
+        step = numbers[end] - numbers[begin] if end < len(numbers) else 1
         while end < len(numbers) and numbers[end] - numbers[end - 1] == step:
             end += 1
-        if end - at < 3 and step > 1:
-            end = at + 1
-        ranges.append(SizeRange(numbers[at], numbers[end - 1], step if end - at > 1 else 1))
-        at = end
+        if end - begin < 3 and step > 1:
+            end = begin + 1
+        ranges.append(SizeRange(numbers[begin], numbers[end - 1], step if end - begin > 1 else 1))
+        begin = end
     return tuple(ranges)

@@ -315,14 +315,16 @@ class _Walk:
                 places.setdefault(state, []).append(divmod(index, factor))
         wide, paths = [], []
         for axis in range(len(whole.wide)):
-            all_bands = [take_turns(band, factor, at) for state, at in places.items() for band in state.wide[axis]]
-            least = [take_turns(band, factor, at) for state, at in places.items() for band in state.paths[axis]]
+            all_bands = [
+                take_turns(band, factor, turns) for state, turns in places.items() for band in state.wide[axis]
+            ]
+            least = [take_turns(band, factor, turns) for state, turns in places.items() for band in state.paths[axis]]
             wide.append(union(all_bands))
             paths.append(smallest(least))
         terms = joint_terms(
             [tuple(take_turns(band, factor, [place]) for band in term)]
-            for state, at in places.items()
-            for place in at
+            for state, turns in places.items()
+            for place in turns
             for term in state.terms or product(*state.wide)
         )
         return whole._replace(wide=tuple(wide), paths=tuple(paths), terms=terms)

@@ -74,12 +74,12 @@ class BodyReader:
 
     def template(self, key: Scalar) -> tuple[str | Expr, ...]:
         parts: list[str | Expr] = []
-        at = 0
+        start = 0
         for match in TEMPLATE.finditer(key.value):
             place = key.content.shifted(match.start(1), len(match[1]))
-            parts += [key.value[at : match.start()], self.parts.expr(Scalar(match[1], place, place, match[1]))]
-            at = match.end()
-        return (*parts, key.value[at:])
+            parts += [key.value[start : match.start()], self.parts.expr(Scalar(match[1], place, place, match[1]))]
+            start = match.end()
+        return (*parts, key.value[start:])
 
     def line(self, value: Scalar) -> dict[str, Any]:
         if not isinstance(value.value, str):
@@ -173,12 +173,12 @@ class BodyReader:
         """The mapping, with a misspelt `type` or body put right where it has none."""
         if any(head in value.seen for head in _HEADS):
             return value
-        for at, (key, item) in enumerate(value.entries):
+        for index, (key, item) in enumerate(value.entries):
             if (meant := closest(key.value, _HEADS)) is not None:
                 message = f"a layer in long form has no key `{key.value:.60}`"
                 self.parts.error("E107", message, key.place, f"did you mean `{meant}`?")
                 entries = [*value.entries]
-                entries[at] = (Scalar(meant, key.place, key.content, meant), item)
+                entries[index] = (Scalar(meant, key.place, key.content, meant), item)
                 return MapValue(entries, value.place, value.seen | {meant})
         return value
 

@@ -176,18 +176,18 @@ class _Scan:
 
     def gap(self, first: int, last: int) -> None:
         """Keep the remarks and the blank lines of a piece of text that holds no scalar."""
-        at = first
+        offset = first
         pieces = split_lines(self.text[first:last])
         for number, piece in enumerate(pieces):
             sign = piece.find("#")
             if sign >= 0:
-                place = self.lines.place(at + sign)
-                ahead = self.text[at + sign - place.column + 1 : at + sign]
+                place = self.lines.place(offset + sign)
+                ahead = self.text[offset + sign - place.column + 1 : offset + sign]
                 position = (place.line, place.column)
                 self.remarks.append(Remark(position, piece[sign:].rstrip(" \t"), not ahead.strip(" \t")))
             elif not piece.strip(" \t") and number < len(pieces) - 1:
-                place = self.lines.place(at)
+                place = self.lines.place(offset)
                 if place.column == 1:
                     self.remarks.append(Remark((place.line, 1), "", True))
-            at += len(piece)
-            at += 2 if self.text.startswith("\r\n", at) else 1
+            offset += len(piece)
+            offset += 2 if self.text.startswith("\r\n", offset) else 1

@@ -155,21 +155,21 @@ def place_letters(raw: str, start: int, value: str, quote: str, lines: Lines) ->
     Escapes are those of the quote around it; blanks of `raw` that `value` has not (an indentation) are passed over.
     """
     letters = []
-    at = 0
+    offset = 0
     for letter in value:
-        while at < len(raw) and raw[at] != letter:
-            if raw[at] in " \t\r\n" and not letter.isspace():
-                at += 1
-            elif quote == '"' and raw[at : at + 2] in ("\\\n", "\\\r"):
-                at += 2
+        while offset < len(raw) and raw[offset] != letter:
+            if raw[offset] in " \t\r\n" and not letter.isspace():
+                offset += 1
+            elif quote == '"' and raw[offset : offset + 2] in ("\\\n", "\\\r"):
+                offset += 2
             else:
                 break
-        place = lines.place(start + min(at, len(raw) - 1))
+        place = lines.place(start + min(offset, len(raw) - 1))
         letters.append((place.line, place.column))
-        if quote == '"' and raw.startswith("\\", at):
-            at += _ESCAPES.get(raw[at + 1 : at + 2], 2)
+        if quote == '"' and raw.startswith("\\", offset):
+            offset += _ESCAPES.get(raw[offset + 1 : offset + 2], 2)
         else:
-            at += 2 if quote == "'" and raw.startswith("''", at) else 1
+            offset += 2 if quote == "'" and raw.startswith("''", offset) else 1
     return tuple(letters)
 
 
