@@ -61,8 +61,8 @@ def __getattr__(name: str) -> Any:
         module = "cnnspec.runtime.predictor"
     else:
         module = "cnnspec.errors" if name.endswith("Error") else "cnnspec.api"
-    found = globals()[name] = getattr(importlib.import_module(module), name)
-    return found
+    value = globals()[name] = getattr(importlib.import_module(module), name)
+    return value
 
 
 def __dir__() -> list[str]:

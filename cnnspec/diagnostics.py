@@ -62,7 +62,7 @@ def _shown(letter: str) -> str:
     if letter.isprintable():
         return letter
     units = letter.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+    return "".join(f"\\u{units[index : index + 2].hex()}" for index in range(0, len(units), 2))
 
 
 def _columns(text: str) -> int:

@@ -90,12 +90,20 @@ class VerificationError(CnnspecError):
 
 
 class ShapeError(ValueError):
-    """An operator cannot take the shapes it is given. States the fact; elaboration adds the place."""
+    """An operator cannot take the shapes it is given. States the fact; elaboration adds the place.
 
-    def __init__(self, message: str, code: str = "E201") -> None:
+    With `verb` the message is what the operator does, as `wants equal shapes`, and goes on from its name.
+    """
+
+    def __init__(self, message: str, code: str = "E201", *, verb: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
+        self.verb = verb
+
+    def of(self, operator: str) -> str:
+        """The message with the operator's name in front."""
+        return f"{operator} {self.message}" if self.verb else f"{operator}: {self.message}"
 
 
 class SpecError(CnnspecError):

@@ -9,17 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import prod
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from cnnspec.errors import Diagnostic, Place, SpecError
 from cnnspec.ops import AnyOp, Shape, show_shape
 
-__all__ = ["INPUT", "PURPOSES", "Graph", "Node", "Origin", "Purpose"]
+__all__ = ["INPUT", "PURPOSES", "Graph", "Node", "Origin", "Purpose", "is_below"]
 
 INPUT = "input"  # the name under which nodes read the network's input
 
 Purpose: TypeAlias = Literal["inference", "train"]  # what a network is for: figures differ where it has auxiliary heads
 PURPOSES: Final[tuple[Purpose, ...]] = ("inference", "train")
+
+
+def is_below(name: str, prefixes: Iterable[str]) -> bool:
+    """Whether a dotted name is one of these, or below one: `--freeze` and the like name layers so."""
+    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
 
 
 class Origin(NamedTuple):
@@ -53,6 +59,16 @@ class Node:
     def macs(self) -> int:
         """Multiply-accumulates for one sample."""
         return self.op.macs(*self.input_shapes)
+
+    @property
+    def params(self) -> int:
+        """How many parameters it has."""
+        return sum(map(prod, self.op.parameter_shapes(*self.input_shapes).values()))
+
+    def frozen_params(self, frozen: Iterable[str]) -> int:
+        """How many of them are not trained where `frozen` is: layers, blocks or single tensors, by name."""
+        shapes = self.op.parameter_shapes(*self.input_shapes) if frozen else {}
+        return sum(prod(shape) for key, shape in shapes.items() if is_below(self.tensor_name(key), frozen))
 
 
 @dataclass(frozen=True)
@@ -107,12 +123,12 @@ class Graph:
 
     def ancestors(self, names: Iterable[str]) -> set[str]:
         """The nodes that these depend on, themselves included. Raises KeyError for a name that is no node."""
-        found = {name for name in names if name == INPUT or self.by_name[name]}
+        needed = {name for name in names if name == INPUT or self.by_name[name]}
         for node in reversed(self.nodes):
-            if node.name in found:
-                found.update(node.inputs)
-        found.discard(INPUT)
-        return found
+            if node.name in needed:
+                needed.update(node.inputs)
+        needed.discard(INPUT)
+        return needed
 
     def part(self, outputs: Iterable[str]) -> Graph:
         """The network that these outputs need, as it is exported. Raises KeyError for a name that is no node."""

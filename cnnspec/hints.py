@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Reversible
 from difflib import get_close_matches
+from itertools import islice
 from typing import Final
 
 __all__ = ["DEFINE_LAYER", "channels_first", "closest", "did_you_mean"]
@@ -58,11 +59,14 @@ _SYNONYMS: Final = {
 MAX_KNOWN: Final = 2000  # names to compare with: a network has thousands of nodes
 
 
-def closest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was probably meant, or None."""
+def closest(word: str, known: Reversible[str]) -> str | None:
+    """The known word that was probably meant, or None; of equally near ones it depends on their order alone.
+
+    So they are no set, whose order is another in every process.
+    """
     if len(word) > 60:
         return None
-    names = list(known)[-MAX_KNOWN:]
+    names = list(islice(reversed(known), MAX_KNOWN))[::-1]
     by_lower = {name.lower(): name for name in names}
     lower = word.lower()
     if lower in by_lower:
@@ -73,7 +77,7 @@ def closest(word: str, known: Iterable[str]) -> str | None:
     return by_lower[matches[0]] if matches else None
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+def did_you_mean(word: str, known: Reversible[str]) -> str | None:
     """The sentence for the caret's label, or None."""
     match = closest(word, known)
     return f"did you mean `{match}`?" if match else None

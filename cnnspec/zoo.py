@@ -34,14 +34,14 @@ def bundled() -> dict[str, Path]:
 @cache
 def names() -> dict[str, tuple[Path, str | None]]:
     """Every bundled name: the file, and the variant it stands for."""
-    found: dict[str, tuple[Path, str | None]] = {}
+    by_name: dict[str, tuple[Path, str | None]] = {}
     for stem, path in bundled().items():
-        found[stem] = (path, None)
+        by_name[stem] = (path, None)
     for path in bundled().values():
         section = re.search(r"^variants:\n((?:[ #].*\n|\n)+)", path.read_text("utf-8"), re.MULTILINE)
         for variant in re.findall(r"^  ([\w-]+):", section[1], re.MULTILINE) if section else []:
-            found.setdefault(variant, (path, variant))
-    return found
+            by_name.setdefault(variant, (path, variant))
+    return by_name
 
 
 def find(spec: str) -> tuple[Path, str | None]:
@@ -58,13 +58,13 @@ def find(spec: str) -> tuple[Path, str | None]:
         raise UsageError(f"cannot read {spec:.200}: {error.strerror}") from None
     if exists:
         return path, None
-    found = _named(spec)
-    if found is None:
+    named = _named(spec)
+    if named is None:
         if path.suffix in SUFFIXES or len(path.parts) > 1:
             raise UsageError(f"there is no file {spec:.200}", hint=did_you_mean(path.name, _beside(path)))
         hint = did_you_mean(spec, names()) or "`cnnspec zoo` lists the bundled specs"
         raise UsageError(f"there is no file and no bundled spec `{spec:.200}`", hint=hint)
-    return found
+    return named
 
 
 def is_run(path: str | os.PathLike[str]) -> bool:
@@ -92,7 +92,7 @@ def find_run(name: str | os.PathLike[str], *, or_spec: bool = False) -> Path | N
 def _beside(path: Path) -> list[str]:
     """The specs in a path's folder."""
     try:
-        return [other.name for other in path.parent.iterdir() if other.suffix in SUFFIXES]
+        return sorted(other.name for other in path.parent.iterdir() if other.suffix in SUFFIXES)
     except OSError:
         return []
 
@@ -104,8 +104,8 @@ def _named(name: str) -> tuple[Path, str | None] | None:
 
 def bundled_path(name: str) -> Path:
     """The file of a bundled spec or variant. Raises UsageError."""
-    found = _named(name)
-    if found is None:
+    named = _named(name)
+    if named is None:
         hint = did_you_mean(name, names()) or "`cnnspec zoo` lists the bundled specs"
         raise UsageError(f"there is no bundled spec `{name:.200}`", hint=hint)
-    return found[0]
+    return named[0]

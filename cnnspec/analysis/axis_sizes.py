@@ -33,8 +33,8 @@ class SizeRange:
 
     def to_dict(self) -> dict[str, int]:
         """The range as `--format json` prints it."""
-        found = {"from": self.first, "to": self.last, "step": self.step}
-        return found if self.output is None else {**found, "output": self.output}
+        size_range = {"from": self.first, "to": self.last, "step": self.step}
+        return size_range if self.output is None else {**size_range, "output": self.output}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ class AxisSizes:
     def to_dict(self) -> dict[str, Any]:
         """The axis as `--format json` prints it."""
 
-        def plain(found: tuple[SizeRange, ...] | None) -> list[dict[str, int]] | None:
-            return None if found is None else [one.to_dict() for one in found]
+        def plain(ranges: tuple[SizeRange, ...] | None) -> list[dict[str, int]] | None:
+            return None if ranges is None else [one.to_dict() for one in ranges]
 
         return {
             "axis": self.axis,
@@ -73,11 +73,13 @@ class AxisSizes:
 class Line:
     """The sizes of one axis, the others as declared."""
 
-    def __init__(self, at: Callable[[Shape], Seen | None], base: Shape, axis: int, carrier: int, widest: int) -> None:
-        self.at, self.base, self.axis, self.carrier, self.widest = at, base, axis, carrier, widest
+    def __init__(
+        self, tried: Callable[[Shape], Seen | None], base: Shape, axis: int, carrier: int, widest: int
+    ) -> None:
+        self.tried, self.base, self.axis, self.carrier, self.widest = tried, base, axis, carrier, widest
 
     def seen(self, size: int) -> Seen | None:
-        return self.at((*self.base[: self.axis + 1], size, *self.base[self.axis + 2 :]))
+        return self.tried((*self.base[: self.axis + 1], size, *self.base[self.axis + 2 :]))
 
     def out(self, size: int) -> int | None:
         seen = self.seen(size)
@@ -101,7 +103,7 @@ class Line:
             for output, group in groupby(valid, key=lambda pair: pair[1].out[self.carrier])
             for one in size_ranges(size for size, _ in group)
         ]
-        found, nearest = (None, ()) if wanted is None else self.giving(wanted[self.axis], smallest)
+        giving, nearest = (None, ()) if wanted is None else self.giving(wanted[self.axis], smallest)
         return AxisSizes(
             axis,
             declared,
@@ -110,7 +112,7 @@ class Line:
             tuple(outputs),
             size_ranges(size for size, seen in valid if self.axis not in seen.losing),
             None if widths is None or len(fitting) == len(valid) else size_ranges(fitting),
-            found,
+            giving,
             nearest,
         )
 
@@ -146,9 +148,9 @@ class Line:
             return (SizeRange(self.next_valid(low), FURTHEST),), ()
         if high - low > TRIED and self.out(low) == self.out(high - 1) == wanted:
             return (SizeRange(low, high - 1),), ()
-        found = [size for size in range(low, high) if self.out(size) == wanted]
-        if found:
-            return size_ranges(found), ()
+        exact = [size for size in range(low, high) if self.out(size) == wanted]
+        if exact:
+            return size_ranges(exact), ()
         below = next((out for size in range(low - 1, smallest - 1, -1) if (out := self.out(size)) is not None), None)
         above = self.out(self.next_valid(low)) if low <= FURTHEST else None
         return (), tuple(out for out in (below, above) if out is not None)
@@ -181,15 +183,15 @@ class Line:
 def size_ranges(values: Iterable[int]) -> tuple[SizeRange, ...]:
     """Rising numbers as ranges: neighbours, or three and more that are equally far apart."""
     numbers = list(values)
-    found = []
-    at = 0
-    while at < len(numbers):
-        end = at + 1
-        step = numbers[end] - numbers[at] if end < len(numbers) else 1
+    ranges = []
+    begin = 0
+    while begin < len(numbers):
+        end = begin + 1
+        step = numbers[end] - numbers[begin] if end < len(numbers) else 1
         while end < len(numbers) and numbers[end] - numbers[end - 1] == step:
             end += 1
-        if end - at < 3 and step > 1:
-            end = at + 1
-        found.append(SizeRange(numbers[at], numbers[end - 1], step if end - at > 1 else 1))
-        at = end
-    return tuple(found)
+        if end - begin < 3 and step > 1:
+            end = begin + 1
+        ranges.append(SizeRange(numbers[begin], numbers[end - 1], step if end - begin > 1 else 1))
+        begin = end
+    return tuple(ranges)

@@ -143,11 +143,11 @@ def diff(first: Graph, first_report: Report, second: Graph, second_report: Repor
     known = set(partner.values())
     rows = (first_report.layers, second_report.layers)
     changes: list[Change] = []
-    same = renamed = at = to = 0
+    same = renamed = start = to = 0
     for i, j in [*pairs, (len(first), len(second))]:
-        changes += [_one_sided("removed", rows[0][k], first.nodes[k], k) for k in range(at, i)]
+        changes += [_one_sided("removed", rows[0][k], first.nodes[k], k) for k in range(start, i)]
         changes += [_one_sided("added", rows[1][k], second.nodes[k], k) for k in range(to, j)]
-        at, to = i + 1, j + 1
+        start, to = i + 1, j + 1
         if i == len(first):
             break
         change = _compared(first.nodes[i], rows[0][i], second.nodes[j], rows[1][j], partner, known)

@@ -24,6 +24,7 @@ FIGURES = ("receptive field", "effective stride", "effective padding")
 SHOWN = 12  # layers that a hint names
 MANY = 10_000  # units of an adaptive pool whose windows are looked at
 TERMS = 6  # of a sum over a block
+Lines = list[tuple[str, str]]  # what a line is about, and what it says
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def explain(graph: Graph, report: Report, name: str) -> Explanation:
     return Explanation(node.name, call_text(node.op), tuple(lines))
 
 
-def _runs(rows: list[LayerReport]) -> list[tuple[str, str]]:
+def _runs(rows: list[LayerReport]) -> Lines:
     """When layers run, unless that is always."""
     if all(row.dead for row in rows):
         return [("runs", "never: nothing depends on it (W312)")]
@@ -199,7 +200,7 @@ def _sum(figures: list[int]) -> str:
     return total if len(terms) > TERMS or terms == [total] else f"{' + '.join(terms)} = {total}"
 
 
-def _sizes(node: Node) -> list[tuple[str, str]]:
+def _sizes(node: Node) -> Lines:
     shape = node.input_shapes[0]
     windows = node.op.windows(*node.input_shapes)
     if isinstance(node.op, JOINS) or len(node.shape) != len(shape) or len(windows) not in AXES:
@@ -226,20 +227,22 @@ def _flop_formula(node: Node, row: LayerReport) -> str:
     return " + ".join(terms)
 
 
-def _field(graph: Graph, node: Node, row: LayerReport, report: Report) -> list[tuple[str, str]]:
+def _field(graph: Graph, node: Node, row: LayerReport, report: Report) -> Lines:
     """How the receptive field grew in this layer."""
     if not row.receptive_field:
         return []
     states = fields(graph)
     before = [states[name] for name in node.inputs]
-    lines = []
+    rest: Lines = []
     if isinstance(node.op, JOINS):
         parts = zip(node.inputs, before, strict=True)
         union = ", ".join(f"{name} {_shown_span(graph, name, other)}" for name, other in parts)
         together = "each channel as in its branch:" if isinstance(node.op, Concat) else "the union of"
-        lines.append(("receptive field", f"{together} {union} = {show_shape(row.receptive_field)}"))
+        field = f"{together} {union} = {show_shape(row.receptive_field)}"
+        lines = [("receptive field", field)]
     else:
-        lines += _growth(node, before[0], row, report.layer(node.inputs[0]) if node.inputs[0] != INPUT else None)
+        prior = report.layer(node.inputs[0]) if node.inputs[0] != INPUT else None
+        lines, rest = _growth(node, before[0], row, prior)
     notes = []
     if row.channel_fields:
         notes.append(("", f"the largest of {len(row.channel_fields)} that channels have: {_by_channel(row)}"))
@@ -253,8 +256,7 @@ def _field(graph: Graph, node: Node, row: LayerReport, report: Report) -> list[t
         )
     if row.global_context:
         notes.append(("", "and the whole input, through a global pool, a dense layer or a norm"))
-    at = sum(heading.startswith("receptive field") for heading, _ in lines)
-    return [*lines[:at], *notes, *lines[at:]]
+    return [*lines, *notes, *rest]
 
 
 def _by_channel(row: LayerReport) -> str:
@@ -268,8 +270,8 @@ def _by_channel(row: LayerReport) -> str:
     return "; ".join(shown) + ("; …" if len(row.channel_fields) > SHOWN else "")
 
 
-def _growth(node: Node, before: TensorField, row: LayerReport, prior: LayerReport | None) -> list[tuple[str, str]]:
-    """Field, stride and padding along each axis; `prior` is the row of what the layer reads, None for the input."""
+def _growth(node: Node, before: TensorField, row: LayerReport, prior: LayerReport | None) -> tuple[Lines, Lines]:
+    """The field, and stride and padding, along each axis; `prior` is the row of what is read, None for the input."""
     windows = node.op.windows(*node.input_shapes)
     grown = []
     for axis, bands in enumerate(before.states[0].wide):
@@ -297,15 +299,17 @@ def _growth(node: Node, before: TensorField, row: LayerReport, prior: LayerRepor
             now, was = _figures(row, axis), _figures(prior, axis) if prior else ("1", "1", "0")
             grown.append((f"{now[0]}{', as before' if now == was else ''}", *now[1:]))
     if not grown:
-        return [("receptive field", show_shape(row.receptive_field))]
+        return [("receptive field", show_shape(row.receptive_field))], []
     if len(set(grown)) == 1:
         suffix = "  (on every axis)" if len(grown) > 1 else ""
-        return [(figure, text + suffix) for figure, text in zip(FIGURES, grown[0], strict=True)]
-    return [
+        lines = [(figure, text + suffix) for figure, text in zip(FIGURES, grown[0], strict=True)]
+        return lines[:1], lines[1:]
+    lines = [
         (f"{figure}, {name}", texts[index])
         for index, figure in enumerate(FIGURES)
         for name, texts in zip(AXES[len(grown)], grown, strict=True)
     ]
+    return lines[: len(grown)], lines[len(grown) :]
 
 
 def _figures(row: LayerReport, axis: int) -> tuple[str, str, str]:

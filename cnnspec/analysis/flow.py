@@ -104,8 +104,8 @@ class Call:
     def back(self, strides: Shape) -> Back:
         """What its backward does, worked out once for each layout of gradients."""
         assert self.backward is not None
-        found = self.backs[strides] = self.backward(strides)
-        return found
+        back = self.backs[strides] = self.backward(strides)
+        return back
 
 
 class Program(NamedTuple):
@@ -148,7 +148,7 @@ def flows(*produced: Produced | None, least: int = 0) -> Back:
 
     `least` is what it needs at least on the way to them.
     """
-    found = []
+    parts = []
     alive = held = settles = 0
     even = True  # each is made as it is wanted
     for each in produced:
@@ -161,7 +161,7 @@ def flows(*produced: Produced | None, least: int = 0) -> Back:
             held += size
             settles = max(settles, copied)
         else:
-            found.append(flow)
+            parts.append(flow)
     rise = max(alive, least)
     if not even:
         for each in produced:
@@ -170,4 +170,4 @@ def flows(*produced: Produced | None, least: int = 0) -> Back:
                     if before != after:
                         rise = max(rise, alive + after)
                         alive += after - before
-    return Back(tuple(found), held, rise, settles)
+    return Back(tuple(parts), held, rise, settles)

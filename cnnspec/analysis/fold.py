@@ -59,6 +59,7 @@ def _sum(name: str, rows: list[LayerReport], copies: int) -> LayerReport:
         inputs=rows[0].inputs,
         input_shapes=rows[0].input_shapes,
         params=sum(row.params for row in rows),
+        frozen_params=sum(row.frozen_params for row in rows),
         buffers=sum(row.buffers for row in rows),
         macs=sum(row.macs for row in rows),
         flops=None if None in flops else sum(value for value in flops if value is not None),

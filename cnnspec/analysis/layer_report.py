@@ -31,6 +31,7 @@ class LayerReport:
     aux: bool = False  # part of an auxiliary head: only training runs it
     dead: bool = False  # no output and no head depends on it: it is built, and never runs; its cost is 0
     line: int | None = None
+    frozen_params: int = 0  # that training leaves as they are
 
     def __repr__(self) -> str:
         return f"<LayerReport of {self.name}: {self.op} to {show_shape(self.output_shape)}, {self.params:,} parameters>"
@@ -91,8 +92,8 @@ class LayerReport:
 
     @property
     def trainable_params(self) -> int:
-        """Every parameter of a declared network is trained."""
-        return self.params
+        """The parameters that are trained: all but those of frozen layers."""
+        return self.params - self.frozen_params
 
     def to_dict(self) -> dict[str, Any]:
         """The row as `--format json` prints it."""

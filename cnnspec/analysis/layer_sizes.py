@@ -95,8 +95,8 @@ def find_operator(name: str) -> str:
     operator = plain.get(name.lower().replace("_", ""))
     if operator is None:
         words = [*known, *(_snake(op) for op in known)]
-        hint = did_you_mean(name, words) or f"there are: {', '.join(_snake(op) for op in known if op.endswith('2d'))}"
-        raise UsageError(f"`{name:.60}` has no size formula", hint=f"{hint} (and 1d, 3d)" if "are:" in hint else hint)
+        listed = f"there are: {', '.join(_snake(op) for op in known if op.endswith('2d'))} (and 1d, 3d)"
+        raise UsageError(f"`{name:.60}` has no size formula", hint=did_you_mean(name, words) or listed)
     return operator
 
 
@@ -269,7 +269,7 @@ class Question:
         try:
             output = op.out_shape(shape)[1:]
         except ShapeError as error:
-            raise CnnspecError(f"{self.op}: {error.message}") from None
+            raise CnnspecError(error.of(self.op)) from None
         windows = op.windows(shape)
         formulas = tuple(size_formula(window, length) for window, length in zip(windows, size, strict=True))
         unread = tuple(

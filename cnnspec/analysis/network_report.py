@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -25,11 +26,13 @@ def analyze(
     batch: int = 1,
     optimizer: str = "sgd-momentum",
     precision: str = "fp32",
+    frozen: Sequence[str] = (),
 ) -> Report:
     """The report on `graph.network(purpose)`, with the totals of the other purpose beside its own.
 
     `batch`, `optimizer` (a key of OPTIMIZER_STATE) and `precision` (a key of PRECISIONS) say what memory is for;
-    MACs and FLOPs are per sample.
+    MACs and FLOPs are per sample. Parameters below the names `frozen` are not trainable; memory is for a step that
+    trains all.
     """
     states, views = fields(graph), FieldViews()
     live = graph.ancestors(graph.outputs)
@@ -52,6 +55,7 @@ def analyze(
                 input_shapes=shapes,
                 output_shape=node.shape,
                 params=cost.params,
+                frozen_params=node.frozen_params(frozen),
                 buffers=cost.buffers,
                 macs=cost.macs if node.name in trained else 0,
                 flops=cost.flops if node.name in trained else 0,
@@ -108,7 +112,7 @@ def _totals(rows: list[LayerReport], memory: Memory) -> Totals:
     return Totals(
         layers=len(rows),
         params=params,
-        trainable_params=params,
+        trainable_params=sum(row.trainable_params for row in rows),
         buffers=sum(row.buffers for row in rows),
         macs=sum(row.macs for row in rows),
         flops=None if None in flops else sum(value for value in flops if value is not None),

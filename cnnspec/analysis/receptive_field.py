@@ -83,19 +83,19 @@ class _Walk:
         self.phases = 0  # of all states
 
     def over(self, nodes: Iterable[Node]) -> dict[str, TensorField]:
-        found = {INPUT: self.start}
+        states = {INPUT: self.start}
         for node in nodes:
             try:
                 if isinstance(node.op, JOINS):
-                    found[node.name] = self.joined([found[name] for name in node.inputs], node)
+                    states[node.name] = self.joined([states[name] for name in node.inputs], node)
                 else:
-                    found[node.name] = self.after(found[node.inputs[0]], node)
+                    states[node.name] = self.after(states[node.inputs[0]], node)
             except TooIrregular as error:
                 message = f"{node.op.op_name}: its receptive field is too irregular to be worked out: {error}"
                 place = node.origin.place
                 fault = Diagnostic("E208", message, place, notes=(f"layer `{node.name}`",))
                 raise SpecError([fault], path=self.path or "spec") from None
-        return found
+        return states
 
     def after(self, field: TensorField, node: Node) -> TensorField:
         """The field behind an operator with one input."""
@@ -220,11 +220,11 @@ class _Walk:
         if len(states) == 1:
             return states[0]
         key = tuple(map(id, states))
-        found = self.unions.get(key)
-        if found is None:
+        known = self.unions.get(key)
+        if known is None:
             before = self.unions.get(key[:-1])  # dense concatenations grow by one state at a time
-            found = self.unions[key] = states, self.same(united([before[1], states[-1]] if before else states))
-        return found[1]
+            known = self.unions[key] = states, self.same(united([before[1], states[-1]] if before else states))
+        return known[1]
 
     def merged(self, field: TensorField) -> TensorField:
         """The field as if every channel saw what any does."""
@@ -315,14 +315,16 @@ class _Walk:
                 places.setdefault(state, []).append(divmod(index, factor))
         wide, paths = [], []
         for axis in range(len(whole.wide)):
-            all_bands = [take_turns(band, factor, at) for state, at in places.items() for band in state.wide[axis]]
-            least = [take_turns(band, factor, at) for state, at in places.items() for band in state.paths[axis]]
+            all_bands = [
+                take_turns(band, factor, turns) for state, turns in places.items() for band in state.wide[axis]
+            ]
+            least = [take_turns(band, factor, turns) for state, turns in places.items() for band in state.paths[axis]]
             wide.append(union(all_bands))
             paths.append(smallest(least))
         terms = joint_terms(
             [tuple(take_turns(band, factor, [place]) for band in term)]
-            for state, at in places.items()
-            for place in at
+            for state, turns in places.items()
+            for place in turns
             for term in state.terms or product(*state.wide)
         )
         return whole._replace(wide=tuple(wide), paths=tuple(paths), terms=terms)

@@ -56,8 +56,8 @@ class Sizes:
     def to_dict(self) -> dict[str, Any]:
         """The sizes as `--format json` prints them."""
 
-        def smallest(found: Shape) -> dict[str, list[int]]:
-            return {"smallest_input": list(found), "smallest_input_shape": [self.input[0], *found]}
+        def smallest(shape: Shape) -> dict[str, list[int]]:
+            return {"smallest_input": list(shape), "smallest_input_shape": [self.input[0], *shape]}
 
         other = "train" if self.purpose == "inference" else "inference"
         return {
@@ -118,25 +118,25 @@ def sizes(
 
         return _Tries(Skeleton(graph, layer), anew if slow else None, layer)
 
-    at = tries(graph, measured, purpose)
-    skeleton = at.skeleton
+    tried = tries(graph, measured, purpose)
+    skeleton = tried.skeleton
     rank = len(base) - 1
     wanted = _per_axis(output, rank)
     alike = rank > 1 and not slow and len({base[1:], declared[1:]}) == 1 and skeleton.alike(base)
     alike = alike and len(set(carriers)) == rank and len(set(wanted or (0,))) == 1
-    here = at(base)
+    here = tried(base)
     assert here is not None
-    found: list[AxisSizes] = []
+    answers: list[AxisSizes] = []
     for index, axis in enumerate(AXES[rank]):
-        if alike and found:
-            found.append(replace(found[0], axis=axis))
+        if alike and answers:
+            answers.append(replace(answers[0], axis=axis))
             continue
-        line = Line(at, base, index, carriers[index], WIDEST if not slow else SLOW_TRIES)
-        found.append(line.answers(axis, declared[index + 1], here.widths if valid else None, span, wanted))
-    alike = rank > 1 and all(replace(axis, axis="") == replace(found[0], axis="") for axis in found)
-    tied = {step for seen in at.memo.values() if seen for step in _differing(seen.widths, here.widths)}
+        line = Line(tried, base, index, carriers[index], WIDEST if not slow else SLOW_TRIES)
+        answers.append(line.answers(axis, declared[index + 1], here.widths if valid else None, span, wanted))
+    alike = rank > 1 and all(replace(axis, axis="") == replace(answers[0], axis="") for axis in answers)
+    tied = {step for seen in tried.memo.values() if seen for step in _differing(seen.widths, here.widths)}
     names = tuple(skeleton.steps[skeleton.tied[step]].name for step in sorted(tied) if step < len(skeleton.tied))
-    smallest = _together(at, base, tuple(axis.smallest for axis in found))
+    smallest = _together(tried, base, tuple(axis.smallest for axis in answers))
     other: Shape | None = smallest
     if whole.refused or len(whole.network("inference")) < len(whole):
         opposite: Purpose = "inference" if purpose == "train" else "train"
@@ -144,7 +144,7 @@ def sizes(
         with suppress(SpecError):
             whole, _, _ = _valid_somewhere(source, partial(elaborate, purpose=opposite), input_shape, variant, params)
             other = _smallest(tries(whole.network(opposite), INPUT, opposite), whole.input_shape)
-    return Sizes(purpose, graph.name, declared, valid, measured, smallest, other, tuple(found), names, wanted, alike)
+    return Sizes(purpose, graph.name, declared, valid, measured, smallest, other, tuple(answers), names, wanted, alike)
 
 
 class _Tries:
@@ -240,16 +240,16 @@ def _differing(widths: tuple[object, ...], others: tuple[object, ...]) -> list[i
     return [index for index, pair in enumerate(zip(widths, others, strict=False)) if pair[0] != pair[1]]
 
 
-def _together(at: Callable[[Shape], Seen | None], base: Shape, smallest: Shape) -> Shape:
+def _together(tried: Callable[[Shape], Seen | None], base: Shape, smallest: Shape) -> Shape:
     """The smallest sizes of the axes, grown alike until they are valid with each other."""
     for extra in range(min(TRIED, max(base[1:]))):
         grown = tuple(min(size + extra, limit) for size, limit in zip(smallest, base[1:], strict=True))
-        if at((base[0], *grown)) is not None:
+        if tried((base[0], *grown)) is not None:
             return grown
     return base[1:]
 
 
-def _smallest(at: Callable[[Shape], Seen | None], base: Shape) -> Shape:
+def _smallest(tried: Callable[[Shape], Seen | None], base: Shape) -> Shape:
     """The smallest input on each spatial axis, as far as they are valid together."""
-    lines = [Line(at, base, axis, 0, WIDEST) for axis in range(len(base) - 1)]
-    return _together(at, base, tuple(line.smallest(base[line.axis + 1]) for line in lines))
+    lines = [Line(tried, base, axis, 0, WIDEST) for axis in range(len(base) - 1)]
+    return _together(tried, base, tuple(line.smallest(base[line.axis + 1]) for line in lines))

@@ -97,8 +97,8 @@ class Programs:
         """The program of a line, and the numbers of the forms of its calls; kept under `key`."""
         _, op, _, _, shape = line
         made = program(op, [read.form for read in reads], shape, half=self.half)
-        found = self.made[key] = made, [self.key(call.form) for call in made.calls]
-        return found
+        keyed = self.made[key] = made, [self.key(call.form) for call in made.calls]
+        return keyed
 
 
 class _Execution:
@@ -127,16 +127,16 @@ class _Execution:
         for index, (name, op, names, node, _) in enumerate(self.lines):
             reads = [tensors[read] for read in names]
             key = (id(op), *[read.key for read in reads])
-            found = programs.get(key) or self.programs.program(self.lines[index], reads, key)
-            tensors[name] = call(found, reads, "forward", node)
+            keyed = programs.get(key) or self.programs.program(self.lines[index], reads, key)
+            tensors[name] = call(keyed, reads, "forward", node)
             for read in names:
                 if last[read] == index:
                     last[read] = -1
                     self._release(tensors.pop(read).memory)
 
-    def _evaluate(self, found: tuple[Program, list[int]], slots: list[_Tensor], phase: str, node: str) -> _Tensor:
+    def _evaluate(self, keyed: tuple[Program, list[int]], slots: list[_Tensor], phase: str, node: str) -> _Tensor:
         """Run a program in evaluation mode, where autograd keeps nothing."""
-        (calls, result, idle), keys = found
+        (calls, result, idle), keys = keyed
         if idle:
             calls, result = (), 0
         count = len(slots)
@@ -156,9 +156,9 @@ class _Execution:
             slots[result].memory.count += 1
         return slots[result]
 
-    def _call(self, found: tuple[Program, list[int]], slots: list[_Tensor], phase: str, node: str) -> _Tensor:
+    def _call(self, keyed: tuple[Program, list[int]], slots: list[_Tensor], phase: str, node: str) -> _Tensor:
         """Run a program in training mode."""
-        (calls, result, _), keys = found
+        (calls, result, _), keys = keyed
         count = len(slots)
         for call, key in zip(calls, keys, strict=True):
             if call.shares is None:
@@ -220,8 +220,10 @@ class _Execution:
 
     def kept(self) -> int:
         """Bytes of distinct memory that the calls so far keep."""
-        found = {id(slots[slot].memory): slots[slot].memory for call, slots, _, _ in self.tape for slot in call.keeps}
-        return sum(memory.size for memory in found.values()) + sum(call.own for call, *_ in self.tape)
+        memories = {
+            id(slots[slot].memory): slots[slot].memory for call, slots, _, _ in self.tape for slot in call.keeps
+        }
+        return sum(memory.size for memory in memories.values()) + sum(call.own for call, *_ in self.tape)
 
     def losses(self, batch: int) -> int:
         """A loss for each output, and the end of autocast; outputs are let go, labels and losses stay.

@@ -300,14 +300,14 @@ class Tape:
         width = max(first.form.width, second.form.width)
 
         def backward(incoming: Shape) -> Back:
-            found = []
+            flows = []
             for value in (first, second):
                 if value.form.grad and value.form.width == width:
-                    found.append(Flow(value.slot, 0, incoming))
+                    flows.append(Flow(value.slot, 0, incoming))
                 elif value.form.grad:
                     strides = pointwise_strides(value.shape, (value.shape, incoming))
-                    found.append(Flow(value.slot, value.form.size, strides))
-            return Back(tuple(found), 0, sum(flow.size for flow in found))
+                    flows.append(Flow(value.slot, value.form.size, strides))
+            return Back(tuple(flows), 0, sum(flow.size for flow in flows))
 
         strides = pointwise_strides(first.shape, first.laid, second.laid)
         return self.call(first.shape, strides, width, [first, second], backward)

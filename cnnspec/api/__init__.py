@@ -1,58 +1,97 @@
 """The public Python API: every verb of the command line is one function here that returns a typed result.
 
-Networks and tools are here at once; runs and exports are imported when they are asked for, so that `inspect` does not
-wait for them. Nothing here imports torch or onnx; the functions that need them import them when called.
+Every name comes from its module when it is first asked for, so that a verb waits for what it needs and no more. Nothing
+here imports torch or onnx; the functions that need them import them when called.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from cnnspec.api.networks import Spec, build, load, loads
-from cnnspec.api.tools import (
-    bundled_networks,
-    bundled_text,
-    calculate,
-    check,
-    diff,
-    format_text,
-    init,
-    json_schema,
-    sizes,
-    spec_files,
-)
-from cnnspec.zoo import find_run
+from cnnspec.api.later import import_later
 
 if TYPE_CHECKING:
+    from cnnspec.analysis.axis_sizes import AxisSizes, SizeRange
+    from cnnspec.analysis.calculator import Calculation
+    from cnnspec.analysis.catalogue import Entry
     from cnnspec.analysis.check import Checked
+    from cnnspec.analysis.diff import Change, Difference, Total
+    from cnnspec.analysis.explain import Explanation
+    from cnnspec.analysis.layer_report import LayerReport
+    from cnnspec.analysis.layer_sizes import Layer, Solution, StepResult
+    from cnnspec.analysis.report import Report
+    from cnnspec.analysis.sizes import Sizes
+    from cnnspec.analysis.unit_field import UnitField
     from cnnspec.api.exports import bench, export, verify
+    from cnnspec.api.networks import Spec, build, load, loads
     from cnnspec.api.runs import evaluate, list_runs, resume, train
+    from cnnspec.api.tools import (
+        bundled_networks,
+        bundled_remark,
+        bundled_text,
+        calculate,
+        check,
+        diff,
+        format_text,
+        init,
+        json_schema,
+        sizes,
+        spec_files,
+    )
     from cnnspec.exporting.options import PRECISIONS, ExportResult
+    from cnnspec.runtime.bench import Bench
+    from cnnspec.runtime.doctor import Diagnosis, examine_installation
+    from cnnspec.runtime.predictor import Prediction, Predictor
+    from cnnspec.scoring.assess import Assessment
     from cnnspec.training.config import TrainConfig
+    from cnnspec.training.job import TrainResult
     from cnnspec.training.metrics import EpochMetrics
     from cnnspec.training.progress import Progress
     from cnnspec.training.run_folder import Run, is_run, open_run
     from cnnspec.training.shared import Shared
+    from cnnspec.zoo import find_run
 
 __all__ = [
     "PRECISIONS",
+    "Assessment",
+    "AxisSizes",
+    "Bench",
+    "Calculation",
+    "Change",
     "Checked",
+    "Diagnosis",
+    "Difference",
+    "Entry",
     "EpochMetrics",
+    "Explanation",
     "ExportResult",
+    "Layer",
+    "LayerReport",
+    "Prediction",
+    "Predictor",
     "Progress",
+    "Report",
     "Run",
     "Shared",
+    "SizeRange",
+    "Sizes",
+    "Solution",
     "Spec",
+    "StepResult",
+    "Total",
     "TrainConfig",
+    "TrainResult",
+    "UnitField",
     "bench",
     "build",
     "bundled_networks",
+    "bundled_remark",
     "bundled_text",
     "calculate",
     "check",
     "diff",
     "evaluate",
+    "examine_installation",
     "export",
     "find_run",
     "format_text",
@@ -71,20 +110,44 @@ __all__ = [
 ]
 
 LATER: Final = {
-    **dict.fromkeys(("bench", "export", "verify"), "cnnspec.api.exports"),
-    **dict.fromkeys(("evaluate", "list_runs", "resume", "train"), "cnnspec.api.runs"),
-    **dict.fromkeys(("PRECISIONS", "ExportResult"), "cnnspec.exporting.options"),
-    **dict.fromkeys(("Run", "is_run", "open_run"), "cnnspec.training.run_folder"),
-    "Checked": "cnnspec.analysis.check",
-    "EpochMetrics": "cnnspec.training.metrics",
-    "Progress": "cnnspec.training.progress",
-    "Shared": "cnnspec.training.shared",
-    "TrainConfig": "cnnspec.training.config",
+    "cnnspec.analysis.axis_sizes": ("AxisSizes", "SizeRange"),
+    "cnnspec.analysis.calculator": ("Calculation",),
+    "cnnspec.analysis.catalogue": ("Entry",),
+    "cnnspec.analysis.check": ("Checked",),
+    "cnnspec.analysis.diff": ("Change", "Difference", "Total"),
+    "cnnspec.analysis.explain": ("Explanation",),
+    "cnnspec.analysis.layer_report": ("LayerReport",),
+    "cnnspec.analysis.layer_sizes": ("Layer", "Solution", "StepResult"),
+    "cnnspec.analysis.report": ("Report",),
+    "cnnspec.analysis.sizes": ("Sizes",),
+    "cnnspec.analysis.unit_field": ("UnitField",),
+    "cnnspec.api.exports": ("bench", "export", "verify"),
+    "cnnspec.api.networks": ("Spec", "build", "load", "loads"),
+    "cnnspec.api.runs": ("evaluate", "list_runs", "resume", "train"),
+    "cnnspec.api.tools": (
+        "bundled_networks",
+        "bundled_remark",
+        "bundled_text",
+        "calculate",
+        "check",
+        "diff",
+        "format_text",
+        "init",
+        "json_schema",
+        "sizes",
+        "spec_files",
+    ),
+    "cnnspec.exporting.options": ("PRECISIONS", "ExportResult"),
+    "cnnspec.runtime.bench": ("Bench",),
+    "cnnspec.runtime.doctor": ("Diagnosis", "examine_installation"),
+    "cnnspec.runtime.predictor": ("Prediction", "Predictor"),
+    "cnnspec.scoring.assess": ("Assessment",),
+    "cnnspec.training.config": ("TrainConfig",),
+    "cnnspec.training.job": ("TrainResult",),
+    "cnnspec.training.metrics": ("EpochMetrics",),
+    "cnnspec.training.progress": ("Progress",),
+    "cnnspec.training.run_folder": ("Run", "is_run", "open_run"),
+    "cnnspec.training.shared": ("Shared",),
+    "cnnspec.zoo": ("find_run",),
 }
-
-
-def __getattr__(name: str) -> Any:
-    """What belongs to runs and exports, from its module."""
-    if name in LATER:
-        return getattr(importlib.import_module(LATER[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = import_later(__name__, LATER)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cnnspec import zoo
@@ -35,17 +35,26 @@ class Spec(Network):
         batch: int = 1,
         optimizer: str = "sgd-momentum",
         precision: str = "fp32",
+        frozen: Sequence[str] | None = None,
     ) -> Report:
         """Sizes, receptive fields, parameters, cost and memory of every layer, and the totals.
 
         `purpose` says which network is meant: for "inference" what the outputs need, which is what is exported; for
         "train" all that is declared, with `aux_outputs`. `batch`, `optimizer` (sgd, sgd-momentum, adam, adamw) and
-        `precision` (fp32, bf16, fp16) say what memory is for. Raises SpecError where layers that only training has
-        do not take the input that was given.
+        `precision` (fp32, bf16, fp16) say what memory is for. What is below the names `frozen` is not trainable, by
+        default what `freeze` of the spec's `train:` names. Raises SpecError where layers that only training has do
+        not take the input that was given.
         """
         from cnnspec.analysis import analyze
 
-        return analyze(self.graph, purpose=purpose, batch=batch, optimizer=optimizer, precision=precision)
+        names = self.frozen if frozen is None else tuple(frozen)
+        return analyze(self.graph, purpose=purpose, batch=batch, optimizer=optimizer, precision=precision, frozen=names)
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """What `freeze` of the spec's `train:` names; what else stands there is for training to refuse."""
+        names = self.source.document.header.train.get("freeze")
+        return tuple(name for name in names if isinstance(name, str)) if isinstance(names, (list, tuple)) else ()
 
     def field(self, layer: str, unit: tuple[int, ...] | None = None, *, channel: int | None = None) -> UnitField:
         """The input pixels that one unit of a layer reads; without `unit`, the one in the middle.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "bundled_networks",
+    "bundled_remark",
     "bundled_text",
     "calculate",
     "check",
@@ -95,13 +96,16 @@ def bundled_networks() -> Iterator[Entry]:
 def bundled_text(name: str) -> str:
     """The spec of a bundled network, as it is written. Raises UsageError where there is none of this name.
 
-    A variant has its family's file: a first line of remark says so, and how to get the variant.
+    A variant has its family's file: a first line says what `bundled_remark` does.
     """
-    path = zoo.bundled_path(name)
-    text, variant = path.read_text("utf-8"), name.removesuffix(".yaml")
-    if variant == path.stem:
-        return text
-    return f"# By itself this is {path.stem}: `--variant {variant}` makes it {variant}.\n{text}"
+    text, remark = zoo.bundled_path(name).read_text("utf-8"), bundled_remark(name)
+    return text if remark is None else f"# {remark}\n{text}"
+
+
+def bundled_remark(name: str) -> str | None:
+    """Where the file of a bundled network is its family's: that it is, and how to get the variant. Raises as above."""
+    family, variant = zoo.bundled_path(name).stem, name.removesuffix(".yaml")
+    return None if variant == family else f"By itself this is {family}: `--variant {variant}` makes it {variant}."
 
 
 def check(
@@ -206,12 +210,12 @@ def diff(
 
     first, second = (spec if isinstance(spec, Spec) else load(spec) for spec in (before, after))
     reports = [spec.analyze(purpose=purpose) for spec in (first, second)]
-    found = diff(first.graph, reports[0], second.graph, reports[1])
+    difference = diff(first.graph, reports[0], second.graph, reports[1])
     if purpose == "train" or not any(report.differs for report in reports):
-        return found
+        return difference
     if any(report.refused for report in reports):
-        return replace(found, training_differs=bool(reports[0].refused) != bool(reports[1].refused))
+        return replace(difference, training_differs=bool(reports[0].refused) != bool(reports[1].refused))
     whole = diff(first.graph, first.analyze(purpose="train"), second.graph, second.analyze(purpose="train"))
     rows = [row for change in whole.changes for row in (change.before, change.after) if row is not None]
-    moved = whole.outputs_moved and not found.outputs_moved
-    return replace(found, training_differs=moved or any(row.aux or row.dead for row in rows))
+    moved = whole.outputs_moved and not difference.outputs_moved
+    return replace(difference, training_differs=moved or any(row.aux or row.dead for row in rows))

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cnnspec import api
+from cnnspec.api.terms import DEVICES
 from cnnspec.cli import common
+from cnnspec.cli.render.columns import aligned
 from cnnspec.cli.render.foreign import say, visible
 from cnnspec.errors import UsageError
-from cnnspec.runtime.session import DEVICES
 
 if TYPE_CHECKING:
-    from cnnspec.runtime.bench import Bench
+    from cnnspec.api import Bench
 
 app = typer.Typer()
 
@@ -78,17 +79,15 @@ def bench(
 
 
 def _table(result: Bench) -> str:
-    heads = ("p50 ms", "p95 ms", "p99 ms")
     lines = [
         f"{visible(result.name)} on {result.provider}, weights {visible(result.weights)}",
         f"session made in {result.create_ms:.1f} ms, first run in {result.first_ms:.1f} ms",
     ]
     if result.macs:
         lines.append(f"{result.macs:,} MACs per image; GFLOP/s count 2 operations per MAC")
-    columns = "".join(f"{head:>10}" for head in heads)
-    lines.append(f"{'engine':12}{'batch':>6}{'threads':>8}{columns}{'images/s':>12}{'GFLOP/s':>10}")
+    rows = [["engine", "batch", "threads", "p50 ms", "p95 ms", "p99 ms", "images/s", "GFLOP/s"]]
     for row in result.timings:
-        gflops = f"{row.gflops:10.1f}" if row.gflops else ""
-        times = f"{row.p50:10.3f}{row.p95:10.3f}{row.p99:10.3f}"
-        lines.append(f"{row.engine:12}{row.batch:6}{row.threads:8}{times}{row.images_per_second:12,.0f}{gflops}")
-    return "\n".join(lines)
+        times = (f"{time:.3f}" for time in (row.p50, row.p95, row.p99))
+        rates = f"{row.images_per_second:,.0f}", f"{row.gflops:.1f}" if row.gflops else ""
+        rows.append([row.engine, str(row.batch), str(row.threads), *times, *rates])
+    return "\n".join([*lines, *aligned(rows, (0,))])

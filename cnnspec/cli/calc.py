@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from cnnspec import api
-from cnnspec.analysis.layer_sizes import Layer, find_operator
+from cnnspec.api import Layer
+from cnnspec.api.terms import find_operator
 from cnnspec.cli import common
 from cnnspec.cli.render.calc import render_calculation
 from cnnspec.errors import UsageError

@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 
 from cnnspec import api
+from cnnspec.api.terms import parse_setting
 from cnnspec.cli import common, report
 from cnnspec.cli.render.diagnostics import FORMS, Listing
 from cnnspec.cli.render.foreign import say
 from cnnspec.errors import UsageError
-from cnnspec.language import parse_setting
 
 app = typer.Typer()
 

@@ -11,12 +11,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from cnnspec import api
+from cnnspec.api.terms import MAX_NODES, PURPOSES, Purpose, Shape, parse_setting, show_shape
 from cnnspec.cli.render.foreign import say
 from cnnspec.errors import SpecError, UsageError
-from cnnspec.graph import PURPOSES, Purpose
 from cnnspec.hints import channels_first, did_you_mean
-from cnnspec.language import MAX_NODES, parse_setting
-from cnnspec.ops import Shape, show_shape
 
 __all__ = [
     "MAX_NODES",

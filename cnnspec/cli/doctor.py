@@ -6,9 +6,9 @@ from typing import Annotated, Final
 
 import typer
 
+from cnnspec.api import Diagnosis, examine_installation
 from cnnspec.cli import common
 from cnnspec.cli.render.foreign import visible
-from cnnspec.runtime.doctor import Diagnosis, examine_installation
 
 app = typer.Typer()
 

@@ -6,12 +6,11 @@ from typing import Annotated
 
 import typer
 
+from cnnspec.api.terms import describe, families, operators, siblings, summary
 from cnnspec.codes import codes, explain_code
 from cnnspec.errors import UsageError
 from cnnspec.glossary import explain_term, names_of, terms
 from cnnspec.hints import did_you_mean
-from cnnspec.ops import operators
-from cnnspec.ops.describe import describe, families, siblings, summary
 
 app = typer.Typer()
 

@@ -8,10 +8,10 @@ from typing import Annotated, Final
 import typer
 
 from cnnspec import api
+from cnnspec.api.terms import show_shape
 from cnnspec.cli import common
 from cnnspec.cli.render.foreign import say, visible
 from cnnspec.errors import UsageError
-from cnnspec.ops import show_shape
 
 app = typer.Typer()
 

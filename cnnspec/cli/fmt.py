@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from cnnspec import api
+from cnnspec.api.terms import STDIN, read_file
 from cnnspec.cli.render.foreign import visible
 from cnnspec.files import rewrite
-from cnnspec.language import STDIN, read_file
 
 app = typer.Typer()
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cnnspec.analysis import OPTIMIZER_STATE, PRECISIONS
+from cnnspec.api.terms import OPTIMIZER_STATE, PRECISIONS
 from cnnspec.cli import common
 from cnnspec.cli.render.figures import size_text
 from cnnspec.cli.render.foreign import visible

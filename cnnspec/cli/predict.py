@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+from cnnspec.api.terms import BATCH_SIZE, DEVICES
 from cnnspec.cli import common, report
 from cnnspec.cli.render.counting import counted
 from cnnspec.cli.render.foreign import say
 from cnnspec.cli.render.predictions import FORMATS, lines
 from cnnspec.errors import CnnspecError
-from cnnspec.runtime.session import BATCH_SIZE, DEVICES
 
 app = typer.Typer()
 
@@ -46,8 +46,8 @@ def predict(
     """
     common.check_choice("--format", form, FORMATS)
     common.check_choice("--device", device, DEVICES)
-    from cnnspec.runtime.predictor import Predictor
-    from cnnspec.runtime.sources import expand
+    from cnnspec.api import Predictor
+    from cnnspec.api.terms import expand
 
     sources = expand(images)  # what names nothing is told before the model is loaded
     predictor = Predictor(

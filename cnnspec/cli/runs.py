@@ -59,6 +59,8 @@ def _facts(run: api.Run) -> dict[str, Any]:
     return {
         "name": run.name,
         "network": run.network.name,
+        "params": run.params,
+        "trainable_params": run.trainable_params,
         "finished": run.result is not None,
         "epochs": len(run.metrics),
         "best_val_accuracy": max((epoch.val_accuracy for epoch in run.metrics), default=None),

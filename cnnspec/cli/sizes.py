@@ -7,10 +7,10 @@ from typing import Annotated, Final
 import typer
 
 from cnnspec import api
+from cnnspec.api.terms import parse_setting
 from cnnspec.cli import common
 from cnnspec.cli.render.sizes import render_sizes
 from cnnspec.errors import UsageError
-from cnnspec.language import parse_setting
 
 app = typer.Typer()
 

@@ -15,16 +15,14 @@ from pydantic.fields import FieldInfo
 
 from cnnspec import api
 from cnnspec.api import Progress, TrainConfig
+from cnnspec.api.terms import Interrupted, exit_on_signals, read_config, speaks
 from cnnspec.cli import common
 from cnnspec.cli.render.foreign import visible
 from cnnspec.cli.render.progress import watch
 from cnnspec.errors import UsageError
-from cnnspec.training.progress import speaks
-from cnnspec.training.run_folder import read_config
-from cnnspec.training.signals import Interrupted, exit_on_signals
 
 if TYPE_CHECKING:
-    from cnnspec.training.job import TrainResult
+    from cnnspec.api import TrainResult
 
 app = typer.Typer()
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnnspec import api
+from cnnspec.api.terms import show_shape
 from cnnspec.cli import common
 from cnnspec.cli.render.columns import aligned
-from cnnspec.ops import show_shape
 
 if TYPE_CHECKING:
-    from cnnspec.analysis.catalogue import Entry
+    from cnnspec.api import Entry
 
 app = typer.Typer()
 
@@ -44,10 +44,9 @@ def zoo(
         common.print_result(form, lambda: {"cnnspec": 1, **entry.to_dict()}, lambda: "")
         return
     if name is not None:
-        text = api.bundled_text(name)
-        print(text, end="")
-        if text.startswith("# ") and not sys.stdout.isatty():  # whoever keeps it in a file has not seen its remark
-            print(text.partition("\n")[0].removeprefix("# "), file=sys.stderr)
+        print(api.bundled_text(name), end="")
+        if (remark := api.bundled_remark(name)) and not sys.stdout.isatty():  # who keeps it in a file has not seen it
+            print(remark, file=sys.stderr)
         return
     entries = list(api.bundled_networks())
     document = {"cnnspec": 1, "networks": [entry.to_dict() for entry in entries]}

@@ -57,7 +57,7 @@ def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
     size = sum(len(paths) for paths, _ in listed.values()) * int(np.prod(shape))
     resident = options.loading == "resident" or (options.loading == "auto" and size <= options.memory)
     bad: list[str] = []
-    found = {part: _load(paths, labels, shape, resident, options, bad) for part, (paths, labels) in listed.items()}
+    sources = {part: _load(paths, labels, shape, resident, options, bad) for part, (paths, labels) in listed.items()}
     if bad:
         names = "; ".join(bad[:SHOWN]) + (f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else "")
         if not options.skip_bad:
@@ -65,13 +65,13 @@ def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
                 f"{len(bad)} files cannot be read as images: {names}", hint="`--skip-bad` leaves them out"
             )
         options.report(f"{len(bad)} files are left out: {names}")
-    for part, source in found.items():
+    for part, source in sources.items():
         counts = torch.bincount(source.labels, minlength=len(classes))
         empty = [name for name, count in zip(classes, counts.tolist(), strict=True) if not count]
         if empty:
             raise CnnspecError(f"{path}: no image of {', '.join(empty[:SHOWN])} is left in {part}")
     contents = _contents(train_folder, listed["train"][0])
-    return replace(_split(path.resolve().name, classes, found, size, options), contents=contents)
+    return replace(_split(path.resolve().name, classes, sources, size, options), contents=contents)
 
 
 def _some(names: Sequence[str]) -> str:
@@ -91,8 +91,10 @@ def _contents(folder: Path, paths: Sequence[Path]) -> str:
     return hashlib.sha256("\n".join(facts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _split(name: str, classes: tuple[str, ...], found: dict[str, ImageSet], size: int, options: OpenOptions) -> DataSet:
-    train, val, test = found["train"], found.get("val"), found.get("test")
+def _split(
+    name: str, classes: tuple[str, ...], sources: dict[str, ImageSet], size: int, options: OpenOptions
+) -> DataSet:
+    train, val, test = sources["train"], sources.get("val"), sources.get("test")
     rows = torch.arange(len(train))
     if val is None and test is None:  # hold back test images first, so that they do not depend on the seed
         rows, held = stratified(train.labels, _TEST_FRACTION, 0)
@@ -221,8 +223,8 @@ def _cache_file(paths: Sequence[Path], shape: tuple[int, int, int], folder: Path
     digest = hashlib.sha256(repr(shape).encode())
     for path in paths:
         try:
-            found = path.stat()
-            digest.update(f"{path.resolve()}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+            state = path.stat()
+            digest.update(f"{path.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
         except OSError:
             digest.update(os.urandom(16))  # a file that is not there has no cache
     return folder / f"{digest.hexdigest()[:32]}.u8"
@@ -232,15 +234,28 @@ def _mapped(path: Path, count: int, shape: tuple[int, int, int]) -> Tensor:
     return torch.from_numpy(np.memmap(path, np.uint8, "c", shape=(count, *shape)))
 
 
-class _Decoded(Dataset[tuple[Tensor, Tensor]]):
+class _Decoded(Dataset[tuple[Tensor, Tensor] | CnnspecError]):
+    """Images, decoded by worker processes. A file that cannot be read gives its error: raised, only a text arrives."""
+
     def __init__(self, source: Files) -> None:
         self.source = source
 
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, row: int) -> tuple[Tensor, Tensor]:
-        return torch.from_numpy(decode(self.source.paths[row], self.source.shape)), self.source.labels[row]
+    def __getitem__(self, row: int) -> tuple[Tensor, Tensor] | CnnspecError:
+        try:
+            return torch.from_numpy(decode(self.source.paths[row], self.source.shape)), self.source.labels[row]
+        except CnnspecError as error:
+            return error
+
+
+def _batch(samples: list[tuple[Tensor, Tensor] | CnnspecError]) -> list[Tensor] | CnnspecError:
+    """The images and the labels of samples, or the first error among them."""
+    for sample in samples:
+        if isinstance(sample, CnnspecError):
+            return sample
+    return [torch.stack(tensors) for tensors in zip(*samples, strict=True)]
 
 
 class _Chosen(Sampler[list[int]]):
@@ -284,11 +299,11 @@ class LoaderPool:
         else:
             self._idle.remove(loader)
         loader.sampler.chosen = chosen
-        try:
-            for images, labels in loader.batches:
-                yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-        except CnnspecError as error:  # a worker's message is its traceback, which ends with what is wrong
-            raise CnnspecError(error.message.strip().rpartition("CnnspecError: ")[2]) from None
+        for batch in loader.batches:
+            if isinstance(batch, CnnspecError):
+                raise batch
+            images, labels = batch
+            yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
         self._idle.append(loader)
 
 
@@ -296,14 +311,15 @@ class LoaderPool:
 class _Loader:
     source: Files
     sampler: _Chosen
-    batches: DataLoader[tuple[Tensor, Tensor]]
+    batches: DataLoader[tuple[Tensor, Tensor] | CnnspecError]
 
 
 def _make_loader(source: Files, device: torch.device, workers: int) -> _Loader:
     sampler = _Chosen()
-    batches: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+    batches: DataLoader[tuple[Tensor, Tensor] | CnnspecError] = DataLoader(
         _Decoded(source),
         batch_sampler=sampler,
+        collate_fn=_batch,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=device.type == "cuda",

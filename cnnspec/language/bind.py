@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from cnnspec.errors import Diagnostic
 from cnnspec.hints import did_you_mean
@@ -149,12 +150,14 @@ def bind_operator(
         except UnknownValue:
             return True
 
+    known = argument_names(target)
     named = name_arguments(call, op_type.positional, note, is_inferred)
-    check_names(call, named, argument_names(target), note)
-    if lost:
-        return None
+    check_names(call, named, known, note)
+    misnamed = bool(lost)
     values: dict[str, Any] = {}
     for name, arg in named.items():
+        if name not in known:
+            continue
         words = words_of(target, name) if name in op_type.words else ()
         word = arg.expr.word
         if word is not None and word in words:
@@ -174,40 +177,43 @@ def bind_operator(
                 lost.append(name)
                 continue
             values[name] = tuple(value) if isinstance(value, list) else value
-    if lost:
+    try:
+        op = _made_op(target, values)
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        if lost:  # then the others alone have been looked at
+            missing = () if misnamed else (name for name in known if name not in named)
+            faults = [fault for fault in faults if fault["loc"] and fault["loc"][0] in {*values, *missing}]
+        _report_faults(faults, call, target, named, values, report)
         return None
+    return None if lost else op
+
+
+def _made_op(target: str, values: dict[str, Any]) -> AnyOp:
     try:
         return _cached_op(target, tuple((name, value, repr(value)) for name, value in values.items()))
-    except TypeError:  # an unhashable value: let pydantic say what is wrong with it
-        pass
-    except ValidationError as error:
-        _report_faults(error, call, target, named, values, report)
-        return None
-    try:
+    except TypeError:  # an unhashable value: pydantic says what is wrong with it
         return make_op(target, **values)
-    except ValidationError as error:
-        _report_faults(error, call, target, named, values, report)
-        return None
 
 
 @lru_cache(maxsize=512)
 def words_of(target: str, name: str) -> tuple[str, ...]:
     """The words that a field takes, from its type."""
-    found: list[str] = []
+    words: list[str] = []
 
     def collect(annotation: Any) -> None:
         for part in getattr(annotation, "__args__", ()):
             if isinstance(part, str):
-                found.append(part)
+                words.append(part)
             else:
                 collect(part)
 
     collect(operators()[target][0].model_fields[name].annotation)
-    return tuple(found)
+    return tuple(words)
 
 
 def _report_faults(
-    error: ValidationError,
+    faults: list[ErrorDetails],
     call: Call,
     target: str,
     named: dict[str, Argument],
@@ -215,7 +221,6 @@ def _report_faults(
     report: Callable[[Diagnostic], None],
 ) -> None:
     seen: set[str] = set()
-    faults = error.errors(include_url=False)
     if missing := [str(fault["loc"][0]) for fault in faults if fault["type"] == "missing"]:
         needed = " and ".join(f"`{name}`" for name in missing)
         example = f"{call.target}({', '.join(operators()[target][0].positional or missing)})"

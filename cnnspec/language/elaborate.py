@@ -8,6 +8,7 @@ that nothing calls) is checked by name afterwards, in `names_check.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -57,11 +58,12 @@ class _Elaborator:
         return self.faulty or bool(self.log.found)
 
     def run(self, settings: Mapping[str, Any], variant: str | None, input_shape: Shape | None) -> Graph | None:
-        try:
+        graph = None
+        with suppress(TooMany):
             graph = self.top(settings, variant, input_shape)
-            check_names_everywhere(self.document, self.log)
-        except TooMany:
-            return None
+        if not self.log.full:  # a network of too many nodes may have other errors too
+            with suppress(TooMany):
+                check_names_everywhere(self.document, self.log)
         return None if self.log.found else graph
 
     def top(self, settings: Mapping[str, Any], variant: str | None, input_shape: Shape | None) -> Graph | None:
@@ -88,7 +90,7 @@ class _Elaborator:
         last, siblings = self.expander.body(document.main.body, "", source, frame)
         outputs = self.outputs("outputs", document.header.outputs, siblings, frame) or (last.name,)
         aux = self.outputs("aux_outputs", document.header.aux_outputs, siblings, frame)
-        if self.lenient and self.expander.names.issuperset(outputs):
+        if self.lenient and all(name in self.expander.names for name in outputs):
             self.set_aside_shapes()
         if not self.faults and last.name == INPUT:
             place = document.main.body.place
@@ -107,9 +109,9 @@ class _Elaborator:
 
     def set_aside_shapes(self) -> None:
         """Take refused shapes out of what is wrong: the outputs have shapes, so that they need none of these layers."""
-        found = self.log.found
-        self.refused = [diagnostic for diagnostic in found if diagnostic.code in SHAPE_ERRORS]
-        found[:] = [diagnostic for diagnostic in found if diagnostic.code not in SHAPE_ERRORS]
+        errors = self.log.found
+        self.refused = [diagnostic for diagnostic in errors if diagnostic.code in SHAPE_ERRORS]
+        errors[:] = [diagnostic for diagnostic in errors if diagnostic.code not in SHAPE_ERRORS]
 
     def check_header(self, frame: Frame, shape: Shape | None, outputs: tuple[str, ...], numbers: int) -> None:
         document = self.document
@@ -129,17 +131,17 @@ class _Elaborator:
                 self.log.error(frame, "E206", message, document.places.get("classes"), help=hint)
 
     def outputs(self, key: str, names: tuple[str, ...], siblings: dict[str, Ref], frame: Frame) -> tuple[str, ...]:
-        found = []
+        nodes = []
         for index, name in enumerate(names):
             if name in siblings:
-                found.append(siblings[name].name)
+                nodes.append(siblings[name].name)
             elif name in self.expander.names:
-                found.append(name)
+                nodes.append(name)
             elif not self.faults:
                 label = did_you_mean(name, [*siblings, *self.expander.names])
                 message = f"`{key}` names `{name:.60}`, which is no node"
                 self.log.error(frame, "E109", message, self.document.places.get(f"{key}.{index}"), label)
-        return tuple(found)
+        return tuple(nodes)
 
 
 def _channels(shape: Shape) -> str:

@@ -6,6 +6,8 @@ follows from another. A node is unsure where an error leaves open whether it is 
 
 from __future__ import annotations
 
+import ast
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Final
@@ -18,7 +20,7 @@ from cnnspec.language.document import INLINE, Block, Body, Call, Document, Item
 from cnnspec.language.item_parts import ItemParts
 from cnnspec.language.results import LayerName, show
 from cnnspec.language.tree import MAX_DEPTH
-from cnnspec.language.values import Frame, Log, Ref, Scope, TooMany, Values
+from cnnspec.language.values import Frame, Log, Ref, Scope, TooMany, UnknownValue, Values
 from cnnspec.ops import JOINS, AbstractSpatialOp, Add, AnyOp, Concat, Mul, Shape, operators, show_shape
 
 __all__ = ["Expander"]
@@ -56,10 +58,10 @@ class Expander:
         self.path = path
         self.parts = ItemParts(values, log, max_nodes)
         self.nodes: list[Node] = []
-        self.names: set[str] = set()
+        self.names: dict[str, None] = {}
         self.unsure: set[str] = set()
         self.out_shapes: dict[tuple[int, tuple[Shape, ...]], tuple[AnyOp, Shape]] = {}
-        self.shared = Frame(Scope({}, frozenset()))
+        self.shared = Frame(Scope({}, {}))
         self.input_shape: Shape = ()
 
     def settled(self) -> tuple[Node, ...]:
@@ -75,7 +77,10 @@ class Expander:
     # Blocks
 
     def call_block(self, block: Block, call: Call, name: str, reads: tuple[Ref, ...], frame: Frame) -> Ref:
-        """Expand a block under the prefix `name`."""
+        """Expand a block under the prefix `name`.
+
+        After a faulty call too, for what is wrong in its body: the parameters that the fault leaves open are unknown.
+        """
         lost = Ref(name, None)
         if block.body is None:  # it could not be read; that has been reported
             return lost
@@ -88,14 +93,13 @@ class Expander:
             listed = f" ({', '.join(wanted)})" if block.inputs else ""
             message = f"{block.name} reads {len(wanted)} node{'s' if len(wanted) > 1 else ''}{listed}, not {len(reads)}"
             self.log.error(frame, "E109", message, call.place)
-            return lost
+            reads = (lost,) * len(wanted)
         self.values.charge(CALL_WORK, frame, call.place)
-        before = len(self.log.found)
-        faulty = False
+        misnamed = False
 
         def report(diagnostic: Diagnostic) -> None:
-            nonlocal faulty
-            faulty = True  # in every copy, though the error is kept once
+            nonlocal misnamed
+            misnamed = True  # in every copy, though the error is kept once
             self.log.report(diagnostic, frame)
 
         known = tuple(param.name for param in block.params)
@@ -103,11 +107,11 @@ class Expander:
         check_names(call, named, known, report)
         given, taken = self.values.arguments(named, frame)
         missing = [p.name for p in block.params if p.default is None and p.name not in named]
-        if missing and len(self.log.found) == before:
+        if missing and not misnamed:
             example = f"{call.target}({', '.join(p.name for p in block.params if p.default is None)})"
             self.log.error(frame, "E105", f"{call.target} needs `{missing[0]}`", call.place, help=f"write `{example}`")
-        if faulty or missing or len(self.log.found) > before:
-            return lost
+        unknown = taken.union([name for name in known if name not in named] if misnamed else missing)
+        faulty = misnamed or bool(unknown) or reads[0] is lost
         note = f"in block {block.name} ({self.path}:{block.place.line}), expanded from {name}"
         inner = Frame(
             Scope(self.shared.scope, self.values.layers),
@@ -115,13 +119,14 @@ class Expander:
             chain=(*frame.chain, block.name),
             unknown=self.shared.unknown,
             depth=frame.depth,
-            unsure=frame.unsure,
+            unsure=frame.unsure or faulty,
         )
         inner.bind_channels(reads[0])
-        self.values.bind_params(block, given, inner, taken)
+        self.values.bind_params(block, given, inner, unknown)
         self.values.bind_let(block, inner)
         inner.inputs = {INPUT: reads[0], **dict(zip(wanted, reads, strict=True))}
-        return self.body(block.body, name, reads[0], inner)[0]
+        result = self.body(block.body, name, reads[0], inner)[0]
+        return lost if faulty else result
 
     # Bodies
 
@@ -231,6 +236,10 @@ class Expander:
             label = did_you_mean(target, [*operators(), *self.blocks])
             hint = None if label else DEFINE_LAYER
             self.log.error(frame, "E103", f"there is no layer `{target:.60}`", call.place, label, hint)
+            for arg in call.args:
+                if arg.expr.value is not None and not isinstance(arg.expr.value, ast.Name):  # which may be a word
+                    with suppress(UnknownValue):
+                        self.values.value(arg.expr, frame)
             return lost
         op = bind_operator(
             call,
@@ -271,13 +280,11 @@ class Expander:
         except ShapeError as error:
             given = ", ".join(f"{show_shape(ref.shape or ())} from {ref.name}" for ref in reads[:8])
             hint, resizable = self.shape_hint(error.code, op, reads[0])
-            named = error.message.startswith(op.op_name)
-            message = error.message if named else f"{op.op_name}: {error.message}"
-            notes = (f"{name} reads {given}",)
-            found = Diagnostic(error.code, message, origin.place, notes=notes, help=hint, resizable=resizable)
-            self.log.report(found, frame)
+            message, notes = error.of(op.op_name), (f"{name} reads {given}",)
+            refusal = Diagnostic(error.code, message, origin.place, notes=notes, help=hint, resizable=resizable)
+            self.log.report(refusal, frame)
             return lost
-        self.names.add(name)
+        self.names[name] = None
         if frame.unsure:
             self.unsure.add(name)
         self.nodes.append(Node(name, op, tuple(ref.name for ref in reads), shapes, shape, origin))
@@ -297,8 +304,8 @@ class Expander:
     def out_shape(self, op: AnyOp, shapes: tuple[Shape, ...]) -> Shape:
         """The shape of an operator's output, worked out once for equal layers: they share their operator."""
         key = (id(op), shapes)
-        if (found := self.out_shapes.get(key)) is not None:
-            return found[1]
+        if (known := self.out_shapes.get(key)) is not None:
+            return known[1]
         shape = op.out_shape(*shapes)
         if max(shape, default=0) > AXIS_LIMIT or prod(shape) > MAX_ELEMENTS:
             raise ShapeError("the output is too large: an axis has 2^31-1 places at most", "E207")

@@ -39,10 +39,10 @@ class _Formatter:
             "blocks": lambda value: self.branch(value, lambda _: self.block),
             **dict.fromkeys(BODIES, self.body),
         }
-        found = self.branch(self.root, lambda key: shapes.get(key, self.data))
-        assert isinstance(found, Branch)
-        found.flow = False
-        return found
+        top = self.branch(self.root, lambda key: shapes.get(key, self.data))
+        assert isinstance(top, Branch)
+        top.flow = False
+        return top
 
     def block(self, value: Value) -> Leaf | Branch:
         shapes: dict[str, _Shape] = {
@@ -82,8 +82,8 @@ class _Formatter:
         return self.lengthened(line) if self.long else Leaf(line, line)
 
     def lengthened(self, line: str) -> Leaf | Branch:
-        found = long_form(line, self.callees)
-        return Leaf(line, line) if found is None else grown(found)
+        mapping = long_form(line, self.callees)
+        return Leaf(line, line) if mapping is None else grown(mapping)
 
     def expressions(self, value: Value) -> Leaf | Branch:
         if isinstance(value, Scalar) and isinstance(value.value, str):
@@ -184,28 +184,28 @@ def format_text(text: str, *, path: str = "spec.yaml", long: bool = False) -> st
     if source.findings:
         raise SpecError(list(source.findings), path=path, text=source.text)
     callees = _callees(source)
-    found = _formatted(source, callees, long=long)
-    if found != text:
-        _check(source, found, callees, long=long)
+    formatted = _formatted(source, callees, long=long)
+    if formatted != text:
+        _check(source, formatted, callees, long=long)
     first = _LINE_END.search(text)
-    return found if first is None else found.replace("\n", first[0])
+    return formatted if first is None else formatted.replace("\n", first[0])
 
 
-def _check(source: Source, found: str, callees: Callees, *, long: bool) -> None:
+def _check(source: Source, formatted: str, callees: Callees, *, long: bool) -> None:
     """Raise CnnspecError unless a text is the canonical form of a spec in all respects."""
     problem = None
     try:
-        after = read_spec(source.path, found.encode())
+        after = read_spec(source.path, formatted.encode())
     except SpecError as error:
         problem = f"could not be read: {error.diagnostics[0].message}"
     else:
         if after.findings:
             problem = f"would be wrong: {after.findings[0].message}"
-        elif not source.json and remark_texts(found) != remark_texts(source.text):
+        elif not source.json and remark_texts(formatted) != remark_texts(source.text):
             problem = "would not hold its remarks"
         elif changed := difference(source, after, callees):
             problem = f"would not say the same: {changed}"
-        elif _formatted(after, callees, long=long) != found:
+        elif _formatted(after, callees, long=long) != formatted:
             problem = "would not be stable"
     if problem:
         raise CnnspecError(f"{source.path} is left as it is: its canonical form {problem}", hint="please report it")

@@ -25,20 +25,20 @@ class ItemParts:
         if item.reads is None:
             return None
         self.values.charge(len(item.reads), frame, item.place)
-        found = []
+        refs = []
         for name, place in item.reads:
             if name in frame.siblings:
-                found.append(frame.siblings[name])
+                refs.append(frame.siblings[name])
             elif name in frame.inputs:
-                found.append(frame.inputs[name])
+                refs.append(frame.inputs[name])
             else:
                 known = [*frame.siblings, *frame.inputs]
                 label = did_you_mean(name, known)
                 hint = None if label else f"there are: {', '.join(known[-12:])}"
                 message = f"there is no earlier node `{name:.60}` in this body"
                 self.log.error(frame, "E109", message, place, label, hint)
-                found.append(Ref(name, None))
-        return tuple(found)
+                refs.append(Ref(name, None))
+        return tuple(refs)
 
     def count(self, item: Item, frame: Frame) -> int | None:
         """How many copies there are, or None after an error."""

@@ -118,22 +118,22 @@ class _Reader:
         return Scalar(value, place, content, value)
 
     def _list(self, depth: int) -> Value:
-        found = ListValue([], self._place(self.at))
+        opened = ListValue([], self._place(self.at))
         self.at += 1
         if self._skip() == "]":
             self.at += 1
-            return self._closed(found)
+            return self._closed(opened)
         while True:
-            found.items.append(self._value(depth + 1))
+            opened.items.append(self._value(depth + 1))
             if not self._comma("]"):
-                return self._closed(found)
+                return self._closed(opened)
 
     def _map(self, depth: int) -> Value:
-        found = MapValue([], self._place(self.at))
+        opened = MapValue([], self._place(self.at))
         self.at += 1
         if self._skip() == "}":
             self.at += 1
-            return self._closed(found)
+            return self._closed(opened)
         while True:
             if self._skip() != '"':
                 raise self._fail("a key in double quotes is wanted here")
@@ -143,10 +143,10 @@ class _Reader:
                 raise self._fail("`:` is wanted here")
             self.at += 1
             value = self._value(depth + 1)
-            if check_key(key.value, key.place, found.seen, self.found):
-                found.entries.append((key, value))
+            if check_key(key.value, key.place, opened.seen, self.found):
+                opened.entries.append((key, value))
             if not self._comma("}"):
-                return self._closed(found)
+                return self._closed(opened)
 
     def _closed(self, value: ListValue | MapValue) -> Value:
         return closed(value, *self.lines.position(self.at))

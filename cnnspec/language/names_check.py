@@ -15,22 +15,24 @@ from cnnspec.hints import DEFINE_LAYER, did_you_mean
 from cnnspec.language.bind import argument_names, check_names, name_arguments
 from cnnspec.language.document import Block, Body, Call, Document, Expr, Item
 from cnnspec.language.functions import FUNCTIONS
-from cnnspec.language.values import Frame, Log, Scope, read_hint
+from cnnspec.language.values import Frame, Log, Scope, layer_names, read_hint
 from cnnspec.ops import operators
 
 __all__ = ["check_names_everywhere"]
+
+Names = dict[str, None]  # in the order of the text: of names that are equally near, a hint has always the same
 
 
 class _Checker:
     def __init__(self, document: Document, log: Log) -> None:
         self.document = document
         self.log = log
-        self.frame = Frame(Scope({}, frozenset()))
-        self.nodes: dict[str, None] = {}  # of the body that is being checked, so far
+        self.frame = Frame(Scope({}, {}))
+        self.nodes: Names = {}  # of the body that is being checked, so far
         self.places = {diagnostic.place for diagnostic in log.found}
-        self.layers = frozenset(operators()) | frozenset(document.blocks)
+        self.layers = layer_names(document)
         main = document.main
-        self.shared = {param.name for param in main.params} | {name for name, _ in main.let}
+        self.shared = _held(main)
 
     def report(self, diagnostic: Diagnostic) -> None:
         if diagnostic.place not in self.places:
@@ -42,44 +44,43 @@ class _Checker:
 
     def document_names(self) -> None:
         document = self.document
-        known = [param.name for param in document.main.params]
+        known = dict.fromkeys(param.name for param in document.main.params)
         for variant, settings in document.variants.items():
             for setting in settings:
                 if setting.name not in known:
                     label = did_you_mean(setting.name or "", known)
                     message = f"the variant {variant:.60} sets `{setting.name:.60}`, which is no parameter"
                     self.error("E115", message, setting.place, label)
-                self.expr(setting.expr, frozenset(known))
+                self.expr(setting.expr, known)
         for block in document.blocks.values():
             if block.name in operators():
                 message = f"a block may not be called `{block.name}`: that is an operator"
                 self.error("E108", message, block.place)
         self.block(document.main)
         for block in document.blocks.values():
-            self.frame = Frame(Scope({}, frozenset()), stack=(f"in block {block.name:.60}",))
+            self.frame = Frame(Scope({}, {}), stack=(f"in block {block.name:.60}",))
             self.block(block)
 
     def block(self, block: Block) -> None:
         for param in block.params:
             if param.name in self.layers:
                 self.error("E108", f"a parameter may not be called `{param.name}`: that is a layer", param.place)
-        local = {param.name for param in block.params} | {name for name, _ in block.let}
-        names = frozenset(self.shared | local | {"in_channels", "in_features"})
+        held = self.shared | _held(block)
+        names = held | dict.fromkeys(("in_channels", "in_features"))
         for expr in (param.default for param in block.params):
             if expr is not None:
                 self.expr(expr, names)
         for _, expr in block.let:
             self.expr(expr, names)
         if block.body is not None:
-            held = self.shared | local
-            self.body(block.body, names, held, {INPUT} | {name for name, _ in block.inputs})
+            self.body(block.body, names, held, dict.fromkeys((INPUT, *(name for name, _ in block.inputs))))
 
-    def body(self, body: Body, names: frozenset[str], held: set[str], inputs: set[str]) -> None:
-        earlier: dict[str, None] = dict.fromkeys(inputs)
+    def body(self, body: Body, names: Names, held: Names, inputs: Names) -> None:
+        earlier = dict(inputs)
         templates = False
         for item in body.items:
             self.nodes = earlier
-            seen = names if item.repeat is None else names | {"i"}
+            seen = names if item.repeat is None else names | {"i": None}
             if item.key in inputs and item.key != INPUT:
                 self.error("E108", f"`{item.key}` is an input of the block already", item.place)
             for name, place in item.reads or ():
@@ -99,7 +100,7 @@ class _Checker:
             elif item.key is not None:
                 earlier[item.key] = None
 
-    def call(self, call: Call, names: frozenset[str]) -> None:
+    def call(self, call: Call, names: Names) -> None:
         if call.target in self.document.blocks:
             block = self.document.blocks[call.target]
             if block.body is None:
@@ -113,14 +114,17 @@ class _Checker:
             label = did_you_mean(call.target, self.layers)
             hint = None if label else DEFINE_LAYER
             self.error("E103", f"there is no layer `{call.target:.60}`", call.place, label, hint)
+            for arg in call.args:
+                if not isinstance(arg.expr.value, ast.Name):  # which may be a word
+                    self.expr(arg.expr, names)
             return
         named = name_arguments(call, positional, self.report)
-        if check_names(call, named, known, self.report):
-            for name, arg in named.items():
-                if name not in words:
-                    self.expr(arg.expr, names)
+        check_names(call, named, known, self.report)
+        for name, arg in named.items():
+            if name in known and name not in words:
+                self.expr(arg.expr, names)
 
-    def expr(self, expr: Expr, names: frozenset[str]) -> None:
+    def expr(self, expr: Expr, names: Names) -> None:
         if isinstance(expr.value, list):
             for item in expr.value:
                 self.expr(item, names)
@@ -133,8 +137,13 @@ class _Checker:
                     hint = None if label else read_hint(node.id, self.nodes.keys())
                     self.error("E110", f"`{node.id:.60}` is not defined here", place, label, hint)
 
-    def known(self, name: str, names: frozenset[str]) -> bool:
+    def known(self, name: str, names: Names) -> bool:
         return name in names or name in self.layers
+
+
+def _held(block: Block) -> Names:
+    """The names that a block gives values: its parameters, and what it lets stand for something."""
+    return dict.fromkeys((*(param.name for param in block.params), *(name for name, _ in block.let)))
 
 
 def _expressions(item: Item) -> Iterator[Expr]:

@@ -74,12 +74,12 @@ class BodyReader:
 
     def template(self, key: Scalar) -> tuple[str | Expr, ...]:
         parts: list[str | Expr] = []
-        at = 0
+        start = 0
         for match in TEMPLATE.finditer(key.value):
             place = key.content.shifted(match.start(1), len(match[1]))
-            parts += [key.value[at : match.start()], self.parts.expr(Scalar(match[1], place, place, match[1]))]
-            at = match.end()
-        return (*parts, key.value[at:])
+            parts += [key.value[start : match.start()], self.parts.expr(Scalar(match[1], place, place, match[1]))]
+            start = match.end()
+        return (*parts, key.value[start:])
 
     def line(self, value: Scalar) -> dict[str, Any]:
         if not isinstance(value.value, str):
@@ -139,11 +139,11 @@ class BodyReader:
             return {}
         parts: dict[str, Any] = {}
         args: list[Argument] = []
+        unread = False
         for key, item in value.entries:
             if key.value == "in":
-                parts["reads"] = reads = self.reads(item)
-                if reads is None:
-                    return {}
+                parts["reads"] = self.reads(item)
+                unread = parts["reads"] is None
             elif key.value in ("repeat", "when"):
                 parts[key.value] = self.parts.expr(item)
             elif key.value != "type" and key.value in _HEADS:
@@ -158,7 +158,7 @@ class BodyReader:
                 self.parts.error(
                     "E107", "`type` is the name of an operator or block, without arguments", place, help=hint
                 )
-                return {}
+                return {} if unread else parts
             parts["call"] = Call(target.value, target.content, tuple(args))
             if target.value in JOIN_NAMES:
                 parts.setdefault("reads", ())
@@ -167,31 +167,31 @@ class BodyReader:
             for arg in args:
                 label = did_you_mean(arg.name or "", ITEM_KEYS)
                 self.parts.error("E107", f"a body takes no argument `{arg.name:.60}`", arg.place, label)
-        return parts
+        return {} if unread else parts
 
     def with_head(self, value: MapValue) -> MapValue:
         """The mapping, with a misspelt `type` or body put right where it has none."""
         if any(head in value.seen for head in _HEADS):
             return value
-        for at, (key, item) in enumerate(value.entries):
+        for index, (key, item) in enumerate(value.entries):
             if (meant := closest(key.value, _HEADS)) is not None:
                 message = f"a layer in long form has no key `{key.value:.60}`"
                 self.parts.error("E107", message, key.place, f"did you mean `{meant}`?")
                 entries = [*value.entries]
-                entries[at] = (Scalar(meant, key.place, key.content, meant), item)
+                entries[index] = (Scalar(meant, key.place, key.content, meant), item)
                 return MapValue(entries, value.place, value.seen | {meant})
         return value
 
     def reads(self, value: Value) -> tuple[tuple[str, Place], ...] | None:
         """The names of `in`, or None after an error."""
-        found = []
+        names = []
         for item in value.items if isinstance(value, ListValue) else [value]:
             if isinstance(item, Scalar) and item.value is not None:
-                found.append((item.spelling, item.content))
+                names.append((item.spelling, item.content))
             else:
                 self.parts.error("E109", "`in` is the name of an earlier node, or a list of names", item.place)
                 return None
-        return tuple(found)
+        return tuple(names)
 
 
 def _cut_off(children: list[tuple[Scalar | None, Value]], index: int) -> int:

@@ -87,20 +87,20 @@ class _Reader:
             except ValidationError as error:
                 faults = {str(fault["loc"][0]): fault["loc"][1:] for fault in reversed(error.errors())}  # one a field
                 for field, steps in faults.items():
-                    at = root.get(field)
+                    faulty = root.get(field)
                     for step in steps:
-                        if isinstance(at, ListValue) and isinstance(step, int):
-                            at = at.items[step]
-                        elif isinstance(at, MapValue):
-                            at = at.get(str(step)) or at
-                    assert at is not None
+                        if isinstance(faulty, ListValue) and isinstance(step, int):
+                            faulty = faulty.items[step]
+                        elif isinstance(faulty, MapValue):
+                            faulty = faulty.get(str(step)) or faulty
+                    assert faulty is not None
                     label = hint = None
-                    if isinstance(at, Scalar) and steps and isinstance(steps[-1], int):
+                    if isinstance(faulty, Scalar) and steps and isinstance(steps[-1], int):
                         if field == "lint":
-                            label = f"`{at.spelling:.40}` is no code of a warning, as `W305` is"
-                        elif not isinstance(at.value, (str, type(None))):
-                            hint = f'quote the names that YAML takes for something else: `"{at.spelling:.40}"`'
-                    self.parts.error("E107", _FORM[field], at.place, label, hint)
+                            label = f"`{faulty.spelling:.40}` is no code of a warning, as `W305` is"
+                        elif not isinstance(faulty.value, (str, type(None))):
+                            hint = f'quote the names that YAML takes for something else: `"{faulty.spelling:.40}"`'
+                    self.parts.error("E107", _FORM[field], faulty.place, label, hint)
                     fields.pop(field, None)
 
     def input(self, root: MapValue) -> tuple[Expr | None, tuple[float, ...] | Expr, tuple[float, ...] | Expr]:
@@ -169,8 +169,8 @@ class _Reader:
         bodies = [key for key, _ in value.entries if key.value in BODIES]
         if len(bodies) != 1:
             message = f"{what} has one of {', '.join(f'`{body}`' for body in BODIES)}"
-            at = bodies[-1].place if bodies else place
-            self.parts.error("E107", message + (", not several" if bodies else ""), at)
+            fault = bodies[-1].place if bodies else place
+            self.parts.error("E107", message + (", not several" if bodies else ""), fault)
             return Block(name, place, tuple(params), tuple(let), inputs)
         inner = value.get(bodies[0].value)
         assert inner is not None

@@ -81,13 +81,13 @@ class Remarks:
 
     def fits_one_line(self, value: Value) -> bool:
         """Whether a collection in brackets can be one line with its one remark behind it."""
-        found = 0
+        count = 0
         for index in range(self._taken, len(self._remarks)):
             remark = self._remarks[index]
             if not self._is_within(remark, value):
                 break
-            found += 1 if remark.text else 0
-            if found > 1 or (remark.text and remark.own):
+            count += 1 if remark.text else 0
+            if count > 1 or (remark.text and remark.own):
                 return False
         return True
 
@@ -107,12 +107,12 @@ class Remarks:
 
 def joined(*parts: list[str]) -> list[str]:
     """Remarks one below the other, with one blank line where there are several."""
-    found: list[str] = []
+    lines: list[str] = []
     for part in parts:
         for text in part:
-            if text or not found or found[-1]:
-                found.append(text)
-    return found
+            if text or not lines or lines[-1]:
+                lines.append(text)
+    return lines
 
 
 def read_remarks(text: str, root: Value) -> Remarks:
@@ -177,18 +177,18 @@ class _Scan:
 
     def gap(self, first: int, last: int) -> None:
         """Keep the remarks and the blank lines of a piece of text that holds no scalar."""
-        at = first
+        offset = first
         pieces = split_lines(self.text[first:last])
         for number, piece in enumerate(pieces):
             sign = piece.find("#")
             if sign >= 0:
-                place = self.lines.place(at + sign)
-                ahead = self.text[at + sign - place.column + 1 : at + sign]
+                place = self.lines.place(offset + sign)
+                ahead = self.text[offset + sign - place.column + 1 : offset + sign]
                 position = (place.line, place.column)
                 self.remarks.append(Remark(position, piece[sign:].rstrip(" \t"), not ahead.strip(" \t")))
             elif not piece.strip(" \t") and number < len(pieces) - 1:
-                place = self.lines.place(at)
+                place = self.lines.place(offset)
                 if place.column == 1:
                     self.remarks.append(Remark((place.line, 1), "", True))
-            at += len(piece)
-            at += 2 if self.text.startswith("\r\n", at) else 1
+            offset += len(piece)
+            offset += 2 if self.text.startswith("\r\n", offset) else 1

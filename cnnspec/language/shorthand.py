@@ -33,8 +33,8 @@ class Callees:
 
     def operator(self, target: str) -> type[AbstractOp] | None:
         """The operator that a name stands for, or None."""
-        found = None if target in self.held else operators().get(target)
-        return found[0] if found else None
+        entry = None if target in self.held else operators().get(target)
+        return entry[0] if entry else None
 
     def positional(self, target: str) -> tuple[str, ...]:
         """The names of the arguments that may be given by position, as far as they are known."""
@@ -80,10 +80,10 @@ def _spell(node: ast.expr, text: str) -> str:
 def canonical_expression(text: str) -> str:
     """An expression with canonical blanks and brackets; any other text, and one that grows too long, as it is."""
     try:
-        found = _spell(parse_expression(text), text)
+        spelled = _spell(parse_expression(text), text)
     except ExpressionError:
         return text
-    return found if len(found) <= MAX_LENGTH else text
+    return spelled if len(spelled) <= MAX_LENGTH else text
 
 
 def canonical_line(text: str, callees: Callees = _OPERATORS) -> str:
@@ -96,12 +96,12 @@ def canonical_line(text: str, callees: Callees = _OPERATORS) -> str:
     reads = [name for name, _ in line.reads or ()] if line.reads is not None else None
     repeat = _spell(line.repeat, text) if line.repeat else None
     when = _spell(line.when, text) if line.when else None
-    found = _write(line.target, args, reads, repeat, when, callees)
+    written = _write(line.target, args, reads, repeat, when, callees)
     try:
-        parse_line(found)
+        parse_line(written)
     except ExpressionError:  # an expression is longer with its blanks
         return text
-    return found
+    return written
 
 
 def _argument(target: str, name: str | None, index: int, node: ast.expr, text: str, callees: Callees) -> str:
@@ -225,9 +225,9 @@ def long_form(text: str, callees: Callees) -> dict[str, Any] | None:
     Values are numbers, words, expressions, and lists of them.
     """
     line: Line = parse_line(text)
-    found: dict[str, Any] = {"type": line.target}
+    mapping: dict[str, Any] = {"type": line.target}
     if line.target in JOIN_NAMES:
-        found["in"] = [arg.value.id for arg in line.args if isinstance(arg.value, ast.Name)]
+        mapping["in"] = [arg.value.id for arg in line.args if isinstance(arg.value, ast.Name)]
     else:
         positional = callees.positional(line.target)
         tuples = callees.operator(line.target) is not None
@@ -235,17 +235,17 @@ def long_form(text: str, callees: Callees) -> dict[str, Any] | None:
             if arg.name is None and index >= len(positional):
                 return None
             name = arg.name or positional[index]
-            if name in found or name in _KEYS:
+            if name in mapping or name in _KEYS:
                 return None
-            found[name] = _plain(arg.value, text, tuples=tuples)
+            mapping[name] = _plain(arg.value, text, tuples=tuples)
     if line.reads is not None:
         names = [name for name, _ in line.reads]
-        found["in"] = names[0] if len(names) == 1 else names
+        mapping["in"] = names[0] if len(names) == 1 else names
     if line.repeat is not None:
-        found["repeat"] = _plain(line.repeat, text)
+        mapping["repeat"] = _plain(line.repeat, text)
     if line.when is not None:
-        found["when"] = _plain(line.when, text)
-    return found if all(_is_sayable(value) for value in found.values()) else None
+        mapping["when"] = _plain(line.when, text)
+    return mapping if all(_is_sayable(value) for value in mapping.values()) else None
 
 
 def _plain(node: ast.expr, text: str, *, tuples: bool = False) -> Any:

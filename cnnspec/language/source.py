@@ -21,8 +21,8 @@ def read_text(data: bytes, *, json: bool) -> Text:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        at = data[: error.start].decode("utf-8", "replace")
-        raise fail("E101", f"not UTF-8 text: {error.reason}", Lines(at).place(len(at))) from None
+        good = data[: error.start].decode("utf-8", "replace")
+        raise fail("E101", f"not UTF-8 text: {error.reason}", Lines(good).place(len(good))) from None
     if control := CONTROL.search(text):
         what = f"the character U+{ord(control[0]):04X}, which cannot be seen"
         raise fail("E101", f"the text holds {what}", Lines(text).place(control.start()))

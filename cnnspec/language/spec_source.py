@@ -103,9 +103,12 @@ class Source:
             lenient=purpose == "inference" and input_shape is not None,
         )
         known = {diagnostic.place for diagnostic in self.findings}
-        found = [*self.findings, *(diagnostic for diagnostic in worked.diagnostics if diagnostic.place not in known)]
-        graph = None if found else worked.graph
-        return Outcome(graph, worked.nodes, tuple(sorted(found, key=Diagnostic.order)))
+        diagnostics = [
+            *self.findings,
+            *(diagnostic for diagnostic in worked.diagnostics if diagnostic.place not in known),
+        ]
+        graph = None if diagnostics else worked.graph
+        return Outcome(graph, worked.nodes, tuple(sorted(diagnostics, key=Diagnostic.order)))
 
     def _check_settings(self, variant: str | None, params: Mapping[str, Any]) -> None:
         variants = self.document.variants
@@ -177,11 +180,11 @@ def read_source(path: str | os.PathLike[str], data: bytes | None = None) -> Sour
         value, text, twins = read_text(data, json=json)
     except SourceError as error:
         return Source(NOTHING, data.decode("utf-8-sig", "replace"), shown, json, error.found)
-    document, found = read_document(value)
-    found = [*twins, *found]
+    document, findings = read_document(value)
+    findings = [*twins, *findings]
     if document is None:
-        return Source(NOTHING, text, shown, json, tuple(sorted(found, key=Diagnostic.order)))
-    return Source(document, text, shown, json, tuple(found))
+        return Source(NOTHING, text, shown, json, tuple(sorted(findings, key=Diagnostic.order)))
+    return Source(document, text, shown, json, tuple(findings))
 
 
 def read_spec(path: str | os.PathLike[str], data: bytes | None = None) -> Source:

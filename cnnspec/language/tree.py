@@ -44,9 +44,9 @@ CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u202a
 class SourceError(Exception):
     """The text is no YAML or JSON that cnnspec reads; carries the diagnostics."""
 
-    def __init__(self, *found: Diagnostic) -> None:
-        super().__init__(found[0].message)
-        self.found = found
+    def __init__(self, *diagnostics: Diagnostic) -> None:
+        super().__init__(diagnostics[0].message)
+        self.found = diagnostics
 
 
 class Scalar(NamedTuple):
@@ -131,14 +131,14 @@ class Lines:
         return line, index - self.starts[line - 1] + 1
 
 
-def check_key(name: str, place: Place, seen: set[str], found: list[Diagnostic]) -> bool:
+def check_key(name: str, place: Place, seen: set[str], diagnostics: list[Diagnostic]) -> bool:
     """Whether a key is new in its mapping; reports one that is not."""
     if name not in seen:
         seen.add(name)
         return True
-    found.append(Diagnostic("E114", f"the key `{name:.60}` stands twice in one mapping", place))
-    if len(found) >= MAX_ERRORS:
-        raise SourceError(*found)
+    diagnostics.append(Diagnostic("E114", f"the key `{name:.60}` stands twice in one mapping", place))
+    if len(diagnostics) >= MAX_ERRORS:
+        raise SourceError(*diagnostics)
     return False
 
 
@@ -148,21 +148,21 @@ def place_letters(raw: str, start: int, value: str, quote: str, lines: Lines) ->
     Escapes are those of the quote around it; blanks of `raw` that `value` has not (an indentation) are passed over.
     """
     letters = []
-    at = 0
+    offset = 0
     for letter in value:
-        while at < len(raw) and raw[at] != letter:
-            if raw[at] in " \t\r\n" and not letter.isspace():
-                at += 1
-            elif quote == '"' and raw[at : at + 2] in ("\\\n", "\\\r"):
-                at += 2
+        while offset < len(raw) and raw[offset] != letter:
+            if raw[offset] in " \t\r\n" and not letter.isspace():
+                offset += 1
+            elif quote == '"' and raw[offset : offset + 2] in ("\\\n", "\\\r"):
+                offset += 2
             else:
                 break
-        place = lines.place(start + min(at, len(raw) - 1))
+        place = lines.place(start + min(offset, len(raw) - 1))
         letters.append((place.line, place.column))
-        if quote == '"' and raw.startswith("\\", at):
-            at += _ESCAPES.get(raw[at + 1 : at + 2], 2)
+        if quote == '"' and raw.startswith("\\", offset):
+            offset += _ESCAPES.get(raw[offset + 1 : offset + 2], 2)
         else:
-            at += 2 if quote == "'" and raw.startswith("''", at) else 1
+            offset += 2 if quote == "'" and raw.startswith("''", offset) else 1
     return tuple(letters)
 
 

@@ -17,7 +17,7 @@ from cnnspec.language.results import LayerName, list_problem, show
 from cnnspec.language.tree import MAX_ERRORS
 from cnnspec.ops import Shape, operators
 
-__all__ = ["Frame", "Given", "Log", "Ref", "Scope", "TooMany", "UnknownValue", "Values", "read_hint"]
+__all__ = ["Frame", "Given", "Log", "Ref", "Scope", "TooMany", "UnknownValue", "Values", "layer_names", "read_hint"]
 
 WORK_PER_NODE: Final = 250  # of evaluation, for each node that the network may have
 
@@ -56,7 +56,7 @@ class Given(NamedTuple):
 class Scope(dict[str, Any]):
     """Names and their values. The name of an operator or block stands for itself."""
 
-    def __init__(self, names: Mapping[str, Any], layers: frozenset[str]) -> None:
+    def __init__(self, names: Mapping[str, Any], layers: Mapping[str, None]) -> None:
         super().__init__(names)
         self.layers = layers
 
@@ -120,8 +120,13 @@ class Log:
             return
         self.seen.add(key)
         self.found.append(replace(diagnostic, notes=(*diagnostic.notes, *frame.stack)))
-        if len(self.found) >= MAX_ERRORS:
+        if self.full:
             raise TooMany
+
+    @property
+    def full(self) -> bool:
+        """Whether there are as many errors as anybody reads."""
+        return len(self.found) >= MAX_ERRORS
 
     def error(
         self,
@@ -141,13 +146,18 @@ def read_hint(name: str, nodes: Set[str]) -> str | None:
     return f"`{name}` is a node: reads have brackets of their own, `Layer()({name})`" if name in nodes else None
 
 
+def layer_names(document: Document) -> dict[str, None]:
+    """The names that may be called: operators, then the document's blocks in the order of its text."""
+    return dict.fromkeys((*operators(), *document.blocks))
+
+
 class Values:
     """Works out expressions, parameters and local values, and counts the work that they are."""
 
     def __init__(self, document: Document, log: Log, max_nodes: int) -> None:
         self.document = document
         self.log = log
-        self.layers = frozenset(operators()) | frozenset(document.blocks)
+        self.layers = layer_names(document)
         self.max_nodes = max_nodes
         self.work = 0
 
@@ -282,7 +292,7 @@ class Values:
 
     def normalisation(self, frame: Frame) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """`mean` and `std` of the input, worked out where they are parameters. Reports what is no such list."""
-        found = []
+        settled = []
         for name, given in (("mean", self.document.mean), ("std", self.document.std)):
             if not isinstance(given, tuple):
                 try:
@@ -296,9 +306,9 @@ class Values:
                     self.log.error(frame, "E107", message, given.place)
                     return (), ()
                 given = tuple(float(number) for number in numbers)
-            found.append(given)
-        if len(found[0]) != len(found[1]):
+            settled.append(given)
+        if len(settled[0]) != len(settled[1]):
             message = "`mean` and `std` go together, with one number per channel"
             self.log.error(frame, "E107", message, self.document.places.get("input"))
             return (), ()
-        return found[0], found[1]
+        return settled[0], settled[1]

@@ -69,27 +69,31 @@ def _events(text: str) -> Iterator[Any]:
         yield from yaml.parse(text, Loader=loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark if error.problem_mark is not None else error.context_mark
-        at = None if mark is None else Place(mark.line + 1, mark.column + 1)
-        raise fail("E102", *_explain(error, at, text)) from None
+        place = None if mark is None else Place(mark.line + 1, mark.column + 1)
+        raise fail("E102", *_explain(error, place, text)) from None
     except yaml.YAMLError as error:
         raise fail("E102", f"not YAML: {' '.join(str(error).split()):.200}") from None
 
 
-def _explain(error: Any, at: Place | None, text: str) -> tuple[str, Place | None, str | None]:
+def _explain(error: Any, place: Place | None, text: str) -> tuple[str, Place | None, str | None]:
     """libyaml's problem as message, place and way out."""
     problem = f"{error.problem or 'syntax error'}"
     lines = split_lines(text)
     opened = error.context_mark
-    rest = "".join([*(line[at.column - 1 :] for line in lines[at.line - 1 : at.line]), *lines[at.line :]]) if at else ""
-    if at and not rest.strip():
-        if opened is not None and (opened.line + 1, opened.column + 1) != (at.line, at.column):
-            at = Place(opened.line + 1, opened.column + 1)  # what is open at the end of the text
+    rest = ""
+    if place:
+        rest = "".join(
+            [*(line[place.column - 1 :] for line in lines[place.line - 1 : place.line]), *lines[place.line :]]
+        )
+    if place and not rest.strip():
+        if opened is not None and (opened.line + 1, opened.column + 1) != (place.line, place.column):
+            place = Place(opened.line + 1, opened.column + 1)  # what is open at the end of the text
         else:
-            at = Lines(text).place(max(0, len(text.rstrip()) - 1))
-    line = lines[at.line - 1] if at and at.line <= len(lines) else ""
+            place = Lines(text).place(max(0, len(text.rstrip()) - 1))
+    line = lines[place.line - 1] if place and place.line <= len(lines) else ""
     hint = None
     if "cannot start any token" in problem:
-        letter = line[at.column - 1 : at.column] if at else ""
+        letter = line[place.column - 1 : place.column] if place else ""
         if letter == "\t":
             hint = "indent with spaces: YAML takes no tabs"
         elif letter in ("@", "`", "%"):
@@ -103,7 +107,7 @@ def _explain(error: Any, at: Place | None, text: str) -> tuple[str, Place | None
     elif "did not find expected" in problem:
         hint = "look at the lines above: an open bracket or quote, or an indentation that does not line up"
     context = f" ({error.context})" if error.context else ""
-    return f"not YAML: {problem}{context}", at, hint
+    return f"not YAML: {problem}{context}", place, hint
 
 
 def read_yaml(text: str) -> Text:
@@ -111,7 +115,7 @@ def read_yaml(text: str) -> Text:
     if directive := re.search(r"^%TAG", text, re.MULTILINE):  # libyaml compares each with all before
         raise fail("E102", "YAML tags are not part of the language", Lines(text).place(directive.start(), 4))
     root: list[Value] = []
-    found: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     lines: Lines | None = None
     # Open collections, each with the key that waits for its value.
     stack: list[tuple[ListValue | MapValue, list[Scalar]]] = []
@@ -128,7 +132,7 @@ def read_yaml(text: str) -> Text:
             parent.items.append(value)
         elif pending:
             key = pending.pop()
-            if check_key(key.value, key.place, parent.seen, found):
+            if check_key(key.value, key.place, parent.seen, diagnostics):
                 parent.entries.append((key, value))
         else:
             pending.append(_key(value))
@@ -195,7 +199,7 @@ def read_yaml(text: str) -> Text:
             close(opened)
     if not root:
         raise fail("E102", "the file holds no value", help="`cnnspec init` writes a spec to start from")
-    return Text(root[0], text, found)
+    return Text(root[0], text, diagnostics)
 
 
 def _woven(raw: str, start: int, value: str, style: str, lines: Lines) -> Place:

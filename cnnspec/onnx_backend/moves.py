@@ -91,7 +91,7 @@ def _target(
     if writer.opset >= 18:
         return ["", wanted], {"axes": list(range(2, len(node.shape) + 1))}
     whole = writer.add("Shape", writer.reads(node), f"{name}/whole")
-    bounds = [writer.integers(f"{name}/{key}", [at]) for key, at in (("first", 0), ("spatial", 2))]
+    bounds = [writer.integers(f"{name}/{key}", [value]) for key, value in (("first", 0), ("spatial", 2))]
     front = writer.add("Slice", [whole, *bounds], f"{name}/front")
     return ["", writer.add("Concat", [front, wanted], f"{name}/target", axis=0)], {}
 

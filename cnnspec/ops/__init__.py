@@ -99,13 +99,13 @@ JOINS: Final = (Add, Mul, Concat)
 @cache
 def operators() -> dict[str, tuple[type[AnyOp], int | None]]:
     """Every name a spec can call: `Conv2d` -> (Conv, 2), `Linear` -> (Linear, None)."""
-    found: dict[str, tuple[type[AnyOp], int | None]] = {}
+    by_name: dict[str, tuple[type[AnyOp], int | None]] = {}
     for op in get_args(AnyOp):
         for rank in op.ranks:
-            found[f"{op.__name__}{rank}d"] = (op, rank)
+            by_name[f"{op.__name__}{rank}d"] = (op, rank)
         if not op.ranks:
-            found[op.__name__] = (op, None)
-    return found
+            by_name[op.__name__] = (op, None)
+    return by_name
 
 
 def make_op(name: str, **arguments: object) -> AnyOp:

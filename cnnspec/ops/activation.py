@@ -34,6 +34,10 @@ class _AbstractPointwise(AbstractOp):
     keeps_sizes: ClassVar[bool] = True
     slides: ClassVar[bool] = False
     activation: ClassVar[bool] = True
+    passive: ClassVar[bool] = False
+    keeps_groups: ClassVar[bool] = True
+    windowed: ClassVar[bool] = False
+    features_last: ClassVar[bool] = False
 
     def out_shape(self, *inputs: Shape) -> Shape:
         """Keeps the shape."""
@@ -180,6 +184,10 @@ class Softmax(AbstractOp):
     keeps_sizes: ClassVar[bool] = True
     slides: ClassVar[bool] = False
     activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = False
+    keeps_groups: ClassVar[bool] = True
+    windowed: ClassVar[bool] = False
+    features_last: ClassVar[bool] = False
 
     positional: ClassVar[tuple[str, ...]] = ("dim",)
     dim: Annotated[int, Field(strict=True, ge=-4, le=4)] = 1

@@ -83,6 +83,10 @@ class AbstractOp(BaseModel, ABC):
     keeps_sizes: ClassVar[bool]  # all axes but the first come out as they went in, whatever their sizes are
     slides: ClassVar[bool]  # a window of `kernel_size` slides over the input and reads it
     activation: ClassVar[bool]  # a nonlinearity on each value: two in a row are one too many
+    passive: ClassVar[bool]  # at inference every value comes out as it went in, in the same order
+    keeps_groups: ClassVar[bool]  # values stay in their group, however evenly the channels are cut into groups
+    windowed: ClassVar[bool]  # it has a kernel or an output size: what it gives is a feature map
+    features_last: ClassVar[bool]  # to it the last axis is one of features, or it puts another one last
 
     @property
     def op_name(self) -> str:
@@ -182,7 +186,7 @@ class AbstractSpatialOp(AbstractOp):
         """Raise ShapeError unless `shape` is channels and `rank` spatial axes."""
         if len(shape) != self.rank + 1:
             wanted = ", ".join(("channels", *AXES[self.rank]))
-            raise ShapeError(f"{self.op_name} wants {self.rank + 1} axes ({wanted}), not {show_shape(shape)}", "E202")
+            raise ShapeError(f"wants {self.rank + 1} axes ({wanted}), not {show_shape(shape)}", "E202", verb=True)
 
 
 def elements(shape: Shape) -> int:

@@ -16,6 +16,10 @@ class _AbstractConv(AbstractSpatialOp):
     pointwise: ClassVar[bool] = False
     keeps_sizes: ClassVar[bool] = False
     activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = False
+    keeps_groups: ClassVar[bool] = False
+    windowed: ClassVar[bool] = True
+    features_last: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("out_channels", "kernel_size")
     inferred: ClassVar[str | None] = "in_channels"
 

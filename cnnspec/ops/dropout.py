@@ -18,6 +18,10 @@ class _AbstractDropout(AbstractOp):
     keeps_sizes: ClassVar[bool] = True
     slides: ClassVar[bool] = False
     activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = True
+    keeps_groups: ClassVar[bool] = True
+    windowed: ClassVar[bool] = False
+    features_last: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("p",)
 
     def out_shape(self, *inputs: Shape) -> Shape:

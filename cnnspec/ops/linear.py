@@ -17,6 +17,10 @@ class Linear(AbstractOp):
     keeps_sizes: ClassVar[bool] = False
     slides: ClassVar[bool] = False
     activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = False
+    keeps_groups: ClassVar[bool] = False
+    windowed: ClassVar[bool] = False
+    features_last: ClassVar[bool] = True
     positional: ClassVar[tuple[str, ...]] = ("out_features",)
     inferred: ClassVar[str | None] = "in_features"
 

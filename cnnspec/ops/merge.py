@@ -15,6 +15,10 @@ class _AbstractJoin(AbstractOp):
     keeps_sizes: ClassVar[bool] = False
     slides: ClassVar[bool] = False
     activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = False
+    keeps_groups: ClassVar[bool] = False
+    windowed: ClassVar[bool] = False
+    features_last: ClassVar[bool] = False
     arity: ClassVar[tuple[int, int | None]] = (1, None)
 
 
@@ -25,7 +29,9 @@ class Add(_AbstractJoin):
         """Keeps the shape."""
         for shape in inputs[1:]:
             if shape != inputs[0]:
-                raise ShapeError(f"Add wants equal shapes, not {show_shape(inputs[0])} and {show_shape(shape)}", "E205")
+                raise ShapeError(
+                    f"wants equal shapes, not {show_shape(inputs[0])} and {show_shape(shape)}", "E205", verb=True
+                )
         return inputs[0]
 
     def other_flops(self, *inputs: Shape) -> int:
@@ -45,7 +51,7 @@ class Mul(_AbstractJoin):
         shapes = [out]
         for shape in inputs[1:]:
             if len(shape) != len(out) or any(a != b and 1 not in (a, b) for a, b in zip(out, shape, strict=True)):
-                raise ShapeError(f"Mul cannot broadcast {show_shape(out)} and {show_shape(shape)}", "E205")
+                raise ShapeError(f"cannot broadcast {show_shape(out)} and {show_shape(shape)}", "E205", verb=True)
             out = tuple(max(a, b) for a, b in zip(out, shape, strict=True))
             shapes.append(out)
         return shapes
@@ -62,9 +68,10 @@ class Concat(_AbstractJoin):
         for shape in inputs[1:]:
             if shape[1:] != inputs[0][1:]:
                 raise ShapeError(
-                    f"Concat joins channels, and all other axes must be equal:"
+                    "joins channels, and all other axes must be equal:"
                     f" {show_shape(inputs[0])} and {show_shape(shape)}",
                     "E205",
+                    verb=True,
                 )
         return (sum(shape[0] for shape in inputs), *inputs[0][1:])
 

@@ -39,6 +39,10 @@ class _AbstractChannelNorm(AbstractSpatialOp):
     keeps_sizes: ClassVar[bool] = True
     slides: ClassVar[bool] = False
     activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = False
+    keeps_groups: ClassVar[bool] = True
+    windowed: ClassVar[bool] = False
+    features_last: ClassVar[bool] = False
     inferred: ClassVar[str | None] = "num_features"
 
     eps: Positive = 1e-5
@@ -101,7 +105,7 @@ class InstanceNorm(_AbstractChannelNorm):
         self.check_rank(shape)
         _check_written("num_features", self.num_features, shape, shape[0])
         if not self.track_running_stats and elements(shape[1:]) == 1:
-            raise ShapeError(f"InstanceNorm wants more than one value per channel, not {show_shape(shape)}")
+            raise ShapeError(f"wants more than one value per channel, not {show_shape(shape)}", verb=True)
         return shape
 
     def other_flops(self, *inputs: Shape) -> int:
@@ -120,6 +124,10 @@ class GroupNorm(AbstractOp):
     keeps_sizes: ClassVar[bool] = True
     slides: ClassVar[bool] = False
     activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = False
+    keeps_groups: ClassVar[bool] = True
+    windowed: ClassVar[bool] = False
+    features_last: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("num_groups",)
     global_statistics: ClassVar[bool] = True  # every unit depends on all of its group
 
@@ -155,6 +163,9 @@ class _AbstractLayerNorm(AbstractOp):
     pointwise: ClassVar[bool] = False
     slides: ClassVar[bool] = False
     activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = False
+    keeps_groups: ClassVar[bool] = True
+    windowed: ClassVar[bool] = False
     inferred: ClassVar[str | None] = "normalized_shape"
     axis: ClassVar[int]  # of the shape, which has no batch
 
@@ -190,6 +201,7 @@ class LayerNorm(_AbstractLayerNorm):
     """Layer norm over the last axis, as torch's with one number. `(*, features) -> (*, features)`."""
 
     keeps_sizes: ClassVar[bool] = False  # its weights are as wide as the last axis
+    features_last: ClassVar[bool] = True
     axis: ClassVar[int] = -1
 
     def windows(self, *inputs: Shape) -> tuple[Window, ...]:
@@ -206,12 +218,13 @@ class LayerNorm2d(_AbstractLayerNorm):
     """Layer norm over the channels of images, as ConvNeXt's (Liu et al. 2022). `(C, H, W) -> (C, H, W)`."""
 
     keeps_sizes: ClassVar[bool] = True
+    features_last: ClassVar[bool] = False
     axis: ClassVar[int] = 0
 
     def out_shape(self, *inputs: Shape) -> Shape:
         (shape,) = inputs
         if len(shape) != 3:
-            raise ShapeError(f"LayerNorm2d wants 3 axes (channels, height, width), not {show_shape(shape)}", "E202")
+            raise ShapeError(f"wants 3 axes (channels, height, width), not {show_shape(shape)}", "E202", verb=True)
         _check_written("normalized_shape", self.normalized_shape, shape, shape[0])
         return shape
 
@@ -230,6 +243,10 @@ class LocalResponseNorm(AbstractOp):
     keeps_sizes: ClassVar[bool] = True
     slides: ClassVar[bool] = False
     activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = False
+    keeps_groups: ClassVar[bool] = True
+    windowed: ClassVar[bool] = False
+    features_last: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("size",)
 
     size: Count
@@ -240,7 +257,7 @@ class LocalResponseNorm(AbstractOp):
     def out_shape(self, *inputs: Shape) -> Shape:
         (shape,) = inputs
         if len(shape) < 2:
-            raise ShapeError(f"LocalResponseNorm wants channels and at least one axis, not {show_shape(shape)}", "E202")
+            raise ShapeError(f"wants channels and at least one axis, not {show_shape(shape)}", "E202", verb=True)
         return shape
 
     def channel_window(self, *inputs: Shape) -> Window:

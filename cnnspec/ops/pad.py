@@ -22,6 +22,10 @@ class ZeroPad(AbstractSpatialOp):
     keeps_sizes: ClassVar[bool] = False
     slides: ClassVar[bool] = False
     activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = False
+    keeps_groups: ClassVar[bool] = True
+    windowed: ClassVar[bool] = False
+    features_last: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("padding",)
     padding: Sizes
 

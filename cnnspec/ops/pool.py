@@ -39,6 +39,10 @@ class _AbstractPool(AbstractSpatialOp):
     keeps_sizes: ClassVar[bool] = False
     slides: ClassVar[bool] = True
     activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = False
+    keeps_groups: ClassVar[bool] = True
+    windowed: ClassVar[bool] = True
+    features_last: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("kernel_size",)
     per_axis: ClassVar[dict[str, int]] = {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}
 
@@ -115,6 +119,10 @@ class LPPool(AbstractSpatialOp):
     keeps_sizes: ClassVar[bool] = False
     slides: ClassVar[bool] = True
     activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = False
+    keeps_groups: ClassVar[bool] = True
+    windowed: ClassVar[bool] = True
+    features_last: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("norm_type",)
     per_axis: ClassVar[dict[str, int]] = {"kernel_size": 1, "stride": 1}
 
@@ -155,6 +163,10 @@ class _AbstractAdaptivePool(AbstractSpatialOp):
     keeps_sizes: ClassVar[bool] = False
     slides: ClassVar[bool] = False
     activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = False
+    keeps_groups: ClassVar[bool] = True
+    windowed: ClassVar[bool] = True
+    features_last: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("output_size",)
     per_axis: ClassVar[dict[str, int]] = {"output_size": 1}
 

@@ -27,6 +27,10 @@ class Upsample(AbstractOp):
     keeps_sizes: ClassVar[bool] = False
     slides: ClassVar[bool] = False
     activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = False
+    keeps_groups: ClassVar[bool] = True
+    windowed: ClassVar[bool] = False
+    features_last: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("size",)
     words: ClassVar[tuple[str, ...]] = ("mode",)
 
@@ -95,6 +99,10 @@ class PixelShuffle(AbstractOp):
     keeps_sizes: ClassVar[bool] = False
     slides: ClassVar[bool] = False
     activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = False
+    keeps_groups: ClassVar[bool] = True
+    windowed: ClassVar[bool] = False
+    features_last: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("upscale_factor",)
     upscale_factor: Count
 
@@ -102,7 +110,7 @@ class PixelShuffle(AbstractOp):
         (shape,) = inputs
         factor = self.upscale_factor
         if len(shape) != 3:
-            raise ShapeError(f"PixelShuffle wants 3 axes (channels, height, width), not {show_shape(shape)}", "E202")
+            raise ShapeError(f"wants 3 axes (channels, height, width), not {show_shape(shape)}", "E202", verb=True)
         channels, height, width = shape
         if channels % factor**2:
             raise ShapeError(f"upscale_factor²={factor**2} does not divide the {channels} input channels", "E204")

@@ -21,6 +21,10 @@ class Identity(AbstractOp):
     keeps_sizes: ClassVar[bool] = True
     slides: ClassVar[bool] = False
     activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = True
+    keeps_groups: ClassVar[bool] = True
+    windowed: ClassVar[bool] = False
+    features_last: ClassVar[bool] = False
 
     def out_shape(self, *inputs: Shape) -> Shape:
         """Keeps the shape."""
@@ -38,6 +42,10 @@ class Flatten(AbstractOp):
     keeps_sizes: ClassVar[bool] = False
     slides: ClassVar[bool] = False
     activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = True
+    keeps_groups: ClassVar[bool] = True
+    windowed: ClassVar[bool] = False
+    features_last: ClassVar[bool] = True
     positional: ClassVar[tuple[str, ...]] = ("start_dim",)
     start_dim: Axis = 1
     end_dim: Axis = -1
@@ -76,6 +84,10 @@ class Permute(AbstractOp):
     keeps_sizes: ClassVar[bool] = False
     slides: ClassVar[bool] = False
     activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = False
+    keeps_groups: ClassVar[bool] = False
+    windowed: ClassVar[bool] = False
+    features_last: ClassVar[bool] = True
     positional: ClassVar[tuple[str, ...]] = ("dims",)
     dims: tuple[Axis, ...]
 
@@ -110,6 +122,10 @@ class ChannelShuffle(AbstractOp):
     keeps_sizes: ClassVar[bool] = True
     slides: ClassVar[bool] = False
     activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = False
+    keeps_groups: ClassVar[bool] = False
+    windowed: ClassVar[bool] = False
+    features_last: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("groups",)
     groups: Count
 
@@ -117,7 +133,7 @@ class ChannelShuffle(AbstractOp):
         """Keeps the shape."""
         (shape,) = inputs
         if len(shape) < 2:
-            raise ShapeError(f"ChannelShuffle wants channels and at least one axis, not {show_shape(shape)}", "E202")
+            raise ShapeError(f"wants channels and at least one axis, not {show_shape(shape)}", "E202", verb=True)
         if shape[0] % self.groups:
             raise ShapeError(f"groups={self.groups} does not divide the {shape[0]} input channels", "E204")
         return shape
@@ -136,6 +152,10 @@ class Slice(AbstractOp):
     keeps_sizes: ClassVar[bool] = True
     slides: ClassVar[bool] = False
     activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = False
+    keeps_groups: ClassVar[bool] = False
+    windowed: ClassVar[bool] = False
+    features_last: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("start", "end")
     start: Annotated[int, Field(strict=True, ge=-LIMIT, le=LIMIT)]
     end: Annotated[int, Field(strict=True, ge=-LIMIT, le=LIMIT)] | None = None

@@ -18,6 +18,10 @@ class Scale(AbstractOp):
     keeps_sizes: ClassVar[bool] = True
     slides: ClassVar[bool] = False
     activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = False
+    keeps_groups: ClassVar[bool] = True
+    windowed: ClassVar[bool] = False
+    features_last: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("init",)
     init: Real = 1.0
 

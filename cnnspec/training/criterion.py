@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.optim.sgd import sgd
 
 from cnnspec.errors import UsageError
+from cnnspec.graph import is_below
 from cnnspec.training.config import TrainConfig
 
 __all__ = [
@@ -102,7 +103,7 @@ def make_update(config: TrainConfig, optimizer: torch.optim.Optimizer) -> Callab
 def freeze(model: nn.Module, prefixes: tuple[str, ...]) -> None:
     """Keep the parameters below these layers from training. Raises UsageError for a name that there is not."""
     for prefix in prefixes:
-        below = [p for name, p in model.named_parameters() if name == prefix or name.startswith(f"{prefix}.")]
+        below = [p for name, p in model.named_parameters() if is_below(name, (prefix,))]
         if not below:
             raise UsageError(f"--freeze {prefix}: no parameter of the network begins with that name")
         for parameter in below:
@@ -112,7 +113,7 @@ def freeze(model: nn.Module, prefixes: tuple[str, ...]) -> None:
 def eval_frozen(model: nn.Module, prefixes: tuple[str, ...]) -> None:
     """Let the layers below these run as in inference: batch norm would gather statistics although it is frozen."""
     for name, module in model.named_modules():
-        if any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes):
+        if is_below(name, prefixes):
             module.eval()
 
 

@@ -54,7 +54,7 @@ class _NetworkSection(BaseModel):
     file: Literal["spec.yaml", "spec.json"] = "spec.yaml"
     input: tuple[Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)], ...] | None = None
     variant: str | None = None
-    set: dict[str, Any] | None = None
+    set: dict[str, object] | None = None
 
 
 class _Weights(BaseModel):
@@ -132,6 +132,16 @@ class Run:
     def graph(self) -> Graph:
         """The network's graph."""
         return self.network.graph
+
+    @property
+    def params(self) -> int:
+        """How many parameters were in training, frozen ones included."""
+        return sum(node.params for node in self.graph)
+
+    @property
+    def trainable_params(self) -> int:
+        """How many of them were trained: all but those of `--freeze`."""
+        return self.params - sum(node.frozen_params(self.config.freeze) for node in self.graph)
 
     @property
     def weights(self) -> Path:
@@ -221,7 +231,7 @@ def network_files(network: Network) -> tuple[str, str, dict[str, object]]:
     return file, record.spec, section
 
 
-def _read_network(path: Path, section: dict[str, Any]) -> Network:
+def _read_network(path: Path, section: dict[str, object]) -> Network:
     """The network of a run's folder, from what `network_files` gave.
 
     Raises CnnspecError for a section that is damaged, SpecError and UsageError.

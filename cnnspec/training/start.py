@@ -14,7 +14,7 @@ from torch import nn
 from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.data.sets import DataSet
 from cnnspec.errors import UsageError
-from cnnspec.graph import Graph
+from cnnspec.graph import Graph, is_below
 from cnnspec.ops.norm import InstanceNorm
 from cnnspec.torch_backend import build_module, check_state, read_weights
 from cnnspec.torch_backend.rewrite import multiply_whole, pool_first, rectify_in_place
@@ -72,7 +72,7 @@ def build_network(graph: Graph, config: TrainConfig, device: torch.device, *, we
         state = read_weights(Path(weights).expanduser())
         fresh = model.state_dict()
         for prefix in config.reset:
-            names = [name for name in fresh if name == prefix or name.startswith(f"{prefix}.")]
+            names = [name for name in fresh if is_below(name, (prefix,))]
             if not names:
                 raise UsageError(f"--reset {prefix}: no weight of the network begins with that name")
             state.update((name, fresh[name]) for name in names)

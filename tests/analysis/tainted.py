@@ -41,7 +41,7 @@ def run_node(node: Node, inputs: list[Tensor], built: Callable[[nn.Module], obje
     module = reference(op.op_name, args, shapes).eval().to(inputs[0].dtype)
     if built is not None:
         built(module)
-    result: Tensor = module(*(value.clone() for value in inputs))
+    result: Tensor = module(*(value.clone(memory_format=torch.contiguous_format) for value in inputs))
     return result
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -321,3 +322,35 @@ def test_the_smallest_input_is_not_said_where_the_channels_stand_last(tmp_path: 
     spec = "cnnspec: 1\ninput: [28, 28, 1]\nlayers: ['Conv2d(8, 3)']\n"
     (error,) = check(write(tmp_path, spec)).diagnostics
     assert error.help == "channels come first: write `input: [1, 28, 28]`"
+
+
+def test_hints_do_not_depend_on_the_hash_seed() -> None:
+    """Of names that are equally near, every process means the same: sets have another order in each."""
+    names = [spelled for letter in "abcdefgh" for spelled in (f"{letter}width", f"{letter.upper()}width")]
+    spec = {
+        "cnnspec": 1,
+        "input": [1, 8, 8],
+        "params": dict.fromkeys(names, 4),
+        "blocks": {
+            **{
+                spelled: {"layers": ["ReLU"]}
+                for letter in "jklmnop"
+                for spelled in (f"{letter}cell", f"{letter.upper()}cell")
+            },
+            "Idle": {
+                "layers": [
+                    *(f"{letter}CELL" for letter in "jklmnop"),
+                    *(f"Linear({letter}WIDTH)" for letter in "abcdefgh"),
+                ]
+            },
+        },
+        "layers": ["Flatten", "Linear(2)"],
+    }
+    script = "import sys; from cnnspec.api import check; print(check('a.yaml', text=sys.argv[1]).diagnostics)"
+    command = [sys.executable, "-c", script, json.dumps(spec)]
+    said = [
+        subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": seed}, text=True, capture_output=True, check=True)
+        for seed in "12"
+    ]
+    assert said[0].stdout.count("did you mean") == 15
+    assert said[0].stdout == said[1].stdout

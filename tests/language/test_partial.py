@@ -178,3 +178,55 @@ def test_an_absent_file_is_named_by_its_text() -> None:
     checked = check("not/on/disk.json", text='{"cnnspec": 1}')
     assert checked.path == "not/on/disk.json"
     assert checked.errors
+
+
+INDEPENDENT: dict[str, list[str]] = {  # pairs of faults, of which neither follows from the other, and their codes
+    "Conv2d(nowhere, 0)": ["E110", "E106"],
+    "Conv2d(wrong=1, out_channels=0, kernel_size=nowhere)": ["E104", "E106", "E110"],
+    "Conv2d(kernel_size=nowhere)": ["E110", "E105"],
+    "Convv2d(8 * nowhere, 3)": ["E103", "E110"],
+    "B(wrong=1)": ["E104", "E106"],
+    "B": ["E105", "E106"],
+    "B(8)()": ["E109", "E106"],
+}
+
+
+@pytest.mark.parametrize("call", INDEPENDENT)
+def test_a_fault_hides_no_other(call: str) -> None:
+    block = (
+        "blocks:\n  B:\n    params: {out: int}\n    layers:\n      conv: Conv2d(out, 1)\n      pool: MaxPool2d(-2)\n"
+    )
+    outcome = read_source("net.yaml", (SPEC + block + f"layers:\n  - {call}\n").encode()).outcome()
+    assert sorted(error.code for error in outcome.diagnostics) == sorted(INDEPENDENT[call])
+
+
+def test_names_are_checked_in_a_network_of_too_many_nodes() -> None:
+    body = "blocks: {Idle: {layers: [Linear(nowhere)]}}\nlayers: [{layers: [ReLU], repeat: 2000}]\n"
+    outcome = read_source("net.yaml", (SPEC + body).encode()).outcome(max_nodes=1000)
+    assert {error.code for error in outcome.diagnostics} == {"E110", "E113"}
+
+
+def test_reads_are_checked_of_a_layer_whose_type_cannot_be_read() -> None:
+    body = "layers:\n  - {type: Conv2d(8), in: nowhere}\n"
+    outcome = read_source("net.yaml", (SPEC + body).encode()).outcome()
+    assert {error.code for error in outcome.diagnostics} == {"E107", "E109"}
+
+
+SHAPES = ("E201", "E202", "E203", "E204", "E205", "E207")
+
+
+@calm
+@given(specs(), st.data())
+def test_two_faults_say_what_each_says_alone(spec: dict[str, Any], data: st.DataObject) -> None:
+    """Only what a layer makes of a shape depends on the layers before it."""
+    layers = data.draw(st.lists(st.sampled_from([*spec["layers"]]), min_size=1, max_size=2, unique=True))
+    ways = [data.draw(st.sampled_from([how for how in BROKEN if BROKEN[how] is not None])) for _ in layers]
+    faults = {layer: BROKEN[how] for layer, how in zip(layers, ways, strict=True)}
+
+    def said(broken: dict[str, Any]) -> set[tuple[str, str]]:
+        outcome = dump({**spec, "layers": {**spec["layers"], **broken}}, as_json=True).outcome()
+        return {(error.code, error.message) for error in outcome.diagnostics if error.code not in SHAPES}
+
+    together = said(faults)
+    for layer, fault in faults.items():
+        assert said({layer: fault}) <= together, ways

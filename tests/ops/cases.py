@@ -210,6 +210,7 @@ ROWS: dict[str, list[Row]] = {
         ({"out_features": 3, "bias": False}, ((4, 7),)),
         ({"out_features": 2, "in_features": 5}, (IMAGE,)),
         ({"out_features": 1}, ((2, 3, 4, 5),)),
+        ({"out_features": 4}, ((8,),)),
     ],
     "Scale": [({"init": 1e-6}, (IMAGE,)), ({}, ((7,),)), ({"init": 2}, ((4, 9),)), ({"init": -0.5}, ((2, 3, 4, 5),))],
     "Flatten": [
@@ -236,6 +237,7 @@ ROWS: dict[str, list[Row]] = {
         ({"start": 2}, ((7,),)),
         ({"start": -3, "end": -1}, ((4, 9),)),
         ({"start": 0, "end": 2}, ((2, 3, 4, 5),)),
+        ({"start": 0, "end": 4}, ((8, 9),)),
     ],
     "Upsample": [
         ({"scale_factor": 2}, (IMAGE,)),

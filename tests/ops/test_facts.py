@@ -14,8 +14,9 @@ from torch import nn
 from cnnspec.errors import ShapeError
 from cnnspec.ops import AbstractOp, AnyOp, Shape, make_op, operators
 from cnnspec.ops.activation import Softmax
+from cnnspec.ops.norm import GroupNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
 
-FACTS = ("pointwise", "keeps_sizes", "slides", "activation")
+FACTS = ("pointwise", "keeps_sizes", "slides", "activation", "passive", "keeps_groups", "windowed", "features_last")
 GROWN = (1, 2, 3, 5, 6, 8, 12)  # sizes that an axis is given in place of its own
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding=.same. with even kernel")
@@ -49,10 +50,17 @@ def test_pointwise_is_what_commutes_with_every_order_of_the_values(kind: type[An
 
 
 @torch.no_grad()
-def commutes(module: nn.Module, shape: Shape) -> bool:
+def drawn(module: nn.Module) -> nn.Module:
+    """The module with other numbers in its tensors than those that it starts with."""
     for tensor in module.state_dict().values():
         if tensor.is_floating_point():
             tensor.uniform_(0.5, 1.5)
+    return module
+
+
+@torch.no_grad()
+def commutes(module: nn.Module, shape: Shape) -> bool:
+    module = drawn(module)
     x = torch.randn(2, *shape)
     order = torch.randperm(x[0].numel())
     plain, mixed = module(x.clone()), module(x.flatten(1)[:, order].reshape(x.shape))
@@ -93,6 +101,82 @@ def test_slides_is_what_torch_gives_a_kernel_and_reads_with_it(kind: type[AnyOp]
 def test_an_activation_is_what_torch_files_among_them(kind: type[AnyOp]) -> None:
     filed = all(type(truth(*row)).__module__ == "torch.nn.modules.activation" for row in rows(kind))
     assert kind.activation == (filed and kind is not Softmax)
+
+
+@pytest.mark.parametrize("kind", get_args(AnyOp))
+def test_passive_is_what_gives_every_value_back(kind: type[AnyOp]) -> None:
+    torch.manual_seed(0)
+    given = []
+    for name, op, shapes in rows(kind):
+        inputs = [torch.randn(2, *shape) for shape in shapes]
+        with torch.no_grad():
+            out = drawn(truth(name, op, shapes))(*(x.clone() for x in inputs))
+        given.append(len(inputs) == 1 and torch.equal(out.flatten(), inputs[0].flatten()))
+    assert kind.passive == all(given)
+
+
+@pytest.mark.parametrize("kind", get_args(AnyOp))
+def test_groups_are_kept_where_no_gradient_crosses_them(kind: type[AnyOp]) -> None:
+    if kind.arity != (1, 1):
+        assert not kind.keeps_groups
+        return
+    if kind in (Softmax, GroupNorm, LayerNorm, LayerNorm2d, LocalResponseNorm):  # a sum of others scales the values,
+        assert kind.keeps_groups  # and each stays where it is
+        return
+    torch.manual_seed(0)
+    kept = [apart(drawn(truth(name, op, shapes)), shapes[0]) for name, op, shapes in rows(kind)]
+    assert kind.keeps_groups == (False not in kept)
+
+
+def apart(module: nn.Module, shape: Shape) -> bool | None:
+    """Whether each group of the output depends on its own group of the input alone; None where there are no groups."""
+    x = torch.rand(2, *shape, requires_grad=True)
+    out = module(x.clone())
+    cuts = [groups for groups in range(2, shape[0] + 1) if shape[0] % groups == out.shape[1] % groups == 0]
+    for groups in cuts:
+        for number, part in enumerate(out.chunk(groups, 1)):
+            (gradient,) = torch.autograd.grad(part.square().sum(), x, retain_graph=True)
+            other = [piece for place, piece in enumerate(gradient.chunk(groups, 1)) if place != number]
+            if any(piece.any() for piece in other):
+                return False
+    return True if cuts else None
+
+
+@pytest.mark.parametrize("kind", get_args(AnyOp))
+def test_windowed_is_what_torch_gives_a_kernel_or_an_output_size(kind: type[AnyOp]) -> None:
+    modules = [truth(*row) for row in rows(kind)]
+    assert kind.windowed == all(hasattr(module, "kernel_size") or hasattr(module, "output_size") for module in modules)
+    assert kind.windowed or not kind.slides
+
+
+@pytest.mark.parametrize("kind", get_args(AnyOp))
+def test_features_are_last_where_tensors_are_as_wide_or_another_axis_comes_last(kind: type[AnyOp]) -> None:
+    """Torch makes the tensors for a wider last axis, and runs on an input that is wider on another one."""
+    last = set()
+    for name, op, shapes in rows(kind):
+        if len(shapes) > 1 or len(shapes[0]) < 2:
+            continue
+        (shape,) = shapes
+        sides = [made(name, op, wider) for wider in (shape, (*shape[:-1], shape[-1] + 4))]
+        if None not in sides and sides[0][0] != sides[1][0]:
+            last.add("width")
+        for axis in range(len(shape) - 1):
+            other = made(name, op, (*shape[:axis], 2 * shape[axis], *shape[axis + 1 :]))
+            if other is not None and other[1] != sides[0][1]:
+                last.add("order")
+    assert kind.features_last == bool(last)
+
+
+def made(name: str, op: AnyOp, shape: Shape) -> tuple[list[Shape], int] | None:
+    """The shapes of a module's tensors for this input, and the last axis that it gives; None where it refuses it."""
+    try:
+        module = truth(name, op, (shape,))
+        with torch.no_grad():
+            return [tuple(tensor.shape) for tensor in module.state_dict().values()], module(
+                torch.rand(2, *shape)
+            ).shape[-1]
+    except (RuntimeError, ValueError):
+        return None
 
 
 @pytest.mark.parametrize("kind", get_args(AnyOp))

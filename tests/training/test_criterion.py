@@ -73,6 +73,39 @@ def test_freeze_keeps_a_prefix_and_knows_names() -> None:
         make_optimizer(TrainConfig(), model, CPU)
 
 
+@pytest.mark.parametrize(
+    ("name", "prefixes"),
+    [
+        ("lenet5", ()),
+        ("simple_cnn", ("conv1.bias", "fc")),
+        ("resnet18", ("conv1", "bn1", "layer1", "layer2.0.conv1")),
+        ("convnext_tiny", ("features.1",)),  # whose blocks have a tensor of their own
+        ("googlenet", ("aux1", "inception3a.branch1")),
+    ],
+)
+def test_figures_and_torch_agree_on_what_is_trained(name: str, prefixes: tuple[str, ...]) -> None:
+    spec = cnnspec.load(name)
+    model = spec.build()
+    freeze(model, prefixes)
+    report = spec.analyze(purpose="train", frozen=prefixes)
+    trained = [(key, parameter.numel()) for key, parameter in model.named_parameters() if parameter.requires_grad]
+    assert report.totals.trainable_params == sum(count for _, count in trained)
+    assert report.totals.params == sum(parameter.numel() for parameter in model.parameters())
+    for row in report.layers:
+        own = (count for key, count in trained if row.name in (key, key.rpartition(".")[0]))
+        assert row.trainable_params == sum(own)
+    assert sum(row.trainable_params for row in report.folded(1).layers) == report.totals.trainable_params
+
+
+def test_a_spec_says_itself_what_is_frozen() -> None:
+    text = "cnnspec: 1\ninput: [4]\nlayers: {a: Linear(3), b: Linear(2)}\ntrain: {freeze: [a]}\n"
+    data = cnnspec.loads(text).analyze().to_dict()
+    assert [row["trainable_params"] for row in data["layers"]] == [0, 8]
+    assert (data["totals"]["params"], data["totals"]["trainable_params"]) == (23, 8)
+    assert cnnspec.loads(text).analyze(frozen=()).totals.trainable_params == 23
+    assert cnnspec.loads(text.replace("[a]", "7")).analyze().totals.trainable_params == 23  # training refuses it
+
+
 @pytest.mark.parametrize("scheme", ["xavier", "kaiming", "orthogonal"])
 def test_initialisation_by_name(scheme: str) -> None:
     model = nn.Sequential(nn.Conv2d(8, 64, 3), nn.BatchNorm2d(64), nn.Linear(100, 50))

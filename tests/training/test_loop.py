@@ -330,6 +330,10 @@ def test_fine_tuning(tmp_path: Path) -> None:
     still = [name for name in given if name.startswith(("conv", "bn"))]
     assert all(torch.equal(state[name], given[name]) for name in still)  # batch norm's statistics too
     assert state["fc.weight"].shape == (10, 36)
+    tuned = open_run(tmp_path / "run")
+    assert tuned.params - tuned.trainable_params == sum(
+        given[name].numel() for name in still if not name.startswith("bn.running") and "num_batches" not in name
+    )
 
 
 def test_averaged_weights_are_those_that_are_scored(whole: Path) -> None:

@@ -12,13 +12,10 @@ from cnnspec.analysis.report import Report, Totals
 from cnnspec.errors import Diagnostic
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import AXES, JOINS, Shape
-from cnnspec.ops.dropout import Dropout
-from cnnspec.ops.reshape import Flatten, Identity
+from cnnspec.ops.reshape import Flatten
 from cnnspec.ops.window import Sliding
 
-__all__ = ["PASSIVE", "Finding", "Found", "MeasuredNetwork", "Rule", "flattened_before", "per_axis", "rule"]
-
-PASSIVE = (Identity, Dropout, Flatten)  # they change no value at inference
+__all__ = ["Finding", "Found", "MeasuredNetwork", "Rule", "flattened_before", "per_axis", "rule"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +131,7 @@ class MeasuredNetwork:
         """For each node the last one, itself included, that is not passive; none where the input is reached."""
         active: dict[str, Node] = {}
         for node in self.graph.nodes:
-            if not isinstance(node.op, PASSIVE):
+            if not node.op.passive:
                 active[node.name] = node
             elif node.inputs[0] in active:
                 active[node.name] = active[node.inputs[0]]
@@ -148,7 +145,7 @@ class MeasuredNetwork:
 def flattened_before(network: MeasuredNetwork, node: Node) -> Node | None:
     """The nearest Flatten before a node, with nothing but dropout and identities between."""
     before = network.before(node)
-    while before is not None and isinstance(before.op, PASSIVE) and not isinstance(before.op, Flatten):
+    while before is not None and before.op.passive and not isinstance(before.op, Flatten):
         before = network.before(before)
     return before if before is not None and isinstance(before.op, Flatten) else None
 

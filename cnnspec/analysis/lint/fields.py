@@ -82,14 +82,15 @@ def narrow_classifier(network: MeasuredNetwork) -> Iterator[Found]:
 
 def _last_global_pool(network: MeasuredNetwork, node: Node) -> Node | None:
     """The global pool that the output comes from by a chain without joins."""
-    at: Node | None = node
-    while at is not None:
-        windows = at.op.windows(*at.input_shapes)
-        if isinstance(at.op, (AdaptiveAvgPool, AdaptiveMaxPool)) and any(isinstance(w, Global) for w in windows):
-            return at
-        if len(at.input_shapes[0]) > 1 and len(at.shape) < len(at.input_shapes[0]) and prod(at.input_shapes[0][1:]) > 1:
+    pool: Node | None = node
+    while pool is not None:
+        windows = pool.op.windows(*pool.input_shapes)
+        if isinstance(pool.op, (AdaptiveAvgPool, AdaptiveMaxPool)) and any(isinstance(w, Global) for w in windows):
+            return pool
+        read = pool.input_shapes[0]
+        if len(read) > 1 and len(pool.shape) < len(read) and prod(read[1:]) > 1:
             return None  # a dense layer sees where everything is
-        at = network.before(at)
+        pool = network.before(pool)
     return None
 
 

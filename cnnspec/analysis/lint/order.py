@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cnnspec.analysis.lint.base import PASSIVE, Found, MeasuredNetwork, rule
+from cnnspec.analysis.lint.base import Found, MeasuredNetwork, rule
 from cnnspec.graph import INPUT, Node
 from cnnspec.ops import AXES, JOINS, AnyOp, show_shape
 from cnnspec.ops.activation import Softmax
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout
 from cnnspec.ops.linear import Linear
-from cnnspec.ops.norm import BatchNorm, InstanceNorm, LayerNorm
-from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
-from cnnspec.ops.reshape import ChannelShuffle, Flatten, Permute
+from cnnspec.ops.norm import BatchNorm, InstanceNorm
 
 __all__ = [
     "activation_twice",
@@ -25,11 +23,6 @@ __all__ = [
     "groups_never_mix",
     "softmax_output",
 ]
-
-
-MIXING = (Conv, ConvTranspose, Linear, ChannelShuffle, Permute, Flatten, *JOINS)
-MAPPING = (Conv, ConvTranspose, MaxPool, AvgPool, LPPool, AdaptiveAvgPool, AdaptiveMaxPool)  # they give feature maps
-FEATURES_LAST = (Permute, Flatten, LayerNorm)  # whoever writes one has thought of the last axis
 
 
 @rule("W305", "a bias before batch norm")
@@ -75,7 +68,7 @@ def softmax_output(network: MeasuredNetwork) -> Iterator[Found]:
     """Cross-entropy takes logits: it applies the logarithm of the softmax itself, as torch's `cross_entropy` does."""
     for name in (*network.graph.outputs, *network.graph.aux_outputs):
         node: Node | None = None if name == INPUT else network.graph.by_name[name]
-        while node is not None and isinstance(node.op, PASSIVE):
+        while node is not None and node.op.passive:
             node = network.before(node)
         if node is not None and isinstance(node.op, Softmax):
             yield Found(
@@ -107,13 +100,9 @@ def dense_on_map(network: MeasuredNetwork) -> Iterator[Found]:
     """A dense layer on a feature map: it mixes the places of the last axis, not the channels."""
     maps = {INPUT} if len(network.graph.input_shape) > 2 else set()
     for node in network.graph.nodes:
-        if isinstance(node.op, MAPPING):
+        if node.op.windowed or not (node.op.features_last or maps.isdisjoint(node.inputs)):
             maps.add(node.name)
-        elif maps.isdisjoint(node.inputs) or isinstance(node.op, FEATURES_LAST):
-            continue
-        elif not isinstance(node.op, Linear):
-            maps.add(node.name)
-        elif node.name in network.live:
+        elif isinstance(node.op, Linear) and not maps.isdisjoint(node.inputs) and node.name in network.live:
             shape = node.input_shapes[0]
             yield Found(
                 node,
@@ -162,10 +151,7 @@ def groups_never_mix(network: MeasuredNetwork) -> Iterator[Found]:
                 f"the {node.op.groups} groups of `{before.name}` and `{node.name}` never mix",
                 f"`ChannelShuffle({node.op.groups})` or a 1x1 convolution between them",
             )
-        if isinstance(node.op, MIXING) or before is None:
-            mixed[node.name] = node
-        else:
-            mixed[node.name] = before
+        mixed[node.name] = before if before is not None and node.op.keeps_groups else node
 
 
 @rule("W312", "a node that nothing depends on")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from cnnspec.cli.render.columns import aligned
 from cnnspec.cli.render.foreign import visible
 
 if TYPE_CHECKING:
-    from cnnspec.scoring.assess import Assessment
+    from cnnspec.api import Assessment
 
 __all__ = ["render"]
 
@@ -18,25 +19,28 @@ WIDEST_MATRIX: Final = 20  # classes
 def render(assessment: Assessment, sheet: str | None) -> str:
     """The figures, the classes, the confusion matrix where it is small, and the worst mistakes."""
     target, data = visible(assessment.target), visible(assessment.data)
+    figures = [
+        ("accuracy", f"{assessment.accuracy:.2%}", ""),
+        *([("top-5 accuracy", f"{assessment.top5:.2%}", "")] if assessment.top5 is not None else []),
+        ("cross-entropy", f"{assessment.loss:.4f}", ""),
+        ("calibration error", f"{assessment.calibration_error:.2%}", "(expected, 15 bins)"),
+    ]
     lines = [
         f"{target} on {assessment.images:,} {assessment.split} images of {data}",
-        f"  accuracy           {assessment.accuracy:8.2%}",
-        *([f"  top-5 accuracy     {assessment.top5:8.2%}"] if assessment.top5 is not None else []),
-        f"  cross-entropy      {assessment.loss:8.4f}",
-        f"  calibration error  {assessment.calibration_error:8.2%}  (expected, 15 bins)",
+        *(f"  {line}" for line in aligned(figures, (0, 2))),
         "",
     ]
     names = [visible(each.name) for each in assessment.classes]
-    width = max(5, *map(len, names))
-    lines.append(f"{'class':{width}}  images  precision  recall      F1")
+    rows = [["class", "images", "precision", "recall", "F1"]]
     for name, each in zip(names, assessment.classes, strict=True):
-        lines.append(f"{name:{width}}  {each.images:6,}  {each.precision:9.2%} {each.recall:7.2%} {each.f1:7.2%}")
+        rows.append([name, f"{each.images:,}", *(f"{share:.2%}" for share in (each.precision, each.recall, each.f1))])
+    lines += aligned(rows, (0,))
     if len(assessment.classes) <= WIDEST_MATRIX:
-        cells = max(4, *(len(str(value)) + 1 for row in assessment.confusion for value in row))
-        lines += ["", "true below, predicted to the right"]
-        lines.append(" " * width + "".join(f"{name[: cells - 1]:>{cells}}" for name in names))
-        for name, row in zip(names, assessment.confusion, strict=True):
-            lines.append(f"{name:{width}}" + "".join(f"{value or '.':>{cells}}" for value in row))
+        widest = max(3, *(len(str(value)) for row in assessment.confusion for value in row))
+        matrix = [["", *(name[:widest] for name in names)]]
+        for name, counts in zip(names, assessment.confusion, strict=True):
+            matrix.append([name, *(str(value or ".") for value in counts)])
+        lines += ["", "true below, predicted to the right", *aligned(matrix, (0,))]
     if assessment.mistakes:
         lines += ["", f"worst of {assessment.images - round(assessment.accuracy * assessment.images):,} mistakes"]
         for mistake in assessment.mistakes[:SHOWN]:

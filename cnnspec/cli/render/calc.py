@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cnnspec.analysis.calculator import Calculation
-from cnnspec.analysis.layer_sizes import Solution, StepResult
-from cnnspec.ops import AXES, show_shape
+from cnnspec.api import Calculation, Solution, StepResult
+from cnnspec.api.terms import AXES, show_shape
 
 __all__ = ["render_calculation"]
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from cnnspec.diagnostics import Paint, count, render, render_all, visible
+from cnnspec.api.terms import Paint, count, render, render_all, visible
 from cnnspec.errors import Diagnostic
 from cnnspec.version import __version__
 
 if TYPE_CHECKING:
-    from cnnspec.analysis.check import Checked
+    from cnnspec.api import Checked
 
 __all__ = ["FORMS", "Listing", "painter", "show"]
 

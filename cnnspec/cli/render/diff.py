@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 from typing import Final
 
-from cnnspec.analysis import CONVENTION
-from cnnspec.analysis.diff import Change, Difference, Total
+from cnnspec.api import Change, Difference, Total
+from cnnspec.api.terms import CONVENTION, show_shape
 from cnnspec.cli.render.columns import aligned
-from cnnspec.ops import show_shape
 
 __all__ = ["FORMATS", "render_difference"]
 

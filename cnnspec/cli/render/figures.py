@@ -40,7 +40,7 @@ def shares(parts: Sequence[int]) -> list[str]:
     if not total:
         return [""] * len(parts)
     tenths = [1000 * part // total for part in parts]
-    by_loss = sorted(range(len(parts)), key=lambda at: -(1000 * parts[at] % total))
-    for at in by_loss[: 1000 - sum(tenths)]:
-        tenths[at] += 1
+    by_loss = sorted(range(len(parts)), key=lambda number: -(1000 * parts[number] % total))
+    for number in by_loss[: 1000 - sum(tenths)]:
+        tenths[number] += 1
     return [f"{tenth // 10}.{tenth % 10} %" for tenth in tenths]

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Final, TextIO
 
-from cnnspec.diagnostics import visible
+from cnnspec.api.terms import visible
 
 __all__ = ["csv_line", "say", "visible"]
 

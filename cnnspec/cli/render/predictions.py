@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from cnnspec.cli.render.foreign import csv_line, visible
 
 if TYPE_CHECKING:
-    from cnnspec.runtime.predictor import Prediction
+    from cnnspec.api import Prediction
 
 __all__ = ["FORMATS", "lines"]
 

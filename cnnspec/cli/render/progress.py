@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from cnnspec.api import EpochMetrics, Progress
+from cnnspec.api.terms import Lines, epoch_line, time_left
 from cnnspec.cli.render.foreign import visible
-from cnnspec.training.metrics import EpochMetrics
-from cnnspec.training.progress import Lines, Progress, epoch_line, time_left
 
 __all__ = ["watch"]
 

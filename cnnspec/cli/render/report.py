@@ -9,18 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cnnspec.analysis import CONVENTION, LayerReport, Report
-from cnnspec.analysis.report import OTHER
+from cnnspec.api import LayerReport, Report
+from cnnspec.api.terms import CONVENTION, OTHER, Shape, show_shape
 from cnnspec.cli.render.columns import aligned
 from cnnspec.cli.render.figures import in_unit, shares, size_text
 from cnnspec.cli.render.foreign import csv_line
 from cnnspec.errors import UsageError
 from cnnspec.hints import did_you_mean
-from cnnspec.ops import Shape, show_shape
 
 if TYPE_CHECKING:
-    from cnnspec.analysis.explain import Explanation
-    from cnnspec.analysis.unit_field import UnitField
+    from cnnspec.api import Explanation, UnitField
 
 __all__ = ["FORMATS", "check_columns", "render", "render_explanation", "render_field"]
 
@@ -145,7 +143,12 @@ def _table(report: Report, all_columns: Sequence[Column], width: int | None, *, 
     if hidden:
         lines += [*_wrapped(f"not shown in {width} columns: {', '.join(hidden)}", width, 2), ""]
     for text in _summary(report):
-        lines += _wrapped(text, width, 2 if text.startswith("*") else 12)
+        lines += _wrapped(text, width, 12)
+    if any(row.global_context and not row.sees_everything for row in report.layers):
+        lines += _wrapped("* and the whole input, through a global pool, a dense layer or a norm", width, 2)
+    if any(row.field_parts for row in report.layers):
+        fields = "fields      the largest over the channels; JSON and `--explain LAYER` tell them apart"
+        lines += _wrapped(fields, width, 12)
     return "\n".join(lines)
 
 
@@ -207,10 +210,6 @@ def _summary(report: Report) -> list[str]:
     training = "" if totals.training_bytes is None else f", {size_text(totals.training_bytes)} to train"
     lines.append(f"memory      {size_text(totals.peak_inference_bytes)} of tensors at the peak of inference{training}")
     lines.append(f"            (batch {memory.batch}, {memory.precision}, {memory.optimizer})")
-    if any(row.global_context and not row.sees_everything for row in report.layers):
-        lines.append("* and the whole input, through a global pool, a dense layer or a norm")
-    if any(row.field_parts for row in report.layers):
-        lines.append("fields      the largest over the channels; JSON and `--explain LAYER` tell them apart")
     return lines
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from cnnspec.analysis.axis_sizes import FURTHEST, AxisSizes, SizeRange
-from cnnspec.analysis.sizes import Sizes
-from cnnspec.graph import INPUT
-from cnnspec.ops import show_shape
+from cnnspec.api import AxisSizes, SizeRange, Sizes
+from cnnspec.api.terms import FURTHEST, INPUT, show_shape
 
 __all__ = ["ranges_text", "render_sizes"]
 
@@ -54,11 +52,11 @@ def _axis(sizes: Sizes, axis: AxisSizes, table: bool) -> list[str]:
         lines.append(f"  weights fit        {ranges_text(axis.fitting)}{within}")
     if axis.wanted is not None and sizes.output is not None:
         target = sizes.output[[one.axis for one in sizes.axes].index(axis.axis)]
-        found = ranges_text(axis.wanted)
+        wanted = ranges_text(axis.wanted)
         if not axis.wanted:
             near = " and ".join(map(str, axis.nearest))
-            found += f"; the nearest output{'s are' if len(axis.nearest) > 1 else ' is'} {near}"
-        lines.append(f"  output {target} from      {found}")
+            wanted += f"; the nearest output{'s are' if len(axis.nearest) > 1 else ' is'} {near}"
+        lines.append(f"  output {target} from      {wanted}")
     texts = [(_text(one), str(one.output)) for one in axis.outputs]
     if not texts:
         return [*lines, "  no size of the range is valid"]

@@ -194,6 +194,19 @@ def test_a_dense_layer_on_features_is_not(shape: str, layers: str) -> None:
     assert "W321" not in [finding.code for finding in find(shape, layers)]
 
 
+@pytest.mark.parametrize(
+    ("shape", "layers", "told"),
+    [
+        ("[3, 32, 32]", "Conv2d(8, 3)|ReLU|StochasticDepth(0.1)|ReLU", {"W306"}),  # which does nothing at inference
+        ("[8, 9, 9]", "Conv2d(8, 3, groups=2)|Flatten(2)|Conv1d(8, 3, groups=2)", {"W320"}),  # channels stay apart
+        ("[8, 9, 9]", "Conv2d(8, 3, groups=2)|Slice(0, 4)|Conv2d(8, 3, groups=2)", set()),  # both read one old group
+        ("[8, 9, 9]", "Conv2d(8, 3, groups=2)|LayerNorm2d|Conv2d(8, 3, groups=2)", {"W320"}),
+    ],
+)
+def test_what_stands_between_two_layers_is_seen_for_what_it_does(shape: str, layers: str, told: set[str]) -> None:
+    assert {finding.code for finding in find(shape, layers)} & {"W306", "W320"} == told
+
+
 HEAD = "cnnspec: 1\nname: net\ninput: [3, 8, 8]\nlint: {ignore: [W306]}\n"
 
 

@@ -1,0 +1,85 @@
+"""What a front needs besides the functions and their results: the words that options take, and how values are written.
+
+It hands names on, each from its module when it is first asked for, so that `cli` needs nothing from below `api`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cnnspec.api.later import import_later
+
+if TYPE_CHECKING:
+    from cnnspec.analysis.axis_sizes import FURTHEST
+    from cnnspec.analysis.layer_sizes import find_operator
+    from cnnspec.analysis.memory import OPTIMIZER_STATE, PRECISIONS
+    from cnnspec.analysis.report import CONVENTION, OTHER
+    from cnnspec.diagnostics import Paint, count, render, render_all, visible
+    from cnnspec.graph import INPUT, PURPOSES, Purpose
+    from cnnspec.language.elaborate import MAX_NODES
+    from cnnspec.language.spec_source import STDIN, parse_setting, read_file
+    from cnnspec.ops import AXES, Shape, operators, show_shape
+    from cnnspec.ops.describe import describe, families, siblings, summary
+    from cnnspec.runtime.session import BATCH_SIZE, DEVICES
+    from cnnspec.runtime.sources import expand
+    from cnnspec.training.progress import Lines, epoch_line, speaks, time_left
+    from cnnspec.training.run_folder import read_config
+    from cnnspec.training.signals import Interrupted, exit_on_signals
+
+__all__ = [
+    "AXES",
+    "BATCH_SIZE",
+    "CONVENTION",
+    "DEVICES",
+    "FURTHEST",
+    "INPUT",
+    "MAX_NODES",
+    "OPTIMIZER_STATE",
+    "OTHER",
+    "PRECISIONS",
+    "PURPOSES",
+    "STDIN",
+    "Interrupted",
+    "Lines",
+    "Paint",
+    "Purpose",
+    "Shape",
+    "count",
+    "describe",
+    "epoch_line",
+    "exit_on_signals",
+    "expand",
+    "families",
+    "find_operator",
+    "operators",
+    "parse_setting",
+    "read_config",
+    "read_file",
+    "render",
+    "render_all",
+    "show_shape",
+    "siblings",
+    "speaks",
+    "summary",
+    "time_left",
+    "visible",
+]
+
+LATER: Final = {
+    "cnnspec.analysis.axis_sizes": ("FURTHEST",),
+    "cnnspec.analysis.layer_sizes": ("find_operator",),
+    "cnnspec.analysis.memory": ("OPTIMIZER_STATE", "PRECISIONS"),
+    "cnnspec.analysis.report": ("CONVENTION", "OTHER"),
+    "cnnspec.graph": ("INPUT", "PURPOSES", "Purpose"),
+    "cnnspec.diagnostics": ("Paint", "count", "render", "render_all", "visible"),
+    "cnnspec.language.elaborate": ("MAX_NODES",),
+    "cnnspec.language.spec_source": ("STDIN", "parse_setting", "read_file"),
+    "cnnspec.ops": ("AXES", "Shape", "operators", "show_shape"),
+    "cnnspec.ops.describe": ("describe", "families", "siblings", "summary"),
+    "cnnspec.runtime.session": ("BATCH_SIZE", "DEVICES"),
+    "cnnspec.runtime.sources": ("expand",),
+    "cnnspec.training.progress": ("Lines", "epoch_line", "speaks", "time_left"),
+    "cnnspec.training.run_folder": ("read_config",),
+    "cnnspec.training.signals": ("Interrupted", "exit_on_signals"),
+}
+__getattr__ = import_later(__name__, LATER)
