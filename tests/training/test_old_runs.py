@@ -87,7 +87,7 @@ def test_a_run_is_written_as_it_was(tmp_path: Path) -> None:
     spec = cnnspec.loads(SPEC, variant="wide", params={"width": 7}, input_shape=(1, 9, 9))
     config = TrainConfig(epochs=1)
     with RunFolder(tmp_path / "run") as folder:
-        folder.start(Job(spec, config, folder.path), config, spec.graph.classes, {})
+        folder.start(Job(spec, config, folder.path), config, None, spec.graph.classes, {})
     assert (tmp_path / "run" / "spec.yaml").read_text() == SPEC
     assert (tmp_path / "run" / "config.yaml").read_text().startswith(SECTION + "train:\n")
     plain = cnnspec.loads(json.dumps(yaml.safe_load(SPEC)), path="net.json")
