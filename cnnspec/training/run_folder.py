@@ -37,8 +37,8 @@ from cnnspec.training.metrics import EpochMetrics
 from cnnspec.zoo import RUNS, is_run
 
 __all__ = [
-    "BEST", "CHECKPOINTS", "LAST", "DataPlace", "Run", "best_fault", "best_weights", "check_links", "has_checkpoint",
-    "is_run", "network_files", "open_run", "read_config", "read_json",
+    "BEST", "CHECKPOINTS", "LAST", "DataPlace", "Run", "best_fault", "best_weights", "check_links", "find_weights",
+    "has_checkpoint",    "is_run", "network_files", "open_run", "read_config", "read_json",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -177,6 +177,20 @@ def best_weights(run: Path) -> Path:
             hint=f"`cnnspec train --resume {run}` continues from a checkpoint",
         )
     return path
+
+
+def find_weights(source: str | os.PathLike[str]) -> Path:
+    """The file of weights that is meant: one by its path, or the best of a run, by its folder or its name in `runs`.
+
+    Raises UsageError where there is neither, and as `best_weights`.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path
+    run = next((run for run in (path, Path("runs") / path) if is_run(run)), None)
+    if run is None:
+        raise UsageError(f"there is no file of weights {path}, and no run", hint="`cnnspec runs` lists the runs")
+    return best_weights(run)
 
 
 def best_fault(run: Path) -> str | None:

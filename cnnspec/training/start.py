@@ -14,7 +14,7 @@ from torch import nn
 from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.data.sets import DataSet
 from cnnspec.errors import UsageError
-from cnnspec.graph import Graph
+from cnnspec.graph import Graph, unwrapped
 from cnnspec.images import MAX_PIXELS
 from cnnspec.ops.norm import InstanceNorm
 from cnnspec.torch_backend import build_module, check_state, read_weights
@@ -25,6 +25,7 @@ from cnnspec.training.distributed import Ranks
 from cnnspec.training.job import Job
 from cnnspec.training.machine import image_memory
 from cnnspec.training.progress import Progress
+from cnnspec.training.run_folder import find_weights
 from cnnspec.training.shared import Shared
 
 __all__ = ["build_network", "check_norms", "check_parts", "data_options", "open_images"]
@@ -79,14 +80,14 @@ def build_network(graph: Graph, config: TrainConfig, device: torch.device, *, we
     model = build_module(graph)
     initialise(model, config.init)
     if weights is not None:
-        state = read_weights(Path(weights).expanduser())
         fresh = model.state_dict()
+        state = unwrapped(read_weights(find_weights(weights)), fresh)
         for prefix in config.reset:
             names = [name for name in fresh if name == prefix or name.startswith(f"{prefix}.")]
             if not names:
                 raise UsageError(f"--reset {prefix}: no weight of the network begins with that name")
             state.update((name, fresh[name]) for name in names)
-        check_state(model, state, weights)
+        check_state(model, state, weights, can_reset=True)
         model.load_state_dict(state, strict=False)  # counters of batch norm may be missing; all else was checked
     elif config.reset and config.weights is None:
         raise UsageError("--reset wants --weights: without them every layer starts fresh")

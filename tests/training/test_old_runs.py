@@ -92,7 +92,7 @@ def test_a_run_is_written_as_it_was(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "config.yaml").read_text().startswith(SECTION + "train:\n")
     plain = cnnspec.loads(json.dumps(yaml.safe_load(SPEC)), path="net.json")
     with RunFolder(tmp_path / "json") as folder:
-        folder.start(Job(plain, config, folder.path), config, (), {})
+        folder.start(Job(plain, config, folder.path), config, None, (), {})
     section = yaml.safe_load((tmp_path / "json" / "config.yaml").read_text())["spec"]
     assert section == {"file": "spec.json", "input": [1, 8, 8]}
     assert open_run(tmp_path / "json", figures=False).network.record() == plain.record()
