@@ -34,11 +34,11 @@ from cnnspec.language.source import read_text
 from cnnspec.language.tree import SourceError, plain
 from cnnspec.training.config import TrainConfig, resolve_config
 from cnnspec.training.metrics import EpochMetrics
-from cnnspec.zoo import RUNS, is_run
+from cnnspec.zoo import RUNS, find_run, is_run
 
 __all__ = [
     "BEST", "CHECKPOINTS", "LAST", "DataPlace", "Run", "best_fault", "best_weights", "check_links", "find_weights",
-    "has_checkpoint",    "is_run", "network_files", "open_run", "read_config", "read_json",
+    "has_checkpoint", "is_run", "network_files", "open_run", "read_config", "read_json",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -187,7 +187,7 @@ def find_weights(source: str | os.PathLike[str]) -> Path:
     path = Path(source).expanduser()
     if path.is_file():
         return path
-    run = next((run for run in (path, Path("runs") / path) if is_run(run)), None)
+    run = find_run(path)
     if run is None:
         raise UsageError(f"there is no file of weights {path}, and no run", hint="`cnnspec runs` lists the runs")
     return best_weights(run)
