@@ -6,21 +6,36 @@ with concrete arguments, the names of what it reads, and its output shape. Nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from cnnspec.errors import Diagnostic, Place, SpecError
 from cnnspec.ops import AnyOp, Shape, show_shape
 
-__all__ = ["INPUT", "PURPOSES", "Graph", "Node", "Origin", "Purpose", "is_below"]
+__all__ = ["INPUT", "PURPOSES", "Graph", "Node", "Origin", "Purpose", "is_below", "unwrapped"]
+
+T = TypeVar("T")
 
 INPUT = "input"  # the name under which nodes read the network's input
 
 Purpose: TypeAlias = Literal["inference", "train"]  # what a network is for: figures differ where it has auxiliary heads
 PURPOSES: Final[tuple[Purpose, ...]] = ("inference", "train")
+
+_WRAPPERS: Final = ("module.", "_orig_mod.")  # DistributedDataParallel's and torch.compile's
+
+
+def unwrapped(weights: Mapping[str, T], own: Container[str]) -> dict[str, T]:
+    """Weights by a network's `own` names: without the prefixes that wrappers have put before all of them."""
+    found = dict(weights)
+    while not any(name in own for name in found):
+        prefix = next((prefix for prefix in _WRAPPERS if all(name.startswith(prefix) for name in found)), None)
+        if prefix is None or not found:
+            return dict(weights)  # of another network
+        found = {name.removeprefix(prefix): value for name, value in found.items()}
+    return found
 
 
 def is_below(name: str, prefixes: Iterable[str]) -> bool:

@@ -7,9 +7,59 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Final
 
-__all__ = ["DEFINE_LAYER", "channels_first", "closest", "did_you_mean"]
+__all__ = ["channels_first", "closest", "did_you_mean", "no_layer"]
 
-DEFINE_LAYER: Final = "define it below `blocks:`; `cnnspec explain` lists the layers"  # where nothing comes near
+_DEFINE_LAYER: Final = "define it below `blocks:`; `cnnspec explain` lists the layers"  # where nothing comes near
+
+# What no block can be made of, and what there is instead. By lower-case spelling.
+_OUTSIDE: Final = {
+    **dict.fromkeys(
+        (
+            "rnn",
+            "lstm",
+            "gru",
+            "rnncell",
+            "lstmcell",
+            "grucell",
+            "rnnbase",
+            "rnncellbase",
+            "bidirectional",
+            "convlstm2d",
+        ),
+        "there are no recurrent layers",
+    ),
+    **dict.fromkeys(
+        (
+            "multiheadattention",
+            "attention",
+            "selfattention",
+            "scaleddotproductattention",
+            "transformer",
+            "transformerencoder",
+            "transformerdecoder",
+            "transformerencoderlayer",
+            "transformerdecoderlayer",
+        ),
+        "there is no attention; `Mul` is a gate, as in squeeze-and-excitation",
+    ),
+    **dict.fromkeys(("embedding", "embeddingbag"), "inputs are images and signals, not tokens"),
+    **dict.fromkeys(
+        ("reshape", "view", "unflatten", "fold", "unfold", "squeeze", "unsqueeze", "transpose", "repeatvector"),
+        "`Flatten`, `Permute` and `Slice` change shapes",
+    ),
+    **dict.fromkeys(
+        (
+            "bilinear",
+            "maxunpool1d",
+            "maxunpool2d",
+            "maxunpool3d",
+            "fractionalmaxpool2d",
+            "fractionalmaxpool3d",
+            "lambda",
+        ),
+        "`cnnspec explain` lists the layers",
+    ),
+}
 
 # Keras', Caffe's and everyday names of layers and arguments, by their lower-case spelling.
 _SYNONYMS: Final = {
@@ -81,6 +131,16 @@ def did_you_mean(word: str, known: Reversible[str]) -> str | None:
     """The sentence for the caret's label, or None."""
     match = closest(word, known)
     return f"did you mean `{match}`?" if match else None
+
+
+def no_layer(name: str, known: Reversible[str]) -> tuple[str, str | None, str | None]:
+    """The message for a layer that is none of the `known`, the caret's label and the way out."""
+    names = list(known)
+    outside = _OUTSIDE.get(name.lower())
+    if outside is not None and name.lower() not in (one.lower() for one in names):
+        return f"`{name}` is not part of the language", None, outside
+    label = did_you_mean(name, names)
+    return f"there is no layer `{name:.60}`", label, None if label else _DEFINE_LAYER
 
 
 def channels_first(shape: tuple[int, ...]) -> tuple[int, ...] | None:

@@ -1,7 +1,9 @@
 """The one preprocessing rule, shared by training and inference, so that a network sees the same pixels in both.
 
 EXIF orientation, then grey or RGB as the network has channels, alpha over white, 16 bits scaled to 8, Pillow's bilinear
-resize to the exact size, and normalisation with the spec's mean and standard deviation.
+resize to the exact size, and normalisation with the spec's mean and standard deviation. Every file goes through
+`read_image`. It decodes all the pixels: `Image.draft` would read a large JPEG three times as fast, but then the same
+picture would be another one as a PNG, or where it is given already opened.
 
 Images are untrusted: only well-known formats are decoded, and the size is checked before the pixels are read.
 """
@@ -10,7 +12,10 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
@@ -38,7 +43,7 @@ __all__ = [
 
 FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
-MAX_PIXELS: Final = 89_000_000  # a larger image is refused before it is decoded
+MAX_PIXELS: Final = 89_000_000  # a larger image is refused before it is decoded, unless `max_pixels` says otherwise
 # Networks read images as (N, C, H, W), files and bytes have (N, H, W, C). The axes of one in the order of the other:
 NCHW_TO_NHWC: Final = (0, 2, 3, 1)
 NHWC_TO_NCHW: Final = (0, 3, 1, 2)
@@ -67,7 +72,12 @@ def check_shape(shape: Shape) -> tuple[int, int, int]:
 
 
 def read_image(
-    source: str | os.PathLike[str] | bytes, shape: Shape, *, invert: bool = False, name: str | None = None
+    source: str | os.PathLike[str] | bytes,
+    shape: Shape,
+    *,
+    invert: bool = False,
+    name: str | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> NDArray[np.uint8]:
     """Decode an image, given by its path or its bytes, and fit it to the network's input `(C, H, W)`.
 
@@ -75,9 +85,11 @@ def read_image(
     """
     shown = name or ("what was given" if isinstance(source, bytes) else os.fspath(source))
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise Image.DecompressionBombError(f"{image.width}x{image.height}")
+        with _pillow_takes(max_pixels):
+            opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+        with opened as image:
+            if image.width * image.height > max_pixels:
+                raise Image.DecompressionBombError
             return prepare(image, shape, invert=invert)
     except UsageError:
         raise
@@ -85,13 +97,34 @@ def read_image(
         raise CnnspecError(f"{shown}: {error.message}", hint=error.hint) from None
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         raise UsageError(f"cannot read {shown}: {error.strerror}") from None
-    except Image.DecompressionBombError:
-        raise CnnspecError(f"{shown} has too many pixels (at most {MAX_PIXELS:,} are decoded)") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise CnnspecError(
+            f"{shown} has too many pixels: at most {max_pixels:,}, unless `--max-pixels` is more"
+        ) from None
     except UnidentifiedImageError:
         formats = ", ".join(FORMATS)
         raise CnnspecError(f"{shown} is not an image that can be read", hint=f"the formats are {formats}") from None
     except Exception as error:  # decoders raise OSError, ValueError, SyntaxError, struct.error, … on broken files
-        raise CnnspecError(f"{shown} is broken: {error}") from None
+        known = error.strerror if isinstance(error, OSError) else None
+        raise CnnspecError(f"{shown} is broken: {known or ' '.join(str(error).split()):.200}") from None
+
+
+_LIMIT_LOCK: Final = Lock()
+
+
+@contextmanager
+def _pillow_takes(pixels: int) -> Iterator[None]:
+    """Where more pixels are wanted than Pillow's own limit, which is one for the whole process, it is lifted so far."""
+    if pixels <= MAX_PIXELS:
+        yield
+        return
+    with _LIMIT_LOCK:
+        before = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None if before is None else max(before, pixels)
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
 def prepare(image: Image.Image, shape: Shape, *, invert: bool = False) -> NDArray[np.uint8]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from cnnspec.errors import UsageError
 from cnnspec.hints import did_you_mean
-from cnnspec.language import STDIN
+from cnnspec.language import STDIN, NoParameterError
 
-__all__ = ["RUNS", "bundled", "bundled_path", "find", "find_run", "folder", "is_run", "names"]
+__all__ = ["RUNS", "bundled", "bundled_path", "find", "find_run", "folder", "is_run", "names", "own_copy"]
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 RUNS: Final = "runs"  # the folder of all runs
@@ -87,6 +89,18 @@ def find_run(name: str | os.PathLike[str], *, or_spec: bool = False) -> Path | N
         return below if is_run(below) else None
     except (OSError, ValueError):  # a name that is too long, or holds a NUL
         return None
+
+
+@contextmanager
+def own_copy(spec: str, path: Path) -> Iterator[None]:
+    """For working out the spec at `path`: where a bundled one lacks a parameter, the error has the way to a copy."""
+    try:
+        yield
+    except NoParameterError as error:
+        if error.near is not None or path.parent != folder():
+            raise
+        hint = f"{error.listed}; `cnnspec zoo {spec} > net.yaml` gives a copy of your own: {error.way}"
+        raise UsageError(f"{spec} has no parameter `{error.name:.60}`", hint=hint) from None
 
 
 def _beside(path: Path) -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
-from cnnspec.analysis.layer_sizes import Layer, Question, Size, Solution, StepResult
+from cnnspec.analysis.layer_sizes import Layer, Question, Size, Solution, StepResult, find_operator
+from cnnspec.analysis.layer_weights import LINEAR, dense, weighed
 from cnnspec.analysis.solving import nearest_values, solution_range
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.ops import show_shape
@@ -41,10 +43,34 @@ def calculate(layers: Sequence[Layer]) -> Calculation:
     stride, padding and dilation that is left out, the others as torch has them. A first layer without input is solved
     from the output of the last. Raises UsageError where too little or too much is given, and CnnspecError where the
     question has no answer.
+
+    Parameters are counted of layers whose channels are given, or follow from the layer before. Behind all others there
+    may be dense layers.
     """
     if not layers:
         raise UsageError("there is no layer to calculate", hint="cnnspec calc conv2d --input 32 --kernel-size 5")
-    asked = [Question(layer) for layer in layers]
+    count = next((at for at, layer in enumerate(layers) if find_operator(layer.op) == LINEAR), len(layers))
+    asked = [Question(layer) for layer in layers[:count]]
+    found = _windowed(asked) if asked else Calculation(())
+    steps: list[StepResult] = []
+    features = channels = None
+    for question, step in zip(asked, found.steps, strict=True):
+        counted, channels = weighed(question, step, channels)
+        steps.append(counted)
+    if channels is not None:
+        features = channels * prod(steps[-1].output)
+    for layer in layers[count:]:
+        if find_operator(layer.op) != LINEAR:
+            raise UsageError(f"{find_operator(layer.op)} cannot follow {LINEAR}: a dense layer gives a vector")
+        if features is not None and layer.input is not None:
+            raise UsageError(f"{LINEAR} reads the layer before it: only the first takes an input")
+        steps.append(dense(layer, features))
+        (features,) = steps[-1].output
+    return Calculation(tuple(steps), found.solutions)
+
+
+def _windowed(asked: list[Question]) -> Calculation:
+    """The sizes of layers with windows. Raises as `calculate`."""
     for question in asked[1:]:
         if question.layer.input is not None:
             raise UsageError(f"{question.op} reads the layer before it: only the first takes an input")

@@ -21,21 +21,23 @@ from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.pool import AvgPool, LPPool, MaxPool
 from cnnspec.ops.window import Sliding, Transposed
 
-__all__ = ["Layer", "Question", "Size", "Solution", "StepResult", "find_operator"]
+__all__ = ["CHANNELS", "Layer", "Question", "Size", "Solution", "StepResult", "find_operator"]
 
 FAMILIES: Final = (Conv, ConvTranspose, MaxPool, AvgPool, LPPool)
 UNKNOWNS: Final = ("input", "kernel_size", "stride", "padding", "dilation")
-LEAST: Final = {"input": 1, "kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}
+LEAST: Final = {"input": 1, "kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1, "output_padding": 0}
+CHANNELS: Final = ("in_channels", "out_channels", "groups", "bias")  # what sizes do not depend on, and parameters do
+MOST_TRIED: Final = 64  # output paddings, each with its own padding
 
 Size = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of a calculation: a windowed operator of the language, and the arguments that are known.
+    """One layer of a calculation: a windowed operator of the language or `Linear`, and the arguments that are known.
 
     `input` and `output` are sizes, one number or one per axis; arguments are torch's, the same way. `padding` may be
-    `same` or `valid`.
+    `same` or `valid`. With `in_channels` and `out_channels` its parameters are counted.
     """
 
     op: str
@@ -68,6 +70,9 @@ class StepResult:
     unread: Size  # pixels at the far border that no window reaches, padding included
     solutions: tuple[Solution, ...] = ()
     others: tuple[tuple[dict[str, int], Solution], ...] = ()  # with other arguments than torch's defaults
+    params: int | None = None  # where the channels are known, as the two below
+    params_formula: str | None = None
+    macs: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The step as `--format json` prints it."""
@@ -82,6 +87,9 @@ class StepResult:
             "unread": list(self.unread),
             "solutions": [solution.to_dict() for solution in self.solutions],
             "others": [{"arguments": arguments, **solution.to_dict()} for arguments, solution in self.others],
+            "params": self.params,
+            "params_formula": self.params_formula,
+            "macs": self.macs,
         }
 
 
@@ -91,12 +99,13 @@ def find_operator(name: str) -> str:
     Raises UsageError where there is no windowed operator of this name.
     """
     known = [f"{family.__name__}{rank}d" for family in FAMILIES for rank in family.ranks]
-    plain = {op.lower(): op for op in known}
+    plain = {op.lower(): op for op in (*known, "Linear")}
     operator = plain.get(name.lower().replace("_", ""))
     if operator is None:
         words = [*known, *(_snake(op) for op in known)]
-        listed = f"there are: {', '.join(_snake(op) for op in known if op.endswith('2d'))} (and 1d, 3d)"
-        raise UsageError(f"`{name:.60}` has no size formula", hint=did_you_mean(name, words) or listed)
+        listed = ", ".join([*(_snake(op) for op in known if op.endswith("2d")), "linear"])
+        hint = did_you_mean(name, [*words, "linear"]) or f"there are: {listed}"
+        raise UsageError(f"`{name:.60}` has no size formula", hint=f"{hint} (and 1d, 3d)" if "are:" in hint else hint)
     return operator
 
 
@@ -114,12 +123,15 @@ class Question:
         assert rank is not None
         self.rank = rank
         fields = self.family.model_fields
+        self.has_weights = self.family in (Conv, ConvTranspose)
+        self.channels = {name: value for name, value in layer.arguments.items() if name in CHANNELS}
         for name in layer.arguments:
             if name not in fields:
-                known = [word for word in (*UNKNOWNS, "output_padding", "ceil_mode") if word in fields]
+                known = [word for word in (*UNKNOWNS, "output_padding", "ceil_mode", *CHANNELS) if word in fields]
                 hint = did_you_mean(name, known) or f"it has: {', '.join(known)}"
                 raise UsageError(f"{self.op} has no {name}", hint=hint)
-        self.given = {name: self.spread(name, value) for name, value in layer.arguments.items()}
+        arguments = {name: value for name, value in layer.arguments.items() if name not in CHANNELS}
+        self.given = {name: self.spread(name, value) for name, value in arguments.items()}
         self.size = None if layer.input is None else self.spread("input", layer.input)
         self.wanted = None if layer.output is None else self.spread("output", layer.output)
 
@@ -204,8 +216,35 @@ class Question:
                     hint="leave one number out to solve for it",
                 )
             return step
-        step = self.solve(size, unknowns)
+        try:
+            step = self.solve(size, unknowns)
+        except CnnspecError:
+            if (found := self.with_output_padding(size)) is None:
+                raise
+            step = found
         return replace(step, others=self.other_strides(size)) if size and unknowns == ["kernel_size"] else step
+
+    def with_output_padding(self, size: Size | None) -> StepResult | None:
+        """The smallest output padding that gives the wanted output, with the padding that is given or one that fits.
+
+        With a stride above 1 a transposed convolution gives all other sizes by it alone.
+        """
+        if (
+            self.family is not ConvTranspose
+            or size is None
+            or {"output_padding", "kernel_size"} - {*self.given} != {"output_padding"}
+        ):
+            return None
+        if "padding" in self.given:
+            with suppress(CnnspecError):
+                return self.solve(size, ["output_padding"])
+            return None
+        reach = max(1, *self.given.get("stride", (1,)), *self.given.get("dilation", (1,)))
+        for extra in range(1, min(reach, MOST_TRIED)):
+            arguments = {**self.given, "output_padding": extra}
+            with suppress(CnnspecError):
+                return Question(Layer(self.op, arguments, size, self.wanted)).solve(size, ["padding"])
+        return None
 
     def other_strides(self, size: Size) -> tuple[tuple[dict[str, int], Solution], ...]:
         """The kernels for the stride that the sizes suggest, where none is given: 2 where they are halved."""

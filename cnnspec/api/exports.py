@@ -44,7 +44,8 @@ def export(
 ) -> ExportResult:
     """Write a run or a spec as one ONNX file, `output` or `exports/NAME.onnx`, and prove it equal to the network.
 
-    A spec takes its weights from a safetensors file, or gets random ones from `seed`. `precision` is fp32, fp16 or
+    A spec takes its weights from what `weights` names, a file of safetensors or of `torch.save`, a run's folder or its
+    name in `runs`, or gets random ones from `seed`. `precision` is fp32, fp16 or
     int8; eight bits are calibrated with the data `calibrate`, by default those of the run, and lose at most `max_drop`
     of the accuracy. `fold` is on by default for fp16 and int8. The rest is as in `Lowering` and `ExportOptions`.
     Needs the extra `onnx`, and for the proof (all but `verify=False`) also `train`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnspec import zoo
@@ -135,14 +136,15 @@ def load(
         trained = open_run(run, figures=False).network
         source, implied, shape = trained.source, trained.variant, input_shape or trained.input_override
         params = {**(trained.params if variant is None else {}), **(params or {})}
-    return Spec.elaborate(
-        source,
-        variant=variant or implied,
-        params=params,
-        input_shape=shape,
-        max_nodes=max_nodes,
-        purpose=purpose,
-    )
+    with zoo.own_copy(os.fspath(spec), Path(source.path)):
+        return Spec.elaborate(
+            source,
+            variant=variant or implied,
+            params=params,
+            input_shape=shape,
+            max_nodes=max_nodes,
+            purpose=purpose,
+        )
 
 
 def loads(

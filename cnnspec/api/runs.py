@@ -82,19 +82,25 @@ def resume(
     patience: int | None = None,
     device: str | None = None,
     checkpoint_every: float | None = None,
+    data: str | None = None,
+    max_pixels: int | None = None,
     progress: Progress | bool | None = True,
     shared: Shared | None = None,
 ) -> TrainResult:
     """Continue a run where its newest good checkpoint was written. Needs the extra `train`.
 
-    What is given takes the place of what config.yaml says, and is written there. With other `epochs` the learning rate
-    follows the schedule of a run of that length from here on. `progress` and `shared` are as in `train`.
+    What is given takes the place of what config.yaml says, and is written there; `data` is where the same images are
+    now. With other `epochs` the learning rate follows the schedule of a run of that length from here on. `progress` and
+    `shared` are as in `train`.
     Raises UsageError where there is no such run, and CnnspecError where training fails.
     """
     begun = open_run(find_run(run) or run, figures=False)
-    given = {"epochs": epochs, "patience": patience, "device": device, "checkpoint_every": checkpoint_every}
+    given = {
+        "epochs": epochs, "patience": patience, "device": device, "checkpoint_every": checkpoint_every, "data": data,
+        "max_pixels": max_pixels,
+    }  # fmt: skip
     config = resolve_config(("config.yaml", begun.config.model_dump()), ("the options", given))
-    return _run(Job(begun.network, config, begun.path, "resume"), progress, shared)
+    return _run(Job(begun.network, config, begun.path, "resume", data or begun.locate_data()), progress, shared)
 
 
 def _run(job: Job, progress: Progress | bool | None, shared: Shared | None) -> TrainResult:
@@ -141,6 +147,7 @@ def evaluate(
     data: str | None = None,
     data_dir: str | None = None,
     split: str = "test",
+    max_pixels: int | None = None,
     device: str = "auto",
     sheet: str | os.PathLike[str] | None = None,
 ) -> Assessment:
@@ -148,7 +155,8 @@ def evaluate(
 
     Needs the extra `train`; without it a file is scored on a folder with `test/CLASS/` (or `val/CLASS/`) in it.
 
-    `split` is `test` or `val`; an exported file wants `data`. `sheet` is where the worst mistakes are drawn, as a PNG.
+    `split` is `test` or `val`; an exported file wants `data`. `max_pixels` is the most that an image file may have,
+    in place of the run's or of 89 million. `sheet` is where the worst mistakes are drawn, as a PNG.
     Raises UsageError where the target or the data do not exist or do not fit, and CnnspecError where they are damaged.
     """
     if split not in ("test", "val"):
@@ -165,10 +173,14 @@ def evaluate(
     with needs_extra("train" if isinstance(target, Run) else "onnx"):
         from cnnspec.scoring.assess import assess_model, assess_run
     if isinstance(target, Run):
-        return assess_run(target, data=data, data_dir=data_dir, split=split, device=device, sheet=picture)
+        return assess_run(
+            target, data=data, data_dir=data_dir, split=split, max_pixels=max_pixels, device=device, sheet=picture
+        )
     if data is None:
         raise UsageError(f"on which images is {os.fspath(target)} to be scored?", hint="`--data digits`, a folder, …")
-    return assess_model(target, data=data, data_dir=data_dir, split=split, device=device, sheet=picture)
+    return assess_model(
+        target, data=data, data_dir=data_dir, split=split, max_pixels=max_pixels, device=device, sheet=picture
+    )
 
 
 def list_runs(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,17 +74,18 @@ def sizes(
     from cnnspec.analysis.sizes import sizes
 
     path, implied = zoo.find(os.fspath(spec))
-    return sizes(
-        read_spec(path),
-        variant=variant or implied,
-        params=params,
-        input_shape=input_shape,
-        max_nodes=max_nodes,
-        layer=layer,
-        output=output,
-        span=span,
-        purpose=purpose,
-    )
+    with zoo.own_copy(os.fspath(spec), path):
+        return sizes(
+            read_spec(path),
+            variant=variant or implied,
+            params=params,
+            input_shape=input_shape,
+            max_nodes=max_nodes,
+            layer=layer,
+            output=output,
+            span=span,
+            purpose=purpose,
+        )
 
 
 def bundled_networks() -> Iterator[Entry]:
@@ -126,16 +128,18 @@ def check(
     """
     from cnnspec.analysis.check import check
 
-    implied = None
+    implied: str | None = None
+    where: AbstractContextManager[None] = nullcontext()
     if isinstance(spec, Source):
         source = spec
     elif text is not None:
         source = read_source(spec, text.encode("utf-8", "surrogatepass"))
     else:
         path, implied = zoo.find(os.fspath(spec))
-        source = read_source(path)
+        source, where = read_source(path), zoo.own_copy(os.fspath(spec), path)
     chosen = variant or implied
-    return check(source, variant=chosen, params=params, select=select, ignore=ignore, max_nodes=max_nodes)
+    with where:
+        return check(source, variant=chosen, params=params, select=select, ignore=ignore, max_nodes=max_nodes)
 
 
 def spec_files(folder: str | os.PathLike[str]) -> tuple[list[Path], list[Path]]:

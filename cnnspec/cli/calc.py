@@ -19,8 +19,10 @@ app = typer.Typer()
 FORMATS: Final = ("text", "json")
 FLAGS: Final = (
     "--input", "--output", "--kernel-size", "--stride", "--padding", "--dilation", "--output-padding", "--ceil-mode",
-    "--format",
+    "--in-channels", "--out-channels", "--groups", "--in-features", "--out-features", "--no-bias", "--format",
 )  # fmt: skip
+COUNTS: Final = ("--in-channels", "--out-channels", "--groups", "--in-features", "--out-features")
+SWITCHES: Final = {"--ceil-mode": ("ceil_mode", True), "--no-bias": ("bias", False)}
 
 
 # Options that come after the operator belong to it, and there may be several operators: they are read here by hand.
@@ -34,10 +36,11 @@ def calc(
 ) -> None:
     """Work out a layer's output size, or the number that is missing for a wanted one.
 
-    Operators: conv, conv_transpose, max_pool, avg_pool and lp_pool, each as 1d, 2d and 3d.
+    Operators: conv, conv_transpose, max_pool, avg_pool and lp_pool, each as 1d, 2d and 3d; and linear.
 
     Flags of an operator: --input --kernel-size --stride --padding (a number, same or valid) --dilation
-    --output-padding --ceil-mode --output. Sizes are one number, or one per axis: 32x48.
+    --output-padding --ceil-mode --output. Sizes are one number, or one per axis: 32x48. Parameters are counted with
+    --in-channels --out-channels --groups --no-bias, and of linear with --in-features --out-features.
 
     Leave out input, kernel size, stride, padding or dilation and give the output: it is solved for, with all solutions.
 
@@ -48,6 +51,8 @@ def calc(
       cnnspec calc conv2d --input 224 --kernel-size 7 --stride 2 --output 112
 
       cnnspec calc conv2d --input 32 --kernel-size 5 then max_pool2d --kernel-size 2
+
+      cnnspec calc conv2d --input 32 --kernel-size 3 --in-channels 64 --out-channels 128
     """
     if not words or "--help" in words or "-h" in words:
         print(context.get_help())
@@ -81,11 +86,11 @@ def _layer(words: list[str]) -> tuple[Layer, str | None]:
             what = "flag" if flag.startswith("-") else "word"
             hint = did_you_mean(flag, FLAGS) or f"the flags are: {', '.join(FLAGS)}"
             raise UsageError(f"`calc` knows no {what} `{flag:.60}`", hint=hint)
-        name = flag[2:].replace("-", "_")
+        name, switched = SWITCHES.get(flag, (flag[2:].replace("-", "_"), None))
         if name in arguments:
             raise UsageError(f"`{flag}` is given twice")
-        if flag == "--ceil-mode" and not equals:
-            arguments[name] = True
+        if switched is not None and not equals:
+            arguments[name] = switched
             continue
         if not equals:
             if not rest:
@@ -103,7 +108,11 @@ def _value(flag: str, text: str) -> Any:
     if flag == "--padding" and text in ("same", "valid"):
         return text
     numbers = common.whole_numbers(text)
-    if flag == "--ceil-mode" or numbers is None:
-        wanted = "takes no value" if flag == "--ceil-mode" else "wants whole numbers: 32, or 32x48"
+    if flag in SWITCHES or numbers is None:
+        wanted = "takes no value" if flag in SWITCHES else "wants whole numbers: 32, or 32x48"
         raise UsageError(f"`{flag} {text:.60}`: it {wanted}")
+    if flag in COUNTS:
+        if len(numbers) > 1 or not numbers[0]:
+            raise UsageError(f"`{flag} {text:.60}`: it wants a whole number of at least 1")
+        return numbers[0]
     return numbers

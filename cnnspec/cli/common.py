@@ -20,6 +20,7 @@ __all__ = [
     "MAX_NODES",
     "InputOption",
     "MaxNodesOption",
+    "MaxPixelsOption",
     "PurposeOption",
     "SetOption",
     "SpecArgument",
@@ -53,6 +54,13 @@ PurposeOption = Annotated[
 MaxNodesOption = Annotated[
     int, typer.Option("--max-nodes", metavar="N", min=1, help="The most nodes a network may have.")
 ]
+MaxPixelsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-pixels", metavar="N", min=1, help="The most pixels of an image file that is decoded: 89 million.",
+        show_default=False,
+    ),
+]  # fmt: skip
 
 
 def format_option(formats: Sequence[str], help: str = "How to print it.") -> Any:

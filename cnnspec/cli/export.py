@@ -40,7 +40,7 @@ def export(
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write; exports/NAME.onnx by default.")
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A spec's weights, as safetensors. Random without it.")
+        str | None, typer.Option(metavar="FILE", help="A spec's weights: a file, or a run. Random without it.")
     ] = None,
     opset: Annotated[int | None, typer.Option(metavar="N", help="The ONNX opset, 13 to 23; 18 by default.")] = None,
     batch: Annotated[str, typer.Option(metavar="dynamic|N", help="The batch size that the file takes.")] = "dynamic",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from cnnspec.api import Report
 from cnnspec.api.terms import OPTIMIZER_STATE, PRECISIONS
 from cnnspec.cli import common
 from cnnspec.cli.render.figures import size_text
@@ -125,7 +127,19 @@ def inspect(
         common.print_result(form, lambda: batches, lambda: "\n".join(lines))
     else:
         report = network.analyze(purpose=purpose, batch=batch or 1, optimizer=optimizer, precision=precision)
-        if form == "json":
+        if form in ("json", "table"):
             report = replace(report, findings=tuple(network.lint(report=report)))
         shown = report.folded(depth) if depth else report
-        common.print_result(form, shown.to_dict, lambda: render(shown, form, width, chosen))
+        call = ["cnnspec", "check", spec, *(["--variant", variant] if variant else [])]
+        call += [word for setting in settings or [] for word in ("--set", setting)]
+        common.print_result(
+            form, shown.to_dict, lambda: _text(shown, render(shown, form, width, chosen), form, shlex.join(call))
+        )
+
+
+def _text(report: Report, text: str, form: str, check: str) -> str:
+    """The report as `text`, and below a table how many warnings there are, and what prints them."""
+    count = len(report.findings)
+    if form != "table" or not count:
+        return text
+    return f"{text}\n{count} warning{'s' * (count > 1)}: `{visible(check)}`"

@@ -32,6 +32,7 @@ def predict(
         bool, typer.Option("--allow-fallback", help="Take another device where the one asked for is not to be had.")
     ] = False,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Images at a time.")] = BATCH_SIZE,
+    max_pixels: common.MaxPixelsOption = None,
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Of onnxruntime; it decides by default.")
     ] = None,
@@ -51,7 +52,13 @@ def predict(
 
     sources = expand(images)  # what names nothing is told before the model is loaded
     predictor = Predictor(
-        model, device=device, allow_fallback=allow_fallback, threads=threads, batch_size=batch_size, invert=invert
+        model,
+        device=device,
+        allow_fallback=allow_fallback,
+        threads=threads,
+        batch_size=batch_size,
+        invert=invert,
+        max_pixels=max_pixels,
     )
     if device != "cpu":
         print(f"running on {predictor.provider}", file=sys.stderr)

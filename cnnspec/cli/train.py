@@ -44,6 +44,8 @@ ON_RESUME: Final = (
     "patience",
     "device",
     "checkpoint_every",
+    "data",
+    "max_pixels",
 )  # what may be given anew to a run that continues
 
 

@@ -26,7 +26,7 @@ def verify(
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="A SPEC's weights, as safetensors; by default the file's."),
+        typer.Option(metavar="FILE", help="A SPEC's weights, a file or a run; by default the file's."),
     ] = None,
     data: Annotated[
         str | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,7 +30,7 @@ def batch_rows(order: Tensor, start: int, size: int, rank: int = 0, ranks: int =
 def to_device(source: ImageSet, device: torch.device) -> ImageSet:
     """Images in memory moved to the device, once; files stay where they are."""
     if isinstance(source, Images) and not source.mapped:
-        return Images(source.images.to(device), source.labels.to(device))
+        return replace(source, images=source.images.to(device), labels=source.labels.to(device))
     return source
 
 

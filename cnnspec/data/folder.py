@@ -13,7 +13,6 @@ from typing import Final
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -21,13 +20,11 @@ from cnnspec.data.sets import DataSet, Files, Images, ImageSet, OpenOptions, che
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import atomic_path
 from cnnspec.graph import Graph
-from cnnspec.images import FORMATS, check_shape, prepare
+from cnnspec.images import MAX_PIXELS, SUFFIXES, check_shape, read_image
 
 __all__ = ["LoaderPool", "decode", "open_folder"]
 
-MAX_PIXELS: Final = 25_000_000  # an image with more is refused before it is decoded
 SHOWN: Final = 5  # bad files named in a message
-IGNORED: Final = ("thumbs.db", "desktop.ini")  # what systems leave in folders of pictures
 _TEST_FRACTION: Final = 0.2
 _VAL_NAMES: Final = ("val", "valid", "validation")
 
@@ -47,13 +44,20 @@ def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
     if train_folder is path:
         val_folder = test_folder = None
     classes = _class_names(train_folder)
-    check_fit(graph, str(path), None, len(classes))
-    if set(graph.classes) == set(classes):
+    same = set(graph.classes) == set(classes)
+    if same:
         classes = graph.classes  # in the spec's order
-    elif any(not name.isdigit() for name in graph.classes):
+    strays: list[Path] = []
+    listed = {"train": _list(train_folder, classes, strays)}  # before classes are counted: an empty one may be a slip
+    check_fit(graph, str(path), None, len(classes))
+    if not same and any(not name.isdigit() for name in graph.classes):
         options.report(f"classes have the names of the folders, {_some(classes)}; the spec has {_some(graph.classes)}")
-    listed = {part: _list(folder, classes) for part, folder in
-              (("train", train_folder), ("val", val_folder), ("test", test_folder)) if folder is not None}  # fmt: skip
+    for part, folder in (("val", val_folder), ("test", test_folder)):
+        if folder is not None:
+            listed[part] = _list(folder, classes, strays)
+    if strays:
+        some = _some([stray.name for stray in strays])
+        options.report(f"files left out that are no images of a class by suffix or place: {len(strays):,}, {some}")
     size = sum(len(paths) for paths, _ in listed.values()) * int(np.prod(shape))
     resident = options.loading == "resident" or (options.loading == "auto" and size <= options.memory)
     bad: list[str] = []
@@ -71,7 +75,8 @@ def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
         if empty:
             raise CnnspecError(f"{path}: no image of {', '.join(empty[:SHOWN])} is left in {part}")
     contents = _contents(train_folder, listed["train"][0])
-    return replace(_split(path.resolve().name, classes, sources, size, options), contents=contents)
+    place = Path(os.path.abspath(path))
+    return replace(_split(path.resolve().name, classes, sources, size, options), place=place, contents=contents)
 
 
 def _some(names: Sequence[str]) -> str:
@@ -117,9 +122,10 @@ def _split(
 
 
 def _pick(source: ImageSet, rows: Tensor) -> ImageSet:
+    paths = tuple(source.paths[row] for row in rows.tolist())
     if isinstance(source, Images):
-        return Images(source.images[rows], source.labels[rows])
-    return Files(tuple(source.paths[row] for row in rows.tolist()), source.labels[rows], source.shape)
+        return replace(source, images=source.images[rows], labels=source.labels[rows], paths=paths)
+    return replace(source, labels=source.labels[rows], paths=paths)
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
@@ -132,20 +138,30 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _list(folder: Path, classes: tuple[str, ...]) -> tuple[list[Path], Tensor]:
-    """The files of every class, in the order of their names. Raises CnnspecError where a class has none."""
+def _list(folder: Path, classes: tuple[str, ...], strays: list[Path]) -> tuple[list[Path], Tensor]:
+    """The images of every class, in the order of their names. Raises CnnspecError where a class has none.
+
+    To `strays` goes every other file, by its suffix or because it lies beside the folders of the classes.
+    """
     unknown = [name for name in _class_names(folder) if name not in classes]
     if unknown:
         raise CnnspecError(f"{folder} has the class `{unknown[0]}`, which the training images do not have")
     paths: list[Path] = []
     labels: list[int] = []
+    strays += sorted(entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
     for label, name in enumerate(classes):
         if not (folder / name).is_dir():
             raise CnnspecError(f"{folder} has no folder for the class `{name}`")
-        files = sorted(_walk(folder / name, set()))
+        found = sorted(_walk(folder / name, set()))
+        files = [path for path in found if path.suffix.lower() in SUFFIXES]
         if not files:
-            raise CnnspecError(f"{folder / name} holds no image")
+            others = f": {_some([path.name for path in found])}" if found else ""
+            raise CnnspecError(
+                f"{folder / name} holds no image{others}",
+                hint=f"a folder is a class: take it away, or put images there; they end in {', '.join(SUFFIXES)}",
+            )
         paths += files
+        strays += [path for path in found if path.suffix.lower() not in SUFFIXES]
         labels += [label] * len(files)
     return paths, torch.tensor(labels)
 
@@ -157,7 +173,7 @@ def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
         return
     seen.add(real)
     for entry in folder.iterdir():
-        if entry.name.startswith(".") or entry.name.lower() in IGNORED:
+        if entry.name.startswith("."):
             continue
         if entry.is_dir():
             yield from _walk(entry, seen)
@@ -165,19 +181,13 @@ def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
             yield entry
 
 
-def decode(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+def decode(path: Path, shape: tuple[int, int, int], max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """An image as `(C, H, W)` uint8. Raises CnnspecError that says what is wrong with the file."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise CnnspecError(f"{path}: {image.width}x{image.height} is over {MAX_PIXELS // 1_000_000} megapixels")
-            return np.array(np.moveaxis(prepare(image, shape), -1, 0), order="C")  # a copy: the original is read-only
-    except CnnspecError:
-        raise
-    except Exception as error:  # decoders raise OSError, ValueError, SyntaxError, struct.error, … on broken files
-        known = error.strerror if isinstance(error, OSError) else None
-        reason = known or " ".join(str(error).replace(repr(str(path)), "").split())
-        raise CnnspecError(f"{path}: {reason:.120}") from None
+        pixels = read_image(path, shape, max_pixels=max_pixels)
+    except UsageError as error:  # one of many files, and not what was named
+        raise CnnspecError(error.message) from None
+    return np.array(np.moveaxis(pixels, -1, 0), order="C")  # a copy: the original is read-only
 
 
 def _load(
@@ -186,13 +196,13 @@ def _load(
     """Decode every file once: to keep the pixels, or only to know that it can be done."""
     cached = _cache_file(paths, shape, options.cache) if options.cache else None
     if cached is not None and cached.is_file() and cached.stat().st_size == len(paths) * int(np.prod(shape)):
-        return Images(_mapped(cached, len(paths), shape), labels, mapped=True)
+        return Images(_mapped(cached, len(paths), shape), labels, mapped=True, paths=tuple(paths))
     good: list[int] = []
     pixels = torch.empty((len(paths) if resident else 0, *shape), dtype=torch.uint8)
 
     def attempt(path: Path) -> np.ndarray | str:
         try:
-            return decode(path, shape)
+            return decode(path, shape, options.max_pixels)
         except CnnspecError as error:
             return error.message
 
@@ -205,17 +215,18 @@ def _load(
                     pixels[len(good)] = torch.from_numpy(result)
                 good.append(row)
     kept = torch.tensor(good, dtype=torch.int64)
+    chosen = tuple(paths[row] for row in good)
     if resident:
-        return Images(pixels[: len(good)], labels[kept])
-    files = Files(tuple(paths[row] for row in good), labels[kept], shape)
+        return Images(pixels[: len(good)], labels[kept], paths=chosen)
+    files = Files(chosen, labels[kept], shape, options.max_pixels)
     if options.cache is None or not good or (bad and not options.skip_bad):
         return files
     cached = _cache_file(files.paths, shape, options.cache)
     options.cache.mkdir(parents=True, exist_ok=True)
     with atomic_path(cached) as temporary, open(temporary, "wb") as file:
         for path in files.paths:
-            file.write(decode(path, shape).tobytes())
-    return Images(_mapped(cached, len(good), shape), labels[kept], mapped=True)
+            file.write(decode(path, shape, options.max_pixels).tobytes())
+    return Images(_mapped(cached, len(good), shape), labels[kept], mapped=True, paths=chosen)
 
 
 def _cache_file(paths: Sequence[Path], shape: tuple[int, int, int], folder: Path) -> Path:
@@ -244,8 +255,9 @@ class _Decoded(Dataset[tuple[Tensor, Tensor] | CnnspecError]):
         return len(self.source)
 
     def __getitem__(self, row: int) -> tuple[Tensor, Tensor] | CnnspecError:
+        source = self.source
         try:
-            return torch.from_numpy(decode(self.source.paths[row], self.source.shape)), self.source.labels[row]
+            return torch.from_numpy(decode(source.paths[row], source.shape, source.max_pixels)), source.labels[row]
         except CnnspecError as error:
             return error
 

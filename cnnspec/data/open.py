@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -164,7 +166,8 @@ def _npz(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
     kept, held = stratified(labels, _TEST_FRACTION, _SPLIT_SEED)
     images = fit_size(pixels, graph.input_shape)
     names = graph.classes if len(graph.classes) == classes else tuple(str(i) for i in range(classes))
-    return in_memory(path.name, names, Images(images[kept], labels[kept]), Images(images[held], labels[held]), options)
+    train, test = Images(images[kept], labels[kept]), Images(images[held], labels[held])
+    return replace(in_memory(path.name, names, train, test, options), place=Path(os.path.abspath(path)))
 
 
 def _fake(graph: Graph, options: OpenOptions) -> DataSet:

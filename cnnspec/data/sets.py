@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
+from cnnspec.images import MAX_PIXELS
 from cnnspec.ops import Shape, show_shape
 
 __all__ = ["DataSet", "Files", "ImageSet", "Images", "OpenOptions", "check_fit", "stratified"]
@@ -25,6 +26,7 @@ class OpenOptions:
     val_fraction: float = 0.1
     seed: int = 0
     skip_bad: bool = False
+    max_pixels: int = MAX_PIXELS  # of an image file
     loading: str = "auto"
     cache: Path | None = None
     memory: int = 2**30  # bytes of images that may be kept in memory
@@ -38,6 +40,7 @@ class Images:
     images: Tensor
     labels: Tensor
     mapped: bool = False  # the images lie in a file, and the system brings in what is read
+    paths: tuple[Path, ...] = ()  # the files that they were decoded from, where there are such
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -50,6 +53,7 @@ class Files:
     paths: tuple[Path, ...]
     labels: Tensor
     shape: tuple[int, int, int]
+    max_pixels: int = MAX_PIXELS
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -71,6 +75,7 @@ class DataSet:
     test: ImageSet | None
     remark: str = ""  # one line for people: sizes, and how the images are held
     contents: str = ""  # what tells these training images from others, however they are held
+    place: Path | None = None  # the folder or file that it was read from, if it is no set with a name
 
     @property
     def digest(self) -> str:

@@ -48,7 +48,7 @@ def open_calibration(draft: Draft, quantization: Quantization, report: Callable[
     """The images for this network. Raises UsageError where there are none, or where it does not give classes."""
     subject, graph = draft.subject, draft.graph
     config = subject.run.config if subject.run is not None else None
-    name = quantization.data or (config.data if config is not None else None)
+    name = quantization.data or (subject.run.locate_data("--calibrate") if subject.run is not None else None)
     if name is None:
         raise UsageError("int8 needs images to calibrate with", hint="`--calibrate digits`, or a folder of images")
     if (

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cnnspec.errors import CnnspecError, UsageError, needs_extra
-from cnnspec.graph import Graph
+from cnnspec.errors import CnnspecError, needs_extra
+from cnnspec.graph import Graph, unwrapped
 from cnnspec.language import Network
 from cnnspec.ops.activation import Softmax
 from cnnspec.training import Run
+from cnnspec.training.run_folder import find_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,13 +50,13 @@ def of_run(run: Run) -> Subject:
     result = run.result or {}
     keep = ("epochs", "best_epoch", "val_accuracy", "test_accuracy", "test_images")
     training = {"data": run.config.data, **{key: result[key] for key in keep if key in result}}
-    return Subject(run.network, partial(read_arrays, path), str(path), run.name, run.classes, training, run)
+    return Subject(run.network, partial(read_arrays, path, run.graph), str(path), run.name, run.classes, training, run)
 
 
 def of_spec(network: Network, weights: str | os.PathLike[str] | None, seed: int) -> Subject:
-    """A spec with the weights of a safetensors file, or with random ones."""
+    """A spec with the weights of a file or of a run, or with random ones."""
     if weights is not None:
-        make, origin = partial(read_arrays, weights), os.fspath(weights)
+        make, origin = partial(read_arrays, weights, network.graph), os.fspath(weights)
     else:
         from cnnspec.onnx_backend.initial import initial_weights
 
@@ -63,26 +64,39 @@ def of_spec(network: Network, weights: str | os.PathLike[str] | None, seed: int)
     return Subject(network, make, origin, network.name, network.graph.classes, trained=weights is not None)
 
 
-def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]]:
-    """The tensors of a safetensors file as arrays in float32, without torch. Raises UsageError and CnnspecError."""
-    path = Path(path)
-    if not path.is_file():
-        raise UsageError(f"there is no file of weights {path}")
+def read_arrays(source: str | os.PathLike[str], graph: Graph) -> dict[str, NDArray[np.float32]]:
+    """The weights for a network that a file or a run holds, as arrays in float32. Raises UsageError and CnnspecError.
+
+    What training starts from is taken: safetensors, which need no torch, what `torch.save` wrote, which does, or a run.
+    """
+    path = find_weights(source)
+    loaded = _safetensors(path) if path.suffix == ".safetensors" else _torch_file(path)
+    counters = ".num_batches_tracked"  # the only integers
+    return {
+        name: array if name.endswith(counters) else array.astype("float32", copy=False)
+        for name, array in unwrapped(loaded, graph.state_shapes()).items()
+    }
+
+
+def _safetensors(path: Path) -> Mapping[str, NDArray[Any]]:
     with needs_extra("onnx"):
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
     try:
-        loaded = load_file(path)
+        arrays: dict[str, NDArray[Any]] = load_file(path)
+        return arrays
     except (SafetensorError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise CnnspecError(
             f"{path} cannot be read as safetensors: {error!s:.200}",
             hint="`safetensors.torch.save_file(model.state_dict(), path)` writes such a file",
         ) from None
-    counters = ".num_batches_tracked"  # the only integers
-    return {
-        name: array if name.endswith(counters) else array.astype("float32", copy=False)
-        for name, array in loaded.items()
-    }
+
+
+def _torch_file(path: Path) -> Mapping[str, NDArray[Any]]:
+    with needs_extra("train"):
+        from cnnspec.torch_backend import read_weights
+    tensors = read_weights(path)
+    return {name: (each.float() if each.is_floating_point() else each).numpy() for name, each in tensors.items()}
 
 
 def ends_in_softmax(graph: Graph) -> bool:

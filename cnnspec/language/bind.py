@@ -52,11 +52,12 @@ def name_arguments(
     call: Call,
     positional: tuple[str, ...],
     report: Callable[[Diagnostic], None],
-    is_inferred: Callable[[Expr], bool] = lambda _: True,
+    is_inferred: Callable[[Expr], bool | None] = lambda _: None,
 ) -> dict[str, Argument]:
     """Every argument under its name. Reports too many positions and arguments given twice.
 
-    `is_inferred` says whether the first argument may be the one that torch has there and that follows from the input.
+    `is_inferred` says whether the first argument may be the one that torch has there and that follows from the input;
+    None where the input is not known.
     """
     named: dict[str, Argument] = {}
     for index, arg in enumerate(call.args):
@@ -78,7 +79,7 @@ def name_arguments(
     return named
 
 
-def _order_hint(call: Call, positional: tuple[str, ...], is_inferred: Callable[[Expr], bool]) -> str | None:
+def _order_hint(call: Call, positional: tuple[str, ...], is_inferred: Callable[[Expr], bool | None]) -> str | None:
     """How to write a call whose arguments stand where torch has them: without the inferred one, the rest by name."""
     entry = operators().get(call.target)
     if entry is None:
@@ -88,8 +89,11 @@ def _order_hint(call: Call, positional: tuple[str, ...], is_inferred: Callable[[
     given = [arg for arg in call.args if arg.name is None]
     rest = [f"{arg.name}={_spelled(arg.expr)}" for arg in call.args if arg.name is not None]
     way = "write the others by name:"
+    inferred = op_type not in _TORCH_ORDER or is_inferred(given[0].expr)
+    if op_type.inferred is not None and inferred is None:
+        return f"what follows `{positional[-1]}` is written by name, and `{op_type.inferred}` is left out"
     # A number too many is the inferred one for a dense layer or a norm, but may be the stride for a convolution.
-    if op_type.inferred is not None and (op_type not in _TORCH_ORDER or is_inferred(given[0].expr)):
+    if op_type.inferred is not None and inferred:
         way = f"`{op_type.inferred}` follows from the input: write"
         given = given[1:]
     elif not positional:
@@ -144,9 +148,11 @@ def bind_operator(
         lost.append(diagnostic.code)
         report(diagnostic)
 
-    def is_inferred(expr: Expr) -> bool:
+    def is_inferred(expr: Expr) -> bool | None:
+        if shape is None:
+            return None
         try:
-            return shape is None or evaluate(expr) == shape[0]
+            return bool(evaluate(expr) == shape[0])
         except UnknownValue:
             return True
 

@@ -84,7 +84,7 @@ class _Elaborator:
             else:
                 shared.lose(name)
         self.expander.shared = shared
-        frame.inputs = {INPUT: source}
+        frame.inputs = {INPUT: source, **{name: Ref(name, None) for name, _ in document.main.inputs}}
         if document.main.body is None:
             return None
         last, siblings = self.expander.body(document.main.body, "", source, frame)

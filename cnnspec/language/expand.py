@@ -14,10 +14,11 @@ from typing import Final
 
 from cnnspec.errors import Diagnostic, ShapeError
 from cnnspec.graph import INPUT, Node, Origin
-from cnnspec.hints import DEFINE_LAYER, channels_first, did_you_mean
+from cnnspec.hints import channels_first, no_layer
 from cnnspec.language.bind import bind_operator, check_names, name_arguments
 from cnnspec.language.document import INLINE, Block, Body, Call, Document, Item
 from cnnspec.language.item_parts import ItemParts
+from cnnspec.language.projection import projection_hint
 from cnnspec.language.results import LayerName, show
 from cnnspec.language.tree import MAX_DEPTH
 from cnnspec.language.values import Frame, Log, Ref, Scope, TooMany, UnknownValue, Values
@@ -233,9 +234,8 @@ class Expander:
         if target in self.blocks:
             return self.call_block(self.blocks[target], call, name, reads, frame)
         if target not in operators():
-            label = did_you_mean(target, [*operators(), *self.blocks])
-            hint = None if label else DEFINE_LAYER
-            self.log.error(frame, "E103", f"there is no layer `{target:.60}`", call.place, label, hint)
+            message, label, hint = no_layer(target, [*operators(), *self.blocks])
+            self.log.error(frame, "E103", message, call.place, label, hint)
             for arg in call.args:
                 if arg.expr.value is not None and not isinstance(arg.expr.value, ast.Name):  # which may be a word
                     with suppress(UnknownValue):
@@ -280,6 +280,10 @@ class Expander:
         except ShapeError as error:
             given = ", ".join(f"{show_shape(ref.shape or ())} from {ref.name}" for ref in reads[:8])
             hint, resizable = self.shape_hint(error.code, op, reads[0])
+            if isinstance(op, Add) and hint is None:
+                order = {node.name: number for number, node in enumerate(self.nodes)}
+                early = sorted(reads, key=lambda ref: order.get(ref.name, -1))
+                hint = projection_hint([(ref.name, ref.shape or ()) for ref in early])
             message, notes = error.of(op.op_name), (f"{name} reads {given}",)
             refusal = Diagnostic(error.code, message, origin.place, notes=notes, help=hint, resizable=resizable)
             self.log.report(refusal, frame)

@@ -160,9 +160,12 @@ def parse_line(text: str) -> Line:
     return Line(node.func.id, tuple(args), reads, repeat, when, called=True)
 
 
+NAMED_ONLY: Final = "only named children can be read: use a mapping"  # said of a number where a name is wanted
+
+
 def _read(node: ast.expr) -> tuple[str, int]:
     if not isinstance(node, ast.Name):
-        raise fault(node, "reads are names of earlier nodes")
+        raise fault(node, NAMED_ONLY if isinstance(node, ast.Constant) else "reads are names of earlier nodes")
     return node.id, node.col_offset
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from cnnspec.errors import Diagnostic, Place
 from cnnspec.graph import INPUT
-from cnnspec.hints import DEFINE_LAYER, did_you_mean
+from cnnspec.hints import did_you_mean, no_layer
 from cnnspec.language.bind import argument_names, check_names, name_arguments
 from cnnspec.language.document import Block, Body, Call, Document, Expr, Item
 from cnnspec.language.functions import FUNCTIONS
@@ -111,9 +111,8 @@ class _Checker:
             op = operators()[call.target][0]
             positional, known, words = op.positional, argument_names(call.target), op.words
         else:
-            label = did_you_mean(call.target, self.layers)
-            hint = None if label else DEFINE_LAYER
-            self.error("E103", f"there is no layer `{call.target:.60}`", call.place, label, hint)
+            message, label, hint = no_layer(call.target, self.layers)
+            self.error("E103", message, call.place, label, hint)
             for arg in call.args:
                 if not isinstance(arg.expr.value, ast.Name):  # which may be a word
                     self.expr(arg.expr, names)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+from itertools import pairwise
 from typing import Any, Final
 
 from cnnspec.errors import Place
 from cnnspec.hints import closest, did_you_mean
 from cnnspec.language.document import BODIES, INLINE, Argument, Body, Call, Expr, Item
-from cnnspec.language.expression import ExpressionError, parse_line, weight
+from cnnspec.language.expression import NAMED_ONLY, ExpressionError, parse_line, weight
 from cnnspec.language.read_parts import IDENTIFIER, ITEM_KEYS, TEMPLATE, Parts, cut_by_comma, open_brackets, spelling
+from cnnspec.language.spacing import continued, missing_space
 from cnnspec.language.tree import ListValue, MapValue, Scalar, Value
 from cnnspec.ops import JOINS, operators
 
@@ -35,7 +37,7 @@ class BodyReader:
         elif isinstance(value, MapValue):
             children = list(value.entries)
         else:
-            self.parts.error("E107", f"`{kind}` is a list or a mapping of layers", value.place)
+            self.no_body(kind, value)
         rest = 0  # of a line that a comma has cut: as many children as are not children
         for index, (key, child) in enumerate(children):
             place = key.place if key else child.place
@@ -54,6 +56,19 @@ class BodyReader:
         if not items and not isinstance(value, Scalar):
             self.parts.error("E107", f"`{kind}` is empty", value.place)
         return Body(kind, tuple(items), value.place, isinstance(value, MapValue))
+
+    def no_body(self, kind: str, value: Scalar) -> None:
+        """Report a text where layers should be; lines without their space are one text."""
+        text, place = value.spelling, value.content
+        starts = [at for at, (line, _) in enumerate(place.letters) if at and line != place.letters[at - 1][0]]
+        found = [
+            missing_space(text[start:end].strip(), *place.shifted(start).span[:2])
+            for start, end in pairwise([0, *starts, len(text)])
+        ]
+        for spacing in filter(None, found):
+            self.parts.error("E107", spacing.message, spacing.place, help=spacing.help)
+        if not any(found):
+            self.parts.error("E107", f"`{kind}` is a list or a mapping of layers", value.place)
 
     def item(self, key: Scalar | None, value: Value, place: Place) -> Item:
         name = key.value if key else None
@@ -90,6 +105,10 @@ class BodyReader:
         try:
             line = parse_line(value.value.rstrip("\n"))  # a block of text ends with a line break
         except ExpressionError as error:
+            spacing = missing_space(value.value, *place.span[:2]) or continued(value.value, place)
+            if spacing is not None:
+                self.parts.error("E107", spacing.message, spacing.place, help=spacing.help)
+                return {}
             hint = error.help or _without_brackets(value.value)
             self.parts.error("E110", error.message, place.shifted(error.offset, error.length), help=hint)
             return {}
@@ -115,7 +134,10 @@ class BodyReader:
             joined: list[tuple[str, Place]] = []
             for arg in args:
                 if arg.name is not None or not isinstance(arg.expr.value, ast.Name):
-                    self.parts.error("E109", f"the arguments of {line.target} are names of earlier nodes", arg.place)
+                    message, hint = f"the arguments of {line.target} are names of earlier nodes", None
+                    if isinstance(arg.expr.value, ast.Constant):
+                        message, hint = NAMED_ONLY, f"`layers: {{conv: …, add: {line.target}(conv, …)}}`"
+                    self.parts.error("E109", message, arg.place, help=hint)
                     return {}
                 joined.append((arg.expr.value.id, arg.place))
             sound = reads is None

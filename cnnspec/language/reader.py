@@ -43,9 +43,10 @@ class _Reader:
             return None
         if not self.version(root):
             return None
+        root, inputs = self.without_inputs(root)
         root = self.parts.known_keys(root, TOP_KEYS, "a spec")
         header = self.header(root)
-        shape, mean, std = self.input(root)
+        shape, mean, std = (None, (), ()) if inputs and root.get("input") is None else self.input(root)
         blocks = {}
         for key, value in self.parts.entries(root.get("blocks"), "blocks"):
             self.parts.identifier(key, "block")
@@ -55,13 +56,27 @@ class _Reader:
             self.parts.name(key)
             settings = self.parts.entries(value, f"the variant {key.value:.60}")
             variants[key.value] = tuple(Argument(n.value, self.parts.expr(setting), n.place) for n, setting in settings)
-        main = self.block(header.name, root, root.place, top=True)
+        main = self.block(header.name, root, root.place, top=True)._replace(inputs=inputs)
         places = {key.value: key.place for key, _ in root.entries}
         for listed in ("outputs", "aux_outputs"):
             names = root.get(listed)
             for index, item in enumerate(names.items if isinstance(names, ListValue) else ()):
                 places[f"{listed}.{index}"] = item.place
         return Document(header, main, shape, mean, std, blocks, variants, places)
+
+    def without_inputs(self, root: MapValue) -> tuple[MapValue, tuple[tuple[str, Place], ...]]:
+        """The document without the names of `inputs`, which are reported, and these names: more is not said of them."""
+        value = root.get("inputs")
+        listed = value.items if isinstance(value, ListValue) else []
+        names = [item for item in listed if isinstance(item, Scalar) and isinstance(item.value, str)]
+        if not names:  # none, or a misspelt `input`
+            return root, ()
+        place = next(key.place for key, _ in root.entries if key.value == "inputs")
+        hint = "write `input: [3, 224, 224]`; only a block may read several nodes"
+        self.parts.error("E107", "a network has one input", place, help=hint)
+        entries = [(key, item) for key, item in root.entries if key.value != "inputs"]
+        inputs = tuple((name.value, name.content) for name in names)
+        return MapValue(entries, root.place, root.seen - {"inputs"}), inputs
 
     def version(self, root: MapValue) -> bool:
         """Whether there is anything to read: a spec of another version, or something else, is not taken apart."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +25,7 @@ from cnnspec.language.source import MAX_JSON_BYTES, read_text
 from cnnspec.language.tree import SourceError, plain
 from cnnspec.ops import Shape
 
-__all__ = ["STDIN", "Source", "parse_setting", "read_file", "read_source", "read_spec"]
+__all__ = ["STDIN", "NoParameterError", "Source", "parse_setting", "read_file", "read_source", "read_spec"]
 
 STDIN: Final = "-"
 
@@ -35,6 +35,16 @@ WEIGHTS: Final = {  # what people have in place of a spec
     ".safetensors": "a safetensors file",
 }
 _AS_IN_YAML: Final = {"true": "True", "false": "False", "null": "None"}
+
+
+class NoParameterError(UsageError):
+    """A parameter is set that the spec does not have: `name`, of the spec at `path`, which has those `known`."""
+
+    def __init__(self, path: str, name: str, known: Sequence[str]) -> None:
+        self.near, self.name = did_you_mean(name, known), name
+        self.listed = f"there are: {', '.join(known)}" if known else "it has none"
+        self.way = f"add `params: {{{name:.60}: …}}` to it, and write `{name:.60}` where the number stands"
+        super().__init__(f"{path} has no parameter `{name:.60}`", hint=self.near or f"{self.listed}; {self.way}")
 
 
 @dataclass(frozen=True)
@@ -119,8 +129,7 @@ class Source:
         known = [param.name for param in self.document.main.params]
         for name in params:
             if name not in known:
-                listed = f"there are: {', '.join(known)}" if known else "it has none"
-                raise UsageError(f"{self.path} has no parameter `{name}`", hint=did_you_mean(name, known) or listed)
+                raise NoParameterError(self.path, name, known)
 
     def plain(self) -> Any:
         """The document as plain data, as it was written."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 import yaml
 
 from cnnspec.errors import Diagnostic, Place
+from cnnspec.language.spacing import spacing_fault
 from cnnspec.language.tree import (
     LETTERS,
     MAX_DEPTH,
@@ -39,6 +40,10 @@ __all__ = ["is_plain_text", "read_yaml"]
 _INT = re.compile(r"[-+]?[0-9]+\Z")
 _BASED = re.compile(r"0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+# Problems of YAML's that a space too few or too many may have caused.
+_SPACED: Final = re.compile(
+    "mapping values are not|not find expected ':'|not find expected (key|'-' indicator)|sequence entries"
+)
 _WORDS: Final[dict[str, Any]] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -70,7 +75,11 @@ def _events(text: str) -> Iterator[Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark if error.problem_mark is not None else error.context_mark
         place = None if mark is None else Place(mark.line + 1, mark.column + 1)
-        raise fail("E102", *_explain(error, place, text)) from None
+        began = None if error.context_mark is None else error.context_mark.line + 1
+        spacing = (
+            spacing_fault(split_lines(text), place, began) if place and _SPACED.search(f"{error.problem}") else None
+        )
+        raise fail("E102", *(spacing or _explain(error, place, text))) from None
     except yaml.YAMLError as error:
         raise fail("E102", f"not YAML: {' '.join(str(error).split()):.200}") from None
 

@@ -98,7 +98,7 @@ class Conv(_AbstractConv):
         (shape,) = inputs
         self.check_channels(shape)
         if self.padding == "same" and max(self.stride) > 1:
-            raise ShapeError("padding='same' needs stride 1, as in torch", "E204")
+            raise ShapeError(f"padding='same' needs stride 1, as in torch; {self._same_for_stride()}", "E204")
         out = []
         for window, size in zip(self._sliding(), shape[1:], strict=True):
             result = window.out_size(size)
@@ -108,6 +108,15 @@ class Conv(_AbstractConv):
                 raise ShapeError(f"the window does not fit: it spans {window.extent}, but the {kind} is {padded}")
             out.append(result)
         return (self.out_channels, *out)
+
+    def _same_for_stride(self) -> str:
+        """The padding with which a size is only divided by the stride."""
+        padding = [d * (k - 1) // 2 for k, d in zip(self.kernel_size, self.dilation, strict=True)]
+        stride = [f"{s}" for s in self.stride]
+        given = f"padding={padding[0] if len(set(padding)) == 1 else tuple(padding)}"
+        if set(stride) == {"2"}:
+            return f"`{given}` halves the size"
+        return f"`{given}` divides the size by {'x'.join(stride[: 1 if len(set(stride)) == 1 else None])}"
 
     def parameter_shapes(self, *inputs: Shape) -> dict[str, Shape]:
         weight = {"weight": (self.out_channels, inputs[0][0] // self.groups, *self.kernel_size)}

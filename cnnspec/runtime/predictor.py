@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 
 from cnnspec.errors import CnnspecError, UsageError
-from cnnspec.images import channels_last, check_shape, normalize, prepare, read_image
+from cnnspec.images import MAX_PIXELS, channels_last, check_shape, normalize, prepare, read_image
 from cnnspec.onnx_backend.metadata import Metadata, read_metadata
 from cnnspec.ops import show_shape
 from cnnspec.runtime.files import open_model
@@ -69,6 +69,7 @@ class Predictor:
     """An exported network, ready to run.
 
     `device` is `auto`, `cpu`, `cuda` or `tensorrt`; what is asked for is what runs, or an error says what is missing.
+    An image file of more than `max_pixels`, 89 million unless given, is not decoded.
     Raises UsageError for a missing file or an empty batch, and CnnspecError for a file that cnnspec did not write, or
     that is damaged.
     """
@@ -82,6 +83,7 @@ class Predictor:
         threads: int | None = None,
         batch_size: int = BATCH_SIZE,
         invert: bool = False,
+        max_pixels: int | None = None,
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"a batch has at least one image, and not {batch_size}")
@@ -93,6 +95,7 @@ class Predictor:
         self.provider = provider_of(self.session)
         self.batch_size = self.metadata.batch or batch_size
         self.invert = invert
+        self.max_pixels = max_pixels or MAX_PIXELS
         self._input = self.session.get_inputs()[0].name
         # a layer's result may go through a softmax and a cast, `out/float`, before it comes out
         self._outputs = [output.name.partition("/")[0] for output in self.session.get_outputs()]
@@ -195,7 +198,7 @@ class Predictor:
 
     def _pixels(self, source: ImageLike) -> NDArray[np.uint8]:
         if isinstance(source, str | bytes | os.PathLike):
-            return read_image(source, self.metadata.input_shape, invert=self.invert)
+            return read_image(source, self.metadata.input_shape, invert=self.invert, max_pixels=self.max_pixels)
         return prepare(source, self.metadata.input_shape, invert=self.invert)
 
     def _probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

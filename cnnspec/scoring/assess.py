@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -45,9 +45,13 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Mistake:
-    """An image that was taken for something else, with the probability of that. `row` counts within the split."""
+    """An image that was taken for something else, with the probability of that. `row` counts within the split.
+
+    `path` is its file, where every image has one.
+    """
 
     row: int
+    path: str | None
     true: str
     predicted: str
     probability: float
@@ -84,8 +88,8 @@ class Assessment:
 
 
 def assess_run(
-    run: Run, *, data: str | None = None, data_dir: str | None = None, split: str = "test", device: str = "auto",
-    sheet: Path | None = None,
+    run: Run, *, data: str | None = None, data_dir: str | None = None, split: str = "test",
+    max_pixels: int | None = None, device: str = "auto", sheet: Path | None = None,
 ) -> Assessment:  # fmt: skip
     """Score the best weights of a run, on its own data unless others are named."""
     with needs_extra("train"):
@@ -95,7 +99,8 @@ def assess_run(
     from cnnspec.training.machine import pick_device
 
     chosen = pick_device(device)
-    images = open_set(run.graph, data or run.config.data, run.config, data_dir=data_dir or None, device=chosen)
+    name, config = data or run.locate_data(), run.config
+    images = open_set(run.graph, name, config, data_dir=data_dir or None, max_pixels=max_pixels, device=chosen)
     _check_names(str(run.path), run.classes, images)
     model = build_module(run.graph)
     load_weights(model, run.weights)
@@ -110,8 +115,8 @@ def assess_run(
 
 
 def assess_model(
-    path: str | os.PathLike[str], *, data: str, data_dir: str | None = None, split: str = "test", device: str = "auto",
-    sheet: Path | None = None,
+    path: str | os.PathLike[str], *, data: str, data_dir: str | None = None, split: str = "test",
+    max_pixels: int | None = None, device: str = "auto", sheet: Path | None = None,
 ) -> Assessment:  # fmt: skip
     """Score an exported file, through the very code that `predict` runs. Without torch, on a folder alone."""
     try:
@@ -120,9 +125,9 @@ def assess_model(
     except MissingExtraError:
         if not Path(data).is_dir() or sheet is not None:  # which is drawn with what the extra brings
             raise
-        return assess_folder(path, data=data, split=split, device=device)
+        return assess_folder(path, data=data, split=split, max_pixels=max_pixels, device=device)
     predictor = Predictor(path, device=device, batch_size=BATCH)
-    images = open_set(predictor.metadata.network().graph, data, data_dir=data_dir)
+    images = open_set(predictor.metadata.network().graph, data, data_dir=data_dir, max_pixels=max_pixels)
     _check_names(os.fspath(path), predictor.classes, images)
 
     def probabilities(batch: Tensor) -> Tensor:
@@ -132,7 +137,9 @@ def assess_model(
     return _assess(os.fspath(path), images, split, probabilities, torch.device("cpu"), 0, sheet)
 
 
-def assess_folder(path: str | os.PathLike[str], *, data: str, split: str = "test", device: str = "auto") -> Assessment:
+def assess_folder(
+    path: str | os.PathLike[str], *, data: str, split: str = "test", max_pixels: int | None = None, device: str = "auto"
+) -> Assessment:
     """Score an exported file without torch, on a folder that says itself which images are for what.
 
     That is `DATA/test/CLASS/*`, or `DATA/val/CLASS/*` for the split `val`. Raises UsageError for any other.
@@ -144,7 +151,7 @@ def assess_folder(path: str | os.PathLike[str], *, data: str, split: str = "test
             f"without torch a file is scored on a folder with {names[0]}/CLASS/ in it, and {data} is none",
             hint="pip install 'cnnspec[train]' brings the data sets, and splits a folder as training does",
         )
-    predictor = Predictor(path, device=device, batch_size=BATCH)
+    predictor = Predictor(path, device=device, batch_size=BATCH, max_pixels=max_pixels)
     classes = predictor.classes
     found = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if sorted(classes) != found:
@@ -156,7 +163,10 @@ def assess_folder(path: str | os.PathLike[str], *, data: str, split: str = "test
     guesses = [guess.probabilities for guess in predictor.stream(image for image, _ in images)]
     labels = [label for _, label in images]
     name = Path(data).resolve().name
-    return measure(np.stack(guesses), np.array(labels), classes, target=os.fspath(path), data=name, split=split)
+    paths = [str(image) for image, _ in images]
+    return measure(
+        np.stack(guesses), np.array(labels), classes, target=os.fspath(path), data=name, split=split, paths=paths
+    )
 
 
 def _check_names(target: str, classes: tuple[str, ...], data: DataSet) -> None:
@@ -184,12 +194,15 @@ def _assess(
     for images, truth in batches(source, rows, BATCH, device, workers=workers):
         guesses.append(probabilities(images))
         labels.append(truth.cpu())
-    result = measure(torch.cat(guesses), torch.cat(labels), data.classes, target=target, data=data.name, split=split)
+    paths = [str(source.paths[row]) for row in rows.tolist()] if source.paths else None
+    result = measure(
+        torch.cat(guesses), torch.cat(labels), data.classes, target=target, data=data.name, split=split, paths=paths
+    )
     if sheet is not None:
         from cnnspec.training.plots import plot_mistakes
 
         pictures = _pick(source, rows[[mistake.row for mistake in result.mistakes]])
-        plot_mistakes(list(pictures), [(m.true, m.predicted, m.probability) for m in result.mistakes], sheet)
+        plot_mistakes(list(pictures), [(m.true, m.predicted, m.probability, m.path) for m in result.mistakes], sheet)
     return result
 
 
@@ -201,8 +214,12 @@ def measure(
     target: str = "",
     data: str = "",
     split: str = "",
+    paths: Sequence[str] | None = None,
 ) -> Assessment:
-    """Every figure, from probabilities `(N, classes)` and labels `(N,)`: arrays, or tensors on the CPU."""
+    """Every figure, from probabilities `(N, classes)` and labels `(N,)`: arrays, or tensors on the CPU.
+
+    `paths` are the files of the images, where they have some.
+    """
     scores, truth = np.asarray(probabilities, np.float32), np.asarray(labels, np.int64)
     count, rows = len(classes), np.arange(len(truth))
     predicted = scores.argmax(1)
@@ -230,7 +247,14 @@ def measure(
         ),
         confusion=tuple(tuple(row) for row in matrix.tolist()),
         mistakes=tuple(
-            Mistake(row, classes[truth[row]], classes[predicted[row]], float(surest[row])) for row in wrong.tolist()
+            Mistake(
+                row=row,
+                path=paths[row] if paths else None,
+                true=classes[truth[row]],
+                predicted=classes[predicted[row]],
+                probability=float(surest[row]),
+            )
+            for row in wrong.tolist()
         ),
     )
 

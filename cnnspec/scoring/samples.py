@@ -42,6 +42,7 @@ def open_set(
     config: TrainConfig | None = None,
     *,
     data_dir: str | None = None,
+    max_pixels: int | None = None,
     device: torch.device | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> DataSet:
@@ -55,7 +56,9 @@ def open_set(
         from cnnspec.data.open import open_data
         from cnnspec.training.start import data_options
     config = config or TrainConfig()
-    config = resolve_config(("the run", config.model_dump()), ("--data-dir", {"data_dir": data_dir}))
+    config = resolve_config(
+        ("the run", config.model_dump()), ("the options", {"data_dir": data_dir, "max_pixels": max_pixels})
+    )
     return open_data(data, graph, data_options(config, device or torch.device("cpu"), report))
 
 
@@ -66,7 +69,7 @@ def real_images(run: Run) -> NDArray[np.uint8] | None:
     if folder is not None and not (data_folder(config, os.environ) / folder).exists():
         return None
     try:
-        return some_images(open_set(run.graph, config.data, config), SAMPLES)
+        return some_images(open_set(run.graph, run.locate_data(), config), SAMPLES)
     except CnnspecError:  # moved away since, or no longer readable: noise has to do
         return None
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import torch
 from safetensors import SafetensorError
@@ -14,6 +17,7 @@ from torch import Tensor, nn
 
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import write_atomic
+from cnnspec.graph import unwrapped
 
 __all__ = ["check_state", "load_weights", "read_weights", "save_weights", "weights_bytes"]
 
@@ -33,21 +37,39 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        state: object = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        with warnings.catch_warnings(action="ignore"):  # of TorchScript: it is told below
+            state: object = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _unreadable(path, error) from None
+    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if "TorchScript" in reason:
+            raise CnnspecError(f"{path} cannot be read as weights: it is a TorchScript model", hint=_SAVE) from None
         raise CnnspecError(f"{path} cannot be read as weights: {reason:.200}") from error
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise CnnspecError(f"{path} holds no state_dict", hint="save it with `torch.save(model.state_dict(), path)`")
+        raise CnnspecError(f"{path} holds no state_dict", hint=_SAVE)
     return dict(state)  # a plain dict, without torch's `_metadata`
 
 
-def check_state(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+_SAVE: Final = "save its `state_dict()`: `torch.save(model.state_dict(), path)`"
+
+
+def _unreadable(path: Path, error: pickle.UnpicklingError) -> CnnspecError:
+    """What torch refuses to unpickle: a whole model, or what is no file of torch's."""
+    text = str(error)
+    if held := re.search(r"GLOBAL ([\w.]+)", text):
+        reason = f"it holds a pickled `{held[1]:.100}`, and only tensors are read"
+        return CnnspecError(f"{path} cannot be read as weights: {reason}", hint=_SAVE)
+    return CnnspecError(f"{path} cannot be read as weights: it is no file that `torch.save` wrote, or it is damaged")
+
+
+def check_state(module: nn.Module, state: Mapping[str, Tensor], source: str, *, can_reset: bool = False) -> None:
     """Raise CnnspecError that names every tensor missing from `state`, left over in it, or of another shape.
 
+    With `can_reset` it says how the layers that do not fit start fresh.
     The counters `num_batches_tracked`, which files from before torch 0.4.1 lack, may be missing.
     """
     wanted = module.state_dict()
@@ -64,12 +86,18 @@ def check_state(module: nn.Module, state: Mapping[str, Tensor], source: str) -> 
         if names
     ]
     if faults:
-        raise CnnspecError(f"the weights in {source} do not fit the network; {'; '.join(faults)}")
+        hint = None
+        layers = list(dict.fromkeys(name.rpartition(".")[0] for name in (*missing, *(one.split()[0] for one in wrong))))
+        if can_reset and not left_over and all(layers) and len(layers) < min(SHOWN, len(wanted) // 2):
+            hint = (
+                f"`--reset {','.join(layers)}` lets {'that layer' if len(layers) == 1 else 'those layers'} start fresh"
+            )
+        raise CnnspecError(f"the weights in {source} do not fit the network; {'; '.join(faults)}", hint=hint)
 
 
 def load_weights(module: nn.Module, path: str | os.PathLike[str]) -> None:
     """Load a file of weights into a module, strictly. Raises CnnspecError, and then changes nothing."""
-    state = read_weights(path)
+    state = unwrapped(read_weights(path), module.state_dict())
     check_state(module, state, os.fspath(path))
     module.load_state_dict({**_counters(module, state), **state}, assign=_is_meta(module))
 

@@ -42,6 +42,9 @@ class TrainConfig(BaseModel):
         0.1, description="the part of the training images, stratified by class, on which the best epoch is chosen"
     )
     skip_bad: Flag = Field(False, description="leave out images that cannot be read, instead of stopping")
+    max_pixels: Count | None = Field(
+        None, description="the most pixels of an image file that is decoded (default: 89 million)"
+    )
     loading: Literal["auto", "resident", "streaming"] = Field(
         "auto", description="keep all images of a folder in memory, or decode them while training"
     )
@@ -88,7 +91,7 @@ class TrainConfig(BaseModel):
     # Start
     seed: Seed = Field(0, description="of initialisation, order, augmentation and splits")
     init: Literal["torch", "xavier", "kaiming", "orthogonal"] = Field("torch", description="initialisation of weights")
-    weights: Word | None = Field(None, description="weights to start from")
+    weights: Word | None = Field(None, description="weights to start from: a file, or a run")
     reset: tuple[Word, ...] = Field((), description="layers that start fresh in spite of `weights`")
     freeze: tuple[Word, ...] = Field((), description="layers that stay as they are, their batch norm's statistics too")
 

@@ -25,12 +25,16 @@ def check_existing(existing: str) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """A run to start, or to continue: the network, the options and the folder."""
+    """A run to start, or to continue: the network, the options and the folder.
+
+    `data` is what the images are opened by, where that is not what the options say: they may be of another folder.
+    """
 
     network: Network
     config: TrainConfig
     folder: Path
     existing: Existing = "refuse"
+    data: str | None = None
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class Keeper:
         plan = self.plan
         if plan.ranks.first:
             environment = describe(plan.device, torch.get_num_threads())
-            self.folder.start(plan.job, plan.config, plan.data.classes, environment)
+            self.folder.start(plan.job, plan.config, plan.data.place, plan.data.classes, environment)
         self._begin()
 
     def resume(self) -> None:
@@ -103,7 +103,7 @@ class Keeper:
             if self.counters.position == 0:
                 self._publish()
         if plan.ranks.first:
-            self.folder.write_config(plan.job, plan.config)
+            self.folder.write_config(plan.job, plan.config, plan.data.place)
         if self.over:
             self.progress.message(f"all {self.counters.step} steps are done")
         else:

@@ -77,7 +77,7 @@ def _train(
         RunFolder(job.folder).close()  # where another process has it, say so before reading images
     resuming = ranks.share(lambda: job.existing == "resume" and is_run(job.folder))
     begun = resuming and ranks.share(lambda: has_checkpoint(job.folder))
-    data = open_images(job.network.graph, job.config, device, ranks, progress, shared)
+    data = open_images(job, device, ranks, progress, shared)
     seed_generators(job.config.seed, device)
     model = build_network(job.network.graph, job.config, device, weights=None if begun else job.config.weights)
     check_parts(model, job.network.graph, job.config, len(data.train_rows), device, ranks)

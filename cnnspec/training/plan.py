@@ -32,7 +32,7 @@ __all__ = ["Origin", "Plan", "check_origin", "make_plan", "origin_of"]
 # Options that may change between two parts of a run: where it runs, and when it ends.
 _MAY_CHANGE: Final = {
     "cache", "channels_last", "checkpoint_every", "compile", "cuda_graph", "data", "data_dir", "device", "epochs",
-    "loading", "patience", "pool_first", "skip_bad", "tensorboard", "threads", "weights", "workers",
+    "loading", "max_pixels", "patience", "pool_first", "skip_bad", "tensorboard", "threads", "weights", "workers",
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from cnnspec.training.metrics import EpochMetrics
 __all__ = ["plot_confusion", "plot_curves", "plot_mistakes", "plot_run"]
 
 MOST_LABELS = 40  # class names written along an axis
+MOST_LETTERS = 26  # of a file's name over an image
 
 
 def plot_run(
@@ -70,14 +71,23 @@ def _write(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format="png", dpi=110)
 
 
-def plot_mistakes(images: Sequence[Image], captions: Sequence[tuple[str, str, float]], path: Path) -> None:
-    """The worst mistakes side by side, each with its class, what it was taken for, and how surely, as a PNG."""
+def plot_mistakes(images: Sequence[Image], captions: Sequence[tuple[str, str, float, str | None]], path: Path) -> None:
+    """The worst mistakes side by side, each with its class, what it was taken for, how surely, and its file."""
     columns = min(5, max(1, len(images)))
     rows = max(1, -(-len(images) // columns))
-    figure = Figure(figsize=(1.9 * columns, 2.1 * rows), layout="constrained")
+    figure = Figure(
+        figsize=(1.9 * columns, (2.3 if any(file for *_, file in captions) else 2.1) * rows), layout="constrained"
+    )
     for axes in figure.subplots(rows, columns, squeeze=False).flat:
         axes.axis("off")
-    for axes, image, (true, predicted, probability) in zip(figure.axes, images, captions, strict=False):
+    for axes, image, (true, predicted, probability, file) in zip(figure.axes, images, captions, strict=False):
         axes.imshow(image, cmap="gray", vmin=0, vmax=255)
-        axes.set_title(f"{true}, taken for {predicted}\n{probability:.0%}", fontsize=8)
+        name = f"\n{_short(Path(file).name)}" if file else ""
+        axes.set_title(f"{true}, taken for {predicted}\n{probability:.0%}{name}", fontsize=8, parse_math=False)
     _write(figure, path)
+
+
+def _short(name: str) -> str:
+    """A file's name as a caption has room for it, with its end, and without bytes that are no text."""
+    text = name.encode("utf-8", "replace").decode()
+    return text if len(text) <= MOST_LETTERS else f"…{text[1 - MOST_LETTERS :]}"

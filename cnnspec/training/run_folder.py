@@ -2,7 +2,7 @@
 
     runs/<name>/
       spec.yaml           the spec, as it was read (spec.json where it was JSON)
-      config.yaml         every option, resolved; `--config` takes it and reproduces the run
+      config.yaml         every option, resolved, and where the images were; `--config` takes it and reproduces the run
       environment.json    versions, machine, command line
       classes.json        the class names, in the order of the outputs
       metrics.jsonl       one line per epoch; results.csv is the same as a table
@@ -23,7 +23,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -34,11 +34,11 @@ from cnnspec.language.source import read_text
 from cnnspec.language.tree import SourceError, plain
 from cnnspec.training.config import TrainConfig, resolve_config
 from cnnspec.training.metrics import EpochMetrics
-from cnnspec.zoo import RUNS, is_run
+from cnnspec.zoo import RUNS, find_run, is_run
 
 __all__ = [
-    "BEST", "CHECKPOINTS", "LAST", "Run", "best_fault", "best_weights", "check_links", "has_checkpoint", "is_run",
-    "network_files", "open_run", "read_config", "read_json",
+    "BEST", "CHECKPOINTS", "LAST", "DataPlace", "Run", "best_fault", "best_weights", "check_links", "find_weights",
+    "has_checkpoint", "is_run", "network_files", "open_run", "read_config", "read_json",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -55,6 +55,13 @@ class _NetworkSection(BaseModel):
     input: tuple[Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)], ...] | None = None
     variant: str | None = None
     set: dict[str, object] | None = None
+
+
+class DataPlace(BaseModel):
+    """The section `data` of config.yaml: where the images were, which the options may say from some other folder."""
+
+    path: Annotated[str, Field(strict=True, min_length=1, max_length=4096)]
+    recorded: Annotated[str, Field(strict=True, max_length=40)]  # a day
 
 
 class _Weights(BaseModel):
@@ -117,6 +124,7 @@ class Run:
     classes: tuple[str, ...] = ()
     metrics: tuple[EpochMetrics, ...] = ()  # one per epoch
     result: dict[str, Any] | None = None  # None where the run has not finished
+    place: DataPlace | None = None  # of images that lie in a folder or file
 
     def __repr__(self) -> str:
         done = f"{len(self.metrics)} of {self.config.epochs} epochs"
@@ -132,6 +140,22 @@ class Run:
     def graph(self) -> Graph:
         """The network's graph."""
         return self.network.graph
+
+    def locate_data(self, flag: str = "--data") -> str:
+        """What its images are opened by: the name of a data set, or where they lie, from whatever folder it is called.
+
+        Raises UsageError where they are gone; `flag` is what takes another place.
+        """
+        given = self.config.data
+        if self.place is None or os.path.exists(self.place.path):
+            return given if self.place is None else self.place.path
+        if Path(given).expanduser().exists():  # moved along with the folder that it is called from
+            return given
+        raise UsageError(
+            f"the images of {self.path} were in {self.place.path} on {self.place.recorded}, given as `--data {given}`;"
+            " nothing is there now",
+            hint=f"`{flag} NEW` says where they are",
+        )
 
     @property
     def params(self) -> int:
@@ -163,6 +187,20 @@ def best_weights(run: Path) -> Path:
             hint=f"`cnnspec train --resume {run}` continues from a checkpoint",
         )
     return path
+
+
+def find_weights(source: str | os.PathLike[str]) -> Path:
+    """The file of weights that is meant: one by its path, or the best of a run, by its folder or its name in `runs`.
+
+    Raises UsageError where there is neither, and as `best_weights`.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path
+    run = find_run(path)
+    if run is None:
+        raise UsageError(f"there is no file of weights {path}, and no run", hint="`cnnspec runs` lists the runs")
+    return best_weights(run)
 
 
 def best_fault(run: Path) -> str | None:
@@ -197,10 +235,10 @@ def open_run(path: str | os.PathLike[str], *, figures: bool = True) -> Run:
         hint = f"did you mean {near}?" if near else "`cnnspec runs` lists the runs"
         raise UsageError(f"the run folder {path} {what}", hint=hint)
     check_links(path)
-    spec, options = read_config(path / "config.yaml")
+    spec, options, data = read_config(path / "config.yaml")
     network = _read_network(path, spec)
     config = resolve_config((str(path / "config.yaml"), options))
-    begun = Run(path, network, config)
+    begun = Run(path, network, config, place=_checked(DataPlace, data, path / "config.yaml") if data else None)
     if not figures:
         return begun
     metrics: tuple[EpochMetrics, ...] = ()
@@ -247,8 +285,16 @@ def _read_network(path: Path, section: dict[str, object]) -> Network:
     return Network.from_record(record, str(file), purpose="train")
 
 
-def read_config(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The sections `spec` and `train` of a configuration file; without sections all of it is `train`.
+class ConfigFile(NamedTuple):
+    """The sections of a configuration file."""
+
+    spec: dict[str, Any]
+    train: dict[str, Any]
+    data: dict[str, Any]
+
+
+def read_config(path: str | os.PathLike[str]) -> ConfigFile:
+    """The sections of a configuration file; without sections all of it is `train`.
 
     Raises UsageError where the file cannot be read as that.
     """
@@ -262,11 +308,11 @@ def read_config(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str,
     if not isinstance(document, dict):
         raise UsageError(f"{path} is no mapping of options", hint="write `epochs: 20` and the like")
     if "train" not in document and "spec" not in document:
-        return {}, document
-    parts = document.get("spec") or {}, document.get("train") or {}
+        return ConfigFile({}, document, {})
+    parts = [document.get(section) or {} for section in ConfigFile._fields]
     if not all(isinstance(part, dict) for part in parts):
-        raise UsageError(f"{path}: `spec` and `train` are mappings")
-    return parts
+        raise UsageError(f"{path}: `spec`, `train` and `data` are mappings")
+    return ConfigFile(*parts)
 
 
 def digest_of(path: Path) -> str:

@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -26,7 +27,17 @@ from cnnspec.files import write_atomic
 from cnnspec.training.config import TrainConfig
 from cnnspec.training.job import Existing, Job, TrainResult
 from cnnspec.training.metrics import EpochMetrics
-from cnnspec.training.run_folder import BEST, CHECKPOINTS, LAST, check_links, is_run, network_files, read_json
+from cnnspec.training.run_folder import (
+    BEST,
+    CHECKPOINTS,
+    LAST,
+    DataPlace,
+    check_links,
+    is_run,
+    network_files,
+    read_config,
+    read_json,
+)
 
 __all__ = ["RunFolder", "new_folder"]
 
@@ -133,7 +144,14 @@ class RunFolder:
         """The folder of the checkpoints."""
         return self.path / CHECKPOINTS
 
-    def start(self, job: Job, config: TrainConfig, classes: Sequence[str], environment: Mapping[str, object]) -> None:
+    def start(
+        self,
+        job: Job,
+        config: TrainConfig,
+        place: Path | None,
+        classes: Sequence[str],
+        environment: Mapping[str, object],
+    ) -> None:
         """Take away what an earlier run left, and write what is known at the start; `config` is the settled one.
 
         Raises UsageError where there is a run that is not to be overwritten: one that came while the data were read.
@@ -145,14 +163,18 @@ class RunFolder:
         write_atomic(self.path / file, text)
         write_atomic(self.path / "classes.json", json.dumps(list(classes), ensure_ascii=False, indent=1) + "\n")
         write_atomic(self.path / "environment.json", json.dumps(dict(environment), indent=1) + "\n")
-        self.write_config(job, config)  # last: with it the folder is a run
+        self.write_config(job, config, place)  # last: with it the folder is a run
 
-    def write_config(self, job: Job, config: TrainConfig) -> None:
-        """What it takes to repeat the run, or to continue it."""
+    def write_config(self, job: Job, config: TrainConfig, place: Path | None) -> None:
+        """What it takes to repeat the run, or to continue it; `place` is where its images lie."""
+        path = self.path / "config.yaml"
         _, _, section = network_files(job.network)
         document = {"spec": section, "train": config.model_dump(mode="json")}
+        if place is not None:
+            known = read_config(path).data if path.exists() else {}
+            here = DataPlace(path=str(place), recorded=date.today().isoformat()).model_dump()
+            document["data"] = known if known.get("path") == str(place) else here
         text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, default_flow_style=None)
-        path = self.path / "config.yaml"
         if not path.exists() or path.read_text("utf-8") != text:
             write_atomic(path, text, sync=True)
 

@@ -14,15 +14,18 @@ from torch import nn
 from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.data.sets import DataSet
 from cnnspec.errors import UsageError
-from cnnspec.graph import Graph, is_below
+from cnnspec.graph import Graph, is_below, unwrapped
+from cnnspec.images import MAX_PIXELS
 from cnnspec.ops.norm import InstanceNorm
 from cnnspec.torch_backend import build_module, check_state, read_weights
 from cnnspec.torch_backend.rewrite import multiply_whole, pool_first, rectify_in_place
 from cnnspec.training.config import TrainConfig, data_folder
 from cnnspec.training.criterion import freeze, initialise
 from cnnspec.training.distributed import Ranks
+from cnnspec.training.job import Job
 from cnnspec.training.machine import image_memory
 from cnnspec.training.progress import Progress
+from cnnspec.training.run_folder import find_weights
 from cnnspec.training.shared import Shared
 
 __all__ = ["build_network", "check_norms", "check_parts", "data_options", "open_images"]
@@ -35,6 +38,7 @@ def data_options(config: TrainConfig, device: torch.device, report: Callable[[st
         val_fraction=config.val_fraction,
         seed=config.seed,
         skip_bad=config.skip_bad,
+        max_pixels=config.max_pixels or MAX_PIXELS,
         loading=config.loading,
         cache=Path(config.cache).expanduser() if config.cache else None,
         memory=image_memory(device),
@@ -42,23 +46,30 @@ def data_options(config: TrainConfig, device: torch.device, report: Callable[[st
     )
 
 
-def open_images(
-    graph: Graph, config: TrainConfig, device: torch.device, ranks: Ranks, progress: Progress, shared: Shared
-) -> DataSet:
-    """The images that the options name, downloaded by one process where they are not there."""
+def open_images(job: Job, device: torch.device, ranks: Ranks, progress: Progress, shared: Shared) -> DataSet:
+    """The images of a run, downloaded by one process where they are not there."""
+    graph, config, name = job.network.graph, job.config, job.data or job.config.data
     options = data_options(config, device, progress.message)
 
     def open_first_alone() -> DataSet:
         if not ranks.first:
             ranks.wait()  # one process downloads
-        data = open_data(config.data, graph, options)
+        data = open_data(name, graph, options)
         if ranks.first:
             ranks.wait()
         return data
 
     network = graph.input_shape, tuple(graph.shape_of(output) for output in graph.outputs), graph.classes
-    how = options.folder, options.val_fraction, options.seed, options.skip_bad, options.loading, options.cache
-    data = shared.data((config.data, network, how, device), open_first_alone)
+    how = (
+        options.folder,
+        options.val_fraction,
+        options.seed,
+        options.skip_bad,
+        options.max_pixels,
+        options.loading,
+        options.cache,
+    )
+    data = shared.data((name, network, how, device), open_first_alone)
     progress.message(data.remark)
     return data
 
@@ -69,14 +80,14 @@ def build_network(graph: Graph, config: TrainConfig, device: torch.device, *, we
     model = build_module(graph)
     initialise(model, config.init)
     if weights is not None:
-        state = read_weights(Path(weights).expanduser())
         fresh = model.state_dict()
+        state = unwrapped(read_weights(find_weights(weights)), fresh)
         for prefix in config.reset:
             names = [name for name in fresh if is_below(name, (prefix,))]
             if not names:
                 raise UsageError(f"--reset {prefix}: no weight of the network begins with that name")
             state.update((name, fresh[name]) for name in names)
-        check_state(model, state, weights)
+        check_state(model, state, weights, can_reset=True)
         model.load_state_dict(state, strict=False)  # counters of batch norm may be missing; all else was checked
     elif config.reset and config.weights is None:
         raise UsageError("--reset wants --weights: without them every layer starts fresh")

@@ -117,7 +117,7 @@ def test_no_solution_names_what_comes_near() -> None:
         ([Layer("conv2d", {"kernel_size": 0}, (32,))], "must be at least 1"),
         ([Layer("avg_pool2d", {"kernel_size": 2, "dilation": 2}, (32,))], "has no dilation"),
         ([Layer("conv2d", {"kernel_size": 2, "ceil_mode": True}, (32,))], "has no ceil_mode"),
-        ([Layer("linear", {"kernel_size": 2}, (32,))], "has no size formula"),
+        ([Layer("relu", {"kernel_size": 2}, (32,))], "has no size formula"),
         ([Layer("conv2d", {"kernel_size": 2}, (8,)), Layer("conv2d", {"kernel_size": 2}, (8,))], "only the first"),
         ([Layer("conv2d", {"kernel_size": 2}, (8,)), Layer("conv1d", {"kernel_size": 2})], "cannot follow"),
     ],

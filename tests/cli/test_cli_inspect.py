@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -101,3 +103,46 @@ def test_columns_are_chosen_in_their_order(capsys: Capture) -> None:
     assert capsys.readouterr().out.splitlines()[:2] == ["name,macs", "C1,117600"]
     assert call_line("inspect lenet5 --columns name --format json") == 2
     assert call_line("inspect lenet5 --columns layer --explain C1") == 2
+
+
+def test_the_warnings_that_check_prints_are_counted_below_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    head = "cnnspec: 1\ninput: [3, 33, 33]\nparams: {n: 8}\nlayers:\n  a: Conv2d(n, 3)\n  pool: MaxPool2d(2)\n"
+    for name, text, count in (
+        ("none.yaml", head.replace("33", "32"), 0),
+        ("one.yaml", head, 1),
+        ("two nets.yaml", head + "  b: Conv2d(n, 4)\n  pool2: MaxPool2d(2)\n  c: Conv2d(8, 2)\n  d: MaxPool2d(2)\n", 2),
+    ):
+        Path(name).write_text(text)
+        assert call("inspect", name, "--set", "n=9") == 0
+        last = capsys.readouterr().out.splitlines()[-1]
+        if not count:
+            assert "warning" not in last
+            continue
+        said, _, words = last.partition(": `")
+        assert said == f"{count} warning{'s' * (count > 1)}"
+        assert call(*shlex.split(words.rstrip("`"))[1:], "--format", "json") == 0
+        assert json.loads(capsys.readouterr().out)["totals"] == {"errors": 0, "warnings": count}
+    assert call("inspect", "one.yaml", "--format", "csv") == 0
+    assert "warning" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["inspect", "train", "check", "sizes", "export"])
+def test_a_parameter_that_a_bundled_network_lacks(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """The copy that is offered can be changed as the error says."""
+    monkeypatch.chdir(tmp_path)
+    assert call(verb, "lenet5", "--set", "num_classes=2") == 2
+    err = " ".join(capsys.readouterr().err.split())
+    assert "error: lenet5 has no parameter `num_classes`" in err
+    assert "`cnnspec zoo lenet5 > net.yaml` gives a copy of your own" in err
+    assert "add `params: {num_classes: …}` to it, and write `num_classes` where the number stands" in err
+    assert call("zoo", "lenet5") == 0
+    text = capsys.readouterr().out.replace("layers:", "params: {num_classes: 10}\nlayers:", 1)
+    text = re.sub(r"^classes: .*\n", "", text, flags=re.MULTILINE)  # the names of ten digits
+    Path("net.yaml").write_text(text.replace("Linear(10)", "Linear(num_classes)"))
+    assert call("inspect", "net.yaml", "--set", "num_classes=2", "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out)["layers"][-1]["output_shape"] == [2]

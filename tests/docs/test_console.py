@@ -22,7 +22,7 @@ BLOCKS = [
 
 
 def test_there_are_examples() -> None:
-    assert len(BLOCKS) == 8
+    assert len(BLOCKS) == 10
 
 
 @pytest.mark.parametrize(("page", "command", "output"), BLOCKS, ids=[command for _, command, _ in BLOCKS])

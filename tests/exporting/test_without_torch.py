@@ -90,7 +90,7 @@ def test_verify_finds_other_weights_without_torch(place: Path) -> None:
 
 @pytest.mark.parametrize("split", ["test", "val"])
 def test_eval_scores_a_folder_as_with_torch(place: Path, split: str) -> None:
-    done = call(place, "eval", "a.onnx", "--data", "images", "--split", split, "--format", "json")
+    done = call(place, "eval", "a.onnx", "--data", str(place / "images"), "--split", split, "--format", "json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     wanted = json.loads(json.dumps(api.evaluate(place / "a.onnx", data=str(place / "images"), split=split).to_dict()))

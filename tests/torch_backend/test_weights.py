@@ -72,6 +72,37 @@ def test_files_that_are_no_weights(tmp_path: Path, name: str, capsys: pytest.Cap
             read_weights(path)
 
 
+def test_a_pickled_model_is_told_to_save_its_state_dict(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pt")
+    with pytest.raises(CnnspecError, match=r"holds a pickled `torch\.nn\.modules\.linear\.Linear`") as caught:
+        read_weights(tmp_path / "model.pt")
+    assert "state_dict()" in str(caught.value.hint)
+    assert "\x1b" not in caught.value.message
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated:FutureWarning", "ignore:.*deprecated:DeprecationWarning")
+def test_a_torchscript_model_is_told_to_save_its_state_dict(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "script.pt")  # type: ignore[no-untyped-call]
+    with pytest.raises(CnnspecError, match="is a TorchScript model") as caught:
+        read_weights(tmp_path / "script.pt")
+    assert "state_dict()" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod."])
+def test_the_prefixes_of_wrappers_are_taken_off(tmp_path: Path, prefix: str) -> None:
+    module, other = cnnspec.build("simple_cnn"), cnnspec.build("simple_cnn")
+    torch.save({f"{prefix}{name}": value for name, value in module.state_dict().items()}, tmp_path / "w.pt")
+    load_weights(other, tmp_path / "w.pt")
+    assert all(torch.equal(value, other.state_dict()[key]) for key, value in module.state_dict().items())
+
+
+def test_a_network_may_have_a_layer_of_a_wrapper_s_name(tmp_path: Path) -> None:
+    text = "cnnspec: 1\nname: a\ninput: [2]\nlayers:\n  module:\n    layers:\n      fc: Linear(3)\n"
+    module = cnnspec.loads(text).build()
+    save_weights(module, tmp_path / "w.safetensors")
+    load_weights(module, tmp_path / "w.safetensors")
+
+
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

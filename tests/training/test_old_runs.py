@@ -87,12 +87,12 @@ def test_a_run_is_written_as_it_was(tmp_path: Path) -> None:
     spec = cnnspec.loads(SPEC, variant="wide", params={"width": 7}, input_shape=(1, 9, 9))
     config = TrainConfig(epochs=1)
     with RunFolder(tmp_path / "run") as folder:
-        folder.start(Job(spec, config, folder.path), config, spec.graph.classes, {})
+        folder.start(Job(spec, config, folder.path), config, None, spec.graph.classes, {})
     assert (tmp_path / "run" / "spec.yaml").read_text() == SPEC
     assert (tmp_path / "run" / "config.yaml").read_text().startswith(SECTION + "train:\n")
     plain = cnnspec.loads(json.dumps(yaml.safe_load(SPEC)), path="net.json")
     with RunFolder(tmp_path / "json") as folder:
-        folder.start(Job(plain, config, folder.path), config, (), {})
+        folder.start(Job(plain, config, folder.path), config, None, (), {})
     section = yaml.safe_load((tmp_path / "json" / "config.yaml").read_text())["spec"]
     assert section == {"file": "spec.json", "input": [1, 8, 8]}
     assert open_run(tmp_path / "json", figures=False).network.record() == plain.record()

@@ -49,9 +49,9 @@ def test_a_misspelt_option_gets_a_hint() -> None:
 def test_a_file_may_be_flat_or_have_sections(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("epochs: 3\nlr: 1e-2\n")
-    assert read_config(path) == ({}, {"epochs": 3, "lr": 0.01})
+    assert read_config(path) == ({}, {"epochs": 3, "lr": 0.01}, {})
     path.write_text("spec: {variant: big}\ntrain: {epochs: 3}\n")
-    assert read_config(path) == ({"variant": "big"}, {"epochs": 3})
+    assert read_config(path) == ({"variant": "big"}, {"epochs": 3}, {})
 
 
 @pytest.mark.parametrize("text", ["- a\n", "a: [1, 2}\n", "train: 3\n", "a: 1\na: 2\n", "\x00"])

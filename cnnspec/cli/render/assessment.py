@@ -45,7 +45,8 @@ def render(assessment: Assessment, sheet: str | None) -> str:
         lines += ["", f"worst of {assessment.images - round(assessment.accuracy * assessment.images):,} mistakes"]
         for mistake in assessment.mistakes[:SHOWN]:
             mixed_up = f"{visible(mistake.true)} taken for {visible(mistake.predicted)}"
-            lines.append(f"  {mixed_up}, {mistake.probability:.1%} sure")
+            file = f": {visible(mistake.path)}" if mistake.path else ""
+            lines.append(f"  {mixed_up}, {mistake.probability:.1%} sure{file}")
         if sheet is not None:
             lines.append(f"  drawn in {visible(sheet)}")
     return "\n".join(lines)

@@ -22,6 +22,9 @@ def render_calculation(calculation: Calculation) -> str:
 
 def _step(step: StepResult) -> list[str]:
     arguments = ", ".join(f"{name}={_value(value)}" for name, value in step.arguments.items())
+    weights = []
+    if step.params is not None:
+        weights = [f"  parameters  {step.params_formula} = {step.params:,}", f"  MACs        {step.macs:,}"]
     lines = [f"{step.op}({arguments}): {show_shape(step.input)} -> {show_shape(step.output)}"]
     lines += _per_axis("", step.formulas)
     held = "with stride=1: " if step.others else ""
@@ -30,7 +33,7 @@ def _step(step: StepResult) -> list[str]:
     for chosen, solution in step.others:
         given = ", ".join(f"{name}={value}" for name, value in chosen.items())
         lines += _solution(solution, f"  with {given}: ", False)
-    return lines
+    return lines + weights
 
 
 def _solution(solution: Solution, lead: str, first: bool) -> list[str]:
@@ -47,6 +50,8 @@ def _range(ends: tuple[int, int | None]) -> str:
 
 
 def _per_axis(lead: str, texts: Sequence[str]) -> list[str]:
+    if not texts:
+        return []
     if len(set(texts)) == 1:
         return [f"  {lead}{texts[0]}{'   (on every axis)' if len(texts) > 1 else ''}"]
     width = max(len(axis) for axis in AXES[len(texts)])

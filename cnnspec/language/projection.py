@@ -1,0 +1,46 @@
+"""The layer that makes two shapes equal, where a sum wants them so."""
+
+from __future__ import annotations
+
+from cnnspec.ops import Shape, show_shape
+
+__all__ = ["projection_hint"]
+
+
+def projection_hint(reads: list[tuple[str, Shape]]) -> str | None:
+    """The 1x1 convolution, with its stride, that gives one read the shape of the first that differs from it.
+
+    `reads` are names and shapes, the earliest node first: that is the shortcut, unless only the other can be shrunk.
+    None where no stride leads from one to the other.
+    """
+    name, shape = reads[0]
+    other, wanted = next(read for read in reads if read[1] != shape)
+    for one, start, end in ((name, shape, wanted), (other, wanted, shape)):
+        if (call := _projection(start, end)) is not None:
+            return f"`{call}` of `{one:.60}` has the shape {show_shape(end)}"
+    return None
+
+
+def _projection(start: Shape, end: Shape) -> str | None:
+    """The call that leads from one shape to the other, or None."""
+    if len(start) != len(end) or len(start) > 4:
+        return None
+    channels, *sizes = end
+    if not sizes:
+        return f"Linear({channels})"
+    strides = [_stride(given, wanted) for given, wanted in zip(start[1:], sizes, strict=True)]
+    if None in strides:
+        return None
+    if len(set(strides)) == 1:
+        stride = "" if strides[0] == 1 else f", stride={strides[0]}"
+    else:
+        stride = f", stride=({', '.join(map(str, strides))})"
+    return f"Conv{len(sizes)}d({channels}, 1{stride})"
+
+
+def _stride(given: int, wanted: int) -> int | None:
+    """The smallest stride with which a window of 1 leaves so many places of an axis."""
+    if wanted == 1:
+        return given
+    stride = -(-given // wanted)
+    return stride if (given - 1) // stride + 1 == wanted else None

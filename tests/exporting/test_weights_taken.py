@@ -1,0 +1,87 @@
+"""What `--weights` takes, in training and in export alike: files of both kinds, wrapped ones, runs and their names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx.numpy_helper import to_array
+from safetensors.torch import load_file, save_file
+
+import cnnspec
+from cnnspec import api
+from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.torch_backend import build_module
+from cnnspec.training.config import TrainConfig
+from cnnspec.training.start import build_network
+
+SPEC = cnnspec.loads("cnnspec: 1\nname: a\ninput: [1, 8, 8]\nlayers:\n  flatten: Flatten\n  fc: Linear(10)\n")
+STATE = SPEC.build().state_dict()
+
+
+def as_run(folder: Path) -> None:
+    """A run `folder/runs/a` with STATE as its best weights."""
+    save_file(STATE, "start.safetensors")
+    options = {"epochs": 1, "threads": 1, "lr": 1e-9, "weight_decay": 0.0, "batch_size": 512}
+    api.train(SPEC, runs=folder / "runs", name="a", weights="start.safetensors", **options)
+
+
+def wrapped(folder: Path) -> None:
+    torch.save({"model": {f"module.{name}": value for name, value in STATE.items()}}, folder / "wrapped.pth")
+
+
+WAYS: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "safetensors": (lambda folder: save_file(STATE, folder / "w.safetensors"), "w.safetensors"),
+    "torch": (lambda folder: torch.save(STATE, folder / "w.pt"), "w.pt"),
+    "wrapped": (wrapped, "wrapped.pth"),
+    "a run": (as_run, "runs/a"),
+    "the name of a run": (as_run, "a"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_training_and_export_take_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    make, name = WAYS[way]
+    make(tmp_path)
+    wanted = load_file("runs/a/best.safetensors") if "run" in way else STATE
+    network = build_network(SPEC.graph, TrainConfig(weights=name), torch.device("cpu"), weights=name)
+    assert torch.equal(network.state_dict()["fc.weight"], wanted["fc.weight"])
+    api.export(SPEC, "a.onnx", weights=name, verify=False)
+    arrays = {tensor.name: to_array(tensor) for tensor in onnx.load("a.onnx").graph.initializer}
+    np.testing.assert_array_equal(arrays["fc.weight"], wanted["fc.weight"].numpy())
+
+
+def test_another_head_names_the_layers_to_reset(tmp_path: Path) -> None:
+    """The weights of a thousand classes, for a network of two."""
+    published = cnnspec.load("squeezenet1_1").build().state_dict()
+    torch.save(published, tmp_path / "published.pth")
+    graph = cnnspec.load("squeezenet1_1", params={"num_classes": 2}).graph
+    source, device = str(tmp_path / "published.pth"), torch.device("cpu")
+    with pytest.raises(CnnspecError, match=r"2 of another shape: classifier\.1\.weight") as caught:
+        build_network(graph, TrainConfig(weights=source), device, weights=source)
+    assert caught.value.hint == "`--reset classifier.1` lets that layer start fresh"
+    network = build_network(graph, TrainConfig(weights=source, reset=("classifier.1",)), device, weights=source)
+    name = "features.0.weight"
+    assert torch.equal(network.state_dict()[name], published[name])
+
+
+def test_weights_of_another_network_are_not_told_to_reset_all_of_it(tmp_path: Path) -> None:
+    save_file(build_module(cnnspec.load("mlp").graph).state_dict(), tmp_path / "w.safetensors")
+    source = str(tmp_path / "w.safetensors")
+    with pytest.raises(CnnspecError, match="do not fit the network") as caught:
+        build_network(SPEC.graph, TrainConfig(weights=source), torch.device("cpu"), weights=source)
+    assert caught.value.hint is None
+
+
+def test_what_is_neither_a_file_nor_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    for name in ("absent", "empty"):
+        with pytest.raises(UsageError, match=f"there is no file of weights {name}, and no run"):
+            api.export(SPEC, "a.onnx", weights=name, verify=False)
