@@ -75,9 +75,10 @@ def needs_extra(extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "cnnspec":
+        package = (error.name or "cnnspec").partition(".")[0]
+        if package == "cnnspec":
             raise
-        raise MissingExtraError(error.name, extra) from None
+        raise MissingExtraError(package, extra) from None
 
 
 class VerificationError(CnnspecError):
