@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 from cnnspec.version import __version__
 
+TYPE_CHECKING = False  # `typing` takes longer than all the rest, before signals are taken on
 if TYPE_CHECKING:
+    from typing import Any
+
     from cnnspec.api import (
         Spec,
         TrainConfig,
@@ -53,6 +53,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Every name from its module when it is first asked for, so that `cnnspec --help` waits for none of them."""
+    import importlib
+
     if name == "api":
         return importlib.import_module("cnnspec.api")
     if name not in __all__:
