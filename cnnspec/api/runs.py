@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnspec.api.networks import load
-from cnnspec.errors import CnnspecError, UsageError, needs_extra
+from cnnspec.errors import CnnspecError, SpecError, UsageError, needs_extra
 from cnnspec.language import Network
 from cnnspec.training import Run, TrainConfig, open_run, resolve_config
+from cnnspec.training.config import spec_faults
 from cnnspec.training.job import Existing, Job, TrainResult, check_existing
 from cnnspec.training.run_folder import has_checkpoint, is_run, read_config
 from cnnspec.training.run_writer import new_folder
@@ -41,12 +42,15 @@ def train(
     and may end the run after an epoch. `shared` is what runs of this process have in common; see `Shared`.
 
     `options` are the fields of TrainConfig; they win over the file `config`, that over the spec's `train:`, and that
-    over the defaults. Raises UsageError where an option, the data or the run's name do not fit, and CnnspecError where
-    training fails. Torch's settings and random numbers are afterwards what they were.
+    over the defaults. Raises SpecError for what is wrong in `train:`, UsageError where an option, the data or the
+    run's name do not fit, and CnnspecError where training fails. Torch's settings and random numbers are afterwards
+    what they were.
     """
     check_existing(existing)
     network = spec if isinstance(spec, Network) else load(spec)
     network.graph.network("train")  # which has to take the input too
+    if faults := spec_faults(network.source):
+        raise SpecError(faults, path=network.source.path, text=network.source.text)
     in_file = read_config(config)[1] if config is not None else {}
     resolved = resolve_config(
         (f"`train:` of {network.source.path}", network.source.document.header.train),

@@ -120,6 +120,7 @@ def check(
     Raises UsageError where there is no such spec, variant or code.
     """
     from cnnspec.analysis.check import check
+    from cnnspec.training.config import spec_faults
 
     implied = None
     if isinstance(spec, Source):
@@ -130,7 +131,8 @@ def check(
         path, implied = zoo.find(os.fspath(spec))
         source = read_source(path)
     chosen = variant or implied
-    return check(source, variant=chosen, params=params, select=select, ignore=ignore, max_nodes=max_nodes)
+    faults = spec_faults(source) if source.document.header.train else []
+    return check(source, faults, variant=chosen, params=params, select=select, ignore=ignore, max_nodes=max_nodes)
 
 
 def json_schema() -> dict[str, Any]:

@@ -61,7 +61,10 @@ class _Reader:
             names = root.get(listed)
             for index, item in enumerate(names.items if isinstance(names, ListValue) else ()):
                 places[f"{listed}.{index}"] = item.place
-        return Document(header, main, shape, mean, std, blocks, variants, places)
+        train = root.get("train")
+        entries = train.entries if isinstance(train, MapValue) else ()
+        options = {key.value: (key.place, value.place) for key, value in entries}
+        return Document(header, main, shape, mean, std, blocks, variants, places, options)
 
     def version(self, root: MapValue) -> bool:
         """Whether there is anything to read: a spec of another version, or something else, is not taken apart."""
