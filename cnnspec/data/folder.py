@@ -17,7 +17,18 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from cnnspec.data.sets import DataSet, Files, Images, ImageSet, OpenOptions, check_fit, stratified
+from cnnspec.data.sets import (
+    SHOWN,
+    DataSet,
+    Files,
+    Images,
+    ImageSet,
+    OpenOptions,
+    check_fit,
+    match_classes,
+    some,
+    stratified,
+)  # fmt: skip
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import atomic_path
 from cnnspec.graph import Graph
@@ -26,7 +37,6 @@ from cnnspec.images import FORMATS, check_shape, prepare
 __all__ = ["LoaderPool", "decode", "open_folder"]
 
 MAX_PIXELS: Final = 25_000_000  # an image with more is refused before it is decoded
-SHOWN: Final = 5  # bad files named in a message
 IGNORED: Final = ("thumbs.db", "desktop.ini")  # what systems leave in folders of pictures
 _TEST_FRACTION: Final = 0.2
 _VAL_NAMES: Final = ("val", "valid", "validation")
@@ -40,18 +50,20 @@ def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
     folder a fifth is held back as test images, the same whatever the seed.
     Raises CnnspecError that names the files which cannot be read, unless they are to be skipped.
     """
-    shape = check_shape(graph.input_shape)
     train_folder = path / "train" if (path / "train").is_dir() else path
     val_folder = next((path / name for name in _VAL_NAMES if (path / name).is_dir()), None)
     test_folder = path / "test" if (path / "test").is_dir() else None
     if train_folder is path:
         val_folder = test_folder = None
     classes = _class_names(train_folder)
-    check_fit(graph, str(path), None, len(classes))
+    if options.classes:
+        match_classes(str(path), classes, options.classes)
+    check_fit(graph, str(path), (1, 3), graph.output_shape[0] if options.classes else len(classes))
+    shape = check_shape(graph.input_shape)
     if set(graph.classes) == set(classes):
         classes = graph.classes  # in the spec's order
-    elif any(not name.isdigit() for name in graph.classes):
-        options.report(f"classes have the names of the folders, {_some(classes)}; the spec has {_some(graph.classes)}")
+    elif not options.classes and any(not name.isdigit() for name in graph.classes):
+        options.report(f"classes have the names of the folders, {some(classes)}; the spec has {some(graph.classes)}")
     listed = {part: _list(folder, classes) for part, folder in
               (("train", train_folder), ("val", val_folder), ("test", test_folder)) if folder is not None}  # fmt: skip
     size = sum(len(paths) for paths, _ in listed.values()) * int(np.prod(shape))
@@ -72,10 +84,6 @@ def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
             raise CnnspecError(f"{path}: no image of {', '.join(empty[:SHOWN])} is left in {part}")
     contents = _contents(train_folder, listed["train"][0])
     return replace(_split(path.resolve().name, classes, found, size, options), contents=contents)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + ", …" * (len(names) > SHOWN)
 
 
 def _contents(folder: Path, paths: Sequence[Path]) -> str:

@@ -81,8 +81,9 @@ def assess_run(
 ) -> Assessment:  # fmt: skip
     """Score the best weights of a run, on its own data unless others are named."""
     chosen = pick_device(device)
-    images = open_set(run.graph, data or run.config.data, run.config, data_dir=data_dir or None, device=chosen)
-    _check_names(str(run.path), run.classes, images)
+    images = open_set(
+        run.graph, data or run.config.data, run.config, classes=run.classes, data_dir=data_dir or None, device=chosen
+    )
     model = build_module(run.graph)
     load_weights(model, run.weights)
     model.to(chosen).eval()
@@ -101,22 +102,13 @@ def assess_model(
 ) -> Assessment:  # fmt: skip
     """Score an exported file, through the very code that `predict` runs."""
     predictor = Predictor(path, device=device, batch_size=BATCH)
-    images = open_set(predictor.metadata.network().graph, data, data_dir=data_dir)
-    _check_names(os.fspath(path), predictor.classes, images)
+    images = open_set(predictor.metadata.network().graph, data, classes=predictor.classes, data_dir=data_dir)
 
     def probabilities(batch: Tensor) -> Tensor:
         pictures = [_picture(image) for image in batch]
         return torch.stack([torch.from_numpy(each.probabilities) for each in predictor.stream(pictures)]).float()
 
     return _assess(os.fspath(path), images, split, probabilities, torch.device("cpu"), 0, sheet)
-
-
-def _check_names(target: str, classes: tuple[str, ...], data: DataSet) -> None:
-    """Raise UsageError where the classes of the images have other names; plain numbers may stand for any."""
-    numbers = tuple(str(i) for i in range(len(classes)))
-    if data.classes != classes and numbers not in (data.classes, classes):
-        known, other = next(pair for pair in zip(classes, data.classes, strict=True) if pair[0] != pair[1])
-        raise UsageError(f"{data.name} has the class `{other}` where {target} has `{known}`; they cannot be compared")
 
 
 def _assess(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -41,12 +42,14 @@ def open_set(
     data: str,
     config: TrainConfig | None = None,
     *,
+    classes: tuple[str, ...] = (),
     data_dir: str | None = None,
     device: torch.device | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> DataSet:
     """The data set `data` for this network, split as in the run with this `config`, to be scored on `device`.
 
+    `classes` are those that the network tells apart, where it is trained: images are matched to them by name.
     Raises UsageError and CnnspecError as training does.
     """
     with needs_extra("train"):
@@ -56,7 +59,8 @@ def open_set(
         from cnnspec.training.start import data_options
     config = config or TrainConfig()
     config = resolve_config(("the run", config.model_dump()), ("--data-dir", {"data_dir": data_dir}))
-    return open_data(data, graph, data_options(config, device or torch.device("cpu"), report))
+    options = data_options(config, device or torch.device("cpu"), report)
+    return open_data(data, graph, replace(options, classes=classes))
 
 
 def real_images(run: Run) -> NDArray[np.uint8] | None:
