@@ -59,11 +59,14 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("cnnspec.api")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from cnnspec.errors import needs_extra
+
     if name == "Predictor":
         module = "cnnspec.runtime.predictor"
     else:
         module = "cnnspec.errors" if name.endswith("Error") else "cnnspec.api"
-    found = globals()[name] = getattr(importlib.import_module(module), name)
+    with needs_extra("onnx"):
+        found = globals()[name] = getattr(importlib.import_module(module), name)
     return found
 
 

@@ -16,9 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 __all__ = [
+    "EXTRAS",
     "CnnspecError",
     "Diagnostic",
     "MissingExtraError",
@@ -28,6 +29,7 @@ __all__ = [
     "SpecError",
     "UsageError",
     "VerificationError",
+    "missing_extra",
     "needs_extra",
 ]
 
@@ -59,6 +61,15 @@ class UsageError(CnnspecError):
     exit_code = 2
 
 
+# Optional packages, and the extra that brings them; None where several do.
+EXTRAS: Final[dict[str, str | None]] = {
+    **dict.fromkeys(("torch", "torchvision", "torchmetrics", "matplotlib", "sklearn"), "train"),
+    **dict.fromkeys(("onnx", "onnxruntime"), "onnx"),
+    **dict.fromkeys(("numpy", "PIL", "safetensors"), None),
+    "tensorboard": "tensorboard",
+}
+
+
 class MissingExtraError(UsageError):
     """An optional dependency is needed and absent."""
 
@@ -69,16 +80,32 @@ class MissingExtraError(UsageError):
         )
 
 
+def missing_extra(error: ModuleNotFoundError, extra: str) -> MissingExtraError | None:
+    """The error for an optional package that is not there, or for one that such a package wants; None for others.
+
+    `extra` is named where several bring the package.
+    """
+    package = (error.name or "").partition(".")[0]
+    trace = error.__traceback__
+    importing = {package}
+    while trace is not None:
+        importing.add(str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0])
+        trace = trace.tb_next
+    if importing.isdisjoint(EXTRAS) or package == "cnnspec":
+        return None
+    return MissingExtraError(package, EXTRAS.get(package) or extra)
+
+
 @contextmanager
 def needs_extra(extra: str) -> Iterator[None]:
-    """For imports of what an extra brings. Raises MissingExtraError for a package that is not there."""
+    """Around imports of what an extra brings, or a function that has them. Raises MissingExtraError."""
     try:
         yield
     except ModuleNotFoundError as error:
-        package = (error.name or "cnnspec").partition(".")[0]
-        if package == "cnnspec":
+        missing = missing_extra(error, extra)
+        if missing is None:
             raise
-        raise MissingExtraError(package, extra) from None
+        raise missing from None
 
 
 class VerificationError(CnnspecError):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate", "list_runs", "resume", "train"]
 
 
+@needs_extra("train")
 def train(
     spec: Network | str | os.PathLike[str],
     *,
@@ -59,9 +60,9 @@ def train(
     )
     if "WORLD_SIZE" in os.environ:  # started by torchrun: all processes agree on the folder, and the first checks it
         name = name or network.name
-        with needs_extra("train"):
-            from cnnspec.training.distributed import join_ranks
-            from cnnspec.training.machine import pick_device
+        from cnnspec.training.distributed import join_ranks
+        from cnnspec.training.machine import pick_device
+
         device = pick_device(resolved.device)
         ranks = join_ranks(device)
         if ranks.restarted(device) and ranks.share(lambda: _has_begun(Path(runs) / name, network, resolved)):
@@ -76,6 +77,7 @@ def train(
     return _run(Job(network, resolved, folder, existing), progress, shared)
 
 
+@needs_extra("train")
 def resume(
     run: str | os.PathLike[str],
     *,
@@ -99,8 +101,8 @@ def resume(
 
 
 def _run(job: Job, progress: Progress | None, shared: Shared | None) -> TrainResult:
-    with needs_extra("train"):
-        from cnnspec.training.loop import train
+    from cnnspec.training.loop import train
+
     return train(job, progress, shared)
 
 
@@ -135,6 +137,7 @@ def _as_measured(config: TrainConfig, run: Run) -> TrainConfig:
     )
 
 
+@needs_extra("train")
 def evaluate(
     target: Run | str | os.PathLike[str],
     *,
@@ -151,8 +154,8 @@ def evaluate(
     """
     if split not in ("test", "val"):
         raise UsageError(f"there is no split `{split}`", hint="there are: test, val")
-    with needs_extra("train"):
-        from cnnspec.scoring.assess import assess_model, assess_run
+    from cnnspec.scoring.assess import assess_model, assess_run
+
     picture = Path(sheet) if sheet else None
     if isinstance(target, Run) or is_run(target) or not Path(target).is_file():
         run = target if isinstance(target, Run) else open_run(target)

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from cnnspec import interrupts
-from cnnspec.errors import CnnspecError, MissingExtraError, SpecError, UsageError
+from cnnspec.errors import CnnspecError, SpecError, UsageError, missing_extra
 
 __all__ = ["VERBS", "app", "main"]
 
@@ -25,12 +25,6 @@ VERBS: Final = (  # as `--help` lists them
     *("bench", "doctor"),
 )
 
-# Optional packages, and the extra that brings them: a verb that needs one says so, whichever import meets it first.
-EXTRAS: Final = {
-    **dict.fromkeys(("torch", "torchvision", "torchmetrics", "safetensors", "matplotlib", "sklearn"), "train"),
-    **dict.fromkeys(("onnx", "onnxruntime", "numpy", "PIL"), "onnx"),
-    "tensorboard": "tensorboard",
-}
 OF_THE_PROGRAM: Final = ("install_completion", "show_completion")  # typer gives them to every verb as well
 WrongUsage: Final = typer.BadParameter.__mro__[1]  # typer carries click inside, and does not export this base
 
@@ -125,10 +119,9 @@ def _run(arguments: list[str]) -> NoReturn:
         report(error)
         sys.exit(error.exit_code)
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if debug or package not in EXTRAS:
+        missing = missing_extra(error, "onnx")  # whichever import of a verb meets it first
+        if debug or missing is None:
             raise
-        missing = MissingExtraError(package, EXTRAS[package])
         report(missing)
         sys.exit(missing.exit_code)
     except WrongUsage as error:  # type: ignore[misc]
