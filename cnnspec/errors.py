@@ -69,13 +69,15 @@ EXTRAS: Final[dict[str, str | None]] = {
     "tensorboard": "tensorboard",
 }
 
+_INSTALLED_AS: Final = {"PIL": "pillow", "sklearn": "scikit-learn"}
+
 
 class MissingExtraError(UsageError):
     """An optional dependency is needed and absent."""
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(
-            f"this needs `{package}`, which is not installed",
+            f"this needs `{_INSTALLED_AS.get(package, package)}`, which is not installed",
             hint=f"pip install 'cnnspec[{extra}]'",
         )
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cnnspec.data.folder import open_folder
 from cnnspec.data.sets import DataSet, Images, OpenOptions, check_classifier, check_fit, named_as, stratified
-from cnnspec.errors import CnnspecError, MissingExtraError, UsageError
+from cnnspec.errors import CnnspecError, UsageError, needs_extra
 from cnnspec.graph import Graph
 from cnnspec.hints import did_you_mean
 from cnnspec.images import SUFFIXES, prepare
@@ -73,10 +73,8 @@ def _open(name: str, graph: Graph, options: OpenOptions) -> DataSet:
 def _digits(graph: Graph, options: OpenOptions) -> DataSet:
     """The 1,797 handwritten digits of 8x8 pixels that come with scikit-learn (Alpaydin and Kaynak 1998)."""
     check_fit(graph, "digits", (1,), 10, options.classes)
-    try:
+    with needs_extra("train"):
         from sklearn.datasets import load_digits
-    except ImportError:
-        raise MissingExtraError("scikit-learn", "train") from None
     digits = load_digits()
     pixels = torch.from_numpy((digits.images * (255 / 16)).round().astype(np.uint8)).unsqueeze(1)
     labels = torch.from_numpy(digits.target.astype(np.int64))
