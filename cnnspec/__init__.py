@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 from cnnspec.version import __version__
 
+TYPE_CHECKING = False  # `typing` takes longer than all the rest, before signals are taken on
 if TYPE_CHECKING:
+    from typing import Any
+
     from cnnspec.api import (
         Spec,
         TrainConfig,
@@ -53,15 +53,20 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Every name from its module when it is first asked for, so that `cnnspec --help` waits for none of them."""
+    import importlib
+
     if name == "api":
         return importlib.import_module("cnnspec.api")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from cnnspec.errors import needs_extra
+
     if name == "Predictor":
         module = "cnnspec.runtime.predictor"
     else:
         module = "cnnspec.errors" if name.endswith("Error") else "cnnspec.api"
-    value = globals()[name] = getattr(importlib.import_module(module), name)
+    with needs_extra("onnx"):
+        value = globals()[name] = getattr(importlib.import_module(module), name)
     return value
 
 

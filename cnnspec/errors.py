@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from cnnspec.diagnostics import render_all
 from cnnspec.places import Diagnostic, Place, Span
 
 __all__ = [
+    "EXTRAS",
     "CnnspecError",
     "Diagnostic",
     "MissingExtraError",
@@ -30,6 +31,7 @@ __all__ = [
     "SpecError",
     "UsageError",
     "VerificationError",
+    "missing_extra",
     "needs_extra",
 ]
 
@@ -61,26 +63,54 @@ class UsageError(CnnspecError):
     exit_code = 2
 
 
+# Optional packages, and the extra that brings them; None where several do.
+EXTRAS: Final[dict[str, str | None]] = {
+    **dict.fromkeys(("torch", "torchvision", "torchmetrics", "matplotlib", "sklearn"), "train"),
+    **dict.fromkeys(("onnx", "onnxruntime"), "onnx"),
+    **dict.fromkeys(("numpy", "PIL", "safetensors"), None),
+    "tensorboard": "tensorboard",
+}
+
+_INSTALLED_AS: Final = {"PIL": "pillow", "sklearn": "scikit-learn"}
+
+
 class MissingExtraError(UsageError):
     """An optional dependency is needed and absent."""
 
     def __init__(self, package: str, extra: str | None) -> None:
         """`extra` is None where none of ours brings the package."""
         super().__init__(
-            f"this needs `{package}`, which is not installed",
+            f"this needs `{_INSTALLED_AS.get(package, package)}`, which is not installed",
             hint=f"pip install 'cnnspec[{extra}]'" if extra else f"pip install {package}",
         )
 
 
+def missing_extra(error: ModuleNotFoundError, extra: str) -> MissingExtraError | None:
+    """The error for an optional package that is not there, or for one that such a package wants; None for others.
+
+    `extra` is named where several bring the package.
+    """
+    package = (error.name or "").partition(".")[0]
+    trace = error.__traceback__
+    importing = {package}
+    while trace is not None:
+        importing.add(str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0])
+        trace = trace.tb_next
+    if importing.isdisjoint(EXTRAS) or package == "cnnspec":
+        return None
+    return MissingExtraError(package, EXTRAS.get(package) or extra)
+
+
 @contextmanager
 def needs_extra(extra: str) -> Iterator[None]:
-    """For imports of what an extra brings. Raises MissingExtraError for a package that is not there."""
+    """Around imports of what an extra brings, or a function that has them. Raises MissingExtraError."""
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "cnnspec":
+        missing = missing_extra(error, extra)
+        if missing is None:
             raise
-        raise MissingExtraError(error.name, extra) from None
+        raise missing from None
 
 
 class VerificationError(CnnspecError):

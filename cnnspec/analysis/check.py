@@ -44,6 +44,7 @@ class Checked:
 
 def check(
     source: Source,
+    faults: Sequence[Diagnostic] = (),
     *,
     variant: str | None = None,
     params: Mapping[str, Any] | None = None,
@@ -53,13 +54,16 @@ def check(
 ) -> Checked:
     """Check a spec: one variant, or the spec as it stands and each of its variants.
 
-    Warnings are looked for where there is no error. `select` and `ignore` are codes of warnings. Raises UsageError
-    where there is no such variant, parameter or code.
+    `faults` are errors that others have found in it, who know what analysis does not. Warnings are looked for where
+    there is no error. `select` and `ignore` are codes of warnings. Raises UsageError where there is no such variant,
+    parameter or code.
     """
     chosen: list[str | None] = [variant]
     if variant is None and not params:
         chosen = [None, *source.document.variants] if _stands_alone(source) else [*source.document.variants]
-    diagnostics: dict[tuple[str, Place | str], Diagnostic] = {}
+    diagnostics: dict[tuple[str, Place | str], Diagnostic] = {
+        (fault.code, fault.place or fault.message): fault for fault in faults
+    }
     graphs: list[Graph] = []
     for name in chosen:
         outcome = source.outcome(variant=name, params=params, max_nodes=max_nodes)

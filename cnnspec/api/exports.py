@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["bench", "export", "verify"]
 
 
+@needs_extra("onnx")
 def export(
     network: Network | Run | str | os.PathLike[str],
     output: str | os.PathLike[str] | None = None,
@@ -68,8 +69,8 @@ def export(
     quantization = Quantization(calibrate, data_dir, max_drop) if precision == "int8" else None
     options = ExportOptions(lowering, outputs, quantization, verify)
     subject = _subject(network, weights, seed)
-    with needs_extra("onnx"):
-        from cnnspec.exporting.pipeline import export_network
+    from cnnspec.exporting.pipeline import export_network
+
     return export_network(subject, output, options, report)
 
 
@@ -87,6 +88,7 @@ def _subject(
     return of_spec(spec, weights, seed)
 
 
+@needs_extra("onnx")
 def verify(
     path: str | os.PathLike[str],
     against: Network | Run | str | os.PathLike[str] | None = None,
@@ -106,11 +108,12 @@ def verify(
     if against is None and weights is not None:
         raise UsageError("weights alone say nothing of the network", hint="`--against SPEC` names it")
     subject = None if against is None else _subject(against, weights, 0)
-    with needs_extra("onnx"):
-        from cnnspec.exporting.files import verify_file
+    from cnnspec.exporting.files import verify_file
+
     return verify_file(path, subject, data, data_dir, report)
 
 
+@needs_extra("onnx")
 def bench(
     network: Network | Run | str | os.PathLike[str],
     *,
@@ -125,9 +128,8 @@ def bench(
 
     `threads` is 1, 2, 4, … up to the cores unless given; each combination takes `seconds`. Needs the extra `onnx`.
     """
-    with needs_extra("onnx"):
-        from cnnspec.exporting.bench import bench_file, bench_subject
-        from cnnspec.runtime.bench import BenchOptions
+    from cnnspec.exporting.bench import bench_file, bench_subject
+    from cnnspec.runtime.bench import BenchOptions
 
     options = BenchOptions(batches, threads, seconds, device, torch)
     if isinstance(network, str | os.PathLike) and os.fspath(network).endswith(".onnx"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnspec import zoo
+from cnnspec.errors import needs_extra
 from cnnspec.graph import Graph, Purpose
 from cnnspec.language import MAX_NODES, Network, read_spec
 from cnnspec.ops import Shape
@@ -164,6 +165,7 @@ def loads(
     )
 
 
+@needs_extra("train")
 def build(spec: Network | Graph | str | os.PathLike[str]) -> nn.Module:
     """The network as a `torch.fx.GraphModule` with the spec's dotted names. Needs the extra `train`."""
     from cnnspec.torch_backend import build_module

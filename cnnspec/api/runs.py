@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnspec.api.networks import load
-from cnnspec.errors import CnnspecError, UsageError, needs_extra
+from cnnspec.errors import CnnspecError, SpecError, UsageError, needs_extra
 from cnnspec.language import Network
 from cnnspec.training import Run, TrainConfig, open_run, resolve_config
+from cnnspec.training.config import spec_faults
 from cnnspec.training.job import Existing, Job, TrainResult, check_existing
 from cnnspec.training.progress import listening
 from cnnspec.training.run_folder import has_checkpoint, is_run, read_config
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate", "list_runs", "resume", "train"]
 
 
+@needs_extra("train")
 def train(
     spec: Network | str | os.PathLike[str],
     *,
@@ -44,12 +46,15 @@ def train(
     False. `shared` is what runs of this process have in common; see `Shared`.
 
     `options` are the fields of TrainConfig; they win over the file `config`, that over the spec's `train:`, and that
-    over the defaults. Raises UsageError where an option, the data or the run's name do not fit, and CnnspecError where
-    training fails. Torch's settings and random numbers are afterwards what they were.
+    over the defaults. Raises SpecError for what is wrong in `train:`, UsageError where an option, the data or the
+    run's name do not fit, and CnnspecError where training fails. Torch's settings and random numbers are afterwards
+    what they were.
     """
     check_existing(existing)
     network = spec if isinstance(spec, Network) else load(spec)
     network.graph.network("train")  # which has to take the input too
+    if faults := spec_faults(network.source):
+        raise SpecError(faults, path=network.source.path, text=network.source.text)
     in_file = read_config(config)[1] if config is not None else {}
     resolved = resolve_config(
         (f"`train:` of {network.source.path}", network.source.document.header.train),
@@ -58,9 +63,9 @@ def train(
     )
     if "WORLD_SIZE" in os.environ:  # started by torchrun: all processes agree on the folder, and the first checks it
         name = name or network.name
-        with needs_extra("train"):
-            from cnnspec.training.distributed import join_ranks
-            from cnnspec.training.machine import pick_device
+        from cnnspec.training.distributed import join_ranks
+        from cnnspec.training.machine import pick_device
+
         device = pick_device(resolved.device)
         ranks = join_ranks(device)
         if ranks.restarted(device) and ranks.share(lambda: _has_begun(Path(runs) / name, network, resolved)):
@@ -75,6 +80,7 @@ def train(
     return _run(Job(network, resolved, folder, existing), progress, shared)
 
 
+@needs_extra("train")
 def resume(
     run: str | os.PathLike[str],
     *,
@@ -104,8 +110,8 @@ def resume(
 
 
 def _run(job: Job, progress: Progress | bool | None, shared: Shared | None) -> TrainResult:
-    with needs_extra("train"):
-        from cnnspec.training.loop import train
+    from cnnspec.training.loop import train
+
     with listening(progress) as listener:
         return train(job, listener, shared)
 
@@ -141,6 +147,7 @@ def _as_measured(config: TrainConfig, run: Run) -> TrainConfig:
     )
 
 
+@needs_extra("train")
 def evaluate(
     target: Run | str | os.PathLike[str],
     *,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cnnspec.runtime.sources import expand
     from cnnspec.training.progress import Lines, epoch_line, speaks, time_left
     from cnnspec.training.run_folder import read_config
-    from cnnspec.training.signals import Interrupted, exit_on_signals
+    from cnnspec.training.signals import Interrupted
 
 __all__ = [
     "AXES",
@@ -47,7 +47,6 @@ __all__ = [
     "count",
     "describe",
     "epoch_line",
-    "exit_on_signals",
     "expand",
     "families",
     "find_operator",
@@ -80,6 +79,6 @@ LATER: Final = {
     "cnnspec.runtime.sources": ("expand",),
     "cnnspec.training.progress": ("Lines", "epoch_line", "speaks", "time_left"),
     "cnnspec.training.run_folder": ("read_config",),
-    "cnnspec.training.signals": ("Interrupted", "exit_on_signals"),
+    "cnnspec.training.signals": ("Interrupted",),
 }
 __getattr__ = import_later(__name__, LATER)

@@ -127,6 +127,7 @@ def check(
     Raises UsageError where there is no such spec, variant or code.
     """
     from cnnspec.analysis.check import check
+    from cnnspec.training.config import spec_faults
 
     implied: str | None = None
     where: AbstractContextManager[None] = nullcontext()
@@ -138,8 +139,9 @@ def check(
         path, implied = zoo.find(os.fspath(spec))
         source, where = read_source(path), zoo.own_copy(os.fspath(spec), path)
     chosen = variant or implied
+    faults = spec_faults(source) if source.document.header.train else []
     with where:
-        return check(source, variant=chosen, params=params, select=select, ignore=ignore, max_nodes=max_nodes)
+        return check(source, faults, variant=chosen, params=params, select=select, ignore=ignore, max_nodes=max_nodes)
 
 
 def spec_files(folder: str | os.PathLike[str]) -> tuple[list[Path], list[Path]]:

@@ -13,7 +13,8 @@ from typing import Any, Final, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from cnnspec.errors import CnnspecError, MissingExtraError, SpecError, UsageError
+from cnnspec import interrupts
+from cnnspec.errors import CnnspecError, SpecError, UsageError, missing_extra
 
 __all__ = ["VERBS", "app", "main"]
 
@@ -24,14 +25,7 @@ VERBS: Final = (  # as `--help` lists them
     *("bench", "doctor"),
 )
 
-# Optional packages, and the extra that brings them: a verb that needs one says so, whichever import meets it first.
-EXTRAS: Final = {
-    **dict.fromkeys(("torch", "torchvision", "torchmetrics", "safetensors", "matplotlib", "sklearn"), "train"),
-    **dict.fromkeys(("onnx", "onnxruntime", "numpy", "PIL"), "onnx"),
-    "tensorboard": "tensorboard",
-}
 OF_THE_PROGRAM: Final = ("install_completion", "show_completion")  # typer gives them to every verb as well
-INTERRUPTED: Final = 130
 WrongUsage: Final = typer.BadParameter.__mro__[1]  # typer carries click inside, and does not export this base
 
 
@@ -117,7 +111,7 @@ def main(argv: list[str] | None = None) -> None:
 def _run(arguments: list[str]) -> NoReturn:
     debug = "--debug" in arguments or bool(os.environ.get("CNNSPEC_DEBUG"))
     try:
-        result: Any = app(args=arguments, standalone_mode=False, prog_name="cnnspec")
+        result = _call(arguments)
         sys.stdout.flush()
         sys.exit(result if isinstance(result, int) else 0)
     except CnnspecError as error:
@@ -126,10 +120,9 @@ def _run(arguments: list[str]) -> NoReturn:
         report(error)
         sys.exit(error.exit_code)
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if debug or package not in EXTRAS:
+        missing = missing_extra(error, "onnx")  # whichever import of a verb meets it first
+        if debug or missing is None:
             raise
-        missing = MissingExtraError(package, EXTRAS[package])
         report(missing)
         sys.exit(missing.exit_code)
     except WrongUsage as error:  # type: ignore[misc]
@@ -138,9 +131,9 @@ def _run(arguments: list[str]) -> NoReturn:
         else:
             report(_wrong_usage(error))
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort) as error:
         print("interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(getattr(error, "exit_code", 130))  # typer's own is 1
     except OSError as error:  # our output cannot be written
         if debug:
             raise
@@ -148,6 +141,21 @@ def _run(arguments: list[str]) -> NoReturn:
         if not isinstance(error, BrokenPipeError):  # then its reader has gone, and nobody is left to tell
             report(CnnspecError(f"cannot write {error.filename or 'the output'}: {error.strerror}"))
         sys.exit(1)
+
+
+def _call(arguments: list[str]) -> Any:
+    """What the verb gives back. A signal ends it, also where something has swallowed it or made another error of it."""
+    try:
+        result = app(args=arguments, standalone_mode=False, prog_name="cnnspec")
+    except SystemExit:
+        raise
+    except BaseException:
+        if (number := interrupts.handler.received) is not None:
+            raise interrupts.Stopped(number) from None
+        raise
+    if (number := interrupts.handler.received) is not None:
+        raise interrupts.Stopped(number)
+    return result
 
 
 def _wrong_usage(error: Any) -> UsageError:
@@ -162,6 +170,7 @@ def _leave(code: int) -> NoReturn:
 
     It would need a twelfth of the time of `inspect`, and 0.7 s where torch is loaded.
     """
+    interrupts.handler.ignore()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):

@@ -15,11 +15,12 @@ from pydantic.fields import FieldInfo
 
 from cnnspec import api
 from cnnspec.api import Progress, TrainConfig
-from cnnspec.api.terms import Interrupted, exit_on_signals, read_config, speaks
+from cnnspec.api.terms import Interrupted, read_config, speaks
 from cnnspec.cli import common
 from cnnspec.cli.render.foreign import visible
 from cnnspec.cli.render.progress import watch
 from cnnspec.errors import UsageError
+from cnnspec.interrupts import Stopped
 
 if TYPE_CHECKING:
     from cnnspec.api import TrainResult
@@ -79,7 +80,6 @@ def train(
       cnnspec train --resume runs/demo --epochs 40
     """
     common.check_choice("--format", form, FORMATS)
-    exit_on_signals()
     given = {key: _value(key, value) for key, value in options.items() if value is not None}
     if resume is not None:
         other = [key for key in given if key not in ON_RESUME]
@@ -132,7 +132,7 @@ def _watched() -> Iterator[Progress]:
     try:
         with watch(sys.stderr) as progress:
             yield progress
-    except Interrupted as error:
+    except (Interrupted, Stopped) as error:
         if speaks():
             raise
         raise SystemExit(error.exit_code) from error

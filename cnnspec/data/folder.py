@@ -16,7 +16,18 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from cnnspec.data.sets import DataSet, Files, Images, ImageSet, OpenOptions, check_fit, stratified
+from cnnspec.data.sets import (
+    SHOWN,
+    DataSet,
+    Files,
+    Images,
+    ImageSet,
+    OpenOptions,
+    check_fit,
+    match_classes,
+    some,
+    stratified,
+)  # fmt: skip
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import atomic_path
 from cnnspec.graph import Graph
@@ -24,7 +35,7 @@ from cnnspec.images import MAX_PIXELS, SUFFIXES, check_shape, read_image
 
 __all__ = ["LoaderPool", "decode", "open_folder"]
 
-SHOWN: Final = 5  # bad files named in a message
+IGNORED: Final = ("thumbs.db", "desktop.ini")  # what systems leave in folders of pictures
 _TEST_FRACTION: Final = 0.2
 _VAL_NAMES: Final = ("val", "valid", "validation")
 
@@ -37,27 +48,29 @@ def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
     folder a fifth is held back as test images, the same whatever the seed.
     Raises CnnspecError that names the files which cannot be read, unless they are to be skipped.
     """
-    shape = check_shape(graph.input_shape)
     train_folder = path / "train" if (path / "train").is_dir() else path
     val_folder = next((path / name for name in _VAL_NAMES if (path / name).is_dir()), None)
     test_folder = path / "test" if (path / "test").is_dir() else None
     if train_folder is path:
         val_folder = test_folder = None
     classes = _class_names(train_folder)
+    if options.classes:
+        match_classes(str(path), classes, options.classes)
     same = set(graph.classes) == set(classes)
     if same:
         classes = graph.classes  # in the spec's order
     strays: list[Path] = []
     listed = {"train": _list(train_folder, classes, strays)}  # before classes are counted: an empty one may be a slip
-    check_fit(graph, str(path), None, len(classes))
-    if not same and any(not name.isdigit() for name in graph.classes):
-        options.report(f"classes have the names of the folders, {_some(classes)}; the spec has {_some(graph.classes)}")
+    check_fit(graph, str(path), (1, 3), graph.output_shape[0] if options.classes else len(classes))
+    shape = check_shape(graph.input_shape)
+    if not same and not options.classes and any(not name.isdigit() for name in graph.classes):
+        options.report(f"classes have the names of the folders, {some(classes)}; the spec has {some(graph.classes)}")
     for part, folder in (("val", val_folder), ("test", test_folder)):
         if folder is not None:
             listed[part] = _list(folder, classes, strays)
     if strays:
-        some = _some([stray.name for stray in strays])
-        options.report(f"files left out that are no images of a class by suffix or place: {len(strays):,}, {some}")
+        names = some([stray.name for stray in strays])
+        options.report(f"files left out that are no images of a class by suffix or place: {len(strays):,}, {names}")
     size = sum(len(paths) for paths, _ in listed.values()) * int(np.prod(shape))
     resident = options.loading == "resident" or (options.loading == "auto" and size <= options.memory)
     bad: list[str] = []
@@ -77,10 +90,6 @@ def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
     contents = _contents(train_folder, listed["train"][0])
     place = Path(os.path.abspath(path))
     return replace(_split(path.resolve().name, classes, sources, size, options), place=place, contents=contents)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + ", …" * (len(names) > SHOWN)
 
 
 def _contents(folder: Path, paths: Sequence[Path]) -> str:
@@ -155,7 +164,7 @@ def _list(folder: Path, classes: tuple[str, ...], strays: list[Path]) -> tuple[l
         found = sorted(_walk(folder / name, set()))
         files = [path for path in found if path.suffix.lower() in SUFFIXES]
         if not files:
-            others = f": {_some([path.name for path in found])}" if found else ""
+            others = f": {some([path.name for path in found])}" if found else ""
             raise CnnspecError(
                 f"{folder / name} holds no image{others}",
                 hint=f"a folder is a class: take it away, or put images there; they end in {', '.join(SUFFIXES)}",

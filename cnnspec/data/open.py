@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from cnnspec.data.folder import open_folder
-from cnnspec.data.sets import DataSet, Images, OpenOptions, check_fit, stratified
-from cnnspec.errors import CnnspecError, MissingExtraError, UsageError
+from cnnspec.data.sets import DataSet, Images, OpenOptions, check_classifier, check_fit, named_as, stratified
+from cnnspec.errors import CnnspecError, UsageError, needs_extra
 from cnnspec.graph import Graph
 from cnnspec.hints import did_you_mean
 from cnnspec.images import SUFFIXES, prepare
@@ -45,8 +45,15 @@ _SPLIT_SEED: Final = 0  # the test images are the same whatever the seed of the 
 def open_data(name: str, graph: Graph, options: OpenOptions) -> DataSet:
     """The data set `name` for this network: one of NAMES, a folder of images, or a `.npz` file.
 
-    Raises UsageError where it does not exist or does not fit the network, and CnnspecError where it is damaged.
+    With `options.classes`, its classes are those, found by their names. Raises UsageError where it does not exist or
+    does not fit the network, and CnnspecError where it is damaged.
     """
+    check_classifier(graph)
+    data = _open(name, graph, options)
+    return named_as(data, options.classes) if options.classes else data
+
+
+def _open(name: str, graph: Graph, options: OpenOptions) -> DataSet:
     path = Path(name).expanduser()
     if name == "digits":
         return _digits(graph, options)
@@ -67,11 +74,9 @@ def open_data(name: str, graph: Graph, options: OpenOptions) -> DataSet:
 
 def _digits(graph: Graph, options: OpenOptions) -> DataSet:
     """The 1,797 handwritten digits of 8x8 pixels that come with scikit-learn (Alpaydin and Kaynak 1998)."""
-    check_fit(graph, "digits", 1, 10)
-    try:
+    check_fit(graph, "digits", (1,), 10, options.classes)
+    with needs_extra("train"):
         from sklearn.datasets import load_digits
-    except ImportError:
-        raise MissingExtraError("scikit-learn", "train") from None
     digits = load_digits()
     pixels = torch.from_numpy((digits.images * (255 / 16)).round().astype(np.uint8)).unsqueeze(1)
     labels = torch.from_numpy(digits.target.astype(np.int64))
@@ -82,7 +87,7 @@ def _digits(graph: Graph, options: OpenOptions) -> DataSet:
 
 def _torchvision(name: str, graph: Graph, options: OpenOptions) -> DataSet:
     kind, for_training, for_testing, channels, classes = _TORCHVISION[name]
-    check_fit(graph, name, channels, classes)
+    check_fit(graph, name, (channels,), classes, options.classes)
     from torchvision import datasets
 
     parts = []
@@ -157,11 +162,11 @@ def _npz(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
     elif x.shape[1] not in (1, 3):
         raise CnnspecError(f"{path}: `x` is {x.shape}; one axis is the channels, 1 or 3")
     labels = torch.from_numpy(y.astype(np.int64))
-    classes = graph.output_shape[0] if len(graph.output_shape) == 1 else int(labels.max()) + 1
-    check_fit(graph, path.name, pixels.shape[1], classes)
+    classes = graph.output_shape[0]
+    check_fit(graph, path.name, (pixels.shape[1],), classes)
     check_labels(labels, classes, path.name)
     missing = sorted(set(range(classes)) - set(labels.tolist()))
-    if missing:
+    if missing and not options.classes:
         raise CnnspecError(f"{path.name} has no image of class {missing[0]}, and {graph.name} has {classes} classes")
     kept, held = stratified(labels, _TEST_FRACTION, _SPLIT_SEED)
     images = fit_size(pixels, graph.input_shape)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -14,8 +15,14 @@ from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.images import MAX_PIXELS
 from cnnspec.ops import Shape, show_shape
+from cnnspec.ops.linear import Linear
 
-__all__ = ["DataSet", "Files", "ImageSet", "Images", "OpenOptions", "check_fit", "stratified"]
+__all__ = [
+    "SHOWN", "DataSet", "Files", "ImageSet", "Images", "OpenOptions", "check_classifier", "check_fit", "match_classes",
+    "named_as", "some", "stratified",
+]  # fmt: skip
+
+SHOWN: Final = 5  # names in a message
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class OpenOptions:
     cache: Path | None = None
     memory: int = 2**30  # bytes of images that may be kept in memory
     report: Callable[[str], None] = print
+    classes: tuple[str, ...] = ()  # what a network that is trained already tells apart; empty for one that is not
 
 
 @dataclass(frozen=True)
@@ -112,26 +120,84 @@ def stratified(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tens
     return (~chosen).nonzero().squeeze(1), chosen.nonzero().squeeze(1)
 
 
-def check_fit(graph: Graph, name: str, channels: int | None, classes: int) -> None:
-    """Raise UsageError unless the network takes the images of a data set and gives one number per class."""
+def check_classifier(graph: Graph) -> None:
+    """Raise UsageError unless the network takes images and gives one number per class."""
+    shapes = [graph.shape_of(output) for output in graph.outputs]
+    if len(graph.input_shape) == 3 and len(shapes) == 1 and len(shapes[0]) == 1:
+        return
+    hint = "`inspect`, `check` and `export` take any network; `cnnspec.build` is the PyTorch module, for your own loop"
     if len(graph.input_shape) != 3:
-        raise UsageError(f"{graph.name} reads {show_shape(graph.input_shape)}, and training wants images, CxHxW")
-    if len(graph.outputs) != 1 or len(graph.output_shape) != 1:
-        shapes = ", ".join(show_shape(graph.shape_of(output)) for output in graph.outputs)
+        does = f"reads {show_shape(graph.input_shape)}"
+    else:
+        does = f"gives {', '.join(map(show_shape, shapes))}"
+        if len(shapes) == 1 and isinstance(graph.by_name[graph.outputs[0]].op, Linear):
+            hint = "`Flatten` before the last `Linear` makes a vector of its input"
+    raise UsageError(
+        f"{graph.name} {does} and is no classifier of images, which has an input CxHxW and one output with a number"
+        " per class",
+        hint=hint,
+    )
+
+
+def check_fit(
+    graph: Graph, name: str, channels: tuple[int, ...] | None, classes: int, known: tuple[str, ...] = ()
+) -> None:
+    """Raise UsageError unless a classifier takes the images of a data set, of any of these channels, and its classes.
+
+    `known` are the classes of a network that is trained, and can have no others.
+    """
+    if channels is not None and graph.input_shape[0] not in channels:
+        shape: Shape = (channels[-1], *graph.input_shape[1:])
+        listed = " or ".join(map(str, channels))
         raise UsageError(
-            f"{graph.name} gives {shapes}, and training wants one output with a number per class",
-            hint=None if len(graph.outputs) > 1 else "`Flatten` before the last `Linear` makes a vector of its input",
-        )
-    if channels is not None and channels != graph.input_shape[0]:
-        shape: Shape = (channels, *graph.input_shape[1:])
-        raise UsageError(
-            f"{name} has images of {channels} channel{'s' * (channels > 1)}, but {graph.name} reads"
+            f"{name} has images of {listed} channel{'s' * (channels != (1,))}, but {graph.name} reads"
             f" {show_shape(graph.input_shape)}",
             hint=f"`--input {show_shape(shape)}` gives the network as many channels",
         )
+    if classes != graph.output_shape[0] and known:
+        raise UsageError(f"{name} has {classes} classes, and the network was trained on {len(known)}: {some(known)}")
     if classes != graph.output_shape[0]:
         raise UsageError(
             f"{name} has {classes} classes, but {graph.name} gives {graph.output_shape[0]} numbers",
             hint=f"give the last layer {classes} outputs; where the spec has a parameter for it:"
             f" `--set num_classes={classes}`",
         )
+
+
+def match_classes(name: str, found: tuple[str, ...], known: tuple[str, ...]) -> tuple[tuple[str, ...], list[int]]:
+    """The names of all classes that a trained network knows, and which of them each class of a data set is.
+
+    Classes of the same name are the same, in whichever order and however few. Plain numbers may stand for any names.
+    Raises UsageError that says which classes the network does not know.
+    """
+    if set(found) <= set(known):
+        return known, [known.index(label) for label in found]
+    numbers = tuple(str(number) for number in range(len(known)))
+    if set(found) == set(numbers):
+        return known, [int(label) for label in found]
+    if known == numbers and len(found) == len(known):
+        return found, [*range(len(found))]
+    strange = [label for label in found if label not in known]
+    raise UsageError(
+        f"{name} has images of {some(strange)}, and the network was not trained on that: its classes are {some(known)}"
+    )
+
+
+def named_as(data: DataSet, known: tuple[str, ...]) -> DataSet:
+    """The data set with the classes of a trained network. Raises as `match_classes`."""
+    names, numbers = match_classes(data.name, data.classes, known)
+    if numbers == [*range(len(names))]:
+        return replace(data, classes=names)
+    lookup = torch.tensor(numbers)
+
+    def renamed(source: ImageSet) -> ImageSet:
+        return replace(source, labels=lookup[source.labels])
+
+    train = renamed(data.train)
+    val = train if data.val is data.train else renamed(data.val)
+    return replace(data, classes=names, train=train, val=val, test=None if data.test is None else renamed(data.test))
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of these names, for a message."""
+    return ", ".join(names[:SHOWN]) + ", …" * (len(names) > SHOWN)

@@ -138,7 +138,8 @@ def verify_file(
         graph = _network(metadata, against)
     except UsageError as error:  # the other network has not the layers whose results the file gives
         checks.append(Check("layers", False, f"the file gives the results of others: {error.message}"))
-    images = _open_images(graph, against, data, data_dir, report) if data is not None else None
+    classes = metadata.classes if metadata is not None else ()
+    images = _open_images(graph, against, data, classes, data_dir, report) if data is not None else None
     if metadata is not None:
         checks.append(_check_metadata(model, metadata))
     agreement: list[Check] = []
@@ -281,7 +282,12 @@ def _beside_torch(file: _File, data: bytes, graph: Graph, weights: Weights, *, h
 
 
 def _open_images(
-    graph: Graph | None, against: Subject | None, data: str, data_dir: str | None, report: Callable[[str], None]
+    graph: Graph | None,
+    against: Subject | None,
+    data: str,
+    classes: tuple[str, ...],
+    data_dir: str | None,
+    report: Callable[[str], None],
 ) -> DataSet | None:
     """The data set to score on. None where the network that the file should be is not known."""
     if graph is None and against is not None:
@@ -292,7 +298,7 @@ def _open_images(
             hint=None if graph is not None else "`--against SPEC` says what the file reads",
         )
     config = against.run.config if against is not None and against.run is not None else None
-    return open_set(graph, data, config, data_dir=data_dir, report=report)
+    return open_set(graph, data, config, classes=classes, data_dir=data_dir, report=report)
 
 
 def _check_accuracy(file: _File, graph: Graph, images: DataSet) -> Check:

@@ -46,18 +46,19 @@ class Calibration:
 
 def open_calibration(draft: Draft, quantization: Quantization, report: Callable[[str], None]) -> Calibration:
     """The images for this network. Raises UsageError where there are none, or where it does not give classes."""
-    subject, graph = draft.subject, draft.graph
+    subject, graph = draft.subject, draft.subject.network.graph
     config = subject.run.config if subject.run is not None else None
     name = quantization.data or (subject.run.locate_data("--calibrate") if subject.run is not None else None)
     if name is None:
         raise UsageError("int8 needs images to calibrate with", hint="`--calibrate digits`, or a folder of images")
     if (
-        len(graph.outputs) != 1
-        or len(graph.output_shape) != 1
-        or graph.output_shape != subject.network.graph.output_shape
+        len(draft.graph.outputs) != 1
+        or len(draft.graph.output_shape) != 1
+        or draft.graph.output_shape != graph.output_shape
     ):
         raise UsageError("int8 is scored by its accuracy, and this network does not give one number per class")
-    data = open_set(subject.network.graph, name, config, data_dir=quantization.data_dir, report=report)
+    classes = subject.classes if subject.run is not None else ()
+    data = open_set(graph, name, config, classes=classes, data_dir=quantization.data_dir, report=report)
     return Calibration(data, quantization.max_drop)
 
 

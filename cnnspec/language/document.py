@@ -145,6 +145,7 @@ class Document:
     blocks: dict[str, Block]
     variants: dict[str, tuple[Argument, ...]]
     places: dict[str, Place] = field(default_factory=dict)  # of the top-level keys, and of `outputs.0`, …
+    train_places: dict[str, tuple[Place, Place]] = field(default_factory=dict)  # of the keys and values of `train`
 
 
 # The document of a text that is none.

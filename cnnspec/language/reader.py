@@ -62,7 +62,10 @@ class _Reader:
             names = root.get(listed)
             for index, item in enumerate(names.items if isinstance(names, ListValue) else ()):
                 places[f"{listed}.{index}"] = item.place
-        return Document(header, main, shape, mean, std, blocks, variants, places)
+        train = root.get("train")
+        entries = train.entries if isinstance(train, MapValue) else ()
+        options = {key.value: (key.place, value.place) for key, value in entries}
+        return Document(header, main, shape, mean, std, blocks, variants, places, options)
 
     def without_inputs(self, root: MapValue) -> tuple[MapValue, tuple[tuple[str, Place], ...]]:
         """The document without the names of `inputs`, which are reported, and these names: more is not said of them."""

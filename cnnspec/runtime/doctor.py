@@ -24,6 +24,8 @@ PACKAGES: Final = (
 )  # fmt: skip
 RUNTIMES: Final = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
 SECONDS: Final = 60  # for one child process
+_IMPORT: Final = "from cnnspec.runtime.session import import_onnxruntime; o = import_onnxruntime();"
+_REMOTE: Final = "AzureExecutionProvider"  # asks a service over the network, and runs no node of its own
 _LIBRARY: Final = re.compile(r"^\s*(\S+\.so\S*) => not found", re.MULTILINE)
 
 
@@ -152,7 +154,7 @@ def _onnxruntime(*, has_driver: bool) -> Library:
             )
         )
     code = (
-        "import onnxruntime as o; b = getattr(o.capi, 'build_and_package_info', None);"
+        f"{_IMPORT} b = getattr(o.capi, 'build_and_package_info', None);"
         " print(o.__version__, getattr(b, 'cuda_version', '') or '-', *o.get_available_providers())"
     )
     answer, error = _child(code)
@@ -164,7 +166,8 @@ def _onnxruntime(*, has_driver: bool) -> Library:
     built = "" if cuda == "-" else f", built for CUDA {cuda}"
     facts.append(Fact("ok", "onnxruntime", f"{version} ({listed}){built}"))
     for provider in providers:
-        facts.append(_provider(provider, _major(cuda), has_driver=has_driver))
+        if provider != _REMOTE:
+            facts.append(_provider(provider, _major(cuda), has_driver=has_driver))
     if has_driver and "CUDAExecutionProvider" not in providers:
         command = f"pip uninstall -y {' '.join(wheels)} && pip install onnxruntime-gpu"
         facts.append(Fact("problem", "onnxruntime", "this build cannot use the GPU that is there", command))
@@ -185,7 +188,7 @@ def _cuda_versions(torch: str | None, onnxruntime: str | None) -> list[Fact]:
 def _provider(provider: str, cuda: str | None, *, has_driver: bool) -> Fact:
     """A network of one node on this provider."""
     code = (
-        "import sys, onnxruntime as o; o.set_default_logger_severity(4);"
+        f"{_IMPORT} import sys;"
         " getattr(o, 'preload_dlls', lambda: None)() if 'CPU' not in sys.argv[1] else None;"
         " s = o.SessionOptions(); s.log_severity_level = 4;"
         " r = o.InferenceSession(bytes.fromhex(sys.argv[2]), s, providers=[sys.argv[1]]);"

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from functools import cache
 from typing import Any, Final
 
-from cnnspec.errors import CnnspecError, MissingExtraError, UsageError
+from cnnspec.errors import CnnspecError, UsageError, needs_extra
 
-__all__ = ["BATCH_SIZE", "DEVICES", "cuda_devices", "first_line", "onnxruntime", "open_session", "provider_of"]
+__all__ = [
+    "BATCH_SIZE",
+    "DEVICES",
+    "cuda_devices",
+    "first_line",
+    "import_onnxruntime",
+    "onnxruntime",
+    "open_session",
+    "provider_of",
+]
 
 DEVICES: Final = ("auto", "cpu", "cuda", "tensorrt")
 BATCH_SIZE: Final = 64
@@ -23,13 +36,53 @@ _NOTHING: Final = 4  # severity: fatal only. What fails is raised, and reported 
 
 @cache
 def onnxruntime() -> Any:
-    """The module onnxruntime, silenced. Raises MissingExtraError."""
+    """The module onnxruntime, silenced. Raises MissingExtraError, and CnnspecError where it cannot be imported."""
     try:
+        with needs_extra("onnx"):
+            return import_onnxruntime()
+    except ImportError as error:
+        message = f"onnxruntime cannot be imported: {first_line(error)}"
+        raise CnnspecError(message, hint="`cnnspec doctor` says how to mend it") from None
+
+
+def import_onnxruntime() -> Any:
+    """The only place where onnxruntime is imported: it sends nothing home, and stdout is left alone.
+
+    Raises what the import raises.
+    """
+    # Importing it writes an identifier of the machine and a message for its maker below HOME; afterwards is too late.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    with _stdout_spared():
         import onnxruntime as module
-    except ImportError:
-        raise MissingExtraError("onnxruntime", "onnx") from None
     module.set_default_logger_severity(_NOTHING)
     return module
+
+
+_sparing: Final = threading.Lock()  # there is one stdout, and who gives it back has to have taken it
+
+
+@contextmanager
+def _stdout_spared() -> Iterator[None]:
+    """While entered, what is printed on stdout goes to stderr, from Python and from libraries in C alike."""
+    with _sparing:
+        with suppress(OSError, ValueError, AttributeError):  # it may be closed, or not there
+            sys.stdout.flush()
+        try:
+            kept = os.dup(1)
+        except OSError:
+            kept = None
+        try:
+            if kept is not None:
+                with suppress(OSError):
+                    os.dup2(2, 1)
+            with redirect_stdout(sys.stderr):
+                yield
+        finally:
+            if kept is not None:
+                if sys.platform != "win32":
+                    ctypes.CDLL(None).fflush(None)  # what C keeps in its buffer until the process ends
+                os.dup2(kept, 1)
+                os.close(kept)
 
 
 @cache
@@ -87,7 +140,8 @@ def _on_gpu(model: bytes, shown: str, providers: list[str], threads: int | None,
     if not cuda_devices():
         return None, "there is no CUDA device"
     if hasattr(onnxruntime(), "preload_dlls"):
-        onnxruntime().preload_dlls()  # CUDA's libraries from their own wheels
+        with _stdout_spared():  # it prints which are not there
+            onnxruntime().preload_dlls()  # CUDA's libraries from their own wheels
     try:
         session = _create(model, shown, providers, threads, arena)
     except CnnspecError as error:

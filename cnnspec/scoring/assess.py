@@ -100,8 +100,9 @@ def assess_run(
 
     chosen = pick_device(device)
     name, config = data or run.locate_data(), run.config
-    images = open_set(run.graph, name, config, data_dir=data_dir or None, max_pixels=max_pixels, device=chosen)
-    _check_names(str(run.path), run.classes, images)
+    images = open_set(
+        run.graph, name, config, classes=run.classes, data_dir=data_dir or None, max_pixels=max_pixels, device=chosen
+    )
     model = build_module(run.graph)
     load_weights(model, run.weights)
     model.to(chosen).eval()
@@ -127,8 +128,8 @@ def assess_model(
             raise
         return assess_folder(path, data=data, split=split, max_pixels=max_pixels, device=device)
     predictor = Predictor(path, device=device, batch_size=BATCH)
-    images = open_set(predictor.metadata.network().graph, data, data_dir=data_dir, max_pixels=max_pixels)
-    _check_names(os.fspath(path), predictor.classes, images)
+    graph = predictor.metadata.network().graph
+    images = open_set(graph, data, classes=predictor.classes, data_dir=data_dir, max_pixels=max_pixels)
 
     def probabilities(batch: Tensor) -> Tensor:
         pictures = [_picture(image) for image in batch]
@@ -167,14 +168,6 @@ def assess_folder(
     return measure(
         np.stack(guesses), np.array(labels), classes, target=os.fspath(path), data=name, split=split, paths=paths
     )
-
-
-def _check_names(target: str, classes: tuple[str, ...], data: DataSet) -> None:
-    """Raise UsageError where the classes of the images have other names; plain numbers may stand for any."""
-    numbers = tuple(str(i) for i in range(len(classes)))
-    if data.classes != classes and numbers not in (data.classes, classes):
-        known, other = next(pair for pair in zip(classes, data.classes, strict=True) if pair[0] != pair[1])
-        raise UsageError(f"{data.name} has the class `{other}` where {target} has `{known}`; they cannot be compared")
 
 
 def _assess(

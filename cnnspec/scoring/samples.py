@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -41,6 +42,7 @@ def open_set(
     data: str,
     config: TrainConfig | None = None,
     *,
+    classes: tuple[str, ...] = (),
     data_dir: str | None = None,
     max_pixels: int | None = None,
     device: torch.device | None = None,
@@ -48,6 +50,7 @@ def open_set(
 ) -> DataSet:
     """The data set `data` for this network, split as in the run with this `config`, to be scored on `device`.
 
+    `classes` are those that the network tells apart, where it is trained: images are matched to them by name.
     Raises UsageError and CnnspecError as training does.
     """
     with needs_extra("train"):
@@ -56,10 +59,10 @@ def open_set(
         from cnnspec.data.open import open_data
         from cnnspec.training.start import data_options
     config = config or TrainConfig()
-    config = resolve_config(
-        ("the run", config.model_dump()), ("the options", {"data_dir": data_dir, "max_pixels": max_pixels})
-    )
-    return open_data(data, graph, data_options(config, device or torch.device("cpu"), report))
+    given = {"data_dir": data_dir, "max_pixels": max_pixels}
+    config = resolve_config(("the run", config.model_dump()), ("the options", given))
+    options = data_options(config, device or torch.device("cpu"), report)
+    return open_data(data, graph, replace(options, classes=classes))
 
 
 def real_images(run: Run) -> NDArray[np.uint8] | None:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cnnspec.errors import UsageError
+from cnnspec.errors import Diagnostic, UsageError
 from cnnspec.hints import did_you_mean
+from cnnspec.language import Source
 
-__all__ = ["TrainConfig", "resolve_config"]
+__all__ = ["OptionFault", "TrainConfig", "data_folder", "option_faults", "resolve_config", "spec_faults"]
 
 Count = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
 Natural = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
@@ -113,26 +114,60 @@ class TrainConfig(BaseModel):
     tensorboard: Flag = Field(False, description="write TensorBoard event files")
 
 
+class OptionFault(NamedTuple):
+    """What is wrong with one option."""
+
+    key: str
+    message: str
+    unknown: bool  # the key itself, and not its value
+    hint: str | None = None
+
+
+def option_faults(options: Mapping[str, object]) -> list[OptionFault]:
+    """Everything that is wrong with these options, one fault for each, in their order."""
+    known = TrainConfig.model_fields
+    values = {key: value for key, value in options.items() if key in known and value is not None}
+    wrong: dict[str, str] = {}
+    try:
+        TrainConfig.model_validate(values)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            wrong.setdefault(str(fault["loc"][0]), f"{fault['msg'][0].lower()}{fault['msg'][1:]}")
+    return [
+        OptionFault(key, wrong[key], False)
+        if key in wrong
+        else OptionFault(key, f"there is no training option `{key:.60}`", True, did_you_mean(key, known))
+        for key in options
+        if key in wrong or key not in known
+    ]
+
+
+def spec_faults(source: Source) -> list[Diagnostic]:
+    """What is wrong with the options that a spec names below `train:`, with their places."""
+    document = source.document
+    faults = []
+    for fault in option_faults(document.header.train):
+        place = document.train_places[fault.key][0 if fault.unknown else 1]
+        message = fault.message if fault.unknown else f"`{fault.key}` of `train`: {fault.message}"
+        listed = None if fault.hint or not fault.unknown else "`cnnspec train --help` lists them, with `-` for `_`"
+        faults.append(Diagnostic("E107", message, place, fault.hint, help=listed))
+    return faults
+
+
 def resolve_config(*layers: tuple[str, Mapping[str, object]]) -> TrainConfig:
     """The configuration of several layers, each with its name for messages; a later one wins.
 
-    Raises UsageError that names the layer, the option and what is wrong with it.
+    Raises UsageError that names the layer, and every option of it with what is wrong.
     """
-    merged: dict[str, tuple[object, str]] = {}
+    merged: dict[str, object] = {}
     for source, options in layers:
-        for key, value in options.items():
-            if key not in TrainConfig.model_fields:
-                raise UsageError(
-                    f"{source}: there is no training option `{key}`", hint=did_you_mean(key, TrainConfig.model_fields)
-                )
-            if value is not None:
-                merged[key] = (value, source)
-    try:
-        return TrainConfig.model_validate({key: value for key, (value, _) in merged.items()})
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        key = str(fault["loc"][0])
-        raise UsageError(f"{merged[key][1]}: `{key}`: {fault['msg'][0].lower()}{fault['msg'][1:]}") from None
+        faults = option_faults(options)
+        if faults:
+            told = [fault.message if fault.unknown else f"`{fault.key}`: {fault.message}" for fault in faults]
+            hints = [fault.hint for fault in faults if fault.hint]
+            raise UsageError(f"{source}: {'; '.join(told)}", hint=", ".join(hints) or None)
+        merged.update((key, value) for key, value in options.items() if value is not None)
+    return TrainConfig.model_validate(merged)
 
 
 def data_folder(config: TrainConfig, environment: Mapping[str, str]) -> Path:

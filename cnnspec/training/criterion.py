@@ -51,8 +51,6 @@ def make_loss(config: TrainConfig, counts: Tensor, device: torch.device) -> Call
 def make_optimizer(config: TrainConfig, model: nn.Module, device: torch.device) -> torch.optim.Optimizer:
     """The update rule over the parameters that train, fused where torch has it."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not trained:
-        raise UsageError("no parameter of the network trains", hint="freeze fewer layers")
     groups = [{"params": trained, "weight_decay": config.weight_decay}]
     if not config.decay_norms:
         groups = [
@@ -101,13 +99,22 @@ def make_update(config: TrainConfig, optimizer: torch.optim.Optimizer) -> Callab
 
 
 def freeze(model: nn.Module, prefixes: tuple[str, ...]) -> None:
-    """Keep the parameters below these layers from training. Raises UsageError for a name that there is not."""
+    """Keep the parameters below these layers from training.
+
+    Raises UsageError for a name that there is not, and where no parameter is left.
+    """
     for prefix in prefixes:
         below = [p for name, p in model.named_parameters() if is_below(name, (prefix,))]
         if not below:
             raise UsageError(f"--freeze {prefix}: no parameter of the network begins with that name")
         for parameter in below:
             parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        if not prefixes:
+            raise UsageError("the network has no parameters, so that there is nothing to train")
+        raise UsageError(
+            f"--freeze {','.join(prefixes)} leaves nothing to train", hint="leave the last layer out of it"
+        )
 
 
 def eval_frozen(model: nn.Module, prefixes: tuple[str, ...]) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 from PIL.Image import Image
 
 from cnnspec.files import atomic_path
+from cnnspec.training.fonts import drawable
 from cnnspec.training.metrics import EpochMetrics
 
 __all__ = ["plot_confusion", "plot_curves", "plot_mistakes", "plot_run"]
@@ -55,8 +57,10 @@ def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], path
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="predicted", ylabel="true", title="share of each class")
     if count <= MOST_LABELS:
-        axes.set_xticks(range(count), classes, rotation=90 if max(map(len, classes)) > 2 else 0)
-        axes.set_yticks(range(count), classes)
+        names, families = drawable(classes)
+        style: dict[str, Any] = {"family": families, "parse_math": False}  # a `$` in a name is a dollar
+        axes.set_xticks(range(count), names, rotation=90 if max(map(len, classes)) > 2 else 0, **style)
+        axes.set_yticks(range(count), names, **style)
     if count <= 20:
         for true, row in enumerate(matrix):
             for predicted, value in enumerate(row):
@@ -80,10 +84,16 @@ def plot_mistakes(images: Sequence[Image], captions: Sequence[tuple[str, str, fl
     )
     for axes in figure.subplots(rows, columns, squeeze=False).flat:
         axes.axis("off")
-    for axes, image, (true, predicted, probability, file) in zip(figure.axes, images, captions, strict=False):
+    files = [f"\n{_short(Path(file).name)}" if file else "" for *_, file in captions]
+    titles, families = drawable(
+        [
+            f"{true}, taken for {predicted}\n{probability:.0%}{file}"
+            for (true, predicted, probability, _), file in zip(captions, files, strict=True)
+        ]
+    )
+    for axes, image, title in zip(figure.axes, images, titles, strict=False):
         axes.imshow(image, cmap="gray", vmin=0, vmax=255)
-        name = f"\n{_short(Path(file).name)}" if file else ""
-        axes.set_title(f"{true}, taken for {predicted}\n{probability:.0%}{name}", fontsize=8, parse_math=False)
+        axes.set_title(title, fontsize=8, family=families, parse_math=False)
     _write(figure, path)
 
 

@@ -7,9 +7,10 @@ import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
 
+from cnnspec import interrupts
 from cnnspec.errors import CnnspecError
 
-__all__ = ["Interrupted", "Signals", "exit_on_signals"]
+__all__ = ["Interrupted", "Signals"]
 
 
 class Interrupted(CnnspecError):
@@ -20,26 +21,14 @@ class Interrupted(CnnspecError):
         self.exit_code = 128 + number
 
 
-def exit_on_signals() -> None:
-    """For a process that is one command: outside of a run SIGINT and SIGTERM end it with the exit codes 130 and 143.
-
-    Once a run has been stopped by one, further ones change nothing.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _leave)
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    for other in (signal.SIGINT, signal.SIGTERM):  # one is enough: the next would end what this one is ending
-        signal.signal(other, signal.SIG_IGN)
-    raise Interrupted(number, "interrupted")
-
-
 class Signals:
-    """While entered, SIGINT and SIGTERM are noted in `received` instead of acting. A second one changes nothing."""
+    """While entered, SIGINT and SIGTERM are noted in `received` instead of acting. A second one changes nothing.
+
+    One that came before, and was swallowed, is noted too.
+    """
 
     def __init__(self) -> None:
-        self.received: int | None = None
+        self.received = interrupts.handler.received
         self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> Signals:
@@ -52,7 +41,7 @@ class Signals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            ending = self.received is not None and handler is _leave
+            ending = self.received is not None and handler is interrupts.handler
             signal.signal(number, signal.SIG_IGN if ending else handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:

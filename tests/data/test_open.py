@@ -68,13 +68,47 @@ def test_fake_is_the_same_everywhere(options: OpenOptions) -> None:
     [
         (SMALL, "digits has 10 classes, but small gives 3 numbers"),
         (SMALL.replace("[1, 8, 8]", "[3, 8, 8]"), "1 channel, but small reads 3x8x8"),
-        (SMALL.replace("[1, 8, 8]", "[64]").replace("  - Flatten\n", ""), "training wants images"),
-        (SMALL.replace("  - Flatten\n  - Linear(3)", "  - Conv2d(10, 1)"), "small gives 10x8x8"),
+        (SMALL.replace("[1, 8, 8]", "[64]").replace("  - Flatten\n", ""), "small reads 64 and is no classifier"),
+        (SMALL.replace("  - Flatten\n  - Linear(3)", "  - Conv2d(10, 1)"), "small gives 10x8x8 and is no classifier"),
     ],
 )
 def test_a_network_that_does_not_fit(options: OpenOptions, text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         open_data("digits", cnnspec.loads(text).graph, options)
+
+
+@pytest.mark.parametrize("data", ["digits", "nowhere", "folder", "a.npz"])
+@pytest.mark.parametrize(
+    ("network", "does"), [("unet", "gives 2x388x388"), ("m5", "reads 1x32000"), ("c3d", "reads 3x16x112x112")]
+)
+def test_advice_for_a_network_that_is_no_classifier_of_images_applies(
+    options: OpenOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str, does: str, data: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for label in ("cat", "dog"):
+        (tmp_path / "folder" / label).mkdir(parents=True)
+    with pytest.raises(UsageError, match=f"{network} {does} and is no classifier of images") as caught:
+        open_data(data, cnnspec.load(network).graph, options)
+    assert caught.value.hint is not None
+    assert "any network" in caught.value.hint
+    for advice in ("Flatten", "num_classes", "Predictor"):
+        assert advice not in caught.value.hint
+
+
+def test_a_linear_layer_on_rows_of_pixels_is_told_to_flatten(options: OpenOptions) -> None:
+    with pytest.raises(UsageError, match="small gives 1x8x3") as caught:
+        open_data("digits", cnnspec.loads(SMALL.replace("  - Flatten\n", "")).graph, options)
+    assert caught.value.hint is not None
+    assert "`Flatten` before the last `Linear`" in caught.value.hint
+
+
+def test_images_in_a_folder_have_one_or_three_channels(options: OpenOptions, tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / "folder" / label).mkdir(parents=True)
+    graph = cnnspec.loads(SMALL.replace("[1, 8, 8]", "[4, 8, 8]").replace("Linear(3)", "Linear(2)")).graph
+    with pytest.raises(UsageError, match="images of 1 or 3 channels, but small reads 4x8x8") as caught:
+        open_data(str(tmp_path / "folder"), graph, options)
+    assert caught.value.hint == "`--input 3x8x8` gives the network as many channels"
 
 
 def arrays(count: int = 30, **changes: Any) -> dict[str, Any]:

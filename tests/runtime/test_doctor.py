@@ -68,6 +68,17 @@ def test_a_silent_fall_back_is_a_problem_where_there_is_a_device(monkeypatch: py
     assert doctor._onnxruntime(has_driver=False).facts[1].level == "note"
 
 
+def test_a_provider_that_runs_nothing_here_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, str | None] = {
+        "get_available": "1.31.0 - AzureExecutionProvider CPUExecutionProvider",
+        "AzureExecutionProvider": "AzureExecutionProvider",
+        "CPUExecutionProvider": "CPUExecutionProvider",
+    }
+    answers(monkeypatch, {"onnxruntime": "1.31.0"}, told)
+    subjects = [fact.subject for fact in doctor._onnxruntime(has_driver=False).facts]
+    assert subjects == ["onnxruntime", "CPUExecutionProvider"]
+
+
 def test_a_build_without_the_gpu_is_a_problem_where_there_is_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     told: dict[str, str | None] = {
         "get_available": "1.31.0 - CPUExecutionProvider",

@@ -10,6 +10,7 @@ from PIL import Image
 
 import cnnspec
 from cnnspec import api
+from cnnspec.data.sets import match_classes
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.scoring.assess import measure
 
@@ -151,8 +152,79 @@ def test_images_of_other_classes_are_not_scored(pets: Path) -> None:
     api.export(pets, pets.parent / "a.onnx")
     assert api.evaluate(pets.parent / "a.onnx", data=str(pets.parent / "pets"), split="val").images == 20
     for target in (pets, pets.parent / "a.onnx"):
-        with pytest.raises(UsageError, match=r"wild has the class `fox` where .* has `dog`"):
+        with pytest.raises(UsageError, match=r"wild has images of fox, .* its classes are cat, dog") as caught:
             api.evaluate(target, data=str(pets.parent / "wild"))
+        assert caught.value.hint is None
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that tells black, grey and white images apart, without a mistake; its spec has them in another order."""
+    folder = tmp_path_factory.mktemp("colours")
+    for label, value in (("black", 0), ("grey", 128), ("white", 255)):
+        draw(folder / "train" / label, value, 20)
+    spec = cnnspec.loads(COLOURS)
+    api.train(spec, data=str(folder / "train"), runs=folder, name="a", epochs=40, batch_size=16, threads=1, lr=0.02)
+    api.export(folder / "a", folder / "a.onnx")
+    return folder / "a"
+
+
+COLOURS = """cnnspec: 1
+name: colours
+input: {shape: [1, 8, 8], mean: [0.5], std: [0.5]}
+classes: [white, black, grey]
+layers:
+  - Conv2d(8, 8)
+  - ReLU
+  - Flatten
+  - Linear(3)
+"""
+
+
+def draw(folder: Path, value: int, count: int) -> None:
+    folder.mkdir(parents=True)
+    for i in range(count):
+        Image.new("L", (8, 8), min(255, abs(value - i % 8))).save(folder / f"{i}.png")
+
+
+def test_classes_are_matched_by_their_names_in_any_order_and_number(colours: Path) -> None:
+    for target in (colours, colours.parent / "a.onnx"):
+        found = api.evaluate(target, data=str(colours.parent / "train"))
+        assert (found.accuracy, [each.name for each in found.classes]) == (1.0, ["white", "black", "grey"])
+    for label, value in (("grey", 128), ("white", 255)):
+        draw(colours.parent / "two" / label, value, 10)
+    for target in (colours, colours.parent / "a.onnx"):
+        found = api.evaluate(target, data=str(colours.parent / "two"))
+        assert found.accuracy == 1.0
+        assert [(each.name, each.images) for each in found.classes] == [("white", 2), ("black", 0), ("grey", 2)]
+
+
+def test_a_run_is_not_to_be_changed_for_other_images(colours: Path) -> None:
+    for label in ("black", "grey", "white", "yellow", "pink"):
+        draw(colours.parent / "five" / label, 9, 10)
+    for data, words in (
+        (str(colours.parent / "five"), "five has images of pink, yellow, and .* its classes are white, black, grey"),
+        ("digits", "digits has 10 classes, and the network was trained on 3: white, black, grey"),
+    ):
+        for target in (colours, colours.parent / "a.onnx"):
+            with pytest.raises(UsageError, match=words) as caught:
+                api.evaluate(target, data=data)
+            assert caught.value.hint is None
+
+
+@pytest.mark.parametrize(
+    ("found", "known", "names", "numbers"),
+    [
+        (("b", "c", "a"), ("a", "b", "c"), ("a", "b", "c"), [1, 2, 0]),
+        (("c", "a"), ("a", "b", "c"), ("a", "b", "c"), [2, 0]),
+        (("0", "1", "10", *map(str, range(2, 10))), (*"abcdefghijk",), (*"abcdefghijk",), [0, 1, 10, *range(2, 10)]),
+        (("x", "y"), ("0", "1"), ("x", "y"), [0, 1]),
+    ],
+)
+def test_how_classes_are_matched(
+    found: tuple[str, ...], known: tuple[str, ...], names: tuple[str, ...], numbers: list[int]
+) -> None:
+    assert match_classes("data", found, known) == (names, numbers)
 
 
 def test_runs_are_listed_and_unreadable_ones_reported(run: Path, tmp_path: Path) -> None:

@@ -68,9 +68,10 @@ def test_freeze_keeps_a_prefix_and_knows_names() -> None:
     assert frozen == ["conv1.weight", "conv1.bias"]
     with pytest.raises(UsageError, match="--freeze conv: no parameter"):
         freeze(model, ("conv",))
-    freeze(model, ("conv2", "fc"))
-    with pytest.raises(UsageError, match="no parameter of the network trains"):
-        make_optimizer(TrainConfig(), model, CPU)
+    with pytest.raises(UsageError, match="--freeze conv2,fc leaves nothing to train"):
+        freeze(model, ("conv2", "fc"))
+    with pytest.raises(UsageError, match="the network has no parameters"):
+        freeze(nn.ReLU(), ())
 
 
 @pytest.mark.parametrize(

@@ -260,6 +260,7 @@ def test_nothing_is_made_where_the_data_do_not_fit(tmp_path: Path) -> None:
             "[0.25]", "[1, 1, 1]"), "digits has images of 1 channel, but small reads 3x8x8"),
         ({"device": "tpu"}, TEXT, "`tpu` is no device"),
         ({"freeze": ("body",)}, TEXT, "--freeze body"),
+        ({"freeze": ("conv", "bn", "fc"), "threads": None}, TEXT, "--freeze conv,bn,fc leaves nothing to train"),
         ({"weights": "absent.safetensors"}, TEXT, "no file of weights"),
         ({"reset": ("fc",)}, TEXT, "--reset wants --weights"),
     ):  # fmt: skip

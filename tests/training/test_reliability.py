@@ -23,7 +23,7 @@ from cnnspec.cli import main
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.training import feed, keeper, loop, memory
 from cnnspec.training.run_folder import open_run
-from cnnspec.training.signals import Interrupted, exit_on_signals
+from cnnspec.training.signals import Interrupted
 
 needs_root = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a file system needs root"
@@ -257,20 +257,6 @@ def test_the_run_that_was_meant_is_named(tmp_path: Path, monkeypatch: pytest.Mon
         with pytest.raises(UsageError, match=f"the run folder {said} (does not exist|is no folder)") as caught:
             open_run(said)
         assert caught.value.hint == "did you mean runs/a?"
-
-
-def test_one_signal_ends_a_command_and_further_ones_change_nothing() -> None:
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        exit_on_signals()
-        with pytest.raises(Interrupted) as caught:
-            signal.raise_signal(signal.SIGTERM)
-        assert caught.value.exit_code == 143
-        signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGINT)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def stop_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:

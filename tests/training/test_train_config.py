@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cnnspec.errors import UsageError
+import cnnspec
+from cnnspec.errors import SpecError, UsageError
 from cnnspec.training import TrainConfig, resolve_config
 from cnnspec.training.run_folder import read_config
 
@@ -44,6 +45,41 @@ def test_a_misspelt_option_gets_a_hint() -> None:
         resolve_config(("flags", {"batchsize": 3}))
     assert caught.value.hint is not None
     assert "batch_size" in caught.value.hint
+
+
+WRONG = """cnnspec: 1
+input: [1, 28, 28]
+train: {epoch: 3, lr: fast, momentum: 0.9, class_weights: [1.0, -2.0]}
+layers: [Flatten, Linear(10)]
+"""
+
+
+def test_everything_wrong_below_train_is_an_error_of_the_spec(tmp_path: Path) -> None:
+    checked = cnnspec.check("net.yaml", text=WRONG)
+    with pytest.raises(SpecError) as caught:
+        cnnspec.train(cnnspec.loads(WRONG), runs=tmp_path, lr=0.1)
+    assert caught.value.diagnostics == list(checked.diagnostics)
+    lines = WRONG.splitlines()
+    found = [
+        (d.code, lines[d.place.line - 1][d.place.column - 1 :][:5], d.label) for d in checked.diagnostics if d.place
+    ]
+    assert found == [
+        ("E107", "epoch", "did you mean `epochs`?"),
+        ("E107", "fast,", None),
+        ("E107", "[1.0,", None),
+    ]
+    assert "no training option `epoch`" in checked.diagnostics[0].message
+    assert "`lr` of `train`: input should be a valid number" in checked.diagnostics[1].message
+    assert not [*tmp_path.iterdir()]
+    assert cnnspec.loads(WRONG).analyze().totals.layers == 2  # what it is for is no part of the network
+
+
+def test_everything_wrong_with_a_layer_is_named_at_once() -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve_config(("--config c.yaml", {"epoch": 3, "lr": "fast", "epochs": 2, "sede": 1}))
+    assert caught.value.message.count(";") == 2
+    assert "`lr`: input" in caught.value.message
+    assert caught.value.hint == "did you mean `epochs`?, did you mean `seed`?"
 
 
 def test_a_file_may_be_flat_or_have_sections(tmp_path: Path) -> None:
