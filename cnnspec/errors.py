@@ -13,6 +13,7 @@ blocks adds them once.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,6 +32,7 @@ __all__ = [
     "UsageError",
     "VerificationError",
     "needs_extra",
+    "unreadable",
 ]
 
 
@@ -59,6 +61,16 @@ class UsageError(CnnspecError):
     """The program was called wrongly."""
 
     exit_code = 2
+
+
+def unreadable(error: OSError) -> UsageError | None:
+    """What the system's refusal of a file comes to; None where it names no file, as for a stream that is full.
+
+    All that is written is written by `cnnspec.files`, which tells of that itself; what is left was to be read.
+    """
+    if error.filename is None:
+        return None
+    return UsageError(f"cannot read {os.fsdecode(error.filename)}: {error.strerror or error}")
 
 
 class MissingExtraError(UsageError):

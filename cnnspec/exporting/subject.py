@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cnnspec.errors import CnnspecError, UsageError, needs_extra
 from cnnspec.graph import Graph
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     Weights = Mapping[str, NDArray[np.float32 | np.int64]]  # by `state_dict` name; only counters are integers
 
 __all__ = ["Subject", "ends_in_softmax", "macs", "of_run", "of_spec", "read_arrays"]
+
+SHOWN: Final = 8  # names listed in a message
 
 
 @dataclass(frozen=True)
@@ -49,18 +51,31 @@ def of_run(run: Run) -> Subject:
     result = run.result or {}
     keep = ("epochs", "best_epoch", "val_accuracy", "test_accuracy", "test_images")
     training = {"data": run.config.data, **{key: result[key] for key in keep if key in result}}
-    return Subject(run.network, partial(read_arrays, path), str(path), run.name, run.classes, training, run)
+    return Subject(
+        run.network, partial(_weights_for, run.network.graph, path), str(path), run.name, run.classes, training, run
+    )
 
 
 def of_spec(network: Network, weights: str | os.PathLike[str] | None, seed: int) -> Subject:
     """A spec with the weights of a safetensors file, or with random ones."""
     if weights is not None:
-        make, origin = partial(read_arrays, weights), os.fspath(weights)
+        make, origin = partial(_weights_for, network.graph, weights), os.fspath(weights)
     else:
         from cnnspec.onnx_backend.initial import initial_weights
 
         make, origin = partial(initial_weights, network.graph, seed), f"random, seed {seed}"
     return Subject(network, make, origin, network.name, network.graph.classes, trained=weights is not None)
+
+
+def _weights_for(graph: Graph, path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]]:
+    """As `read_arrays`. Raises CnnspecError for tensors that the network has not; what is missing is seen later."""
+    arrays = read_arrays(path)
+    known = {node.tensor_name(key) for node in graph for key in node.tensors}
+    left_over = [name for name in arrays if name not in known]
+    if left_over:
+        listed = ", ".join(left_over[:SHOWN]) + ", …" * (len(left_over) > SHOWN)
+        raise CnnspecError(f"the weights in {path} do not fit the network; {len(left_over)} left over: {listed}")
+    return arrays
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]]:
@@ -79,6 +94,9 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]]:
             hint="`safetensors.torch.save_file(model.state_dict(), path)` writes such a file",
         ) from None
     counters = ".num_batches_tracked"  # the only integers
+    for name, array in loaded.items():
+        if array.dtype.kind in "biuc" and not name.endswith(counters):
+            raise CnnspecError(f"`{name}` in {path} is {array.dtype}, and weights are floating-point numbers")
     return {
         name: array if name.endswith(counters) else array.astype("float32", copy=False)
         for name, array in loaded.items()

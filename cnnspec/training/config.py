@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from cnnspec.errors import UsageError
+from cnnspec.files import expand_user
 from cnnspec.hints import did_you_mean
 
-__all__ = ["TrainConfig", "resolve_config"]
+__all__ = ["OptionError", "Seed", "TrainConfig", "resolve_config"]
 
 Count = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
 Natural = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
@@ -26,8 +27,19 @@ Flag = Annotated[bool, Field(strict=True)]
 Word = Annotated[str, Field(strict=True, min_length=1, max_length=4096)]
 
 
+class OptionError(UsageError):
+    """A training option cannot be what it is given; `option` is its name."""
+
+    def __init__(self, option: str, fault: str) -> None:
+        super().__init__(f"`{option}`: {fault[:1].lower()}{fault[1:]}")
+        self.option = option
+
+
 class TrainConfig(BaseModel):
-    """Everything that decides how a training run goes. The field's name is the flag's: `batch_size`, `--batch-size`."""
+    """Everything that decides how a training run goes. The field's name is the flag's: `batch_size`, `--batch-size`.
+
+    Raises OptionError, a UsageError, for a value that an option cannot have.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -109,6 +121,15 @@ class TrainConfig(BaseModel):
     checkpoint_every: NonNegative = Field(10.0, description="seconds between checkpoints within an epoch")
     tensorboard: Flag = Field(False, description="write TensorBoard event files")
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tell(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(values)
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            raise OptionError(str(fault["loc"][0]), fault["msg"]) from None
+
 
 def resolve_config(*layers: tuple[str, Mapping[str, object]]) -> TrainConfig:
     """The configuration of several layers, each with its name for messages; a later one wins.
@@ -126,12 +147,10 @@ def resolve_config(*layers: tuple[str, Mapping[str, object]]) -> TrainConfig:
                 merged[key] = (value, source)
     try:
         return TrainConfig.model_validate({key: value for key, (value, _) in merged.items()})
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        key = str(fault["loc"][0])
-        raise UsageError(f"{merged[key][1]}: `{key}`: {fault['msg'][0].lower()}{fault['msg'][1:]}") from None
+    except OptionError as error:
+        raise UsageError(f"{merged[error.option][1]}: {error.message}") from None
 
 
 def data_folder(config: TrainConfig, environment: Mapping[str, str]) -> Path:
     """Where downloaded data sets lie: `data_dir`, else `$CNNSPEC_DATA`, else `~/.cache/cnnspec`."""
-    return Path(config.data_dir or environment.get("CNNSPEC_DATA") or Path.home() / ".cache" / "cnnspec").expanduser()
+    return expand_user(config.data_dir or environment.get("CNNSPEC_DATA") or "~/.cache/cnnspec")

@@ -6,7 +6,6 @@ import copy
 import math
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -14,6 +13,7 @@ from torch import nn
 from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.data.sets import DataSet
 from cnnspec.errors import UsageError
+from cnnspec.files import expand_user
 from cnnspec.graph import Graph
 from cnnspec.ops.norm import InstanceNorm
 from cnnspec.torch_backend import build_module, check_state, read_weights
@@ -36,7 +36,7 @@ def data_options(config: TrainConfig, device: torch.device, report: Callable[[st
         seed=config.seed,
         skip_bad=config.skip_bad,
         loading=config.loading,
-        cache=Path(config.cache).expanduser() if config.cache else None,
+        cache=expand_user(config.cache) if config.cache else None,
         memory=image_memory(device),
         report=report,
     )
@@ -69,7 +69,7 @@ def build_network(graph: Graph, config: TrainConfig, device: torch.device, *, we
     model = build_module(graph)
     initialise(model, config.init)
     if weights is not None:
-        state = read_weights(Path(weights).expanduser())
+        state = read_weights(expand_user(weights))
         fresh = model.state_dict()
         for prefix in config.reset:
             names = [name for name in fresh if name == prefix or name.startswith(f"{prefix}.")]
