@@ -9,6 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL.Image import Image
 
+from cnnspec.diagnostics import visible
 from cnnspec.files import atomic_path
 from cnnspec.training.metrics import EpochMetrics
 
@@ -54,8 +55,9 @@ def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], path
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="predicted", ylabel="true", title="share of each class")
     if count <= MOST_LABELS:
-        axes.set_xticks(range(count), classes, rotation=90 if max(map(len, classes)) > 2 else 0)
-        axes.set_yticks(range(count), classes)
+        labels = [*map(_label, classes)]
+        axes.set_xticks(range(count), labels, rotation=90 if max(map(len, classes)) > 2 else 0)
+        axes.set_yticks(range(count), labels)
     if count <= 20:
         for true, row in enumerate(matrix):
             for predicted, value in enumerate(row):
@@ -63,6 +65,11 @@ def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], path
                     dark = shares[true][predicted] > 0.5
                     axes.text(predicted, true, str(value), ha="center", va="center", color="w" if dark else "k", size=7)
     _write(figure, path)
+
+
+def _label(name: str) -> str:
+    """A name from others as matplotlib writes it: no formula, and nothing that it would warn of as it is."""
+    return visible(name).replace("$", r"\$")
 
 
 def _write(figure: Figure, path: Path) -> None:
@@ -79,5 +86,5 @@ def plot_mistakes(images: Sequence[Image], captions: Sequence[tuple[str, str, fl
         axes.axis("off")
     for axes, image, (true, predicted, probability) in zip(figure.axes, images, captions, strict=False):
         axes.imshow(image, cmap="gray", vmin=0, vmax=255)
-        axes.set_title(f"{true}, taken for {predicted}\n{probability:.0%}", fontsize=8)
+        axes.set_title(f"{_label(true)}, taken for {_label(predicted)}\n{probability:.0%}", fontsize=8)
     _write(figure, path)
