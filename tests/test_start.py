@@ -203,7 +203,7 @@ def test_what_cannot_be_read_is_told_as_that(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert call_line(call.format("x" * 300, "x" * 300)) == 2
-    assert re.match(r"error: cannot read x{300}\S*: File name too long\n", capsys.readouterr().err)
+    assert re.search(r"^error: cannot read \S*x{50}\S*: File name too long$", capsys.readouterr().err, re.MULTILINE)
 
 
 def test_a_process_with_torch_ends_at_once_and_in_order() -> None:
