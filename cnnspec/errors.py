@@ -13,6 +13,7 @@ blocks adds them once.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -33,6 +34,7 @@ __all__ = [
     "VerificationError",
     "missing_extra",
     "needs_extra",
+    "unreadable",
 ]
 
 
@@ -72,6 +74,16 @@ EXTRAS: Final[dict[str, str | None]] = {
 }
 
 _INSTALLED_AS: Final = {"PIL": "pillow", "sklearn": "scikit-learn"}
+
+
+def unreadable(error: OSError) -> UsageError | None:
+    """What the system's refusal of a file comes to; None where it names no file, as for a stream that is full.
+
+    All that is written is written by `cnnspec.files`, which tells of that itself; what is left was to be read.
+    """
+    if error.filename is None:
+        return None
+    return UsageError(f"cannot read {os.fsdecode(error.filename)}: {error.strerror or error}")
 
 
 class MissingExtraError(UsageError):

@@ -14,7 +14,12 @@ from pathlib import Path
 
 from cnnspec.errors import CnnspecError
 
-__all__ = ["atomic_path", "rewrite", "sync_folder", "write_atomic"]
+__all__ = ["atomic_path", "expand_user", "rewrite", "sync_folder", "write_atomic"]
+
+
+def expand_user(path: str | os.PathLike[str]) -> Path:
+    """The path with a home folder for `~` or `~name` at its start; as it is where nobody has that name."""
+    return Path(os.path.expanduser(path))
 
 
 @contextmanager
@@ -28,7 +33,10 @@ def atomic_path(path: str | os.PathLike[str], *, sync: bool = False) -> Iterator
     final = Path(path)
     temporary = _beside(final)
     try:
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        try:
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        except ValueError as error:  # a NUL in the path, or a letter that the system cannot write
+            raise CnnspecError(f"cannot write {str(path)!r}: {error}") from None
         yield temporary
         if sync:
             with open(temporary, "rb+") as file:
@@ -37,7 +45,7 @@ def atomic_path(path: str | os.PathLike[str], *, sync: bool = False) -> Iterator
         if sync:
             sync_folder(final.parent)
     except BaseException as error:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             temporary.unlink()
         if isinstance(error, OSError):
             raise CnnspecError(f"cannot write {final}: {error.strerror or error}") from error

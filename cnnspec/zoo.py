@@ -13,6 +13,7 @@ from typing import Final
 from cnnspec.errors import UsageError
 from cnnspec.hints import did_you_mean
 from cnnspec.language import STDIN, NoParameterError
+from cnnspec.public import public
 
 __all__ = ["RUNS", "bundled", "bundled_path", "find", "find_run", "folder", "is_run", "names", "own_copy"]
 
@@ -69,11 +70,13 @@ def find(spec: str) -> tuple[Path, str | None]:
     return named
 
 
+@public()
 def is_run(path: str | os.PathLike[str]) -> bool:
     """Whether this is the folder of a run."""
     return (Path(path) / "config.yaml").is_file()
 
 
+@public()
 def find_run(name: str | os.PathLike[str], *, or_spec: bool = False) -> Path | None:
     """The folder of a run: by its path, or by its name where it is below `runs`; None where there is no such run.
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cli.cli_calls import call_line
 
 from cnnspec.cli import VERBS
 
@@ -164,6 +165,45 @@ def test_a_stdout_that_cannot_hold_a_letter_gets_its_number(environment: dict[st
         assert b"Traceback" not in done.stderr, (line, done.stderr)
         assert done.returncode in (0, 1, 3), (line, done.stderr)
         assert words in printed, (line, printed)
+
+
+@pytest.mark.parametrize(
+    ("call", "closed", "code"),
+    [
+        ("inspect lenet5", "1", 0),
+        ("inspect nothing", "2", 2),
+        ("fmt -", "1", 0),
+        ("fmt -", "0", 3),
+        ("check lenet5", "0 1 2", 0),
+        ("runs", "0 1 2", 2),
+        ("--help", "1", 0),
+    ],
+)
+def test_streams_that_are_closed_are_empty_ones(call: str, closed: str, code: int, tmp_path: Path) -> None:
+    line = f'"$0" -m cnnspec {call} ' + " ".join(f"{stream}>&-" for stream in closed.split())
+    text = "cnnspec: 1\ninput: [3, 8, 8]\nlayers:\n  - ReLU\n"
+    done = subprocess.run(
+        ["sh", "-c", line, sys.executable], cwd=tmp_path, input=text, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "inspect {}", "check {}", "fmt {}", "sizes {}", "diff {} mlp", "train mlp --data {}", "train mlp --config {}",
+        "train mlp --weights {}", "train --resume {}", "runs --runs {}", "eval {}", "eval {} --data digits",
+        "export {}", "export mlp --weights {}", "verify {}", "verify {} --against mlp", "predict m.onnx {}",
+        "predict {} {}", "bench {}",
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_told_as_that(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call_line(call.format("x" * 300, "x" * 300)) == 2
+    assert re.search(r"^error: cannot read \S*x{50}\S*: File name too long$", capsys.readouterr().err, re.MULTILINE)
 
 
 def test_a_process_with_torch_ends_at_once_and_in_order() -> None:

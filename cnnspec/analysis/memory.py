@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
+from typing import Annotated, TypeAlias
 
 from cnnspec.analysis.flow import FLOAT, INT64
 from cnnspec.analysis.step import OPTIMIZER_STATE, Programs, inference_peak, training_step
 from cnnspec.graph import Graph
 from cnnspec.ops import Shape
+from cnnspec.public import OneOf
 
 __all__ = [
     "OPTIMIZER_STATE",
     "PRECISIONS",
     "RESERVE",
+    "Optimizer",
+    "Precision",
     "TrainingMemory",
     "largest_batch",
     "peak_inference",
@@ -23,6 +27,9 @@ __all__ = [
 
 RESERVE = 0.1  # of the memory, left free for scratch space inside kernels
 PRECISIONS = {"fp32": 4, "bf16": 2, "fp16": 2}  # bytes of an activation
+
+Optimizer: TypeAlias = Annotated[str, OneOf(tuple(OPTIMIZER_STATE))]
+Precision: TypeAlias = Annotated[str, OneOf(tuple(PRECISIONS))]
 
 
 @dataclass(frozen=True, slots=True)

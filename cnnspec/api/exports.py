@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-from cnnspec.api.networks import load
+from pydantic import Field
+
+from cnnspec.api.networks import PathLike, load
 from cnnspec.errors import UsageError, needs_extra
 from cnnspec.exporting.options import PRECISIONS, ExportOptions, ExportResult, Quantization
 from cnnspec.exporting.subject import Subject, of_run, of_spec
 from cnnspec.language import Network
 from cnnspec.onnx_backend.options import DEFAULT_OPSET, Lowering
+from cnnspec.ops.base import Count
+from cnnspec.public import public
 from cnnspec.training import Run, open_run
+from cnnspec.training.config import Seed
 from cnnspec.zoo import find_run
 
 if TYPE_CHECKING:
@@ -21,17 +26,20 @@ if TYPE_CHECKING:
 
 __all__ = ["bench", "export", "verify"]
 
+Timed: TypeAlias = Annotated[int, Field(ge=1, lt=2**20)]  # a batch size or a number of threads
+
 
 @needs_extra("onnx")
+@public()
 def export(
-    network: Network | Run | str | os.PathLike[str],
-    output: str | os.PathLike[str] | None = None,
+    network: Network | Run | PathLike,
+    output: PathLike | None = None,
     *,
-    weights: str | os.PathLike[str] | None = None,
-    seed: int = 0,
+    weights: PathLike | None = None,
+    seed: Seed = 0,
     report: Callable[[str], None] = lambda text: None,
     opset: int | None = None,
-    batch: int | None = None,
+    batch: Count | None = None,
     dynamic_size: bool = False,
     precision: str = "fp32",
     preprocess: bool = False,
@@ -40,7 +48,7 @@ def export(
     fold: bool | None = None,
     verify: bool = True,
     calibrate: str | None = None,
-    max_drop: float = 0.01,
+    max_drop: Annotated[float, Field(ge=0, le=1)] = 0.01,
     data_dir: str | None = None,
 ) -> ExportResult:
     """Write a run or a spec as one ONNX file, `output` or `exports/NAME.onnx`, and prove it equal to the network.
@@ -74,9 +82,7 @@ def export(
     return export_network(subject, output, options, report)
 
 
-def _subject(
-    network: Network | Run | str | os.PathLike[str], weights: str | os.PathLike[str] | None, seed: int
-) -> Subject:
+def _subject(network: Network | Run | PathLike, weights: PathLike | None, seed: int) -> Subject:
     """The network and its weights: a run's own, those of a file, or random ones."""
     if isinstance(network, str | os.PathLike) and (run := find_run(network, or_spec=True)) is not None:
         network = open_run(run)
@@ -89,11 +95,12 @@ def _subject(
 
 
 @needs_extra("onnx")
+@public()
 def verify(
-    path: str | os.PathLike[str],
-    against: Network | Run | str | os.PathLike[str] | None = None,
+    path: PathLike,
+    against: Network | Run | PathLike | None = None,
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: PathLike | None = None,
     data: str | None = None,
     data_dir: str | None = None,
     report: Callable[[str], None] = lambda text: None,
@@ -114,12 +121,13 @@ def verify(
 
 
 @needs_extra("onnx")
+@public()
 def bench(
-    network: Network | Run | str | os.PathLike[str],
+    network: Network | Run | PathLike,
     *,
-    batches: Sequence[int] = (1, 32, 256),
-    threads: Sequence[int] = (),
-    seconds: float = 1.0,
+    batches: Sequence[Timed] = (1, 32, 256),
+    threads: Sequence[Timed] = (),
+    seconds: Annotated[float, Field(gt=0, le=3600)] = 1.0,
     device: str = "auto",
     torch: bool = True,
     report: Callable[[str], None] = lambda text: None,

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+
+from pydantic import Field
 
 from cnnspec import zoo
 from cnnspec.errors import needs_extra
 from cnnspec.graph import Graph, Purpose
 from cnnspec.language import MAX_NODES, Network, read_spec
 from cnnspec.ops import Shape
+from cnnspec.ops.base import Count
+from cnnspec.public import public
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,9 +23,15 @@ if TYPE_CHECKING:
     from cnnspec.analysis import Report
     from cnnspec.analysis.explain import Explanation
     from cnnspec.analysis.lint import Finding
+    from cnnspec.analysis.memory import Optimizer, Precision
     from cnnspec.analysis.unit_field import UnitField
 
-__all__ = ["Spec", "build", "load", "loads"]
+__all__ = ["PathLike", "Spec", "build", "load", "loads"]
+
+PathLike: TypeAlias = str | os.PathLike[str]
+Bytes: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
+
+_MEMORY: Final = {"Optimizer": "cnnspec.analysis.memory", "Precision": "cnnspec.analysis.memory"}
 
 
 class Spec(Network):
@@ -30,13 +40,14 @@ class Spec(Network):
     `graph` is all that is declared; `graph.network("inference")` is what inference runs, and what is exported.
     """
 
+    @public(**_MEMORY)
     def analyze(
         self,
         *,
         purpose: Purpose = "inference",
-        batch: int = 1,
-        optimizer: str = "sgd-momentum",
-        precision: str = "fp32",
+        batch: Count = 1,
+        optimizer: Optimizer = "sgd-momentum",
+        precision: Precision = "fp32",
         frozen: Sequence[str] | None = None,
     ) -> Report:
         """Sizes, receptive fields, parameters, cost and memory of every layer, and the totals.
@@ -58,6 +69,7 @@ class Spec(Network):
         names = self.source.document.header.train.get("freeze")
         return tuple(name for name in names if isinstance(name, str)) if isinstance(names, (list, tuple)) else ()
 
+    @public()
     def field(self, layer: str, unit: tuple[int, ...] | None = None, *, channel: int | None = None) -> UnitField:
         """The input pixels that one unit of a layer reads; without `unit`, the one in the middle.
 
@@ -67,7 +79,8 @@ class Spec(Network):
 
         return unit_field(self.graph, layer, unit, channel=channel)
 
-    def largest_batch(self, memory: int, *, optimizer: str | None = None, precision: str = "fp32") -> int:
+    @public(**_MEMORY)
+    def largest_batch(self, memory: Bytes, *, optimizer: Optimizer | None = None, precision: Precision = "fp32") -> int:
         """The largest batch that fits into `memory` bytes, a tenth left free; for inference without an optimizer.
 
         Raises SpecError where layers that only training has do not take the input that was given.
@@ -77,6 +90,7 @@ class Spec(Network):
         graph = self.graph.network("inference" if optimizer is None else "train")
         return largest_batch(graph, memory, optimizer=optimizer, precision=precision)
 
+    @public()
     def explain(self, layer: str, *, purpose: Purpose = "inference") -> Explanation:
         """The arithmetic behind a layer's figures, or the sums of a block in the network of this purpose.
 
@@ -89,6 +103,7 @@ class Spec(Network):
             report = self.analyze(purpose="train")
         return explain(self.graph, report, layer)
 
+    @public(Report="cnnspec.analysis")
     def lint(
         self, *, select: Iterable[str] = (), ignore: Iterable[str] = (), report: Report | None = None
     ) -> list[Finding]:
@@ -112,13 +127,14 @@ class Spec(Network):
         return build(self)
 
 
+@public()
 def load(
-    spec: str | os.PathLike[str],
+    spec: PathLike,
     *,
     variant: str | None = None,
     params: Mapping[str, object] | None = None,
     input_shape: Shape | None = None,
-    max_nodes: int = MAX_NODES,
+    max_nodes: Count = MAX_NODES,
     purpose: Purpose = "inference",
 ) -> Spec:
     """Read a spec by path or bundled name, or that of a run by its folder or name, and work it out.
@@ -148,6 +164,7 @@ def load(
         )
 
 
+@public()
 def loads(
     text: str,
     *,
@@ -155,7 +172,7 @@ def loads(
     variant: str | None = None,
     params: Mapping[str, object] | None = None,
     input_shape: Shape | None = None,
-    max_nodes: int = MAX_NODES,
+    max_nodes: Count = MAX_NODES,
     purpose: Purpose = "inference",
 ) -> Spec:
     """As `load`, from a text; `path` is the name in messages, and `.json` at its end makes the text JSON."""
@@ -166,7 +183,8 @@ def loads(
 
 
 @needs_extra("train")
-def build(spec: Network | Graph | str | os.PathLike[str]) -> nn.Module:
+@public()
+def build(spec: Network | Graph | PathLike) -> nn.Module:
     """The network as a `torch.fx.GraphModule` with the spec's dotted names. Needs the extra `train`."""
     from cnnspec.torch_backend import build_module
 

@@ -7,32 +7,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnspec.api.networks import load
+from cnnspec.api.networks import PathLike, load
 from cnnspec.errors import CnnspecError, SpecError, UsageError, needs_extra
 from cnnspec.language import Network
+from cnnspec.public import public
 from cnnspec.training import Run, TrainConfig, open_run, resolve_config
 from cnnspec.training.config import spec_faults
-from cnnspec.training.job import Existing, Job, TrainResult, check_existing
-from cnnspec.training.progress import listening
+from cnnspec.training.job import Existing, Job, TrainResult
+from cnnspec.training.progress import Progress, listening
 from cnnspec.training.run_folder import has_checkpoint, is_run, read_config
-from cnnspec.training.run_writer import new_folder
+from cnnspec.training.run_writer import reserve
+from cnnspec.training.shared import Shared
 from cnnspec.zoo import find_run
 
 if TYPE_CHECKING:
     from cnnspec.scoring.assess import Assessment
-    from cnnspec.training.progress import Progress
-    from cnnspec.training.shared import Shared
 
 __all__ = ["evaluate", "list_runs", "resume", "train"]
 
 
 @needs_extra("train")
+@public()
 def train(
-    spec: Network | str | os.PathLike[str],
+    spec: Network | PathLike,
     *,
-    config: str | os.PathLike[str] | None = None,
+    config: PathLike | None = None,
     name: str | None = None,
-    runs: str | os.PathLike[str] = "runs",
+    runs: PathLike = "runs",
     existing: Existing = "refuse",
     progress: Progress | bool | None = True,
     shared: Shared | None = None,
@@ -50,7 +51,6 @@ def train(
     run's name do not fit, and CnnspecError where training fails. Torch's settings and random numbers are afterwards
     what they were.
     """
-    check_existing(existing)
     network = spec if isinstance(spec, Network) else load(spec)
     network.graph.network("train")  # which has to take the input too
     if faults := spec_faults(network.source):
@@ -61,6 +61,7 @@ def train(
         (str(config), in_file),
         ("the options", options),
     )
+    first = True
     if "WORLD_SIZE" in os.environ:  # started by torchrun: all processes agree on the folder, and the first checks it
         name = name or network.name
         from cnnspec.training.distributed import join_ranks
@@ -72,17 +73,19 @@ def train(
             return resume(Path(runs) / name, progress=progress, shared=shared)
         if existing == "resume":
             existing, resolved = ranks.share(lambda: _as_demanded(Path(runs) / name, network, resolved))
-        if existing == "refuse" and not ranks.first:
+        first = ranks.first
+        if existing == "refuse" and not first:
             existing = "overwrite"
-    folder = new_folder(Path(runs), name, network.name, existing=existing)
-    if existing == "resume" and "WORLD_SIZE" not in os.environ:
-        existing, resolved = _as_demanded(folder, network, resolved)
-    return _run(Job(network, resolved, folder, existing), progress, shared)
+    with reserve(Path(runs), name, network.name, existing=existing, write=first) as folder:
+        if existing == "resume" and "WORLD_SIZE" not in os.environ:
+            existing, resolved = _as_demanded(folder, network, resolved)
+        return _run(Job(network, resolved, folder, existing), progress, shared)
 
 
 @needs_extra("train")
+@public()
 def resume(
-    run: str | os.PathLike[str],
+    run: PathLike,
     *,
     epochs: int | None = None,
     patience: int | None = None,
@@ -148,15 +151,16 @@ def _as_measured(config: TrainConfig, run: Run) -> TrainConfig:
 
 
 @needs_extra("train")
+@public()
 def evaluate(
-    target: Run | str | os.PathLike[str],
+    target: Run | PathLike,
     *,
     data: str | None = None,
     data_dir: str | None = None,
     split: str = "test",
     max_pixels: int | None = None,
     device: str = "auto",
-    sheet: str | os.PathLike[str] | None = None,
+    sheet: PathLike | None = None,
 ) -> Assessment:
     """Score a run's best weights, or a file that `export` wrote, on the images of a data set.
 
@@ -190,9 +194,8 @@ def evaluate(
     )
 
 
-def list_runs(
-    folder: str | os.PathLike[str] = "runs", *, on_error: Callable[[CnnspecError], None] = lambda error: None
-) -> list[Run]:
+@public()
+def list_runs(folder: PathLike = "runs", *, on_error: Callable[[CnnspecError], None] = lambda error: None) -> list[Run]:
     """The runs in a folder, by name; one that cannot be read goes to `on_error` and is left out.
 
     Raises UsageError where there is no such folder.
@@ -201,9 +204,9 @@ def list_runs(
         raise UsageError(f"there is no folder {os.fspath(folder)}", hint="`cnnspec train` makes the first run")
     runs = []
     for path in sorted(Path(folder).iterdir()):
-        if is_run(path):
-            try:
+        try:
+            if is_run(path):
                 runs.append(open_run(path))
-            except CnnspecError as error:
-                on_error(error)
+        except CnnspecError as error:
+            on_error(error)
     return runs

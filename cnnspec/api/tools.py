@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnspec import zoo
-from cnnspec.api.networks import Spec, load
+from cnnspec.api.networks import PathLike, Spec, load
 from cnnspec.errors import UsageError
 from cnnspec.files import rewrite
 from cnnspec.graph import Purpose
 from cnnspec.language import MAX_NODES, Source, read_source, read_spec
 from cnnspec.ops import Shape
+from cnnspec.ops.base import Count
+from cnnspec.public import public
 
 if TYPE_CHECKING:
     from cnnspec.analysis.calculator import Calculation
@@ -41,6 +43,7 @@ __all__ = [
 ]
 
 
+@public(Layer="cnnspec.analysis.layer_sizes")
 def calculate(layers: Sequence[Layer]) -> Calculation:
     """The size arithmetic of layers in turn, forwards or, where an output is wanted, solved for what is left out.
 
@@ -51,13 +54,14 @@ def calculate(layers: Sequence[Layer]) -> Calculation:
     return calculate(layers)
 
 
+@public()
 def sizes(
-    spec: str | os.PathLike[str],
+    spec: PathLike,
     *,
     variant: str | None = None,
     params: Mapping[str, object] | None = None,
     input_shape: Shape | None = None,
-    max_nodes: int = MAX_NODES,
+    max_nodes: Count = MAX_NODES,
     layer: str | None = None,
     output: tuple[int, ...] | None = None,
     span: tuple[int, int] | None = None,
@@ -88,6 +92,7 @@ def sizes(
         )
 
 
+@public()
 def bundled_networks() -> Iterator[Entry]:
     """The bundled networks with their parameters, cost and receptive field, one after the other."""
     from cnnspec.analysis.catalogue import catalogue
@@ -95,6 +100,7 @@ def bundled_networks() -> Iterator[Entry]:
     return catalogue()
 
 
+@public()
 def bundled_text(name: str) -> str:
     """The spec of a bundled network, as it is written. Raises UsageError where there is none of this name.
 
@@ -110,15 +116,16 @@ def bundled_remark(name: str) -> str | None:
     return None if variant == family else f"By itself this is {family}: `--variant {variant}` makes it {variant}."
 
 
+@public()
 def check(
-    spec: str | os.PathLike[str] | Source,
+    spec: PathLike | Source,
     *,
     text: str | None = None,
     variant: str | None = None,
     params: Mapping[str, object] | None = None,
     select: Iterable[str] = (),
     ignore: Iterable[str] = (),
-    max_nodes: int = MAX_NODES,
+    max_nodes: Count = MAX_NODES,
 ) -> Checked:
     """Every error of a spec, or else every warning about it; without `variant` and `params` those of its variants too.
 
@@ -144,7 +151,8 @@ def check(
         return check(source, faults, variant=chosen, params=params, select=select, ignore=ignore, max_nodes=max_nodes)
 
 
-def spec_files(folder: str | os.PathLike[str]) -> tuple[list[Path], list[Path]]:
+@public()
+def spec_files(folder: PathLike) -> tuple[list[Path], list[Path]]:
     """The specs below a folder, by name, and the files in YAML or JSON that are none: they lack the key `cnnspec:`.
 
     Hidden files and folders are passed over. Raises UsageError where a folder cannot be read.
@@ -154,6 +162,7 @@ def spec_files(folder: str | os.PathLike[str]) -> tuple[list[Path], list[Path]]:
     return spec_files(folder)
 
 
+@public()
 def json_schema() -> dict[str, Any]:
     """A JSON Schema (draft-07) of specs, for editors."""
     from cnnspec.language.schema import json_schema
@@ -161,7 +170,8 @@ def json_schema() -> dict[str, Any]:
     return json_schema()
 
 
-def init(path: str | os.PathLike[str], *, force: bool = False) -> list[Path]:
+@public()
+def init(path: PathLike, *, force: bool = False) -> list[Path]:
     """Write a starter spec, and the schema for editors beside it. Returns the paths of both.
 
     Raises UsageError where the spec, or another file of the schema's name, is there already (unless `force`), and
@@ -198,6 +208,7 @@ def _holds(path: Path, data: bytes) -> bool:
         return False
 
 
+@public()
 def format_text(text: str, *, path: str = "spec.yaml", long: bool = False) -> str:
     """A spec in its canonical form, with its remarks; `long` writes every layer out. Raises SpecError."""
     from cnnspec.language.format import format_text
@@ -205,9 +216,8 @@ def format_text(text: str, *, path: str = "spec.yaml", long: bool = False) -> st
     return format_text(text, path=path, long=long)
 
 
-def diff(
-    before: Spec | str | os.PathLike[str], after: Spec | str | os.PathLike[str], *, purpose: Purpose = "inference"
-) -> Difference:
+@public()
+def diff(before: Spec | PathLike, after: Spec | PathLike, *, purpose: Purpose = "inference") -> Difference:
     """What changed from one network to another: layers, and totals side by side. Raises as `load`.
 
     Networks for inference are compared without what only training has; whether that differs is said.

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from cnnspec import interrupts
-from cnnspec.errors import CnnspecError, SpecError, UsageError, missing_extra
+from cnnspec.errors import CnnspecError, SpecError, UsageError, missing_extra, unreadable
 
 __all__ = ["VERBS", "app", "main"]
 
@@ -96,6 +96,7 @@ def main(argv: list[str] | None = None) -> None:
     # The process is ours. Before it builds its first model, pydantic reads the metadata of every installed package for
     # plugins, which have no use here.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
+    _replace_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
         # Names of files may be bytes that are no text, and in the C locale ASCII is all that there is.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -106,6 +107,14 @@ def main(argv: list[str] | None = None) -> None:
         if isinstance(end.code, int) and not measured:
             _leave(end.code)
         raise
+
+
+def _replace_closed_streams() -> None:
+    """A stream that was closed before we started is an empty one; else the next file that is opened has its number."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", errors="backslashreplace"))
 
 
 def _run(arguments: list[str]) -> NoReturn:
@@ -134,12 +143,15 @@ def _run(arguments: list[str]) -> NoReturn:
     except (KeyboardInterrupt, typer.Abort) as error:
         print("interrupted", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 130))  # typer's own is 1
-    except OSError as error:  # our output cannot be written
+    except OSError as error:
         if debug:
             raise
+        if unread := unreadable(error):
+            report(unread)
+            sys.exit(unread.exit_code)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the end of the process tries it again
         if not isinstance(error, BrokenPipeError):  # then its reader has gone, and nobody is left to tell
-            report(CnnspecError(f"cannot write {error.filename or 'the output'}: {error.strerror}"))
+            report(CnnspecError(f"cannot write the output: {error.strerror}"))
         sys.exit(1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ import typer
 
 from cnnspec import api
 from cnnspec.api.terms import MAX_NODES, PURPOSES, Purpose, Shape, parse_setting, show_shape
-from cnnspec.cli.render.foreign import say
+from cnnspec.cli.render.foreign import json_text, say
 from cnnspec.errors import SpecError, UsageError
 from cnnspec.hints import channels_first, did_you_mean
 
@@ -71,7 +70,7 @@ def format_option(formats: Sequence[str], help: str = "How to print it.") -> Any
 def print_result(form: str, document: Callable[[], object], text: Callable[[], str]) -> None:
     """Print what a verb has worked out: as one JSON document where `form` is json, else as it is worded."""
     if form == "json":
-        print(json.dumps(document(), indent=1))
+        print(json_text(document(), indent=1))
     else:
         say(text())
 

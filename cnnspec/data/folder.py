@@ -144,6 +144,11 @@ def _class_names(folder: Path) -> tuple[str, ...]:
             f"{folder} has {len(names)} folder{'s' * (len(names) != 1)} of images, and a class is a folder",
             hint="arrange the images as DIR/cat/1.png, DIR/dog/2.png, …",
         )
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:  # runs and exported files keep the names of classes as text
+            raise UsageError(f"the name of the folder {folder / name} is no UTF-8", hint="rename it") from None
     return tuple(names)
 
 
@@ -244,7 +249,7 @@ def _cache_file(paths: Sequence[Path], shape: tuple[int, int, int], folder: Path
     for path in paths:
         try:
             state = path.stat()
-            digest.update(f"{path.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+            digest.update(os.fsencode(path.resolve()) + f"\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
         except OSError:
             digest.update(os.urandom(16))  # a file that is not there has no cache
     return folder / f"{digest.hexdigest()[:32]}.u8"

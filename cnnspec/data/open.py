@@ -17,6 +17,7 @@ from torch import Tensor
 from cnnspec.data.folder import open_folder
 from cnnspec.data.sets import DataSet, Images, OpenOptions, check_classifier, check_fit, named_as, stratified
 from cnnspec.errors import CnnspecError, UsageError, needs_extra
+from cnnspec.files import expand_user
 from cnnspec.graph import Graph
 from cnnspec.hints import did_you_mean
 from cnnspec.images import SUFFIXES, prepare
@@ -54,7 +55,7 @@ def open_data(name: str, graph: Graph, options: OpenOptions) -> DataSet:
 
 
 def _open(name: str, graph: Graph, options: OpenOptions) -> DataSet:
-    path = Path(name).expanduser()
+    path = expand_user(name)
     if name == "digits":
         return _digits(graph, options)
     if name == "fake":
@@ -146,6 +147,9 @@ def _npz(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
         if isinstance(error, UsageError):
             raise
         raise CnnspecError(f"{path} cannot be read as .npz: {error}") from error
+    for key, array in (("x", x), ("y", y)):
+        if not isinstance(array, np.ndarray):  # a member that is no .npy comes as its bytes
+            raise CnnspecError(f"{path}: `{key}` is no array, but a file of another kind")
     if x.dtype != np.uint8:
         raise CnnspecError(f"{path}: `x` holds {x.dtype}, and images are uint8, 0 to 255")
     if y.ndim != 1 or y.dtype.kind not in "iu":

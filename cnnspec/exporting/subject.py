@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cnnspec.errors import CnnspecError, needs_extra
 from cnnspec.graph import Graph, unwrapped
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Weights = Mapping[str, NDArray[np.float32 | np.int64]]  # by `state_dict` name; only counters are integers
 
 __all__ = ["Subject", "ends_in_softmax", "macs", "of_run", "of_spec", "read_arrays"]
+
+SHOWN: Final = 8  # names listed in a message
 
 
 @dataclass(frozen=True)
@@ -65,16 +67,27 @@ def of_spec(network: Network, weights: str | os.PathLike[str] | None, seed: int)
 
 
 def read_arrays(source: str | os.PathLike[str], graph: Graph) -> dict[str, NDArray[np.float32]]:
-    """The weights for a network that a file or a run holds, as arrays in float32. Raises UsageError and CnnspecError.
+    """The weights for a network that a file or a run holds, as arrays in float32.
 
     What training starts from is taken: safetensors, which need no torch, what `torch.save` wrote, which does, or a run.
+    Raises UsageError, and CnnspecError for what cannot be read, for tensors that are no floating-point numbers, and for
+    those that the network has not; what is missing is seen later.
     """
     path = find_weights(source)
     loaded = _safetensors(path) if path.suffix == ".safetensors" else _torch_file(path)
+    arrays = unwrapped(loaded, graph.state_shapes())
     counters = ".num_batches_tracked"  # the only integers
+    for name, array in arrays.items():
+        if array.dtype.kind in "biuc" and not name.endswith(counters):
+            raise CnnspecError(f"`{name}` in {path} is {array.dtype}, and weights are floating-point numbers")
+    known = {node.tensor_name(key) for node in graph for key in node.tensors}
+    left_over = [name for name in arrays if name not in known]
+    if left_over:
+        listed = ", ".join(left_over[:SHOWN]) + ", …" * (len(left_over) > SHOWN)
+        raise CnnspecError(f"the weights in {path} do not fit the network; {len(left_over)} left over: {listed}")
     return {
         name: array if name.endswith(counters) else array.astype("float32", copy=False)
-        for name, array in unwrapped(loaded, graph.state_shapes()).items()
+        for name, array in arrays.items()
     }
 
 

@@ -10,6 +10,7 @@ from cnnspec.graph import Graph, Purpose
 from cnnspec.language.elaborate import MAX_NODES
 from cnnspec.language.spec_source import Source, read_spec
 from cnnspec.ops import Shape
+from cnnspec.public import public
 
 __all__ = ["Network", "NetworkRecord"]
 
@@ -42,6 +43,7 @@ class Network:
     max_nodes: int = field(default=MAX_NODES, repr=False)
 
     @classmethod
+    @public()
     def elaborate(
         cls,
         source: Source,
@@ -60,6 +62,7 @@ class Network:
         return cls(source, graph, variant, _written(params or {}), override, max_nodes)
 
     @classmethod
+    @public()
     def from_record(cls, record: NetworkRecord, path: str, *, purpose: Purpose) -> Self:
         """The network of a record. `path` is the name in messages; with `.json` at its end the text is JSON.
 
@@ -86,6 +89,7 @@ class Network:
         """The network's name: the variant's where it is one."""
         return self.graph.name
 
+    @public()
     def with_params(self, params: Mapping[str, object], *, purpose: Purpose = "inference") -> Self:
         """The same network with these parameters set too. No file is read again.
 
@@ -101,6 +105,7 @@ class Network:
             purpose=purpose,
         )
 
+    @public()
     def at_size(self, shape: Shape, *, purpose: Purpose = "inference") -> Self:
         """The same network for another input, without the batch axis. No file is read again.
 

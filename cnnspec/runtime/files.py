@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.files import expand_user
 from cnnspec.onnx_backend.metadata import check_seal, has_seal
 from cnnspec.ops import Shape
 from cnnspec.runtime.trial import Trial
@@ -84,7 +85,7 @@ def _read(path: Path) -> bytes:
 
 def _mark(digest: str) -> Path:
     folder = os.environ.get("CNNSPEC_CACHE")
-    base = Path(folder) if folder else Path.home() / ".cache" / "cnnspec"
+    base = Path(folder) if folder else expand_user("~/.cache/cnnspec")
     return base / KNOWN / digest
 
 

@@ -6,6 +6,7 @@ Only the child process in which a file is tried that this machine does not know 
 from __future__ import annotations
 
 import os
+import reprlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,21 +15,23 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
+from PIL import Image
 
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.images import MAX_PIXELS, channels_last, check_shape, normalize, prepare, read_image
 from cnnspec.onnx_backend.metadata import Metadata, read_metadata
 from cnnspec.ops import show_shape
+from cnnspec.ops.base import Count
+from cnnspec.public import public
 from cnnspec.runtime.files import open_model
 from cnnspec.runtime.session import BATCH_SIZE, first_line, open_session, provider_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from PIL import Image
-
-    ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image
 
 __all__ = ["Guess", "Prediction", "Predictor"]
+
+ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image
 
 MAX_VALUES: Final = 2**30  # in one batch of the size that a file prescribes
 
@@ -74,19 +77,18 @@ class Predictor:
     that is damaged.
     """
 
+    @public()
     def __init__(
         self,
         path: str | os.PathLike[str],
         *,
         device: str = "auto",
         allow_fallback: bool = False,
-        threads: int | None = None,
-        batch_size: int = BATCH_SIZE,
+        threads: Count | None = None,
+        batch_size: Count = BATCH_SIZE,
         invert: bool = False,
         max_pixels: int | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise UsageError(f"a batch has at least one image, and not {batch_size}")
         self.path = os.fspath(path)
         model = open_model(path).data
         self.session = open_session(model, self.path, device=device, allow_fallback=allow_fallback, threads=threads)
@@ -135,10 +137,12 @@ class Predictor:
         names = self.metadata.classes
         return names if len(names) == shape[1] else tuple(map(str, range(shape[1])))
 
+    @public()
     def __call__(self, images: ImageLike | Sequence[ImageLike]) -> list[Prediction]:
         """Classify images, given by path, as the bytes of a file, or as Pillow images. Raises at the first bad one."""
         return list(self.stream(_listed(images)))
 
+    @public()
     def stream(
         self, images: Iterable[ImageLike], *, on_error: Callable[[CnnspecError], None] | None = None
     ) -> Iterator[Prediction]:
@@ -170,6 +174,7 @@ class Predictor:
             for name, row in zip(names, probabilities, strict=False):
                 yield Prediction(name, row, classes)
 
+    @public(NDArray="numpy.typing")
     def run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """The raw outputs by the names of their layers, for an array `(N, ...)` as the network takes it.
 
@@ -199,6 +204,8 @@ class Predictor:
     def _pixels(self, source: ImageLike) -> NDArray[np.uint8]:
         if isinstance(source, str | bytes | os.PathLike):
             return read_image(source, self.metadata.input_shape, invert=self.invert, max_pixels=self.max_pixels)
+        if not isinstance(source, Image.Image):
+            raise UsageError(f"{reprlib.repr(source)} is no image", hint="a path, the bytes of a file, or Pillow's")
         return prepare(source, self.metadata.input_shape, invert=self.invert)
 
     def _probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

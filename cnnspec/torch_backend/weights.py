@@ -19,7 +19,7 @@ from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import write_atomic
 from cnnspec.graph import unwrapped
 
-__all__ = ["check_state", "load_weights", "read_weights", "save_weights", "weights_bytes"]
+__all__ = ["check_state", "kind_fault", "load_weights", "read_weights", "save_weights", "weights_bytes"]
 
 SHOWN = 8  # names listed in a message
 
@@ -49,7 +49,9 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise CnnspecError(f"{path} holds no state_dict", hint=_SAVE)
     return dict(state)  # a plain dict, without torch's `_metadata`
 
@@ -67,7 +69,7 @@ def _unreadable(path: Path, error: pickle.UnpicklingError) -> CnnspecError:
 
 
 def check_state(module: nn.Module, state: Mapping[str, Tensor], source: str, *, can_reset: bool = False) -> None:
-    """Raise CnnspecError that names every tensor missing from `state`, left over in it, or of another shape.
+    """Raise CnnspecError that names every tensor missing from `state`, left over, of another kind or another shape.
 
     With `can_reset` it says how the layers that do not fit start fresh.
     The counters `num_batches_tracked`, which files from before torch 0.4.1 lack, may be missing.
@@ -75,14 +77,18 @@ def check_state(module: nn.Module, state: Mapping[str, Tensor], source: str, *, 
     wanted = module.state_dict()
     missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
     left_over = [name for name in state if name not in wanted]
+    both = {name: (state[name], tensor) for name, tensor in wanted.items() if name in state}
+    kinds = {name: kind for name, pair in both.items() if (kind := kind_fault(*pair))}
     wrong = [
-        f"{name} ({_size(state[name])}, not {_size(tensor)})"
-        for name, tensor in wanted.items()
-        if name in state and state[name].shape != tensor.shape
+        f"{name} ({_size(given)}, not {_size(tensor)})"
+        for name, (given, tensor) in both.items()
+        if name not in kinds and given.shape != tensor.shape
     ]
+    unlike = [f"{name} ({kind})" for name, kind in kinds.items()]
+    found = ("missing", missing), ("left over", left_over), ("of another kind", unlike), ("of another shape", wrong)
     faults = [
         f"{len(names)} {what}: {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}"
-        for what, names in (("missing", missing), ("left over", left_over), ("of another shape", wrong))
+        for what, names in found
         if names
     ]
     if faults:
@@ -122,6 +128,17 @@ def _counters(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tenso
 
 def _is_meta(module: nn.Module) -> bool:
     return any(tensor.is_meta for tensor in module.state_dict().values())
+
+
+def kind_fault(tensor: Tensor, wanted: Tensor) -> str | None:
+    """What is wrong with the kind of a tensor: `load_state_dict` casts any numbers, and takes no others."""
+    if tensor.is_nested or tensor.layout != torch.strided:
+        return "nested" if tensor.is_nested else "sparse"
+    if tensor.is_quantized or tensor.is_meta:
+        return "quantised" if tensor.is_quantized else "without values"
+    if wanted.is_floating_point() and not tensor.is_floating_point():
+        return str(tensor.dtype).removeprefix("torch.")
+    return None
 
 
 def _size(tensor: Tensor) -> str:

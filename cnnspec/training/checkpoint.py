@@ -11,23 +11,67 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NotRequired, cast
+from typing import Annotated, Any, Final, NotRequired, Self, cast
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 
 from cnnspec.errors import CnnspecError
 from cnnspec.files import write_atomic
 from cnnspec.training.counters import CountersRecord
 from cnnspec.training.learner import LearnerState
+from cnnspec.training.metrics import EpochMetrics
 from cnnspec.training.plan import Origin
+from cnnspec.training.run_folder import Natural
 
-__all__ = ["RunState", "load_checkpoint", "save_checkpoint"]
+__all__ = ["RunState", "check_content", "load_checkpoint", "save_checkpoint"]
 
 FORMAT: Final = 1  # of what is saved; the next one is for a state that this program could not go on from
 KEPT: Final = 2
 POINTER: Final = "latest"
 _NAME: Final = re.compile(r"(\d{9})-([0-9a-f]{32})\.pt")
+
+
+class _Counters(BaseModel):
+    """The counters in a checkpoint, as `Counters.record` gave them."""
+
+    epoch: Natural
+    position: Natural
+    step: Natural
+    first_step: Natural
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    best: EpochMetrics | None
+    history: list[EpochMetrics]
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        known = [metrics.epoch for metrics in self.history]
+        if known != [*range(1, self.epoch + 1)] or (self.best is not None and self.best.epoch not in known):
+            raise ValueError("its epochs are not those that it counts")
+        return self
+
+
+class _Origin(BaseModel):
+    images: str
+    spec: str
+    options: dict[str, Any]
+
+
+class _Saved(BaseModel):
+    """What a checkpoint has to hold for a run to go on; whether it fits the network is seen by who loads it."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    counters: _Counters
+    origin: _Origin
+    losses: Tensor
+    model: dict[str, Tensor]
+    averaged: dict[str, Tensor] | None
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+    random: dict[str, Tensor]
+    right: Tensor | None = None
 
 
 class RunState(LearnerState):
@@ -37,6 +81,15 @@ class RunState(LearnerState):
     origin: Origin
     losses: Tensor  # of the running epoch's steps, over all processes
     right: NotRequired[Tensor]  # images of the running epoch that were recognised, over all processes
+
+
+def check_content(state: RunState) -> None:
+    """Raise ValueError unless a state that was read has all that a run goes on from, each of its kind."""
+    try:
+        _Saved.model_validate(state)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
 def save_checkpoint(folder: Path, state: RunState) -> Path:
@@ -76,7 +129,12 @@ def load_checkpoint(folder: Path, report: Callable[[str], None]) -> RunState | N
         if hashlib.sha256(data).hexdigest()[:32] != path.stem.partition("-")[2]:
             report(f"checkpoint {path.name} is damaged: its digest is wrong; using the one before it")
             continue
-        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        try:
+            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        except Exception as error:  # torch's and pickle's have no common base
+            reason = str(error).strip().splitlines()[:1]
+            report(f"checkpoint {path.name} is damaged: {' '.join(reason):.200}; using the one before it")
+            continue
         if not isinstance(state, dict) or state.pop("format", None) != FORMAT:
             raise CnnspecError(
                 f"{path} was written by another version of cnnspec",

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from cnnspec.errors import Diagnostic, UsageError
+from cnnspec.files import expand_user
 from cnnspec.hints import did_you_mean
 from cnnspec.language import Source
 
-__all__ = ["OptionFault", "TrainConfig", "data_folder", "option_faults", "resolve_config", "spec_faults"]
+__all__ = [
+    "OptionError", "OptionFault", "Seed", "TrainConfig", "data_folder", "option_faults", "resolve_config",
+    "spec_faults",
+]  # fmt: skip
 
 Count = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
 Natural = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
@@ -27,8 +31,19 @@ Flag = Annotated[bool, Field(strict=True)]
 Word = Annotated[str, Field(strict=True, min_length=1, max_length=4096)]
 
 
+class OptionError(UsageError):
+    """Training options cannot be what they are given; `faults` says what is wrong, by their names."""
+
+    def __init__(self, faults: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"`{option}`: {fault}" for option, fault in faults.items()))
+        self.faults = faults
+
+
 class TrainConfig(BaseModel):
-    """Everything that decides how a training run goes. The field's name is the flag's: `batch_size`, `--batch-size`."""
+    """Everything that decides how a training run goes. The field's name is the flag's: `batch_size`, `--batch-size`.
+
+    Raises OptionError, a UsageError, for a value that an option cannot have.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -113,6 +128,17 @@ class TrainConfig(BaseModel):
     checkpoint_every: NonNegative = Field(10.0, description="seconds between checkpoints within an epoch")
     tensorboard: Flag = Field(False, description="write TensorBoard event files")
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tell(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(values)
+        except ValidationError as error:
+            faults: dict[str, str] = {}
+            for fault in error.errors(include_url=False):
+                faults.setdefault(str(fault["loc"][0]), f"{fault['msg'][:1].lower()}{fault['msg'][1:]}")
+            raise OptionError(faults) from None
+
 
 class OptionFault(NamedTuple):
     """What is wrong with one option."""
@@ -127,12 +153,11 @@ def option_faults(options: Mapping[str, object]) -> list[OptionFault]:
     """Everything that is wrong with these options, one fault for each, in their order."""
     known = TrainConfig.model_fields
     values = {key: value for key, value in options.items() if key in known and value is not None}
-    wrong: dict[str, str] = {}
+    wrong: Mapping[str, str] = {}
     try:
         TrainConfig.model_validate(values)
-    except ValidationError as error:
-        for fault in error.errors(include_url=False):
-            wrong.setdefault(str(fault["loc"][0]), f"{fault['msg'][0].lower()}{fault['msg'][1:]}")
+    except OptionError as error:
+        wrong = error.faults
     return [
         OptionFault(key, wrong[key], False)
         if key in wrong
@@ -172,4 +197,4 @@ def resolve_config(*layers: tuple[str, Mapping[str, object]]) -> TrainConfig:
 
 def data_folder(config: TrainConfig, environment: Mapping[str, str]) -> Path:
     """Where downloaded data sets lie: `data_dir`, else `$CNNSPEC_DATA`, else `~/.cache/cnnspec`."""
-    return Path(config.data_dir or environment.get("CNNSPEC_DATA") or Path.home() / ".cache" / "cnnspec").expanduser()
+    return expand_user(config.data_dir or environment.get("CNNSPEC_DATA") or "~/.cache/cnnspec")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +11,13 @@ from torch.nn import functional
 from torch.optim.sgd import sgd
 
 from cnnspec.errors import UsageError
-from cnnspec.graph import is_below
+from cnnspec.graph import Graph, is_below
+from cnnspec.torch_backend import kind_fault
 from cnnspec.training.config import TrainConfig
 
 __all__ = [
-    "average_weights", "eval_frozen", "freeze", "initialise", "make_loss", "make_optimizer", "make_update",
+    "average_weights", "eval_frozen", "freeze", "initialise", "load_optimizer", "make_loss", "make_optimizer",
+    "make_update",
 ]  # fmt: skip
 
 
@@ -64,6 +67,32 @@ def make_optimizer(config: TrainConfig, model: nn.Module, device: torch.device) 
         return torch.optim.SGD(groups, config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused)
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     return kind(groups, config.lr, fused=fused)
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any], model: nn.Module, graph: Graph) -> None:
+    """Put back an optimizer's state; its options stay those that it was made with.
+
+    Raises ValueError, or what torch raises, where the state is not one of this model: a step would fail in its middle.
+    """
+    options = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(saved)
+    sgd = isinstance(optimizer, torch.optim.SGD)
+    keys = {"momentum_buffer"} if sgd else {"step", "exp_avg", "exp_avg_sq"}
+    begun = any(optimizer.state.values())
+    live = graph.ancestors(graph.outputs + graph.aux_outputs)  # others never have a gradient
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    for group, made in zip(optimizer.param_groups, options, strict=True):
+        group.update(made)
+        for parameter in group["params"]:
+            name, state = names.get(parameter, ""), optimizer.state.get(parameter, {})
+            if not state and not (begun and parameter.requires_grad and name.rpartition(".")[0] in live):
+                continue
+            if set(state) != keys:
+                raise ValueError(f"the optimizer's state of {name} is {', '.join(map(str, state)) or 'not there'}")
+            for key, value in state.items():
+                wanted = parameter if key != "step" else torch.zeros(())
+                if not isinstance(value, Tensor) or value.shape != wanted.shape or kind_fault(value, wanted):
+                    raise ValueError(f"the optimizer's {key} of {name} is not of its kind")
 
 
 def make_update(config: TrainConfig, optimizer: torch.optim.Optimizer) -> Callable[[], None]:

@@ -21,7 +21,7 @@ def drawable(names: Sequence[str]) -> tuple[list[str], list[str]]:
     A letter that no font of this machine has is a box.
     """
     families = list(rcParams["font.family"])
-    known = set(_letters(font_manager.findfont(font_manager.FontProperties())))
+    known = {"\n", *_letters(font_manager.findfont(font_manager.FontProperties()))}
     missing = {letter for name in names for letter in name} - known
     for family, letters in _families() if missing else ():
         if missing & letters:

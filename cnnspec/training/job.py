@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Literal
 
-from cnnspec.errors import UsageError
 from cnnspec.language import Network
 from cnnspec.training.config import TrainConfig
 
-__all__ = ["Existing", "Job", "TrainResult", "check_existing"]
+__all__ = ["Existing", "Job", "TrainResult"]
 
 # Where there is a run in the folder already: it is an error, or the run is taken away, or it is continued.
 Existing = Literal["refuse", "overwrite", "resume"]
-_EXISTING: Final = get_args(Existing)
-
-
-def check_existing(existing: str) -> None:
-    """Raise UsageError unless this is one of the three words."""
-    if existing not in _EXISTING:
-        raise UsageError(f"existing={existing!r} is not known", hint=f"there are: {', '.join(_EXISTING)}")
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from cnnspec.data.batches import to_device
-from cnnspec.torch_backend import read_weights, weights_bytes
+from cnnspec.errors import CnnspecError
+from cnnspec.torch_backend import kind_fault, read_weights, weights_bytes
 from cnnspec.training.board import Board, open_board
-from cnnspec.training.checkpoint import RunState, load_checkpoint, save_checkpoint
+from cnnspec.training.checkpoint import RunState, check_content, load_checkpoint, save_checkpoint
 from cnnspec.training.counters import Counters, check_finite, mean_loss
 from cnnspec.training.distributed import agree
 from cnnspec.training.evaluate import Scores
@@ -92,13 +93,7 @@ class Keeper:
             lambda: load_checkpoint(self.folder.checkpoints, self.progress.message)
         )
         if state is not None:
-            check_origin(state["origin"], plan.origin, plan.job.folder)
-            self.learner.load_state(state)
-            self.losses.copy_(state["losses"])
-            self.counters = Counters.from_record(state["counters"])
-            self.counted = "right" in state or self.counters.position == 0
-            if "right" in state and plan.ranks.first:
-                self.learner.right.copy_(state["right"])
+            self._load(state)
             self._replace_lost_best()
             if self.counters.position == 0:
                 self._publish()
@@ -110,6 +105,31 @@ class Keeper:
             self.progress.message(f"continuing after {self.counters.step} of {plan.steps} steps")
             self.folder.clear_result()
         self._begin()
+
+    def _load(self, state: RunState) -> None:
+        """Take up what a checkpoint holds. Raises CnnspecError where it is of another run, or none that can go on."""
+        try:
+            check_content(state)
+            check_origin(state["origin"], self.plan.origin, self.plan.job.folder)
+            self.learner.load_state(state)
+            if state["losses"].shape != self.losses.shape or kind_fault(state["losses"], self.losses):
+                raise ValueError("its losses are not those of an epoch")
+            self.losses.copy_(state["losses"])
+            self.counters = Counters.from_record(state["counters"])
+            self.counted = "right" in state or self.counters.position == 0
+            if "right" in state and self.plan.ranks.first:
+                if state["right"].shape != self.learner.right.shape or kind_fault(state["right"], self.learner.right):
+                    raise ValueError("its count of images is none")
+                self.learner.right.copy_(state["right"])
+            position, count = self.counters.position, self.plan.count
+            if position > count or (position % self.plan.config.batch_size and position != count):
+                raise ValueError(f"an epoch of {count} images cannot be cut at {position}")
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise CnnspecError(
+                f"the checkpoint of {self.plan.job.folder} does not fit the run: {reason:.200}",
+                hint="start the run again with `--overwrite`",
+            ) from error
 
     def _begin(self) -> None:
         """Start the clocks."""

@@ -15,7 +15,15 @@ from cnnspec.data.batches import take
 from cnnspec.data.folder import LoaderPool
 from cnnspec.data.prepare import Prepare, mix
 from cnnspec.data.sets import Images, ImageSet
-from cnnspec.training.criterion import average_weights, eval_frozen, make_loss, make_optimizer, make_update
+from cnnspec.torch_backend import check_state
+from cnnspec.training.criterion import (
+    average_weights,
+    eval_frozen,
+    load_optimizer,
+    make_loss,
+    make_optimizer,
+    make_update,
+)
 from cnnspec.training.evaluate import Scores, evaluate
 from cnnspec.training.feed import Batch, RowBatch
 from cnnspec.training.plan import Plan
@@ -130,11 +138,12 @@ class Learner:
         }
 
     def load_state(self, state: LearnerState) -> None:
-        """Put back what `state` gave."""
-        self.model.load_state_dict(state["model"])
-        if self.averaged is not None and state["averaged"] is not None:
-            self.averaged.load_state_dict(state["averaged"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        """Put back what `state` gave. Raises CnnspecError, or what torch raises, where it is not of this network."""
+        for module, saved in ((self.model, state["model"]), (self.averaged, state["averaged"])):
+            if module is not None:
+                check_state(module, saved or {}, "the checkpoint")
+                module.load_state_dict(saved or {}, strict=False)
+        load_optimizer(self.optimizer, state["optimizer"], self.model, self.plan.job.network.graph)
         self.scaler.load_state_dict(state["scaler"])
         set_random_state(state["random"], self.plan.device)
         self._mark_capturable()

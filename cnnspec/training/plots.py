@@ -10,6 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL.Image import Image
 
+from cnnspec.diagnostics import visible
 from cnnspec.files import atomic_path
 from cnnspec.training.fonts import drawable
 from cnnspec.training.metrics import EpochMetrics
@@ -57,7 +58,7 @@ def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], path
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="predicted", ylabel="true", title="share of each class")
     if count <= MOST_LABELS:
-        names, families = drawable(classes)
+        names, families = drawable([*map(visible, classes)])
         style: dict[str, Any] = {"family": families, "parse_math": False}  # a `$` in a name is a dollar
         axes.set_xticks(range(count), names, rotation=90 if max(map(len, classes)) > 2 else 0, **style)
         axes.set_yticks(range(count), names, **style)
@@ -68,6 +69,11 @@ def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], path
                     dark = shares[true][predicted] > 0.5
                     axes.text(predicted, true, str(value), ha="center", va="center", color="w" if dark else "k", size=7)
     _write(figure, path)
+
+
+def _label(name: str) -> str:
+    """A name from others as matplotlib writes it: no formula, and nothing that it would warn of as it is."""
+    return visible(name).replace("$", r"\$")
 
 
 def _write(figure: Figure, path: Path) -> None:
@@ -84,10 +90,10 @@ def plot_mistakes(images: Sequence[Image], captions: Sequence[tuple[str, str, fl
     )
     for axes in figure.subplots(rows, columns, squeeze=False).flat:
         axes.axis("off")
-    files = [f"\n{_short(Path(file).name)}" if file else "" for *_, file in captions]
+    files = [f"\n{visible(_short(Path(file).name))}" if file else "" for *_, file in captions]
     titles, families = drawable(
         [
-            f"{true}, taken for {predicted}\n{probability:.0%}{file}"
+            f"{visible(true)}, taken for {visible(predicted)}\n{probability:.0%}{file}"
             for (true, predicted, probability, _), file in zip(captions, files, strict=True)
         ]
     )

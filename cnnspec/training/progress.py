@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import Protocol, TextIO
+from typing import Protocol, TextIO, runtime_checkable
 
 from cnnspec.diagnostics import visible
 from cnnspec.training.metrics import EpochMetrics
@@ -21,6 +21,7 @@ def speaks() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Listens to a run. `step` is called about once a second, whatever the speed."""
 

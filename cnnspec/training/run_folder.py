@@ -25,20 +25,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, RootModel, ValidationError
 
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.language import Network, NetworkRecord, read_file
 from cnnspec.language.source import read_text
 from cnnspec.language.tree import SourceError, plain
+from cnnspec.public import public
 from cnnspec.training.config import TrainConfig, resolve_config
 from cnnspec.training.metrics import EpochMetrics
 from cnnspec.zoo import RUNS, find_run, is_run
 
 __all__ = [
-    "BEST", "CHECKPOINTS", "LAST", "DataPlace", "Run", "best_fault", "best_weights", "check_links", "find_weights",
-    "has_checkpoint", "is_run", "network_files", "open_run", "read_config", "read_json",
+    "BEST", "CHECKPOINTS", "LAST", "DataPlace", "Natural", "Run", "WeightsRecord", "best_fault", "best_weights",
+    "check_links", "find_weights", "has_checkpoint", "is_run", "network_files", "open_run", "read_config", "read_json",
+    "read_manifest",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -64,20 +66,33 @@ class DataPlace(BaseModel):
     recorded: Annotated[str, Field(strict=True, max_length=40)]  # a day
 
 
-class _Weights(BaseModel):
+class WeightsRecord(BaseModel):
     """One file of weights in manifest.json."""
 
-    sha256: tuple[str, ...] = ()
+    sha256: tuple[str, ...] = ()  # of what it may hold: that of before is there until the file is written
+    epoch: int | None = None
+
+
+class _Manifest(RootModel[dict[str, WeightsRecord]]):
+    """manifest.json, by the names of the files."""
+
+
+class _Classes(RootModel[tuple[Annotated[str, Field(max_length=10_000)], ...]]):
+    """classes.json."""
+
+
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+Natural = Annotated[int, Field(strict=True, ge=0)]
 
 
 class _Figures(BaseModel):
-    """What is read of result.json."""
+    """What is read of result.json, as it is there."""
 
-    test_accuracy: Annotated[float, Field(ge=0, le=1)] | None
-    val_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
-    test_images: Annotated[int, Field(ge=0)] | None = None
-    epochs: Annotated[int, Field(ge=0)] | None = None
-    best_epoch: Annotated[int, Field(ge=0)] | None = None
+    test_accuracy: Share | None
+    val_accuracy: Share | None = None
+    test_images: Natural | None = None
+    epochs: Natural | None = None
+    best_epoch: Natural | None = None
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -179,9 +194,8 @@ def best_weights(run: Path) -> Path:
     if not path.is_file():
         raise CnnspecError(f"{run} has no weights yet", hint=f"let it finish an epoch: `cnnspec train --resume {run}`")
     check_links(run)
-    manifest = read_json(run / "manifest.json", dict)
-    accepted = _checked(_Weights, manifest.get(BEST, {}), run / "manifest.json").sha256
-    if digest_of(path) not in accepted:
+    accepted = read_manifest(run / "manifest.json").get(BEST, WeightsRecord())
+    if digest_of(path) not in accepted.sha256:
         raise CnnspecError(
             f"{path} is not what the run wrote: its digest is not in manifest.json",
             hint=f"`cnnspec train --resume {run}` continues from a checkpoint",
@@ -203,6 +217,11 @@ def find_weights(source: str | os.PathLike[str]) -> Path:
     return best_weights(run)
 
 
+def read_manifest(path: Path) -> dict[str, WeightsRecord]:
+    """What a run's manifest says of its files of weights. Raises CnnspecError where it cannot be read."""
+    return _checked(_Manifest, read_json(path, dict), path).root
+
+
 def best_fault(run: Path) -> str | None:
     """What is wrong with the best weights of a run, if anything."""
     try:
@@ -217,6 +236,7 @@ def has_checkpoint(path: str | os.PathLike[str]) -> bool:
     return any((Path(path) / CHECKPOINTS).glob("*.pt"))
 
 
+@public()
 def open_run(path: str | os.PathLike[str], *, figures: bool = True) -> Run:
     """Read a run's folder; without `figures` only what it began with, which is all that continuing it needs.
 
@@ -253,8 +273,8 @@ def open_run(path: str | os.PathLike[str], *, figures: bool = True) -> Run:
     result = read_json(path / "result.json", dict) if (path / "result.json").exists() else None
     if result is not None:
         _checked(_Figures, result, path / "result.json")
-    classes = tuple(str(name) for name in read_json(path / "classes.json", list))
-    return replace(begun, classes=classes, metrics=metrics, result=result)
+    classes = _checked(_Classes, read_json(path / "classes.json", list), path / "classes.json")
+    return replace(begun, classes=classes.root, metrics=metrics, result=result)
 
 
 def network_files(network: Network) -> tuple[str, str, dict[str, object]]:

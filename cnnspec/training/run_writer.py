@@ -6,19 +6,21 @@ Importing this module imports no torch.
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
@@ -32,49 +34,86 @@ from cnnspec.training.run_folder import (
     CHECKPOINTS,
     LAST,
     DataPlace,
+    WeightsRecord,
     check_links,
     is_run,
     network_files,
     read_config,
-    read_json,
+    read_manifest,
 )
 
-__all__ = ["RunFolder", "new_folder"]
+__all__ = ["RunFolder", "reserve"]
 
-_START: Final = (
-    ".lock",
-    "spec.yaml",
-    "spec.json",
-    "classes.json",
-    "environment.json",
-)  # what is there before config.yaml
+LOCK: Final = ".lock"
+_START: Final = (LOCK, "spec.yaml", "spec.json", "classes.json", "environment.json")  # what is before config.yaml
 _PRODUCTS: Final = (
     "spec.yaml", "spec.json", "config.yaml", "environment.json", "classes.json", "metrics.jsonl", "results.csv", BEST,
     LAST, "manifest.json", "result.json", "curves.png", "confusion.png", CHECKPOINTS, "tensorboard",
 )  # fmt: skip
 
 
-def new_folder(runs: Path, name: str | None, spec_name: str, *, existing: Existing) -> Path:
-    """Where a run goes: `runs/name`; without a name, the first free of `runs/spec`, `runs/spec-2`, …
+@contextmanager
+def reserve(runs: Path, name: str | None, spec_name: str, *, existing: Existing, write: bool = True) -> Iterator[Path]:
+    """The folder where a run goes, made: `runs/name`; without a name, the first free of `runs/spec`, `runs/spec-2`, …
 
-    What is to be resumed without a name is `runs/spec`.
-
-    Raises UsageError where something of that name exists that is not to be overwritten or cannot be resumed.
+    What is to be resumed without a name is `runs/spec`. Nobody else has it then, and it is known before anything is
+    worked out that it can be made; where nothing comes of the run, it is taken away again. With `write` false, as of
+    several processes all but the first, it is not made.
+    Raises UsageError where something of that name exists that is not to be overwritten or cannot be resumed, and
+    CnnspecError where the system refuses the folder.
     """
     if name is None and existing == "resume":
         name = spec_name
-    if name is None:
-        count = 1
-        while (runs / (spec_name if count == 1 else f"{spec_name}-{count}")).exists():
-            count += 1
-        return runs / (spec_name if count == 1 else f"{spec_name}-{count}")
-    if not re.fullmatch(r"[\w][\w.-]*", name):
+    if name is not None and not re.fullmatch(r"[\w][\w.-]*", name):
         raise UsageError(f"`{name}` is no name for a run: letters, digits, `.`, `_` and `-`")
-    folder = runs / name
+    folder = runs / (spec_name if name is None else name)
+    made: list[Path] = []
+    try:
+        if name is not None:
+            _check_name(folder, existing)
+        if write:
+            made = [path for path in (folder, *folder.parents) if not path.exists()]
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder = _make_first_free(folder) if name is None else folder
+            folder.mkdir(exist_ok=True)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except (OSError, ValueError) as error:
+        _unmake(made)
+        raise CnnspecError(f"cannot write to {folder}: {getattr(error, 'strerror', error)}") from None
+    try:
+        yield folder
+    except BaseException:
+        if made or (write and name is None):
+            with suppress(CnnspecError, OSError), RunFolder(folder):
+                if [path.name for path in folder.iterdir()] == [LOCK]:
+                    (folder / LOCK).unlink()
+            _unmake([folder, *made[1:]])
+        raise
+
+
+def _make_first_free(folder: Path) -> Path:
+    """Make the first of `folder`, `folder-2`, … that is not there: of several processes each gets its own."""
+    for count in itertools.count(1):
+        numbered = folder if count == 1 else folder.with_name(f"{folder.name}-{count}")
+        with suppress(FileExistsError):
+            numbered.mkdir()
+            return numbered
+    raise AssertionError
+
+
+def _unmake(folders: Iterable[Path]) -> None:
+    """Take away folders that are empty, innermost first."""
+    with suppress(OSError, ValueError):
+        for folder in folders:
+            folder.rmdir()
+
+
+def _check_name(folder: Path, existing: Existing) -> None:
+    """Raise UsageError where a run cannot have this folder."""
     usable = existing == "overwrite" or (existing == "resume" and is_run(folder))
     if folder.exists() and not usable and not _is_free(folder):
         raise _exists(folder)
-    return folder
 
 
 def _is_free(folder: Path) -> bool:
@@ -107,7 +146,7 @@ class RunFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
             check_links(path)
-            self._lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+            self._lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         except OSError as error:
             raise CnnspecError(f"cannot write to {path}: {error.strerror or error}") from None
         try:
@@ -122,6 +161,13 @@ class RunFolder:
             raise UsageError(
                 f"another process is writing to {path}", hint="wait for it, or give this run another `--name`"
             ) from None
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Take away the half-written files of a process that was killed: nobody else writes here."""
+        for path in self.path.glob(".*.tmp"):
+            if path.name.startswith(tuple(f".{name}." for name in _PRODUCTS)):
+                path.unlink(missing_ok=True)
 
     def __enter__(self) -> RunFolder:
         return self
@@ -186,8 +232,6 @@ class RunFolder:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
             except OSError as error:
                 raise CnnspecError(f"cannot clear {path}: {error.strerror or error}") from None
-        for path in self.path.glob(".*.tmp"):
-            path.unlink(missing_ok=True)
 
     def clear_result(self) -> None:
         """Take away the figures of a finished run: it goes on, because it is given more epochs."""
@@ -216,10 +260,11 @@ class RunFolder:
         """
         digest = hashlib.sha256(data).hexdigest()
         path = self.path / "manifest.json"
-        manifest: dict[str, Any] = {}
+        manifest: dict[str, WeightsRecord] = {}
         with suppress(CnnspecError):  # where it is absent or damaged, it is made anew
-            manifest = read_json(path, dict)
-        before = manifest.get(name, {}).get("sha256", [])[:1]
-        manifest[name] = {"sha256": [digest, *(old for old in before if old != digest)], "epoch": epoch}
-        write_atomic(path, json.dumps(manifest, indent=1) + "\n", sync=True)
+            manifest = read_manifest(path)
+        before = manifest.get(name, WeightsRecord()).sha256[:1]
+        manifest[name] = WeightsRecord(sha256=(digest, *(old for old in before if old != digest)), epoch=epoch)
+        plain = {name: record.model_dump(mode="json") for name, record in manifest.items()}
+        write_atomic(path, json.dumps(plain, indent=1) + "\n", sync=True)
         write_atomic(self.path / name, data, sync=True)

@@ -6,7 +6,6 @@ import copy
 import math
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -14,6 +13,7 @@ from torch import nn
 from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.data.sets import DataSet
 from cnnspec.errors import UsageError
+from cnnspec.files import expand_user
 from cnnspec.graph import Graph, is_below, unwrapped
 from cnnspec.images import MAX_PIXELS
 from cnnspec.ops.norm import InstanceNorm
@@ -40,7 +40,7 @@ def data_options(config: TrainConfig, device: torch.device, report: Callable[[st
         skip_bad=config.skip_bad,
         max_pixels=config.max_pixels or MAX_PIXELS,
         loading=config.loading,
-        cache=Path(config.cache).expanduser() if config.cache else None,
+        cache=expand_user(config.cache) if config.cache else None,
         memory=image_memory(device),
         report=report,
     )

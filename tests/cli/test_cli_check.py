@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree
 
 import pytest
@@ -93,3 +95,24 @@ def test_junit_agrees_with_the_exit_code(folder: Path, capsys: pytest.CaptureFix
     for flags, code, failures in (([], 0, 0), (["--strict"], 3, 4)):
         assert call("check", "nets/warned.yml", "--format", "junit", *flags) == code
         assert ElementTree.fromstring(capsys.readouterr().out).attrib["failures"] == str(failures)
+
+
+def test_paths_in_sarif_are_uris(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode("a b/100%#?:é".encode() + b"\xe9.yaml")
+    (tmp_path / "a b").mkdir()
+    (tmp_path / name).write_text(SPEC)
+    (run,) = json.loads(CliRunner().invoke(app, [name, "--format", "sarif"]).stdout)["runs"]
+    (uri,) = {result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for result in run["results"]}
+    assert uri == "a%20b/100%25%23%3F%3A%C3%A9%E9.yaml"
+    assert os.fsencode(name) == unquote_to_bytes(uri)
+
+
+def test_json_is_text_whatever_the_names_are(tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9\x7f.yaml")
+    Path(path).write_text(SPEC)
+    printed = CliRunner().invoke(app, [path, "--format", "json"]).stdout
+    assert printed.isascii()
+    (file,) = json.loads(printed)["files"]
+    assert file["path"] == f"{tmp_path}/caf\\udce9\x7f.yaml"
+    file["path"].encode()  # as a half of a surrogate pair would not let it

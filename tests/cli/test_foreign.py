@@ -13,6 +13,7 @@ import pytest
 from cli_calls import call
 from onnx import TensorProto, helper
 from PIL import Image
+from safetensors.numpy import save_file
 
 from cnnspec import api
 from cnnspec.cli import VERBS
@@ -59,6 +60,30 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         evil_model("kind.onnx", helper.make_node(EVIL, ["x"], ["y"]))
         evil_model("tensor.onnx", helper.make_node("Relu", [EVIL], ["y"]))
         np.savez(f"{CSI}.npz", **{CSI: np.zeros(3)})
+        for name in (f"{EVIL}a", f"{EVIL}b"):
+            Path("folder", name).mkdir(parents=True)
+            for picture in range(5):
+                Image.fromarray(np.zeros((8, 8), np.uint8)).save(Path("folder", name, f"{EVIL}{picture}.png"))
+        shutil.copytree("folder", "spoilt")
+        Path("spoilt", f"{EVIL}a", f"{EVIL}.png").write_bytes(b"x")
+        Path("two.yaml").write_text(spec.replace("10", "2"))
+        Path(f"{CSI}.json").write_text(json.dumps({EVIL: EVIL}))
+        Path("value.json").write_text(json.dumps({"optimizer": EVIL}))
+        save_file({EVIL: np.zeros(3, np.float32)}, f"{CSI}.safetensors")
+        for entry in model.metadata_props:
+            if entry.key in ("cnnspec.name", "cnnspec.weights", "cnnspec.variant"):
+                entry.value = EVIL if entry.key != "cnnspec.variant" else json.dumps(EVIL)
+            if entry.key in ("cnnspec.training", "cnnspec.tools", "cnnspec.settings"):
+                entry.value = json.dumps({EVIL: EVIL})
+        Path("told.onnx").write_bytes(b"".join(seal(model.SerializeToString())[0]))
+        for file, text in (
+            ("result.json", json.dumps({"test_accuracy": EVIL})),
+            ("metrics.jsonl", json.dumps({"epoch": EVIL})),
+            ("classes.json", json.dumps({EVIL: EVIL})),
+            ("config.yaml", json.dumps({"spec": {"variant": EVIL}, "train": {}})),
+        ):
+            shutil.copytree(f"runs/{EVIL}", f"spoilt-runs/{file}{EVIL}")
+            Path(f"spoilt-runs/{file}{EVIL}", file).write_text(text)
     return place
 
 
@@ -89,17 +114,46 @@ CALLS: dict[str, list[list[str]]] = {
     "schema": [[EVIL]],
     "init": [[f"{CSI}-new.yaml"], [f"{CSI}.txt"], [f"no{CSI}/{CSI}.yaml"]],
     "zoo": [[EVIL]],
-    "train": [["mlp", "--data", EVIL], ["mlp", "--data", f"{CSI}.npz"], ["--resume", EVIL], ["mlp", "--name", EVIL]],
-    "eval": [[f"runs/{EVIL}"], [f"{CSI}.onnx", "--data", "digits"], [EVIL]],
-    "runs": [[], ["--format", "json"], [EVIL]],
+    "train": [
+        ["mlp", "--data", EVIL],
+        ["mlp", "--data", f"{CSI}.npz"],
+        ["--resume", EVIL],
+        ["mlp", "--name", EVIL],
+        ["two.yaml", "--data", "folder", "--name", "f", "--epochs", "1", "--threads", "1", "--no-channels-last"],
+        ["two.yaml", "--data", "folder", "--format", "json", "--epochs", "1", "--threads", "1", "--no-channels-last"],
+        ["two.yaml", "--data", "spoilt"],
+        ["two.yaml", "--data", "spoilt", "--skip-bad", "--epochs", "1", "--threads", "1", "--no-channels-last"],
+        ["mlp", "--config", f"{CSI}.json"],
+        ["mlp", "--config", "value.json"],
+        ["mlp", "--config", EVIL],
+        ["mlp", "--weights", f"{CSI}.safetensors"],
+        ["mlp", "--weights", EVIL],
+        ["mlp", "--runs", f"m.onnx/{EVIL}"],
+        ["mlp", "--device", EVIL],
+    ],
+    "eval": [
+        [f"runs/{EVIL}"],
+        [f"{CSI}.onnx", "--data", "digits"],
+        [EVIL],
+        ["runs/f"],
+        ["runs/f", "--format", "json", "--sheet", f"{CSI}.png"],
+        ["runs/f", "--data", EVIL],
+        ["told.onnx", "--data", "digits"],
+    ],
+    "runs": [[], ["--format", "json"], [EVIL], ["--runs", EVIL], ["--runs", "spoilt-runs"]],
     "export": [
         [f"{CSI}.yaml", "-o", f"{CSI}-out.onnx", "--no-verify"],
         [EVIL],
         [f"{CSI}.yaml", "--outputs", EVIL],
         [f"runs/{EVIL}", "-o", "out.onnx", "--no-verify"],
+        ["mlp", "--weights", f"{CSI}.safetensors", "--no-verify"],
+        ["mlp", "--weights", EVIL],
+        ["mlp", "-o", f"m.onnx/{EVIL}.onnx"],
     ],
     "verify": [
         [f"{CSI}.onnx"],
+        ["told.onnx"],
+        ["told.onnx", "--format", "json"],
         ["domain.onnx"],
         ["kind.onnx"],
         ["tensor.onnx"],
@@ -114,6 +168,7 @@ CALLS: dict[str, list[list[str]]] = {
     ],
     "bench": [
         [f"{CSI}.onnx", "--seconds", "0.01", "--batches", "1", "--threads", "1"],
+        ["told.onnx", "--seconds", "0.01", "--batches", "1", "--threads", "1", "--no-torch"],
         [EVIL],
         ["mlp", "--batches", EVIL],
     ],
@@ -143,7 +198,7 @@ def test_a_verb_that_there_is_not_is_told_without_its_escapes(capfd: pytest.Capt
 
 
 def test_a_name_makes_one_row(capsys: pytest.CaptureFixture[str]) -> None:
-    call("runs")
+    call("runs", f"{EVIL}")
     head, row = capsys.readouterr().out.splitlines()
     assert row.startswith(r"a\u001b[31mb\u000aQ\u009bd\u202ee  mlp")
     assert head.index("network") == row.index("mlp")

@@ -297,6 +297,24 @@ def test_bad_folders(folder: Path, name: str) -> None:
         open_data(str(folder), GRAPH, OpenOptions(folder=folder, skip_bad=True, report=lambda text: None))
 
 
+def test_a_class_whose_name_is_no_text_is_told_before_an_image_is_read(folder: Path, options: OpenOptions) -> None:
+    try:
+        (folder / "cat").rename(os.fsdecode(os.fsencode(folder) + b"/caf\xe9"))
+    except OSError:
+        pytest.skip("this system has names in UTF-8 only")
+    with pytest.raises(UsageError, match="is no UTF-8"):
+        open_data(str(folder), GRAPH, options)
+
+
+def test_images_whose_names_are_no_text_are_images(folder: Path, tmp_path: Path) -> None:
+    try:
+        next((folder / "cat").iterdir()).rename(os.fsdecode(os.fsencode(folder) + b"/cat/caf\xe9.png"))
+    except OSError:
+        pytest.skip("this system has names in UTF-8 only")
+    options = OpenOptions(folder=tmp_path, loading="streaming", cache=tmp_path / "cache", report=lambda text: None)
+    assert "decoded in" in open_data(str(folder), GRAPH, options).remark
+
+
 def test_a_link_back_to_a_folder_above_is_not_followed_for_ever(folder: Path, options: OpenOptions) -> None:
     (folder / "cat" / "again").symlink_to(folder / "cat")
     assert len(open_folder(folder, GRAPH, options).train) == 16

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,22 @@ def test_damaged_npz_files(tmp_path: Path, options: OpenOptions, damage: str) ->
             path.unlink()
     with pytest.raises(CnnspecError):
         open_data(str(path), cnnspec.loads(SMALL).graph, options)
+
+
+@pytest.mark.parametrize("member", ["x", "x.npy", "x.txt"])
+def test_members_of_npz_files_that_are_no_arrays(tmp_path: Path, options: OpenOptions, member: str) -> None:
+    with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:
+        archive.writestr(member, "no array")
+        archive.writestr("y", "none either")
+    with pytest.raises(CnnspecError, match=r"d\.npz"):
+        open_data(str(tmp_path / "d.npz"), cnnspec.loads(SMALL).graph, options)
+
+
+def test_the_home_of_nobody_is_a_name_like_any_other(options: OpenOptions) -> None:
+    with pytest.raises(UsageError, match="there is no data set and no folder `~nosuch/x`"):
+        open_data("~nosuch/x", cnnspec.loads(SMALL).graph, options)
+    with pytest.raises(UsageError, match="there is no file of weights ~nosuch/x"):
+        cnnspec.train(cnnspec.loads(SMALL), data="fake", weights="~nosuch/x", data_dir="~nosuch")
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,21 @@ def test_weights_of_any_floating_point_are_taken(tmp_path: Path, kind: torch.dty
     assert all(check.passed for check in result.checks)
 
 
+def test_tensors_that_the_network_has_not_are_refused_as_training_refuses_them(tmp_path: Path) -> None:
+    state = cnnspec.build("lenet5").state_dict()
+    safetensors.torch.save_file(state | {"head.weight": torch.zeros(3)}, tmp_path / "w.safetensors")
+    with pytest.raises(CnnspecError, match=r"do not fit the network; 1 left over: head\.weight"):
+        cnnspec.export("lenet5", weights=tmp_path / "w.safetensors", verify=False)
+
+
+@pytest.mark.parametrize("kind", [torch.complex64, torch.bool, torch.int32])
+def test_weights_are_floating_point_numbers(tmp_path: Path, kind: torch.dtype) -> None:
+    state = cnnspec.build("lenet5").state_dict()
+    safetensors.torch.save_file(state | {"F6.weight": state["F6.weight"].to(kind)}, tmp_path / "w.safetensors")
+    with pytest.raises(CnnspecError, match=rf"`F6\.weight` in .* is {str(kind)[6:]}, and weights are floating-point"):
+        cnnspec.export("lenet5", weights=tmp_path / "w.safetensors", verify=False)
+
+
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     save_weights(cnnspec.build("mlp"), tmp_path / "w.safetensors")
     with pytest.raises(CnnspecError, match=r"the weights lack `C1\.weight`"):
@@ -316,7 +331,7 @@ def test_the_weights_of_the_largest_bundled_network_fit_in_half_precision_only()
         ({"opset": 99}, "opset 99"),
         ({"precision": "fp8"}, "precision `fp8`"),
         ({"calibrate": "digits"}, "int8"),
-        ({"batch": 0}, "at least one"),
+        ({"batch": 0}, "`batch` of `export` is to be greater than or equal to 1"),
         ({"output": "."}, "directory"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -46,6 +47,42 @@ def test_every_fault_is_named_and_nothing_is_loaded(tmp_path: Path) -> None:
     assert "1 left over: head.weight" in caught.value.message
     assert "fc.weight (3x320, not 10x320)" in caught.value.message
     assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore")  # torch tells of what it means to change about such tensors
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda tensor: tensor.to_sparse(), "sparse"),
+        (lambda tensor: tensor.to_sparse_csr(), "sparse"),
+        (lambda tensor: torch.nested.nested_tensor([tensor]), "nested"),
+        (lambda tensor: tensor.to("meta"), "without values"),
+        (lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8), "quantised"),
+        (lambda tensor: tensor.to(torch.complex64), "complex64"),
+        (lambda tensor: tensor > 0, "bool"),
+        (lambda tensor: tensor.int(), "int32"),
+    ],
+)
+def test_a_tensor_of_another_kind_is_named(tmp_path: Path, make: Any, kind: str) -> None:
+    module = cnnspec.build("simple_cnn")
+    torch.save(module.state_dict() | {"fc.weight": make(module.state_dict()["fc.weight"])}, tmp_path / "w.pt")
+    with pytest.raises(CnnspecError, match=rf"1 of another kind: fc\.weight \({kind}\)$"):
+        load_weights(module, tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64, torch.float8_e4m3fn])
+def test_floating_point_of_any_width_is_taken(tmp_path: Path, kind: torch.dtype) -> None:
+    module = cnnspec.build("simple_cnn")
+    state = {name: tensor.to(kind) for name, tensor in module.state_dict().items()}
+    torch.save(state, tmp_path / "w.pt")
+    load_weights(module, tmp_path / "w.pt")
+    assert torch.equal(module.state_dict()["fc.weight"], state["fc.weight"].float())
+
+
+def test_names_are_texts(tmp_path: Path) -> None:
+    torch.save({1: torch.zeros(1)}, tmp_path / "w.pt")
+    with pytest.raises(CnnspecError, match="holds no state_dict"):
+        read_weights(tmp_path / "w.pt")
 
 
 class Evil:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from cnnspec.training import plan, start
 from cnnspec.training.loop import train
 from cnnspec.training.progress import Silent
 from cnnspec.training.run_folder import open_run
+from cnnspec.training.run_writer import reserve
 
 
 class Until(Silent):
@@ -71,7 +73,7 @@ def test_what_cannot_be_resumed_is_left_as_it_is(tmp_path: Path) -> None:
         cnnspec.train(cnnspec.loads(TEXT.replace("Conv2d(4", "Conv2d(5")), existing="resume", **options)
     with pytest.raises(CnnspecError, match=r"says `lr: 0\.3`, but the run began with 0\.2"):
         cnnspec.train(cnnspec.loads(TEXT), existing="resume", **options | {"lr": 0.3})
-    with pytest.raises(UsageError, match="existing='replace' is not known"):
+    with pytest.raises(UsageError, match="`existing` of `train` is to be 'refuse', 'overwrite' or 'resume'"):
         cnnspec.train(cnnspec.loads(TEXT), existing="replace", **options)  # type: ignore[arg-type]
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.txt").touch()
@@ -124,3 +126,51 @@ def test_runs_share_images_and_measurements_only_where_they_are_told_to(
     go("d", None, lr=0.2, channels_last=open_run(tmp_path / "b").config.channels_last)
     assert counts["opened"] == 3
     assert final_state(tmp_path / "d") == final_state(tmp_path / "b")
+
+
+def test_runs_without_a_name_that_start_together_get_one_each(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        names = [
+            stack.enter_context(reserve(tmp_path / "runs", None, "small", existing="refuse")).name for _ in range(4)
+        ]
+    assert names == ["small", "small-2", "small-3", "small-4"]
+
+
+def test_a_run_that_comes_to_nothing_leaves_no_folder(tmp_path: Path) -> None:
+    for name in ("a", None):
+        with pytest.raises(UsageError, match="no data set"):
+            cnnspec.train(cnnspec.loads(TEXT), data="nothing", name=name, runs=tmp_path / "deep" / "runs")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "a").mkdir()
+    with pytest.raises(UsageError, match="no data set"):
+        cnnspec.train(cnnspec.loads(TEXT), data="nothing", name="a", runs=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_where_no_run_can_be_written_is_told_before_images_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("no images are needed for this")
+
+    monkeypatch.setattr(start, "open_data", never)
+    (tmp_path / "file").write_text("")
+    for runs in (tmp_path / "file", tmp_path / "file" / "deep", tmp_path / ("x" * 300), tmp_path / "a\0b"):
+        for name in ("a", None):
+            with pytest.raises(CnnspecError, match="cannot write to"):
+                cnnspec.train(cnnspec.loads(TEXT), runs=runs, name=name)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(CnnspecError, match=r"cannot write to .*: Permission denied"):
+        cnnspec.train(cnnspec.loads(TEXT), runs=tmp_path / "runs")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_a_killed_run_left_half_written_is_taken_away(tmp_path: Path) -> None:
+    run(tmp_path / "a", epochs=1)
+    left = [tmp_path / "a" / f".{name}.123-0a1b2c3d.tmp" for name in ("curves.png", "best.safetensors", "config.yaml")]
+    for path in left:
+        path.write_text("half")
+    others = tmp_path / "a" / ".mistakes.png.123-0a1b2c3d.tmp"
+    others.write_text("of somebody who scores the run at this moment")
+    cnnspec.resume(tmp_path / "a")
+    assert [path for path in (*left, others) if path.exists()] == [others]

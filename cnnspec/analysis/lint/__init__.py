@@ -60,7 +60,7 @@ def lint(
 
 
 def _known(codes: Iterable[str]) -> frozenset[str]:
-    names = frozenset(code.upper() for code in codes)
+    names = frozenset(str(code).upper() for code in codes)
     for name in sorted(names - set(CODES)):
         hint = did_you_mean(name, CODES) or f"there are {CODES[0]} to {CODES[-1]}"
         raise UsageError(f"there is no rule `{name}`", hint=hint)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from cnnspec.api.terms import Paint, count, render, render_all, visible
+from cnnspec.cli.render.foreign import json_text
 from cnnspec.errors import Diagnostic
 from cnnspec.version import __version__
 
@@ -64,7 +64,7 @@ def _as_json(listing: Listing) -> str:
         ],
         "totals": {"errors": severities.count("error"), "warnings": severities.count("warning")},
     }
-    return json.dumps(document, indent=1)
+    return json_text(document, indent=1)
 
 
 def _as_github(listing: Listing) -> str:
@@ -105,7 +105,7 @@ def _as_sarif(listing: Listing) -> str:
     results = [_result(file, diagnostic, codes.index(diagnostic.code)) for file, diagnostic in pairs]
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
     document = {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
-    return json.dumps(document, indent=1)
+    return json_text(document, indent=1)
 
 
 def _rule(code: str) -> dict[str, Any]:
@@ -124,7 +124,10 @@ def _rule(code: str) -> dict[str, Any]:
 
 
 def _result(file: Checked, diagnostic: Diagnostic, rule: int) -> dict[str, Any]:
-    location: dict[str, Any] = {"artifactLocation": {"uri": file.path.replace(os.sep, "/")}}
+    from urllib.parse import quote
+
+    uri = quote(os.fsencode(file.path.replace(os.sep, "/")))
+    location: dict[str, Any] = {"artifactLocation": {"uri": uri}}
     if diagnostic.place:
         end = diagnostic.place.column + diagnostic.place.length
         location["region"] = {

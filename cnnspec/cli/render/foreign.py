@@ -7,20 +7,31 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterable
 from typing import Final, TextIO
 
 from cnnspec.api.terms import visible
 
-__all__ = ["csv_line", "say", "visible"]
+__all__ = ["csv_line", "json_text", "say", "visible"]
 
+_STRAY: Final = re.compile("[\ud800-\udfff]")
+_NOT_PLAIN: Final = re.compile(r"[^ -~\n]+")
 _NUMBER: Final = re.compile(r"[+-]?[0-9.]+(?:e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
 def say(text: object, stream: TextIO | None = None) -> None:
     """Print text that may hold names from others, on stdout by default: its lines stay, all else is made visible."""
     print("\n".join(map(visible, str(text).split("\n"))), file=stream, flush=stream is not None)
+
+
+def json_text(document: object, *, indent: int | None = None) -> str:
+    """A document as JSON in ASCII. Stray bytes of names that are no UTF-8, which JSON cannot say, are spelt out."""
+    text = _STRAY.sub(
+        lambda letter: rf"\\u{ord(letter[0]):04x}", json.dumps(document, ensure_ascii=False, indent=indent)
+    )
+    return _NOT_PLAIN.sub(lambda letters: json.dumps(letters[0])[1:-1].replace("\x7f", "\\u007f"), text)
 
 
 def csv_line(cells: Iterable[object]) -> str:

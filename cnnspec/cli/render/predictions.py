@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
-from cnnspec.cli.render.foreign import csv_line, visible
+from cnnspec.cli.render.foreign import csv_line, json_text, visible
 
 if TYPE_CHECKING:
     from cnnspec.api import Prediction
@@ -30,7 +29,7 @@ def lines(predictions: Iterable[Prediction], form: str, top: int, *, ahead: int 
         guesses = prediction.top(top)
         if form == "json":
             listed = [{"class": each.label, "index": each.index, "probability": each.probability} for each in guesses]
-            yield visible(json.dumps({"image": prediction.source, "top": listed}, ensure_ascii=False))
+            yield json_text({"image": prediction.source, "top": listed})
         else:
             cells = (cell for each in guesses for cell in (each.label, f"{each.probability:.6f}"))
             yield csv_line([prediction.source, *cells])

@@ -1,0 +1,156 @@
+"""Calls of everything public with values that no sensible caller would give."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+import cnnspec
+from cnnspec import api
+from cnnspec.analysis.layer_sizes import Layer
+from cnnspec.api import Spec, TrainConfig
+
+SPEC: Final = "cnnspec: 1\nname: n\ninput: [1, 8, 8]\nlayers:\n  c: Conv2d(2, 3)\n  f: Flatten\n  out: Linear(10)\n"
+
+FAST: Final = {"batch_size": 512, "epochs": 1, "threads": 1, "channels_last": False, "rotate": 0.0, "shift": 0}
+
+
+class Odd:
+    """An object like no other, which cannot even be shown."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+# Whole numbers are out of every range or small, so that no call is sensible and takes for ever.
+WRONG: Final[tuple[Callable[[], Any], ...]] = (
+    *(lambda v=value: v for value in (
+        None, True, False, 0, 1, -1, 2, 2**31, 2**63, -(2**63), 10**400, 0.5, -0.5, float("nan"), float("inf"), 1j,
+        "", " ", "x", "-", "..", ".", "a\0b", "x" * 300, "x" * 5000, "\udcff", "\ud800", "\x1b[31m",
+        "~nosuch/x", "/dev/null", "fp8", "1", "lenet5", "cuda:99", "W301", "spec.yaml", "spec.yaml/x", "cafe\u0301",
+        b"", b"cnnspec: 1", b"\xff",
+        (), [], {}, [None], [1], [-1], ["x"], (1, 8, 8), (0, 0, 0), ("1", 8, 8), [[]], {1: 2}, {"x": 1}, {"x": {}},
+        [1, 8, 8], (2**31, 1, 1), set(), {"x"}, ..., NotImplemented, repr, range(3),
+        Path("nothing"), Path("spec.yaml"), Path("."), slice(1),
+    )),
+    Odd, lambda: np.zeros((2, 2)), lambda: np.float64(1), lambda: np.int64(1), lambda: iter([1]),
+    lambda: (lambda *_: None), lambda: (value for value in "ab"), lambda: cnnspec.loads(SPEC), lambda: ValueError("x"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Public:
+    """Something public, and a call of it that is right."""
+
+    function: Callable[..., Any]
+    right: Mapping[str, Any]
+    options: tuple[str, ...] = ()  # further keywords that may be given
+
+
+def public_calls(run: Path, model: Path) -> dict[str, Public]:
+    """Everything public by its name. `run` is a run's folder and `model` an exported file."""
+    spec, predictor = cnnspec.loads(SPEC), cnnspec.Predictor(model, device="cpu")
+    where = ("variant", "params", "input_shape", "max_nodes", "purpose")
+    return {
+        "load": Public(cnnspec.load, {"spec": "spec.yaml"}, where),
+        "loads": Public(cnnspec.loads, {"text": SPEC}, ("path", *where)),
+        "build": Public(cnnspec.build, {"spec": spec}),
+        "check": Public(
+            cnnspec.check,
+            {"spec": "spec.yaml"},
+            ("text", "variant", "params", "select", "ignore", "max_nodes"),
+        ),
+        "diff": Public(cnnspec.diff, {"before": spec, "after": spec}, ("purpose",)),
+        "sizes": Public(cnnspec.sizes, {"spec": "spec.yaml"}, (*where, "layer", "output", "span")),
+        "train": Public(
+            cnnspec.train,
+            {"spec": spec, "name": "t", "existing": "overwrite", **FAST},
+            ("config", "runs", "progress", "shared", *TrainConfig.model_fields),
+        ),
+        "resume": Public(
+            cnnspec.resume, {"run": run}, ("epochs", "patience", "device", "checkpoint_every", "progress", "shared")
+        ),
+        "evaluate": Public(cnnspec.evaluate, {"target": run, "device": "cpu"}, ("data", "data_dir", "split", "sheet")),
+        "export": Public(
+            cnnspec.export,
+            {"network": spec, "output": "out.onnx", "verify": False},
+            (
+                "weights",
+                "seed",
+                "report",
+                "opset",
+                "batch",
+                "dynamic_size",
+                "precision",
+                "preprocess",
+                "softmax",
+                "outputs",
+                "fold",
+                "calibrate",
+                "max_drop",
+                "data_dir",
+            ),
+        ),
+        "verify": Public(cnnspec.verify, {"path": model}, ("against", "weights", "data", "data_dir", "report")),
+        "bench": Public(
+            cnnspec.bench,
+            {"network": model, "batches": [1], "threads": [1], "seconds": 0.001, "device": "cpu", "torch": False},
+            ("report",),
+        ),
+        "TrainConfig": Public(TrainConfig, {}, tuple(TrainConfig.model_fields)),
+        "Predictor": Public(
+            cnnspec.Predictor, {"path": model}, ("device", "allow_fallback", "threads", "batch_size", "invert")
+        ),
+        "Predictor.__call__": Public(predictor, {"images": "a.png"}),
+        "Predictor.stream": Public(predictor.stream, {"images": ["a.png"]}, ("on_error",)),
+        "Predictor.run": Public(predictor.run, {"inputs": np.zeros((1, 1, 8, 8), np.float32)}),
+        "Spec.analyze": Public(spec.analyze, {}, ("purpose", "batch", "optimizer", "precision")),
+        "Spec.field": Public(spec.field, {"layer": "c"}, ("unit", "channel")),
+        "Spec.largest_batch": Public(spec.largest_batch, {"memory": 10**6}, ("optimizer", "precision")),
+        "Spec.explain": Public(spec.explain, {"layer": "c"}, ("purpose",)),
+        "Spec.lint": Public(spec.lint, {}, ("select", "ignore", "report")),
+        "Spec.build": Public(spec.build, {}),
+        "Spec.record": Public(spec.record, {}),
+        "Spec.with_params": Public(spec.with_params, {"params": {}}, ("purpose",)),
+        "Spec.at_size": Public(spec.at_size, {"shape": (1, 9, 9)}, ("purpose",)),
+        "Spec.elaborate": Public(Spec.elaborate, {"source": spec.source}, where),
+        "Spec.from_record": Public(Spec.from_record, {"record": spec.record(), "path": "p", "purpose": "train"}),
+        "calculate": Public(api.calculate, {"layers": [Layer("Conv2d", {"kernel_size": 3}, input=(8, 8))]}),
+        "bundled_networks": Public(api.bundled_networks, {}),
+        "bundled_text": Public(api.bundled_text, {"name": "lenet5"}),
+        "format_text": Public(api.format_text, {"text": SPEC}, ("path", "long")),
+        "init": Public(api.init, {"path": "new.yaml", "force": True}),
+        "find_run": Public(api.find_run, {"name": run}, ("or_spec",)),
+        "spec_files": Public(api.spec_files, {"folder": "."}),
+        "is_run": Public(api.is_run, {"path": run}),
+        "json_schema": Public(api.json_schema, {}),
+        "list_runs": Public(api.list_runs, {"folder": run.parent}, ("on_error",)),
+        "open_run": Public(api.open_run, {"path": run}, ("figures",)),
+    }
+
+
+def draws(calls: Mapping[str, Public], count: int, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """So many calls of what takes arguments, in turn, each with one or two of them wrong."""
+    random_ = random.Random(seed)
+    names = [name for name, call in calls.items() if call.right or call.options]
+    for turn in range(count):
+        name = names[turn % len(names)]
+        call = calls[name]
+        arguments = dict(call.right)
+        possible = [*call.right, *call.options]
+        for key in random_.sample(possible, min(len(possible), random_.choice((1, 1, 2)))):
+            arguments[key] = random_.choice(WRONG)()
+        yield name, arguments
+
+
+def make(call: Public, arguments: Mapping[str, Any]) -> None:
+    """Make the call, and use what it gives."""
+    result = call.function(**arguments)
+    if isinstance(result, Iterator):
+        list(islice(result, 3))

@@ -1,0 +1,78 @@
+"""What people call in Python: whatever they give it, the error is one of ours."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from public_calls import FAST, SPEC, Public, draws, make, public_calls
+
+import cnnspec
+from cnnspec import api
+from cnnspec.errors import CnnspecError
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run, an exported file, a spec and an image."""
+    place = tmp_path_factory.mktemp("public")
+    (place / "spec.yaml").write_text(SPEC)
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(place / "a.png")
+    spec = cnnspec.load(place / "spec.yaml")
+    cnnspec.train(spec, runs=place / "runs", name="r", **FAST)
+    cnnspec.export(spec, place / "m.onnx", verify=False)
+    return place
+
+
+@pytest.fixture
+def calls(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Public]:
+    """Everything public, in a folder of its own."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CNNSPEC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CNNSPEC_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"cnnspec: 2\n")))
+    return public_calls(tmp_path / "runs" / "r", tmp_path / "m.onnx")
+
+
+def methods(kind: type) -> set[str]:
+    """The public methods of a class."""
+    return {f"{kind.__name__}.{name}" for name, _ in inspect.getmembers(kind, callable) if not name.startswith("_")}
+
+
+def test_everything_public_is_called(calls: dict[str, Public]) -> None:
+    errors = {name for name in cnnspec.__all__ if name.endswith("Error")}
+    named = {*cnnspec.__all__, *api.__all__} - errors - {"__version__", "PRECISIONS", "Spec"}
+    values = {"Checked", "EpochMetrics", "ExportResult", "Progress", "Run", "Shared"}  # what calls are given and give
+    wanted = (named - values) | methods(cnnspec.Spec) | methods(cnnspec.Predictor) | {"Predictor.__call__"}
+    assert set(calls) == wanted
+    for call in calls.values():
+        make(call, call.right)
+
+
+def attack(calls: dict[str, Public], count: int, seed: int) -> None:
+    refused = 0
+    for name, arguments in draws(calls, count, seed):
+        try:
+            make(calls[name], arguments)
+        except CnnspecError:
+            refused += 1
+        except Exception as error:
+            given = {key: value for key, value in arguments.items() if calls[name].right.get(key) is not value}
+            pytest.fail(f"{name}({', '.join(map(str, given))}): {type(error).__name__}: {error}", pytrace=True)
+    assert refused > count / 2
+
+
+def test_wrong_values_are_an_error_of_ours(calls: dict[str, Public]) -> None:
+    attack(calls, 500, seed=1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(10))
+def test_many_wrong_values_are_an_error_of_ours(calls: dict[str, Public], seed: int) -> None:
+    attack(calls, 500, seed=100 + seed)
