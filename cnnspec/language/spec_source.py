@@ -27,6 +27,8 @@ from cnnspec.ops import Shape
 __all__ = ["STDIN", "Source", "parse_setting", "read_file", "read_source", "read_spec"]
 
 STDIN: Final = "-"
+ALWAYS: Final = 50  # nodes that could be worked out while a spec of none is,
+LETTERS_PER_NODE: Final = 100  # and while the names in so much of its text are checked
 
 _AS_IN_YAML: Final = {"true": "True", "false": "False", "null": "None"}
 
@@ -96,7 +98,8 @@ class Source:
         known = {diagnostic.place for diagnostic in self.findings}
         found = [*self.findings, *(diagnostic for diagnostic in worked.diagnostics if diagnostic.place not in known)]
         graph = None if found else worked.graph
-        return Outcome(graph, worked.nodes, tuple(sorted(found, key=Diagnostic.order)))
+        work = ALWAYS + len(self.text) // LETTERS_PER_NODE + worked.work
+        return Outcome(graph, worked.nodes, tuple(sorted(found, key=Diagnostic.order)), work)
 
     def _check_settings(self, variant: str | None, params: Mapping[str, Any]) -> None:
         variants = self.document.variants

@@ -17,7 +17,7 @@ from cnnspec.language.results import LayerName, list_problem, show
 from cnnspec.language.tree import MAX_ERRORS
 from cnnspec.ops import Shape, operators
 
-__all__ = ["Frame", "Given", "Log", "Ref", "Scope", "TooMany", "UnknownValue", "Values", "read_hint"]
+__all__ = ["WORK_PER_NODE", "Frame", "Given", "Log", "Ref", "Scope", "TooMany", "UnknownValue", "Values", "read_hint"]
 
 WORK_PER_NODE: Final = 250  # of evaluation, for each node that the network may have
 
