@@ -19,9 +19,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from cnnspec.data.sets import DataSet, Files, Images, ImageSet, OpenOptions, check_fit, stratified
 from cnnspec.errors import CnnspecError, UsageError
-from cnnspec.files import atomic_path
+from cnnspec.files import atomic_path, check_regular
 from cnnspec.graph import Graph
-from cnnspec.images import FORMATS, check_shape, prepare
+from cnnspec.images import FORMATS, check_inflated, check_shape, prepare
 
 __all__ = ["LoaderPool", "decode", "open_folder"]
 
@@ -166,12 +166,14 @@ def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
 def decode(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     """An image as `(C, H, W)` uint8. Raises CnnspecError that says what is wrong with the file."""
     try:
+        check_regular(path)
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise CnnspecError(f"{path}: {image.width}x{image.height} is over {MAX_PIXELS // 1_000_000} megapixels")
+            check_inflated(image, path.stat().st_size)
             return np.array(np.moveaxis(prepare(image, shape), -1, 0), order="C")  # a copy: the original is read-only
-    except CnnspecError:
-        raise
+    except CnnspecError as error:
+        raise CnnspecError(error.message if str(path) in error.message else f"{path}: {error.message}") from None
     except Exception as error:  # decoders raise OSError, ValueError, SyntaxError, struct.error, … on broken files
         known = error.strerror if isinstance(error, OSError) else None
         reason = known or " ".join(str(error).replace(repr(str(path)), "").split())

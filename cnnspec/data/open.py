@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from math import prod
 from pathlib import Path
 from typing import Any, Final
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from torch import Tensor
 from cnnspec.data.folder import open_folder
 from cnnspec.data.sets import DataSet, Images, OpenOptions, check_fit, stratified
 from cnnspec.errors import CnnspecError, MissingExtraError, UsageError
+from cnnspec.files import check_inflation
 from cnnspec.graph import Graph
 from cnnspec.hints import did_you_mean
 from cnnspec.images import SUFFIXES, prepare
@@ -127,21 +130,23 @@ def _as_images(dataset: Any, name: str, classes: int, shape: Shape) -> Images:
 def _npz(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
     """Arrays `x` and `y`: uint8 images `(N, H, W)`, `(N, H, W, C)` or `(N, C, H, W)`, and whole numbers from 0."""
     if not path.is_file():
-        raise UsageError(f"--data: there is no file {path}")
+        what = f"{path} is not a regular file" if path.exists() else f"there is no file {path}"
+        raise UsageError(f"--data: {what}")
     try:
         with np.load(path, allow_pickle=False) as arrays:
             if "x" not in arrays or "y" not in arrays:
                 raise UsageError(f"{path} has no arrays `x` and `y`; it has: {', '.join(arrays.files) or 'none'}")
+            for member in arrays.zip.infolist():
+                if member.filename in ("x.npy", "y.npy"):
+                    _check_member(path, arrays.zip, member)
             x, y = arrays["x"], arrays["y"]
     except (OSError, ValueError, EOFError, KeyError, zlib.error, NotImplementedError) as error:
         raise CnnspecError(f"{path} cannot be read as .npz: {error}") from error
     except Exception as error:  # zipfile's errors have no common base
-        if isinstance(error, UsageError):
+        if isinstance(error, CnnspecError):
             raise
         raise CnnspecError(f"{path} cannot be read as .npz: {error}") from error
-    if x.dtype != np.uint8:
-        raise CnnspecError(f"{path}: `x` holds {x.dtype}, and images are uint8, 0 to 255")
-    if y.ndim != 1 or y.dtype.kind not in "iu":
+    if y.ndim != 1:
         raise CnnspecError(f"{path}: `y` is one whole number per image, not {y.dtype} {y.shape}")
     if x.ndim not in (3, 4) or len(x) != len(y):
         raise CnnspecError(f"{path}: `x` is {x.shape} and `y` is {y.shape}; they are (N, H, W, C) and (N,)")
@@ -165,6 +170,26 @@ def _npz(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
     images = fit_size(pixels, graph.input_shape)
     names = graph.classes if len(graph.classes) == classes else tuple(str(i) for i in range(classes))
     return in_memory(path.name, names, Images(images[kept], labels[kept]), Images(images[held], labels[held]), options)
+
+
+def _check_member(path: Path, archive: ZipFile, member: ZipInfo) -> None:
+    """Raise CnnspecError for an array that is no data set's, or far larger than its file, before it is read.
+
+    Others than these two would be refused too, once they were in memory.
+    """
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+    name = member.filename.removesuffix(".npy")
+    if name == "x" and dtype != np.uint8:
+        raise CnnspecError(f"{path}: `x` holds {dtype}, and images are uint8, 0 to 255")
+    if name == "y" and dtype.kind not in "iu":
+        raise CnnspecError(f"{path}: `y` is one whole number per image, not {dtype} {shape}")
+    declared = prod(shape) * dtype.itemsize
+    if declared > member.file_size:
+        raise CnnspecError(f"{path}: `{name}` is cut off: it declares {declared:,} bytes and has {member.file_size:,}")
+    check_inflation(f"`{name}` of {path}", path.stat().st_size, declared, small=2**30)
 
 
 def _fake(graph: Graph, options: OpenOptions) -> DataSet:

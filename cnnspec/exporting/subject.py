@@ -67,7 +67,8 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]]:
     """The tensors of a safetensors file as arrays in float32, without torch. Raises UsageError and CnnspecError."""
     path = Path(path)
     if not path.is_file():
-        raise UsageError(f"there is no file of weights {path}")
+        what = f"{path} is no regular file, as weights are" if path.exists() else f"there is no file of weights {path}"
+        raise UsageError(what)
     with needs_extra("onnx"):
         from safetensors import SafetensorError
         from safetensors.numpy import load_file

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cnnspec.errors import Diagnostic, Place, SpecError, UsageError
+from cnnspec.files import check_regular, is_open_pipe
 from cnnspec.graph import Graph, Purpose
 from cnnspec.hints import did_you_mean
 from cnnspec.language.document import NOTHING, Document, Expr
@@ -133,8 +134,12 @@ def _is_shape(value: Any) -> bool:
     return good and all(type(size) is int and 1 <= size < 2**31 for size in value)
 
 
-def read_file(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a regular file, or of stdin for `-`. Raises UsageError for anything else."""
+def read_file(path: str | os.PathLike[str], *, pipe: bool = False) -> bytes:
+    """The bytes of a regular file, or of stdin for `-`. Raises UsageError for anything else.
+
+    With `pipe` also what one gives that the shell has opened: once, for it is empty then. One byte more than any spec
+    may have at most: `read_text` refuses what is longer.
+    """
     if str(path) == STDIN:
         return sys.stdin.buffer.read(MAX_JSON_BYTES + 1)
     try:
@@ -145,8 +150,8 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
             raise UsageError(f"{path} is a directory, not a spec", hint=hint)
         if Path(path).suffix.lower() == ".onnx":
             raise UsageError(f"{path} is an exported network, not a spec", hint=f"`cnnspec verify {path}` checks it")
-        if not stat.S_ISREG(mode):
-            raise UsageError(f"{path} is not a regular file")
+        if not (pipe and is_open_pipe(path)):
+            check_regular(path)
         with open(path, "rb") as file:
             return file.read(MAX_JSON_BYTES + 1)
     except OSError as error:
@@ -162,7 +167,7 @@ def read_source(path: str | os.PathLike[str], data: bytes | None = None) -> Sour
     """
     shown = str(path)
     if data is None:
-        data = read_file(path)
+        data = read_file(path, pipe=True)
     json = Path(shown).suffix.lower() == ".json"
     try:
         value, text, twins = read_text(data, json=json)

@@ -8,8 +8,18 @@ from functools import cache
 from typing import Any, Final
 
 from cnnspec.errors import CnnspecError, MissingExtraError, UsageError
+from cnnspec.limits import MAX_THREADS
 
-__all__ = ["BATCH_SIZE", "DEVICES", "cuda_devices", "first_line", "onnxruntime", "open_session", "provider_of"]
+__all__ = [
+    "BATCH_SIZE",
+    "DEVICES",
+    "check_threads",
+    "cuda_devices",
+    "first_line",
+    "onnxruntime",
+    "open_session",
+    "provider_of",
+]
 
 DEVICES: Final = ("auto", "cpu", "cuda", "tensorrt")
 BATCH_SIZE: Final = 64
@@ -60,6 +70,7 @@ def open_session(
     `allow_fallback`, which takes the next best. `auto` is `cuda` where there is such a device and onnxruntime can use
     it, else `cpu`. Without `arena` the memory of a run is given back after it.
     """
+    check_threads(threads)
     if device not in DEVICES:
         raise UsageError(f"there is no device `{device}`", hint=f"there are: {', '.join(DEVICES)}")
     wanted = device
@@ -78,6 +89,12 @@ def open_session(
         )
     best = "cuda" if wanted == "tensorrt" else "cpu"
     return open_session(model, shown, device=best, allow_fallback=True, threads=threads, arena=arena)
+
+
+def check_threads(threads: int | None) -> None:
+    """Raise UsageError for a number of threads that no process can have."""
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise UsageError(f"{threads:,} threads: there are 1 to {MAX_THREADS:,}")
 
 
 def _on_gpu(model: bytes, shown: str, providers: list[str], threads: int | None, arena: bool) -> tuple[Any, str]:
