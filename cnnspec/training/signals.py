@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 
 from cnnspec.errors import CnnspecError
+from cnnspec.leaving import Patience, leave_at_once
 
 __all__ = ["Interrupted", "Signals", "exit_on_signals"]
 
@@ -23,23 +24,39 @@ class Interrupted(CnnspecError):
 def exit_on_signals() -> None:
     """For a process that is one command: outside of a run SIGINT and SIGTERM end it with the exit codes 130 and 143.
 
-    Once a run has been stopped by one, further ones change nothing.
+    Once a run is being stopped by one, the next one ends the process at once, with its workers.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _leave)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    for other in (signal.SIGINT, signal.SIGTERM):  # one is enough: the next would end what this one is ending
-        signal.signal(other, signal.SIG_IGN)
+    patience = Patience()
+    patience.is_over()
+    _hurry_on(patience)
     raise Interrupted(number, "interrupted")
 
 
+def _hurry_on(patience: Patience) -> None:
+    """From now on a further signal does not interrupt what the first one is ending, but ends the process."""
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if patience.is_over():
+            leave_at_once(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, note)
+
+
 class Signals:
-    """While entered, SIGINT and SIGTERM are noted in `received` instead of acting. A second one changes nothing."""
+    """While entered, SIGINT and SIGTERM are noted in `received` instead of acting.
+
+    A second one does what it did before: it ends a process that is one command, and interrupts any other program.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._patience = Patience()
         self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> Signals:
@@ -52,9 +69,16 @@ class Signals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            ending = self.received is not None and handler is _leave
-            signal.signal(number, signal.SIG_IGN if ending else handler)
+            signal.signal(number, handler)
+        if self.received is not None and self._before.get(self.received) is _leave:
+            _hurry_on(self._patience)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        again = self._patience.is_over()
         if self.received is None:
             self.received = number
+        before = self._before[number]
+        if again and before is _leave:
+            leave_at_once(128 + number)
+        if again and callable(before):
+            before(number, frame)

@@ -84,7 +84,9 @@ class _Author:
             lambda: "LayerNorm",
             lambda: f"Linear({self.number()})",
             lambda: "Softmax(dim=-1)",
-            lambda: random.choice(("ReLU", "PReLU", f"BatchNorm{rank}d", f"InstanceNorm{rank}d", "Dropout", "Identity")),
+            lambda: random.choice(
+                ("ReLU", "PReLU", f"BatchNorm{rank}d", f"InstanceNorm{rank}d", "Dropout", "Identity")
+            ),
             lambda: "Flatten",
         )
         return random.choice(kinds)()

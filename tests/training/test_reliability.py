@@ -19,9 +19,10 @@ from run_states import final_state
 from small_runs import OPTIONS, TEXT, run
 
 import cnnspec
+from cnnspec import leaving
 from cnnspec.cli import main
 from cnnspec.errors import CnnspecError, UsageError
-from cnnspec.training import feed, keeper, loop, memory
+from cnnspec.training import feed, keeper, loop, memory, signals
 from cnnspec.training.run_folder import open_run
 from cnnspec.training.signals import Interrupted, exit_on_signals
 
@@ -259,18 +260,58 @@ def test_the_run_that_was_meant_is_named(tmp_path: Path, monkeypatch: pytest.Mon
         assert caught.value.hint == "did you mean runs/a?"
 
 
-def test_one_signal_ends_a_command_and_further_ones_change_nothing() -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """A clock that stands; where it stands is the only item. Handlers of signals are put back."""
+    now = [100.0]
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        exit_on_signals()
-        with pytest.raises(Interrupted) as caught:
-            signal.raise_signal(signal.SIGTERM)
-        assert caught.value.exit_code == 143
+    monkeypatch.setattr(leaving.time, "monotonic", lambda: now[0])
+    yield now
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_one_signal_ends_a_command_and_a_second_one_does_not_wait(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(signals, "leave_at_once", codes.append)
+    exit_on_signals()
+    with pytest.raises(Interrupted) as caught:
         signal.raise_signal(signal.SIGTERM)
+    assert caught.value.exit_code == 143
+    signal.raise_signal(signal.SIGTERM)  # a launcher sends its own after that of the terminal
+    signal.raise_signal(signal.SIGINT)
+    assert not codes
+    clock[0] += 2
+    signal.raise_signal(signal.SIGINT)
+    assert codes == [130]
+
+
+def test_a_second_signal_ends_a_command_that_trains(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(signals, "leave_at_once", codes.append)
+    exit_on_signals()
+    with signals.Signals() as noted:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert (noted.received, codes) == (signal.SIGTERM, [])
+        clock[0] += 2
+        signal.raise_signal(signal.SIGTERM)
+        assert codes == [143]
+    signal.raise_signal(signal.SIGINT)  # while what was saved is told
+    assert codes == [143, 130]
+
+
+def test_a_second_signal_interrupts_a_program_that_trains(clock: list[float]) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with signals.Signals() as noted:
         signal.raise_signal(signal.SIGINT)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        assert noted.received == signal.SIGINT
+        clock[0] += 2
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def stop_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
