@@ -40,6 +40,7 @@ _TORCHVISION: Final[dict[str, tuple[str, dict[str, Any], dict[str, Any], int, in
 NAMES: Final = ("digits", *_TORCHVISION, "fake")
 _DIGITS: Final = tuple("0123456789")
 _TEST_FRACTION: Final = 0.2  # of digits, npz files and folders without test images of their own
+NPZ_SMALL: Final = 2**30  # bytes that an array of any file may have
 _SPLIT_SEED: Final = 0  # the test images are the same whatever the seed of the run
 
 
@@ -189,7 +190,7 @@ def _check_member(path: Path, archive: ZipFile, member: ZipInfo) -> None:
     declared = prod(shape) * dtype.itemsize
     if declared > member.file_size:
         raise CnnspecError(f"{path}: `{name}` is cut off: it declares {declared:,} bytes and has {member.file_size:,}")
-    check_inflation(f"`{name}` of {path}", path.stat().st_size, declared, small=2**30)
+    check_inflation(f"`{name}` of {path}", path.stat().st_size, declared, small=NPZ_SMALL)
 
 
 def _fake(graph: Graph, options: OpenOptions) -> DataSet:

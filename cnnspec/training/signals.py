@@ -80,5 +80,5 @@ class Signals:
         before = self._before[number]
         if again and before is _leave:
             leave_at_once(128 + number)
-        if again and callable(before):
+        elif again and callable(before):
             before(number, frame)
