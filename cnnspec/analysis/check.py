@@ -17,7 +17,8 @@ from cnnspec.ops import show_shape
 
 __all__ = ["Checked", "check"]
 
-FEW_NODES: Final = 2000  # up to which the smallest input is looked for
+FEW_NODES: Final = 2000  # up to which the smallest input is looked for,
+MOMENT: Final = 2**20  # and how much work that may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def check(
         chosen = [None, *source.document.variants] if _stands_alone(source) else [*source.document.variants]
     diagnostics: dict[tuple[str, Place | str], Diagnostic] = {}
     graphs: list[Graph] = []
-    left = TOGETHER * max_nodes
+    left, tries = TOGETHER * max_nodes, TOGETHER
     for name in chosen:
         if left < 0:
             fault = _too_many_variants(source, name, TOGETHER * max_nodes)
@@ -70,9 +71,9 @@ def check(
             graphs.append(outcome.graph)
             continue
         found: Sequence[Diagnostic] = outcome.diagnostics
-        if any(diagnostic.resizable and _key(diagnostic) not in diagnostics for diagnostic in found):
+        if tries and any(diagnostic.resizable and _key(diagnostic) not in diagnostics for diagnostic in found):
             found = _with_smallest_input(found, source, name, params, max_nodes)
-            left -= max_nodes // 10  # sizes are tried until about so much has been worked out
+            tries -= 1
         for diagnostic in found:
             note = (f"in the variant {name}",) if name and variant is None else ()
             told = replace(diagnostic, notes=(*diagnostic.notes, *note))
@@ -124,7 +125,8 @@ def _with_smallest_input(
     if any(diagnostic.code != "E201" for diagnostic in errors):
         return errors
     try:
-        inputs = sizes(source, variant=variant, params=params, max_nodes=min(max_nodes, FEW_NODES), purpose="train")
+        few = min(max_nodes, FEW_NODES)
+        inputs = sizes(source, variant=variant, params=params, max_nodes=few, purpose="train", most_work=MOMENT)
     except CnnspecError:  # there is no such input, or it is not to be had in a moment
         return errors
     hint = f"`cnnspec sizes {source.path}`: the smallest input is {show_shape(inputs.smallest)}"

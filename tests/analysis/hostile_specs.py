@@ -107,20 +107,24 @@ class _Author:
         if roll < 0.75:
             return self.branches()
         if roll < 0.9:
-            return f'"{self.layer()} * {self.random.choice((2, 3, 10, 100, 1000, 5000))}"'
-        return f'{{layers: ["{self.layer()}", "{self.layer()}"], repeat: {self.random.choice((2, 8, 50, 400))}}}'
+            return f'"{self.layer()} * {self.random.choice(self.copies())}"'
+        return f'{{layers: ["{self.layer()}", "{self.layer()}"], repeat: {self.random.choice(self.copies()) // 2 + 1}}}'
+
+    def copies(self) -> tuple[int, ...]:
+        """Numbers of copies, seldom very many: most of what is hostile is not in their number."""
+        return (1000, 5000) if self.chance(0.08) else (2, 3, 10, 50)
 
 
 def _doubling(author: _Author) -> str:
     """Blocks that call each other twice: few lines, very many nodes."""
-    depth, joined = author.random.randint(3, 16), author.chance(0.5)
+    depth, joined = author.random.randint(3, 12), author.chance(0.5)
     calls = "{{add: [B{0}, B{0}]}}" if joined else "{{layers: [B{0}, B{0}]}}"
     blocks = "".join(f"  B{n}: {calls.format(n + 1)}\n" for n in range(depth))
     return f'blocks:\n{blocks}  B{depth}: {{layers: ["{author.layer()}"]}}\nlayers: [B0]\n'
 
 
 def _repeated_variants(author: _Author, items: list[str]) -> str:
-    count, most = author.random.choice(((3, 5000), (40, 15_000), (300, 40), (5000, 1)))
+    count, most = author.random.choice(((3, 5000), (40, 900), (300, 40), (2000, 1)))
     listed = "".join(f"  v{n}: {{n: {author.random.randint(0, most)}}}\n" for n in range(count))
     body = "".join(f"  - {item}\n" for item in items)
     return f'params: {{n: 1}}\nvariants:\n{listed}layers:\n{body}  - "{author.layer()} * n"\n'
@@ -130,7 +134,7 @@ def hostile_spec(seed: int) -> str:
     """A small spec, of many the one that `seed` draws. Most are valid: what does not fit is tried anew."""
     author = _Author(seed)
     head = f"cnnspec: 1\ninput: {author.shape()}\n"
-    if author.chance(0.07):
+    if author.chance(0.05):
         return head + _doubling(author)
     items: list[str] = []
     for _ in range(author.random.choice((1, 2, 2, 3, 3, 4, 6, 10))):
