@@ -36,14 +36,14 @@ def _hulls(bands: Bands, shape: Shape, *, ends: bool) -> list[Reads]:
         units = group[0].units(shape)
         telling: Sequence[int]
         period = lcm(*(len(band.phases) for band in group))
-        if len(group) == 1:
+        if len(by_axis) > 1 and not ends:
+            telling = range(units)
+        elif len(by_axis) == len(group) == 1:
             telling = range(min(units, period))
         elif not ends or units <= 2 * period:
             telling = range(units)
         else:
             telling = [*range(period), *range(units - period, units)]
-        if len(by_axis) > 1 and not ends:
-            telling = range(units)
         choices.append([hull(tuple(group), unit) for unit in telling])
     if len(choices) == 1:
         return [reads for reads in choices[0] if reads is not None]

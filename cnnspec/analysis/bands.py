@@ -40,6 +40,7 @@ FEW_TAPS: Final = 64
 HOLES_UP_TO: Final = 2**22  # pixels of a span; in a larger one holes are not looked for
 LONGEST_PERIOD: Final = 4096  # beyond it two alternatives are not compared phase by phase
 MOST_PHASES: Final = 2**18  # units after which what they read has to repeat
+FURTHEST_STEP: Final = 2**63  # pixels: figures of thousands of digits are no figures
 BITS: Final = 2048  # of a mask that count as much as one more unit
 MOST_PATHS: Final = 64  # alternatives that are followed: beyond them those of today's smallest spans
 
@@ -170,8 +171,16 @@ def _is_shifted(reads: Reads | None, base: Reads | None, shift: int) -> bool:
     return reads.low == base.low + shift and reads.high == base.high + shift and reads.mask == base.mask
 
 
-def weight(reads: Reads | None) -> int:
-    """How much what a unit reads takes to be kept."""
+def weight(bands: Bands) -> int:
+    """How much it takes to keep what units read by all paths, in phases. Raises TooIrregular where it is too much."""
+    if any(abs(band.step) > FURTHEST_STEP for band in bands):
+        raise TooIrregular("its units are more than 2^63 pixels apart")
+    if len(bands) > 1 and (period := lcm(*[len(band.phases) for band in bands])) > MOST_PHASES:
+        raise TooIrregular(f"what its units read by all paths repeats after {period:,} of them only")
+    return sum(_weight(reads) for band in bands for reads in band.phases)
+
+
+def _weight(reads: Reads | None) -> int:
     return 1 if reads is None or reads.mask is None else 1 + (reads.high - reads.low) // BITS
 
 
@@ -180,7 +189,7 @@ def _listed(phases: Iterable[Reads | None]) -> list[Reads | None]:
     listed, heavy = [], 0
     for reads in phases:
         listed.append(reads)
-        heavy += weight(reads)
+        heavy += _weight(reads)
         if heavy > MOST_PHASES:
             raise TooIrregular(f"there are too many holes in what its units read, of which {len(listed):,} differ")
     return listed

@@ -55,7 +55,6 @@ from cnnspec.ops.window import POINT, Global, Shuffled, Sliding, Window
 
 __all__ = ["fields", "read_windows"]
 
-FURTHEST_STEP: Final = 2**63  # pixels: figures of thousands of digits are no figures
 MOST_PHASES_TOGETHER: Final = 2**20  # of all layers; those of one are bounded where bands are made
 
 
@@ -153,11 +152,9 @@ class _Walk:
         """The state that is equal to this one."""
         if (known := self.known.get(state)) is not None:
             return known
-        self.phases += sum(weight(reads) for bands in state.wide for band in bands for reads in band.phases)
+        self.phases += sum(map(weight, state.wide))
         if self.phases > MOST_PHASES_TOGETHER:
             raise TooIrregular("so do those of many layers before it")
-        if any(abs(band.step) > FURTHEST_STEP for bands in state.wide for band in bands):
-            raise TooIrregular("its units are more than 2^63 pixels apart")
         self.known[state] = state
         return state
 
