@@ -78,7 +78,7 @@ def survive(first: int, count: int) -> None:
 
 @pytest.mark.parametrize("first", [0, 1000, 2000])
 def test_hostile_specs_end(first: int) -> None:
-    survive(first, 30)
+    survive(first, 15)
 
 
 @pytest.mark.long
