@@ -40,6 +40,7 @@ FEW_TAPS: Final = 64
 HOLES_UP_TO: Final = 2**22  # pixels of a span; in a larger one holes are not looked for
 LONGEST_PERIOD: Final = 4096  # beyond it two alternatives are not compared phase by phase
 MOST_PHASES: Final = 2**18  # units after which what they read has to repeat
+MOST_UNIONS: Final = 2**22  # of what units read, to know what those of one layer behind them read
 FURTHEST_STEP: Final = 2**63  # pixels: figures of thousands of digits are no figures
 BITS: Final = 2048  # of a mask that count as much as one more unit
 MOST_PATHS: Final = 64  # alternatives that are followed: beyond them those of today's smallest spans
@@ -209,6 +210,8 @@ def slide(band: Band, window: Window, units: int) -> Band:
     turns = len(band.phases) // gcd(advance, len(band.phases))
     if period * turns > MOST_PHASES:
         raise TooIrregular(f"what its units read repeats after {period * turns:,} of them only")
+    if period * turns * min(len(window.reads(0)), len(band.phases)) > MOST_UNIONS:
+        raise TooIrregular("its units read very many that read differently")
     phases = _listed(_union(band, window.reads(i)) for i in range(period * turns))
     return _shortest(band.step * advance * turns // len(band.phases), phases, band)
 

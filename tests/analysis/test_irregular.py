@@ -13,6 +13,7 @@ IRREGULAR = [
     ("[1, 1009]", "  - AdaptiveAvgPool1d(1013)\n  - Upsample(scale_factor=1.001)\n  - AdaptiveAvgPool1d(1021)\n"),
     ("[1, 64]", "".join(f"  - ConvTranspose1d(1, 101, stride={stride})\n" for stride in (97, 89, 83))),
     ("[1, 10, 10]", "  - Conv2d(1, 6, stride=99991, padding=6) * 100\n"),  # units ever further apart
+    ("[1, 1009]", "  - AdaptiveAvgPool1d(40000)\n  - AdaptiveAvgPool1d(39979)\n  - AvgPool1d(30000, stride=7)\n"),
     (  # and holes of which masks of gigabytes would have to be kept
         "[1, 4001609]",
         "  - Upsample(size=1024, mode=nearest)\n  - Conv1d(1, 16, padding=same) * 5000\n",
