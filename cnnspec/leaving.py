@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 
 __all__ = ["Patience", "leave_at_once"]
 
-ONE_PRESS: Final = 1.0  # seconds in which several signals are one: a launcher sends its own after the terminal's
+ONE_PRESS: Final = 3.0  # seconds in which several signals are one: a launcher sends its own after the terminal's
 
 
 class Patience:

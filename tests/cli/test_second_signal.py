@@ -53,7 +53,7 @@ def test_a_stopped_worker_keeps_nobody_waiting(tmp_path: Path) -> None:
             for worker in workers:
                 os.kill(worker, signal.SIGSTOP)
             os.kill(process.pid, signal.SIGTERM)
-            time.sleep(1.5)
+            time.sleep(3.5)
             os.kill(process.pid, signal.SIGTERM)
             assert process.wait(PATIENCE) == 143
         finally:

@@ -283,7 +283,7 @@ def test_one_signal_ends_a_command_and_a_second_one_does_not_wait(
     signal.raise_signal(signal.SIGTERM)  # a launcher sends its own after that of the terminal
     signal.raise_signal(signal.SIGINT)
     assert not codes
-    clock[0] += 2
+    clock[0] += 4
     signal.raise_signal(signal.SIGINT)
     assert codes == [130]
 
@@ -296,7 +296,7 @@ def test_a_second_signal_ends_a_command_that_trains(clock: list[float], monkeypa
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
         assert (noted.received, codes) == (signal.SIGTERM, [])
-        clock[0] += 2
+        clock[0] += 4
         signal.raise_signal(signal.SIGTERM)
         assert codes == [143]
     signal.raise_signal(signal.SIGINT)  # while what was saved is told
@@ -308,7 +308,7 @@ def test_a_second_signal_interrupts_a_program_that_trains(clock: list[float]) ->
     with signals.Signals() as noted:
         signal.raise_signal(signal.SIGINT)
         assert noted.received == signal.SIGINT
-        clock[0] += 2
+        clock[0] += 4
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
