@@ -73,11 +73,9 @@ def _columns(text: str) -> int:
 
 def _cut(line: str, column: int) -> tuple[str, int]:
     """The part of a long line around the column, and the column in it; control characters as blanks."""
-    shown = "".join(letter if letter.isprintable() else " " for letter in line)
-    if len(shown) <= WIDTH:
-        return shown, column
-    start = max(0, min(column - WIDTH // 2, len(shown) - WIDTH))
-    return shown[start : start + WIDTH], column - start
+    start = max(0, min(column - WIDTH // 2, len(line) - WIDTH))
+    shown = line[start : start + WIDTH]
+    return "".join(letter if letter.isprintable() else " " for letter in shown), column - start
 
 
 def count(diagnostics: Iterable[Diagnostic]) -> str:

@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Writing files so that nobody ever sees half of one; and reading those of others, which may have no end."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
+from typing import BinaryIO, Final
 
-from cnnspec.errors import CnnspecError
+from cnnspec.errors import CnnspecError, UsageError
 
-__all__ = ["atomic_path", "expand_user", "rewrite", "sync_folder", "write_atomic"]
+__all__ = [
+    "atomic_path", "check_inflation", "check_regular", "expand_user", "is_open_pipe", "read_stream", "rewrite",
+    "sync_folder", "write_atomic",
+]  # fmt: skip
+
+INFLATION: Final = 250  # bytes that one byte of a file may stand for, beyond what may be unpacked of any:
+SMALL: Final = 2**27
 
 
 def expand_user(path: str | os.PathLike[str]) -> Path:
@@ -131,6 +138,48 @@ def _fill(file: FileIO, data: bytes) -> None:
         written += file.write(data[written:])
     file.truncate()
     os.fsync(file.fileno())
+
+
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Raise UsageError for a path that leads to a pipe, a socket or a device: to read those may never end.
+
+    Raises OSError where there is nothing.
+    """
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise UsageError(
+            f"{os.fspath(path)} is not a regular file", hint="where `-` is taken, it reads what another program writes"
+        )
+
+
+def is_open_pipe(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a pipe that this process holds open already, as the shell's `<(...)` and `/dev/stdin` are.
+
+    One with a name of its own waits for somebody who opens the other end, perhaps for ever.
+    """
+    place = Path(path)
+    if place.parent.as_posix() not in ("/dev/fd", "/proc/self/fd") and place.as_posix() != "/dev/stdin":
+        return False
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def read_stream(stream: BinaryIO, limit: int, shown: str) -> bytes:
+    """All that a pipe gives. Raises CnnspecError where that is more than `limit` bytes."""
+    data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise CnnspecError(f"{shown} gives more than {limit // 2**20} MiB, the most that is read of it")
+    return data
+
+
+def check_inflation(shown: str, packed: int, unpacked: int, small: int = SMALL) -> None:
+    """Raise CnnspecError where a file of `packed` bytes unpacks to far more than what is packed comes to in earnest."""
+    if unpacked > max(small, INFLATION * packed):
+        raise CnnspecError(
+            f"{shown} would unpack {packed:,} bytes to {unpacked:,}: at most {INFLATION} for one, beyond {small:,}"
+        )
 
 
 def sync_folder(folder: Path) -> None:

@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.files import check_inflation, check_regular
 from cnnspec.ops import Shape, show_shape
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ __all__ = [
     "NHWC_TO_NCHW",
     "SUFFIXES",
     "channels_last",
+    "check_inflated",
     "check_shape",
     "normalize",
     "prepare",
@@ -48,6 +50,8 @@ MAX_PIXELS: Final = 89_000_000  # a larger image is refused before it is decoded
 NCHW_TO_NHWC: Final = (0, 2, 3, 1)
 NHWC_TO_NCHW: Final = (0, 3, 1, 2)
 
+STRIP: Final = 2**22  # pixels that are converted at a time
+_PIXEL_BYTES: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # in memory; of the others 4
 _ORIENTED: Final = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")  # where Pillow finds an orientation
 
 
@@ -85,11 +89,14 @@ def read_image(
     """
     shown = name or ("what was given" if isinstance(source, bytes) else os.fspath(source))
     try:
+        if not isinstance(source, bytes):
+            check_regular(source)
         with _pillow_takes(max_pixels):
             opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
         with opened as image:
             if image.width * image.height > max_pixels:
                 raise Image.DecompressionBombError
+            check_inflated(image, len(source) if isinstance(source, bytes) else os.stat(source).st_size)
             return prepare(image, shape, invert=invert)
     except UsageError:
         raise
@@ -146,23 +153,40 @@ def prepare(image: Image.Image, shape: Shape, *, invert: bool = False) -> NDArra
 
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:
-    """The image in `mode`, "L" or "RGB", with transparency over white and 16 bits scaled to 8."""
+    """The image in `mode`, "L" or "RGB", with transparency over white and 16 bits scaled to 8.
+
+    What has steps between is converted strip by strip: they are several times as large as the image.
+    """
     if image.mode == "F":
         raise CnnspecError("images of floating-point pixels have no known range", hint="convert it to 8 or 16 bits")
+    try:
+        if not (image.mode.startswith("I") or image.has_transparency_data):
+            return image.convert(mode)
+        whole = Image.new(mode, image.size)
+        rows = max(1, STRIP // image.width)
+        for top in range(0, image.height, rows):
+            strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+            whole.paste(_flattened(strip).convert(mode), (0, top))
+        return whole
+    except ValueError as error:  # Pillow knows no way from LAB to grey
+        raise CnnspecError(f"its pixels have no rule: {error}") from None
+
+
+def _flattened(image: Image.Image) -> Image.Image:
+    """Transparency over white, and 16 bits as 8."""
     if image.mode.startswith("I"):
         wide = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
         clear = image.info.get("transparency")
         if isinstance(clear, int):
             wide[wide == clear] = 65535
-        image = Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8))
-    elif image.has_transparency_data:
-        layers = image.convert("RGBA")
-        paper = Image.new("RGBA", layers.size, "white")
-        image = Image.alpha_composite(paper, layers)
-    try:
-        return image.convert(mode)
-    except ValueError as error:  # Pillow knows no way from LAB to grey
-        raise CnnspecError(f"its pixels have no rule: {error}") from None
+        return Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8))
+    layers = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers)
+
+
+def check_inflated(image: Image.Image, size: int) -> None:
+    """Raise CnnspecError where an image whose file has `size` bytes is a bomb: far more pixels than that comes to."""
+    check_inflation("it", size, image.width * image.height * _PIXEL_BYTES.get(image.mode, 4))
 
 
 @cache  # networks are few, and batches of one image many

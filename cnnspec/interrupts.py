@@ -1,4 +1,5 @@
-"""SIGINT and SIGTERM for a process that is one command: it ends with 130 or 143, wherever it is.
+"""SIGINT and SIGTERM for a process that is one command: it ends with 130 or 143, wherever it is, and at once when told
+a second time.
 
 What a signal raises while a module is imported may be swallowed there, or leaves half a module behind, on which
 something else fails later: it is raised when the import is over. The process takes signals on before it imports
@@ -16,11 +17,13 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import NoReturn
 
-__all__ = ["Stopped", "handler"]
+__all__ = ["Patience", "Stopped", "handler", "leave_at_once"]
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 _LOOK_AGAIN = 0.01  # seconds between two looks whether the import is over
+_ONE_PRESS = 3.0  # seconds in which several signals are one: a launcher sends its own after the terminal's
 _IMPORTING = "<frozen importlib._bootstrap>"  # the file of Python's own code below whatever is imported
 
 
@@ -32,12 +35,43 @@ class Stopped(KeyboardInterrupt):
         self.exit_code = 128 + number  # the shell's
 
 
+class Patience:
+    """Tells the signal that asks to stop from a second one, of somebody who does not want to wait any longer."""
+
+    def __init__(self) -> None:
+        self._asked: float | None = None
+
+    def is_over(self) -> bool:
+        """Note a signal that has come. Whether it is a second one."""
+        now = time.monotonic()
+        if self._asked is None:
+            self._asked = now
+        return now - self._asked >= _ONE_PRESS
+
+
+def leave_at_once(code: int) -> NoReturn:
+    """End the process and the workers that it started, whatever they are waiting for. Nothing is tidied up.
+
+    A worker that is stopped or hangs in the system takes no other signal than this, and a process that ends as usual
+    waits for it.
+    """
+    processes = sys.modules.get("multiprocessing.process")  # where it is not, there are no workers
+    for worker in processes.active_children() if processes is not None else ():
+        worker.kill()
+    os._exit(code)
+
+
 class Handler:
-    """Raises Stopped at the first signal. `received` tells of it also where that has been swallowed."""
+    """Raises Stopped at the first signal. `received` tells of it also where that has been swallowed.
+
+    A second one does not wait for what the first one is ending.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._patience = Patience()
         self._waiting = False  # for an import to be over
+        self._own = False  # what comes is what was put off
         self._main = 0  # the thread that runs handlers
 
     def install(self) -> None:
@@ -56,7 +90,14 @@ class Handler:
             if signal.getsignal(number) is self:
                 signal.signal(number, signal.SIG_IGN)
 
+    def hurry_on(self, number: int, patience: Patience) -> None:
+        """Somebody else is ending the process because of a signal: a further one is a second one."""
+        self.received, self._patience = number, patience
+
     def __call__(self, number: int, frame: FrameType | None) -> None:
+        own, self._own = self._own, False
+        if not own and self._patience.is_over():
+            leave_at_once(128 + number)
         if self.received is not None or self._waiting:
             return  # one is enough: the next would end what this one is ending
         if _importing(frame):
@@ -71,7 +112,7 @@ class Handler:
 
     def _send(self, number: int) -> None:
         time.sleep(_LOOK_AGAIN)
-        self._waiting = False
+        self._waiting, self._own = False, True
         if sys.platform == "win32":
             signal.raise_signal(number)
         else:

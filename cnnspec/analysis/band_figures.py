@@ -36,14 +36,14 @@ def _hulls(bands: Bands, shape: Shape, *, ends: bool) -> list[Reads]:
         units = group[0].units(shape)
         telling: Sequence[int]
         period = lcm(*(len(band.phases) for band in group))
-        if len(group) == 1:
+        if len(by_axis) > 1 and not ends:
+            telling = range(units)
+        elif len(by_axis) == len(group) == 1:
             telling = range(min(units, period))
         elif not ends or units <= 2 * period:
             telling = range(units)
         else:
             telling = [*range(period), *range(units - period, units)]
-        if len(by_axis) > 1:
-            telling = range(units)
         choices.append([hull(tuple(group), unit) for unit in telling])
     if len(choices) == 1:
         return [reads for reads in choices[0] if reads is not None]
@@ -67,7 +67,7 @@ def pixels_read(bands: Bands, shape: Shape, widest: int) -> int:
         return only.size
     units = max(band.units(shape) for band in bands)
     counted = units ** len({band.carrier for band in bands}) * widest <= COUNTED
-    return max((reads.bits.bit_count() for reads in _hulls(bands, shape, ends=not counted)), default=0)
+    return max((reads.pixels for reads in _hulls(bands, shape, ends=not counted)), default=0)
 
 
 def joint_figures(terms: Sequence[tuple[Band, ...]], shape: Shape) -> list[tuple[int, int]] | None:
@@ -86,7 +86,7 @@ def joint_figures(terms: Sequence[tuple[Band, ...]], shape: Shape) -> list[tuple
         for axis in axes:
             if seen := merged(term[axis] for term in alive):
                 span, pixels = most[axis]
-                most[axis] = max(span, seen.size), max(pixels, seen.bits.bit_count())
+                most[axis] = max(span, seen.size), max(pixels, seen.pixels)
     return most
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "smallest",
     "take_turns",
     "union",
+    "weight",
 ]
 
 GONE: Final = 9  # the axis of a band whose axis had one unit and was flattened away: no tensor has so many
@@ -39,6 +40,9 @@ FEW_TAPS: Final = 64
 HOLES_UP_TO: Final = 2**22  # pixels of a span; in a larger one holes are not looked for
 LONGEST_PERIOD: Final = 4096  # beyond it two alternatives are not compared phase by phase
 MOST_PHASES: Final = 2**18  # units after which what they read has to repeat
+MOST_UNIONS: Final = 2**22  # of what units read, to know what those of one layer behind them read
+FURTHEST_STEP: Final = 2**63  # pixels: figures of thousands of digits are no figures
+BITS: Final = 2048  # of a mask that count as much as one more unit
 MOST_PATHS: Final = 64  # alternatives that are followed: beyond them those of today's smallest spans
 
 
@@ -61,6 +65,11 @@ class Reads(NamedTuple):
     def size(self) -> int:
         """From the first to the last pixel."""
         return self.high - self.low + 1
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels they are."""
+        return self.size if self.mask is None else self.mask.bit_count()
 
     @property
     def bits(self) -> int:
@@ -136,7 +145,7 @@ def merged(parts: Iterable[Reads | None]) -> Reads | None:
     for part in given:
         solid = solid and part.mask is None and part.low <= reached + 1
         reached = max(reached, part.high)
-    if solid:
+    if solid or high - low >= HOLES_UP_TO:
         return Reads(low, high)
     mask = 0
     for part in given:
@@ -163,6 +172,30 @@ def _is_shifted(reads: Reads | None, base: Reads | None, shift: int) -> bool:
     return reads.low == base.low + shift and reads.high == base.high + shift and reads.mask == base.mask
 
 
+def weight(bands: Bands) -> int:
+    """How much it takes to keep what units read by all paths, in phases. Raises TooIrregular where it is too much."""
+    if any(abs(band.step) > FURTHEST_STEP for band in bands):
+        raise TooIrregular("its units are more than 2^63 pixels apart")
+    if len(bands) > 1 and (period := lcm(*[len(band.phases) for band in bands])) > MOST_PHASES:
+        raise TooIrregular(f"what its units read by all paths repeats after {period:,} of them only")
+    return sum(_weight(reads) for band in bands for reads in band.phases)
+
+
+def _weight(reads: Reads | None) -> int:
+    return 1 if reads is None or reads.mask is None else 1 + (reads.high - reads.low) // BITS
+
+
+def _listed(phases: Iterable[Reads | None]) -> list[Reads | None]:
+    """The phases, which are made while they are not too much together."""
+    listed, heavy = [], 0
+    for reads in phases:
+        listed.append(reads)
+        heavy += _weight(reads)
+        if heavy > MOST_PHASES:
+            raise TooIrregular(f"there are too many holes in what its units read, of which {len(listed):,} differ")
+    return listed
+
+
 def slide(band: Band, window: Window, units: int) -> Band:
     """What the units behind `window` read, given what the `units` before it read."""
     if isinstance(window, Global):
@@ -177,7 +210,9 @@ def slide(band: Band, window: Window, units: int) -> Band:
     turns = len(band.phases) // gcd(advance, len(band.phases))
     if period * turns > MOST_PHASES:
         raise TooIrregular(f"what its units read repeats after {period * turns:,} of them only")
-    phases = [_union(band, window.reads(i)) for i in range(period * turns)]
+    if period * turns * min(len(window.reads(0)), len(band.phases)) > MOST_UNIONS:
+        raise TooIrregular("its units read very many that read differently")
+    phases = _listed(_union(band, window.reads(i)) for i in range(period * turns))
     return _shortest(band.step * advance * turns // len(band.phases), phases, band)
 
 
@@ -228,7 +263,7 @@ def union(parts: Iterable[Band]) -> Bands:
             continue
         if period > MOST_PHASES:
             raise TooIrregular(f"what its units read repeats after {period:,} of them only")
-        phases = [merged([band.at(i) for band in bands]) for i in range(period)]
+        phases = _listed(merged([band.at(i) for band in bands]) for i in range(period))
         joined.append(_shortest(pixels * period // units, phases, bands[0]))
     return tuple(joined)
 

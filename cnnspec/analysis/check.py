@@ -13,11 +13,13 @@ from cnnspec.diagnostics import count
 from cnnspec.errors import CnnspecError, Diagnostic, Place, SpecError
 from cnnspec.graph import Graph
 from cnnspec.language import MAX_NODES, Source
+from cnnspec.language.elaborate import TOGETHER
 from cnnspec.ops import show_shape
 
 __all__ = ["Checked", "check"]
 
-FEW_NODES: Final = 2000  # up to which the smallest input is looked for
+FEW_NODES: Final = 2000  # up to which the smallest input is looked for,
+MOMENT: Final = 2**20  # and how much work that may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,28 +67,53 @@ def check(
         (fault.code, fault.place or fault.message): fault for fault in faults
     }
     graphs: list[Graph] = []
+    left, tries = TOGETHER * max_nodes, TOGETHER
     for name in chosen:
+        if left < 0:
+            fault = _too_many_variants(source, name, TOGETHER * max_nodes)
+            diagnostics[_key(fault)] = fault
+            break
         outcome = source.outcome(variant=name, params=params, max_nodes=max_nodes)
+        left -= outcome.work
         if outcome.graph is not None:
             graphs.append(outcome.graph)
             continue
-        for diagnostic in _with_smallest_input(outcome.diagnostics, source, name, params, max_nodes):
+        found: Sequence[Diagnostic] = outcome.diagnostics
+        if tries and any(diagnostic.resizable and _key(diagnostic) not in diagnostics for diagnostic in found):
+            found = _with_smallest_input(found, source, name, params, max_nodes)
+            tries -= 1
+        for diagnostic in found:
             note = (f"in the variant {name}",) if name and variant is None else ()
             told = replace(diagnostic, notes=(*diagnostic.notes, *note))
-            diagnostics.setdefault((diagnostic.code, diagnostic.place or diagnostic.message), told)
+            diagnostics.setdefault(_key(diagnostic), told)
     if not diagnostics:
         silenced = source.document.header.lint.ignore
         for name, graph in zip(chosen, graphs, strict=True):
             try:
                 report = analyze(graph, purpose="train")
             except SpecError as error:  # too irregular to be analysed
-                diagnostics.update({(fault.code, fault.place or fault.message): fault for fault in error.diagnostics})
+                diagnostics.update({_key(fault): fault for fault in error.diagnostics})
                 continue
             for warning in lint(graph, report, select=select, ignore=ignore, silenced=silenced):
                 note = (f"in the variant {name}",) if name and variant is None and graph is not graphs[0] else ()
                 told = replace(warning, notes=(*warning.notes, *note))
-                diagnostics.setdefault((warning.code, warning.place or warning.message), told)
+                diagnostics.setdefault(_key(warning), told)
     return Checked(source.path, source.text, tuple(sorted(diagnostics.values(), key=Diagnostic.order)))
+
+
+def _key(diagnostic: Diagnostic) -> tuple[str, Place | str]:
+    """What is said once: variants come to the same lines."""
+    return diagnostic.code, diagnostic.place or diagnostic.message
+
+
+def _too_many_variants(source: Source, first: str | None, nodes: int) -> Diagnostic:
+    """The error for a spec whose variants are too much to be checked in one go, from `first` on."""
+    return Diagnostic(
+        "E119",
+        f"the variants are more work together than networks of {nodes:,} nodes: from `{first:.60}` on none is checked",
+        source.document.places.get("variants"),
+        help="`--variant NAME` checks one, and `--max-nodes` raises the limit",
+    )
 
 
 def _stands_alone(source: Source) -> bool:
@@ -106,7 +133,8 @@ def _with_smallest_input(
     if any(diagnostic.code != "E201" for diagnostic in errors):
         return errors
     try:
-        inputs = sizes(source, variant=variant, params=params, max_nodes=min(max_nodes, FEW_NODES), purpose="train")
+        few = min(max_nodes, FEW_NODES)
+        inputs = sizes(source, variant=variant, params=params, max_nodes=few, purpose="train", most_work=MOMENT)
     except CnnspecError:  # there is no such input, or it is not to be had in a moment
         return errors
     hint = f"`cnnspec sizes {source.path}`: the smallest input is {show_shape(inputs.smallest)}"

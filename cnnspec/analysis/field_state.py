@@ -11,10 +11,22 @@ from typing import Final, NamedTuple
 
 from cnnspec.analysis.band_figures import centre, span
 from cnnspec.analysis.bands import Band, Bands, smallest, union
+from cnnspec.errors import Diagnostic, SpecError
+from cnnspec.graph import Graph, Node
 from cnnspec.ops import Shape
 from cnnspec.ops.window import POINT, Global, Shuffled, Sliding, Window
 
-__all__ = ["ALL", "MOST_CHANNELS", "FieldState", "Part", "TensorField", "joint_terms", "regrouped", "united"]
+__all__ = [
+    "ALL",
+    "MOST_CHANNELS",
+    "FieldState",
+    "Part",
+    "TensorField",
+    "joint_terms",
+    "regrouped",
+    "too_irregular",
+    "united",
+]
 
 ALL: Final = -1  # as bits: however many there are
 MOST_TERMS: Final = 64  # beyond so many, axes are taken to be independent
@@ -189,3 +201,10 @@ def _dealt(channels: int, window: Shuffled) -> int:
     for group in range(window.groups):
         behind[group :: window.groups] = before[group * each : (group + 1) * each]
     return int("".join(reversed(behind)), 2)
+
+
+def too_irregular(node: Node, graph: Graph, reason: str) -> SpecError:
+    """The error for a layer of which it would take too long to say what it reads."""
+    message = f"{node.op.op_name}: its receptive field is too irregular to be worked out: {reason}"
+    fault = Diagnostic("E208", message, node.origin.place, notes=(f"layer `{node.name}`",))
+    return SpecError([fault], path=graph.path or "spec")

@@ -32,6 +32,7 @@ from cnnspec.analysis.bands import (
     smallest,
     take_turns,
     union,
+    weight,
 )
 from cnnspec.analysis.field_state import (
     ALL,
@@ -41,9 +42,9 @@ from cnnspec.analysis.field_state import (
     TensorField,
     joint_terms,
     regrouped,
+    too_irregular,
     united,
 )
-from cnnspec.errors import Diagnostic, SpecError
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, AnyOp, Shape
 from cnnspec.ops.merge import Concat
@@ -71,7 +72,7 @@ class _Walk:
     """One pass over the nodes. What was worked out is kept by identity: equal layers share operators and states."""
 
     def __init__(self, graph: Graph) -> None:
-        self.path = graph.path
+        self.graph = graph
         pixels = tuple(pixel(axis) for axis in range(1, len(graph.input_shape)))
         self.start = TensorField((Part(ALL, FieldState(pixels, pixels)),), 0, True)
         # None: pointwise; and whether only channels are mixed
@@ -91,10 +92,7 @@ class _Walk:
                 else:
                     states[node.name] = self.after(states[node.inputs[0]], node)
             except TooIrregular as error:
-                message = f"{node.op.op_name}: its receptive field is too irregular to be worked out: {error}"
-                place = node.origin.place
-                fault = Diagnostic("E208", message, place, notes=(f"layer `{node.name}`",))
-                raise SpecError([fault], path=self.path or "spec") from None
+                raise too_irregular(node, self.graph, str(error)) from None
         return states
 
     def after(self, field: TensorField, node: Node) -> TensorField:
@@ -154,7 +152,7 @@ class _Walk:
         """The state that is equal to this one."""
         if (known := self.known.get(state)) is not None:
             return known
-        self.phases += sum(len(band.phases) for bands in state.wide for band in bands)
+        self.phases += sum(map(weight, state.wide))
         if self.phases > MOST_PHASES_TOGETHER:
             raise TooIrregular("so do those of many layers before it")
         self.known[state] = state

@@ -21,7 +21,7 @@ from cnnspec.analysis.explain import find_node
 from cnnspec.analysis.field_state import TensorField
 from cnnspec.analysis.receptive_field import fields
 from cnnspec.analysis.skeleton import Seen, Skeleton
-from cnnspec.errors import ShapeError, SpecError, UsageError
+from cnnspec.errors import CnnspecError, ShapeError, SpecError, UsageError
 from cnnspec.graph import INPUT, Graph, Node, Purpose
 from cnnspec.language import MAX_NODES, Source
 from cnnspec.language.document import Body, Call, Item
@@ -32,6 +32,8 @@ from cnnspec.ops.resample import Upsample
 __all__ = ["Sizes", "sizes"]
 
 SLOW_TRIES: Final = 40  # sizes tried where each needs a new elaboration
+MOST_WORK: Final = 2**24  # layers, over all sizes that are tried; one that is elaborated counts as
+ANEW: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +88,22 @@ def sizes(
     output: tuple[int, ...] | None = None,
     span: tuple[int, int] | None = None,
     purpose: Purpose = "inference",
+    most_work: int = MOST_WORK,
 ) -> Sizes:
     """The input sizes of the network that a spec has for a purpose, also of one whose declared input is too small.
 
     `layer` is whose size counts as the output (by default the last feature map before global pools and dense layers);
     `output` is a wanted size of it, one number or one per axis; `span` the smallest and largest input to list. Where
     only training has `layer`, so are the sizes.
-    Raises SpecError where the spec is invalid for other reasons than its input's size, and UsageError.
+    Raises CnnspecError where they are more than `most_work`, SpecError where the spec is invalid for other reasons than
+    its input's size, and UsageError.
     """
 
     def elaborate(shape: Shape | None, purpose: Purpose) -> Graph:
         return source.elaborate(variant=variant, params=params, input_shape=shape, max_nodes=max_nodes, purpose=purpose)
 
+    if span is not None:
+        most_work *= 1 + (span[1] - span[0]) // WIDEST
     whole, declared, valid = _valid_somewhere(source, partial(elaborate, purpose=purpose), input_shape, variant, params)
     if layer is not None and layer in whole.by_name.keys() - whole.network("inference").by_name.keys():
         purpose = "train"
@@ -116,7 +122,9 @@ def sizes(
         def anew(shape: Shape) -> Graph:
             return elaborate(shape, purpose).network(purpose)
 
-        return _Tries(Skeleton(graph, layer), anew if slow else None, layer)
+        skeleton = Skeleton(graph, layer)
+        tries = most_work // (ANEW * len(graph) if slow else 1 + len(skeleton.steps))
+        return _Tries(skeleton, anew if slow else None, layer, tries)
 
     tried = tries(graph, measured, purpose)
     skeleton = tried.skeleton
@@ -150,12 +158,17 @@ def sizes(
 class _Tries:
     """What each input shape gives, None where it is refused; each worked out once."""
 
-    def __init__(self, skeleton: Skeleton, anew: Callable[[Shape], Graph] | None, layer: str) -> None:
-        self.skeleton, self.anew, self.layer = skeleton, anew, layer
+    def __init__(self, skeleton: Skeleton, anew: Callable[[Shape], Graph] | None, layer: str, most: int) -> None:
+        self.skeleton, self.anew, self.layer, self.most = skeleton, anew, layer, most
         self.memo: dict[Shape, Seen | None] = {}
 
     def __call__(self, shape: Shape) -> Seen | None:
         if shape not in self.memo:
+            if len(self.memo) >= self.most:
+                raise CnnspecError(
+                    "its layers are too many, or depend too much on the input, for thousands of sizes to be tried",
+                    hint="`inspect --input` tells of one",
+                )
             try:
                 skeleton = self.skeleton if self.anew is None else Skeleton(self.anew(shape), self.layer)
                 self.memo[shape] = skeleton.at(shape)

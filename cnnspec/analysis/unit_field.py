@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import reduce
 from math import prod
 from operator import or_
-from typing import Any
+from typing import Any, Final
 
 from cnnspec.analysis.band_figures import hull
 from cnnspec.analysis.bands import GONE
 from cnnspec.analysis.explain import find_node
-from cnnspec.analysis.field_state import ALL, TensorField
+from cnnspec.analysis.field_state import ALL, TensorField, too_irregular
 from cnnspec.analysis.receptive_field import fields, read_windows
 from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
@@ -30,6 +30,9 @@ from cnnspec.ops.reshape import Flatten, Permute
 from cnnspec.ops.window import POINT, Global, Grouped, Shuffled, Sliding, Window
 
 __all__ = ["UnitField", "unit_field"]
+
+WORD: Final = 2**15  # places of an axis that are no more work than one
+MOST_WORK: Final = 2**23
 
 Product = tuple[int, ...]  # for each axis of a tensor, the units needed as bits
 
@@ -132,6 +135,7 @@ class _Backwards:
 
     def __init__(self, graph: Graph, states: dict[str, TensorField], *, everything: bool) -> None:
         self.graph, self.states = graph, states
+        self.work = 0
         self.everything = (
             everything  # the unit sees the whole input: all that is read counts, and not local paths alone
         )
@@ -173,7 +177,8 @@ class _Backwards:
                 if isinstance(op, PixelShuffle):
                     befores = list(_before_shuffle(op.upscale_factor, shape, part))
                 else:
-                    axes = zip(windows, part, shape, node.shape, strict=True)
+                    axes = list(zip(windows, part, shape, node.shape, strict=True))
+                    self.charge(node, axes)
                     befores = [tuple(_through(*axis) for axis in axes)]
                 for before in befores:
                     yield node.inputs[0], self.local(node.inputs[0], before)
@@ -212,6 +217,14 @@ class _Backwards:
         for unit in _units(needed[axis], node.shape[axis]):
             yield (*needed[:axis], 1 << unit, *needed[axis + 1 :])
 
+    def charge(self, node: Node, axes: Sequence[tuple[Window, int, int, int]]) -> None:
+        """Count the work of a step back. Raises SpecError where it is too much, of units far apart on long axes."""
+        for window, bits, size, units in axes:
+            if window != POINT and bits != ALL:
+                self.work += bits.bit_count() * (1 + max(size, units) // WORD)
+        if self.work > MOST_WORK:
+            raise too_irregular(node, self.graph, "too many units of it are read")
+
     def local(self, name: str, needed: Product) -> Product:
         """Without the channels that see everything, where others that are needed do not."""
         field = self.states[name]
@@ -244,9 +257,22 @@ def _through(window: Window, bits: int, size: int, units: int) -> int:
         return moved & (((1 << max(0, size + min(0, window.after))) - 1) & -(1 << max(0, -window.before)))
     taps = 0
     for unit in _units(bits, units):
-        for tap in _inside(window.reads(unit), size):
-            taps |= 1 << tap
+        taps |= _as_bits(_inside(window.reads(unit), size))
     return taps
+
+
+def _as_bits(taps: Sequence[int]) -> int:
+    """The taps as bits; those of a range by doubling, so that a huge window is no work."""
+    if not isinstance(taps, range):
+        return sum({1 << tap for tap in taps})
+    if not taps:
+        return 0
+    bits, made = 1, 1
+    while made < len(taps):
+        more = min(made, len(taps) - made)
+        bits |= bits << (taps.step * more)
+        made += more
+    return bits << taps.start
 
 
 def _inside(taps: Sequence[int], size: int) -> Sequence[int]:

@@ -13,6 +13,7 @@ from cnnspec.cli.render.counting import counted
 from cnnspec.cli.render.foreign import say
 from cnnspec.cli.render.predictions import FORMATS, lines
 from cnnspec.errors import CnnspecError
+from cnnspec.limits import MAX_THREADS
 
 app = typer.Typer()
 
@@ -34,7 +35,7 @@ def predict(
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Images at a time.")] = BATCH_SIZE,
     max_pixels: common.MaxPixelsOption = None,
     threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Of onnxruntime; it decides by default.")
+        int | None, typer.Option(metavar="N", min=1, max=MAX_THREADS, help="Of onnxruntime; it decides by default.")
     ] = None,
 ) -> None:
     """Print the most probable classes of each image. Needs onnxruntime, and no torch.

@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cnnspec.analysis import largest_batch
+from cnnspec.analysis.flow import FLOAT
 from cnnspec.errors import UsageError
 from cnnspec.exporting.subject import macs
 from cnnspec.graph import Graph
 from cnnspec.images import channels_last
+from cnnspec.limits import machine_memory
 from cnnspec.onnx_backend.lower import check_size, lower, select_outputs
 from cnnspec.onnx_backend.metadata import read_metadata
 from cnnspec.runtime.bench import Bench, BenchOptions, Engine, measure_sessions
 from cnnspec.runtime.files import open_model
-from cnnspec.runtime.session import open_session
+from cnnspec.runtime.session import check_threads, open_session
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,8 +70,11 @@ def bench_file(path: str | os.PathLike[str], options: BenchOptions, report: Call
 
 
 def _bench(timed: _Timed, options: BenchOptions, report: Callable[[str], None]) -> Bench:
-    if not options.batches or min(options.batches) < 1 or any(count < 1 for count in options.threads):
-        raise UsageError("batches and threads are numbers from 1 on")
+    if not options.batches or min(options.batches) < 1:
+        raise UsageError("batches are numbers from 1 on")
+    for threads in options.threads:
+        check_threads(threads)
+    _check_memory(timed.graph, max(options.batches), options.device)
     module = _torch_module(timed.graph, options.device) if options.torch else None
 
     def in_torch(batch: int, threads: int) -> Engine | None:
@@ -84,6 +91,19 @@ def _bench(timed: _Timed, options: BenchOptions, report: Callable[[str], None]) 
         measured.first_ms,
         measured.timings,
     )
+
+
+def _check_memory(graph: Graph, batch: int, device: str) -> None:
+    """Raise UsageError for a batch that this machine cannot hold: the system might end the process for it, unsaid.
+
+    Of what a GPU holds onnxruntime tells by itself, but the input is made here first.
+    """
+    room = machine_memory()
+    most = largest_batch(graph, room) if device == "cpu" else room // (FLOAT * prod(graph.input_shape))
+    if batch > most:
+        raise UsageError(
+            f"a batch of {batch:,} does not fit into the {room / 1e9:.1f} GB there are: at most {most:,} do"
+        )
 
 
 def _torch_module(graph: Graph, device: str) -> nn.Module | None:

@@ -18,12 +18,13 @@ from cnnspec.hints import channels_first, did_you_mean
 from cnnspec.language.document import Document
 from cnnspec.language.expand import Expander
 from cnnspec.language.names_check import check_names_everywhere
-from cnnspec.language.values import Frame, Given, Log, Ref, Scope, TooMany, Values
+from cnnspec.language.values import WORK_PER_NODE, Frame, Given, Log, Ref, Scope, TooMany, Values
 from cnnspec.ops import Shape, show_shape
 
-__all__ = ["MAX_NODES", "Outcome", "elaborate"]
+__all__ = ["MAX_NODES", "TOGETHER", "Outcome", "elaborate"]
 
 MAX_NODES: Final = 20_000
+TOGETHER: Final = 5  # times the nodes of one network are worked out for a spec and all its variants
 SHAPE_ERRORS: Final = frozenset({"E201", "E202", "E203", "E204", "E205", "E207"})  # an operator refuses what it reads
 
 
@@ -39,6 +40,7 @@ class Outcome:
     graph: Graph | None
     nodes: tuple[Node, ...]
     diagnostics: tuple[Diagnostic, ...]
+    work: int = 0  # that it was to come to this, counted in nodes
 
 
 class _Elaborator:
@@ -169,4 +171,5 @@ def elaborate(
     elaborator = _Elaborator(document, max_nodes, path, faulty, lenient)
     graph = elaborator.run(params or {}, variant, input_shape)
     nodes = elaborator.expander.settled() if graph is None or faulty else graph.nodes
-    return Outcome(graph, nodes, tuple(elaborator.log.found))
+    work = len(elaborator.expander.nodes) + elaborator.values.work // WORK_PER_NODE
+    return Outcome(graph, nodes, tuple(elaborator.log.found), work)

@@ -3,43 +3,33 @@
 from __future__ import annotations
 
 import ast
-from typing import Any, Final
+from typing import Any
 
-from cnnspec.errors import CnnspecError
-from cnnspec.graph import Graph
 from cnnspec.language import MAX_NODES, Source
 from cnnspec.language.document import Block, Body, Call, Document, Expr, Item
+from cnnspec.language.elaborate import TOGETHER
 from cnnspec.language.shorthand import Callees
 
 __all__ = ["difference"]
-
-COST_OF_FAULTS: Final = MAX_NODES // 4  # in nodes, of a variant that cannot be worked out
 
 
 def difference(before: Source, after: Source, callees: Callees) -> str | None:
     """What one spec says and another does not, or None.
 
     All that is written is compared, so that no setting and no block that nothing calls escapes; then the networks
-    themselves, of the spec and of its variants, until 20,000 nodes have been worked out.
+    themselves, of the spec and of its variants, until as much has been worked out as 100,000 nodes are.
     """
     if _document(before.document, callees) != _document(after.document, callees):
         return "its document is another"
-    left = MAX_NODES
+    left = TOGETHER * MAX_NODES
     for variant in (None, *before.document.variants):
-        first = _network(before, variant)
-        if first is not None and first != _network(after, variant):
+        first = before.outcome(variant=variant)
+        if first.graph is not None and first.graph != after.outcome(variant=variant).graph:
             return f"the network of variant {variant} is another" if variant else "its network is another"
-        left -= COST_OF_FAULTS if first is None else len(first.nodes)
+        left -= first.work
         if left < 0:
             break
     return None
-
-
-def _network(source: Source, variant: str | None) -> Graph | None:
-    try:
-        return source.elaborate(variant=variant)
-    except CnnspecError:
-        return None
 
 
 # Documents as plain data, without places and without what makes no difference --------------------------------------

@@ -7,7 +7,7 @@ Errors carry the offset and length of the part at fault.
 from __future__ import annotations
 
 import ast
-import warnings
+import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -30,6 +30,10 @@ MAX_LENGTH: Final = 1000
 MAX_BRACKETS: Final = 24
 MAX_DEPTH: Final = 40
 MAX_NUMBER: Final = 2**63
+
+# Python reads `1if` as two words and warns; what it warns of is refused here, because to silence a warning is to change
+# a list that the whole process has, other threads too.
+_NUMBER_IN_WORD: Final = re.compile(r"(?<!\w)[0-9]\w*?(?:\.\w*?)?(and|else|for|if|in|is|not|or)")
 
 
 class ExpressionError(Exception):
@@ -79,20 +83,21 @@ def _parse(text: str, shift: int = 0) -> ast.expr:
     if len(text) > MAX_LENGTH:
         raise ExpressionError(f"an expression of {len(text)} characters is too long ({MAX_LENGTH} at most)")
     for offset, letter in enumerate(text):
-        if not " " <= letter <= "~" or letter == "#":  # Python would take a comment
+        if not " " <= letter <= "~" or letter in "#\\":  # Python would take a comment, or an escape
             raise ExpressionError(f"the character {letter!r} (U+{ord(letter):04X}) has no place here", offset + shift)
     depth = 0
     for offset, letter in enumerate(text):
         depth += (letter in "([{") - (letter in ")]}")
         if depth > MAX_BRACKETS:
             raise ExpressionError(f"nested deeper than {MAX_BRACKETS} brackets", offset + shift)
+    if touching := _NUMBER_IN_WORD.search(text):
+        word, offset = touching[1], touching.start(1)
+        raise ExpressionError(f"a blank is missing before `{word}`", offset + shift, len(word))
     # Leading blanks are an indentation error to Python; spaces of our own keep the offsets right.
     stripped = text.lstrip()
     lead = len(text) - len(stripped) + shift
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(stripped, mode="eval").body
+        tree = ast.parse(stripped, mode="eval").body
     except SyntaxError as error:
         offset = min((error.offset or 1) - 1, max(0, len(stripped) - 1))
         reason = error.msg.split(". Perhaps")[0].replace("invalid syntax", "this is no expression")

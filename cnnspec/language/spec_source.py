@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from cnnspec.diagnostics import count
 from cnnspec.errors import Diagnostic, Place, SpecError, UsageError
+from cnnspec.files import check_regular, is_open_pipe
 from cnnspec.graph import Graph, Purpose
 from cnnspec.hints import did_you_mean
 from cnnspec.language.document import NOTHING, Document, Expr
@@ -28,6 +29,8 @@ from cnnspec.ops import Shape
 __all__ = ["STDIN", "NoParameterError", "Source", "parse_setting", "read_file", "read_source", "read_spec"]
 
 STDIN: Final = "-"
+ALWAYS: Final = 50  # nodes that could be worked out while a spec of none is,
+LETTERS_PER_NODE: Final = 100  # and while the names in so much of its text are checked
 
 WEIGHTS: Final = {  # what people have in place of a spec
     **dict.fromkeys((".pt", ".pth", ".ckpt", ".pt2"), "a PyTorch file"),
@@ -118,7 +121,8 @@ class Source:
             *(diagnostic for diagnostic in worked.diagnostics if diagnostic.place not in known),
         ]
         graph = None if diagnostics else worked.graph
-        return Outcome(graph, worked.nodes, tuple(sorted(diagnostics, key=Diagnostic.order)))
+        work = ALWAYS + len(self.text) // LETTERS_PER_NODE + worked.work
+        return Outcome(graph, worked.nodes, tuple(sorted(diagnostics, key=Diagnostic.order)), work)
 
     def _check_settings(self, variant: str | None, params: Mapping[str, Any]) -> None:
         variants = self.document.variants
@@ -151,8 +155,12 @@ def _is_shape(value: Any) -> bool:
     return good and all(type(size) is int and 1 <= size < 2**31 for size in value)
 
 
-def read_file(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a regular file, or of stdin for `-`. Raises UsageError for anything else."""
+def read_file(path: str | os.PathLike[str], *, pipe: bool = False) -> bytes:
+    """The bytes of a regular file, or of stdin for `-`. Raises UsageError for anything else.
+
+    With `pipe` also what one gives that the shell has opened: once, for it is empty then. One byte more than any spec
+    may have at most: `read_text` refuses what is longer.
+    """
     if str(path) == STDIN:
         return sys.stdin.buffer.read(MAX_JSON_BYTES + 1)
     try:
@@ -166,8 +174,8 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         if kind := WEIGHTS.get(Path(path).suffix.lower()):
             hint = f"write the network as a spec, `cnnspec init net.yaml`; `--weights {path}` gives it the weights"
             raise UsageError(f"{path} is {kind}, which holds weights, and no spec", hint=hint)
-        if not stat.S_ISREG(mode):
-            raise UsageError(f"{path} is not a regular file")
+        if not (pipe and is_open_pipe(path)):
+            check_regular(path)
         with open(path, "rb") as file:
             return file.read(MAX_JSON_BYTES + 1)
     except OSError as error:
@@ -183,7 +191,7 @@ def read_source(path: str | os.PathLike[str], data: bytes | None = None) -> Sour
     """
     shown = str(path)
     if data is None:
-        data = read_file(path)
+        data = read_file(path, pipe=True)
     json = Path(shown).suffix.lower() == ".json"
     try:
         value, text, twins = read_text(data, json=json)

@@ -17,7 +17,10 @@ from cnnspec.language.results import LayerName, list_problem, show
 from cnnspec.language.tree import MAX_ERRORS
 from cnnspec.ops import Shape, operators
 
-__all__ = ["Frame", "Given", "Log", "Ref", "Scope", "TooMany", "UnknownValue", "Values", "layer_names", "read_hint"]
+__all__ = [
+    "WORK_PER_NODE", "Frame", "Given", "Log", "Ref", "Scope", "TooMany", "UnknownValue", "Values", "layer_names",
+    "read_hint",
+]  # fmt: skip
 
 WORK_PER_NODE: Final = 250  # of evaluation, for each node that the network may have
 

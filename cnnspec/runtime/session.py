@@ -12,10 +12,12 @@ from functools import cache
 from typing import Any, Final
 
 from cnnspec.errors import CnnspecError, UsageError, needs_extra
+from cnnspec.limits import MAX_THREADS
 
 __all__ = [
     "BATCH_SIZE",
     "DEVICES",
+    "check_threads",
     "cuda_devices",
     "first_line",
     "import_onnxruntime",
@@ -113,6 +115,7 @@ def open_session(
     `allow_fallback`, which takes the next best. `auto` is `cuda` where there is such a device and onnxruntime can use
     it, else `cpu`. Without `arena` the memory of a run is given back after it.
     """
+    check_threads(threads)
     if device not in DEVICES:
         raise UsageError(f"there is no device `{device}`", hint=f"there are: {', '.join(DEVICES)}")
     wanted = device
@@ -131,6 +134,12 @@ def open_session(
         )
     best = "cuda" if wanted == "tensorrt" else "cpu"
     return open_session(model, shown, device=best, allow_fallback=True, threads=threads, arena=arena)
+
+
+def check_threads(threads: int | None) -> None:
+    """Raise UsageError for a number of threads that no process can have."""
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise UsageError(f"{threads:,} threads: there are 1 to {MAX_THREADS:,}")
 
 
 def _on_gpu(model: bytes, shown: str, providers: list[str], threads: int | None, arena: bool) -> tuple[Any, str]:

@@ -8,15 +8,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Final
 
 from cnnspec.errors import UsageError
+from cnnspec.files import is_open_pipe, read_stream
 from cnnspec.images import SUFFIXES
 
 __all__ = ["expand"]
 
+MAX_BYTES: Final = 2**28  # of an image that a pipe gives
+
 
 def expand(arguments: Sequence[str]) -> Iterator[str | bytes]:
     """Paths of images for paths, folders (with all below them, in order of their names) and patterns; `-` is stdin.
+
+    A pipe that the shell opened, `<(...)`, gives the bytes of one image as stdin does.
 
     Raises UsageError at once for an argument that names nothing. Folders are listed while they are read.
     """
@@ -25,7 +31,10 @@ def expand(arguments: Sequence[str]) -> Iterator[str | bytes]:
 
 def _expand_one(argument: str) -> Iterator[str | bytes]:
     if argument == "-":
-        return iter([sys.stdin.buffer.read()])
+        return iter([read_stream(sys.stdin.buffer, MAX_BYTES, "stdin")])
+    if is_open_pipe(argument):
+        with open(argument, "rb") as pipe:
+            return iter([read_stream(pipe, MAX_BYTES, argument)])
     path = Path(argument)
     if path.is_dir():
         images = _below(argument)

@@ -33,7 +33,8 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UsageError(f"there is no file of weights {path}")
+        what = f"{path} is no regular file, as weights are" if path.exists() else f"there is no file of weights {path}"
+        raise UsageError(what)
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))

@@ -15,6 +15,7 @@ from cnnspec.errors import Diagnostic, UsageError
 from cnnspec.files import expand_user
 from cnnspec.hints import did_you_mean
 from cnnspec.language import Source
+from cnnspec.limits import MAX_THREADS
 
 __all__ = [
     "OptionError", "OptionFault", "Seed", "TrainConfig", "data_folder", "option_faults", "resolve_config",
@@ -23,6 +24,8 @@ __all__ = [
 
 Count = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
 Natural = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
+Threads = Annotated[int, Field(strict=True, ge=1, le=MAX_THREADS)]
+Workers = Annotated[int, Field(strict=True, ge=0, le=MAX_THREADS)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
@@ -64,7 +67,7 @@ class TrainConfig(BaseModel):
     loading: Literal["auto", "resident", "streaming"] = Field(
         "auto", description="keep all images of a folder in memory, or decode them while training"
     )
-    workers: Natural = Field(2, description="processes that decode images while training on streamed data")
+    workers: Workers = Field(2, description="processes that decode images while training on streamed data")
     cache: Word | None = Field(None, description="a folder that keeps decoded images for streaming")
 
     # Augmentation, in pixels of the network's input
@@ -114,7 +117,7 @@ class TrainConfig(BaseModel):
     # Machine
     device: Word = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="of the arithmetic; weights stay fp32")
-    threads: Count | None = Field(None, description="threads on the CPU; measured where not given")
+    threads: Threads | None = Field(None, description="threads on the CPU; measured where not given")
     compile: Flag = Field(False, description="use torch.compile")
     channels_last: Flag | None = Field(
         None, description="memory layout; on CUDA by default, on the CPU where it is faster"

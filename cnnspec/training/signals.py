@@ -22,13 +22,15 @@ class Interrupted(CnnspecError):
 
 
 class Signals:
-    """While entered, SIGINT and SIGTERM are noted in `received` instead of acting. A second one changes nothing.
+    """While entered, SIGINT and SIGTERM are noted in `received` instead of acting.
 
+    A second one does what it did before: it ends a process that is one command, and interrupts any other program.
     One that came before, and was swallowed, is noted too.
     """
 
     def __init__(self) -> None:
         self.received = interrupts.handler.received
+        self._patience = interrupts.Patience()
         self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> Signals:
@@ -41,9 +43,16 @@ class Signals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            ending = self.received is not None and handler is interrupts.handler
-            signal.signal(number, signal.SIG_IGN if ending else handler)
+            if self.received is not None and handler is interrupts.handler:
+                interrupts.handler.hurry_on(self.received, self._patience)
+            signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        again = self._patience.is_over()
         if self.received is None:
             self.received = number
+        before = self._before[number]
+        if again and before is interrupts.handler:
+            interrupts.leave_at_once(128 + number)
+        elif again and callable(before):
+            before(number, frame)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from work import calls_of
 
 import cnnspec
 from cnnspec import SpecError
@@ -11,6 +12,12 @@ IRREGULAR = [
     ("[1, 28, 28]", "  - AdaptiveAvgPool2d(2147483647)\n"),
     ("[1, 1009]", "  - AdaptiveAvgPool1d(1013)\n  - Upsample(scale_factor=1.001)\n  - AdaptiveAvgPool1d(1021)\n"),
     ("[1, 64]", "".join(f"  - ConvTranspose1d(1, 101, stride={stride})\n" for stride in (97, 89, 83))),
+    ("[1, 10, 10]", "  - Conv2d(1, 6, stride=99991, padding=6) * 100\n"),  # units ever further apart
+    ("[1, 1009]", "  - AdaptiveAvgPool1d(40000)\n  - AdaptiveAvgPool1d(39979)\n  - AvgPool1d(30000, stride=7)\n"),
+    (  # and holes of which masks of gigabytes would have to be kept
+        "[1, 4001609]",
+        "  - Upsample(size=1024, mode=nearest)\n  - Conv1d(1, 16, padding=same) * 5000\n",
+    ),
 ]
 
 
@@ -40,3 +47,17 @@ def test_a_field_that_is_too_irregular_is_an_error(shape: str, layers: str) -> N
 def test_what_is_large_and_regular_is_worked_out(shape: str, layers: str) -> None:
     report = cnnspec.loads(f"cnnspec: 1\ninput: {shape}\nlayers:\n{layers}").analyze()
     assert all(min(row.receptive_field) >= 1 for row in report.layers)
+
+
+def test_one_unit_that_reads_millions_is_no_work() -> None:
+    """A window over 1.5 million rows, and what one unit behind it reads, as bits at once."""
+    spec = cnnspec.loads("cnnspec: 1\ninput: [1, 16000000, 8]\nlayers:\n  - AdaptiveAvgPool2d([11, 8])\n")
+    assert calls_of(lambda: spec.field("0", (3, 2))) < 20_000
+    assert spec.field("0", (3, 2)).clipped == ((4_363_636, 5_818_181), (2, 2))
+
+
+def test_one_unit_that_reads_millions_apart_is_an_error() -> None:
+    layers = "  - AvgPool1d(7, stride=5)\n" * 3 + "  - Conv1d(1, 200000, dilation=3)\n"
+    spec = cnnspec.loads(f"cnnspec: 1\ninput: [1, 2000000000]\nlayers:\n{layers}")
+    with pytest.raises(SpecError, match="too many units of it are read"):
+        spec.field("3")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import random
+import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -317,3 +320,27 @@ def test_lines_that_are_refused(text: str, part: str) -> None:
     marked = text[error.offset : error.offset + error.length]
     assert marked, error.message
     assert marked in part or part in marked, (error.message, marked)
+
+
+PIECES = (
+    *("1", "0x", "0xf", "1.", "1e5", "1.e5", "1_0", ".5", "0b1", "n", " ", "(", ")", ",", "-", "'", '"', "\\", "\\d"),
+    *("if", "else", "and", "or", "in", "is", "not", "for"),
+)
+
+
+def test_no_text_makes_python_warn() -> None:
+    """To silence a warning changes a list of the whole process, which threads would leave in any state."""
+    draw = random.Random(0)
+    texts = ["".join(draw.choices(PIECES, k=draw.randint(2, 7))) for _ in range(8000)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for parse in (parse_expression.__wrapped__, parse_line.__wrapped__):
+            for text in (*texts, "1if n", "0xfor n", "1.5and n", "1.e5in n", "1e-5if n"):
+                with suppress(ExpressionError):
+                    parse(text)
+    assert not caught
+
+
+def test_a_number_that_touches_a_word() -> None:
+    assert fault("1if flag else 2") == ("a blank is missing before `if`", "if")
+    assert value("2 if flag else 1") == 2

@@ -32,7 +32,7 @@ DANGEROUS = {
 }  # fmt: skip
 MODULES = {
     "pickle", "marshal", "shelve", "dill", "subprocess", "importlib", "runpy", "ctypes", "code", "builtins", "torch",
-    "socket", "multiprocessing",
+    "socket", "multiprocessing", "warnings",  # whose filters are the whole process's
 }  # fmt: skip
 
 

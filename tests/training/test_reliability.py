@@ -19,9 +19,10 @@ from run_states import final_state
 from small_runs import OPTIONS, TEXT, run
 
 import cnnspec
+from cnnspec import interrupts
 from cnnspec.cli import main
 from cnnspec.errors import CnnspecError, UsageError
-from cnnspec.training import feed, keeper, loop, memory
+from cnnspec.training import feed, keeper, loop, memory, signals
 from cnnspec.training.run_folder import open_run
 from cnnspec.training.signals import Interrupted
 
@@ -257,6 +258,63 @@ def test_the_run_that_was_meant_is_named(tmp_path: Path, monkeypatch: pytest.Mon
         with pytest.raises(UsageError, match=f"the run folder {said} (does not exist|is no folder)") as caught:
             open_run(said)
         assert caught.value.hint == "did you mean runs/a?"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """A clock that stands; where it stands is the only item. Handlers of signals are put back."""
+    now = [100.0]
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(interrupts.time, "monotonic", lambda: now[0])
+    yield now
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def codes(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The process is a command. The exit codes with which it would have left at once."""
+    codes: list[int] = []
+    monkeypatch.setattr(interrupts, "leave_at_once", codes.append)
+    monkeypatch.setattr(interrupts, "handler", interrupts.Handler())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupts.handler)
+    return codes
+
+
+def test_one_signal_ends_a_command_and_a_second_one_does_not_wait(clock: list[float], codes: list[int]) -> None:
+    with pytest.raises(interrupts.Stopped) as caught:
+        signal.raise_signal(signal.SIGTERM)
+    assert caught.value.exit_code == 143
+    signal.raise_signal(signal.SIGTERM)  # a launcher sends its own after that of the terminal
+    signal.raise_signal(signal.SIGINT)
+    assert not codes
+    clock[0] += 4
+    signal.raise_signal(signal.SIGINT)
+    assert codes == [130]
+
+
+def test_a_second_signal_ends_a_command_that_trains(clock: list[float], codes: list[int]) -> None:
+    with signals.Signals() as noted:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert (noted.received, codes) == (signal.SIGTERM, [])
+        clock[0] += 4
+        signal.raise_signal(signal.SIGTERM)
+        assert codes == [143]
+    signal.raise_signal(signal.SIGINT)  # while what was saved is told
+    assert codes == [143, 130]
+
+
+def test_a_second_signal_interrupts_a_program_that_trains(clock: list[float]) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with signals.Signals() as noted:
+        signal.raise_signal(signal.SIGINT)
+        assert noted.received == signal.SIGINT
+        clock[0] += 4
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def stop_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
