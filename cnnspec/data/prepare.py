@@ -13,7 +13,7 @@ from torch.nn import functional
 from cnnspec.graph import Graph
 from cnnspec.images import scale_and_shift
 
-__all__ = ["COLUMNS", "Augment", "Prepare", "mix"]
+__all__ = ["COLUMNS", "Augment", "Prepare", "mix", "one_hot"]
 
 COLUMNS: Final = 8  # random numbers per image: angle, two shifts, flip, and erase's chance, area, shape and place
 _ERASE_AREA: Final = (0.02, 0.33)  # share of the image, and
@@ -98,5 +98,10 @@ def mix(
     """Mixup (Zhang et al. 2017): `share * x + (1 - share) * other`, and probabilities `(B, classes)` likewise."""
     assert shares is not None
     wide = shares.view(-1, *[1] * (x.ndim - 1))
-    hot, other_hot = (functional.one_hot(y, classes).to(x.dtype) for y in (labels, other_labels))
+    hot, other_hot = (one_hot(y, classes, x.dtype) for y in (labels, other_labels))
     return wide * x + (1 - wide) * others, shares[:, None] * hot + (1 - shares[:, None]) * other_hot
+
+
+def one_hot(labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
+    """1 at each label and 0 elsewhere, `(B, classes)`. torch's own looks at the labels, which waits for the device."""
+    return (labels[:, None] == torch.arange(classes, device=labels.device)).to(dtype)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.sgd import sgd
 
+from cnnspec.data.prepare import one_hot
 from cnnspec.errors import UsageError
 from cnnspec.training.config import TrainConfig
 
 __all__ = [
     "average_weights", "eval_frozen", "freeze", "initialise", "make_loss", "make_optimizer", "make_update",
+    "restore_optimizer",
 ]  # fmt: skip
 
 
@@ -40,7 +43,7 @@ def make_loss(config: TrainConfig, counts: Tensor, device: torch.device) -> Call
         )
 
     def squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
-        target = functional.one_hot(labels, outputs.shape[1]).to(outputs.dtype) if labels.ndim == 1 else labels
+        target = one_hot(labels, outputs.shape[1], outputs.dtype) if labels.ndim == 1 else labels
         each = (target - outputs.softmax(1)).square().sum(1) / 2
         return (each if weights is None else each * (target @ weights)).sum()
 
@@ -62,7 +65,11 @@ def make_optimizer(config: TrainConfig, model: nn.Module, device: torch.device) 
         raise UsageError("--nesterov is for SGD with momentum", hint="`--no-nesterov`")
     fused = device.type in ("cpu", "cuda")
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused)
+        sgd = torch.optim.SGD(groups, config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused)
+        if config.momentum:  # torch's own buffers hold anything after a first step that fp16's scaler skips
+            for parameter in trained:
+                sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return sgd
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     return kind(groups, config.lr, fused=fused)
 
@@ -79,15 +86,12 @@ def make_update(config: TrainConfig, optimizer: torch.optim.Optimizer) -> Callab
     def momentum() -> None:
         for group in optimizer.param_groups:
             moved = [parameter for parameter in group["params"] if parameter.grad is not None]
-            states = [optimizer.state[parameter] for parameter in moved]
-            buffers = [state.get("momentum_buffer") for state in states]
+            buffers = [optimizer.state[parameter]["momentum_buffer"] for parameter in moved]
             sgd(
                 moved, [parameter.grad for parameter in moved], buffers,
                 fused=group["fused"], foreach=False, weight_decay=group["weight_decay"], momentum=group["momentum"],
                 lr=group["lr"], dampening=group["dampening"], nesterov=group["nesterov"], maximize=group["maximize"],
             )  # fmt: skip
-            for state, buffer in zip(states, buffers, strict=True):
-                state["momentum_buffer"] = buffer
 
     step = momentum if config.optimizer == "sgd" and config.momentum else optimizer.step
 
@@ -97,6 +101,23 @@ def make_update(config: TrainConfig, optimizer: torch.optim.Optimizer) -> Callab
             parameter.grad = None
 
     return update
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Put back what `state_dict` gave, but for the options of the groups, which are settled here.
+
+    Tensors lie as their parameters do: a fused update goes through both alike, and the layout may be another one than
+    the run was saved with. Those that are there are filled, because a recorded step reads them and no others.
+    """
+    before = {parameter: dict(state) for parameter, state in optimizer.state.items()}
+    optimizer.load_state_dict({**saved, "param_groups": optimizer.state_dict()["param_groups"]})
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor):
+                place = before.get(parameter, {}).get(name)
+                if place is None:
+                    place = torch.empty_like(parameter if value.shape == parameter.shape else value, dtype=value.dtype)
+                state[name] = place.copy_(value)
 
 
 def freeze(model: nn.Module, prefixes: tuple[str, ...]) -> None:

@@ -15,7 +15,14 @@ from cnnspec.data.batches import take
 from cnnspec.data.folder import LoaderPool
 from cnnspec.data.prepare import Prepare, mix
 from cnnspec.data.sets import Images, ImageSet
-from cnnspec.training.criterion import average_weights, eval_frozen, make_loss, make_optimizer, make_update
+from cnnspec.training.criterion import (
+    average_weights,
+    eval_frozen,
+    make_loss,
+    make_optimizer,
+    make_update,
+    restore_optimizer,
+)  # fmt: skip
 from cnnspec.training.evaluate import Scores, evaluate
 from cnnspec.training.feed import Batch, RowBatch
 from cnnspec.training.plan import Plan
@@ -134,10 +141,9 @@ class Learner:
         self.model.load_state_dict(state["model"])
         if self.averaged is not None and state["averaged"] is not None:
             self.averaged.load_state_dict(state["averaged"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        restore_optimizer(self.optimizer, state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         set_random_state(state["random"], self.plan.device)
-        self._mark_capturable()
 
     def _mark_capturable(self) -> None:
         """Adam wants to know that its steps are recorded on CUDA."""
@@ -160,7 +166,7 @@ class Learner:
         """The same from rows of images that lie on the device."""
         assert isinstance(self.plan.train, Images)
         images, labels = take(self.plan.train, rows)
-        return self._learn_inputs(self.prepare(images, numbers), labels, self.plan.config.batch_size)
+        return self._learn_inputs(self.prepare(images, numbers), labels, len(rows))
 
     def _learn_inputs(self, x: Tensor, y: Tensor, size: int) -> Tensor:
         """One update from inputs `(B, C, H, W)` and their labels, of a batch of `size` images over all processes."""

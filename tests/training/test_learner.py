@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from emulated_graph import WARM_UP, EmulatedStep
 from run_states import plain
-from small_runs import job
-from torch import Tensor
+from small_runs import TEXT, job
 
 from cnnspec.data.folder import LoaderPool
 from cnnspec.training.checkpoint import load_checkpoint
@@ -25,30 +26,8 @@ from cnnspec.training.shared import Shared
 from cnnspec.training.start import build_network, open_images
 
 CPU = torch.device("cpu")
-BATCH = 185  # 7 of them are the 1,295 images of an epoch
-
-
-class Emulated:
-    """A recorded step without a recording: it sees the tensors of the first batch, refilled, and never others."""
-
-    def __init__(self, step: Any) -> None:
-        self.step = step
-        self.rate = torch.zeros((), dtype=torch.float64)
-        self.rows: Tensor | None = None
-        self.numbers: Tensor | None = None
-        self.loss = torch.zeros(())
-        self.replayed = 0
-
-    def __call__(self, rows: Tensor, numbers: Tensor | None) -> Tensor:
-        assert len(rows) == BATCH
-        if self.rows is None:
-            self.rows, self.numbers = torch.zeros_like(rows), None if numbers is None else torch.zeros_like(numbers)
-        self.rows.copy_(rows)
-        if self.numbers is not None:
-            self.numbers.copy_(numbers)
-        self.loss.copy_(self.step(self.rows, self.numbers))
-        self.replayed += 1
-        return self.loss
+BATCH = 200  # 6 of them and a part of one are the 1,295 images of an epoch
+recorded = partial(EmulatedStep, size=BATCH)
 
 
 def make_learner(folder: Path, record: Recorder | None, **options: Any) -> Learner:
@@ -82,10 +61,10 @@ def end_of(folder: Path) -> Any:
 def test_recorded_steps_train_as_plain_ones_bit_for_bit(tmp_path: Path, options: dict[str, Any]) -> None:
     with process_restored(CPU):
         run(make_learner(tmp_path / "plain", None, **options), Silent())
-        learner = make_learner(tmp_path / "recorded", Emulated, **options)
+        learner = make_learner(tmp_path / "recorded", recorded, **options)
         run(learner, Silent())
-    assert isinstance(learner.recorded, Emulated)
-    assert learner.recorded.replayed == 3 * 7
+    assert isinstance(learner.recorded, EmulatedStep)
+    assert learner.recorded.replayed == 3 * 6 - WARM_UP
     assert end_of(tmp_path / "recorded") == end_of(tmp_path / "plain")
 
 
@@ -97,10 +76,42 @@ def test_a_learner_goes_on_from_its_state(tmp_path: Path) -> None:
         return [float(learner.step(RowBatch(torch.arange(BATCH), None, BATCH), step)) for step in steps]
 
     with process_restored(CPU):
-        first = make_learner(tmp_path / "a", Emulated)
+        first = make_learner(tmp_path / "a", recorded)
         losses(first, range(5))
         torch.save(first.state(), tmp_path / "state.pt")
         wanted = losses(first, range(5, 9))
-        second = make_learner(tmp_path / "b", Emulated, seed=1)
+        second = make_learner(tmp_path / "b", recorded, seed=1)
         second.load_state(torch.load(tmp_path / "state.pt", weights_only=True))
         assert losses(second, range(5, 9)) == wanted
+
+
+DEEPER = TEXT.replace("  bn:", "  conv2: Conv2d(8, 3)\n  bn:")  # a layout is seen from two channels on
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("options", [{}, {"optimizer": "adam", "lr": 0.01}, {"nesterov": True, "ema": None}])
+def test_a_run_goes_on_in_another_memory_layout(tmp_path: Path, options: dict[str, Any], channels_last: bool) -> None:
+    def losses(learner: Learner, steps: range) -> list[float]:
+        learner.begin_epoch()
+        return [float(learner.step(RowBatch(torch.arange(BATCH), None, BATCH), step)) for step in steps]
+
+    text = DEEPER.replace("  drop: Dropout(0.1)\n", "")
+    with process_restored(CPU):
+        first = make_learner(tmp_path / "a", None, text=text, channels_last=not channels_last, **options)
+        losses(first, range(3))
+        torch.save(first.state(), tmp_path / "state.pt")
+        wanted = losses(first, range(3, 8))
+        second = make_learner(tmp_path / "b", None, text=text, channels_last=channels_last, **options)
+        second.load_state(torch.load(tmp_path / "state.pt", weights_only=True))
+        assert losses(second, range(3, 8)) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_a_restored_learner_fills_the_tensors_that_a_recording_reads(tmp_path: Path) -> None:
+    with process_restored(CPU):
+        learner = make_learner(tmp_path / "a", recorded)
+        learner.begin_epoch()
+        batch = RowBatch(torch.arange(BATCH), None, BATCH)
+        torch.save(learner.state(), tmp_path / "state.pt")
+        losses = [float(learner.step(batch, step)) for step in range(6)]
+        learner.load_state(torch.load(tmp_path / "state.pt", weights_only=True))
+        assert [float(learner.step(batch, step)) for step in range(6)] == losses
