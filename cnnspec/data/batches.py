@@ -26,11 +26,11 @@ def batch_rows(order: Tensor, start: int, size: int, rank: int = 0, ranks: int =
         yield rows[rank::ranks] if ranks > 1 else rows
 
 
-def to_device(source: ImageSet, device: torch.device) -> ImageSet:
-    """Images in memory moved to the device, once; files stay where they are."""
-    if isinstance(source, Images) and not source.mapped:
-        return Images(source.images.to(device), source.labels.to(device))
-    return source
+def to_device(source: ImageSet, device: torch.device, room: int) -> ImageSet:
+    """Images in memory moved to the device, once, unless they are more than `room` bytes; files stay where they are."""
+    if not isinstance(source, Images) or source.mapped or device == source.images.device or source.images.nbytes > room:
+        return source
+    return Images(source.images.to(device), source.labels.to(device))
 
 
 def take(source: Images, rows: Tensor) -> tuple[Tensor, Tensor]:

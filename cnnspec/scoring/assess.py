@@ -92,7 +92,7 @@ def assess_run(
         import torch
     from cnnspec.data.prepare import Augment, Prepare
     from cnnspec.torch_backend import build_module, load_weights
-    from cnnspec.training.machine import pick_device
+    from cnnspec.training.device import pick_device
 
     chosen = pick_device(device)
     images = open_set(run.graph, data or run.config.data, run.config, data_dir=data_dir or None, device=chosen)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cnnspec.errors import UsageError
 from cnnspec.hints import did_you_mean
 
-__all__ = ["TrainConfig", "resolve_config"]
+__all__ = ["Precision", "TrainConfig", "data_folder", "resolve_config"]
 
 Count = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
 Natural = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
@@ -23,6 +23,7 @@ Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
+Precision = Literal["fp32", "bf16", "fp16"]
 Word = Annotated[str, Field(strict=True, min_length=1, max_length=4096)]
 
 
@@ -94,12 +95,11 @@ class TrainConfig(BaseModel):
 
     # Machine
     device: Word = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="of the arithmetic; weights stay fp32")
+    precision: Precision = Field("fp32", description="of the arithmetic; weights stay fp32")
+    tf32: Flag = Field(True, description="on CUDA, round the factors of fp32 products to TF32's 10 bits: sooner")
     threads: Count | None = Field(None, description="threads on the CPU; measured where not given")
     compile: Flag = Field(False, description="use torch.compile")
-    channels_last: Flag | None = Field(
-        None, description="memory layout; on CUDA by default, on the CPU where it is faster"
-    )
+    channels_last: Flag | None = Field(None, description="memory layout; measured where not given")
     cuda_graph: Flag = Field(True, description="on CUDA, record a training step once and replay it, where that can be")
     pool_first: Flag = Field(
         True, description="run max pools before the ReLUs that they read: the same results, sooner"

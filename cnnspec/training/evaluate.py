@@ -16,9 +16,7 @@ from cnnspec.data.sets import ImageSet
 if TYPE_CHECKING:
     from cnnspec.data.folder import LoaderPool
 
-__all__ = ["EVAL_BATCH", "Scores", "evaluate"]
-
-EVAL_BATCH = 256
+__all__ = ["Scores", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,7 @@ def evaluate(
     device: torch.device,
     *,
     classes: int,
+    size: int,
     rank: int = 0,
     ranks: int = 1,
     workers: int = 0,
@@ -57,14 +56,14 @@ def evaluate(
 ) -> Scores | None:
     """Score a network, in evaluation mode, on `rows` of a source. None where `stop` said so between two batches.
 
-    `gather` adds a tensor up over all processes.
+    Each process takes `size` images at a time, and `gather` adds a tensor up over all processes.
     """
     model.eval()
     loss = torch.zeros((), device=device, dtype=torch.float64 if device.type != "mps" else torch.float32)
     matrix = torch.zeros(classes * classes, device=device, dtype=torch.int64)
     with torch.inference_mode():
         for images, labels in batches(
-            source, rows, EVAL_BATCH * ranks, device, rank=rank, ranks=ranks, workers=workers, loaders=loaders
+            source, rows, size * ranks, device, rank=rank, ranks=ranks, workers=workers, loaders=loaders
         ):
             if stop():
                 return None

@@ -6,8 +6,10 @@ inputs of a step are copied into the tensors that it was recorded with.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import torch
@@ -24,14 +26,13 @@ __all__ = ["GraphedStep", "cuda_recorder", "why_not_graphed"]
 _WARM_UP: Final = 3  # steps that run as they are, before one is recorded: libraries set themselves up in them
 
 
-def why_not_graphed(config: TrainConfig, source: ImageSet, processes: int) -> str | None:
+def why_not_graphed(config: TrainConfig, source: ImageSet, device: torch.device, processes: int) -> str | None:
     """What keeps the steps of a run on CUDA from being recorded, in a few words; None where nothing does."""
+    kept = isinstance(source, Images) and not source.mapped and source.images.device == device
     reasons = {
         "switched off": not config.cuda_graph,
-        "the images are streamed": not isinstance(source, Images) or source.mapped,
+        "the images are streamed": not kept,
         "several processes": processes > 1,
-        "torch.compile": config.compile,
-        "fp16 looks at its scale in every step": config.precision == "fp16",
         "batches in parts": config.accumulate > 1,
         "mixup": config.mixup > 0,
     }
@@ -42,7 +43,7 @@ def cuda_recorder(plan: Plan, model: nn.Module, report: Callable[[str], None]) -
     """What makes a recorded step of a plain one; None where steps run as they are, of which `report` hears on CUDA."""
     if plan.device.type != "cuda":
         return None
-    reason = why_not_graphed(plan.config, plan.train, plan.ranks.count)
+    reason = why_not_graphed(plan.config, plan.train, plan.device, plan.ranks.count)
     if reason is not None:
         report(f"steps are not recorded as a CUDA graph: {reason}")
         return None
@@ -77,7 +78,7 @@ class GraphedStep:
             return self.step(rows, numbers)
         if self.warm < _WARM_UP:
             self.warm += 1
-            return self._beside(rows, numbers)
+            return self._beside(rows, numbers) if self.warm < _WARM_UP else self._watched(rows, numbers)
         if self.graph is None and not self._record(rows, numbers):
             return self.step(rows, numbers)
         assert self.graph is not None
@@ -95,6 +96,29 @@ class GraphedStep:
         torch.cuda.current_stream().wait_stream(self.stream)
         return loss
 
+    def _watched(self, rows: Tensor, numbers: Tensor | None) -> Tensor:
+        """The last step before the recorded one. It must not wait for the device, for that would break a recording."""
+        before = torch.cuda.get_sync_debug_mode()
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                loss = self._beside(rows, numbers)
+            finally:
+                torch.cuda.set_sync_debug_mode(before)
+        waits = [warning for warning in said if "called a synchronizing CUDA operation" in str(warning.message)]
+        for warning in said:
+            if warning not in waits and "debug mode" not in str(warning.message):
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        if waits:
+            where = f"{Path(waits[0].filename).name}, line {waits[0].lineno}"
+            self._give_up(f"a step waits for the device ({where})")
+        return loss
+
+    def _give_up(self, reason: str) -> None:
+        self.possible = False
+        self.report(f"steps are not recorded as a CUDA graph: {reason}")
+
     def _record(self, rows: Tensor, numbers: Tensor | None) -> bool:
         """Record a step, which does not run by that. Gives back whether it worked."""
         self.rows = rows.clone()
@@ -109,8 +133,14 @@ class GraphedStep:
                 raise
             torch.cuda.set_stream(before)  # torch leaves its own behind where the end of a recording fails
             self.model.zero_grad(set_to_none=True)
-            self.possible = False
-            self.report(f"steps are not recorded as a CUDA graph: {str(error).strip().splitlines()[0]}")
+            self._give_up(_cause(error))
             return False
         self.graph = graph
         return True
+
+
+def _cause(error: BaseException) -> str:
+    """What went wrong first: the end of a recording fails too, and torch tells only of that."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -16,6 +16,7 @@ from cnnspec.torch_backend import read_weights, weights_bytes
 from cnnspec.training.board import Board, open_board
 from cnnspec.training.checkpoint import RunState, load_checkpoint, save_checkpoint
 from cnnspec.training.counters import Counters, check_finite, mean_loss
+from cnnspec.training.device import image_memory, synchronize
 from cnnspec.training.distributed import agree
 from cnnspec.training.evaluate import Scores
 from cnnspec.training.job import TrainResult
@@ -153,13 +154,15 @@ class Keeper:
         due, signal = now - self.last_save >= self.plan.config.checkpoint_every, self.signals.received
         if ranks.count > 1:
             decide = counters.step % AGREE_EVERY == 0
-            due, signal = agree(ranks, due, signal, self.plan.device) if decide else (False, None)
+            due, signal = agree(ranks, due, signal) if decide else (False, None)
         if due or signal:
             counters.seconds = now - self.began
             self._save()
             signal = signal or (self.signals.received if ranks.count == 1 else None)  # it may have come meanwhile
             if signal:
                 raise self._interruption(signal)
+        if counters.position == self.plan.count:
+            synchronize(self.plan.device)  # a step that was asked for need not be done, and the epoch is timed
         self.last_step = time.perf_counter()
 
     def end_epoch(self, scores: Scores | None) -> None:
@@ -198,7 +201,7 @@ class Keeper:
         asked = bool(self.progress.epoch(metrics))
         if self.board is not None:
             self.board.write(metrics)
-        self.stopped, signal = agree(plan.ranks, asked, self.signals.received, plan.device)
+        self.stopped, signal = agree(plan.ranks, asked, self.signals.received)
         if signal:
             raise self._interruption(signal)
 
@@ -207,12 +210,13 @@ class Keeper:
 
         Raises Interrupted after a signal: the run is trained then, and is finished when it continues.
         """
-        data, counters, folder = self.plan.data, self.counters, self.plan.job.folder
+        plan, counters, folder = self.plan, self.counters, self.plan.job.folder
+        data = plan.data
         best = counters.best
         assert best is not None  # a run has an epoch
-        source, rows = self.plan.val, data.val_rows  # for the confusion matrix, where there are no test images
+        source, rows = plan.val, data.val_rows  # for the confusion matrix, where there are no test images
         if data.test is not None:
-            source, rows = to_device(data.test, self.plan.device), torch.arange(len(data.test))
+            source, rows = to_device(data.test, plan.device, image_memory(plan.device)), torch.arange(len(data.test))
         scores = self.learner.evaluate_weights(
             read_weights(best_weights(folder)), source, rows, lambda: self.signals.received is not None
         )

@@ -23,6 +23,7 @@ from cnnspec.training.criterion import (
     make_update,
     restore_optimizer,
 )  # fmt: skip
+from cnnspec.training.device import arithmetic
 from cnnspec.training.evaluate import Scores, evaluate
 from cnnspec.training.feed import Batch, RowBatch
 from cnnspec.training.plan import Plan
@@ -74,10 +75,7 @@ class Learner:
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         self.criterion = make_loss(config, plan.data.counts, device)
         self.prepare = Prepare(plan.job.network.graph, device, plan.augment, plan.layout)
-        self.autocast: Callable[[], AbstractContextManager[object]] = nullcontext
-        if config.precision != "fp32":
-            kind = torch.bfloat16 if config.precision == "bf16" else torch.float16
-            self.autocast = partial(torch.autocast, device.type, kind)
+        self.autocast = partial(arithmetic, device, config.precision)
         self.right = torch.zeros((), dtype=torch.int64, device=device)  # images recognised while they were trained on
         self.recorded = record(self._learn_rows) if record is not None else None
         self._mark_capturable()
@@ -223,5 +221,6 @@ class Learner:
     ) -> Scores | None:  # fmt: skip
         return evaluate(
             model, source, rows, self.prepare, self.criterion, self.plan.device, classes=len(self.plan.data.classes),
-            rank=rank, ranks=ranks, workers=self.plan.config.workers, stop=stop, gather=gather, loaders=self.loaders,
+            size=self.plan.scored_at_once, rank=rank, ranks=ranks, workers=self.plan.config.workers, stop=stop,
+            gather=gather, loaders=self.loaders,
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import TEXT, run
+from small_runs import run
 from torch import Tensor, nn
 
 from cnnspec.data.sets import Images
@@ -17,6 +18,7 @@ from cnnspec.torch_backend import read_weights
 from cnnspec.training.config import TrainConfig
 from cnnspec.training.graphed import GraphedStep, why_not_graphed
 
+CPU = torch.device("cpu")
 IMAGES = Images(torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64))
 
 
@@ -53,6 +55,8 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         "set_stream": lambda stream: None,
         "stream": lambda stream: nullcontext(),
         "CUDAGraph": Recorded,
+        "get_sync_debug_mode": lambda: "default",
+        "set_sync_debug_mode": lambda mode: None,
         "graph": graph,
     }.items():
         monkeypatch.setattr(torch.cuda, name, stand_in)
@@ -95,6 +99,52 @@ def test_what_cannot_be_recorded_runs_as_it_is(recording: list[bool]) -> None:
     assert told == ["steps are not recorded as a CUDA graph: operation not permitted when stream is capturing"]
 
 
+def test_the_reason_is_what_went_wrong_first(recording: list[bool]) -> None:
+    """The end of a broken recording fails too, as torch's does."""
+    told: list[str] = []
+
+    def step(rows: Tensor, numbers: Tensor | None) -> Tensor:
+        if not recording[0]:
+            return rows.sum()
+        recording[0] = False
+        try:
+            raise ValueError("the first thing\nand more")
+        finally:
+            raise RuntimeError("capture was invalidated")
+
+    graphed = make(step, told)
+    assert [int(graphed(torch.arange(3), None)) for _ in range(5)] == [3] * 5
+    assert told == ["steps are not recorded as a CUDA graph: the first thing"]
+
+
+def test_a_step_that_waits_for_the_device_is_not_recorded(
+    recording: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CUDA would warn of it in the step before the recorded one; other warnings are passed on."""
+    told: list[str] = []
+    mode = ["default"]
+
+    def set_mode(new: str) -> None:
+        mode[0] = new
+        warnings.warn("Synchronization debug mode does not yet detect all synchronizing operations", stacklevel=1)
+
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", set_mode)
+
+    def step(rows: Tensor, numbers: Tensor | None) -> Tensor:
+        assert not recording[0]
+        if mode[0] == "warn":
+            warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
+            warnings.warn("something else", stacklevel=1)
+        return rows.sum()
+
+    graphed = make(step, told)
+    with pytest.warns(UserWarning, match="something else"):
+        assert [int(graphed(torch.arange(3), None)) for _ in range(6)] == [3] * 6
+    assert mode == ["default"]
+    (said,) = told
+    assert said.startswith("steps are not recorded as a CUDA graph: a step waits for the device (test_graphed.py, line")
+
+
 @pytest.mark.parametrize(
     ("options", "source", "processes", "reason"),
     [
@@ -103,8 +153,7 @@ def test_what_cannot_be_recorded_runs_as_it_is(recording: list[bool]) -> None:
         ({"cuda_graph": False}, IMAGES, 1, "switched off"),
         ({}, Images(IMAGES.images, IMAGES.labels, mapped=True), 1, "the images are streamed"),
         ({}, IMAGES, 2, "several processes"),
-        ({"compile": True}, IMAGES, 1, "torch.compile"),
-        ({"precision": "fp16"}, IMAGES, 1, "fp16 looks at its scale in every step"),
+        ({"compile": True, "precision": "fp16"}, IMAGES, 1, None),
         ({"accumulate": 2}, IMAGES, 1, "batches in parts"),
         ({"mixup": 0.2}, IMAGES, 1, "mixup"),
     ],
@@ -112,7 +161,11 @@ def test_what_cannot_be_recorded_runs_as_it_is(recording: list[bool]) -> None:
 def test_why_steps_are_not_recorded(
     options: dict[str, Any], source: Images, processes: int, reason: str | None
 ) -> None:
-    assert why_not_graphed(TrainConfig(**options), source, processes) == reason
+    assert why_not_graphed(TrainConfig(**options), source, CPU, processes) == reason
+
+
+def test_images_that_stay_on_the_host_are_streamed() -> None:
+    assert why_not_graphed(TrainConfig(), IMAGES, torch.device("cuda", 0), 1) == "the images are streamed"
 
 
 @pytest.mark.skipif(
@@ -127,11 +180,10 @@ def test_why_steps_are_not_recorded(
     ],
 )
 def test_recorded_steps_equal_plain_ones(tmp_path: Path, options: dict[str, Any]) -> None:
-    text = TEXT.replace("  drop: Dropout(0.1)\n", "")  # a recorded dropout draws other numbers
     found = {}
     for recorded in (True, False):
         folder = tmp_path / str(recorded)
-        run(folder, text=text, device="cuda", cuda_graph=recorded, **options)
+        run(folder, device="cuda", cuda_graph=recorded, **options)
         found[recorded] = read_weights(folder / "last.safetensors")
     for name, tensor in found[True].items():
         assert torch.allclose(tensor, found[False][name], rtol=1e-2, atol=1e-3), name
