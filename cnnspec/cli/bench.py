@@ -11,7 +11,7 @@ from cnnspec import api
 from cnnspec.cli import common
 from cnnspec.cli.render.foreign import say, visible
 from cnnspec.errors import UsageError
-from cnnspec.runtime.session import DEVICES
+from cnnspec.runtime.session import DEVICES, check_device
 
 if TYPE_CHECKING:
     from cnnspec.runtime.bench import Bench
@@ -58,7 +58,7 @@ def bench(
       cnnspec bench exports/resnet50.onnx --batches 1,8 --threads 2 --format json
     """
     common.check_choice("--format", form, FORMATS)
-    common.check_choice("--device", device, DEVICES)
+    check_device(device)
     what = "a run or an ONNX file"
     subject: api.Spec | api.Run | str = network
     if network.endswith(".onnx"):
@@ -83,6 +83,8 @@ def _table(result: Bench) -> str:
         f"{visible(result.name)} on {result.provider}, weights {visible(result.weights)}",
         f"session made in {result.create_ms:.1f} ms, first run in {result.first_ms:.1f} ms",
     ]
+    if result.nodes:
+        lines.append("nodes: " + ", ".join(f"{count:,} on {name}" for name, count in result.nodes.items()))
     if result.macs:
         lines.append(f"{result.macs:,} MACs per image; GFLOP/s count 2 operations per MAC")
     columns = "".join(f"{head:>10}" for head in heads)

@@ -12,7 +12,7 @@ from cnnspec.cli.render.counting import counted
 from cnnspec.cli.render.foreign import say
 from cnnspec.cli.render.predictions import FORMATS, lines
 from cnnspec.errors import CnnspecError
-from cnnspec.runtime.session import BATCH_SIZE, DEVICES
+from cnnspec.runtime.session import BATCH_SIZE, DEVICES, check_device
 
 app = typer.Typer()
 
@@ -45,7 +45,7 @@ def predict(
       cnnspec predict exports/lenet5.onnx scans/ --invert --format csv > digits.csv
     """
     common.check_choice("--format", form, FORMATS)
-    common.check_choice("--device", device, DEVICES)
+    check_device(device)
     from cnnspec.runtime.predictor import Predictor
     from cnnspec.runtime.sources import expand
 

@@ -273,7 +273,7 @@ class LoaderPool:
     def stream(
         self, source: Files, chosen: list[Tensor], device: torch.device, workers: int
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of the `chosen` rows, decoded by worker processes and copied ahead to the device.
+        """Batches of the `chosen` rows, decoded by worker processes, in memory from which the device can copy.
 
         Two streams of one source at the same time have workers of their own. Raises CnnspecError that names a file
         which could not be read.
@@ -285,8 +285,7 @@ class LoaderPool:
             self._idle.remove(loader)
         loader.sampler.chosen = chosen
         try:
-            for images, labels in loader.batches:
-                yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+            yield from loader.batches
         except CnnspecError as error:  # a worker's message is its traceback, which ends with what is wrong
             raise CnnspecError(error.message.strip().rpartition("CnnspecError: ")[2]) from None
         self._idle.append(loader)

@@ -20,7 +20,7 @@ from cnnspec.images import channels_last, check_shape, normalize, prepare, read_
 from cnnspec.onnx_backend.metadata import Metadata, read_metadata
 from cnnspec.ops import show_shape
 from cnnspec.runtime.files import open_model
-from cnnspec.runtime.session import BATCH_SIZE, first_line, open_session, provider_of
+from cnnspec.runtime.session import BATCH_SIZE, engine_folder, first_line, open_session, provider_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,7 +87,10 @@ class Predictor:
             raise UsageError(f"a batch has at least one image, and not {batch_size}")
         self.path = os.fspath(path)
         model = open_model(path).data
-        self.session = open_session(model, self.path, device=device, allow_fallback=allow_fallback, threads=threads)
+        self.session = open_session(
+            model, self.path, device=device, allow_fallback=allow_fallback, threads=threads,
+            engines=engine_folder(self.path, model),
+        )  # fmt: skip
         self.metadata: Metadata = read_metadata(self.session.get_modelmeta().custom_metadata_map, self.path)
         self._check_input()
         self.provider = provider_of(self.session)

@@ -93,6 +93,7 @@ def assess_run(
     from cnnspec.data.prepare import Augment, Prepare
     from cnnspec.torch_backend import build_module, load_weights
     from cnnspec.training.device import pick_device
+    from cnnspec.training.machine import pick_workers
 
     chosen = pick_device(device)
     images = open_set(run.graph, data or run.config.data, run.config, data_dir=data_dir or None, device=chosen)
@@ -106,7 +107,7 @@ def assess_run(
         with torch.inference_mode():
             return model(prepare(batch)).float().softmax(1).cpu()  # type: ignore[no-any-return]
 
-    return _assess(str(run.path), images, split, probabilities, chosen, run.config.workers, sheet)
+    return _assess(str(run.path), images, split, probabilities, chosen, pick_workers(run.config.workers), sheet)
 
 
 def assess_model(

@@ -46,7 +46,9 @@ class TrainConfig(BaseModel):
     loading: Literal["auto", "resident", "streaming"] = Field(
         "auto", description="keep all images of a folder in memory, or decode them while training"
     )
-    workers: Natural = Field(2, description="processes that decode images while training on streamed data")
+    workers: Natural | None = Field(
+        None, description="processes that decode images while training on streamed data; by the cores where not given"
+    )
     cache: Word | None = Field(None, description="a folder that keeps decoded images for streaming")
 
     # Augmentation, in pixels of the network's input

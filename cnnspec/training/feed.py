@@ -101,5 +101,5 @@ class Feed:
         plan = self.plan
         return batches(
             plan.train, order, self.size, plan.device, start=self.position, rank=plan.ranks.rank,
-            ranks=plan.ranks.count, workers=plan.config.workers, loaders=self.loaders,
+            ranks=plan.ranks.count, workers=plan.workers, loaders=self.loaders,
         )  # fmt: skip

@@ -221,6 +221,6 @@ class Learner:
     ) -> Scores | None:  # fmt: skip
         return evaluate(
             model, source, rows, self.prepare, self.criterion, self.plan.device, classes=len(self.plan.data.classes),
-            size=self.plan.scored_at_once, rank=rank, ranks=ranks, workers=self.plan.config.workers, stop=stop,
+            size=self.plan.scored_at_once, rank=rank, ranks=ranks, workers=self.plan.workers, stop=stop,
             gather=gather, loaders=self.loaders,
         )  # fmt: skip

@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 from cnnspec.training.config import Precision
-from cnnspec.training.device import arithmetic, synchronize
+from cnnspec.training.device import arithmetic, local_processes, synchronize
 from cnnspec.training.process import random_state, set_random_state
 
-__all__ = ["describe", "keep_freed_memory", "pick_layout", "pick_threads"]
+__all__ = ["describe", "keep_freed_memory", "pick_layout", "pick_threads", "pick_workers"]
 
 _TRIM_THRESHOLD: Final = -1  # bytes free at the heap's end, from which on they are given back
 _MMAP_THRESHOLD: Final = -3  # bytes from which on an allocation is mapped by itself, and given back when freed
@@ -44,7 +44,7 @@ def pick_threads(
     which shows how busy the machine is, and the layout by the shortest one. Where a step of the whole batch takes
     long, fewer images are tried: a few seconds are all that a large network has to wait, and they are reported.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = _cores()
     state = torch.random.get_rng_state()
     count, long = _affordable(model, shape, batch_size)
     batch, turns = torch.rand(count, *shape), 1 if long else _TURNS
@@ -60,6 +60,16 @@ def pick_threads(
         channels_last = bool(layouts) and _faster_last(_seconds(model, batch, layouts, turns), threads)
     torch.random.set_rng_state(state)
     return threads, channels_last
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pick_workers(given: int | None) -> int:
+    """How many processes decode images: what is given, or as many as there are cores for, from 2 to 8."""
+    return max(2, min(8, _cores() // local_processes() - 1)) if given is None else given
 
 
 def pick_layout(

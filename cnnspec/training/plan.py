@@ -21,7 +21,7 @@ from cnnspec.training.config import TrainConfig
 from cnnspec.training.device import image_memory
 from cnnspec.training.distributed import Ranks
 from cnnspec.training.job import Job
-from cnnspec.training.machine import keep_freed_memory, pick_layout, pick_threads
+from cnnspec.training.machine import keep_freed_memory, pick_layout, pick_threads, pick_workers
 from cnnspec.training.process import choose_kernels
 from cnnspec.training.progress import Progress
 from cnnspec.training.run_folder import LAST
@@ -81,6 +81,11 @@ class Plan:
     def duplicates(self) -> int:
         """The test images that are training images too."""
         return count_duplicates(self.data)
+
+    @property
+    def workers(self) -> int:
+        """The processes that decode images."""
+        return pick_workers(self.config.workers)
 
     @property
     def scored_at_once(self) -> int:
@@ -157,7 +162,8 @@ def _settle(
                 )[1]
             )
     torch.set_num_threads(threads)
-    return config.model_copy(update={"threads": threads, "channels_last": channels_last})
+    settled = {"threads": threads, "channels_last": channels_last, "workers": pick_workers(config.workers)}
+    return config.model_copy(update=settled)
 
 
 def origin_of(job: Job, data: DataSet) -> Origin:
