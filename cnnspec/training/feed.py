@@ -10,7 +10,7 @@ from torch import Tensor
 from cnnspec.data.batches import batch_rows, batches
 from cnnspec.data.folder import LoaderPool
 from cnnspec.data.order import epoch_numbers, epoch_order, epoch_shares, neighbours
-from cnnspec.data.prepare import COLUMNS
+from cnnspec.data.prepare import COLUMNS, variations
 from cnnspec.training.plan import Plan
 
 __all__ = ["Batch", "Feed", "Partners", "RowBatch"]
@@ -27,11 +27,11 @@ class Partners:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """This process's part of a batch, on the device: uint8 `(B, C, H, W)`, int64 `(B,)`, `(B, COLUMNS)`."""
+    """This process's part of a batch, on the device: uint8 `(B, C, H, W)`, int64 `(B,)`, `(B, 11)`."""
 
     images: Tensor
     labels: Tensor
-    numbers: Tensor | None  # that decide the augmentation
+    numbers: Tensor | None  # what the augmentation does with each image, of `variations`
     partners: Partners | None
     size: int  # images of the batch over all processes
 
@@ -83,7 +83,8 @@ class Feed:
         plan = self.plan
         if not plan.augment:
             return None
-        return epoch_numbers(plan.count, COLUMNS, plan.config.seed, self.epoch).to(plan.device)
+        numbers = epoch_numbers(plan.count, COLUMNS, plan.config.seed, self.epoch)
+        return variations(plan.augment, numbers, *plan.job.network.graph.input_shape[1:]).to(plan.device)
 
     def _positions(self) -> range:
         return range(self.position, self.plan.count, self.size)
