@@ -36,7 +36,7 @@ class Augment:
 def variations(augment: Augment, numbers: Tensor, height: int, width: int) -> Tensor:
     """What `numbers` `(N, COLUMNS)` in [0, 1) come to for images of this size, `(N, 11)`, as `Prepare.vary` reads it.
 
-    Six numbers map each output pixel to where it is read, in grid_sample's coordinates; then come whether a rectangle is
+    Six numbers map each output pixel to where it is read, in grid_sample's coordinates; then whether a rectangle is
     blanked, and its top, bottom, left and right. Worked out for a whole epoch at once: a step has to do little with it.
     """
     angle = (2 * numbers[:, 0] - 1) * math.radians(augment.rotate)

@@ -103,6 +103,9 @@ class TrainConfig(BaseModel):
     compile: Flag = Field(False, description="use torch.compile")
     channels_last: Flag | None = Field(None, description="memory layout; measured where not given")
     cuda_graph: Flag = Field(True, description="on CUDA, record a training step once and replay it, where that can be")
+    steps_per_graph: Count | None = Field(
+        None, description="steps recorded as one; by the length of an epoch where not given"
+    )
     pool_first: Flag = Field(
         True, description="run max pools before the ReLUs that they read: the same results, sooner"
     )

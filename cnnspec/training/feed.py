@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cnnspec.data.batches import batch_rows, batches
+from cnnspec.data.batches import batches
 from cnnspec.data.folder import LoaderPool
 from cnnspec.data.order import epoch_numbers, epoch_order, epoch_shares, neighbours
 from cnnspec.data.prepare import COLUMNS, variations
@@ -38,11 +38,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class RowBatch:
-    """A batch of images that lie on the device, by their rows `(B,)`."""
+    """K batches of images that lie on the device, by their rows `(K, B)`."""
 
     rows: Tensor
-    numbers: Tensor | None
-    size: int
+    numbers: Tensor | None  # as those of Batch, `(K, B, 11)`
+    rates: Tensor  # the learning rates `(K,)`
+    size: int  # images of all of them
 
 
 class Feed:
@@ -73,11 +74,16 @@ class Feed:
 
     def rows(self) -> Iterator[RowBatch]:
         """The same as rows, for one process with all images on the device."""
-        numbers = self._numbers()
-        parts = batch_rows(self.order.to(self.plan.device), self.position, self.size)
-        for position, rows in zip(self._positions(), parts, strict=True):
-            part = None if numbers is None else self._part(numbers, position)
-            yield RowBatch(rows, part, self._size_at(position))
+        plan, numbers = self.plan, self._numbers()
+        order, rates = self.order.to(plan.device), plan.epoch_rates(self.epoch)
+        position = self.position
+        while position < plan.count:
+            many = plan.steps_per_graph if position + plan.steps_per_graph * self.size <= plan.count else 1
+            part, first = slice(position, position + many * self.size), position // self.size
+            rows = order[part].view(many, -1)
+            varied = None if numbers is None else numbers[part].view(*rows.shape, -1)
+            yield RowBatch(rows, varied, rates[first : first + many], rows.numel())
+            position += rows.numel()
 
     def _numbers(self) -> Tensor | None:
         plan = self.plan

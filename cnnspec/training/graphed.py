@@ -1,4 +1,4 @@
-"""On CUDA, a whole training step recorded once and replayed: one launch instead of some hundred.
+"""On CUDA, whole training steps recorded once and replayed: one launch instead of some hundred for each.
 
 For small networks launching the kernels takes longer than running them. What is recorded has fixed memory, so the
 inputs of a step are copied into the tensors that it was recorded with.
@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from cnnspec.data.sets import Images, ImageSet
 from cnnspec.training.config import TrainConfig
-from cnnspec.training.learner import Recorder
+from cnnspec.training.learner import Recorder, Steps
 from cnnspec.training.memory import is_out_of_memory
 from cnnspec.training.plan import Plan
 
-__all__ = ["GraphedStep", "cuda_recorder", "why_not_graphed"]
+__all__ = ["GraphedSteps", "cuda_recorder", "why_not_graphed"]
 
 _WARM_UP: Final = 3  # steps that run as they are, before one is recorded: libraries set themselves up in them
 
@@ -47,63 +47,65 @@ def cuda_recorder(plan: Plan, model: nn.Module, report: Callable[[str], None]) -
     if reason is not None:
         report(f"steps are not recorded as a CUDA graph: {reason}")
         return None
-    return partial(GraphedStep, model=model, size=plan.config.batch_size, device=plan.device, report=report)
+    shape = plan.steps_per_graph, plan.config.batch_size
+    return partial(GraphedSteps, model=model, shape=shape, device=plan.device, report=report)
 
 
-class GraphedStep:
-    """Calls `step(rows, numbers)`, which gives back the loss, and from the fourth full batch on replays it.
+class GraphedSteps:
+    """Calls `steps`, and from the fourth call with rows of this shape on replays what it recorded.
 
-    Batches of another size than `size` run as they are. Where recording fails, `report` hears why, and all of them do.
+    Rows of another shape run as they are. Where recording fails, `report` hears why, and all of them do.
     """
 
     def __init__(
         self,
-        step: Callable[[Tensor, Tensor | None], Tensor],
+        steps: Steps,
         model: nn.Module,
-        size: int,
+        shape: tuple[int, int],
         device: torch.device,
         report: Callable[[str], None],
     ) -> None:
-        self.step, self.model, self.size, self.report = step, model, size, report
+        self.steps, self.model, self.shape, self.report = steps, model, shape, report
         self.graph: torch.cuda.CUDAGraph | None = None
         self.possible = True
         self.warm = 0
         self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self.rate = torch.zeros((), device=device)  # the learning rate, where the recorded update reads it
-        self.rows = self.loss = self.rate  # until a step is recorded
+        self.rows = self.rates = self.losses = torch.empty(0)  # until steps are recorded
         self.numbers: Tensor | None = None
 
-    def __call__(self, rows: Tensor, numbers: Tensor | None) -> Tensor:
-        if len(rows) != self.size or not self.possible:
-            return self.step(rows, numbers)
+    def __call__(self, rows: Tensor, numbers: Tensor | None, rates: Tensor) -> Tensor:
+        if rows.shape != self.shape or not self.possible:
+            return self.steps(rows, numbers, rates)
         if self.warm < _WARM_UP:
             self.warm += 1
-            return self._beside(rows, numbers) if self.warm < _WARM_UP else self._watched(rows, numbers)
-        if self.graph is None and not self._record(rows, numbers):
-            return self.step(rows, numbers)
+            run = self._beside if self.warm < _WARM_UP else self._watched
+            return run(rows, numbers, rates)
+        if self.graph is None and not self._record(rows, numbers, rates):
+            return self.steps(rows, numbers, rates)
         assert self.graph is not None
         self.rows.copy_(rows)
+        self.rates.copy_(rates)
         if self.numbers is not None and numbers is not None:
             self.numbers.copy_(numbers)
         self.graph.replay()
-        return self.loss
+        return self.losses
 
-    def _beside(self, rows: Tensor, numbers: Tensor | None) -> Tensor:
-        """A step on the stream that will record, as torch's notes on CUDA graphs want it."""
+    def _beside(self, rows: Tensor, numbers: Tensor | None, rates: Tensor) -> Tensor:
+        """Steps on the stream that will record, as torch's notes on CUDA graphs want it."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
-            loss = self.step(rows, numbers)
+            losses = self.steps(rows, numbers, rates)
         torch.cuda.current_stream().wait_stream(self.stream)
-        return loss
+        return losses
 
-    def _watched(self, rows: Tensor, numbers: Tensor | None) -> Tensor:
-        """The last step before the recorded one. It must not wait for the device, for that would break a recording."""
+    def _watched(self, rows: Tensor, numbers: Tensor | None, rates: Tensor) -> Tensor:
+        """The last steps before the recorded ones. They must not wait for the device: that would break a recording."""
         before = torch.cuda.get_sync_debug_mode()
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             torch.cuda.set_sync_debug_mode("warn")
             try:
-                loss = self._beside(rows, numbers)
+                losses = self._beside(rows, numbers, rates)
             finally:
                 torch.cuda.set_sync_debug_mode(before)
         waits = [warning for warning in said if "called a synchronizing CUDA operation" in str(warning.message)]
@@ -113,21 +115,21 @@ class GraphedStep:
         if waits:
             where = f"{Path(waits[0].filename).name}, line {waits[0].lineno}"
             self._give_up(f"a step waits for the device ({where})")
-        return loss
+        return losses
 
     def _give_up(self, reason: str) -> None:
         self.possible = False
         self.report(f"steps are not recorded as a CUDA graph: {reason}")
 
-    def _record(self, rows: Tensor, numbers: Tensor | None) -> bool:
-        """Record a step, which does not run by that. Gives back whether it worked."""
-        self.rows = rows.clone()
+    def _record(self, rows: Tensor, numbers: Tensor | None, rates: Tensor) -> bool:
+        """Record steps, which do not run by that. Gives back whether it worked."""
+        self.rows, self.rates = rows.clone(), rates.clone()
         self.numbers = None if numbers is None else numbers.clone()
         graph = torch.cuda.CUDAGraph()
         before = torch.cuda.current_stream()
         try:
             with torch.cuda.graph(graph, stream=self.stream):
-                self.loss = self.step(self.rows, self.numbers)
+                self.losses = self.steps(self.rows, self.numbers, self.rates)
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise

@@ -139,14 +139,15 @@ class Keeper:
         self.epoch_began = self.last_step = time.perf_counter()
         self.began_at = self.counters.position
 
-    def after_step(self, loss: Tensor, size: int) -> None:
-        """Count a step on `size` images, and look, save or stop where it is time for that.
+    def after_step(self, losses: Tensor, size: int) -> None:
+        """Count the steps of these losses on `size` images, and look, save or stop where it is time for that.
 
         Raises Interrupted after a signal, and CnnspecError where a loss was not finite or the save fails.
         """
         counters, ranks = self.counters, self.plan.ranks
-        self.losses[counters.position // self.plan.config.batch_size] = loss
-        counters.step += 1
+        first = counters.position // self.plan.config.batch_size
+        self.losses[first : first + len(losses)] = losses
+        counters.step += len(losses)
         counters.position += size
         now = time.perf_counter()
         if now - self.last_look >= LOOK_EVERY:

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Protocol, TypedDict, cast
+from typing import TypedDict, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,21 +29,12 @@ from cnnspec.training.feed import Batch, RowBatch
 from cnnspec.training.plan import Plan
 from cnnspec.training.process import random_state, set_random_state
 
-__all__ = ["Learner", "LearnerState", "RecordedStep", "Recorder"]
+__all__ = ["Learner", "LearnerState", "RecordedSteps", "Recorder", "Steps"]
 
-RowStep = Callable[[Tensor, Tensor | None], Tensor]  # from rows `(B,)` and augmentation numbers to the loss
-
-
-class RecordedStep(Protocol):
-    """A step that was recorded once and is replayed for each batch of rows."""
-
-    rate: Tensor  # the learning rate, a number, where the update reads it
-
-    def __call__(self, rows: Tensor, numbers: Tensor | None) -> Tensor:
-        """One update; gives back the loss."""
-
-
-Recorder = Callable[[RowStep], RecordedStep]
+# From rows `(K, B)`, what augmentation does with them and learning rates `(K,)` to the losses `(K,)` of K updates.
+Steps = Callable[[Tensor, Tensor | None, Tensor], Tensor]
+RecordedSteps = Steps  # that were recorded once and are replayed; the losses of every replay lie in one tensor
+Recorder = Callable[[Steps], RecordedSteps]
 
 
 class LearnerState(TypedDict):
@@ -91,24 +82,19 @@ class Learner:
         eval_frozen(self.model, self.plan.config.freeze)
 
     def step(self, batch: Batch | RowBatch, step: int) -> Tensor:
-        """Update number `step`, from 0. Gives back this process's share of the batch's mean loss, on the device.
+        """Update number `step`, from 0, or as many from there on as there are batches of rows.
 
-        A recorded step takes its learning rate from a tensor, and writes its losses to one and the same.
+        Gives back this process's share of the mean loss of each, `(K,)`, on the device. Where steps are recorded the
+        losses are to be read before the next ones.
         """
-        rate: Tensor | float = self.plan.learning_rate(step)
-        if self.recorded is not None:
-            rate = self.recorded.rate.fill_(rate)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         if isinstance(batch, Batch):
-            loss = self._learn(batch)
-        elif self.recorded is not None:
-            loss = self.recorded(batch.rows, batch.numbers)
+            self._set_rate(self.plan.learning_rate(step))
+            losses = self._learn(batch).view(1)
         else:
-            loss = self._learn_rows(batch.rows, batch.numbers)
+            losses = (self.recorded or self._learn_rows)(batch.rows, batch.numbers, batch.rates)
         if self.averaged is not None:
             average_weights(self.averaged, self.model, self.plan.config.ema or 0.0, step)
-        return loss
+        return losses
 
     def validate(self, stop: Callable[[], bool]) -> Scores | None:
         """Score the network on the validation images, over all processes. None where `stop` said so."""
@@ -160,11 +146,20 @@ class Learner:
             )  # fmt: skip
         return self._learn_inputs(x, y, batch.size)
 
-    def _learn_rows(self, rows: Tensor, numbers: Tensor | None) -> Tensor:
-        """The same from rows of images that lie on the device."""
+    def _learn_rows(self, rows: Tensor, numbers: Tensor | None, rates: Tensor) -> Tensor:
+        """One update for each batch of rows of images that lie on the device; see `Steps`."""
         assert isinstance(self.plan.train, Images)
-        images, labels = take(self.plan.train, rows)
-        return self._learn_inputs(self.prepare(images, numbers), labels, len(rows))
+        losses = []
+        for step, batch in enumerate(rows.unbind()):
+            self._set_rate(rates[step])  # a tensor: as a number it would be recorded
+            images, labels = take(self.plan.train, batch)
+            x = self.prepare(images, None if numbers is None else numbers[step])
+            losses.append(self._learn_inputs(x, labels, len(batch)))
+        return torch.stack(losses) if len(losses) > 1 else losses[0].view(1)
+
+    def _set_rate(self, rate: float | Tensor) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
 
     def _learn_inputs(self, x: Tensor, y: Tensor, size: int) -> Tensor:
         """One update from inputs `(B, C, H, W)` and their labels, of a batch of `size` images over all processes."""

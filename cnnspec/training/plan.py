@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, TypedDict
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cnnspec.data.batches import to_device
 from cnnspec.data.duplicates import count_duplicates
@@ -30,12 +30,13 @@ from cnnspec.training.shared import Shared
 
 __all__ = ["Origin", "Plan", "check_origin", "make_plan", "origin_of"]
 
+_TOGETHER: Final = 10  # steps that are recorded as one, at most: a signal waits for them
 _SCORED: Final = 256  # images that are scored at once, at most
 
 # Options that may change between two parts of a run: where it runs, and when it ends.
 _MAY_CHANGE: Final = {
     "cache", "channels_last", "checkpoint_every", "compile", "cuda_graph", "data", "data_dir", "device", "epochs",
-    "loading", "patience", "pool_first", "skip_bad", "tensorboard", "threads", "weights", "workers",
+    "loading", "patience", "pool_first", "skip_bad", "steps_per_graph", "tensorboard", "threads", "weights", "workers",
 }  # fmt: skip
 
 
@@ -82,6 +83,20 @@ class Plan:
         """The test images that are training images too."""
         return count_duplicates(self.data)
 
+    @cached_property
+    def steps_per_graph(self) -> int:
+        """How many steps are recorded as one, where steps are recorded.
+
+        By default as many, to a small number, as leave few over in an epoch: those run one by one, at ten times the
+        cost. Averaging weights stands between two steps.
+        """
+        whole = self.count // self.config.batch_size
+        if self.config.ema or not whole:
+            return 1
+        if self.config.steps_per_graph is not None:
+            return min(self.config.steps_per_graph, whole)
+        return min(range(1, 1 + max(1, min(_TOGETHER, whole // 4))), key=lambda k: whole // k + 10 * (whole % k))
+
     @property
     def workers(self) -> int:
         """The processes that decode images."""
@@ -101,6 +116,13 @@ class Plan:
     def augment(self) -> Augment:
         """What is varied in training."""
         return Augment(self.config.rotate, self.config.shift, self.config.flip, self.config.erase)
+
+    def epoch_rates(self, epoch: int) -> Tensor:
+        """The learning rates of an epoch's steps, on the device."""
+        first = epoch * self.steps_per_epoch
+        rates = [self.learning_rate(first + step) for step in range(self.steps_per_epoch)]
+        kind = torch.float64 if self.device.type == "cpu" else torch.float32  # what torch's updates take
+        return torch.tensor(rates, dtype=kind).to(self.device)
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step, from 0."""

@@ -6,7 +6,6 @@ augmentation of one batch) stays what it was, and what it has put in the place o
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import torch
@@ -14,9 +13,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-__all__ = ["EmulatedGraph", "EmulatedStep", "NotRecordable"]
+from cnnspec.training.learner import Steps
 
-WARM_UP: Final = 3  # plain steps before one is recorded, as with CUDA graphs
+__all__ = ["EmulatedGraph", "EmulatedSteps", "Launches", "NotRecordable"]
+
+WARM_UP: Final = 3  # calls as they are before one is recorded, as with CUDA graphs
+_WAITS: Final = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 
 
 class NotRecordable(RuntimeError):
@@ -35,8 +37,7 @@ class EmulatedGraph(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        tags = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
-        if tags & set(func.tags):
+        if _WAITS & set(func.tags):
             raise NotRecordable(f"{func} wants a number from the device")
         self._keep(tensors([args, kwargs]))
         result = func(*args, **kwargs)
@@ -80,29 +81,48 @@ def storage(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata
 
 
-class EmulatedStep:
-    """A recorded step, as `GraphedStep` on CUDA: some as they are, then one recorded and replayed."""
+class EmulatedSteps:
+    """Recorded steps, as `GraphedSteps` on CUDA: some as they are, then some recorded and replayed."""
 
-    def __init__(self, step: Callable[[Tensor, Tensor | None], Tensor], size: int) -> None:
-        self.step, self.size = step, size
-        self.rate = torch.zeros((), dtype=torch.float64)
+    def __init__(self, steps: Steps, shape: tuple[int, int], warm_up: int = WARM_UP) -> None:
+        self.steps, self.shape, self.warm_up = steps, shape, warm_up
         self.warm = self.replayed = 0
         self.graph: EmulatedGraph | None = None
 
-    def __call__(self, rows: Tensor, numbers: Tensor | None) -> Tensor:
-        if len(rows) != self.size:
-            return self.step(rows, numbers)
-        if self.warm < WARM_UP:
+    def __call__(self, rows: Tensor, numbers: Tensor | None, rates: Tensor) -> Tensor:
+        if rows.shape != self.shape:
+            return self.steps(rows, numbers, rates)
+        if self.warm < self.warm_up:
             self.warm += 1
-            return self.step(rows, numbers)
+            return self.steps(rows, numbers, rates)
         if self.graph is None:
-            self.rows, self.numbers = rows.clone(), None if numbers is None else numbers.clone()
+            self.rows, self.rates = rows.clone(), rates.clone()
+            self.numbers = None if numbers is None else numbers.clone()
             with EmulatedGraph() as graph:
-                self.loss = self.step(self.rows, self.numbers)
+                self.losses = self.steps(self.rows, self.numbers, self.rates)
             self.graph = graph
         self.rows.copy_(rows)
+        self.rates.copy_(rates)
         if self.numbers is not None and numbers is not None:
             self.numbers.copy_(numbers)
         self.graph.replay()
         self.replayed += 1
-        return self.loss
+        return self.losses
+
+
+class Launches(TorchDispatchMode):
+    """While entered, counts what would launch a kernel: every operation but views and memory without a value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.waits: list[str] = []  # operations that want a number from the device
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name.removeprefix("aten::")
+        views = any(value.alias_info is not None and not value.alias_info.is_write for value in func._schema.returns)
+        if not views and "empty" not in name and name != "detach":
+            self.names.append(name)
+        if _WAITS & set(func.tags):
+            self.waits.append(name)
+        return func(*args, **(kwargs or {}))

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from cnnspec.data.sets import Images
 from cnnspec.torch_backend import read_weights
 from cnnspec.training.config import TrainConfig
-from cnnspec.training.graphed import GraphedStep, why_not_graphed
+from cnnspec.training.graphed import GraphedSteps, why_not_graphed
 
 CPU = torch.device("cpu")
+ROWS, RATES = torch.arange(3).view(1, 3), torch.zeros(1)
 IMAGES = Images(torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64))
 
 
@@ -32,10 +33,10 @@ class Stream:
 class Recorded:
     """Stands for a CUDA graph: replaying calls the step with the tensors that it was recorded with."""
 
-    of: GraphedStep
+    of: GraphedSteps
 
     def replay(self) -> None:
-        self.of.loss.copy_(self.of.step(self.of.rows, self.of.numbers))
+        self.of.losses.copy_(self.of.steps(self.of.rows, self.of.numbers, self.of.rates))
 
 
 @pytest.fixture
@@ -63,39 +64,39 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return inside
 
 
-def make(step: Any, told: list[str]) -> GraphedStep:
-    return GraphedStep(step, nn.Linear(1, 1), 3, torch.device("cpu"), told.append)
+def make(step: Any, told: list[str]) -> GraphedSteps:
+    return GraphedSteps(step, nn.Linear(1, 1), (1, 3), torch.device("cpu"), told.append)
 
 
 @pytest.mark.parametrize("augmented", [True, False])
 def test_full_batches_are_replayed_from_the_fourth_on(recording: list[bool], augmented: bool) -> None:
     calls: list[str] = []
 
-    def step(rows: Tensor, numbers: Tensor | None) -> Tensor:
-        calls.append("record" if recording[0] else "short" if len(rows) < 3 else "run")
-        return rows.sum() + torch.zeros(()) + (0 if numbers is None else numbers.sum())
+    def step(rows: Tensor, numbers: Tensor | None, rates: Tensor) -> Tensor:
+        calls.append("record" if recording[0] else "short" if rows.shape[1] < 3 else "run")
+        return rows.sum() + rates + (0 if numbers is None else numbers.sum())
 
     graphed = Recorded.of = make(step, [])
     for first in range(6):
         for size in (3, 2):
-            rows = torch.arange(first, first + size)
-            numbers = rows / 8 if augmented else torch.zeros(size)
-            loss = graphed(rows, numbers if augmented else None)
-            assert loss == rows.sum() + numbers.sum()
+            rows = torch.arange(first, first + size).view(1, -1)
+            numbers = rows / 8 if augmented else torch.zeros(1, size)
+            loss = graphed(rows, numbers if augmented else None, torch.tensor([first / 4]))
+            assert loss == rows.sum() + numbers.sum() + first / 4
     assert calls == ["run", "short"] * 3 + ["record"] + ["run", "short"] * 3
 
 
 def test_what_cannot_be_recorded_runs_as_it_is(recording: list[bool]) -> None:
     told: list[str] = []
 
-    def step(rows: Tensor, numbers: Tensor | None) -> Tensor:
+    def step(rows: Tensor, numbers: Tensor | None, rates: Tensor) -> Tensor:
         if recording[0]:
             recording[0] = False
             raise RuntimeError("operation not permitted when stream is capturing\nand more")
-        return rows.sum()
+        return rows.sum().view(1)
 
     graphed = make(step, told)
-    assert [int(graphed(torch.arange(3), None)) for _ in range(6)] == [3] * 6
+    assert [int(graphed(ROWS, None, RATES)) for _ in range(6)] == [3] * 6
     assert told == ["steps are not recorded as a CUDA graph: operation not permitted when stream is capturing"]
 
 
@@ -103,9 +104,9 @@ def test_the_reason_is_what_went_wrong_first(recording: list[bool]) -> None:
     """The end of a broken recording fails too, as torch's does."""
     told: list[str] = []
 
-    def step(rows: Tensor, numbers: Tensor | None) -> Tensor:
+    def step(rows: Tensor, numbers: Tensor | None, rates: Tensor) -> Tensor:
         if not recording[0]:
-            return rows.sum()
+            return rows.sum().view(1)
         recording[0] = False
         try:
             raise ValueError("the first thing\nand more")
@@ -113,7 +114,7 @@ def test_the_reason_is_what_went_wrong_first(recording: list[bool]) -> None:
             raise RuntimeError("capture was invalidated")
 
     graphed = make(step, told)
-    assert [int(graphed(torch.arange(3), None)) for _ in range(5)] == [3] * 5
+    assert [int(graphed(ROWS, None, RATES)) for _ in range(5)] == [3] * 5
     assert told == ["steps are not recorded as a CUDA graph: the first thing"]
 
 
@@ -130,16 +131,16 @@ def test_a_step_that_waits_for_the_device_is_not_recorded(
 
     monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", set_mode)
 
-    def step(rows: Tensor, numbers: Tensor | None) -> Tensor:
+    def step(rows: Tensor, numbers: Tensor | None, rates: Tensor) -> Tensor:
         assert not recording[0]
         if mode[0] == "warn":
             warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
             warnings.warn("something else", stacklevel=1)
-        return rows.sum()
+        return rows.sum().view(1)
 
     graphed = make(step, told)
     with pytest.warns(UserWarning, match="something else"):
-        assert [int(graphed(torch.arange(3), None)) for _ in range(6)] == [3] * 6
+        assert [int(graphed(ROWS, None, RATES)) for _ in range(6)] == [3] * 6
     assert mode == ["default"]
     (said,) = told
     assert said.startswith("steps are not recorded as a CUDA graph: a step waits for the device (test_graphed.py, line")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from emulated_graph import WARM_UP, EmulatedStep
+from emulated_graph import WARM_UP, EmulatedSteps
 from run_states import plain
 from small_runs import TEXT, job
 
@@ -27,7 +27,7 @@ from cnnspec.training.start import build_network, open_images
 
 CPU = torch.device("cpu")
 BATCH = 200  # 6 of them and a part of one are the 1,295 images of an epoch
-recorded = partial(EmulatedStep, size=BATCH)
+recorded = partial(EmulatedSteps, shape=(1, BATCH))
 
 
 def make_learner(folder: Path, record: Recorder | None, **options: Any) -> Learner:
@@ -39,6 +39,12 @@ def make_learner(folder: Path, record: Recorder | None, **options: Any) -> Learn
         asked, data, model, CPU, ranks=Ranks(), resuming=False, progress=Silent(), shared=Shared()
     )  # fmt: skip
     return Learner(plan, model, LoaderPool(), record)
+
+
+def same_batch(learner: Learner, step: int) -> RowBatch:
+    """The first images, without augmentation."""
+    rate = learner.plan.learning_rate(step)
+    return RowBatch(torch.arange(BATCH).view(1, -1), None, torch.tensor([rate], dtype=torch.float64), BATCH)
 
 
 def end_of(folder: Path) -> Any:
@@ -63,7 +69,7 @@ def test_recorded_steps_train_as_plain_ones_bit_for_bit(tmp_path: Path, options:
         run(make_learner(tmp_path / "plain", None, **options), Silent())
         learner = make_learner(tmp_path / "recorded", recorded, **options)
         run(learner, Silent())
-    assert isinstance(learner.recorded, EmulatedStep)
+    assert isinstance(learner.recorded, EmulatedSteps)
     assert learner.recorded.replayed == 3 * 6 - WARM_UP
     assert end_of(tmp_path / "recorded") == end_of(tmp_path / "plain")
 
@@ -73,7 +79,7 @@ def test_a_learner_goes_on_from_its_state(tmp_path: Path) -> None:
 
     def losses(learner: Learner, steps: range) -> list[float]:
         learner.begin_epoch()
-        return [float(learner.step(RowBatch(torch.arange(BATCH), None, BATCH), step)) for step in steps]
+        return [float(learner.step(same_batch(learner, step), step)) for step in steps]
 
     with process_restored(CPU):
         first = make_learner(tmp_path / "a", recorded)
@@ -93,7 +99,7 @@ DEEPER = TEXT.replace("  bn:", "  conv2: Conv2d(8, 3)\n  bn:")  # a layout is se
 def test_a_run_goes_on_in_another_memory_layout(tmp_path: Path, options: dict[str, Any], channels_last: bool) -> None:
     def losses(learner: Learner, steps: range) -> list[float]:
         learner.begin_epoch()
-        return [float(learner.step(RowBatch(torch.arange(BATCH), None, BATCH), step)) for step in steps]
+        return [float(learner.step(same_batch(learner, step), step)) for step in steps]
 
     text = DEEPER.replace("  drop: Dropout(0.1)\n", "")
     with process_restored(CPU):
@@ -110,8 +116,7 @@ def test_a_restored_learner_fills_the_tensors_that_a_recording_reads(tmp_path: P
     with process_restored(CPU):
         learner = make_learner(tmp_path / "a", recorded)
         learner.begin_epoch()
-        batch = RowBatch(torch.arange(BATCH), None, BATCH)
         torch.save(learner.state(), tmp_path / "state.pt")
-        losses = [float(learner.step(batch, step)) for step in range(6)]
+        losses = [float(learner.step(same_batch(learner, step), step)) for step in range(6)]
         learner.load_state(torch.load(tmp_path / "state.pt", weights_only=True))
-        assert [float(learner.step(batch, step)) for step in range(6)] == losses
+        assert [float(learner.step(same_batch(learner, step), step)) for step in range(6)] == losses
