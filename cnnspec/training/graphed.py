@@ -47,8 +47,7 @@ def cuda_recorder(plan: Plan, model: nn.Module, report: Callable[[str], None]) -
     if reason is not None:
         report(f"steps are not recorded as a CUDA graph: {reason}")
         return None
-    shape = plan.steps_per_graph, plan.config.batch_size
-    return partial(GraphedSteps, model=model, shape=shape, device=plan.device, report=report)
+    return partial(GraphedSteps, model=model, device=plan.device, report=report)
 
 
 class GraphedSteps:
@@ -60,8 +59,8 @@ class GraphedSteps:
     def __init__(
         self,
         steps: Steps,
-        model: nn.Module,
         shape: tuple[int, int],
+        model: nn.Module,
         device: torch.device,
         report: Callable[[str], None],
     ) -> None:

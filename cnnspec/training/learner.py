@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import TypedDict, cast
+from typing import Final, TypedDict, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ from cnnspec.training.criterion import (
     restore_optimizer,
 )  # fmt: skip
 from cnnspec.training.device import arithmetic
-from cnnspec.training.evaluate import Scores, evaluate
+from cnnspec.training.evaluate import Scores, Scoring, evaluate
 from cnnspec.training.feed import Batch, RowBatch
 from cnnspec.training.plan import Plan
 from cnnspec.training.process import random_state, set_random_state
@@ -34,7 +34,10 @@ __all__ = ["Learner", "LearnerState", "RecordedSteps", "Recorder", "Steps"]
 # From rows `(K, B)`, what augmentation does with them and learning rates `(K,)` to the losses `(K,)` of K updates.
 Steps = Callable[[Tensor, Tensor | None, Tensor], Tensor]
 RecordedSteps = Steps  # that were recorded once and are replayed; the losses of every replay lie in one tensor
-Recorder = Callable[[Steps], RecordedSteps]
+Recorder = Callable[[Steps, tuple[int, int]], RecordedSteps]  # of rows of this shape
+
+
+_NO_RATES: Final = torch.zeros(1)  # where nothing is learned
 
 
 class LearnerState(TypedDict):
@@ -67,8 +70,13 @@ class Learner:
         self.criterion = make_loss(config, plan.data.counts, device)
         self.prepare = Prepare(plan.job.network.graph, device, plan.augment, plan.layout)
         self.autocast = partial(arithmetic, device, config.precision)
+        self.scoring = Scoring(self.scored, self.prepare, self.criterion, device, len(plan.data.classes))
+        self.recorded = self.recorded_scoring = None
+        if record is not None:
+            self.recorded = record(self._learn_rows, (plan.steps_per_graph, config.batch_size))
+            if isinstance(plan.val, Images) and plan.val.images.device == device:
+                self.recorded_scoring = record(self._score_rows, (1, plan.scored_at_once))
         self.right = torch.zeros((), dtype=torch.int64, device=device)  # images recognised while they were trained on
-        self.recorded = record(self._learn_rows) if record is not None else None
         self._mark_capturable()
 
     @property
@@ -98,17 +106,24 @@ class Learner:
 
     def validate(self, stop: Callable[[], bool]) -> Scores | None:
         """Score the network on the validation images, over all processes. None where `stop` said so."""
-        ranks = self.plan.ranks
-        return self._evaluate(
-            self.scored, self.plan.val, self.plan.data.val_rows, stop, ranks.rank, ranks.count, ranks.total
-        )
+        ranks, recorded = self.plan.ranks, self.recorded_scoring
+        return evaluate(
+            self.scoring, self.plan.val, self.plan.data.val_rows, size=self.plan.scored_at_once,
+            recorded=None if recorded is None else lambda rows: recorded(rows[None], None, _NO_RATES),
+            rank=ranks.rank, ranks=ranks.count, workers=self.plan.workers, stop=stop, gather=ranks.total,
+            loaders=self.loaders,
+        )  # fmt: skip
 
     def evaluate_weights(
         self, weights: dict[str, Tensor], source: ImageSet, rows: Tensor, stop: Callable[[], bool]
     ) -> Scores | None:
         """Score these weights, by this process alone. None where `stop` said so. The model keeps them."""
         self.model.load_state_dict(weights)
-        return self._evaluate(self.model, source, rows, stop, 0, 1, lambda tensor: tensor)
+        scoring = Scoring(self.model, self.prepare, self.criterion, self.plan.device, len(self.plan.data.classes))
+        return evaluate(
+            scoring, source, rows, size=self.plan.scored_at_once, workers=self.plan.workers, stop=stop,
+            loaders=self.loaders,
+        )  # fmt: skip
 
     def state(self) -> LearnerState:
         """Everything that the rest of the run depends on."""
@@ -157,6 +172,11 @@ class Learner:
             losses.append(self._learn_inputs(x, labels, len(batch)))
         return torch.stack(losses) if len(losses) > 1 else losses[0].view(1)
 
+    def _score_rows(self, rows: Tensor, numbers: Tensor | None, rates: Tensor) -> Tensor:
+        """What `scoring` says of one batch of rows; in the form of `Steps`, to be recorded as they are."""
+        assert isinstance(self.plan.val, Images)
+        return self.scoring(*take(self.plan.val, rows[0]))
+
     def _set_rate(self, rate: float | Tensor) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -203,19 +223,3 @@ class Learner:
         for name in graph.aux_outputs:
             loss = loss + self.plan.config.aux_weight * self.criterion(outputs[name].float(), labels)
         return loss
-
-    def _count_right(self, scores: Tensor, labels: Tensor) -> None:
-        """Add up what is recognised, on the device: reading it would make the device and the program meet."""
-        if labels.ndim > 1:  # mixtures: the image with the larger share counts
-            labels = labels.argmax(1)
-        self.right += (scores.detach().argmax(1) == labels).sum()
-
-    def _evaluate(
-        self, model: nn.Module, source: ImageSet, rows: Tensor, stop: Callable[[], bool], rank: int, ranks: int,
-        gather: Callable[[Tensor], Tensor],
-    ) -> Scores | None:  # fmt: skip
-        return evaluate(
-            model, source, rows, self.prepare, self.criterion, self.plan.device, classes=len(self.plan.data.classes),
-            size=self.plan.scored_at_once, rank=rank, ranks=ranks, workers=self.plan.workers, stop=stop,
-            gather=gather, loaders=self.loaders,
-        )  # fmt: skip

@@ -65,12 +65,9 @@ class EmulatedGraph(TorchDispatchMode):
         """The same operations on the same tensors, with the random numbers of now."""
         with torch._C._AutoDispatchBelowAutograd():
             for func, args, kwargs, recorded in self.calls:
-                again = func(*args, **kwargs)
-                aliases = [value.alias_info is not None for value in func._schema.returns]
-                if any(aliases):
-                    continue  # a view, or written in place: it lies where it lay
-                for old, new in zip(tensors(recorded), tensors(again), strict=True):
-                    old.copy_(new)
+                for old, new in zip(tensors(recorded), tensors(func(*args, **kwargs)), strict=True):
+                    if storage(old) != storage(new):  # else it is a view or was written in place, and lies where it lay
+                        old.copy_(new)
 
 
 def tensors(values: Any) -> list[Tensor]:

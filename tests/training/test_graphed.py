@@ -65,7 +65,7 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 
 def make(step: Any, told: list[str]) -> GraphedSteps:
-    return GraphedSteps(step, nn.Linear(1, 1), (1, 3), torch.device("cpu"), told.append)
+    return GraphedSteps(step, (1, 3), nn.Linear(1, 1), torch.device("cpu"), told.append)
 
 
 @pytest.mark.parametrize("augmented", [True, False])

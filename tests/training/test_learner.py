@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from cnnspec.training.start import build_network, open_images
 
 CPU = torch.device("cpu")
 BATCH = 200  # 6 of them and a part of one are the 1,295 images of an epoch
-recorded = partial(EmulatedSteps, shape=(1, BATCH))
 
 
 def make_learner(folder: Path, record: Recorder | None, **options: Any) -> Learner:
@@ -67,7 +65,7 @@ def end_of(folder: Path) -> Any:
 def test_recorded_steps_train_as_plain_ones_bit_for_bit(tmp_path: Path, options: dict[str, Any]) -> None:
     with process_restored(CPU):
         run(make_learner(tmp_path / "plain", None, **options), Silent())
-        learner = make_learner(tmp_path / "recorded", recorded, **options)
+        learner = make_learner(tmp_path / "recorded", EmulatedSteps, **options)
         run(learner, Silent())
     assert isinstance(learner.recorded, EmulatedSteps)
     assert learner.recorded.replayed == 3 * 6 - WARM_UP
@@ -82,11 +80,11 @@ def test_a_learner_goes_on_from_its_state(tmp_path: Path) -> None:
         return [float(learner.step(same_batch(learner, step), step)) for step in steps]
 
     with process_restored(CPU):
-        first = make_learner(tmp_path / "a", recorded)
+        first = make_learner(tmp_path / "a", EmulatedSteps)
         losses(first, range(5))
         torch.save(first.state(), tmp_path / "state.pt")
         wanted = losses(first, range(5, 9))
-        second = make_learner(tmp_path / "b", recorded, seed=1)
+        second = make_learner(tmp_path / "b", EmulatedSteps, seed=1)
         second.load_state(torch.load(tmp_path / "state.pt", weights_only=True))
         assert losses(second, range(5, 9)) == wanted
 
@@ -114,7 +112,7 @@ def test_a_run_goes_on_in_another_memory_layout(tmp_path: Path, options: dict[st
 
 def test_a_restored_learner_fills_the_tensors_that_a_recording_reads(tmp_path: Path) -> None:
     with process_restored(CPU):
-        learner = make_learner(tmp_path / "a", recorded)
+        learner = make_learner(tmp_path / "a", EmulatedSteps)
         learner.begin_epoch()
         torch.save(learner.state(), tmp_path / "state.pt")
         losses = [float(learner.step(same_batch(learner, step), step)) for step in range(6)]

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from emulated_graph import EmulatedSteps, Launches, NotRecordable
+from emulated_graph import WARM_UP, EmulatedSteps, Launches, NotRecordable
 from run_states import plain
 from small_runs import TEXT, job
 from test_learner import end_of
@@ -30,9 +29,9 @@ from cnnspec.training.config import TrainConfig
 from cnnspec.training.distributed import Ranks
 from cnnspec.training.feed import Feed
 from cnnspec.training.job import Job
-from cnnspec.training.learner import Learner, Recorder
+from cnnspec.training.learner import Learner, Recorder, Steps
 from cnnspec.training.loop import run
-from cnnspec.training.plan import Plan, make_plan
+from cnnspec.training.plan import make_plan
 from cnnspec.training.process import process_restored, seed_generators
 from cnnspec.training.progress import Silent
 from cnnspec.training.shared import Shared
@@ -44,11 +43,7 @@ SHARED = Shared()  # images are opened once
 BATCH = 16
 
 
-def recorder(plan: Plan) -> Recorder:
-    return partial(EmulatedSteps, shape=(plan.steps_per_graph, plan.config.batch_size))
-
-
-def learner_of(asked: Job, record: Any = None, **forced: Any) -> Learner:
+def learner_of(asked: Job, record: Recorder | None = None, **forced: Any) -> Learner:
     """A learner that is ready to train; `forced` are options that a run on the CPU would refuse."""
     config = asked.config
     data = open_images(asked.network.graph, config, CPU, Ranks(), Silent(), SHARED)
@@ -58,7 +53,7 @@ def learner_of(asked: Job, record: Any = None, **forced: Any) -> Learner:
         asked, data, model, CPU, ranks=Ranks(), resuming=asked.existing == "resume", progress=Silent(), shared=SHARED
     )
     plan = replace(plan, config=plan.config.model_copy(update=forced))
-    return Learner(plan, model, LoaderPool(), None if record is None else record(plan))
+    return Learner(plan, model, LoaderPool(), record)
 
 
 def after(learner: Learner, steps: int) -> Any:
@@ -104,7 +99,7 @@ def test_recorded_steps_equal_plain_ones(tmp_path: Path, options: dict[str, Any]
     asked = job(tmp_path / "a", text=text, batch_size=BATCH, epochs=1, **given, **augmentation)
     with process_restored(CPU):
         wanted = after(learner_of(asked, precision=precision), 7)
-        learner = learner_of(asked, recorder, precision=precision, steps_per_graph=1)
+        learner = learner_of(asked, EmulatedSteps, precision=precision, steps_per_graph=1)
         assert after(learner, 7) == wanted
     assert isinstance(learner.recorded, EmulatedSteps)
     assert learner.recorded.replayed == 4
@@ -117,7 +112,7 @@ def test_several_steps_in_one_recording_equal_single_ones(
 ) -> None:
     asked = job(tmp_path / "a", batch_size=BATCH, epochs=1, ema=None, steps_per_graph=together, **options)
     with process_restored(CPU):
-        learner = learner_of(asked, recorder)
+        learner = learner_of(asked, EmulatedSteps)
         assert after(learner, 81) == after(learner_of(asked), 81)  # 80 whole batches and a part
     assert isinstance(learner.recorded, EmulatedSteps)
     assert learner.recorded.replayed == 80 // together - 3
@@ -158,6 +153,29 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return end_of(folder)
 
 
+def test_recorded_scoring_is_the_plain_one(tmp_path: Path) -> None:
+    asked = job(tmp_path / "a", batch_size=BATCH, epochs=1)
+    with process_restored(CPU):
+        one, two = learner_of(asked), learner_of(asked, EmulatedSteps)
+        for _ in range(2):
+            wanted, found = one.validate(lambda: False), two.validate(lambda: False)
+            assert wanted is not None
+            assert found is not None
+            assert (found.loss, found.matrix.tolist()) == (wanted.loss, wanted.matrix.tolist())
+        assert two.validate(lambda: True) is None
+    assert isinstance(two.recorded_scoring, EmulatedSteps)
+    assert two.recorded_scoring.replayed > 10
+
+
+def test_scoring_waits_for_the_device_once(tmp_path: Path) -> None:
+    with process_restored(CPU):
+        learner = learner_of(job(tmp_path / "a", batch_size=BATCH))
+        with Launches() as launches:
+            learner.validate(lambda: False)
+    assert launches.names.count("argmax") > 5
+    assert launches.names.count("bincount") == 1
+
+
 @pytest.mark.parametrize("together", [1, 4])
 @pytest.mark.parametrize("stop", [1, 3, 8, 14, 17, 23])
 def test_an_interrupted_recorded_run_resumes_bit_for_bit(
@@ -175,9 +193,9 @@ def test_an_interrupted_recorded_run_resumes_bit_for_bit(
 
     monkeypatch.setattr(keeper.Keeper, "after_step", stopping)
     with process_restored(CPU), pytest.raises(Interrupted):
-        run(learner_of(job(tmp_path / "run", **options), recorder), Silent())
+        run(learner_of(job(tmp_path / "run", **options), EmulatedSteps), Silent())
     with process_restored(CPU):
-        run(learner_of(job(tmp_path / "run", resume=True, **options), recorder), Silent())
+        run(learner_of(job(tmp_path / "run", resume=True, **options), EmulatedSteps), Silent())
     assert end_of(tmp_path / "run") == whole
 
 
@@ -188,23 +206,20 @@ def test_the_proof_sees_a_rate_that_is_recorded_as_a_number(tmp_path: Path, monk
         set_rate = Learner._set_rate
         rates = iter([learner_of(asked).plan.learning_rate(step) for step in range(7)])
         monkeypatch.setattr(Learner, "_set_rate", lambda self, rate: set_rate(self, next(rates)))
-        assert after(learner_of(asked, recorder), 7) != wanted
+        assert after(learner_of(asked, EmulatedSteps), 7) != wanted
 
 
 def test_the_proof_sees_augmentation_that_went_stale(tmp_path: Path) -> None:
     asked = job(tmp_path / "a", batch_size=BATCH, epochs=1)
 
-    def stale(plan: Plan) -> Recorder:
-        def record(steps: Any) -> Any:
-            kept: list[Any] = []
+    def stale(steps: Steps, shape: tuple[int, int]) -> EmulatedSteps:
+        kept: list[Any] = []
 
-            def forgetful(rows: Tensor, numbers: Tensor | None, rates: Tensor) -> Tensor:
-                kept.append(None if numbers is None else numbers.clone())
-                return steps(rows, kept[0] if len(kept) < 5 else numbers, rates)  # type: ignore[no-any-return]
+        def forgetful(rows: Tensor, numbers: Tensor | None, rates: Tensor) -> Tensor:
+            kept.append(None if numbers is None else numbers.clone())
+            return steps(rows, numbers if len(kept) <= WARM_UP else kept[0], rates)
 
-            return EmulatedSteps(forgetful, (1, BATCH))
-
-        return record
+        return EmulatedSteps(forgetful, shape)
 
     with process_restored(CPU):
         assert after(learner_of(asked, stale), 7) != after(learner_of(asked), 7)
@@ -215,7 +230,7 @@ def test_the_proof_sees_a_number_that_a_step_wants(tmp_path: Path, monkeypatch: 
     loss_of = Learner._loss
     monkeypatch.setattr(Learner, "_loss", lambda self, x, y: loss_of(self, x, y) + 0 * x.sum().item())
     with process_restored(CPU), pytest.raises(NotRecordable, match="_local_scalar_dense"):
-        after(learner_of(asked, recorder), 7)
+        after(learner_of(asked, EmulatedSteps), 7)
 
 
 @pytest.mark.parametrize("options", [{}, {"loss": "squared-error"}, {"clip": 1.0, "optimizer": "adam", "erase": 0.3}])
