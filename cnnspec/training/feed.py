@@ -54,11 +54,16 @@ class Feed:
         self.plan, self.epoch, self.position, self.loaders = plan, epoch, position, loaders
         self.size = plan.config.batch_size
         self.order = epoch_order(plan.data.train_rows, plan.config.seed, epoch)[: plan.count]
+        self.numbers = self._numbers()
+
+    def following(self) -> Feed:
+        """The next epoch's."""
+        return type(self)(self.plan, self.epoch + 1, 0, self.loaders)
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches of images, read from where they are."""
         config, ranks = self.plan.config, self.plan.ranks
-        numbers, shares = self._numbers(), None
+        numbers, shares = self.numbers, None
         if config.mixup:
             shares = epoch_shares(self.plan.count, config.mixup, config.seed, self.epoch).to(self.plan.device)
         neighbour_parts = None
@@ -74,7 +79,7 @@ class Feed:
 
     def rows(self) -> Iterator[RowBatch]:
         """The same as rows, for one process with all images on the device."""
-        plan, numbers = self.plan, self._numbers()
+        plan, numbers = self.plan, self.numbers
         order, rates = self.order.to(plan.device), plan.epoch_rates(self.epoch)
         position = self.position
         while position < plan.count:

@@ -162,8 +162,10 @@ class Keeper:
             signal = signal or (self.signals.received if ranks.count == 1 else None)  # it may have come meanwhile
             if signal:
                 raise self._interruption(signal)
-        if counters.position == self.plan.count:
-            synchronize(self.plan.device)  # a step that was asked for need not be done, and the epoch is timed
+
+    def end_steps(self) -> None:
+        """Note when the device has done what it was asked for in this epoch."""
+        synchronize(self.plan.device)
         self.last_step = time.perf_counter()
 
     def end_epoch(self, scores: Scores | None) -> None:

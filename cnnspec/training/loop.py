@@ -39,12 +39,14 @@ def run(learner: Learner, progress: Progress) -> TrainResult:
     """Train until the learner's plan is done, and write its folder. Raises as `train`."""
     plan = learner.plan
     with keep(plan, learner, progress) as keeper:  # started or resumed
+        feed = Feed(plan, keeper.counters.epoch, keeper.counters.position, learner.loaders)
         while not keeper.over:
             keeper.begin_epoch()
             learner.begin_epoch()
-            feed = Feed(plan, keeper.counters.epoch, keeper.counters.position, learner.loaders)
             for batch in feed if learner.recorded is None else feed.rows():
                 keeper.after_step(learner.step(batch, keeper.counters.step), batch.size)
+            feed = feed.following()  # made ready while the device is still at work
+            keeper.end_steps()
             keeper.end_epoch(learner.validate(stop=lambda: keeper.interrupted))
         return plan.ranks.share(keeper.finish)
 
