@@ -130,18 +130,20 @@ class GraphedSteps:
             with torch.cuda.graph(graph, stream=self.stream):
                 self.losses = self.steps(self.rows, self.numbers, self.rates)
         except RuntimeError as error:
-            if is_out_of_memory(error):
-                raise
             torch.cuda.set_stream(before)  # torch leaves its own behind where the end of a recording fails
             self.model.zero_grad(set_to_none=True)
-            self._give_up(_cause(error))
+            cause = _cause(error)
+            short = isinstance(cause, RuntimeError) and is_out_of_memory(cause)
+            self._give_up("memory ran out" if short else (str(cause).strip() or type(cause).__name__).splitlines()[0])
+        if not self.possible:
+            torch.cuda.empty_cache()  # what the recording had
             return False
         self.graph = graph
         return True
 
 
-def _cause(error: BaseException) -> str:
+def _cause(error: BaseException) -> BaseException:
     """What went wrong first: the end of a recording fails too, and torch tells only of that."""
     while error.__context__ is not None:
         error = error.__context__
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return error

@@ -36,7 +36,6 @@ Steps = Callable[[Tensor, Tensor | None, Tensor], Tensor]
 RecordedSteps = Steps  # that were recorded once and are replayed; the losses of every replay lie in one tensor
 Recorder = Callable[[Steps, tuple[int, int]], RecordedSteps]  # of rows of this shape
 
-
 _NO_RATES: Final = torch.zeros(1)  # where nothing is learned
 
 

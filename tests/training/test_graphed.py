@@ -100,8 +100,15 @@ def test_what_cannot_be_recorded_runs_as_it_is(recording: list[bool]) -> None:
     assert told == ["steps are not recorded as a CUDA graph: operation not permitted when stream is capturing"]
 
 
-def test_the_reason_is_what_went_wrong_first(recording: list[bool]) -> None:
-    """The end of a broken recording fails too, as torch's does."""
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        (ValueError("the first thing\nand more"), "the first thing"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "memory ran out"),
+    ],
+)
+def test_the_reason_is_what_went_wrong_first(recording: list[bool], first: Exception, said: str) -> None:
+    """The end of a broken recording fails too, as torch's does. Steps run as they are then, with that memory back."""
     told: list[str] = []
 
     def step(rows: Tensor, numbers: Tensor | None, rates: Tensor) -> Tensor:
@@ -109,13 +116,13 @@ def test_the_reason_is_what_went_wrong_first(recording: list[bool]) -> None:
             return rows.sum().view(1)
         recording[0] = False
         try:
-            raise ValueError("the first thing\nand more")
+            raise first
         finally:
             raise RuntimeError("capture was invalidated")
 
     graphed = make(step, told)
     assert [int(graphed(ROWS, None, RATES)) for _ in range(5)] == [3] * 5
-    assert told == ["steps are not recorded as a CUDA graph: the first thing"]
+    assert told == [f"steps are not recorded as a CUDA graph: {said}"]
 
 
 def test_a_step_that_waits_for_the_device_is_not_recorded(
