@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -12,7 +12,15 @@ import torch
 from cnnspec.errors import UsageError
 from cnnspec.training.config import Precision
 
-__all__ = ["arithmetic", "image_memory", "local_processes", "pick_device", "synchronize", "used_device"]
+__all__ = [
+    "arithmetic",
+    "image_memory",
+    "local_processes",
+    "pick_device",
+    "synchronize",
+    "torchrun_number",
+    "used_device",
+]
 
 
 def pick_device(name: str, report: Callable[[str], None] = lambda text: None) -> torch.device:
@@ -65,7 +73,7 @@ def _best(report: Callable[[str], None]) -> torch.device:
 
 def _own(count: int) -> int:
     """The number of this process's card among `count`, as torchrun says it. Raises UsageError where it has none."""
-    index = _number("LOCAL_RANK", 0)
+    index = torchrun_number("LOCAL_RANK", 0)
     if index >= count:
         raise UsageError(
             f"process {index} of this machine has no CUDA device of its own: there are {count}",
@@ -75,17 +83,17 @@ def _own(count: int) -> int:
 
 
 def _processes() -> int:
-    return _number("WORLD_SIZE", 1)
+    return torchrun_number("WORLD_SIZE", 1)
 
 
 def local_processes() -> int:
     """How many processes of this run are on this machine."""
-    return max(1, _number("LOCAL_WORLD_SIZE", 1))
+    return max(1, torchrun_number("LOCAL_WORLD_SIZE", 1))
 
 
-def _number(name: str, default: int, environment: Mapping[str, str] = os.environ) -> int:
+def torchrun_number(name: str, default: int) -> int:
     """A number that torchrun has left in the environment. Raises UsageError where it is none."""
-    text = environment.get(name, str(default))
+    text = os.environ.get(name, str(default))
     if not re.fullmatch("[0-9]{1,9}", text):
         raise UsageError(f"the environment says {name}={text!r}, which is no number; torchrun sets it")
     return int(text)

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.training.device import torchrun_number
 
 __all__ = ["Ranks", "agree", "is_lost_peer", "join_ranks", "leave_ranks"]
 
@@ -110,7 +111,7 @@ def leave_ranks() -> None:
 
 def join_ranks(device: torch.device) -> Ranks:
     """Join the processes that torchrun started, by its environment variables. Raises CnnspecError where that fails."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count = torchrun_number("WORLD_SIZE", 1)
     if count == 1:
         return Ranks()
     if not dist.is_initialized():
@@ -145,4 +146,4 @@ def join_ranks(device: torch.device) -> Ranks:
 
 def _restarts() -> int:
     """How often torchrun has started the processes of this machine again because one of them had failed."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    return torchrun_number("TORCHELASTIC_RESTART_COUNT", 0)

@@ -184,8 +184,7 @@ def _settle(
                 )[1]
             )
     torch.set_num_threads(threads)
-    settled = {"threads": threads, "channels_last": channels_last, "workers": pick_workers(config.workers)}
-    return config.model_copy(update=settled)
+    return config.model_copy(update={"threads": threads, "channels_last": channels_last})
 
 
 def origin_of(job: Job, data: DataSet) -> Origin:

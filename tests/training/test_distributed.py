@@ -130,6 +130,13 @@ def test_only_a_lost_peer_is_said_to_be_lost(
         run(tmp_path / "run")
 
 
+@pytest.mark.parametrize("value", ["", "x", "-1", "2.0"])
+def test_what_is_no_number_of_processes(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("WORLD_SIZE", value)
+    with pytest.raises(UsageError, match="WORLD_SIZE="):
+        join_ranks(torch.device("cpu"))
+
+
 def test_on_cuda_the_processes_agree_over_gloo(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that one of them may decode or test for as long as it takes, and no device is waited for."""
     joined: dict[str, Any] = {}
