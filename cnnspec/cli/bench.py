@@ -83,7 +83,7 @@ def _table(result: Bench) -> str:
         f"{visible(result.name)} on {result.provider}, weights {visible(result.weights)}",
         f"session made in {result.create_ms:.1f} ms, first run in {result.first_ms:.1f} ms",
     ]
-    if result.nodes:
+    if result.nodes and {*result.nodes} != {"cpu"}:
         lines.append("nodes: " + ", ".join(f"{count:,} on {name}" for name, count in result.nodes.items()))
     if result.macs:
         lines.append(f"{result.macs:,} MACs per image; GFLOP/s count 2 operations per MAC")
