@@ -1,7 +1,8 @@
 """Training on a GPU: the usual script against ours as it is and recorded; MNIST to 99 %; ResNet-18 on 32x32 images.
 
-    python benchmarks/training/gpu.py --data-dir DIR [--pairs 7]
-    python benchmarks/training/gpu.py --data-dir DIR --smoke     # tiny, on the CPU: only shows that it runs
+    python benchmarks/training/gpu.py --all [--data-dir DIR] [--pairs 7]   # and everything of gpu_checks.py
+    python benchmarks/training/gpu.py [--data-dir DIR] [--pairs 7]         # the figures of speed alone
+    python benchmarks/training/gpu.py --all --smoke                        # tiny, on the CPU: shows that it runs
 
 Every side is a process, and all take turns, as in speed.py. Without a GPU nothing is measured.
 """
@@ -19,9 +20,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import gpu_checks
 import numpy as np
 import torch
 from sides import BATCH, Process, Side
+
+import cnnspec
 
 GOAL = 0.99  # of the test images of MNIST
 
@@ -65,10 +69,69 @@ def small_networks(folder: Path, data_dir: str, device: str, count: int, pairs: 
         sides = {
             "the usual script": script,
             "ours, as it is": replace(script, name="ours", options={"cuda_graph": False}),
-            "ours, recorded": replace(script, name="ours"),
+            "ours, recorded": replace(script, name="ours", options={"steps_per_graph": 1}),
+            "ours, several in one": replace(script, name="ours"),
         }
-        wanted = {"ours, as it is": 15.0, "ours, recorded": 40.0}
+        wanted = {"ours, as it is": 10.0, "ours, several in one": 35.0}
         show(f"{network}, batch {BATCH}, fp32", rates(sides, pairs), "the usual script", wanted)
+
+
+def launches() -> None:
+    """How many kernels a step of LeNet-5 launches, counted on the CPU."""
+    sys.path.insert(0, str(gpu_checks.ROOT / "tests" / "training"))
+    from emulated_graph import Launches
+
+    from cnnspec.data.prepare import Augment, Prepare, variations
+    from cnnspec.training.config import TrainConfig
+    from cnnspec.training.criterion import make_optimizer, make_update
+
+    graph, cpu = cnnspec.load("lenet5").graph, torch.device("cpu")
+    print(f"\nlaunches in a step of lenet5, batch {BATCH}")
+    for name, augment in (
+        ("without augmentation", Augment()),
+        ("with", Augment(10.0, 2)),
+        ("erasing too", Augment(10.0, 2, erase=0.5)),
+    ):
+        model, config = cnnspec.build(graph), TrainConfig()
+        prepare = Prepare(graph, cpu, augment, torch.contiguous_format)
+        update = make_update(config, make_optimizer(config, model, cpu))
+        images, rows = torch.zeros(2 * BATCH, *graph.input_shape, dtype=torch.uint8), torch.arange(BATCH)
+        labels = torch.zeros(2 * BATCH, dtype=torch.int64)
+        varied = variations(augment, torch.rand(BATCH, 8), *graph.input_shape[1:]) if augment else None
+        with Launches() as counted:
+            x = prepare(images.index_select(0, rows), varied)
+            loss = torch.nn.functional.cross_entropy(model(x), labels.index_select(0, rows), reduction="sum")
+            (loss * (1 / BATCH)).backward()
+            update()
+        print(f"  {name:22} {len(counted.names):3}, that wait for the device: {len(counted.waits)}")
+
+
+def layouts(folder: Path, device: str, count: int, batch: int, pairs: int) -> None:
+    """Channels last against contiguous tensors: which is faster, and whether training takes that one by itself."""
+    path = noise(folder, count, 32)
+    for network in ("lenet5", "resnet18", "mobilenet_v2"):
+        shape = (1, 32, 32) if network == "lenet5" else (3, 32, 32)
+        images = noise(folder, count, 32, channels=1) if network == "lenet5" else path
+        params = {} if network == "lenet5" else {"num_classes": 10}
+        side = Side(
+            "ours", network, str(images), count, input_shape=shape, params=params, device=device, batch=batch
+        )  # fmt: skip
+        sides = {
+            "contiguous": replace(side, channels_last=False),
+            "channels last": replace(side, channels_last=True),
+            "measured": side,
+        }
+        show(f"{network} on {shape}, batch {batch}", rates(sides, pairs), "contiguous", {"measured": 1.0})
+
+
+def noise(folder: Path, count: int, pixels: int, channels: int = 3) -> Path:
+    """A file of noise with enough images to train on `count`."""
+    path = folder / f"noise-{count}-{pixels}-{channels}.npz"
+    images = count * 100 // 72 + 200
+    shape = (images, pixels, pixels, channels) if channels > 1 else (images, pixels, pixels)
+    x = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    np.savez(path, x=x, y=np.arange(images) % 10)
+    return path
 
 
 def to_99(folder: Path, data_dir: str, device: str, data: str, epochs: tuple[int, ...]) -> None:
@@ -89,11 +152,7 @@ def to_99(folder: Path, data_dir: str, device: str, data: str, epochs: tuple[int
 
 def resnet18(folder: Path, device: str, count: int, batch: int, pairs: int) -> None:
     """ResNet-18 on noise of 32x32 pixels against a plain torch loop with the same tricks."""
-    path = folder / "noise.npz"
-    random = np.random.default_rng(0)
-    images = count * 100 // 72 + 200
-    y = np.arange(images) % 10
-    np.savez(path, x=random.integers(0, 256, (images, 32, 32, 3), dtype=np.uint8), y=y)
+    path = noise(folder, count, 32)
     shape, params = (3, 32, 32), {"num_classes": 10}
     for name, options in (("as they are", {"cuda_graph": False}), ("recorded", {})):
         plain = Side(
@@ -103,11 +162,21 @@ def resnet18(folder: Path, device: str, count: int, batch: int, pairs: int) -> N
         sides = {"a plain torch loop": plain, "ours": replace(plain, name="ours")}
         title = f"resnet18 on 3x32x32, batch {batch}, fp32, steps {name}"
         show(title, rates(sides, pairs), "a plain torch loop", {"ours": 0.97})
+    last = device != "cpu"
+    side = Side(
+        "ours", "resnet18", str(path), count, input_shape=shape, params=params, device=device, batch=batch,
+        channels_last=last, options={"precision": "bf16"},
+    )  # fmt: skip
+    sides = {"eager": side}
+    if device != "cpu":
+        sides |= {"compiled": replace(side, options={"precision": "bf16", "compile": True})}
+    show(f"resnet18 on 3x32x32, batch {batch}, bf16", rates(sides, pairs), "eager", {"compiled": 1.2})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__)
-    parser.add_argument("--data-dir", required=True)
+    parser.add_argument("--data-dir", help="where MNIST lies; without it, what reads MNIST is left out")
+    parser.add_argument("--all", action="store_true", help="the checks of gpu_checks.py too")
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--smoke", action="store_true", help="tiny sizes on the CPU")
     arguments = parser.parse_args()
@@ -117,15 +186,28 @@ def main() -> None:
     device = "cpu" if arguments.smoke else "cuda"
     name = "the CPU, only to see that this runs" if arguments.smoke else torch.cuda.get_device_name()
     print(f"on {name}, torch {torch.__version__}")
+    launches()
     with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
+        folder, mnist = Path(text), arguments.data_dir
+        if arguments.all:
+            gpu_checks.doctor()
+            if not arguments.smoke:
+                gpu_checks.tests()
+                gpu_checks.little_memory(str(noise(folder, 600, 224)))
+                gpu_checks.two_cards()
+            gpu_checks.deterministic(device)
+            gpu_checks.precisions(device)
+            gpu_checks.predictions(device)
+            layouts(folder, device, *((64, 16, 1) if arguments.smoke else (12_800, 128, arguments.pairs)))
         if arguments.smoke:
-            small_networks(folder, arguments.data_dir, device, count=512, pairs=1)
-            to_99(folder, arguments.data_dir, device, data="digits", epochs=(1,))
-            resnet18(folder, device, count=128, batch=32, pairs=1)
+            if mnist:
+                small_networks(folder, mnist, device, count=512, pairs=1)
+            to_99(folder, mnist or text, device, data="digits", epochs=(1,))
+            resnet18(folder, device, count=64, batch=16, pairs=1)
         else:
-            small_networks(folder, arguments.data_dir, device, count=38_400, pairs=arguments.pairs)
-            to_99(folder, arguments.data_dir, device, data="mnist", epochs=(1, 2, 3, 4, 5, 6, 8, 10, 15, 20))
+            if mnist:
+                small_networks(folder, mnist, device, count=38_400, pairs=arguments.pairs)
+                to_99(folder, mnist, device, data="mnist", epochs=(1, 2, 3, 4, 5, 6, 8, 10, 15, 20))
             resnet18(folder, device, count=25_600, batch=256, pairs=arguments.pairs)
 
 

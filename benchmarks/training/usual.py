@@ -54,6 +54,8 @@ def train_usual(
             loss.backward()
             optimizer.step()
             total += loss.item()
+        if torch.device(device).type == "cuda":
+            torch.cuda.synchronize()  # the last update
         seconds.append(clock() - started)
     return model, seconds
 

@@ -64,12 +64,12 @@ def train(
     first = True
     if "WORLD_SIZE" in os.environ:  # started by torchrun: all processes agree on the folder, and the first checks it
         name = name or network.name
+        from cnnspec.training.device import pick_device
         from cnnspec.training.distributed import join_ranks
-        from cnnspec.training.machine import pick_device
 
         device = pick_device(resolved.device)
         ranks = join_ranks(device)
-        if ranks.restarted(device) and ranks.share(lambda: _has_begun(Path(runs) / name, network, resolved)):
+        if ranks.restarted() and ranks.share(lambda: _has_begun(Path(runs) / name, network, resolved)):
             return resume(Path(runs) / name, progress=progress, shared=shared)
         if existing == "resume":
             existing, resolved = ranks.share(lambda: _as_demanded(Path(runs) / name, network, resolved))

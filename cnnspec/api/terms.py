@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cnnspec.language.spec_source import STDIN, parse_setting, read_file
     from cnnspec.ops import AXES, Shape, operators, show_shape
     from cnnspec.ops.describe import describe, families, siblings, summary
-    from cnnspec.runtime.session import BATCH_SIZE, DEVICES
+    from cnnspec.runtime.session import BATCH_SIZE, DEVICES, check_device
     from cnnspec.runtime.sources import expand
     from cnnspec.training.progress import Lines, epoch_line, speaks, time_left
     from cnnspec.training.run_folder import read_config
@@ -44,6 +44,7 @@ __all__ = [
     "Paint",
     "Purpose",
     "Shape",
+    "check_device",
     "count",
     "describe",
     "epoch_line",
@@ -75,7 +76,7 @@ LATER: Final = {
     "cnnspec.language.spec_source": ("STDIN", "parse_setting", "read_file"),
     "cnnspec.ops": ("AXES", "Shape", "operators", "show_shape"),
     "cnnspec.ops.describe": ("describe", "families", "siblings", "summary"),
-    "cnnspec.runtime.session": ("BATCH_SIZE", "DEVICES"),
+    "cnnspec.runtime.session": ("BATCH_SIZE", "DEVICES", "check_device"),
     "cnnspec.runtime.sources": ("expand",),
     "cnnspec.training.progress": ("Lines", "epoch_line", "speaks", "time_left"),
     "cnnspec.training.run_folder": ("read_config",),

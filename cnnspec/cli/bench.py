@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cnnspec import api
-from cnnspec.api.terms import DEVICES
+from cnnspec.api.terms import DEVICES, check_device
 from cnnspec.cli import common
 from cnnspec.cli.render.columns import aligned
 from cnnspec.cli.render.foreign import say, visible
@@ -59,7 +59,7 @@ def bench(
       cnnspec bench exports/resnet50.onnx --batches 1,8 --threads 2 --format json
     """
     common.check_choice("--format", form, FORMATS)
-    common.check_choice("--device", device, DEVICES)
+    check_device(device)
     what = "a run or an ONNX file"
     subject: api.Spec | api.Run | str = network
     if network.endswith(".onnx"):
@@ -83,6 +83,8 @@ def _table(result: Bench) -> str:
         f"{visible(result.name)} on {result.provider}, weights {visible(result.weights)}",
         f"session made in {result.create_ms:.1f} ms, first run in {result.first_ms:.1f} ms",
     ]
+    if result.nodes and {*result.nodes} != {"cpu"}:
+        lines.append("nodes: " + ", ".join(f"{count:,} on {name}" for name, count in result.nodes.items()))
     if result.macs:
         lines.append(f"{result.macs:,} MACs per image; GFLOP/s count 2 operations per MAC")
     rows = [["engine", "batch", "threads", "p50 ms", "p95 ms", "p99 ms", "images/s", "GFLOP/s"]]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cnnspec.api.terms import BATCH_SIZE, DEVICES
+from cnnspec.api.terms import BATCH_SIZE, DEVICES, check_device
 from cnnspec.cli import common, report
 from cnnspec.cli.render.counting import counted
 from cnnspec.cli.render.foreign import say
@@ -47,7 +47,7 @@ def predict(
       cnnspec predict exports/lenet5.onnx scans/ --invert --format csv > digits.csv
     """
     common.check_choice("--format", form, FORMATS)
-    common.check_choice("--device", device, DEVICES)
+    check_device(device)
     from cnnspec.api import Predictor
     from cnnspec.api.terms import expand
 

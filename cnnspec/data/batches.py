@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from cnnspec.data.ahead import copied_ahead
 from cnnspec.data.sets import Images, ImageSet
 
 if TYPE_CHECKING:
@@ -27,11 +28,11 @@ def batch_rows(order: Tensor, start: int, size: int, rank: int = 0, ranks: int =
         yield rows[rank::ranks] if ranks > 1 else rows
 
 
-def to_device(source: ImageSet, device: torch.device) -> ImageSet:
-    """Images in memory moved to the device, once; files stay where they are."""
-    if isinstance(source, Images) and not source.mapped:
-        return replace(source, images=source.images.to(device), labels=source.labels.to(device))
-    return source
+def to_device(source: ImageSet, device: torch.device, room: int) -> ImageSet:
+    """Images in memory moved to the device, once, unless they are more than `room` bytes; files stay where they are."""
+    if not isinstance(source, Images) or source.mapped or device == source.images.device or source.images.nbytes > room:
+        return source
+    return replace(source, images=source.images.to(device), labels=source.labels.to(device))
 
 
 def take(source: Images, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,16 +46,17 @@ def batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:  # fmt: skip
     """`(images, labels)` on the device, uint8 `(B, C, H, W)` and int64 `(B,)`, in the order given.
 
-    Files are decoded by `workers` processes: those of `loaders`, which keeps them, or else by some that end with this.
+    To CUDA they are copied ahead. Files are decoded by `workers` processes: those of `loaders`, which keeps them, or
+    else by some that end with this.
     """
     if isinstance(source, Images):
         order = order.to(source.images.device)
-        for rows in batch_rows(order, start, size, rank, ranks):
-            images, labels = take(source, rows)
-            yield images.to(device), labels.to(device)
+        taken = (take(source, rows) for rows in batch_rows(order, start, size, rank, ranks))
+        yield from taken if source.images.device == device else copied_ahead(taken, device)
         return
     if loaders is None:
         from cnnspec.data.folder import LoaderPool
 
         loaders = LoaderPool()
-    yield from loaders.stream(source, list(batch_rows(order, start, size, rank, ranks)), device, workers)
+    chosen = list(batch_rows(order, start, size, rank, ranks))
+    yield from copied_ahead(loaders.stream(source, chosen, device, workers), device)

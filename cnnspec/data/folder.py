@@ -314,7 +314,7 @@ class LoaderPool:
     def stream(
         self, source: Files, chosen: list[Tensor], device: torch.device, workers: int
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of the `chosen` rows, decoded by worker processes and copied ahead to the device.
+        """Batches of the `chosen` rows, decoded by worker processes, in memory from which the device can copy.
 
         Two streams of one source at the same time have workers of their own. Raises CnnspecError that names a file
         which could not be read.
@@ -328,8 +328,7 @@ class LoaderPool:
         for batch in loader.batches:
             if isinstance(batch, CnnspecError):
                 raise batch
-            images, labels = batch
-            yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+            yield batch
         self._idle.append(loader)
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 from cnnspec.graph import Graph
 from cnnspec.images import scale_and_shift
 
-__all__ = ["COLUMNS", "Augment", "Prepare", "mix"]
+__all__ = ["COLUMNS", "Augment", "Prepare", "mix", "one_hot", "variations"]
 
 COLUMNS: Final = 8  # random numbers per image: angle, two shifts, flip, and erase's chance, area, shape and place
 _ERASE_AREA: Final = (0.02, 0.33)  # share of the image, and
@@ -33,6 +33,29 @@ class Augment:
         return bool(self.rotate or self.shift or self.flip or self.erase)
 
 
+def variations(augment: Augment, numbers: Tensor, height: int, width: int) -> Tensor:
+    """What `numbers` `(N, COLUMNS)` in [0, 1) come to for images of this size, `(N, 11)`, as `Prepare.vary` reads it.
+
+    Six numbers map each output pixel to where it is read, in grid_sample's coordinates; then whether a rectangle is
+    blanked, and its top, bottom, left and right. Worked out for a whole epoch at once: a step has to do little with it.
+    """
+    angle = (2 * numbers[:, 0] - 1) * math.radians(augment.rotate)
+    shifts = torch.floor(numbers[:, 1:3] * (2 * augment.shift + 1)) - augment.shift
+    mirror = torch.where(numbers[:, 3] < 0.5, -1.0, 1.0) if augment.flip else torch.ones_like(angle)
+    cos, sin = angle.cos(), angle.sin()
+    low, high = _ERASE_AREA
+    area = (low + (high - low) * numbers[:, 5]) * height * width
+    ratio = _ERASE_RATIO ** (2 * numbers[:, 6] - 1)
+    tall, wide = (area * ratio).sqrt().clamp(max=height), (area / ratio).sqrt().clamp(max=width)
+    top, left = numbers[:, 7] * (height - tall), torch.frac(numbers[:, 7] * 4093) * (width - wide)
+    columns = [
+        mirror * cos, -sin * height / width, 2 * shifts[:, 0] / width,
+        mirror * sin * width / height, cos, 2 * shifts[:, 1] / height,
+        (numbers[:, 4] < augment.erase).to(angle.dtype), top, top + tall, left, left + wide,
+    ]  # fmt: skip
+    return torch.stack(columns, 1)
+
+
 class Prepare:
     """Turns uint8 batches `(B, C, H, W)` into float32 input, `(byte/255 - mean) / std`, as inference does."""
 
@@ -44,52 +67,32 @@ class Prepare:
         self.shift = torch.from_numpy(shift).view(-1, 1, 1).to(device)
         self.augment = augment
         self.memory_format = memory_format
+        self.height, self.width = graph.input_shape[-2:]
+        still = torch.eye(2, 3)[None]  # reads every pixel where it is: with a third 1 the place of each
+        places = functional.affine_grid(still, [1, 1, self.height, self.width], align_corners=False).view(1, -1, 2)
+        self.places = torch.cat([places, torch.ones(1, self.height * self.width, 1)], 2).to(device)
+        self.down, self.across = (torch.arange(size, device=device) for size in (self.height, self.width))
 
-    def __call__(self, images: Tensor, numbers: Tensor | None = None) -> Tensor:
-        """The input for a batch; `numbers` `(B, COLUMNS)` in [0, 1) decide the augmentation."""
+    def __call__(self, images: Tensor, varied: Tensor | None = None) -> Tensor:
+        """The input for a batch; `varied` are the rows of `variations` for it."""
         x = images.to(torch.float32, memory_format=self.memory_format)
-        if numbers is not None:
-            x = self.vary(x, numbers)
+        if varied is not None:
+            x = self.vary(x, varied)
         return x.mul_(self.scale).add_(self.shift)  # x is ours; torch.addcmul takes twice as long
 
-    def vary(self, x: Tensor, numbers: Tensor) -> Tensor:
+    def vary(self, x: Tensor, varied: Tensor) -> Tensor:
         """The augmented batch, still in bytes' range; what comes in from outside the image is black."""
         augment = self.augment
         if augment.rotate or augment.shift or augment.flip:
-            x = functional.grid_sample(x, self._grid(x, numbers), padding_mode="zeros", align_corners=False)
+            theta = varied[:, :6].view(-1, 2, 3).mT
+            grid = self.places.expand(len(x), -1, -1).bmm(theta).view(-1, self.height, self.width, 2)
+            x = functional.grid_sample(x, grid, padding_mode="zeros", align_corners=False)
         if augment.erase:
-            x = self._erase(x, numbers)
+            hit, top, bottom, left, right = varied[:, 6:, None].unbind(1)
+            rows = (self.down >= top) & (self.down < bottom) & (hit > 0)
+            columns = (self.across >= left) & (self.across < right)
+            x = x.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], 0.0)
         return x
-
-    def _grid(self, x: Tensor, numbers: Tensor) -> Tensor:
-        """Where each output pixel is read, in grid_sample's coordinates, `(B, H, W, 2)`."""
-        augment, (height, width) = self.augment, x.shape[-2:]
-        angle = (2 * numbers[:, 0] - 1) * math.radians(augment.rotate)
-        shifts = torch.floor(numbers[:, 1:3] * (2 * augment.shift + 1)) - augment.shift
-        mirror = torch.where(numbers[:, 3] < 0.5, -1.0, 1.0) if augment.flip else torch.ones_like(angle)
-        cos, sin = angle.cos(), angle.sin()
-        theta = torch.stack(
-            [
-                torch.stack([mirror * cos, -sin * height / width, 2 * shifts[:, 0] / width], 1),
-                torch.stack([mirror * sin * width / height, cos, 2 * shifts[:, 1] / height], 1),
-            ],
-            1,
-        )
-        return functional.affine_grid(theta, list(x.shape), align_corners=False)
-
-    def _erase(self, x: Tensor, numbers: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        low, high = _ERASE_AREA
-        area = (low + (high - low) * numbers[:, 5]) * height * width
-        ratio = _ERASE_RATIO ** (2 * numbers[:, 6] - 1)
-        tall, wide = (area * ratio).sqrt().clamp(max=height), (area / ratio).sqrt().clamp(max=width)
-        top, left = numbers[:, 7] * (height - tall), torch.frac(numbers[:, 7] * 4093) * (width - wide)
-        down = torch.arange(height, device=x.device)
-        across = torch.arange(width, device=x.device)
-        inside_down = (down >= top[:, None]) & (down < (top + tall)[:, None])
-        inside_across = (across >= left[:, None]) & (across < (left + wide)[:, None])
-        hit = (numbers[:, 4] < self.augment.erase)[:, None, None, None]
-        return x.masked_fill(hit & inside_down[:, None, :, None] & inside_across[:, None, None, :], 0.0)
 
 
 def mix(
@@ -98,5 +101,10 @@ def mix(
     """Mixup (Zhang et al. 2017): `share * x + (1 - share) * other`, and probabilities `(B, classes)` likewise."""
     assert shares is not None
     wide = shares.view(-1, *[1] * (x.ndim - 1))
-    hot, other_hot = (functional.one_hot(y, classes).to(x.dtype) for y in (labels, other_labels))
+    hot, other_hot = (one_hot(y, classes, x.dtype) for y in (labels, other_labels))
     return wide * x + (1 - wide) * others, shares[:, None] * hot + (1 - shares[:, None]) * other_hot
+
+
+def one_hot(labels: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
+    """1 at each label and 0 elsewhere, `(B, classes)`. torch's own looks at the labels, which waits for the device."""
+    return (labels[:, None] == torch.arange(classes, device=labels.device)).to(dtype)

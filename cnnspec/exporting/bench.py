@@ -86,6 +86,7 @@ def _bench(timed: _Timed, options: BenchOptions, report: Callable[[str], None]) 
         timed.name,
         timed.weights,
         measured.provider,
+        measured.nodes,
         each,
         measured.create_ms,
         measured.first_ms,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from cnnspec.runtime.session import open_session, provider_of
+from cnnspec.runtime.session import nodes_by_provider, open_session, provider_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,6 +78,7 @@ class Bench:
     name: str
     weights: str
     provider: str
+    nodes: dict[str, int] | None  # of the model, by the provider that runs them; None where onnxruntime does not say
     macs: int | None  # per image
     create_ms: float  # making a session
     first_ms: float  # its first run, at the first batch size
@@ -96,6 +97,7 @@ class Measured:
     """What `measure_sessions` finds; the times are those of Bench."""
 
     provider: str
+    nodes: dict[str, int] | None
     create_ms: float
     first_ms: float
     timings: tuple[Timing, ...]
@@ -154,7 +156,7 @@ def measure_sessions(
     start = time.perf_counter()
     session.run(None, {name: inputs})
     first = time.perf_counter() - start
-    provider = provider_of(session)
+    provider, nodes = provider_of(session), nodes_by_provider(session)
     timings = []
     for threads in options.threads or thread_counts():
         session = open_session(model, shown, device=options.device, threads=threads)
@@ -166,4 +168,4 @@ def measure_sessions(
                 if engine is not None:
                     times = measure(engine.run, inputs, options.seconds)
                     timings.append(summarize(times, engine, batch=batch, threads=threads, macs=macs))
-    return Measured(provider, created * 1e3, first * 1e3, tuple(timings))
+    return Measured(provider, nodes, created * 1e3, first * 1e3, tuple(timings))

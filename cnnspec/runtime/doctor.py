@@ -127,13 +127,29 @@ def _torch(*, has_driver: bool) -> Library:
     version, cuda, usable, cudnn = answer.split()
     built = "without CUDA" if cuda == "-" else f"for CUDA {cuda}, cuDNN {cudnn}"
     if usable == "True":
-        fact = Fact("ok", "torch", f"{version}, built {built}; the GPU can be used")
+        fact = _convolution(f"{version}, built {built}")
     elif has_driver:
         command = "pip install --force-reinstall torch torchvision"
         fact = Fact("problem", "torch", f"{version}, built {built}; it cannot use the GPU", command)
     else:
         fact = Fact("ok", "torch", f"{version}, built {built}; runs on the CPU")
     return Library((fact,), _major(cuda))
+
+
+def _convolution(about: str) -> Fact:
+    """A convolution on every card: a driver that starts does not say that this torch has kernels for them."""
+    code = (
+        "import torch\nfor i in range(torch.cuda.device_count()):\n"
+        " try:\n  x = torch.ones(1, 1, 3, 3, device=f'cuda:{i}'); torch.nn.functional.conv2d(x, x).item()\n"
+        " except RuntimeError as e:\n"
+        "  print(f'cuda:{i}, {torch.cuda.get_device_name(i)}: {str(e).strip().splitlines()[0]}'); break\n"
+        "else:\n print('done')"
+    )
+    answer, error = _child(code)
+    if answer == "done":
+        return Fact("ok", "torch", f"{about}; a convolution runs on the GPU")
+    command = "pip install --force-reinstall torch torchvision"
+    return Fact("problem", "torch", f"{about}; no convolution runs on {answer or f'the GPU: {error}'}", command)
 
 
 def _onnxruntime(*, has_driver: bool) -> Library:
@@ -191,8 +207,11 @@ def _provider(provider: str, cuda: str | None, *, has_driver: bool) -> Fact:
         f"{_IMPORT} import sys;"
         " getattr(o, 'preload_dlls', lambda: None)() if 'CPU' not in sys.argv[1] else None;"
         " s = o.SessionOptions(); s.log_severity_level = 4;"
+        " s.add_session_config_entry('session.record_ep_graph_assignment_info', '1');"
         " r = o.InferenceSession(bytes.fromhex(sys.argv[2]), s, providers=[sys.argv[1]]);"
-        " import numpy; r.run(None, {'x': numpy.ones((1, 2), numpy.float32)}); print(r.get_providers()[0])"
+        " import numpy; r.run(None, {'x': numpy.ones((1, 2), numpy.float32)});"
+        " ran = getattr(r, 'get_provider_graph_assignment_info', None);"
+        " print(ran()[0].ep_name if ran else r.get_providers()[0])"
     )
     answer, error = _child(code, provider, _one_node().hex())
     if answer == provider:

@@ -24,7 +24,7 @@ from cnnspec.ops import show_shape
 from cnnspec.ops.base import Count
 from cnnspec.public import public
 from cnnspec.runtime.files import open_model
-from cnnspec.runtime.session import BATCH_SIZE, first_line, open_session, provider_of
+from cnnspec.runtime.session import BATCH_SIZE, engine_folder, first_line, open_session, provider_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,7 +91,10 @@ class Predictor:
     ) -> None:
         self.path = os.fspath(path)
         model = open_model(path).data
-        self.session = open_session(model, self.path, device=device, allow_fallback=allow_fallback, threads=threads)
+        self.session = open_session(
+            model, self.path, device=device, allow_fallback=allow_fallback, threads=threads,
+            engines=engine_folder(self.path, model),
+        )  # fmt: skip
         self.metadata: Metadata = read_metadata(self.session.get_modelmeta().custom_metadata_map, self.path)
         self._check_input()
         self.provider = provider_of(self.session)

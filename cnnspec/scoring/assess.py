@@ -96,7 +96,8 @@ def assess_run(
         import torch
     from cnnspec.data.prepare import Augment, Prepare
     from cnnspec.torch_backend import build_module, load_weights
-    from cnnspec.training.machine import pick_device
+    from cnnspec.training.device import pick_device
+    from cnnspec.training.machine import pick_workers
 
     chosen = pick_device(device)
     name, config = data or run.locate_data(), run.config
@@ -112,7 +113,7 @@ def assess_run(
         with torch.inference_mode():
             return model(prepare(batch)).float().softmax(1).cpu()  # type: ignore[no-any-return]
 
-    return _assess(str(run.path), images, split, probabilities, chosen, run.config.workers, sheet)
+    return _assess(str(run.path), images, split, probabilities, chosen, pick_workers(run.config.workers), sheet)
 
 
 def assess_model(

@@ -18,7 +18,7 @@ from cnnspec.language import Source
 from cnnspec.limits import MAX_THREADS
 
 __all__ = [
-    "OptionError", "OptionFault", "Seed", "TrainConfig", "data_folder", "option_faults", "resolve_config",
+    "OptionError", "OptionFault", "Precision", "Seed", "TrainConfig", "data_folder", "option_faults", "resolve_config",
     "spec_faults",
 ]  # fmt: skip
 
@@ -31,6 +31,7 @@ Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
+Precision = Literal["fp32", "bf16", "fp16"]
 Word = Annotated[str, Field(strict=True, min_length=1, max_length=4096)]
 
 
@@ -67,7 +68,9 @@ class TrainConfig(BaseModel):
     loading: Literal["auto", "resident", "streaming"] = Field(
         "auto", description="keep all images of a folder in memory, or decode them while training"
     )
-    workers: Workers = Field(2, description="processes that decode images while training on streamed data")
+    workers: Workers | None = Field(
+        None, description="processes that decode images while training on streamed data; by the cores where not given"
+    )
     cache: Word | None = Field(None, description="a folder that keeps decoded images for streaming")
 
     # Augmentation, in pixels of the network's input
@@ -116,13 +119,15 @@ class TrainConfig(BaseModel):
 
     # Machine
     device: Word = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="of the arithmetic; weights stay fp32")
+    precision: Precision = Field("fp32", description="of the arithmetic; weights stay fp32")
+    tf32: Flag = Field(True, description="on CUDA, round the factors of fp32 products to TF32's 10 bits: sooner")
     threads: Threads | None = Field(None, description="threads on the CPU; measured where not given")
     compile: Flag = Field(False, description="use torch.compile")
-    channels_last: Flag | None = Field(
-        None, description="memory layout; on CUDA by default, on the CPU where it is faster"
-    )
+    channels_last: Flag | None = Field(None, description="memory layout; measured where not given")
     cuda_graph: Flag = Field(True, description="on CUDA, record a training step once and replay it, where that can be")
+    steps_per_graph: Count | None = Field(
+        None, description="steps recorded as one; by the length of an epoch where not given"
+    )
     pool_first: Flag = Field(
         True, description="run max pools before the ReLUs that they read: the same results, sooner"
     )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.sgd import sgd
 
+from cnnspec.data.prepare import one_hot
 from cnnspec.errors import UsageError
 from cnnspec.graph import Graph, is_below
 from cnnspec.torch_backend import kind_fault
@@ -44,7 +45,7 @@ def make_loss(config: TrainConfig, counts: Tensor, device: torch.device) -> Call
         )
 
     def squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
-        target = functional.one_hot(labels, outputs.shape[1]).to(outputs.dtype) if labels.ndim == 1 else labels
+        target = one_hot(labels, outputs.shape[1], outputs.dtype) if labels.ndim == 1 else labels
         each = (target - outputs.softmax(1)).square().sum(1) / 2
         return (each if weights is None else each * (target @ weights)).sum()
 
@@ -64,7 +65,11 @@ def make_optimizer(config: TrainConfig, model: nn.Module, device: torch.device) 
         raise UsageError("--nesterov is for SGD with momentum", hint="`--no-nesterov`")
     fused = device.type in ("cpu", "cuda")
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused)
+        sgd = torch.optim.SGD(groups, config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused)
+        if config.momentum:  # torch's own buffers hold anything after a first step that fp16's scaler skips
+            for parameter in trained:
+                sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return sgd
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     return kind(groups, config.lr, fused=fused)
 
@@ -72,9 +77,12 @@ def make_optimizer(config: TrainConfig, model: nn.Module, device: torch.device) 
 def load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any], model: nn.Module, graph: Graph) -> None:
     """Put back an optimizer's state; its options stay those that it was made with.
 
+    Tensors lie as their parameters do: a fused update goes through both alike, and the layout may be another one than
+    the run was saved with. Those that are there are filled, because a recorded step reads them and no others.
     Raises ValueError, or what torch raises, where the state is not one of this model: a step would fail in its middle.
     """
     options = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    before = {parameter: dict(state) for parameter, state in optimizer.state.items()}
     optimizer.load_state_dict(saved)
     sgd = isinstance(optimizer, torch.optim.SGD)
     keys = {"momentum_buffer"} if sgd else {"step", "exp_avg", "exp_avg_sq"}
@@ -93,6 +101,10 @@ def load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any], mode
                 wanted = parameter if key != "step" else torch.zeros(())
                 if not isinstance(value, Tensor) or value.shape != wanted.shape or kind_fault(value, wanted):
                     raise ValueError(f"the optimizer's {key} of {name} is not of its kind")
+                place = before.get(parameter, {}).get(key)
+                if place is None:
+                    place = torch.empty_like(parameter if key != "step" else value, dtype=value.dtype)
+                state[key] = place.copy_(value)
 
 
 def make_update(config: TrainConfig, optimizer: torch.optim.Optimizer) -> Callable[[], None]:
@@ -107,15 +119,12 @@ def make_update(config: TrainConfig, optimizer: torch.optim.Optimizer) -> Callab
     def momentum() -> None:
         for group in optimizer.param_groups:
             moved = [parameter for parameter in group["params"] if parameter.grad is not None]
-            states = [optimizer.state[parameter] for parameter in moved]
-            buffers = [state.get("momentum_buffer") for state in states]
+            buffers = [optimizer.state[parameter]["momentum_buffer"] for parameter in moved]
             sgd(
                 moved, [parameter.grad for parameter in moved], buffers,
                 fused=group["fused"], foreach=False, weight_decay=group["weight_decay"], momentum=group["momentum"],
                 lr=group["lr"], dampening=group["dampening"], nesterov=group["nesterov"], maximize=group["maximize"],
             )  # fmt: skip
-            for state, buffer in zip(states, buffers, strict=True):
-                state["momentum_buffer"] = buffer
 
     step = momentum if config.optimizer == "sgd" and config.momentum else optimizer.step
 

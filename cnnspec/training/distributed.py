@@ -5,17 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from datetime import timedelta
+from typing import Final, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.training.device import torchrun_number
 
 __all__ = ["Ranks", "agree", "is_lost_peer", "join_ranks", "leave_ranks"]
 
 T = TypeVar("T")
+
+# One process may decode or test for hours while the others wait for it; one that is dead is seen without waiting.
+_PATIENCE: Final = timedelta(days=1)
+_LOST: Final = (
+    "Connection closed by peer", "Connection reset", "gloo/transport", "Broken pipe", "failed to recv",
+    "ncclRemoteError", "remote process exited", "NCCL communicator was aborted",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class Ranks:
         return tensor
 
     def agree(self, flags: Tensor) -> Tensor:
-        """The largest value over all processes, so that all decide alike."""
+        """The largest value over all processes, so that all decide alike. On the CPU: no device is waited for."""
         if self.count > 1:
             dist.all_reduce(flags, op=dist.ReduceOp.MAX)
         return flags
@@ -58,14 +67,13 @@ class Ranks:
             raise made[1]
         return cast(T, made[0])
 
-    def restarted(self, device: torch.device) -> bool:
+    def restarted(self) -> bool:
         """Whether torchrun has started these processes in place of others. Every machine counts its own failures."""
-        return bool(self.agree(torch.tensor([_restarts()], device=device)).item())
+        return bool(self.agree(torch.tensor([_restarts()])).item())
 
     def wait(self) -> None:
         """Until all are here."""
-        if self.count > 1:
-            dist.barrier()
+        self.agree(torch.zeros(1))  # and not a barrier, which would be one of the devices
 
     def wrap(self, model: nn.Module, device: torch.device, *, sync_norm: bool = False) -> nn.Module:
         """The module with gradients averaged, and where asked batch norm taken, over all processes.
@@ -82,19 +90,17 @@ class Ranks:
         return nn.parallel.DistributedDataParallel(model, device_ids=ids)
 
 
-def agree(ranks: Ranks, asked: bool, signal: int | None, device: torch.device) -> tuple[bool, int | None]:
+def agree(ranks: Ranks, asked: bool, signal: int | None) -> tuple[bool, int | None]:
     """What the first process has asked for, to all of them, and the signal that stops all of them."""
     if ranks.count == 1:
         return asked, signal
-    flags = ranks.agree(torch.tensor([int(asked and ranks.first), signal or 0], device=device)).tolist()
+    flags = ranks.agree(torch.tensor([int(asked and ranks.first), signal or 0])).tolist()
     return bool(flags[0]), flags[1] or None
 
 
 def is_lost_peer(error: RuntimeError) -> bool:
-    """Whether this is how gloo or nccl say that another process is gone."""
-    if isinstance(error, dist.DistError):
-        return True
-    return any(part in str(error) for part in ("Connection closed by peer", "Connection reset", "gloo/transport"))
+    """Whether this is how gloo, nccl or torchrun's store say that another process is gone."""
+    return any(sign in str(error) for sign in _LOST)
 
 
 def leave_ranks() -> None:
@@ -105,7 +111,7 @@ def leave_ranks() -> None:
 
 def join_ranks(device: torch.device) -> Ranks:
     """Join the processes that torchrun started, by its environment variables. Raises CnnspecError where that fails."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count = torchrun_number("WORLD_SIZE", 1)
     if count == 1:
         return Ranks()
     if not dist.is_initialized():
@@ -120,8 +126,15 @@ def join_ranks(device: torch.device) -> Ranks:
                 # torchrun's store outlives the processes: those that it starts again must not read where dead ones
                 # were listening. On one machine all of them know the same number of restarts; on several they do not.
                 store = PrefixStore(f"restart {_restarts()}", store)
-            backend = "nccl" if device.type == "cuda" else "gloo"
-            dist.init_process_group(backend, store=store, rank=rank, world_size=count)
+            on_cuda = device.type == "cuda"
+            dist.init_process_group(
+                "cpu:gloo,cuda:nccl" if on_cuda else "gloo",
+                store=store,
+                rank=rank,
+                world_size=count,
+                timeout=_PATIENCE,
+                device_id=device if on_cuda else None,
+            )
         except (RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise CnnspecError(
@@ -133,4 +146,4 @@ def join_ranks(device: torch.device) -> Ranks:
 
 def _restarts() -> int:
     """How often torchrun has started the processes of this machine again because one of them had failed."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    return torchrun_number("TORCHELASTIC_RESTART_COUNT", 0)

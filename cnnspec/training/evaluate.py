@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from cnnspec.data.batches import batches
+from cnnspec.data.batches import batch_rows, batches
 from cnnspec.data.prepare import Prepare
 from cnnspec.data.sets import ImageSet
 
 if TYPE_CHECKING:
     from cnnspec.data.folder import LoaderPool
 
-__all__ = ["EVAL_BATCH", "Scores", "evaluate"]
-
-EVAL_BATCH = 256
+__all__ = ["Scores", "Scoring", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -39,15 +37,31 @@ class Scores:
         return int(self.matrix.diagonal().sum()) / max(1, self.images)
 
 
+class Scoring:
+    """A network that is scored: its loss, added up on the device, and for each image its true and predicted class."""
+
+    def __init__(
+        self, model: nn.Module, prepare: Prepare, criterion: Callable[[Tensor, Tensor], Tensor], device: torch.device,
+        classes: int,
+    ) -> None:  # fmt: skip
+        self.model, self.prepare, self.criterion, self.device, self.classes = model, prepare, criterion, device, classes
+        self.loss = torch.zeros((), device=device, dtype=torch.float64 if device.type != "mps" else torch.float32)
+
+    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
+        """For each image `true * classes + predicted`, `(B,)`."""
+        outputs = self.model(self.prepare(images)).float()
+        self.loss += self.criterion(outputs, labels)
+        predicted: Tensor = outputs.argmax(1)
+        return labels * self.classes + predicted
+
+
 def evaluate(
-    model: nn.Module,
+    scoring: Scoring,
     source: ImageSet,
     rows: Tensor,
-    prepare: Prepare,
-    criterion: Callable[[Tensor, Tensor], Tensor],
-    device: torch.device,
     *,
-    classes: int,
+    size: int,
+    recorded: Callable[[Tensor], Tensor] | None = None,
     rank: int = 0,
     ranks: int = 1,
     workers: int = 0,
@@ -57,21 +71,28 @@ def evaluate(
 ) -> Scores | None:
     """Score a network, in evaluation mode, on `rows` of a source. None where `stop` said so between two batches.
 
-    `gather` adds a tensor up over all processes.
+    Each process takes `size` images at a time; where `recorded` does what `scoring` does, from rows, it is called. The
+    device is waited for once, at the end. `gather` adds a tensor up over all processes.
     """
-    model.eval()
-    loss = torch.zeros((), device=device, dtype=torch.float64 if device.type != "mps" else torch.float32)
-    matrix = torch.zeros(classes * classes, device=device, dtype=torch.int64)
+    device, classes = scoring.device, scoring.classes
+    scoring.model.eval()
+    scoring.loss.zero_()
+    found = [torch.zeros(0, dtype=torch.int64, device=device)]
     with torch.inference_mode():
-        for images, labels in batches(
-            source, rows, EVAL_BATCH * ranks, device, rank=rank, ranks=ranks, workers=workers, loaders=loaders
-        ):
+        if recorded is not None:
+            scored = (recorded(part).clone() for part in batch_rows(rows.to(device), 0, size))
+        else:
+            parts = batches(
+                source, rows, size * ranks, device, rank=rank, ranks=ranks, workers=workers, loaders=loaders
+            )
+            scored = (scoring(images, labels) for images, labels in parts if len(labels))
+        while True:
             if stop():
                 return None
-            if not len(labels):
-                continue
-            outputs = model(prepare(images)).float()
-            loss += criterion(outputs, labels)
-            matrix += torch.bincount(labels * classes + outputs.argmax(1), minlength=classes * classes)
+            codes = next(scored, None)
+            if codes is None:
+                break
+            found.append(codes)
+        matrix = torch.bincount(torch.cat(found), minlength=classes * classes)
     total = gather(matrix).cpu().view(classes, classes)
-    return Scores(float(gather(loss)) / max(1, int(total.sum())), total)
+    return Scores(float(gather(scoring.loss)) / max(1, int(total.sum())), total)

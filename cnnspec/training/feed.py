@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cnnspec.data.batches import batch_rows, batches
+from cnnspec.data.batches import batches
 from cnnspec.data.folder import LoaderPool
 from cnnspec.data.order import epoch_numbers, epoch_order, epoch_shares, neighbours
-from cnnspec.data.prepare import COLUMNS
+from cnnspec.data.prepare import COLUMNS, variations
 from cnnspec.training.plan import Plan
 
 __all__ = ["Batch", "Feed", "Partners", "RowBatch"]
@@ -27,22 +27,23 @@ class Partners:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """This process's part of a batch, on the device: uint8 `(B, C, H, W)`, int64 `(B,)`, `(B, COLUMNS)`."""
+    """This process's part of a batch, on the device: uint8 `(B, C, H, W)`, int64 `(B,)`, `(B, 11)`."""
 
     images: Tensor
     labels: Tensor
-    numbers: Tensor | None  # that decide the augmentation
+    numbers: Tensor | None  # what the augmentation does with each image, of `variations`
     partners: Partners | None
     size: int  # images of the batch over all processes
 
 
 @dataclass(frozen=True, slots=True)
 class RowBatch:
-    """A batch of images that lie on the device, by their rows `(B,)`."""
+    """K batches of images that lie on the device, by their rows `(K, B)`."""
 
     rows: Tensor
-    numbers: Tensor | None
-    size: int
+    numbers: Tensor | None  # as those of Batch, `(K, B, 11)`
+    rates: Tensor  # the learning rates `(K,)`
+    size: int  # images of all of them
 
 
 class Feed:
@@ -53,11 +54,16 @@ class Feed:
         self.plan, self.epoch, self.position, self.loaders = plan, epoch, position, loaders
         self.size = plan.config.batch_size
         self.order = epoch_order(plan.data.train_rows, plan.config.seed, epoch)[: plan.count]
+        self.numbers = self._numbers()
+
+    def following(self) -> Feed:
+        """The next epoch's."""
+        return type(self)(self.plan, self.epoch + 1, 0, self.loaders)
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches of images, read from where they are."""
         config, ranks = self.plan.config, self.plan.ranks
-        numbers, shares = self._numbers(), None
+        numbers, shares = self.numbers, None
         if config.mixup:
             shares = epoch_shares(self.plan.count, config.mixup, config.seed, self.epoch).to(self.plan.device)
         neighbour_parts = None
@@ -73,17 +79,23 @@ class Feed:
 
     def rows(self) -> Iterator[RowBatch]:
         """The same as rows, for one process with all images on the device."""
-        numbers = self._numbers()
-        parts = batch_rows(self.order.to(self.plan.device), self.position, self.size)
-        for position, rows in zip(self._positions(), parts, strict=True):
-            part = None if numbers is None else self._part(numbers, position)
-            yield RowBatch(rows, part, self._size_at(position))
+        plan, numbers = self.plan, self.numbers
+        order, rates = self.order.to(plan.device), plan.epoch_rates(self.epoch)
+        position = self.position
+        while position < plan.count:
+            many = plan.steps_per_graph if position + plan.steps_per_graph * self.size <= plan.count else 1
+            part, first = slice(position, position + many * self.size), position // self.size
+            rows = order[part].view(many, -1)
+            varied = None if numbers is None else numbers[part].view(*rows.shape, -1)
+            yield RowBatch(rows, varied, rates[first : first + many], rows.numel())
+            position += rows.numel()
 
     def _numbers(self) -> Tensor | None:
         plan = self.plan
         if not plan.augment:
             return None
-        return epoch_numbers(plan.count, COLUMNS, plan.config.seed, self.epoch).to(plan.device)
+        numbers = epoch_numbers(plan.count, COLUMNS, plan.config.seed, self.epoch)
+        return variations(plan.augment, numbers, *plan.job.network.graph.input_shape[1:]).to(plan.device)
 
     def _positions(self) -> range:
         return range(self.position, self.plan.count, self.size)
@@ -101,5 +113,5 @@ class Feed:
         plan = self.plan
         return batches(
             plan.train, order, self.size, plan.device, start=self.position, rank=plan.ranks.rank,
-            ranks=plan.ranks.count, workers=plan.config.workers, loaders=self.loaders,
+            ranks=plan.ranks.count, workers=plan.workers, loaders=self.loaders,
         )  # fmt: skip

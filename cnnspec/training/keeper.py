@@ -17,6 +17,7 @@ from cnnspec.torch_backend import kind_fault, read_weights, weights_bytes
 from cnnspec.training.board import Board, open_board
 from cnnspec.training.checkpoint import RunState, check_content, load_checkpoint, save_checkpoint
 from cnnspec.training.counters import Counters, check_finite, mean_loss
+from cnnspec.training.device import image_memory, synchronize
 from cnnspec.training.distributed import agree
 from cnnspec.training.evaluate import Scores
 from cnnspec.training.job import TrainResult
@@ -158,14 +159,15 @@ class Keeper:
         self.epoch_began = self.last_step = time.perf_counter()
         self.began_at = self.counters.position
 
-    def after_step(self, loss: Tensor, size: int) -> None:
-        """Count a step on `size` images, and look, save or stop where it is time for that.
+    def after_step(self, losses: Tensor, size: int) -> None:
+        """Count the steps of these losses on `size` images, and look, save or stop where it is time for that.
 
         Raises Interrupted after a signal, and CnnspecError where a loss was not finite or the save fails.
         """
         counters, ranks = self.counters, self.plan.ranks
-        self.losses[counters.position // self.plan.config.batch_size] = loss
-        counters.step += 1
+        first = counters.position // self.plan.config.batch_size
+        self.losses[first : first + len(losses)] = losses
+        counters.step += len(losses)
         counters.position += size
         now = time.perf_counter()
         if now - self.last_look >= LOOK_EVERY:
@@ -173,13 +175,17 @@ class Keeper:
         due, signal = now - self.last_save >= self.plan.config.checkpoint_every, self.signals.received
         if ranks.count > 1:
             decide = counters.step % AGREE_EVERY == 0
-            due, signal = agree(ranks, due, signal, self.plan.device) if decide else (False, None)
+            due, signal = agree(ranks, due, signal) if decide else (False, None)
         if due or signal:
             counters.seconds = now - self.began
             self._save()
             signal = signal or (self.signals.received if ranks.count == 1 else None)  # it may have come meanwhile
             if signal:
                 raise self._interruption(signal)
+
+    def end_steps(self) -> None:
+        """Note when the device has done what it was asked for in this epoch."""
+        synchronize(self.plan.device)
         self.last_step = time.perf_counter()
 
     def end_epoch(self, scores: Scores | None) -> None:
@@ -218,7 +224,7 @@ class Keeper:
         asked = bool(self.progress.epoch(metrics))
         if self.board is not None:
             self.board.write(metrics)
-        self.stopped, signal = agree(plan.ranks, asked, self.signals.received, plan.device)
+        self.stopped, signal = agree(plan.ranks, asked, self.signals.received)
         if signal:
             raise self._interruption(signal)
 
@@ -227,12 +233,13 @@ class Keeper:
 
         Raises Interrupted after a signal: the run is trained then, and is finished when it continues.
         """
-        data, counters, folder = self.plan.data, self.counters, self.plan.job.folder
+        plan, counters, folder = self.plan, self.counters, self.plan.job.folder
+        data = plan.data
         best = counters.best
         assert best is not None  # a run has an epoch
-        source, rows = self.plan.val, data.val_rows  # for the confusion matrix, where there are no test images
+        source, rows = plan.val, data.val_rows  # for the confusion matrix, where there are no test images
         if data.test is not None:
-            source, rows = to_device(data.test, self.plan.device), torch.arange(len(data.test))
+            source, rows = to_device(data.test, plan.device, image_memory(plan.device)), torch.arange(len(data.test))
         scores = self.learner.evaluate_weights(
             read_weights(best_weights(folder)), source, rows, lambda: self.signals.received is not None
         )

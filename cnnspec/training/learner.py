@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Protocol, TypedDict, cast
+from typing import Final, TypedDict, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,26 +24,20 @@ from cnnspec.training.criterion import (
     make_optimizer,
     make_update,
 )
-from cnnspec.training.evaluate import Scores, evaluate
+from cnnspec.training.device import arithmetic
+from cnnspec.training.evaluate import Scores, Scoring, evaluate
 from cnnspec.training.feed import Batch, RowBatch
 from cnnspec.training.plan import Plan
 from cnnspec.training.process import random_state, set_random_state
 
-__all__ = ["Learner", "LearnerState", "RecordedStep", "Recorder"]
+__all__ = ["Learner", "LearnerState", "RecordedSteps", "Recorder", "Steps"]
 
-RowStep = Callable[[Tensor, Tensor | None], Tensor]  # from rows `(B,)` and augmentation numbers to the loss
+# From rows `(K, B)`, what augmentation does with them and learning rates `(K,)` to the losses `(K,)` of K updates.
+Steps = Callable[[Tensor, Tensor | None, Tensor], Tensor]
+RecordedSteps = Steps  # that were recorded once and are replayed; the losses of every replay lie in one tensor
+Recorder = Callable[[Steps, tuple[int, int]], RecordedSteps]  # of rows of this shape
 
-
-class RecordedStep(Protocol):
-    """A step that was recorded once and is replayed for each batch of rows."""
-
-    rate: Tensor  # the learning rate, a number, where the update reads it
-
-    def __call__(self, rows: Tensor, numbers: Tensor | None) -> Tensor:
-        """One update; gives back the loss."""
-
-
-Recorder = Callable[[RowStep], RecordedStep]
+_NO_RATES: Final = torch.zeros(1)  # where nothing is learned
 
 
 class LearnerState(TypedDict):
@@ -75,12 +69,14 @@ class Learner:
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         self.criterion = make_loss(config, plan.data.counts, device)
         self.prepare = Prepare(plan.job.network.graph, device, plan.augment, plan.layout)
-        self.autocast: Callable[[], AbstractContextManager[object]] = nullcontext
-        if config.precision != "fp32":
-            kind = torch.bfloat16 if config.precision == "bf16" else torch.float16
-            self.autocast = partial(torch.autocast, device.type, kind)
+        self.autocast = partial(arithmetic, device, config.precision)
+        self.scoring = Scoring(self.scored, self.prepare, self.criterion, device, len(plan.data.classes))
+        self.recorded = self.recorded_scoring = None
+        if record is not None:
+            self.recorded = record(self._learn_rows, (plan.steps_per_graph, config.batch_size))
+            if isinstance(plan.val, Images) and plan.val.images.device == device:
+                self.recorded_scoring = record(self._score_rows, (1, plan.scored_at_once))
         self.right = torch.zeros((), dtype=torch.int64, device=device)  # images recognised while they were trained on
-        self.recorded = record(self._learn_rows) if record is not None else None
         self._mark_capturable()
 
     @property
@@ -94,38 +90,40 @@ class Learner:
         eval_frozen(self.model, self.plan.config.freeze)
 
     def step(self, batch: Batch | RowBatch, step: int) -> Tensor:
-        """Update number `step`, from 0. Gives back this process's share of the batch's mean loss, on the device.
+        """Update number `step`, from 0, or as many from there on as there are batches of rows.
 
-        A recorded step takes its learning rate from a tensor, and writes its losses to one and the same.
+        Gives back this process's share of the mean loss of each, `(K,)`, on the device. Where steps are recorded the
+        losses are to be read before the next ones.
         """
-        rate: Tensor | float = self.plan.learning_rate(step)
-        if self.recorded is not None:
-            rate = self.recorded.rate.fill_(rate)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         if isinstance(batch, Batch):
-            loss = self._learn(batch)
-        elif self.recorded is not None:
-            loss = self.recorded(batch.rows, batch.numbers)
+            self._set_rate(self.plan.learning_rate(step))
+            losses = self._learn(batch).view(1)
         else:
-            loss = self._learn_rows(batch.rows, batch.numbers)
+            losses = (self.recorded or self._learn_rows)(batch.rows, batch.numbers, batch.rates)
         if self.averaged is not None:
             average_weights(self.averaged, self.model, self.plan.config.ema or 0.0, step)
-        return loss
+        return losses
 
     def validate(self, stop: Callable[[], bool]) -> Scores | None:
         """Score the network on the validation images, over all processes. None where `stop` said so."""
-        ranks = self.plan.ranks
-        return self._evaluate(
-            self.scored, self.plan.val, self.plan.data.val_rows, stop, ranks.rank, ranks.count, ranks.total
-        )
+        ranks, recorded = self.plan.ranks, self.recorded_scoring
+        return evaluate(
+            self.scoring, self.plan.val, self.plan.data.val_rows, size=self.plan.scored_at_once,
+            recorded=None if recorded is None else lambda rows: recorded(rows[None], None, _NO_RATES),
+            rank=ranks.rank, ranks=ranks.count, workers=self.plan.workers, stop=stop, gather=ranks.total,
+            loaders=self.loaders,
+        )  # fmt: skip
 
     def evaluate_weights(
         self, weights: dict[str, Tensor], source: ImageSet, rows: Tensor, stop: Callable[[], bool]
     ) -> Scores | None:
         """Score these weights, by this process alone. None where `stop` said so. The model keeps them."""
         self.model.load_state_dict(weights)
-        return self._evaluate(self.model, source, rows, stop, 0, 1, lambda tensor: tensor)
+        scoring = Scoring(self.model, self.prepare, self.criterion, self.plan.device, len(self.plan.data.classes))
+        return evaluate(
+            scoring, source, rows, size=self.plan.scored_at_once, workers=self.plan.workers, stop=stop,
+            loaders=self.loaders,
+        )  # fmt: skip
 
     def state(self) -> LearnerState:
         """Everything that the rest of the run depends on."""
@@ -146,7 +144,6 @@ class Learner:
         load_optimizer(self.optimizer, state["optimizer"], self.model, self.plan.job.network.graph)
         self.scaler.load_state_dict(state["scaler"])
         set_random_state(state["random"], self.plan.device)
-        self._mark_capturable()
 
     def _mark_capturable(self) -> None:
         """Adam wants to know that its steps are recorded on CUDA."""
@@ -165,11 +162,25 @@ class Learner:
             )  # fmt: skip
         return self._learn_inputs(x, y, batch.size)
 
-    def _learn_rows(self, rows: Tensor, numbers: Tensor | None) -> Tensor:
-        """The same from rows of images that lie on the device."""
+    def _learn_rows(self, rows: Tensor, numbers: Tensor | None, rates: Tensor) -> Tensor:
+        """One update for each batch of rows of images that lie on the device; see `Steps`."""
         assert isinstance(self.plan.train, Images)
-        images, labels = take(self.plan.train, rows)
-        return self._learn_inputs(self.prepare(images, numbers), labels, self.plan.config.batch_size)
+        losses = []
+        for step, batch in enumerate(rows.unbind()):
+            self._set_rate(rates[step])  # a tensor: as a number it would be recorded
+            images, labels = take(self.plan.train, batch)
+            x = self.prepare(images, None if numbers is None else numbers[step])
+            losses.append(self._learn_inputs(x, labels, len(batch)))
+        return torch.stack(losses) if len(losses) > 1 else losses[0].view(1)
+
+    def _score_rows(self, rows: Tensor, numbers: Tensor | None, rates: Tensor) -> Tensor:
+        """What `scoring` says of one batch of rows; in the form of `Steps`, to be recorded as they are."""
+        assert isinstance(self.plan.val, Images)
+        return self.scoring(*take(self.plan.val, rows[0]))
+
+    def _set_rate(self, rate: float | Tensor) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
 
     def _learn_inputs(self, x: Tensor, y: Tensor, size: int) -> Tensor:
         """One update from inputs `(B, C, H, W)` and their labels, of a batch of `size` images over all processes."""
@@ -219,12 +230,3 @@ class Learner:
         if labels.ndim > 1:  # mixtures: the image with the larger share counts
             labels = labels.argmax(1)
         self.right += (scores.detach().argmax(1) == labels).sum()
-
-    def _evaluate(
-        self, model: nn.Module, source: ImageSet, rows: Tensor, stop: Callable[[], bool], rank: int, ranks: int,
-        gather: Callable[[Tensor], Tensor],
-    ) -> Scores | None:  # fmt: skip
-        return evaluate(
-            model, source, rows, self.prepare, self.criterion, self.plan.device, classes=len(self.plan.data.classes),
-            rank=rank, ranks=ranks, workers=self.plan.config.workers, stop=stop, gather=gather, loaders=self.loaders,
-        )  # fmt: skip

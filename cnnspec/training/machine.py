@@ -1,4 +1,4 @@
-"""The device, the threads, and what there is to say about the machine."""
+"""The threads and the memory layout that are fastest, and what there is to say about the machine."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from typing import Final
 import torch
 from torch import nn
 
-from cnnspec.errors import UsageError
+from cnnspec.training.config import Precision
+from cnnspec.training.device import arithmetic, local_processes, synchronize
+from cnnspec.training.process import random_state, set_random_state
 
-__all__ = ["describe", "image_memory", "keep_freed_memory", "pick_device", "pick_threads"]
+__all__ = ["describe", "keep_freed_memory", "pick_layout", "pick_threads", "pick_workers"]
 
 _TRIM_THRESHOLD: Final = -1  # bytes free at the heap's end, from which on they are given back
 _MMAP_THRESHOLD: Final = -3  # bytes from which on an allocation is mapped by itself, and given back when freed
@@ -25,41 +27,6 @@ _TRIAL: Final = 0.2  # seconds for which a number of threads is tried, in so man
 _TURNS: Final = 3
 _LONG: Final = 0.05  # seconds of a trial step at most, by taking fewer images, but for these:
 _FEWEST: Final = 2  # batch norm wants a variance
-
-
-def pick_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is CUDA, then MPS, then the CPU. Raises UsageError where it is not there."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = torch.device("meta")
-    if device.type not in ("cpu", "cuda", "mps"):
-        raise UsageError(f"`{name}` is no device to train on", hint="there are: auto, cpu, cuda, cuda:0, mps")
-    if device.type == "cuda":
-        count = torch.cuda.device_count()
-        if count == 0:
-            raise UsageError("this machine has no CUDA device that torch can use", hint="`--device cpu`")
-        index = int(os.environ.get("LOCAL_RANK", "0")) if device.index is None else device.index
-        if index >= count:
-            raise UsageError(f"there is no device cuda:{index}: the machine has {count}")
-        return torch.device("cuda", index)
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("torch cannot use MPS on this machine", hint="`--device cpu`")
-    return device
-
-
-def image_memory(device: torch.device) -> int:
-    """How many bytes of images may be kept on the device: half of what is free there."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] // 2
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    except (ValueError, OSError, AttributeError):
-        return 2**30
 
 
 def pick_threads(
@@ -77,7 +44,7 @@ def pick_threads(
     which shows how busy the machine is, and the layout by the shortest one. Where a step of the whole batch takes
     long, fewer images are tried: a few seconds are all that a large network has to wait, and they are reported.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = _cores()
     state = torch.random.get_rng_state()
     count, long = _affordable(model, shape, batch_size)
     batch, turns = torch.rand(count, *shape), 1 if long else _TURNS
@@ -90,10 +57,43 @@ def pick_threads(
         threads = min(counts, key=lambda count: usual[count] * (1 + 0.02 * count / cores))  # fewer if no slower
     if channels_last is None:
         layouts = [(threads, False), (threads, True)] if len(shape) == 3 else []
-        tried = _seconds(model, batch, layouts, turns)
-        channels_last = bool(tried) and min(tried[threads, True]) < 0.97 * min(tried[threads, False])
+        channels_last = bool(layouts) and _faster_last(_seconds(model, batch, layouts, turns), threads)
     torch.random.set_rng_state(state)
     return threads, channels_last
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pick_workers(given: int | None) -> int:
+    """How many processes decode images: what is given, or as many as there are cores for, from 2 to 8."""
+    return max(2, min(8, _cores() // local_processes() - 1)) if given is None else given
+
+
+def pick_layout(
+    model: nn.Module, shape: tuple[int, ...], batch_size: int, device: torch.device, precision: Precision
+) -> bool:
+    """Whether a training step of whole batches on this device is faster with channels last, by trying."""
+    if len(shape) != 3:
+        return False
+    threads, random = torch.get_num_threads(), random_state(device)
+    batch = torch.rand(batch_size, *shape, device=device)
+
+    def step(trial: nn.Module, x: torch.Tensor) -> None:
+        with arithmetic(device, precision):
+            _step(trial, x)
+        synchronize(device)
+
+    tried = _seconds(model, batch, [(threads, False), (threads, True)], _TURNS, step)
+    set_random_state(random, device)
+    return _faster_last(tried, threads)
+
+
+def _faster_last(tried: dict[tuple[int, bool], list[float]], threads: int) -> bool:
+    """Whether channels last is faster, by the shortest step and by more than chance."""
+    return min(tried[threads, True]) < 0.97 * min(tried[threads, False])
 
 
 def keep_freed_memory() -> None:
@@ -127,9 +127,14 @@ def _affordable(model: nn.Module, shape: tuple[int, ...], batch_size: int) -> tu
 
 
 def _seconds(
-    model: nn.Module, batch: torch.Tensor, choices: list[tuple[int, bool]], turns: int
+    model: nn.Module,
+    batch: torch.Tensor,
+    choices: list[tuple[int, bool]],
+    turns: int,
+    step: Callable[[nn.Module, torch.Tensor], None] | None = None,
 ) -> dict[tuple[int, bool], list[float]]:
     """How long training steps take with each number of threads and layout, in turns: the machine may be busy."""
+    step = step or _step
     steps: dict[tuple[int, bool], list[float]] = {choice: [] for choice in choices}
     for _ in range(turns):
         for threads, channels_last in choices:
@@ -137,11 +142,11 @@ def _seconds(
             layout = torch.channels_last if channels_last else torch.contiguous_format
             trial = copy.deepcopy(model).to(memory_format=layout)
             x = batch.to(memory_format=layout)
-            _step(trial, x)
+            step(trial, x)
             began = now = time.perf_counter()
             while now - began < _TRIAL / _TURNS:
                 started = now
-                _step(trial, x)
+                step(trial, x)
                 now = time.perf_counter()
                 steps[threads, channels_last].append(now - started)
     return steps
@@ -166,6 +171,8 @@ def describe(device: torch.device, threads: int) -> dict[str, object]:
         "cores": os.cpu_count(),
         "threads": threads,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+        "cuda": torch.version.cuda if device.type == "cuda" else None,
+        "tf32": device.type == "cuda" and torch.backends.cudnn.allow_tf32 and torch.cuda.is_tf32_supported(),
         "command": sys.argv,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

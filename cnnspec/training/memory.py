@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -13,10 +14,13 @@ from cnnspec.torch_backend import build_module
 
 __all__ = ["is_out_of_memory", "largest_batch", "too_large"]
 
+_SIGNS: Final = ("out of memory", "can't allocate memory", "not enough memory", "status_alloc_failed")  # the CPU's,
+# CUDA's where the driver ran out and not torch's allocator, cuBLAS's and cuDNN's, and that of MPS
+
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether this is torch's way to say that memory ran out, on any device."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error).lower() for sign in _SIGNS)
 
 
 def largest_batch(fits: Callable[[int], bool], failed: int) -> int:

@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Final, TypedDict
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cnnspec.data.batches import to_device
 from cnnspec.data.duplicates import count_duplicates
 from cnnspec.data.prepare import Augment
-from cnnspec.data.sets import DataSet, ImageSet
+from cnnspec.data.sets import DataSet, Images, ImageSet
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.training.config import TrainConfig
+from cnnspec.training.device import image_memory
 from cnnspec.training.distributed import Ranks
 from cnnspec.training.job import Job
-from cnnspec.training.machine import keep_freed_memory, pick_threads
+from cnnspec.training.machine import keep_freed_memory, pick_layout, pick_threads, pick_workers
 from cnnspec.training.process import choose_kernels
 from cnnspec.training.progress import Progress
 from cnnspec.training.run_folder import LAST
@@ -29,10 +30,14 @@ from cnnspec.training.shared import Shared
 
 __all__ = ["Origin", "Plan", "check_origin", "make_plan", "origin_of"]
 
+_TOGETHER: Final = 10  # steps that are recorded as one, at most: a signal waits for them
+_SCORED: Final = 256  # images that are scored at once, at most
+
 # Options that may change between two parts of a run: where it runs, and when it ends.
 _MAY_CHANGE: Final = {
     "cache", "channels_last", "checkpoint_every", "compile", "cuda_graph", "data", "data_dir", "device", "epochs",
-    "loading", "max_pixels", "patience", "pool_first", "skip_bad", "tensorboard", "threads", "weights", "workers",
+    "loading", "max_pixels", "patience", "pool_first", "skip_bad", "steps_per_graph", "tensorboard", "threads",
+    "weights", "workers",
 }  # fmt: skip
 
 
@@ -53,7 +58,7 @@ class Plan:
     device: torch.device
     ranks: Ranks
     data: DataSet
-    train: ImageSet  # the images of `data`, on the device where they are kept in memory
+    train: ImageSet  # the images of `data`, on the device where it has room for them
     val: ImageSet
     origin: Origin
     resuming: bool  # there is a run in the folder, and it is to go on
@@ -79,6 +84,30 @@ class Plan:
         """The test images that are training images too."""
         return count_duplicates(self.data)
 
+    @cached_property
+    def steps_per_graph(self) -> int:
+        """How many steps are recorded as one, where steps are recorded.
+
+        By default as many, to a small number, as leave few over in an epoch: those run one by one, at ten times the
+        cost. Averaging weights stands between two steps.
+        """
+        whole = self.count // self.config.batch_size
+        if self.config.ema or not whole:
+            return 1
+        if self.config.steps_per_graph is not None:
+            return min(self.config.steps_per_graph, whole)
+        return min(range(1, 1 + max(1, min(_TOGETHER, whole // 4))), key=lambda k: whole // k + 10 * (whole % k))
+
+    @property
+    def workers(self) -> int:
+        """The processes that decode images."""
+        return pick_workers(self.config.workers)
+
+    @property
+    def scored_at_once(self) -> int:
+        """How many images a process scores at once: not more than it trains on, for memory may be short."""
+        return min(_SCORED, -(-self.config.batch_size // (self.ranks.count * self.config.accumulate)))
+
     @property
     def layout(self) -> torch.memory_format:
         """How weights and images lie in memory."""
@@ -88,6 +117,13 @@ class Plan:
     def augment(self) -> Augment:
         """What is varied in training."""
         return Augment(self.config.rotate, self.config.shift, self.config.flip, self.config.erase)
+
+    def epoch_rates(self, epoch: int) -> Tensor:
+        """The learning rates of an epoch's steps, on the device."""
+        first = epoch * self.steps_per_epoch
+        rates = [self.learning_rate(first + step) for step in range(self.steps_per_epoch)]
+        kind = torch.float64 if self.device.type == "cpu" else torch.float32  # what torch's updates take
+        return torch.tensor(rates, dtype=kind).to(self.device)
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step, from 0."""
@@ -102,14 +138,19 @@ def make_plan(
 
     Raises UsageError for a precision that the device does not have.
     """
+    config = _settle(job, model, device, ranks, len(data.train_rows), progress, shared)
+    train = to_device(data.train, device, image_memory(device))
+    if train is data.train and isinstance(train, Images) and not train.mapped and device.type != "cpu":
+        size = train.images.nbytes / 1e6
+        progress.message(f"{size:,.0f} MB of images stay in the host's memory: {device} has no room for them")
     return Plan(
         job=job,
-        config=_settle(job, model, device, ranks, len(data.train_rows), progress, shared),
+        config=config,
         device=device,
         ranks=ranks,
         data=data,
-        train=(train := to_device(data.train, device)),
-        val=train if data.val is data.train else to_device(data.val, device),
+        train=train,
+        val=train if data.val is data.train else to_device(data.val, device, image_memory(device)),
         origin=origin_of(job, data),
         resuming=resuming,
     )
@@ -120,23 +161,29 @@ def _settle(
 ) -> TrainConfig:
     """Set torch up for a run of so many images, and note in its options what was left to the machine."""
     config = job.config
-    choose_kernels(deterministic=config.deterministic)
+    choose_kernels(deterministic=config.deterministic, tf32=config.tf32)
     if config.precision == "fp16" and device.type == "cpu":
         raise UsageError("fp16 is for CUDA: the CPU is slower with it", hint="`--precision bf16`, or fp32")
     if device.type == "cpu":
         keep_freed_memory()
     threads, channels_last = config.threads, config.channels_last
+    most, shape = min(config.batch_size, images), job.network.graph.input_shape
     if device.type == "cpu" and ranks.count == 1:
         if threads is None or channels_last is None:
-            most = min(config.batch_size, images)
-            shape, given = job.network.graph.input_shape, (config.threads, config.channels_last)
+            given = config.threads, config.channels_last
             threads, channels_last = shared.measured(
                 (job.network.graph, most, config.pool_first, config.freeze, *given),
                 lambda: pick_threads(model, shape, most, *given, progress.message),
             )
-    else:  # torchrun has divided the threads; on CUDA the layout is known to help
-        threads = threads or torch.get_num_threads()
-        channels_last = device.type == "cuda" if channels_last is None else channels_last
+    else:  # torchrun has divided the threads
+        threads = chosen = threads or torch.get_num_threads()
+        if channels_last is None:
+            key = (job.network.graph, most, config.pool_first, config.freeze, config.precision, config.tf32, device)
+            channels_last = device.type == "cuda" and ranks.share(
+                lambda: shared.measured(
+                    key, lambda: (chosen, pick_layout(model, shape, most, device, config.precision))
+                )[1]
+            )
     torch.set_num_threads(threads)
     return config.model_copy(update={"threads": threads, "channels_last": channels_last})
 

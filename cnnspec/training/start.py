@@ -21,9 +21,9 @@ from cnnspec.torch_backend import build_module, check_state, read_weights
 from cnnspec.torch_backend.rewrite import multiply_whole, pool_first, rectify_in_place
 from cnnspec.training.config import TrainConfig, data_folder
 from cnnspec.training.criterion import freeze, initialise
+from cnnspec.training.device import image_memory
 from cnnspec.training.distributed import Ranks
 from cnnspec.training.job import Job
-from cnnspec.training.machine import image_memory
 from cnnspec.training.progress import Progress
 from cnnspec.training.run_folder import find_weights
 from cnnspec.training.shared import Shared

@@ -99,6 +99,27 @@ def test_torch_that_does_not_load_or_cannot_use_the_gpu_is_a_problem(monkeypatch
 
 
 @pytest.mark.parametrize(
+    ("convolution", "level", "said"),
+    [
+        ("done", "ok", "a convolution runs on the GPU"),
+        (
+            "cuda:0, card: CUDA error: no kernel image is available",
+            "problem",
+            "no convolution runs on cuda:0, card: CUDA",
+        ),
+        (None, "problem", "no convolution runs on the GPU: it broke"),
+    ],
+)
+def test_a_gpu_is_praised_only_where_a_convolution_runs(
+    monkeypatch: pytest.MonkeyPatch, convolution: str | None, level: str, said: str
+) -> None:
+    answers(monkeypatch, {}, {"conv2d": convolution, "torch": "2.14.0 13.0 True 9"})
+    (fact,) = doctor._torch(has_driver=True).facts
+    assert fact.level == level
+    assert said in fact.message
+
+
+@pytest.mark.parametrize(
     ("torch", "onnxruntime", "noted"),
     [("12.8", "13.0", True), ("13.1", "13.0", False), ("-", "13.0", False), ("12.8", "-", False)],
 )
@@ -106,6 +127,7 @@ def test_different_cuda_versions_are_noted(
     monkeypatch: pytest.MonkeyPatch, torch: str, onnxruntime: str, noted: bool
 ) -> None:
     told: dict[str, str | None] = {
+        "conv2d": "done",
         "import torch": f"2.14.0 {torch} True 9",
         "get_available": f"1.31.0 {onnxruntime} CPUExecutionProvider",
         "CPUExecutionProvider": "CPUExecutionProvider",

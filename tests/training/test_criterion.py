@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import pytest
@@ -155,3 +156,27 @@ def test_an_update_is_that_of_torch_bit_for_bit(options: dict[str, Any]) -> None
         assert all(parameter.grad is None for parameter in two.parameters())
         assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
     assert plain(theirs.state_dict()) == plain(ours.state_dict())
+
+
+@pytest.mark.parametrize("options", [{"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"optimizer": "adam"}])
+def test_a_first_step_that_the_scaler_skips_leaves_nothing_behind(options: dict[str, Any]) -> None:
+    """fp16 begins with a scale that may overflow. What torch makes without a value is filled with NaN here."""
+    config, scaler = TrainConfig(**options), torch.amp.GradScaler("cpu")
+    skipped, plain_one = nn.Linear(3, 2), nn.Linear(3, 2)
+    plain_one.load_state_dict(skipped.state_dict())
+    first, second = (make_optimizer(config, model, CPU) for model in (skipped, plain_one))
+    torch.use_deterministic_algorithms(True)
+    try:
+        for gradient in (math.inf, 1.0, 2.0):
+            scaler.scale(skipped(torch.ones(1, 3)).sum() * gradient).backward()
+            scaler.step(first)
+            scaler.update()
+            first.zero_grad()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    for gradient in (1.0, 2.0):
+        (plain_one(torch.ones(1, 3)).sum() * gradient).backward()
+        second.step()
+        second.zero_grad()
+    for name, tensor in plain_one.state_dict().items():
+        assert torch.allclose(skipped.state_dict()[name], tensor), name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import pickle
 import re
@@ -11,17 +12,19 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from small_runs import TEXT
+from small_runs import TEXT, run
 
 import cnnspec
 from cnnspec.errors import CnnspecError, Diagnostic, MissingExtraError, SpecError, UsageError
 from cnnspec.torch_backend import read_weights
-from cnnspec.training.distributed import join_ranks
+from cnnspec.training import loop
+from cnnspec.training.distributed import Ranks, agree, join_ranks, leave_ranks
 from cnnspec.training.run_folder import open_run
 from cnnspec.training.signals import Interrupted
 
@@ -101,6 +104,76 @@ def test_processes_that_do_not_find_each_other_say_so(monkeypatch: pytest.Monkey
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(CnnspecError, match=r"do not find each other: .* RANK expected"):
         join_ranks(torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.distributed.DistNetworkError("failed to recv, got 0 bytes"), "another process of this run has ended"),
+        (torch.distributed.DistBackendError("ncclRemoteError: a call failed"), "another process of this run has ended"),
+        (RuntimeError("[gloo/transport/tcp/pair.cc:525] Connection closed by peer"), "another process of this run has"),
+        (
+            torch.distributed.DistBackendError("NCCL error: unhandled system error\nLast error: no space in /dev/shm"),
+            "the processes of this run cannot work together: NCCL error: unhandled system error",
+        ),
+    ],
+)
+def test_only_a_lost_peer_is_said_to_be_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: RuntimeError, said: str
+) -> None:
+    def broken(*arguments: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(loop, "_train", broken)
+    monkeypatch.setattr(loop, "join_ranks", lambda device: Ranks(1, 2))
+    with pytest.raises(CnnspecError, match=re.escape(said)):
+        run(tmp_path / "run")
+
+
+@pytest.mark.parametrize("value", ["", "x", "-1", "2.0"])
+def test_what_is_no_number_of_processes(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("WORLD_SIZE", value)
+    with pytest.raises(UsageError, match="WORLD_SIZE="):
+        join_ranks(torch.device("cpu"))
+
+
+def test_on_cuda_the_processes_agree_over_gloo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that one of them may decode or test for as long as it takes, and no device is waited for."""
+    joined: dict[str, Any] = {}
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend, **how: joined.update(how, on=backend))
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 0)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    store = torch.distributed.HashStore()
+    monkeypatch.setattr(sys.modules["torch.distributed.rendezvous"], "rendezvous", lambda url: iter([(store, 0, 2)]))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    device = torch.device("cuda", 0)
+    assert join_ranks(device) == Ranks(0, 2)
+    assert joined["on"] == "cpu:gloo,cuda:nccl"
+    assert joined["device_id"] == device
+    assert joined["timeout"] >= timedelta(hours=12)
+
+
+def meet(rank: int, port: int, queue: Any) -> None:
+    os.environ |= {"WORLD_SIZE": "2", "RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    ranks = join_ranks(torch.device("cpu"))
+    ranks.wait()
+    queue.put((rank, ranks.share(lambda: {"made by": rank}), agree(ranks, rank == 0, 15 * rank), ranks.restarted()))
+    leave_ranks()
+
+
+def test_two_processes_agree() -> None:
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    processes = [context.Process(target=meet, args=(rank, port, queue)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    found = sorted(queue.get(timeout=120) for _ in processes)
+    for process in processes:
+        process.join()
+    assert found == [(rank, {"made by": 0}, (True, 15), False) for rank in range(2)]
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from emulated_graph import WARM_UP, EmulatedSteps
 from run_states import plain
-from small_runs import job
-from torch import Tensor
+from small_runs import TEXT, job
 
 from cnnspec.data.folder import LoaderPool
 from cnnspec.training.checkpoint import load_checkpoint
@@ -25,30 +25,7 @@ from cnnspec.training.shared import Shared
 from cnnspec.training.start import build_network, open_images
 
 CPU = torch.device("cpu")
-BATCH = 185  # 7 of them are the 1,295 images of an epoch
-
-
-class Emulated:
-    """A recorded step without a recording: it sees the tensors of the first batch, refilled, and never others."""
-
-    def __init__(self, step: Any) -> None:
-        self.step = step
-        self.rate = torch.zeros((), dtype=torch.float64)
-        self.rows: Tensor | None = None
-        self.numbers: Tensor | None = None
-        self.loss = torch.zeros(())
-        self.replayed = 0
-
-    def __call__(self, rows: Tensor, numbers: Tensor | None) -> Tensor:
-        assert len(rows) == BATCH
-        if self.rows is None:
-            self.rows, self.numbers = torch.zeros_like(rows), None if numbers is None else torch.zeros_like(numbers)
-        self.rows.copy_(rows)
-        if self.numbers is not None:
-            self.numbers.copy_(numbers)
-        self.loss.copy_(self.step(self.rows, self.numbers))
-        self.replayed += 1
-        return self.loss
+BATCH = 200  # 6 of them and a part of one are the 1,295 images of an epoch
 
 
 def make_learner(folder: Path, record: Recorder | None, **options: Any) -> Learner:
@@ -60,6 +37,12 @@ def make_learner(folder: Path, record: Recorder | None, **options: Any) -> Learn
         asked, data, model, CPU, ranks=Ranks(), resuming=False, progress=Silent(), shared=Shared()
     )  # fmt: skip
     return Learner(plan, model, LoaderPool(), record)
+
+
+def same_batch(learner: Learner, step: int) -> RowBatch:
+    """The first images, without augmentation."""
+    rate = learner.plan.learning_rate(step)
+    return RowBatch(torch.arange(BATCH).view(1, -1), None, torch.tensor([rate], dtype=torch.float64), BATCH)
 
 
 def end_of(folder: Path) -> Any:
@@ -82,10 +65,10 @@ def end_of(folder: Path) -> Any:
 def test_recorded_steps_train_as_plain_ones_bit_for_bit(tmp_path: Path, options: dict[str, Any]) -> None:
     with process_restored(CPU):
         run(make_learner(tmp_path / "plain", None, **options), Silent())
-        learner = make_learner(tmp_path / "recorded", Emulated, **options)
+        learner = make_learner(tmp_path / "recorded", EmulatedSteps, **options)
         run(learner, Silent())
-    assert isinstance(learner.recorded, Emulated)
-    assert learner.recorded.replayed == 3 * 7
+    assert isinstance(learner.recorded, EmulatedSteps)
+    assert learner.recorded.replayed == 3 * 6 - WARM_UP
     assert end_of(tmp_path / "recorded") == end_of(tmp_path / "plain")
 
 
@@ -94,13 +77,44 @@ def test_a_learner_goes_on_from_its_state(tmp_path: Path) -> None:
 
     def losses(learner: Learner, steps: range) -> list[float]:
         learner.begin_epoch()
-        return [float(learner.step(RowBatch(torch.arange(BATCH), None, BATCH), step)) for step in steps]
+        return [float(learner.step(same_batch(learner, step), step)) for step in steps]
 
     with process_restored(CPU):
-        first = make_learner(tmp_path / "a", Emulated)
+        first = make_learner(tmp_path / "a", EmulatedSteps)
         losses(first, range(5))
         torch.save(first.state(), tmp_path / "state.pt")
         wanted = losses(first, range(5, 9))
-        second = make_learner(tmp_path / "b", Emulated, seed=1)
+        second = make_learner(tmp_path / "b", EmulatedSteps, seed=1)
         second.load_state(torch.load(tmp_path / "state.pt", weights_only=True))
         assert losses(second, range(5, 9)) == wanted
+
+
+DEEPER = TEXT.replace("  bn:", "  conv2: Conv2d(8, 3)\n  bn:")  # a layout is seen from two channels on
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("options", [{}, {"optimizer": "adam", "lr": 0.01}, {"nesterov": True, "ema": None}])
+def test_a_run_goes_on_in_another_memory_layout(tmp_path: Path, options: dict[str, Any], channels_last: bool) -> None:
+    def losses(learner: Learner, steps: range) -> list[float]:
+        learner.begin_epoch()
+        return [float(learner.step(same_batch(learner, step), step)) for step in steps]
+
+    text = DEEPER.replace("  drop: Dropout(0.1)\n", "")
+    with process_restored(CPU):
+        first = make_learner(tmp_path / "a", None, text=text, channels_last=not channels_last, **options)
+        losses(first, range(3))
+        torch.save(first.state(), tmp_path / "state.pt")
+        wanted = losses(first, range(3, 8))
+        second = make_learner(tmp_path / "b", None, text=text, channels_last=channels_last, **options)
+        second.load_state(torch.load(tmp_path / "state.pt", weights_only=True))
+        assert losses(second, range(3, 8)) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_a_restored_learner_fills_the_tensors_that_a_recording_reads(tmp_path: Path) -> None:
+    with process_restored(CPU):
+        learner = make_learner(tmp_path / "a", EmulatedSteps)
+        learner.begin_epoch()
+        torch.save(learner.state(), tmp_path / "state.pt")
+        losses = [float(learner.step(same_batch(learner, step), step)) for step in range(6)]
+        learner.load_state(torch.load(tmp_path / "state.pt", weights_only=True))
+        assert [float(learner.step(same_batch(learner, step), step)) for step in range(6)] == losses

@@ -153,6 +153,8 @@ def test_an_allocation_that_the_system_refuses_is_out_of_memory() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60)
     assert memory.is_out_of_memory(caught.value)
+    assert memory.is_out_of_memory(RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be …"))
+    assert memory.is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"))
     assert not memory.is_out_of_memory(RuntimeError("shape mismatch"))
 
 
