@@ -39,6 +39,15 @@ def _cached_op(target: str, arguments: tuple[tuple[str, Any, str], ...]) -> AnyO
     return make_op(target, **{name: value for name, value, _ in arguments})
 
 
+@lru_cache(maxsize=1024)
+def _bare_op(target: str) -> AnyOp | None:
+    """The operator without arguments, if it needs none."""
+    try:
+        return make_op(target)
+    except ArgumentError:
+        return None
+
+
 def name_arguments(
     call: Call,
     positional: tuple[str, ...],
@@ -132,6 +141,8 @@ def bind_operator(
     shape: Shape | None = None,
 ) -> AnyOp | None:
     """The operator of a call, or None after reporting why there is none. `shape` is what it reads, where known."""
+    if not call.args and (bare := _bare_op(target)) is not None:
+        return bare
     op_type, _ = operators()[target]
     lost: list[str] = []
 

@@ -10,7 +10,7 @@ in `AbstractOp` are said by every operator, itself or its family.
 The files of this package do without `from __future__ import annotations`: what a field takes is its annotation.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from math import prod
 from typing import Annotated, Any, ClassVar, Final, NamedTuple
@@ -57,8 +57,11 @@ class Initial(NamedTuple):
     neutral: bool = False
 
 
-class AbstractOp(AbstractArguments, ABC):
-    """One kind of layer: its arguments, and the rules for shape, window, parameters and cost."""
+class AbstractOp(AbstractArguments):
+    """One kind of layer: its arguments, and the rules for shape, window, parameters and cost.
+
+    It is no ABC, which would slow down every `isinstance` of every walk over a graph; mypy finds a missing rule anyway.
+    """
 
     positional: ClassVar[tuple[str, ...]] = ()  # arguments that may be given by position, in order
     inferred: ClassVar[str | None] = None  # torch's argument that follows from the input shape
