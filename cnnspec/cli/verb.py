@@ -8,14 +8,14 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand
 
-__all__ = ["HELP_NAMES", "verb_command"]
+__all__ = ["HELP_NAMES", "VerbCommand", "verb_command"]
 
 HELP_NAMES: Final[dict[str, Any]] = {"help_option_names": ["-h", "--help"]}
 OF_THE_PROGRAM: Final = ("install_completion", "show_completion")  # typer gives them to every verb as well
 TEXTS: Final = (str, list[str])  # what the arguments of a call are before anything is made of them
 
 
-class _Verb(TyperCommand):
+class VerbCommand(TyperCommand):
     """A command that takes texts and flags as they stand.
 
     To typer every parameter is a validator of pydantic, given or not: a start would wait for pydantic, which takes as
@@ -50,7 +50,7 @@ def verb_command(verb: str) -> Any:
     """The command of a verb, from the module of its name, which exports it as `app`."""
     module = importlib.import_module(f"cnnspec.cli.{verb}")
     (registered,) = module.app.registered_commands
-    registered.cls = _Verb
+    registered.cls = VerbCommand
     command = typer.main.get_command(module.app)
     command.name = verb
     command.context_settings = {**HELP_NAMES, **command.context_settings}
