@@ -132,7 +132,7 @@ class AbstractArguments:
     @classmethod
     def fields(cls) -> Mapping[str, Field]:
         """What it takes, by name, in the order in which it is written."""
-        if "_fields" not in vars(cls):  # but perhaps in those of its base
+        if "_fields" not in cls.__dict__:  # but perhaps in those of its base
             cls._fields = _declared(cls)
         return cls._fields
 
@@ -149,19 +149,19 @@ class AbstractArguments:
 
     def replaced(self, **arguments: Any) -> Self:
         """The same with other values for some arguments. Raises ArgumentError."""
-        return type(self)(**{**vars(self), **arguments})
+        return type(self)(**{**self.__dict__, **arguments})
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"{type(self).__name__} is frozen: `replaced` gives another one")
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and vars(self) == vars(other)
+        return type(self) is type(other) and self.__dict__ == other.__dict__
 
     def __hash__(self) -> int:
-        return hash((type(self), *vars(self).values()))
+        return hash((type(self), *self.__dict__.values()))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__dict__.items())})"
 
 
 def _declared(cls: type[AbstractArguments]) -> Mapping[str, Field]:
