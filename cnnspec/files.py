@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import stat
 import sys
@@ -67,7 +66,7 @@ def write_atomic(path: str | os.PathLike[str], data: str | bytes, *, sync: bool 
 
 def _beside(final: Path) -> Path:
     """A unique name in the same folder; no longer than a name may be, for a `final` of any length."""
-    return final.with_name(f".{final.name[:50]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    return final.with_name(f".{final.name[:50]}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
 
 
 def rewrite(path: str | os.PathLike[str], data: bytes) -> None:

@@ -1,7 +1,7 @@
 """The boundary that people call across in Python: arguments are checked before anything is done with them.
 
-The annotations of a function are the one list of what it takes. They are read at its first call, straight into
-pydantic's core: building models of them would take as long as `inspect` takes for a small network.
+The annotations of a function are the one list of what it takes. They are read at its first call, and without pydantic:
+one model of it would take as long as `inspect` takes for a small network.
 """
 
 from __future__ import annotations
@@ -15,9 +15,6 @@ from functools import wraps
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, NamedTuple, ParamSpec, TypeVar, Union, get_args, get_origin
 
-from pydantic_core import ArgsKwargs, CoreSchema, SchemaValidator, ValidationError
-from pydantic_core import core_schema as core
-
 from cnnspec.errors import UsageError, unreadable
 
 __all__ = ["OneOf", "public"]
@@ -25,20 +22,20 @@ __all__ = ["OneOf", "public"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_PLAIN: Final[dict[Any, Callable[[], CoreSchema]]] = {
-    Any: core.any_schema,
-    object: core.any_schema,
-    NoneType: core.none_schema,
-    bool: lambda: core.bool_schema(strict=True),
-    int: lambda: core.int_schema(strict=True),
-    float: lambda: core.float_schema(strict=True),
+_ANYTHING: Final = (Any, object)
+_PLAIN: Final[dict[Any, str]] = {
+    None: "None",
+    NoneType: "None",
+    bool: "a valid boolean",
+    int: "a valid integer",
+    float: "a valid number",
 }
-_BOUNDS: Final = ("ge", "gt", "le", "lt")
-# What Python itself says of a call that does not fit the signature.
-_PYTHONS: Final = {
-    "missing_argument", "missing_keyword_only_argument", "missing_positional_only_argument", "multiple_argument_values",
-    "unexpected_keyword_argument", "unexpected_positional_argument",
-}  # fmt: skip
+_BOUNDS: Final[dict[str, tuple[str, Callable[[Any, Any], bool]]]] = {
+    "ge": ("greater than or equal to", lambda value, bound: value >= bound),
+    "gt": ("greater than", lambda value, bound: value > bound),
+    "le": ("less than or equal to", lambda value, bound: value <= bound),
+    "lt": ("less than", lambda value, bound: value < bound),
+}
 
 
 class OneOf(NamedTuple):
@@ -55,17 +52,14 @@ def public(**later: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        validator: SchemaValidator | None = None
+        signature: inspect.Signature | None = None
 
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            nonlocal validator
-            if validator is None:
-                validator = SchemaValidator(_arguments(function, later))
-            try:
-                validator.validate_python(ArgsKwargs(args, kwargs))
-            except ValidationError as error:
-                _refuse(function, error, args, kwargs)
+            nonlocal signature
+            if signature is None:
+                signature = _signature(function, later)
+            _check(function, signature, args, kwargs)
             try:
                 return function(*args, **kwargs)
             except OSError as error:
@@ -78,70 +72,83 @@ def public(**later: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-def _arguments(function: Callable[..., object], later: dict[str, str]) -> CoreSchema:
-    """What the annotations of a function's parameters say."""
-    names = {**vars(inspect.getmodule(function)), **_types(later)}
-    parameters = []
-    rest = None
-    for param in inspect.signature(function).parameters.values():
-        annotation = Any if param.annotation is param.empty else eval(param.annotation, names)
-        if param.kind is param.VAR_KEYWORD:
-            rest = _schema(annotation)
-        else:
-            schema = _schema(annotation)
-            if param.default is not param.empty:
-                schema = core.with_default_schema(schema, default=param.default)
-            mode: Literal["keyword_only", "positional_or_keyword"] = (
-                "keyword_only" if param.kind is param.KEYWORD_ONLY else "positional_or_keyword"
-            )
-            parameters.append(core.arguments_parameter(param.name, schema, mode=mode))
-    return core.arguments_schema(parameters, var_kwargs_schema=rest)
+def _signature(function: Callable[..., object], later: dict[str, str]) -> inspect.Signature:
+    """The signature with annotations for what are texts in the code."""
+    types = {name: getattr(importlib.import_module(module), name) for name, module in later.items()}
+    names = {**vars(inspect.getmodule(function)), **types}
+    written = inspect.signature(function)
+    parameters = [
+        param.replace(annotation=Any if param.annotation is param.empty else eval(param.annotation, names))
+        for param in written.parameters.values()
+    ]
+    return written.replace(parameters=parameters, return_annotation=written.empty)
 
 
-def _types(later: dict[str, str]) -> dict[str, Any]:
-    return {name: getattr(importlib.import_module(module), name) for name, module in later.items()}
-
-
-def _schema(annotation: Any) -> CoreSchema:
-    """What a value of this annotation is held against. Nothing is converted, and no iterator is used up."""
-    if annotation in _PLAIN:
-        return _PLAIN[annotation]()
-    kind, parts = get_origin(annotation), get_args(annotation)
-    if annotation is None:
-        return core.none_schema()
-    if kind is Annotated and isinstance(parts[1], OneOf):
-        return core.literal_schema([*parts[1].words])
-    if kind is Annotated:
-        notes = [note for field in parts[1:] for note in getattr(field, "metadata", [field])]
-        bounds = {key: getattr(note, key) for note in notes for key in _BOUNDS if hasattr(note, key)}
-        return {**_schema(parts[0]), **bounds}
-    if kind is Literal:
-        return core.literal_schema([*parts])
-    if kind in (Union, UnionType):
-        return core.union_schema([*map(_schema, parts)], mode="left_to_right")
-    if kind in (tuple, collections.abc.Sequence):  # a list will do for a tuple
-        count = None if kind is not tuple or Ellipsis in parts else len(parts)
-        items = core.list_schema(_schema(parts[0]), min_length=count, max_length=count)
-        return core.chain_schema([core.is_instance_schema(collections.abc.Sequence), items])
-    if kind is collections.abc.Mapping:
-        return core.dict_schema(_schema(parts[0]), _schema(parts[1]))
-    if kind is collections.abc.Callable:
-        return core.callable_schema()
-    return core.is_instance_schema(kind or annotation)
-
-
-def _refuse(
-    function: Callable[..., object], error: ValidationError, args: tuple[Any, ...], kwargs: dict[str, Any]
+def _check(
+    function: Callable[..., object], signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
-    """Raise UsageError that names the first argument that is wrong, unless Python itself refuses the call."""
-    faults = error.errors(include_url=False, include_context=False)
-    if any(fault["type"] in _PYTHONS for fault in faults):
+    """Raise UsageError that names the first argument that is wrong."""
+    try:
+        given = signature.bind(*args, **kwargs).arguments
+    except TypeError:  # which Python raises itself, when it is called
         return
-    place = faults[0]["loc"][0]
-    wanted = [fault["msg"].removeprefix("Input should be ") for fault in faults if fault["loc"][0] == place]
-    if isinstance(place, int):
-        name, value = [*inspect.signature(function).parameters][place], args[place]
-    else:
-        name, value = place, kwargs[place]
-    listed = " or ".join(dict.fromkeys(wanted))
-    raise UsageError(f"`{name}` of `{function.__name__}` is to be {listed}, and not {reprlib.repr(value)}")
+    for name, value in given.items():
+        param = signature.parameters[name]
+        several = value if param.kind is param.VAR_KEYWORD else {name: value}
+        for key, one in several.items():
+            if wanted := _wanted(param.annotation, one):
+                listed = " or ".join(dict.fromkeys(wanted))
+                raise UsageError(f"`{key}` of `{function.__name__}` is to be {listed}, and not {reprlib.repr(one)}")
+
+
+def _wanted(annotation: Any, value: Any) -> list[str]:
+    """What a value of this annotation is to be; nothing where it is. No iterator is used up."""
+    kind, parts = get_origin(annotation), get_args(annotation)
+    if annotation in _ANYTHING:
+        return []
+    if annotation in _PLAIN:
+        kinds = {None: (NoneType,), float: (float, int)}.get(annotation, (annotation,))
+        return [] if type(value) in kinds else [_PLAIN[annotation]]
+    if kind is Annotated:
+        notes = [note for field in parts[1:] for note in getattr(field, "metadata", [field])]  # of pydantic's, or ours
+        return _wanted(parts[0], value) or [text for note in notes for text in _outside(note, value)]
+    if kind is Literal:
+        return _one_of(parts, value)
+    if kind in (Union, UnionType):
+        wanted = [_wanted(part, value) for part in parts]
+        return [] if [] in wanted else [text for texts in wanted for text in texts]
+    if kind in (tuple, collections.abc.Sequence):  # a list will do for a tuple
+        return _wanted_items(parts, value, kind is tuple and Ellipsis not in parts)
+    if kind is collections.abc.Mapping:
+        if not isinstance(value, collections.abc.Mapping):
+            return ["a valid dictionary"]
+        pairs = [(part, item) for pair in value.items() for part, item in zip(parts, pair, strict=True)]
+        return next((texts for part, item in pairs if (texts := _wanted(part, item))), [])
+    if kind is collections.abc.Callable:
+        return [] if callable(value) else ["callable"]
+    wanted_type = kind or annotation
+    return [] if isinstance(value, wanted_type) else [f"an instance of {wanted_type.__name__}"]
+
+
+def _outside(note: Any, value: Any) -> list[str]:
+    """What a note beside a type asks for besides, and the value is not."""
+    if isinstance(note, OneOf):
+        return _one_of(note.words, value)
+    limits = [(words, getattr(note, key, None), holds) for key, (words, holds) in _BOUNDS.items()]
+    return [f"{words} {limit}" for words, limit, holds in limits if limit is not None and not holds(value, limit)]
+
+
+def _one_of(words: tuple[Any, ...], value: Any) -> list[str]:
+    if any(type(word) is type(value) and word == value for word in words):
+        return []
+    *most, last = map(repr, words)
+    return [f"{', '.join(most)} or {last}" if most else last]
+
+
+def _wanted_items(parts: tuple[Any, ...], value: Any, counted: bool) -> list[str]:
+    if not isinstance(value, collections.abc.Sequence) or isinstance(value, (str, bytes)):
+        return ["an instance of Sequence"]
+    if counted and len(value) != len(parts):
+        return [f"{len(parts)} values"]
+    kinds = parts if counted else parts[:1] * len(value)
+    return next((texts for part, item in zip(kinds, value, strict=True) if (texts := _wanted(part, item))), [])

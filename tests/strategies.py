@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops import Shape, make_op
+from cnnspec.ops import ArgumentError, Shape, make_op
 
 __all__ = ["specs"]
 
@@ -36,7 +35,7 @@ class _Chain:
         try:
             op = make_op(target, **{key: tuple(v) if isinstance(v, list) else v for key, v in arguments.items()})
             shape = op.out_shape(self.shapes[read])
-        except (ValidationError, ShapeError, KeyError):
+        except (ArgumentError, ShapeError, KeyError):
             return None
         size = 1
         for axis in shape:

@@ -58,6 +58,25 @@ def test_verbs_of_the_core_load_nothing_heavy(call: str) -> None:
     assert loaded(*call.split()) == set()
 
 
+BESIDE_THE_POINT = ("pydantic", "rich", "importlib.metadata", "email", "socket", "asyncio", "hashlib", "csv", "json")
+OF_OTHER_VERBS = ("data", "exporting", "images", "onnx_backend", "runtime", "scoring", "torch_backend", "training")
+
+
+def test_inspect_imports_what_it_needs_and_no_more() -> None:
+    code = """
+import atexit, sys
+from cnnspec.__main__ import main
+atexit.register(lambda: print(*sys.modules, file=sys.stderr))
+sys.argv = ["cnnspec", "inspect", "lenet5"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(done.stderr.split())
+    assert "cnnspec.analysis" in imported
+    others = {f"cnnspec.{name}" for name in OF_OTHER_VERBS} | {"cnnspec.analysis.lint"}
+    assert imported & (others | set(BESIDE_THE_POINT)) == set()
+
+
 def test_the_probe_sees_what_is_loaded() -> None:
     code = PROBE.format(heavy=sorted(HEAVY), arguments=["--version"])
     done = subprocess.run([sys.executable, "-c", "import numpy\n" + code], capture_output=True, text=True, check=False)

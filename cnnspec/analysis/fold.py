@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import groupby
 
 from cnnspec.analysis.layer_report import LayerReport
@@ -52,8 +51,7 @@ def _sum(name: str, rows: list[LayerReport], copies: int) -> LayerReport:
     flops = [row.flops for row in rows]
     layers = len(rows) // copies
     what = f"{layers} layers" if layers > 1 else rows[0].op
-    return replace(
-        last,
+    return last._replace(
         name=name,
         op=f"{what} x{copies}" if copies > 1 else what,
         inputs=rows[0].inputs,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnnspec.analysis.view import ChannelField, FieldFigures, FieldParts, channel_fields
 from cnnspec.ops import Shape, show_shape
@@ -12,8 +11,7 @@ from cnnspec.ops import Shape, show_shape
 __all__ = ["LayerReport"]
 
 
-@dataclass(frozen=True, slots=True)
-class LayerReport:
+class LayerReport(NamedTuple):
     """What is known of one layer. Sizes in elements, bytes in bytes, fields in input pixels per spatial axis."""
 
     name: str

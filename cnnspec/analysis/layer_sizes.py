@@ -122,7 +122,7 @@ class Question:
         self.family, rank = operators()[self.op]
         assert rank is not None
         self.rank = rank
-        fields = self.family.model_fields
+        fields = self.family.fields()
         self.has_weights = self.family in (Conv, ConvTranspose)
         self.channels = {name: value for name, value in layer.arguments.items() if name in CHANNELS}
         for name in layer.arguments:
@@ -206,7 +206,7 @@ class Question:
         elif "kernel_size" not in self.given:
             unknowns = ["kernel_size"]
         else:
-            fields = self.family.model_fields
+            fields = self.family.fields()
             unknowns = [name for name in ("stride", "padding", "dilation") if name in fields and name not in self.given]
         if not unknowns:
             step = self.forwards(size or ())

@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from cnnspec.analysis.layer_sizes import CHANNELS, Layer, Question, StepResult
 from cnnspec.errors import CnnspecError, ShapeError, UsageError
-from cnnspec.ops import AnyOp, Shape, make_op
+from cnnspec.ops import AnyOp, ArgumentError, Shape, make_op
 
 __all__ = ["LINEAR", "dense", "weighed"]
 
@@ -39,10 +37,8 @@ class _Shapes:
 def _make(op: str, arguments: Mapping[str, Any]) -> AnyOp:
     try:
         return make_op(op, **arguments)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        where = str(fault["loc"][0]) if fault["loc"] else op
-        raise UsageError(f"{op}: {where}: {fault['msg']}") from None
+    except ArgumentError as error:
+        raise UsageError(f"{op}: {error}") from None
 
 
 def weighed(question: Question, step: StepResult, channels: int | None) -> tuple[StepResult, int | None]:

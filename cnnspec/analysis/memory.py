@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import prod
-from typing import Annotated, TypeAlias
+from typing import Annotated, NamedTuple, TypeAlias
 
 from cnnspec.analysis.flow import FLOAT, INT64
 from cnnspec.analysis.step import OPTIMIZER_STATE, Programs, inference_peak, training_step
@@ -32,8 +31,7 @@ Optimizer: TypeAlias = Annotated[str, OneOf(tuple(OPTIMIZER_STATE))]
 Precision: TypeAlias = Annotated[str, OneOf(tuple(PRECISIONS))]
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingMemory:
+class TrainingMemory(NamedTuple):
     """Bytes of a training step. `peak` is the most that is alive at once; the others say of what there is how much."""
 
     parameters: int

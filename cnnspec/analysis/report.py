@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cnnspec.analysis.layer_report import LayerReport
 from cnnspec.analysis.memory import TrainingMemory
@@ -19,8 +19,7 @@ CONVENTION = "MACs of convolutions, linear layers and matrix products; FLOPs = 2
 OTHER: Final[dict[Purpose, str]] = {"inference": "training", "train": "inference"}
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(NamedTuple):
     """Sums over the layers of one purpose's network.
 
     A peak of inference is that of the network that inference runs, and memory for training that of all that is
@@ -39,11 +38,10 @@ class Totals:
 
     def to_dict(self) -> dict[str, Any]:
         """The totals as `--format json` prints them."""
-        return {name: getattr(self, name) for name in Totals.__dataclass_fields__}
+        return self._asdict()
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(NamedTuple):
     """Bytes, for a batch, a precision of activations and an optimizer."""
 
     batch: int

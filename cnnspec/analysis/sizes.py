@@ -207,7 +207,7 @@ def _bare(source: Source) -> Source:
     document = source.document
     place = document.main.place
     body = Body("layers", (Item(None, place, call=Call("Identity", place)),), place, False)
-    header = document.header.model_copy(update={"outputs": (), "aux_outputs": (), "classes": ()})
+    header = document.header._replace(outputs=(), aux_outputs=(), classes=())
     return replace(
         source, document=replace(document, header=header, main=document.main._replace(body=body), mean=(), std=())
     )

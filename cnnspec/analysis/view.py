@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnnspec.analysis.band_figures import centre, hull, joint_figures, pixels_read, span
 from cnnspec.analysis.field_state import FieldState, TensorField
@@ -15,8 +14,7 @@ from cnnspec.ops import Shape
 __all__ = ["ChannelField", "FieldFigures", "FieldParts", "FieldViews", "channel_fields", "plain_number"]
 
 
-@dataclass(frozen=True, slots=True)
-class FieldFigures:
+class FieldFigures(NamedTuple):
     """What units see, per spatial axis of the input, in pixels: the largest over the units."""
 
     receptive_field: tuple[int, ...]
@@ -44,8 +42,7 @@ class FieldFigures:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelField:
+class ChannelField(NamedTuple):
     """What some channels of a layer see, where not all see the same. Each range is (start, stop, step), as Python's."""
 
     channels: tuple[tuple[int, int, int], ...]

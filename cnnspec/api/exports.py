@@ -6,14 +6,13 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-from pydantic import Field
-
 from cnnspec.api.networks import PathLike, load
 from cnnspec.errors import UsageError, needs_extra
 from cnnspec.exporting.options import PRECISIONS, ExportOptions, ExportResult, Quantization
 from cnnspec.exporting.subject import Subject, of_run, of_spec
 from cnnspec.language import Network
 from cnnspec.onnx_backend.options import DEFAULT_OPSET, Lowering
+from cnnspec.ops.arguments import Bounds
 from cnnspec.ops.base import Count
 from cnnspec.public import public
 from cnnspec.training import Run, open_run
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bench", "export", "verify"]
 
-Timed: TypeAlias = Annotated[int, Field(ge=1, lt=2**20)]  # a batch size or a number of threads
+Timed: TypeAlias = Annotated[int, Bounds(ge=1, le=2**20 - 1)]  # a batch size or a number of threads
 
 
 @needs_extra("onnx")
@@ -48,7 +47,7 @@ def export(
     fold: bool | None = None,
     verify: bool = True,
     calibrate: str | None = None,
-    max_drop: Annotated[float, Field(ge=0, le=1)] = 0.01,
+    max_drop: Annotated[float, Bounds(ge=0, le=1)] = 0.01,
     data_dir: str | None = None,
 ) -> ExportResult:
     """Write a run or a spec as one ONNX file, `output` or `exports/NAME.onnx`, and prove it equal to the network.
@@ -127,7 +126,7 @@ def bench(
     *,
     batches: Sequence[Timed] = (1, 32, 256),
     threads: Sequence[Timed] = (),
-    seconds: Annotated[float, Field(gt=0, le=3600)] = 1.0,
+    seconds: Annotated[float, Bounds(gt=0, le=3600)] = 1.0,
     device: str = "auto",
     torch: bool = True,
     report: Callable[[str], None] = lambda text: None,

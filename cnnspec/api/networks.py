@@ -7,13 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
-from pydantic import Field
-
 from cnnspec import zoo
 from cnnspec.errors import needs_extra
 from cnnspec.graph import Graph, Purpose
 from cnnspec.language import MAX_NODES, Network, read_spec
 from cnnspec.ops import Shape
+from cnnspec.ops.arguments import Bounds
 from cnnspec.ops.base import Count
 from cnnspec.public import public
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["PathLike", "Spec", "build", "load", "loads"]
 
 PathLike: TypeAlias = str | os.PathLike[str]
-Bytes: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
+Bytes: TypeAlias = Annotated[int, Bounds(ge=0, le=2**63 - 1)]
 
 _MEMORY: Final = {"Optimizer": "cnnspec.analysis.memory", "Precision": "cnnspec.analysis.memory"}
 

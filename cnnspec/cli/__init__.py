@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import importlib
 import io
 import os
 import sys
@@ -14,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from cnnspec import interrupts
+from cnnspec.cli.verb import HELP_NAMES, verb_command
 from cnnspec.errors import CnnspecError, SpecError, UsageError, missing_extra, unreadable
 
 __all__ = ["VERBS", "app", "main"]
@@ -25,12 +25,11 @@ VERBS: Final = (  # as `--help` lists them
     *("bench", "doctor"),
 )
 
-OF_THE_PROGRAM: Final = ("install_completion", "show_completion")  # typer gives them to every verb as well
 WrongUsage: Final = typer.BadParameter.__mro__[1]  # typer carries click inside, and does not export this base
 
 
 class _Verbs(TyperGroup):
-    """Finds a verb's command in the module of its name, which exports it as `app`."""
+    """Finds a verb's command in the module of its name."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(VERBS)
@@ -44,23 +43,14 @@ class _Verbs(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in VERBS:
-            return None
-        module = importlib.import_module(f"cnnspec.cli.{cmd_name}")
-        command = typer.main.get_command(module.app)
-        command.name = cmd_name
-        command.params = [param for param in command.params if param.name not in OF_THE_PROGRAM]
-        for param in command.params:
-            if param.metavar is None and getattr(param, "is_flag", False):
-                param.metavar = ""  # it takes no value, and needs no word for its kind
-        return command
+        return verb_command(cmd_name) if cmd_name in VERBS else None
 
 
 app = typer.Typer(
     cls=_Verbs,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP_NAMES,
 )
 
 
@@ -158,7 +148,11 @@ def _run(arguments: list[str]) -> NoReturn:
 def _call(arguments: list[str]) -> Any:
     """What the verb gives back. A signal ends it, also where something has swallowed it or made another error of it."""
     try:
-        result = app(args=arguments, standalone_mode=False, prog_name="cnnspec")
+        if arguments[:1] and arguments[0] in VERBS:  # the program itself has nothing to read
+            command, name, rest = verb_command(arguments[0]), f"cnnspec {arguments[0]}", arguments[1:]
+        else:
+            command, name, rest = app, "cnnspec", arguments
+        result = command(args=rest, standalone_mode=False, prog_name=name)
     except SystemExit:
         raise
     except BaseException:

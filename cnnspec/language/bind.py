@@ -1,4 +1,4 @@
-"""From the arguments of a call to an operator: positions, words, pydantic's verdict, and errors with their place."""
+"""From the arguments of a call to an operator: positions, words, its own verdict, and errors with their place."""
 
 from __future__ import annotations
 
@@ -7,27 +7,18 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
-
 from cnnspec.errors import Diagnostic
 from cnnspec.hints import did_you_mean
 from cnnspec.language.document import Argument, Call, Expr
 from cnnspec.language.results import show
 from cnnspec.language.values import UnknownValue
-from cnnspec.ops import AnyOp, Shape, make_op, operators
+from cnnspec.ops import AnyOp, ArgumentError, Shape, make_op, operators
+from cnnspec.ops.arguments import Fault
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.pool import MaxPool
 
 __all__ = ["argument_names", "bind_operator", "check_names", "name_arguments", "words_of"]
 
-_MESSAGES: Final[dict[str, str]] = {
-    "int_type": "wants a whole number",
-    "float_type": "wants a number",
-    "bool_type": "wants True or False",
-    "finite_number": "wants a finite number",
-    "tuple_type": "wants a list of whole numbers",
-}
 # Where a call pasted from torch has its arguments, for those whose fields stand in another order.
 _TORCH_ORDER: Final[dict[type, tuple[str, ...]]] = {
     Conv: ("out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias"),
@@ -40,12 +31,21 @@ _TORCH_ORDER: Final[dict[type, tuple[str, ...]]] = {
 def argument_names(target: str) -> tuple[str, ...]:
     """The arguments that an operator takes."""
     op, _ = operators()[target]
-    return tuple(name for name in op.model_fields if name != "rank")
+    return tuple(name for name in op.fields() if name != "rank")
 
 
 @lru_cache(maxsize=8192)
 def _cached_op(target: str, arguments: tuple[tuple[str, Any, str], ...]) -> AnyOp:
     return make_op(target, **{name: value for name, value, _ in arguments})
+
+
+@lru_cache(maxsize=1024)
+def _bare_op(target: str) -> AnyOp | None:
+    """The operator without arguments, if it needs none."""
+    try:
+        return make_op(target)
+    except ArgumentError:
+        return None
 
 
 def name_arguments(
@@ -141,6 +141,8 @@ def bind_operator(
     shape: Shape | None = None,
 ) -> AnyOp | None:
     """The operator of a call, or None after reporting why there is none. `shape` is what it reads, where known."""
+    if not call.args and (bare := _bare_op(target)) is not None:
+        return bare
     op_type, _ = operators()[target]
     lost: list[str] = []
 
@@ -185,12 +187,12 @@ def bind_operator(
             values[name] = tuple(value) if isinstance(value, list) else value
     try:
         op = _made_op(target, values)
-    except ValidationError as error:
-        faults = error.errors(include_url=False)
+    except ArgumentError as error:
+        missing, faults = error.missing, error.faults
         if lost:  # then the others alone have been looked at
-            missing = () if misnamed else (name for name in known if name not in named)
-            faults = [fault for fault in faults if fault["loc"] and fault["loc"][0] in {*values, *missing}]
-        _report_faults(faults, call, target, named, values, report)
+            missing = [] if misnamed else [name for name in missing if name not in named]
+            faults = [fault for fault in faults if fault.name in values]
+        _report_faults(missing, faults, call, target, named, values, report)
         return None
     return None if lost else op
 
@@ -198,68 +200,31 @@ def bind_operator(
 def _made_op(target: str, values: dict[str, Any]) -> AnyOp:
     try:
         return _cached_op(target, tuple((name, value, repr(value)) for name, value in values.items()))
-    except TypeError:  # an unhashable value: pydantic says what is wrong with it
+    except TypeError:  # an unhashable value: the operator says what is wrong with it
         return make_op(target, **values)
 
 
 @lru_cache(maxsize=512)
 def words_of(target: str, name: str) -> tuple[str, ...]:
     """The words that a field takes, from its type."""
-    words: list[str] = []
-
-    def collect(annotation: Any) -> None:
-        for part in getattr(annotation, "__args__", ()):
-            if isinstance(part, str):
-                words.append(part)
-            else:
-                collect(part)
-
-    collect(operators()[target][0].model_fields[name].annotation)
-    return tuple(words)
+    return operators()[target][0].fields()[name].words
 
 
 def _report_faults(
-    faults: list[ErrorDetails],
+    missing: list[str],
+    faults: list[Fault],
     call: Call,
     target: str,
     named: dict[str, Argument],
     values: dict[str, Any],
     report: Callable[[Diagnostic], None],
 ) -> None:
-    seen: set[str] = set()
-    if missing := [str(fault["loc"][0]) for fault in faults if fault["type"] == "missing"]:
+    if missing:
         needed = " and ".join(f"`{name}`" for name in missing)
         example = f"{call.target}({', '.join(operators()[target][0].positional or missing)})"
         report(Diagnostic("E105", f"{call.target} needs {needed}", call.place, help=f"write `{example}`"))
-    for fault in faults:
-        name = str(fault["loc"][0]) if fault["loc"] else ""
-        if name in seen:
-            continue
-        seen.add(name)
-        if fault["type"] == "missing":
-            continue
+    for name, reason, whole in faults:
         place = named[name].expr.place if name in named else call.place
         subject = f"`{name}`" if name else call.target
-        report(Diagnostic("E106", f"{subject} {_explain(fault, target, name, values.get(name))}", place))
-
-
-def _explain(fault: Any, target: str, name: str, value: Any) -> str:
-    context = fault.get("ctx", {})
-    shown = show(value)
-    words = words_of(target, name) if name else ()
-    per_axis = getattr(operators()[target][0], "per_axis", {})
-    match fault["type"]:
-        case "value_error":
-            return str(context.get("error", fault["msg"]))
-        case "greater_than_equal":
-            return f"must be at least {context['ge']}, not {shown}"
-        case "greater_than":
-            return f"must be above {context['gt']}, not {shown}"
-        case "less_than_equal":
-            return f"must be at most {context['le']}, not {shown}"
-        case _ if name in per_axis or words:
-            choices = ["a whole number"] if name in per_axis else []
-            choices += [f"`{word}`" for word in words]
-            return f"wants {' or '.join(choices)}, not {shown}"
-        case _:
-            return f"{_MESSAGES.get(fault['type'], fault['msg'])}, not {shown}"
+        value = "" if whole else f", not {show(values.get(name))}"
+        report(Diagnostic("E106", f"{subject} {reason}{value}", place))

@@ -1,15 +1,15 @@
 """What may be written: a document of blocks, bodies and items, every one with its place.
 
-`Header` is the pydantic model of the plain fields. Bodies are small records that `reader.py` fills by hand, because a
-union of models would report every layer once per member, and would lose the place of a word inside a line.
+They are small records that `reader.py` fills by hand: models of pydantic would report every layer once per member of
+their union, would lose the place of a word inside a line, and every start would wait for them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal, NamedTuple
-
-from pydantic import BaseModel, ConfigDict, Field
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from cnnspec.errors import Place
 
@@ -36,30 +36,24 @@ INLINE: Final = "inline"  # children that take their places in the list around t
 TYPES: Final = ("int", "float", "bool", "size", "list", "layer")
 FAULT: Final = object()  # the value of an `Expr` that could not be read; its error has been reported
 
-Word = Annotated[str, Field(strict=True, max_length=10_000)]
 
-
-class LintOptions(BaseModel):
+class LintOptions(NamedTuple):
     """What the spec's author has considered: the codes of warnings that are not given about it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    ignore: tuple[Annotated[str, Field(strict=True, pattern=r"^W3\d\d$")], ...] = ()
+    ignore: tuple[str, ...] = ()
 
 
-class Header(BaseModel):
+class Header(NamedTuple):
     """The fields of a document that are plain data."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    cnnspec: Literal[1]
-    name: Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)] = "network"
-    description: Word | None = None
-    reference: Word | None = None
-    classes: tuple[Word, ...] = ()
-    outputs: tuple[Word, ...] = ()
-    aux_outputs: tuple[Word, ...] = ()
-    train: dict[str, Any] = Field(default_factory=dict)
+    cnnspec: int = 1
+    name: str = "network"
+    description: str | None = None
+    reference: str | None = None
+    classes: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    aux_outputs: tuple[str, ...] = ()
+    train: Mapping[str, Any] = MappingProxyType({})
     lint: LintOptions = LintOptions()
 
 
@@ -149,4 +143,4 @@ class Document:
 
 
 # The document of a text that is none.
-NOTHING: Final = Document(Header(cnnspec=1), Block("network", Place(1, 1)), None, (), (), {}, {})
+NOTHING: Final = Document(Header(), Block("network", Place(1, 1)), None, (), (), {}, {})

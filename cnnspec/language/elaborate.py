@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 from cnnspec.errors import Diagnostic
 from cnnspec.graph import INPUT, Graph, Node
@@ -28,8 +28,7 @@ TOGETHER: Final = 5  # times the nodes of one network are worked out for a spec 
 SHAPE_ERRORS: Final = frozenset({"E201", "E202", "E203", "E204", "E205", "E207"})  # an operator refuses what it reads
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a document comes to: its graph, or all that is wrong with it and what is known in spite of that.
 
     `nodes` are those of the graph or, where there is none, the nodes that no error touches, each as it will be when

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 BLOCK_KEYS: Final = ("params", "let", "inputs", *BODIES)
-HEADER_KEYS: Final = tuple(Header.model_fields)
+HEADER_KEYS: Final = Header._fields
 TOP_KEYS: Final = (*HEADER_KEYS, "input", "variants", "blocks", "params", "let", *BODIES)
 ITEM_KEYS: Final = ("type", *BODIES, INLINE, "in", "repeat", "when")
 

@@ -9,26 +9,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from pydantic import ValidationError
-
 from cnnspec.errors import Diagnostic, Place
-from cnnspec.language.document import BODIES, FAULT, TYPES, Argument, Block, Document, Expr, Header, Param
+from cnnspec.language.document import BODIES, FAULT, TYPES, Argument, Block, Document, Expr, Param
 from cnnspec.language.read_body import BodyReader
-from cnnspec.language.read_parts import BLOCK_KEYS, HEADER_KEYS, IDENTIFIER, TOP_KEYS, Parts, TooManyFaults
+from cnnspec.language.read_header import read_header
+from cnnspec.language.read_parts import BLOCK_KEYS, IDENTIFIER, TOP_KEYS, Parts, TooManyFaults
 from cnnspec.language.tree import ListValue, MapValue, Scalar, Value, plain
 
 __all__ = ["read_document"]
 
-_FORM: Final[dict[str, str]] = {
-    "name": "a name is letters, digits, `.`, `_` and `-`",
-    "description": "`description` is a text",
-    "reference": "`reference` is a text",
-    "classes": "`classes` is a list of texts",
-    "outputs": "`outputs` is a list of names of nodes",
-    "aux_outputs": "`aux_outputs` is a list of names of nodes",
-    "train": "`train` is a mapping",
-    "lint": "`lint` lists the warnings that are not wanted: `lint: {ignore: [W305]}`",
-}
 _NO_TYPES: Final = {"integer": "int", "number": "float", "boolean": "bool", "tuple": "size", "str": None}
 
 
@@ -45,7 +34,7 @@ class _Reader:
             return None
         root, inputs = self.without_inputs(root)
         root = self.parts.known_keys(root, TOP_KEYS, "a spec")
-        header = self.header(root)
+        header = read_header(root, self.parts)
         shape, mean, std = (None, (), ()) if inputs and root.get("input") is None else self.input(root)
         blocks = {}
         for key, value in self.parts.entries(root.get("blocks"), "blocks"):
@@ -95,31 +84,6 @@ class _Reader:
         message = f"this cnnspec reads version 1 of the language, not {shown:.40}"
         self.parts.error("E107", message, version.place, help="write `cnnspec: 1`")
         return False
-
-    def header(self, root: MapValue) -> Header:
-        fields = {key: plain(value) for key in HEADER_KEYS if (value := root.get(key)) is not None}
-        fields["cnnspec"] = 1
-        while True:
-            try:
-                return Header.model_validate(fields)
-            except ValidationError as error:
-                faults = {str(fault["loc"][0]): fault["loc"][1:] for fault in reversed(error.errors())}  # one a field
-                for field, steps in faults.items():
-                    faulty = root.get(field)
-                    for step in steps:
-                        if isinstance(faulty, ListValue) and isinstance(step, int):
-                            faulty = faulty.items[step]
-                        elif isinstance(faulty, MapValue):
-                            faulty = faulty.get(str(step)) or faulty
-                    assert faulty is not None
-                    label = hint = None
-                    if isinstance(faulty, Scalar) and steps and isinstance(steps[-1], int):
-                        if field == "lint":
-                            label = f"`{faulty.spelling:.40}` is no code of a warning, as `W305` is"
-                        elif not isinstance(faulty.value, (str, type(None))):
-                            hint = f'quote the names that YAML takes for something else: `"{faulty.spelling:.40}"`'
-                    self.parts.error("E107", _FORM[field], faulty.place, label, hint)
-                    fields.pop(field, None)
 
     def input(self, root: MapValue) -> tuple[Expr | None, tuple[float, ...] | Expr, tuple[float, ...] | Expr]:
         value = root.get("input")

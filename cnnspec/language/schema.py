@@ -10,8 +10,9 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from cnnspec.language.document import BODIES, INLINE, TYPES, Header
+from cnnspec.language.document import BODIES, INLINE, TYPES
 from cnnspec.language.read_body import JOIN_NAMES
+from cnnspec.language.read_header import MAX_TEXT, NAME, WARNING
 from cnnspec.ops import AbstractOp, operators
 
 __all__ = ["json_schema"]
@@ -51,13 +52,13 @@ def _operator(op: type[AbstractOp]) -> Schema:
     """The long form of one operator."""
     properties: Schema = {"type": {}, **_COMMON}
     required = ["type"]
-    for name, field in op.model_fields.items():
+    for name, field in op.fields().items():
         if name == "rank":
             continue
         kinds = sorted(_kinds(field.annotation) | {"string"})
         items = {"items": {"type": ["integer", "string", "null"]}} if "array" in kinds else {}
         properties[name] = {"type": kinds, **items}
-        if field.is_required():
+        if field.required:
             required.append(name)
         elif field.default is not None and not isinstance(field.default, tuple):
             properties[name]["default"] = field.default
@@ -69,6 +70,29 @@ def _operator(op: type[AbstractOp]) -> Schema:
         "properties": properties,
         "required": required,
         "additionalProperties": False,
+    }
+
+
+def _header() -> Schema:
+    """The fields that are plain data."""
+    text: Schema = {"type": "string", "maxLength": MAX_TEXT}
+    texts: Schema = {"type": "array", "items": text}
+    warnings: Schema = {"type": "array", "items": {"type": "string", "pattern": f"^{WARNING}$"}}
+    return {
+        "cnnspec": {"const": 1, "type": "integer"},
+        "name": {"type": "string", "pattern": f"^{NAME}$", "maxLength": 100, "default": "network"},
+        "description": {**text, "type": ["string", "null"]},
+        "reference": {**text, "type": ["string", "null"]},
+        "classes": texts,
+        "outputs": texts,
+        "aux_outputs": texts,
+        "train": {"type": "object"},
+        "lint": {
+            "type": "object",
+            "description": "What the spec's author has considered: the codes of warnings that are not given about it.",
+            "properties": {"ignore": warnings},
+            "additionalProperties": False,
+        },
     }
 
 
@@ -135,8 +159,6 @@ def _definitions() -> Schema:
 @cache
 def json_schema() -> Schema:
     """The schema of a spec, as plain data."""
-    header = Header.model_json_schema(ref_template="#/definitions/{model}")
-    definitions = {**_definitions(), **header.get("$defs", {})}
     numbers = {"type": ["number", "array", "string"], "items": {"type": "number"}}  # a string names a parameter
     shape = {"type": ["array", "integer", "string"], "items": _COUNT, "maxItems": 4}
     full_input = {
@@ -145,7 +167,7 @@ def json_schema() -> Schema:
         "additionalProperties": False,
     }
     properties = {
-        **header["properties"],
+        **_header(),
         "input": _choose([({"type": "object"}, full_input)], shape),
         "params": _ref("params"),
         "let": _ref("values"),
@@ -165,5 +187,5 @@ def json_schema() -> Schema:
         "required": ["cnnspec", "input"],
         "additionalProperties": False,
         "oneOf": [{"required": [body]} for body in BODIES],
-        "definitions": definitions,
+        "definitions": _definitions(),
     }

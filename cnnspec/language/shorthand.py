@@ -147,7 +147,7 @@ def _by_position(args: list[tuple[str | None, str]], op_type: type[AbstractOp]) 
     }
     first: list[tuple[str | None, str]] = []
     for name in positional:
-        if name not in named or op_type.model_fields[name].annotation is bool:
+        if name not in named or op_type.fields()[name].annotation is bool:
             break
         first.append((None, named.pop(name)))
     return first + [(name if isinstance(name, str) else None, value) for name, value in named.items()]

@@ -47,7 +47,7 @@ def folded_graph(graph: Graph) -> Graph:
         if node.name in layer_of:
             continue
         if node.name in layers:
-            node = replace(node, op=node.op.model_copy(update={"bias": True}))
+            node = replace(node, op=node.op.replaced(bias=True))
         nodes.append(replace(node, inputs=tuple(layer_of.get(name, name) for name in node.inputs)))
     return replace(graph, nodes=tuple(nodes))
 

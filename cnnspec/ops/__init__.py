@@ -1,7 +1,7 @@
 """The operators of the language. `AnyOp` is the only list of them; everything else is derived from it."""
 
 from functools import cache
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 from cnnspec.ops.activation import (
     ELU,
@@ -20,6 +20,7 @@ from cnnspec.ops.activation import (
     Softplus,
     Tanh,
 )
+from cnnspec.ops.arguments import ArgumentError
 from cnnspec.ops.base import AXES, AbstractOp, AbstractSpatialOp, Shape, show_shape
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
@@ -39,6 +40,7 @@ __all__ = [
     "AbstractSpatialOp",
     "Add",
     "AnyOp",
+    "ArgumentError",
     "Concat",
     "Mul",
     "Shape",
@@ -108,10 +110,11 @@ def operators() -> dict[str, tuple[type[AnyOp], int | None]]:
     return by_name
 
 
-def make_op(name: str, **arguments: object) -> AnyOp:
+def make_op(name: str, **arguments: Any) -> AnyOp:
     """The operator called `name` with these arguments.
 
-    Raises KeyError for an unknown name and pydantic's ValidationError for arguments that do not fit.
+    Raises KeyError for an unknown name and ArgumentError for arguments that do not fit.
     """
     op, rank = operators()[name]
-    return op.model_validate(arguments if rank is None else {"rank": rank, **arguments})
+    ranked: dict[str, Any] = arguments if rank is None else {"rank": rank, **arguments}
+    return op(**ranked)

@@ -1,11 +1,10 @@
 """Activations: pointwise, except softmax."""
 
-from typing import Annotated, ClassVar, Literal, Self
-
-from pydantic import Field, model_validator
+from typing import Annotated, ClassVar, Literal
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops.base import AbstractOp, Count, Flag, Initial, Real, Shape, elements, show_shape
+from cnnspec.ops.arguments import Bounds
+from cnnspec.ops.base import AbstractOp, Count, Initial, Shape, elements, show_shape
 from cnnspec.ops.window import GLOBAL, POINT, Window
 
 __all__ = [
@@ -53,22 +52,22 @@ class ReLU(_AbstractPointwise):
     """`max(0, x)`."""
 
     positional: ClassVar[tuple[str, ...]] = ("inplace",)
-    inplace: Flag = False
+    inplace: bool = False
 
 
 class LeakyReLU(_AbstractPointwise):
     """`x` where positive, `negative_slope * x` elsewhere."""
 
     positional: ClassVar[tuple[str, ...]] = ("negative_slope",)
-    negative_slope: Real = 0.01
-    inplace: Flag = False
+    negative_slope: float = 0.01
+    inplace: bool = False
 
 
 class SiLU(_AbstractPointwise):
     """`x * sigmoid(x)`, also called swish."""
 
     positional: ClassVar[tuple[str, ...]] = ("inplace",)
-    inplace: Flag = False
+    inplace: bool = False
 
 
 class GELU(_AbstractPointwise):
@@ -91,59 +90,57 @@ class ReLU6(_AbstractPointwise):
     """`min(max(0, x), 6)`."""
 
     positional: ClassVar[tuple[str, ...]] = ("inplace",)
-    inplace: Flag = False
+    inplace: bool = False
 
 
 class ELU(_AbstractPointwise):
     """`x` where positive, `alpha * (exp(x) - 1)` elsewhere (Clevert, Unterthiner and Hochreiter 2015)."""
 
     positional: ClassVar[tuple[str, ...]] = ("alpha",)
-    alpha: Real = 1.0
-    inplace: Flag = False
+    alpha: float = 1.0
+    inplace: bool = False
 
 
 class Hardsigmoid(_AbstractPointwise):
     """`min(max(0, x + 3), 6) / 6`."""
 
     positional: ClassVar[tuple[str, ...]] = ("inplace",)
-    inplace: Flag = False
+    inplace: bool = False
 
 
 class Hardswish(_AbstractPointwise):
     """`x * hardsigmoid(x)` (Howard et al. 2019, Searching for MobileNetV3)."""
 
     positional: ClassVar[tuple[str, ...]] = ("inplace",)
-    inplace: Flag = False
+    inplace: bool = False
 
 
 class Hardtanh(_AbstractPointwise):
     """`min(max(min_val, x), max_val)`."""
 
     positional: ClassVar[tuple[str, ...]] = ("min_val",)
-    min_val: Real = -1.0
-    max_val: Real = 1.0
-    inplace: Flag = False
+    min_val: float = -1.0
+    max_val: float = 1.0
+    inplace: bool = False
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def check_arguments(self) -> None:
         if self.min_val >= self.max_val:
             raise ValueError(f"wants a `min_val` below `max_val`, not {self.min_val} and {self.max_val}")
-        return self
 
 
 class Mish(_AbstractPointwise):
     """`x * tanh(softplus(x))` (Misra 2019)."""
 
     positional: ClassVar[tuple[str, ...]] = ("inplace",)
-    inplace: Flag = False
+    inplace: bool = False
 
 
 class Softplus(_AbstractPointwise):
     """`log(1 + exp(beta * x)) / beta`, and `x` where `beta * x` is above `threshold`."""
 
     positional: ClassVar[tuple[str, ...]] = ("beta",)
-    beta: Real = 1.0
-    threshold: Real = 20.0
+    beta: float = 1.0
+    threshold: float = 20.0
 
 
 class PReLU(_AbstractPointwise):
@@ -152,7 +149,7 @@ class PReLU(_AbstractPointwise):
     pointwise: ClassVar[bool] = False  # channels have weights of their own
     positional: ClassVar[tuple[str, ...]] = ("num_parameters",)
     num_parameters: Count = 1
-    init: Real = 0.25
+    init: float = 0.25
 
     def out_shape(self, *inputs: Shape) -> Shape:
         (shape,) = inputs
@@ -190,7 +187,7 @@ class Softmax(AbstractOp):
     features_last: ClassVar[bool] = False
 
     positional: ClassVar[tuple[str, ...]] = ("dim",)
-    dim: Annotated[int, Field(strict=True, ge=-4, le=4)] = 1
+    dim: Annotated[int, Bounds(ge=-4, le=4)] = 1
 
     def out_shape(self, *inputs: Shape) -> Shape:
         """Keeps the shape."""

@@ -1,23 +1,22 @@
 """What every operator says about itself.
 
-An operator is a frozen pydantic model: its fields are torch's arguments under torch's names, with torch's
-defaults. Shapes are without the batch axis: `(features,)`, `(C, L)`, `(C, H, W)` or `(C, D, H, W)`.
+An operator is a frozen value: its fields are torch's arguments under torch's names, with torch's defaults
+(`arguments.py`). Shapes are without the batch axis: `(features,)`, `(C, L)`, `(C, H, W)` or `(C, D, H, W)`.
 
 The concrete methods of `AbstractOp` describe a pointwise operator without parameters. An operator overrides what is
 different about it, in its own file, and nothing overrides it again: leaves are final. The facts that have no value
 in `AbstractOp` are said by every operator, itself or its family.
 
-The files of this package do without `from __future__ import annotations`: pydantic would read every annotation from
-its text, which each start of the program would wait for.
+The files of this package do without `from __future__ import annotations`: what a field takes is its annotation.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from collections.abc import Mapping
 from math import prod
 from typing import Annotated, Any, ClassVar, Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
-
 from cnnspec.errors import ShapeError
+from cnnspec.ops.arguments import AbstractArguments, Bounds
 from cnnspec.ops.window import POINT, Window
 
 __all__ = [
@@ -25,10 +24,7 @@ __all__ = [
     "AbstractOp",
     "AbstractSpatialOp",
     "Count",
-    "Flag",
     "Initial",
-    "NonNegative",
-    "Real",
     "Shape",
     "Sizes",
     "show_shape",
@@ -41,11 +37,7 @@ AXES: Final = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "w
 
 LIMIT = 2**31 - 1  # torch and onnxruntime index one axis with 32 bits in many kernels
 
-# None of these may be refined by a second `Field`: pydantic 2.11 then mixes up the defaults of fields.
-Count = Annotated[int, Field(strict=True, ge=1, le=LIMIT)]
-NonNegative = Annotated[int, Field(strict=True, ge=0, le=LIMIT)]
-Flag = Annotated[bool, Field(strict=True)]
-Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Count = Annotated[int, Bounds(ge=1, le=LIMIT)]
 Sizes = tuple[int, ...]
 
 
@@ -65,15 +57,13 @@ class Initial(NamedTuple):
     neutral: bool = False
 
 
-class AbstractOp(BaseModel, ABC):
-    """One kind of layer: its arguments, and the rules for shape, window, parameters and cost."""
+class AbstractOp(AbstractArguments):
+    """One kind of layer: its arguments, and the rules for shape, window, parameters and cost.
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", defer_build=True, hide_input_in_errors=True, validate_default=True
-    )
+    It is no ABC, which would slow down every `isinstance` of every walk over a graph; mypy finds a missing rule anyway.
+    """
 
     positional: ClassVar[tuple[str, ...]] = ()  # arguments that may be given by position, in order
-    words: ClassVar[tuple[str, ...]] = ()  # fields that take words, in which a string is not an expression
     inferred: ClassVar[str | None] = None  # torch's argument that follows from the input shape
     arity: ClassVar[tuple[int, int | None]] = (1, 1)  # fewest and most inputs
     ranks: ClassVar[tuple[int, ...]] = ()  # for `Conv2d` and its siblings: spatial dimensions there are
@@ -96,11 +86,11 @@ class AbstractOp(BaseModel, ABC):
     def arguments(self) -> dict[str, Any]:
         """The arguments that differ from their defaults, as short as a person would write them: 2 for (2, 2)."""
         arguments: dict[str, Any] = {}
-        for name, field in type(self).model_fields.items():
+        for name, field in self.fields().items():
             value = getattr(self, name)
             if isinstance(value, tuple) and len(set(value)) == 1:
                 value = value[0]
-            if name != "rank" and (field.is_required() or value != field.default):
+            if name != "rank" and (field.required or value != field.default):
                 arguments[name] = value
         return arguments
 
@@ -152,7 +142,6 @@ class AbstractSpatialOp(AbstractOp):
     """
 
     ranks: ClassVar[tuple[int, ...]] = (1, 2, 3)
-    per_axis: ClassVar[dict[str, int]] = {}  # field -> smallest value
 
     rank: int
 
@@ -160,13 +149,13 @@ class AbstractSpatialOp(AbstractOp):
     def op_name(self) -> str:
         return f"{type(self).__name__}{self.rank}d"
 
-    @field_validator("*", mode="before")
     @classmethod
-    def _one_per_axis(cls, value: Any, info: ValidationInfo) -> Any:
-        least = cls.per_axis.get(info.field_name or "")
+    def spread(cls, name: str, value: Any, known: Mapping[str, Any]) -> Any:
+        """One value per axis."""
+        least = cls.per_axis.get(name)
         if least is None or isinstance(value, str) or value is None:
             return value
-        rank = info.data["rank"]
+        rank = known["rank"]
         if type(value) is int:
             value = (value,) * rank
         elif not isinstance(value, (tuple, list)):
@@ -174,7 +163,7 @@ class AbstractSpatialOp(AbstractOp):
         if len(value) != rank:
             raise ValueError(f"wants {rank} value{'s' if rank > 1 else ''}, one per axis, not {len(value)}")
         for size in value:
-            if size is None and info.field_name == "output_size":
+            if size is None and name == "output_size":
                 continue
             if type(size) is not int:
                 raise ValueError(f"wants whole numbers, not {size!r}")

@@ -4,7 +4,7 @@ from math import prod
 from typing import ClassVar, Literal
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops.base import AbstractSpatialOp, Count, Flag, Initial, Shape, Sizes, elements, show_shape
+from cnnspec.ops.base import AbstractSpatialOp, Count, Initial, Shape, Sizes, elements, show_shape
 from cnnspec.ops.window import GLOBAL, POINT, Grouped, Sliding, Transposed, Window
 
 __all__ = ["Conv", "ConvTranspose"]
@@ -28,7 +28,7 @@ class _AbstractConv(AbstractSpatialOp):
     stride: Sizes = 1  # type: ignore[assignment]  # expanded to one value per axis by the validator
     in_channels: Count | None = None
     groups: Count = 1
-    bias: Flag = True
+    bias: bool = True
 
     def check_channels(self, shape: Shape) -> None:
         self.check_rank(shape)

@@ -8,9 +8,8 @@ import sys
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from pydantic.fields import FieldInfo
-
 from cnnspec.ops import AbstractOp, AnyOp, operators
+from cnnspec.ops.arguments import Bounds, Field
 from cnnspec.ops.base import LIMIT
 
 __all__ = ["describe", "families", "siblings", "summary"]
@@ -42,7 +41,7 @@ def summary(op: type[AbstractOp]) -> str:
 def describe(name: str) -> str:
     """The operator called `name`, as Markdown: what it does, how it is called, and what each argument takes."""
     op, _ = operators()[name]
-    fields = {key: field for key, field in op.model_fields.items() if key != "rank"}
+    fields = {key: field for key, field in op.fields().items() if key != "rank"}
     parts = [f"# {', '.join(siblings(op))}", _about(op)]
     rule = inspect.getdoc(op.out_shape) or ""
     if rule != inspect.getdoc(AbstractOp.out_shape):
@@ -59,20 +58,20 @@ def _about(op: type[AbstractOp]) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _call(name: str, op: type[AbstractOp], fields: dict[str, FieldInfo]) -> str:
+def _call(name: str, op: type[AbstractOp], fields: dict[str, Field]) -> str:
     """The call as Python writes signatures: what comes after `*` is given by name."""
     if op.arity[1] is None:
         return f"{name}(node, node, …)"
-    written = {key: key if field.is_required() else f"{key}={field.default}" for key, field in fields.items()}
+    written = {key: key if field.required else f"{key}={field.default}" for key, field in fields.items()}
     by_name = [text for key, text in written.items() if key not in op.positional]
     return f"{name}({', '.join([*(written[key] for key in op.positional), *['*'][: len(by_name)], *by_name])})"
 
 
-def _arguments(op: type[AbstractOp], fields: dict[str, FieldInfo]) -> str:
+def _arguments(op: type[AbstractOp], fields: dict[str, Field]) -> str:
     """The arguments as a table, those that may be given by position first."""
     rows = [("argument", "default", "takes")]
     for key in dict.fromkeys([*op.positional, *fields]):
-        default = "required" if fields[key].is_required() else f"`{fields[key].default}`"
+        default = "required" if fields[key].required else f"`{fields[key].default}`"
         rows.append((f"`{key}`", default, _takes(op, key, fields[key])))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |" for row in rows]
@@ -80,18 +79,18 @@ def _arguments(op: type[AbstractOp], fields: dict[str, FieldInfo]) -> str:
     return "\n".join(lines)
 
 
-def _takes(op: type[AbstractOp], key: str, field: FieldInfo) -> str:
+def _takes(op: type[AbstractOp], key: str, field: Field) -> str:
     if key == op.inferred:
         return "follows from the input; checked where it is written"
-    choices = _choices(field.annotation, field.metadata, getattr(op, "per_axis", {}).get(key))
+    choices = _choices(field.annotation, Bounds(), op.per_axis.get(key))
     return " or ".join([", ".join(choices[:-1]), choices[-1]] if len(choices) > 1 else choices)
 
 
-def _choices(annotation: Any, bounds: list[Any], least: int | None) -> list[str]:
+def _choices(annotation: Any, bounds: Bounds, least: int | None) -> list[str]:
     """What values of this type are, in words; `least` is the smallest of an argument that has a value per axis."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _choices(parts[0], [bound for mark in parts[1:] for bound in getattr(mark, "metadata", [mark])], least)
+        return _choices(parts[0], parts[1], least)
     if origin in (Union, UnionType):
         return [choice for part in parts for choice in _choices(part, bounds, least)]
     if origin is Literal:
@@ -105,7 +104,7 @@ def _choices(annotation: Any, bounds: list[Any], least: int | None) -> list[str]
     return [kind + _range(bounds) for kind in KINDS[annotation]]
 
 
-def _range(bounds: list[Any]) -> str:
-    """` from 0 up to 1`, of pydantic's bounds; the largest number that there is goes without saying."""
-    limits = [(word, getattr(bound, key, None)) for bound in bounds for key, word in BOUNDS.items()]
+def _range(bounds: Bounds) -> str:
+    """` from 0 up to 1`; the largest number that there is goes without saying."""
+    limits = [(word, getattr(bounds, key)) for key, word in BOUNDS.items()]
     return "".join(f" {word} {limit}" for word, limit in limits if limit is not None and abs(limit) != LIMIT)

@@ -2,13 +2,12 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
-
-from cnnspec.ops.base import AbstractOp, Flag, Shape
+from cnnspec.ops.arguments import Bounds
+from cnnspec.ops.base import AbstractOp, Shape
 
 __all__ = ["Dropout", "StochasticDepth"]
 
-Probability = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1)]
+Probability = Annotated[float, Bounds(ge=0, le=1)]
 
 
 class _AbstractDropout(AbstractOp):
@@ -37,7 +36,7 @@ class Dropout(_AbstractDropout):
     """Zeroes each element with probability `p` in training; nothing at inference."""
 
     p: Probability = 0.5
-    inplace: Flag = False
+    inplace: bool = False
 
 
 class StochasticDepth(_AbstractDropout):

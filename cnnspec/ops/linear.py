@@ -4,7 +4,7 @@ from math import prod
 from typing import ClassVar
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops.base import AbstractOp, Count, Flag, Initial, Shape, elements, show_shape
+from cnnspec.ops.base import AbstractOp, Count, Initial, Shape, elements, show_shape
 from cnnspec.ops.window import GLOBAL, POINT, Window
 
 __all__ = ["Linear"]
@@ -25,7 +25,7 @@ class Linear(AbstractOp):
     inferred: ClassVar[str | None] = "in_features"
 
     out_features: Count
-    bias: Flag = True
+    bias: bool = True
     in_features: Count | None = None
 
     def out_shape(self, *inputs: Shape) -> Shape:

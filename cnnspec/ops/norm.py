@@ -2,15 +2,14 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field
-
 from cnnspec.errors import ShapeError
-from cnnspec.ops.base import AbstractOp, AbstractSpatialOp, Count, Flag, Initial, Real, Shape, elements, show_shape
+from cnnspec.ops.arguments import Bounds
+from cnnspec.ops.base import AbstractOp, AbstractSpatialOp, Count, Initial, Shape, elements, show_shape
 from cnnspec.ops.window import GLOBAL, POINT, Sliding, Window
 
 __all__ = ["BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "LayerNorm2d", "LocalResponseNorm"]
 
-Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0)]
+Positive = Annotated[float, Bounds(gt=0)]
 
 
 # Mean and variance take four operations per element (a sum; a difference, its square, their sum), the division one.
@@ -46,9 +45,9 @@ class _AbstractChannelNorm(AbstractSpatialOp):
     inferred: ClassVar[str | None] = "num_features"
 
     eps: Positive = 1e-5
-    momentum: Real | None = 0.1
-    affine: Flag = True
-    track_running_stats: Flag = True
+    momentum: float | None = 0.1
+    affine: bool = True
+    track_running_stats: bool = True
     num_features: Count | None = None
 
     @property
@@ -96,8 +95,8 @@ class InstanceNorm(_AbstractChannelNorm):
 
     keeps_sizes: ClassVar[bool] = False  # one value per channel is refused
 
-    affine: Flag = False
-    track_running_stats: Flag = False
+    affine: bool = False
+    track_running_stats: bool = False
 
     def out_shape(self, *inputs: Shape) -> Shape:
         """Keeps the shape."""
@@ -134,7 +133,7 @@ class GroupNorm(AbstractOp):
     num_groups: Count
     num_channels: Count | None = None
     eps: Positive = 1e-5
-    affine: Flag = True
+    affine: bool = True
 
     def out_shape(self, *inputs: Shape) -> Shape:
         (shape,) = inputs
@@ -170,8 +169,8 @@ class _AbstractLayerNorm(AbstractOp):
     axis: ClassVar[int]  # of the shape, which has no batch
 
     eps: Positive = 1e-5
-    elementwise_affine: Flag = True
-    bias: Flag = True
+    elementwise_affine: bool = True
+    bias: bool = True
     normalized_shape: Count | None = None
 
     def out_shape(self, *inputs: Shape) -> Shape:
@@ -250,9 +249,9 @@ class LocalResponseNorm(AbstractOp):
     positional: ClassVar[tuple[str, ...]] = ("size",)
 
     size: Count
-    alpha: Real = 1e-4
-    beta: Real = 0.75
-    k: Real = 1.0
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 1.0
 
     def out_shape(self, *inputs: Shape) -> Shape:
         (shape,) = inputs

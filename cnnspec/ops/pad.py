@@ -1,8 +1,7 @@
 """Padding as a layer of its own, for what a symmetric `padding` cannot say."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
-
-from pydantic import ValidationInfo, field_validator
 
 from cnnspec.errors import ShapeError
 from cnnspec.ops.base import LIMIT, AbstractSpatialOp, Shape, Sizes, show_shape
@@ -29,10 +28,12 @@ class ZeroPad(AbstractSpatialOp):
     positional: ClassVar[tuple[str, ...]] = ("padding",)
     padding: Sizes
 
-    @field_validator("padding", mode="before")
     @classmethod
-    def _two_per_axis(cls, value: Any, info: ValidationInfo) -> Any:
-        wanted = 2 * info.data["rank"]
+    def spread(cls, name: str, value: Any, known: Mapping[str, Any]) -> Any:
+        """Two values per axis."""
+        if name != "padding":
+            return value
+        wanted = 2 * known["rank"]
         values = (value,) * wanted if type(value) is int else value
         if not isinstance(values, (tuple, list)) or len(values) != wanted:
             raise ValueError(f"wants a whole number, or {wanted} of them (before and after, the last axis first)")

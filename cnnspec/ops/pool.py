@@ -1,12 +1,11 @@
 """Pooling: windows that keep the channels apart and learn nothing."""
 
 from math import gcd, prod
-from typing import Annotated, ClassVar, Self
-
-from pydantic import Field, model_validator
+from typing import Annotated, ClassVar
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops.base import AbstractSpatialOp, Count, Flag, Shape, Sizes, elements, show_shape
+from cnnspec.ops.arguments import Bounds
+from cnnspec.ops.base import AbstractSpatialOp, Count, Shape, Sizes, elements, show_shape
 from cnnspec.ops.window import GLOBAL, POINT, Adaptive, Sliding, Window
 
 __all__ = ["AdaptiveAvgPool", "AdaptiveMaxPool", "AvgPool", "LPPool", "MaxPool"]
@@ -49,7 +48,7 @@ class _AbstractPool(AbstractSpatialOp):
     kernel_size: Sizes
     stride: Sizes | None = None
     padding: Sizes = 0  # type: ignore[assignment]
-    ceil_mode: Flag = False
+    ceil_mode: bool = False
 
     @property
     def strides(self) -> Sizes:
@@ -93,14 +92,12 @@ class AvgPool(_AbstractPool):
     `AvgPool1d` has no `divisor_override`, as in torch.
     """
 
-    count_include_pad: Flag = True
+    count_include_pad: bool = True
     divisor_override: Count | None = None
 
-    @model_validator(mode="after")
-    def _divisible(self) -> Self:
+    def check_arguments(self) -> None:
         if self.rank == 1 and self.divisor_override is not None:
             raise ValueError("has no `divisor_override`, as in torch")
-        return self
 
     def out_shape(self, *inputs: Shape) -> Shape:
         """`out = floor((W + 2*padding - kernel_size) / stride) + 1` on each axis.
@@ -126,10 +123,10 @@ class LPPool(AbstractSpatialOp):
     positional: ClassVar[tuple[str, ...]] = ("norm_type",)
     per_axis: ClassVar[dict[str, int]] = {"kernel_size": 1, "stride": 1}
 
-    norm_type: Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0)]
+    norm_type: Annotated[float, Bounds(gt=0)]
     kernel_size: Sizes
     stride: Sizes | None = None
-    ceil_mode: Flag = False
+    ceil_mode: bool = False
 
     def windows(self, *inputs: Shape) -> tuple[Window, ...]:
         return self._sliding()

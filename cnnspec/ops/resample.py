@@ -1,17 +1,16 @@
 """Operators that change the resolution without learning: interpolation, and channels rearranged into space."""
 
 from math import floor, prod
-from typing import Annotated, ClassVar, Final, Literal, Self
-
-from pydantic import Field, model_validator
+from typing import Annotated, ClassVar, Final, Literal
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops.base import AbstractOp, Count, Flag, Shape, elements, show_shape
+from cnnspec.ops.arguments import Bounds
+from cnnspec.ops.base import AbstractOp, Count, Shape, elements, show_shape
 from cnnspec.ops.window import Resized, Sliding, Window
 
 __all__ = ["PixelShuffle", "Upsample"]
 
-Factor = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, le=10_000)]
+Factor = Annotated[float, Bounds(gt=0, le=10_000)]
 
 _SPATIAL: Final = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}  # axes that a mode is for
 
@@ -37,15 +36,13 @@ class Upsample(AbstractOp):
     size: Count | tuple[Count, ...] | None = None
     scale_factor: Factor | tuple[Factor, ...] | None = None
     mode: Literal["nearest", "nearest-exact", "linear", "bilinear", "bicubic", "trilinear"] = "nearest"
-    align_corners: Flag | None = None
+    align_corners: bool | None = None
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def check_arguments(self) -> None:
         if (self.size is None) == (self.scale_factor is None):
             raise ValueError("wants `size` or `scale_factor`, and not both")
         if self.align_corners is not None and self.mode.startswith("nearest"):
             raise ValueError(f"align_corners has no meaning for mode={self.mode}")
-        return self
 
     def out_shape(self, *inputs: Shape) -> Shape:
         (shape,) = inputs

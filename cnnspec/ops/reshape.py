@@ -3,15 +3,14 @@
 from math import prod
 from typing import Annotated, ClassVar
 
-from pydantic import Field
-
 from cnnspec.errors import ShapeError
+from cnnspec.ops.arguments import Bounds
 from cnnspec.ops.base import LIMIT, AbstractOp, Count, Shape, show_shape
 from cnnspec.ops.window import Shuffled, Sliding, Window
 
 __all__ = ["ChannelShuffle", "Flatten", "Identity", "Permute", "Slice"]
 
-Axis = Annotated[int, Field(strict=True, ge=-5, le=5)]
+Axis = Annotated[int, Bounds(ge=-5, le=5)]
 
 
 class Identity(AbstractOp):
@@ -157,8 +156,8 @@ class Slice(AbstractOp):
     windowed: ClassVar[bool] = False
     features_last: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("start", "end")
-    start: Annotated[int, Field(strict=True, ge=-LIMIT, le=LIMIT)]
-    end: Annotated[int, Field(strict=True, ge=-LIMIT, le=LIMIT)] | None = None
+    start: Annotated[int, Bounds(ge=-LIMIT, le=LIMIT)]
+    end: Annotated[int, Bounds(ge=-LIMIT, le=LIMIT)] | None = None
 
     def bounds(self, channels: int) -> tuple[int, int]:
         """First channel and the one after the last, both counted from the front."""

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from cnnspec.ops.base import AbstractOp, Initial, Real, Shape, elements
+from cnnspec.ops.base import AbstractOp, Initial, Shape, elements
 
 __all__ = ["Scale"]
 
@@ -23,7 +23,7 @@ class Scale(AbstractOp):
     windowed: ClassVar[bool] = False
     features_last: ClassVar[bool] = False
     positional: ClassVar[tuple[str, ...]] = ("init",)
-    init: Real = 1.0
+    init: float = 1.0
 
     def out_shape(self, *inputs: Shape) -> Shape:
         (shape,) = inputs

@@ -89,7 +89,7 @@ def _moved(node: Node) -> Array | None:
     if name not in ("Slice", "ChannelShuffle", "PixelShuffle", "Permute", "Flatten"):
         return None
     ramp = torch.arange(prod(shape), dtype=torch.float64).reshape(1, *shape)
-    found = reference(op.op_name, {key: getattr(op, key) for key in type(op).model_fields}, (shape,))(ramp)
+    found = reference(op.op_name, {key: getattr(op, key) for key in type(op).fields()}, (shape,))(ramp)
     index: Array = found[0].to(torch.int64).numpy()
     return index
 

@@ -33,7 +33,7 @@ _FOLLOW = ("rank", "in_channels", "in_features", "num_features", "num_channels",
 def run_node(node: Node, inputs: list[Tensor], built: Callable[[nn.Module], object] | None = None) -> Tensor:
     """The node's own torch layer with fresh weights, as at inference; `built` is told the layer."""
     op = node.op
-    args: dict[str, Any] = {key: getattr(op, key) for key in type(op).model_fields if key not in _FOLLOW}
+    args: dict[str, Any] = {key: getattr(op, key) for key in type(op).fields() if key not in _FOLLOW}
     args = {key: value for key, value in args.items() if value is not None}
     if op.op_name == "LPPool1d":  # takes no tuples
         args = {key: value[0] if isinstance(value, tuple) else value for key, value in args.items()}

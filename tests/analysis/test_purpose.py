@@ -142,7 +142,7 @@ def test_figures_of_inference_are_those_of_the_part_that_the_outputs_need() -> N
         part = graph.part(graph.outputs)
         report, alone = analyze(graph), analyze(part)
         assert report.layers == alone.layers
-        assert report.inference == replace(alone.inference, training_bytes=report.inference.training_bytes)
+        assert report.inference == alone.inference._replace(training_bytes=report.inference.training_bytes)
         assert analyze(graph, purpose="train").train == report.train
         smaller += len(part) < len(graph)
     assert smaller > 80

@@ -7,10 +7,8 @@ from math import prod
 from random import Random
 from typing import Any
 
-from pydantic import ValidationError
-
 from cnnspec.errors import ShapeError
-from cnnspec.ops import Shape, make_op
+from cnnspec.ops import ArgumentError, Shape, make_op
 
 __all__ = ["MOST_UNITS", "Args", "Builder"]
 
@@ -47,7 +45,7 @@ class Builder:
             concrete = {k: tuple(v) if isinstance(v, list) else v for k, v in args.items()}
             op = make_op(kind, **concrete)
             shape = op.out_shape(*shapes)
-        except (ValidationError, ShapeError):
+        except (ArgumentError, ShapeError):
             batched = len(shapes[0]) == self.rank + 1  # torch takes a tensor of fewer axes for one without a batch
             if self.broken and batched and self.rng.random() < 0.7:
                 self.layers[f"n{len(self.layers)}"] = {"type": kind, **args, "in": list(reads)}

@@ -43,7 +43,7 @@ def plain(value: Any) -> Any:
 @pytest.mark.parametrize("name", sorted(set(operators()) - OURS))
 def test_names_and_defaults_are_torchs(name: str) -> None:
     theirs = torch_arguments(name)
-    fields = {key: field for key, field in operators()[name][0].model_fields.items() if key != "rank"}
+    fields = {key: field for key, field in operators()[name][0].fields().items() if key != "rank"}
     inferred = {"in_channels", "in_features", "num_features", "num_channels", "normalized_shape"}
     if name == "AvgPool1d":
         fields.pop("divisor_override")  # it is refused there, as by torch
@@ -52,7 +52,7 @@ def test_names_and_defaults_are_torchs(name: str) -> None:
     optional = {"dim", "mode"} if name in ("Softmax", "StochasticDepth") else set()
     for key in set(fields) - inferred - optional:
         if theirs[key].default is inspect.Parameter.empty:
-            assert fields[key].is_required(), key
+            assert fields[key].required, key
         elif name.endswith("d") and key in ("stride", "padding") and theirs[key].default is None:
             assert fields[key].default is None
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import warnings
 from itertools import permutations
@@ -14,12 +15,11 @@ import pytest
 import torch
 from cases import ROWS, Row, reference
 from draws import draw
-from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops import AnyOp, Shape, make_op, operators
+from cnnspec.ops import AnyOp, ArgumentError, Shape, make_op, operators
 from cnnspec.torch_backend.layers import layer
 
 RANDOM = 300  # random configurations for each operator
@@ -55,7 +55,7 @@ def test_row(name: str, args: dict[str, Any], shapes: tuple[Shape, ...]) -> None
     assert op.out_shape(*shapes) == tuple(expected.shape[1:])
     assert op.macs(*shapes) * 2 * len(inputs[0]) == counter.get_total_flops()
     assert_state(op, truth, shapes)
-    assert_json(name, op)
+    assert_copies(name, op)
     assert op.op_name == name
     assert_forward(op, truth, inputs, shapes)
     assert_trains(op, shapes)
@@ -85,8 +85,8 @@ def arithmetic(formula: str) -> float:
     return float(eval(plain))
 
 
-def assert_json(name: str, op: AnyOp) -> None:
-    assert type(op).model_validate_json(op.model_dump_json()) == op
+def assert_copies(name: str, op: AnyOp) -> None:
+    assert pickle.loads(pickle.dumps(op)) == op
     assert make_op(name, **json.loads(json.dumps(op.arguments()))) == op
 
 
@@ -144,7 +144,7 @@ def ours(name: str, row: Row) -> tuple[AnyOp, Shape] | None:
     try:
         op = make_op(name, **args)
         return op, op.out_shape(*shapes)
-    except (ValidationError, ShapeError):
+    except (ArgumentError, ShapeError):
         return None
 
 

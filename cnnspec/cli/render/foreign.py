@@ -5,9 +5,7 @@ A terminal obeys escape sequences, a line break forges a row, and a spreadsheet 
 
 from __future__ import annotations
 
-import csv
 import io
-import json
 import re
 from collections.abc import Iterable
 from typing import Final, TextIO
@@ -16,9 +14,9 @@ from cnnspec.api.terms import visible
 
 __all__ = ["csv_line", "json_text", "say", "visible"]
 
-_STRAY: Final = re.compile("[\ud800-\udfff]")
-_NOT_PLAIN: Final = re.compile(r"[^ -~\n]+")
-_NUMBER: Final = re.compile(r"[+-]?[0-9.]+(?:e[+-]?[0-9]+)?", re.IGNORECASE)
+_STRAY: Final = "[\ud800-\udfff]"
+_NOT_PLAIN: Final = r"[^ -~\n]+"
+_NUMBER: Final = r"[+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?"
 
 
 def say(text: object, stream: TextIO | None = None) -> None:
@@ -28,14 +26,17 @@ def say(text: object, stream: TextIO | None = None) -> None:
 
 def json_text(document: object, *, indent: int | None = None) -> str:
     """A document as JSON in ASCII. Stray bytes of names that are no UTF-8, which JSON cannot say, are spelt out."""
-    text = _STRAY.sub(
-        lambda letter: rf"\\u{ord(letter[0]):04x}", json.dumps(document, ensure_ascii=False, indent=indent)
-    )
-    return _NOT_PLAIN.sub(lambda letters: json.dumps(letters[0])[1:-1].replace("\x7f", "\\u007f"), text)
+    import json  # no table waits for it
+
+    text = json.dumps(document, ensure_ascii=False, indent=indent)
+    text = re.sub(_STRAY, lambda letter: rf"\\u{ord(letter[0]):04x}", text)
+    return re.sub(_NOT_PLAIN, lambda letters: json.dumps(letters[0])[1:-1].replace("\x7f", "\\u007f"), text)
 
 
 def csv_line(cells: Iterable[object]) -> str:
     """One line of CSV without its end; a text that a spreadsheet would take for a formula gets a `'` in front."""
+    import csv  # no table waits for it
+
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow([_cell(cell) if isinstance(cell, str) else cell for cell in cells])
     return line.getvalue()
@@ -43,5 +44,5 @@ def csv_line(cells: Iterable[object]) -> str:
 
 def _cell(text: str) -> str:
     shown = visible(text)
-    harmless = not shown.startswith(("=", "+", "-", "@")) or shown == "-" or _NUMBER.fullmatch(shown)
+    harmless = not shown.startswith(("=", "+", "-", "@")) or shown == "-" or re.fullmatch(_NUMBER, shown)
     return shown if harmless else f"'{shown}"

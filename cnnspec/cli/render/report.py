@@ -6,8 +6,7 @@ The table is laid out by hand: rich needs 0.4 s for the 500 layers of a large ne
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cnnspec.api import LayerReport, Report
 from cnnspec.api.terms import CONVENTION, OTHER, Shape, show_shape
@@ -27,8 +26,7 @@ DROPPED_FIRST: Final = ("share", "stride", "field", "MACs", "operator")  # where
 ROUNDED: Final = ("params", "MACs")  # before `field` or `MACs` is dropped, where that is enough to keep it
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """A column of the table: its heading, its text for each row, and on which side it is aligned."""
 
     heading: str

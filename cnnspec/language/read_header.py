@@ -1,0 +1,97 @@
+"""The plain fields of a document: what each takes, and a header of those that are in order."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from cnnspec.language.document import Header, LintOptions
+from cnnspec.language.read_parts import HEADER_KEYS, Parts
+from cnnspec.language.tree import ListValue, MapValue, Scalar, Value, plain
+
+__all__ = ["MAX_TEXT", "NAME", "WARNING", "read_header"]
+
+MAX_TEXT: Final = 10_000  # characters of a text
+NAME: Final = "[A-Za-z0-9][A-Za-z0-9._-]*"
+WARNING: Final = "W3[0-9][0-9]"
+
+_FORM: Final[dict[str, str]] = {
+    "name": "a name is letters, digits, `.`, `_` and `-`",
+    "description": "`description` is a text",
+    "reference": "`reference` is a text",
+    "classes": "`classes` is a list of texts",
+    "outputs": "`outputs` is a list of names of nodes",
+    "aux_outputs": "`aux_outputs` is a list of names of nodes",
+    "train": "`train` is a mapping",
+    "lint": "`lint` lists the warnings that are not wanted: `lint: {ignore: [W305]}`",
+}
+
+
+class _UnfitError(Exception):
+    """The value that a field does not take."""
+
+    def __init__(self, value: Value, *, listed: bool = False) -> None:
+        self.value = value
+        self.listed = listed  # it is an item of a list
+
+
+def read_header(root: MapValue, parts: Parts) -> Header:
+    """The header of a document. A field that has a fault is reported, and is as if it were not there."""
+    fields: dict[str, Any] = {}
+    for key in HEADER_KEYS:
+        value = root.get(key)
+        if value is None or key == "cnnspec":  # which was read before anything else
+            continue
+        try:
+            fields[key] = _field(key, value)
+        except _UnfitError as unfit:
+            label = hint = None
+            if unfit.listed and isinstance(unfit.value, Scalar):
+                if key == "lint":
+                    label = f"`{unfit.value.spelling:.40}` is no code of a warning, as `W305` is"
+                elif not isinstance(unfit.value.value, (str, type(None))):
+                    hint = f'quote the names that YAML takes for something else: `"{unfit.value.spelling:.40}"`'
+            parts.error("E107", _FORM[key], unfit.value.place, label, hint)
+    return Header(**fields)
+
+
+def _field(key: str, value: Value) -> Any:
+    match key:
+        case "name":
+            return _text(value, NAME, 100)
+        case "description" | "reference":
+            return None if isinstance(value, Scalar) and value.value is None else _text(value)
+        case "train":
+            return plain(_mapping(value))
+        case "lint":
+            return _lint(_mapping(value))
+        case _:
+            return _texts(value)
+
+
+def _text(value: Value, pattern: str | None = None, longest: int = MAX_TEXT, *, listed: bool = False) -> str:
+    text = value.value if isinstance(value, Scalar) else None
+    if isinstance(text, str) and len(text) <= longest and (pattern is None or re.fullmatch(pattern, text)):
+        return text
+    raise _UnfitError(value, listed=listed)
+
+
+def _texts(value: Value, pattern: str | None = None) -> tuple[str, ...]:
+    if not isinstance(value, ListValue):
+        raise _UnfitError(value)
+    return tuple(_text(item, pattern, listed=True) for item in value.items)
+
+
+def _mapping(value: Value) -> MapValue:
+    if isinstance(value, MapValue):
+        return value
+    raise _UnfitError(value)
+
+
+def _lint(value: MapValue) -> LintOptions:
+    ignored = value.get("ignore")
+    options = LintOptions() if ignored is None else LintOptions(_texts(ignored, WARNING))
+    for key, item in value.entries:
+        if key.value not in LintOptions._fields:
+            raise _UnfitError(item)
+    return options
