@@ -98,7 +98,8 @@ def _check(
         for key, one in several.items():
             if wanted := _wanted(param.annotation, one):
                 listed = " or ".join(dict.fromkeys(wanted))
-                raise UsageError(f"`{key}` of `{function.__name__}` is to be {listed}, and not {reprlib.repr(one)}")
+                called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+                raise UsageError(f"`{key}` of `{called}` is to be {listed}, and not {reprlib.repr(one)}")
 
 
 def _wanted(annotation: Any, value: Any) -> list[str]:

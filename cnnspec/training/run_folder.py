@@ -28,6 +28,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel, Field, RootModel, ValidationError
 
 from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.files import expand_user
 from cnnspec.graph import Graph
 from cnnspec.language import Network, NetworkRecord, read_file
 from cnnspec.language.source import read_text
@@ -164,7 +165,7 @@ class Run:
         given = self.config.data
         if self.place is None or os.path.exists(self.place.path):
             return given if self.place is None else self.place.path
-        if Path(given).expanduser().exists():  # moved along with the folder that it is called from
+        if expand_user(given).exists():  # moved along with the folder that it is called from
             return given
         raise UsageError(
             f"the images of {self.path} were in {self.place.path} on {self.place.recorded}, given as `--data {given}`;"
@@ -208,7 +209,7 @@ def find_weights(source: str | os.PathLike[str]) -> Path:
 
     Raises UsageError where there is neither, and as `best_weights`.
     """
-    path = Path(source).expanduser()
+    path = expand_user(source)
     if path.is_file():
         return path
     run = find_run(path)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import cnnspec
 from cnnspec.data.open import NAMES, OpenOptions, open_data
@@ -106,6 +107,7 @@ def test_a_linear_layer_on_rows_of_pixels_is_told_to_flatten(options: OpenOption
 def test_images_in_a_folder_have_one_or_three_channels(options: OpenOptions, tmp_path: Path) -> None:
     for label in ("cat", "dog"):
         (tmp_path / "folder" / label).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / "folder" / label / "0.png")
     graph = cnnspec.loads(SMALL.replace("[1, 8, 8]", "[4, 8, 8]").replace("Linear(3)", "Linear(2)")).graph
     with pytest.raises(UsageError, match="images of 1 or 3 channels, but small reads 4x8x8") as caught:
         open_data(str(tmp_path / "folder"), graph, options)

@@ -168,7 +168,7 @@ def test_images_that_do_not_fit_are_said_to_stay(tmp_path: Path, monkeypatch: py
     said: list[str] = []
     listener = Silent()
     listener.message = said.append  # type: ignore[method-assign]
-    data = loop.open_images(asked.network.graph, asked.config, torch.device("cpu"), Ranks(), Silent(), Shared())
+    data = loop.open_images(asked, torch.device("cpu"), Ranks(), Silent(), Shared())
     with process_restored(torch.device("cpu")):
         made = plan.make_plan(
             asked, data, torch.nn.Linear(1, 1), torch.device("meta"),

@@ -30,7 +30,7 @@ BATCH = 200  # 6 of them and a part of one are the 1,295 images of an epoch
 
 def make_learner(folder: Path, record: Recorder | None, **options: Any) -> Learner:
     asked = job(folder, batch_size=BATCH, **options)
-    data = open_images(asked.network.graph, asked.config, CPU, Ranks(), Silent(), Shared())
+    data = open_images(asked, CPU, Ranks(), Silent(), Shared())
     seed_generators(asked.config.seed, CPU)
     model = build_network(asked.network.graph, asked.config, CPU, weights=None)
     plan = make_plan(

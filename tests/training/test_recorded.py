@@ -46,7 +46,7 @@ BATCH = 16
 def learner_of(asked: Job, record: Recorder | None = None, **forced: Any) -> Learner:
     """A learner that is ready to train; `forced` are options that a run on the CPU would refuse."""
     config = asked.config
-    data = open_images(asked.network.graph, config, CPU, Ranks(), Silent(), SHARED)
+    data = open_images(asked, CPU, Ranks(), Silent(), SHARED)
     seed_generators(config.seed, CPU)
     model = build_network(asked.network.graph, config, CPU, weights=None)
     plan = make_plan(
