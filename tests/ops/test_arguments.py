@@ -90,6 +90,13 @@ def test_pasted_calls_say_why(pasted: str, hint: str) -> None:
     assert diagnostic.help.startswith(hint)
 
 
+def test_a_word_that_is_refused_hides_no_argument_that_is_missing() -> None:
+    with pytest.raises(SpecError) as caught:
+        cnnspec.loads('cnnspec: 1\ninput: [3, 32, 32]\nlayers:\n  - Conv2d(out_channels="same")\n')
+    assert [diagnostic.code for diagnostic in caught.value.diagnostics] == ["E105", "E106"]
+    assert caught.value.diagnostics[0].message == "Conv2d needs `kernel_size`"
+
+
 def test_every_operator_is_described() -> None:
     for op, _ in operators().values():
         assert op.__doc__
