@@ -37,6 +37,13 @@ def atomic_path(path: str | os.PathLike[str], *, sync: bool = False) -> Iterator
     Raises CnnspecError where the system refuses to write.
     """
     final = Path(path)
+    mode = _mode(final)
+    if stat.S_ISCHR(mode):
+        with _for_device(final) as temporary:
+            yield temporary
+        return
+    if mode and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # which a rename would take away
+        raise CnnspecError(f"cannot write {final}: it is not a regular file")
     temporary = _beside(final)
     try:
         try:
@@ -56,6 +63,28 @@ def atomic_path(path: str | os.PathLike[str], *, sync: bool = False) -> Iterator
         if isinstance(error, OSError):
             raise CnnspecError(f"cannot write {final}: {error.strerror or error}") from error
         raise
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except (OSError, ValueError):
+        return 0
+
+
+@contextmanager
+def _for_device(device: Path) -> Iterator[Path]:
+    """A file whose content goes to a device, as `/dev/null`: a rename would put it in the device's place."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder, "content")
+        temporary.touch()
+        yield temporary
+        try:
+            device.write_bytes(temporary.read_bytes())
+        except OSError as error:
+            raise CnnspecError(f"cannot write {device}: {error.strerror or error}") from error
 
 
 def write_atomic(path: str | os.PathLike[str], data: str | bytes, *, sync: bool = False) -> None:

@@ -70,6 +70,7 @@ class Handler:
     def __init__(self) -> None:
         self.received: int | None = None
         self._patience = Patience()
+        self._ending = False  # by somebody else
         self._waiting = False  # for an import to be over
         self._own = False  # what comes is what was put off
         self._main = 0  # the thread that runs handlers
@@ -90,15 +91,15 @@ class Handler:
             if signal.getsignal(number) is self:
                 signal.signal(number, signal.SIG_IGN)
 
-    def hurry_on(self, number: int, patience: Patience) -> None:
+    def hurry_on(self, patience: Patience) -> None:
         """Somebody else is ending the process because of a signal: a further one is a second one."""
-        self.received, self._patience = number, patience
+        self._ending, self._patience = True, patience
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         own, self._own = self._own, False
         if not own and self._patience.is_over():
             leave_at_once(128 + number)
-        if self.received is not None or self._waiting:
+        if self.received is not None or self._ending or self._waiting:
             return  # one is enough: the next would end what this one is ending
         if _importing(frame):
             self._send_later(number)

@@ -123,6 +123,8 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
         "Spec.from_record": Public(Spec.from_record, {"record": spec.record(), "path": "p", "purpose": "train"}),
         "calculate": Public(api.calculate, {"layers": [Layer("Conv2d", {"kernel_size": 3}, input=(8, 8))]}),
         "bundled_networks": Public(api.bundled_networks, {}),
+        "bundled_remark": Public(api.bundled_remark, {"name": "lenet5"}),
+        "examine_installation": Public(api.examine_installation, {}),
         "bundled_text": Public(api.bundled_text, {"name": "lenet5"}),
         "format_text": Public(api.format_text, {"text": SPEC}, ("path", "long")),
         "init": Public(api.init, {"path": "new.yaml", "force": True}),

@@ -47,7 +47,7 @@ def export(
     fold: bool | None = None,
     verify: bool = True,
     calibrate: str | None = None,
-    max_drop: Annotated[float, Bounds(ge=0, le=1)] = 0.01,
+    max_drop: Annotated[float, Bounds(ge=-1, le=1)] = 0.01,
     data_dir: str | None = None,
 ) -> ExportResult:
     """Write a run or a spec as one ONNX file, `output` or `exports/NAME.onnx`, and prove it equal to the network.

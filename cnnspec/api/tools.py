@@ -110,6 +110,7 @@ def bundled_text(name: str) -> str:
     return text if remark is None else f"# {remark}\n{text}"
 
 
+@public()
 def bundled_remark(name: str) -> str | None:
     """Where the file of a bundled network is its family's: that it is, and how to get the variant. Raises as above."""
     family, variant = zoo.bundled_path(name).stem, name.removesuffix(".yaml")

@@ -26,6 +26,8 @@ def spec_files(folder: str | os.PathLike[str]) -> tuple[list[Path], list[Path]]:
     files and folders are passed over, and links to folders are not followed. Raises UsageError where a folder cannot be
     read.
     """
+    if not Path(folder).is_dir():
+        raise UsageError(f"there is no folder {os.fsdecode(folder)!r:.200}")
     specs: list[Path] = []
     others: list[Path] = []
     for place, folders, files in os.walk(folder, onerror=_refuse):

@@ -44,7 +44,7 @@ class Signals:
     ) -> None:
         for number, handler in self._before.items():
             if self.received is not None and handler is interrupts.handler:
-                interrupts.handler.hurry_on(self.received, self._patience)
+                interrupts.handler.hurry_on(self._patience)
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:

@@ -10,7 +10,7 @@ import pytest
 from work import calls_of
 
 from cnnspec.api import check, format_text
-from cnnspec.cli.render.diagnostics import FORMS
+from cnnspec.cli.render.diagnostics import FORMS, Listing
 from cnnspec.language import Source
 
 HEAD = "cnnspec: 1\ninput: [3, 8, 8]\n"
@@ -25,7 +25,7 @@ def codes(text: str, max_nodes: int = 20_000) -> set[str]:
 def test_many_findings_on_one_line_are_linear(layer: str, form: str) -> None:
     def work(layers: int) -> int:
         text = f"{HEAD}layers: [{', '.join([layer] * layers)}]\n"
-        return calls_of(lambda: FORMS[form]([check("net.yaml", text=text)], io.StringIO()))
+        return calls_of(lambda: FORMS[form](Listing([check("net.yaml", text=text)], io.StringIO())))
 
     work(10)  # what is worked out once in a process
     assert work(1200) < 5 * work(300)

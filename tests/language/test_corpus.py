@@ -60,7 +60,7 @@ LARGE = {
     "E108-long-key.yaml": lambda: HEAD + "layers:\n  ? " + "a" * 1_000_000 + "\n  : ReLU\n",
     "E107-long-unknown-key.yaml": lambda: HEAD + "layers: [ReLU]\n? " + "a" * 1_000_000 + "\n: 1\n",
     "E105-wide-call.json": lambda: (
-        '{"cnnspec": 1, "input": 3, "layers": ["ReLU(' + ", ".join("1" * 300) + ')"]}'
+        '{"cnnspec": 1, "input": 3, "layers": ["Linear(' + ", ".join("1" * 300) + ')"]}'
     ),
     "E106-wide-list.json": lambda: (
         '{"cnnspec": 1, "input": [3, 8, 8], "layers": [{"type": "Conv2d", "out_channels": 8, "kernel_size": ['

@@ -536,7 +536,7 @@ def test_the_name_of_a_variant_is_the_networks() -> None:
         ({"params": {"w": object()}}, "cannot be"),
         ({"input_shape": (0, 1, 1)}, "no input shape"),
         ({"input_shape": (1, 2, 3, 4, 5)}, "no input shape"),
-        ({"input_shape": (1.5,)}, "no input shape"),
+        ({"input_shape": (1.5,)}, "to be a valid integer"),
     ],
 )
 def test_settings_that_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -24,7 +24,7 @@ def _warnings_are_errors() -> None:
 def test_names_in_any_script_are_drawn_without_a_warning(tmp_path: Path) -> None:
     matrix = [[int(row == column) for column in NAMES] for row in NAMES]
     plot_confusion(matrix, NAMES, tmp_path / "confusion.png")
-    captions = [(name, "犬", 0.5) for name in NAMES]
+    captions = [(name, "犬", 0.5, f"{name}.png") for name in NAMES]
     plot_mistakes([Image.new("L", (8, 8))] * len(NAMES), captions, tmp_path / "mistakes.png")
     for name in ("confusion.png", "mistakes.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
@@ -40,4 +40,4 @@ def test_a_letter_is_drawn_in_a_font_that_has_it_and_else_as_a_box(tmp_path: Pat
     assert any(ord(letter) in font for font in fonts)
     assert drawable(["a"])[1] == families[:1]
     plot_confusion([[1, 0], [0, 1]], [f"a{letter}", "b"], tmp_path / "a.png")  # would warn in the usual font
-    plot_mistakes([Image.new("L", (8, 8))], [(f"a{letter}", "b", 0.5)], tmp_path / "b.png")
+    plot_mistakes([Image.new("L", (8, 8))], [(f"a{letter}", "b", 0.5, None)], tmp_path / "b.png")

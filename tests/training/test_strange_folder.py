@@ -120,5 +120,5 @@ def test_a_manifest_of_another_shape_is_told(run: Path, content: object) -> None
 def test_class_names_are_drawn_as_they_are(tmp_path: Path) -> None:
     names = [r"a$\frac$", "b\x1b[31m", "$"]
     plot_confusion([[1, 0, 0], [0, 1, 0], [0, 0, 1]], names, tmp_path / "confusion.png")
-    plot_mistakes([Image.new("L", (8, 8))], [(names[0], names[1], 0.5)], tmp_path / "mistakes.png")
+    plot_mistakes([Image.new("L", (8, 8))], [(names[0], names[1], 0.5, names[2])], tmp_path / "mistakes.png")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["confusion.png", "mistakes.png"]
