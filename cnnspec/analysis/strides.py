@@ -12,6 +12,7 @@ from cnnspec.ops import Shape
 __all__ = [
     "channels_last",
     "contiguous",
+    "converted_strides",
     "is_contiguous",
     "is_dense",
     "kernel_strides",
@@ -99,6 +100,11 @@ def pointwise_strides(shape: Shape, *reads: tuple[Shape, Shape]) -> Shape:
             elif sign < 0:
                 break
     return _ordered(shape, tuple(reversed(order)))
+
+
+def converted_strides(shape: Shape, strides: Shape) -> Shape:
+    """The strides of a copy in another width: the very same where they leave no gaps, also those of axes of size 1."""
+    return strides if is_dense(shape, strides) else pointwise_strides(shape, (shape, strides))
 
 
 def view_strides(shape: Shape, strides: Shape, wanted: Shape) -> Shape | None:

@@ -28,6 +28,7 @@ from cnnspec.analysis.flow import (
 from cnnspec.analysis.strides import (
     channels_last,
     contiguous,
+    converted_strides,
     is_contiguous,
     kernel_strides,
     pointwise_strides,
@@ -124,10 +125,10 @@ class Tape:
             return value
 
         def backward(strides: Shape) -> Back:
-            return flows(gradient(value, pointwise_strides(value.shape, (value.shape, strides))))
+            return flows(gradient(value, converted_strides(value.shape, strides)))
 
         lasting = value.slot == PARAMETER
-        return self.call(value.shape, self._like(value), width, [value], backward, lasting=lasting)
+        return self.call(value.shape, converted_strides(*value.laid), width, [value], backward, lasting=lasting)
 
     # Views and copies
 

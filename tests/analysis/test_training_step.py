@@ -18,6 +18,7 @@ from cnnspec import SpecError, zoo
 from cnnspec.analysis.memory import largest_batch, peak_inference, training_memory
 from cnnspec.graph import Graph
 from cnnspec.ops import AnyOp, operators
+from cnnspec.ops.conv import Conv
 from cnnspec.torch_backend import build_module
 
 
@@ -68,6 +69,10 @@ REPORTED = [  # networks whose steps were once counted wrong
     ),
     ("[8, 64]", "a: Conv1d(8, 3); b: MaxPool1d(2); c: ReLU(inplace=True); d: Conv1d(1, 3)"),
     ("[8, 16, 16]", "a: Linear(16); b: ReLU(inplace=True); c: Conv2d(1, 3)"),
+    (
+        "[1, 1, 1, 8]",
+        "a: Softmax(-1); b: Permute([0, 4, 1, 2, 3]); c: Conv3d(8, 3, padding=1); d: Conv3d(3, 7, padding=3)",
+    ),
 ]
 
 
@@ -201,6 +206,11 @@ def compare_random(seeds: range, precision: str) -> int:
     return compared
 
 
+def _ends_the_process(op: AnyOp) -> bool:
+    """Whether torch 2.14 may read outside of its memory: padded kernels of 1 over volumes that have channels last."""
+    return isinstance(op, Conv) and op.rank == 3 and set(op.kernel_size) == {1} and op.padding != (0, 0, 0)
+
+
 def compare_wide(seeds: range, precision: str) -> int:
     compared = 0
     for seed in seeds:
@@ -208,7 +218,7 @@ def compare_wide(seeds: range, precision: str) -> int:
             graph = load(wide_spec(Random(seed))).graph
         except SpecError:
             continue
-        if graph.refused:
+        if graph.refused or any(_ends_the_process(node.op) for node in graph):
             continue
         try:
             compared += checked(graph, precision=precision, optimizer=("sgd", "sgd-momentum", "adam")[seed % 3])
