@@ -16,9 +16,10 @@ from wide_graphs import load, wide_spec
 import cnnspec
 from cnnspec import SpecError, zoo
 from cnnspec.analysis.memory import largest_batch, peak_inference, training_memory
-from cnnspec.graph import Graph
+from cnnspec.graph import Graph, Node
 from cnnspec.ops import AnyOp, operators
 from cnnspec.ops.conv import Conv
+from cnnspec.ops.pool import MaxPool
 from cnnspec.torch_backend import build_module
 
 
@@ -206,9 +207,18 @@ def compare_random(seeds: range, precision: str) -> int:
     return compared
 
 
-def _ends_the_process(op: AnyOp) -> bool:
-    """Whether torch 2.14 may read outside of its memory: padded kernels of 1 over volumes that have channels last."""
-    return isinstance(op, Conv) and op.rank == 3 and set(op.kernel_size) == {1} and op.padding != (0, 0, 0)
+def _ends_the_process(node: Node) -> bool:
+    """Whether torch 2.14 may write outside of its memory.
+
+    That are padded kernels of 1 over volumes that have channels last, and max pools with a window of padding alone.
+    """
+    op, shape = node.op, node.input_shapes[0]
+    if isinstance(op, Conv):
+        return op.rank == 3 and set(op.kernel_size) == {1} and op.padding != (0, 0, 0)
+    if not isinstance(op, MaxPool):
+        return False
+    axes = zip(op.windows(shape), shape[1:], node.shape[1:], strict=True)
+    return any(not any(0 <= i < size for i in window.reads(unit)) for window, size, out in axes for unit in range(out))
 
 
 def compare_wide(seeds: range, precision: str) -> int:
@@ -218,7 +228,7 @@ def compare_wide(seeds: range, precision: str) -> int:
             graph = load(wide_spec(Random(seed))).graph
         except SpecError:
             continue
-        if graph.refused or any(_ends_the_process(node.op) for node in graph):
+        if graph.refused or any(map(_ends_the_process, graph)):
             continue
         try:
             compared += checked(graph, precision=precision, optimizer=("sgd", "sgd-momentum", "adam")[seed % 3])
