@@ -9,6 +9,7 @@ from cnnspec.analysis.borders import MANY, border_losses
 from cnnspec.analysis.lint.base import Found, MeasuredNetwork, per_axis, rule
 from cnnspec.graph import Node
 from cnnspec.ops.conv import Conv, ConvTranspose
+from cnnspec.ops.pool import MaxPool
 from cnnspec.ops.window import Sliding
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "even_same_padding",
     "padding_beyond_half",
     "pixels_skipped",
+    "pool_of_padding",
     "weights_on_padding",
 ]
 
@@ -95,6 +97,33 @@ def weights_on_padding(network: MeasuredNetwork) -> Iterator[Found]:
                 f" input is {size}",
                 "a smaller kernel or dilation, a larger input, or less downsampling before",
             )
+
+
+@rule("W322", "a max pool reads only padding")
+def pool_of_padding(network: MeasuredNetwork) -> Iterator[Found]:
+    """A window of a max pool meets no real pixel: its unit is -inf, and torch has no place to send its gradient to."""
+    for node, op in network.of(MaxPool):
+        parts = {
+            axis: f"unit {lost}"
+            for axis, window, size in network.sliding(node)
+            if (lost := _first_on_padding(window, size)) is not None
+        }
+        if parts:
+            yield Found(
+                node,
+                f"`{node.name}` reads only padding and gives -inf: {per_axis(parts, op.rank)}",
+                "less dilation, a larger input, or a smaller stride; training it may end the process",
+            )
+
+
+def _first_on_padding(window: Sliding, size: int) -> int | None:
+    """The first position of the window in which none of its taps reads a real pixel."""
+    for unit in range(min(window.out_size(size), MANY)):
+        start = unit * window.stride - window.before
+        first = -(start // window.dilation) if start < 0 else 0  # of the taps that do not lie before the input
+        if first >= window.kernel or start + first * window.dilation >= size:
+            return unit
+    return None
 
 
 def _used_taps(window: Sliding, size: int) -> int:

@@ -78,6 +78,7 @@ CASES: dict[str, tuple[str, str, str]] = {
         "Conv2d(8, 3)|ReLU|AdaptiveAvgPool2d(1)|Dropout|Linear(10)|ReLU|Linear(3)",
         "Conv2d(8, 3)|ReLU|AdaptiveAvgPool2d(1)|Dropout|Flatten|Linear(10)|ReLU|Linear(3)",
     ),
+    "W322": ("[4, 1, 2]", "MaxPool2d(3, stride=3, padding=1, dilation=[2, 1], ceil_mode=True)", "MaxPool2d(1)"),
 }
 
 
