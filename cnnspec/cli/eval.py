@@ -26,10 +26,7 @@ def evaluate(
     ] = None,
     data_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where downloaded data sets lie.")] = None,
     split: Annotated[str, typer.Option(metavar="test|val", help="Which images.")] = "test",
-    skip_bad: Annotated[
-        bool,
-        typer.Option("--skip-bad", help="Leave out images that cannot be read, as a run does that was so trained."),
-    ] = False,
+    skip_bad: common.SkipBadOption = False,
     max_pixels: common.MaxPixelsOption = None,
     device: Annotated[str, typer.Option(metavar="DEVICE", help="Where to run: auto, cpu, cuda.")] = "auto",
     sheet: Annotated[

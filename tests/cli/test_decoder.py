@@ -93,6 +93,11 @@ def test_what_cannot_be_read_is_left_out_of_scoring_where_the_message_says_how(
         assert "`--skip-bad` leaves them out" in capsys.readouterr().err
         assert call("eval", *target, "--skip-bad") == 0
         assert "on 11 test images of pets" in capsys.readouterr().out
+    bad = ("export", "runs/a", "-o", "b.onnx", "--precision", "int8", "--max-drop", "100")
+    for line in (bad, ("verify", "b.onnx", "--data", "pets")):
+        assert call(*line) == 1
+        assert "`--skip-bad` leaves them out" in capsys.readouterr().err
+        assert call(*line, "--skip-bad") == 0
     with pytest.raises(CnnspecError, match=r"0\.png"):
         assess_folder("a.onnx", data="pets", device="cpu")
     folder = assess_folder("a.onnx", data="pets", skip_bad=True, device="cpu")  # as without torch
