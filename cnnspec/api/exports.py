@@ -49,6 +49,7 @@ def export(
     calibrate: str | None = None,
     max_drop: Annotated[float, Bounds(ge=-1, le=1)] = 0.01,
     data_dir: str | None = None,
+    skip_bad: bool = False,
 ) -> ExportResult:
     """Write a run or a spec as one ONNX file, `output` or `exports/NAME.onnx`, and prove it equal to the network.
 
@@ -73,7 +74,7 @@ def export(
         softmax=softmax,
         fold=fold if fold is not None else precision != "fp32",
     )
-    quantization = Quantization(calibrate, data_dir, max_drop) if precision == "int8" else None
+    quantization = Quantization(calibrate, data_dir, max_drop, skip_bad) if precision == "int8" else None
     options = ExportOptions(lowering, outputs, quantization, verify)
     subject = _subject(network, weights, seed)
     from cnnspec.exporting.pipeline import export_network
@@ -102,6 +103,7 @@ def verify(
     weights: PathLike | None = None,
     data: str | None = None,
     data_dir: str | None = None,
+    skip_bad: bool = False,
     report: Callable[[str], None] = lambda text: None,
 ) -> VerifyResult:
     """Check an ONNX file: its structure, its shapes and its numbers. Needs the extras `onnx` and `train`.
@@ -116,7 +118,7 @@ def verify(
     subject = None if against is None else _subject(against, weights, 0)
     from cnnspec.exporting.files import verify_file
 
-    return verify_file(path, subject, data, data_dir, report)
+    return verify_file(path, subject, data, data_dir, skip_bad, report)
 
 
 @needs_extra("onnx")

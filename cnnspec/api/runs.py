@@ -158,6 +158,7 @@ def evaluate(
     data: str | None = None,
     data_dir: str | None = None,
     split: str = "test",
+    skip_bad: bool = False,
     max_pixels: int | None = None,
     device: str = "auto",
     sheet: PathLike | None = None,
@@ -166,7 +167,8 @@ def evaluate(
 
     Needs the extra `train`; without it a file is scored on a folder with `test/CLASS/` (or `val/CLASS/`) in it.
 
-    `split` is `test` or `val`; an exported file wants `data`. `max_pixels` is the most that an image file may have,
+    `split` is `test` or `val`; an exported file wants `data`. `skip_bad` leaves out images that cannot be read, as does
+    a run that was trained so. `max_pixels` is the most that an image file may have,
     in place of the run's or of 89 million. `sheet` is where the worst mistakes are drawn, as a PNG.
     Raises UsageError where the target or the data do not exist or do not fit, and CnnspecError where they are damaged.
     """
@@ -185,13 +187,15 @@ def evaluate(
         from cnnspec.scoring.assess import assess_model, assess_run
     if isinstance(target, Run):
         return assess_run(
-            target, data=data, data_dir=data_dir, split=split, max_pixels=max_pixels, device=device, sheet=picture
-        )
+            target, data=data, data_dir=data_dir, split=split, skip_bad=skip_bad, max_pixels=max_pixels, device=device,
+            sheet=picture,
+        )  # fmt: skip
     if data is None:
         raise UsageError(f"on which images is {os.fspath(target)} to be scored?", hint="`--data digits`, a folder, …")
     return assess_model(
-        target, data=data, data_dir=data_dir, split=split, max_pixels=max_pixels, device=device, sheet=picture
-    )
+        target, data=data, data_dir=data_dir, split=split, skip_bad=skip_bad, max_pixels=max_pixels, device=device,
+        sheet=picture,
+    )  # fmt: skip
 
 
 @public()

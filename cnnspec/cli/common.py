@@ -22,6 +22,7 @@ __all__ = [
     "MaxPixelsOption",
     "PurposeOption",
     "SetOption",
+    "SkipBadOption",
     "SpecArgument",
     "VariantOption",
     "check_choice",
@@ -53,6 +54,10 @@ PurposeOption = Annotated[
 MaxNodesOption = Annotated[
     int, typer.Option("--max-nodes", metavar="N", min=1, help="The most nodes a network may have.")
 ]
+SkipBadOption = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out images that cannot be read, as a run does that was so trained.")
+]
+
 MaxPixelsOption = Annotated[
     int | None,
     typer.Option(

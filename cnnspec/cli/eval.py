@@ -26,6 +26,7 @@ def evaluate(
     ] = None,
     data_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where downloaded data sets lie.")] = None,
     split: Annotated[str, typer.Option(metavar="test|val", help="Which images.")] = "test",
+    skip_bad: common.SkipBadOption = False,
     max_pixels: common.MaxPixelsOption = None,
     device: Annotated[str, typer.Option(metavar="DEVICE", help="Where to run: auto, cpu, cuda.")] = "auto",
     sheet: Annotated[
@@ -49,6 +50,13 @@ def evaluate(
     if sheet is None and run is not None and os.access(run, os.W_OK):  # figures need no writing
         sheet = str(run / SHEET)
     assessment = api.evaluate(
-        target, data=data, data_dir=data_dir, split=split, max_pixels=max_pixels, device=device, sheet=sheet
+        target,
+        data=data,
+        data_dir=data_dir,
+        split=split,
+        skip_bad=skip_bad,
+        max_pixels=max_pixels,
+        device=device,
+        sheet=sheet,
     )
     common.print_result(form, assessment.to_dict, lambda: render(assessment, sheet))

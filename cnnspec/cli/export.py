@@ -52,6 +52,7 @@ def export(
         str | None, typer.Option(metavar="DATA", help="int8: the data to calibrate with; a run's own by default.")
     ] = None,
     data_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where downloaded data sets lie.")] = None,
+    skip_bad: common.SkipBadOption = False,
     max_drop: Annotated[
         float, typer.Option(metavar="X", min=0, help="int8: the points of accuracy that may be lost.")
     ] = 1.0,
@@ -105,6 +106,7 @@ def export(
         precision=precision,
         calibrate=calibrate,
         data_dir=data_dir,
+        skip_bad=skip_bad,
         max_drop=max_drop / 100,
         preprocess=preprocess,
         softmax=softmax,

@@ -33,6 +33,7 @@ def verify(
         typer.Option(metavar="DATA", help="Work out the accuracy on this data set: it has to be what the file tells."),
     ] = None,
     data_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where downloaded data sets lie.")] = None,
+    skip_bad: common.SkipBadOption = False,
     form: Annotated[str, common.format_option(FORMATS, "How to print the checks.")] = "text",
     variant: common.VariantOption = None,
     settings: common.SetOption = None,
@@ -61,6 +62,7 @@ def verify(
         weights=weights,
         data=data,
         data_dir=data_dir,
+        skip_bad=skip_bad,
         report=lambda text: say(text, sys.stderr),
     )
     lines = [

@@ -115,6 +115,7 @@ def verify_file(
     against: Subject | None,
     data: str | None = None,
     data_dir: str | None = None,
+    skip_bad: bool = False,
     report: Callable[[str], None] = lambda text: None,
 ) -> VerifyResult:
     """Check a file: its structure, its shapes, and its numbers.
@@ -139,7 +140,7 @@ def verify_file(
     except UsageError as error:  # the other network has not the layers whose results the file gives
         checks.append(Check("layers", False, f"the file gives the results of others: {error.message}"))
     classes = metadata.classes if metadata is not None else ()
-    images = _open_images(graph, against, data, classes, data_dir, report) if data is not None else None
+    images = _open_images(graph, against, data, classes, data_dir, skip_bad, report) if data is not None else None
     if metadata is not None:
         checks.append(_check_metadata(model, metadata))
     agreement: list[Check] = []
@@ -287,6 +288,7 @@ def _open_images(
     data: str,
     classes: tuple[str, ...],
     data_dir: str | None,
+    skip_bad: bool,
     report: Callable[[str], None],
 ) -> DataSet | None:
     """The data set to score on. None where the network that the file should be is not known."""
@@ -298,7 +300,7 @@ def _open_images(
             hint=None if graph is not None else "`--against SPEC` says what the file reads",
         )
     config = against.run.config if against is not None and against.run is not None else None
-    return open_set(graph, data, config, classes=classes, data_dir=data_dir, report=report)
+    return open_set(graph, data, config, classes=classes, data_dir=data_dir, skip_bad=skip_bad, report=report)
 
 
 def _check_accuracy(file: _File, graph: Graph, images: DataSet) -> Check:

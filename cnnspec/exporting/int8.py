@@ -58,7 +58,10 @@ def open_calibration(draft: Draft, quantization: Quantization, report: Callable[
     ):
         raise UsageError("int8 is scored by its accuracy, and this network does not give one number per class")
     classes = subject.classes if subject.run is not None else ()
-    data = open_set(graph, name, config, classes=classes, data_dir=quantization.data_dir, report=report)
+    data = open_set(
+        graph, name, config, classes=classes, data_dir=quantization.data_dir, skip_bad=quantization.skip_bad,
+        report=report,
+    )  # fmt: skip
     return Calibration(data, quantization.max_drop)
 
 

@@ -236,11 +236,9 @@ def _without_brackets(line: str) -> str | None:
 
 def _headless(value: MapValue) -> str | None:
     """The way out for a mapping that stands where a layer should."""
-    for key, item in value.entries:
-        if hint := cut_by_comma(key.value) or cut_by_comma(spelling(item)):
-            return hint
-    if len(value.entries) != 1:
-        return None
+    if len(value.entries) != 1:  # a comma makes two of one
+        parts = (text for key, item in value.entries for text in (key.value, spelling(item)))
+        return next(filter(None, map(cut_by_comma, parts)), None)
     word = value.entries[0][0].value
     if word in operators():
         return f"write `{word}(…)`, or `{{type: {word}, …}}`"

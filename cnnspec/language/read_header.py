@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from cnnspec.language.document import Header, LintOptions
-from cnnspec.language.read_parts import HEADER_KEYS, Parts
+from cnnspec.language.read_parts import HEADER_KEYS, Parts, without_space
 from cnnspec.language.tree import ListValue, MapValue, Scalar, Value, plain
 
 __all__ = ["MAX_TEXT", "NAME", "WARNING", "read_header"]
@@ -45,7 +45,7 @@ def read_header(root: MapValue, parts: Parts) -> Header:
         try:
             fields[key] = _field(key, value)
         except _UnfitError as unfit:
-            label = hint = None
+            label, hint = None, without_space(unfit.value) if key == "train" else None
             if unfit.listed and isinstance(unfit.value, Scalar):
                 if key == "lint":
                     label = f"`{unfit.value.spelling:.40}` is no code of a warning, as `W305` is"

@@ -25,6 +25,7 @@ __all__ = [
     "cut_by_comma",
     "open_brackets",
     "spelling",
+    "without_space",
 ]
 
 BLOCK_KEYS: Final = ("params", "let", "inputs", *BODIES)
@@ -83,7 +84,8 @@ class Parts:
         if value is None:
             return []
         if not isinstance(value, MapValue):
-            self.error("E107", f"`{what}` is a mapping" if " " not in what else f"{what} is a mapping", value.place)
+            message = f"`{what}` is a mapping" if " " not in what else f"{what} is a mapping"
+            self.error("E107", message, value.place, help=without_space(value))
             return []
         return value.entries
 
@@ -134,6 +136,12 @@ def open_brackets(text: str) -> int:
 
 def spelling(value: Value) -> str:
     return value.spelling if isinstance(value, Scalar) else ""
+
+
+def without_space(value: Value) -> str | None:
+    """The hint for `lr:0.1` in place of a mapping."""
+    match = re.fullmatch(r"([\w-]+):(\S+)", spelling(value))
+    return match and f"write `{match[1]:.60}: {match[2]:.60}`, with a space"
 
 
 def cut_by_comma(text: str) -> str | None:

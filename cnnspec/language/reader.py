@@ -60,6 +60,8 @@ class _Reader:
         """The document without the names of `inputs`, which are reported, and these names: more is not said of them."""
         value = root.get("inputs")
         listed = value.items if isinstance(value, ListValue) else []
+        if isinstance(value, MapValue) and not {"shape", "mean", "std"} & value.seen:
+            listed = [name for name, _ in value.entries]
         names = [item for item in listed if isinstance(item, Scalar) and isinstance(item.value, str)]
         if not names:  # none, or a misspelt `input`
             return root, ()

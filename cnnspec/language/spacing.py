@@ -9,8 +9,8 @@ from cnnspec.errors import Place
 
 __all__ = ["Spacing", "continued", "missing_space", "spacing_fault"]
 
-# `-ReLU` and `relu:ReLU`, perhaps behind `- `; not `-1`, `a: b`, `a:` alone, nor `doi:10.1` and `https://`.
-_TIGHT: Final = re.compile(r"( *(?:- +)?)(-(?=[A-Za-z])|[A-Za-z0-9_-]+:(?=[A-Z\[{]))")
+# `-ReLU`, `relu:ReLU` and `cnnspec:1`, perhaps behind `- `; not `-1`, `a: b`, `a:` alone, nor `doi:10.1` and `https://`.
+_TIGHT: Final = re.compile(r"( *(?:- +)?)(-(?=[A-Za-z])|[A-Za-z0-9_-]+:(?=[A-Z\[{])|cnnspec:(?=\d))")
 _DASHES: Final = re.compile(r" *((?:- +)*)")
 
 

@@ -89,7 +89,7 @@ class Assessment:
 
 def assess_run(
     run: Run, *, data: str | None = None, data_dir: str | None = None, split: str = "test",
-    max_pixels: int | None = None, device: str = "auto", sheet: Path | None = None,
+    skip_bad: bool = False, max_pixels: int | None = None, device: str = "auto", sheet: Path | None = None,
 ) -> Assessment:  # fmt: skip
     """Score the best weights of a run, on its own data unless others are named."""
     with needs_extra("train"):
@@ -102,8 +102,9 @@ def assess_run(
     chosen = pick_device(device)
     name, config = data or run.locate_data(), run.config
     images = open_set(
-        run.graph, name, config, classes=run.classes, data_dir=data_dir or None, max_pixels=max_pixels, device=chosen
-    )
+        run.graph, name, config, classes=run.classes, data_dir=data_dir or None, skip_bad=skip_bad,
+        max_pixels=max_pixels, device=chosen,
+    )  # fmt: skip
     model = build_module(run.graph)
     load_weights(model, run.weights)
     model.to(chosen).eval()
@@ -118,7 +119,7 @@ def assess_run(
 
 def assess_model(
     path: str | os.PathLike[str], *, data: str, data_dir: str | None = None, split: str = "test",
-    max_pixels: int | None = None, device: str = "auto", sheet: Path | None = None,
+    skip_bad: bool = False, max_pixels: int | None = None, device: str = "auto", sheet: Path | None = None,
 ) -> Assessment:  # fmt: skip
     """Score an exported file, through the very code that `predict` runs. Without torch, on a folder alone."""
     try:
@@ -127,10 +128,12 @@ def assess_model(
     except MissingExtraError:
         if not Path(data).is_dir() or sheet is not None:  # which is drawn with what the extra brings
             raise
-        return assess_folder(path, data=data, split=split, max_pixels=max_pixels, device=device)
+        return assess_folder(path, data=data, split=split, skip_bad=skip_bad, max_pixels=max_pixels, device=device)
     predictor = Predictor(path, device=device, batch_size=BATCH)
     graph = predictor.metadata.network().graph
-    images = open_set(graph, data, classes=predictor.classes, data_dir=data_dir, max_pixels=max_pixels)
+    images = open_set(
+        graph, data, classes=predictor.classes, data_dir=data_dir, skip_bad=skip_bad, max_pixels=max_pixels
+    )
 
     def probabilities(batch: Tensor) -> Tensor:
         pictures = [_picture(image) for image in batch]
@@ -140,8 +143,9 @@ def assess_model(
 
 
 def assess_folder(
-    path: str | os.PathLike[str], *, data: str, split: str = "test", max_pixels: int | None = None, device: str = "auto"
-) -> Assessment:
+    path: str | os.PathLike[str], *, data: str, split: str = "test", skip_bad: bool = False,
+    max_pixels: int | None = None, device: str = "auto",
+) -> Assessment:  # fmt: skip
     """Score an exported file without torch, on a folder that says itself which images are for what.
 
     That is `DATA/test/CLASS/*`, or `DATA/val/CLASS/*` for the split `val`. Raises UsageError for any other.
@@ -161,13 +165,13 @@ def assess_folder(
         missing = next((name for name in classes if name not in found), None)
         what = f"has the class `{other}`" if other is not None else f"has no images of `{missing}`"
         raise UsageError(f"{folder} {what}; the classes of {os.fspath(path)} are {', '.join(classes)}")
-    images = [(image, label) for label, name in enumerate(classes) for image in expand([str(folder / name)])]
-    guesses = [guess.probabilities for guess in predictor.stream(image for image, _ in images)]
-    labels = [label for _, label in images]
-    name = Path(data).resolve().name
-    paths = [str(image) for image, _ in images]
+    labels = {str(image): label for label, name in enumerate(classes) for image in expand([str(folder / name)])}
+    guesses = list(predictor.stream(labels, on_error=(lambda error: None) if skip_bad else None))
+    paths = [guess.source for guess in guesses]
+    probabilities = np.stack([guess.probabilities for guess in guesses])
+    truth = np.array([labels[path] for path in paths])
     return measure(
-        np.stack(guesses), np.array(labels), classes, target=os.fspath(path), data=name, split=split, paths=paths
+        probabilities, truth, classes, target=os.fspath(path), data=Path(data).resolve().name, split=split, paths=paths
     )
 
 

@@ -44,6 +44,7 @@ def open_set(
     *,
     classes: tuple[str, ...] = (),
     data_dir: str | None = None,
+    skip_bad: bool = False,
     max_pixels: int | None = None,
     device: torch.device | None = None,
     report: Callable[[str], None] = lambda text: None,
@@ -59,7 +60,7 @@ def open_set(
         from cnnspec.data.open import open_data
         from cnnspec.training.start import data_options
     config = config or TrainConfig()
-    given = {"data_dir": data_dir, "max_pixels": max_pixels}
+    given = {"data_dir": data_dir, "skip_bad": skip_bad or None, "max_pixels": max_pixels}
     config = resolve_config(("the run", config.model_dump()), ("the options", given))
     options = data_options(config, device or torch.device("cpu"), report)
     return open_data(data, graph, replace(options, classes=classes))

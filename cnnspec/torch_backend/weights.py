@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import re
 import warnings
 from collections.abc import Mapping
@@ -40,13 +39,10 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             return dict(load_file(path))
         with warnings.catch_warnings(action="ignore"):  # of TorchScript: it is told below
             state: object = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise _unreadable(path, error) from None
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        if "TorchScript" in reason:
-            raise CnnspecError(f"{path} cannot be read as weights: it is a TorchScript model", hint=_SAVE) from None
-        raise CnnspecError(f"{path} cannot be read as weights: {reason:.200}") from error
+    except (SafetensorError, OSError) as error:
+        raise CnnspecError(f"{path} cannot be read as weights: {str(error).splitlines()[0]:.200}") from error
+    except Exception as error:  # torch's reader raises whatever a damaged file makes it stumble over
+        raise _unreadable(path, error) from error
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
@@ -60,9 +56,11 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 _SAVE: Final = "save its `state_dict()`: `torch.save(model.state_dict(), path)`"
 
 
-def _unreadable(path: Path, error: pickle.UnpicklingError) -> CnnspecError:
-    """What torch refuses to unpickle: a whole model, or what is no file of torch's."""
+def _unreadable(path: Path, error: Exception) -> CnnspecError:
+    """What torch refuses to read: a whole model, or what is no file of torch's, of which it says nothing that helps."""
     text = str(error)
+    if "TorchScript" in text:
+        return CnnspecError(f"{path} cannot be read as weights: it is a TorchScript model", hint=_SAVE)
     if held := re.search(r"GLOBAL ([\w.]+)", text):
         reason = f"it holds a pickled `{held[1]:.100}`, and only tensors are read"
         return CnnspecError(f"{path} cannot be read as weights: {reason}", hint=_SAVE)

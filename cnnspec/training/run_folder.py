@@ -239,11 +239,11 @@ def has_checkpoint(path: str | os.PathLike[str]) -> bool:
 
 @public()
 def open_run(path: str | os.PathLike[str], *, figures: bool = True) -> Run:
-    """Read a run's folder; without `figures` only what it began with, which is all that continuing it needs.
+    """Read a run, by its folder or its name; without `figures` only what it began with: all that continuing it needs.
 
     Raises UsageError where it is none, and CnnspecError where a file in it is damaged.
     """
-    path = Path(path)
+    path = find_run(path) or Path(path)
     if not is_run(path):
         what = (
             "is no run: it has no config.yaml"

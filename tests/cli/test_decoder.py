@@ -15,6 +15,7 @@ from cnnspec import api
 from cnnspec.data.folder import decode
 from cnnspec.errors import CnnspecError
 from cnnspec.images import MAX_PIXELS, read_image
+from cnnspec.scoring.assess import assess_folder
 
 SPEC = "cnnspec: 1\nname: a\ninput: [1, 4, 6]\nlayers:\n  - Flatten\n  - Linear(2)\n"
 
@@ -70,3 +71,34 @@ def test_the_flag_is_one_of_train_eval_and_predict(
         assert "too many pixels: at most 199" in capsys.readouterr().err
         assert call(*(word.format(200) for word in arguments)) == 0
     assert cnnspec.Predictor("a.onnx", device="cpu", max_pixels=200)([picture])[0].label in ("cat", "dog")
+
+
+def test_what_cannot_be_read_is_left_out_of_scoring_where_the_message_says_how(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("cat", "dog"):
+        (tmp_path / "pets/test" / name).mkdir(parents=True)
+        (tmp_path / "pets/train" / name).mkdir(parents=True)
+        for part in ("test", "train"):
+            for i in range(6):
+                Image.new("L", (20, 10), 20 * i).save(tmp_path / "pets" / part / name / f"{i}.png")
+    (tmp_path / "a.yaml").write_text(SPEC)
+    assert call("train", "a.yaml", "--data", "pets", "--epochs", "1", "--threads", "1", "--name", "a") == 0
+    api.export("runs/a", "a.onnx", verify=False)
+    (tmp_path / "pets/test/cat/0.png").write_bytes(b"no image")
+    for target in (["runs/a"], ["a.onnx", "--data", "pets"]):
+        capsys.readouterr()
+        assert call("eval", *target) == 1
+        assert "`--skip-bad` leaves them out" in capsys.readouterr().err
+        assert call("eval", *target, "--skip-bad") == 0
+        assert "on 11 test images of pets" in capsys.readouterr().out
+    bad = ("export", "runs/a", "-o", "b.onnx", "--precision", "int8", "--max-drop", "100")
+    for line in (bad, ("verify", "b.onnx", "--data", "pets")):
+        assert call(*line) == 1
+        assert "`--skip-bad` leaves them out" in capsys.readouterr().err
+        assert call(*line, "--skip-bad") == 0
+    with pytest.raises(CnnspecError, match=r"0\.png"):
+        assess_folder("a.onnx", data="pets", device="cpu")
+    folder = assess_folder("a.onnx", data="pets", skip_bad=True, device="cpu")  # as without torch
+    assert (folder.images, folder.confusion) == (11, api.evaluate("runs/a", skip_bad=True).confusion)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import random
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ import cnnspec
 from cnnspec import api
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.torch_backend import build_module
+from cnnspec.torch_backend.weights import read_weights
 from cnnspec.training.config import TrainConfig
 from cnnspec.training.start import build_network
 
@@ -85,3 +90,31 @@ def test_what_is_neither_a_file_nor_a_run(tmp_path: Path, monkeypatch: pytest.Mo
     for name in ("absent", "empty"):
         with pytest.raises(UsageError, match=f"there is no file of weights {name}, and no run"):
             api.export(SPEC, "a.onnx", weights=name, verify=False)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello" * 100, b"PK\x03\x04", b"\x80\x02."], ids=["empty", "text", "zip", "pickle"]
+)
+def test_what_is_no_file_of_torchs_is_said_to_be_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "w.pt").write_bytes(content)
+    with pytest.raises(CnnspecError, match=r"w\.pt cannot be read as weights: it is no file that `torch\.save` wrote"):
+        read_weights(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_damaged_file_of_torchs_is_never_a_traceback(tmp_path: Path, zipped: bool) -> None:
+    content = io.BytesIO()
+    torch.save({"a": torch.zeros(2, 3)}, content, _use_new_zipfile_serialization=zipped)
+    raw, numbers = content.getvalue(), random.Random(0)
+    for _ in range(300):
+        damaged = bytearray(raw)
+        damaged[numbers.randrange(min(len(raw), 600))] = numbers.randrange(256)
+        (tmp_path / "w.pt").write_bytes(damaged[: len(raw) if numbers.random() < 0.8 else numbers.randrange(len(raw))])
+        with warnings.catch_warnings(action="ignore"), suppress(CnnspecError):  # a byte in the numbers is not seen
+            read_weights(tmp_path / "w.pt")
+
+
+def test_an_npz_file_is_said_to_be_no_file_of_torchs(tmp_path: Path) -> None:
+    np.savez(tmp_path / "w.npz", **{name: tensor.numpy() for name, tensor in STATE.items()})
+    with pytest.raises(CnnspecError, match=r"it is no file that `torch\.save` wrote"):
+        read_weights(tmp_path / "w.npz")

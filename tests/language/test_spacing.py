@@ -50,6 +50,23 @@ def test_every_line_without_its_space_is_told() -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "tight", "spaced"), [("train", "lr:0.1", "lr: 0.1"), ("params", "out:int", "out: int")]
+)
+def test_a_single_setting_without_its_space_is_told(key: str, tight: str, spaced: str) -> None:
+    found = errors(f"  - Flatten\n{key}:\n  {tight}\n")
+    assert [one.help for one in found] == [f"write `{spaced}`, with a space"]
+
+
+def test_the_first_line_without_its_space_is_told() -> None:
+    with pytest.raises(SpecError) as caught:
+        cnnspec.loads(HEAD.replace("cnnspec: 1", "cnnspec:1") + "  - ReLU\n")
+    (found,) = caught.value.diagnostics
+    assert (found.message, found.help) == ("a space is missing after `cnnspec:`", "write `cnnspec: 1`")
+    assert found.place is not None
+    assert (found.place.line, found.place.column) == (1, 9)
+
+
+@pytest.mark.parametrize(
     ("body", "says"),
     [
         ("  - Conv2d(16,\n      Kernel)\n", "`Kernel` is not defined"),  # a line that was cut on purpose

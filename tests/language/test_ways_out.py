@@ -85,6 +85,23 @@ def test_several_inputs_are_told_once(head: str) -> None:
     assert found.place.line == (3 if head else 2)
 
 
+def test_several_inputs_with_their_shapes_are_told_once() -> None:
+    inputs = "inputs: {x: [3, 32, 32], y: [3, 32, 32]}\n"
+    (found,) = errors(f"cnnspec: 1\n{inputs}layers:\n  a: Conv2d(8, 3)(x)\n  b: Conv2d(8, 3)(y)\n  c: Add(a, b)\n")
+    assert found.message == "a network has one input"
+
+
+def test_a_misspelt_input_in_long_form_is_read_as_what_is_meant() -> None:
+    (found,) = errors("cnnspec: 1\ninputs: {shape: [3, 32, 32], mean: 0.5, std: 0.5}\nlayers:\n  - Conv2d(8, 3)\n")
+    assert found.message == "a spec has no key `inputs`"
+    assert str(found.label) == "did you mean `input`?"
+
+
+def test_a_name_in_a_list_is_not_taken_for_a_cut_brace() -> None:
+    (found,) = errors(f"{HEAD}  - conv: Conv2d(16, 3\n  - ReLU\n")
+    assert found.help == "names belong to a mapping: drop the `- ` before every child"
+
+
 OUTSIDE = [
     "LSTM", "GRU", "RNN", "LSTMCell", "MultiheadAttention", "TransformerEncoderLayer", "Embedding", "Unflatten", "Fold",
     "Unfold", "Bilinear", "MaxUnpool2d", "FractionalMaxPool2d",
