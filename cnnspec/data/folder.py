@@ -79,9 +79,10 @@ def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
         names = "; ".join(bad[:SHOWN]) + (f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else "")
         if not options.skip_bad:
             raise CnnspecError(
-                f"{len(bad)} files cannot be read as images: {names}", hint="`--skip-bad` leaves them out"
+                f"{len(bad)} file{'s' * (len(bad) > 1)} cannot be read as images: {names}",
+                hint="`--skip-bad` leaves them out",
             )
-        options.report(f"{len(bad)} files are left out: {names}")
+        options.report(f"left out, as no image that can be read: {names}")
     for part, source in sources.items():
         counts = torch.bincount(source.labels, minlength=len(classes))
         empty = [name for name, count in zip(classes, counts.tolist(), strict=True) if not count]

@@ -245,7 +245,7 @@ BAD_FILES: dict[str, Callable[[Path], object]] = {  # what one file of the class
 @pytest.mark.parametrize("name", BAD_FILES)
 def test_bad_files_are_named_before_anything_is_trained(folder: Path, options: OpenOptions, name: str) -> None:
     BAD_FILES[name](folder / "cat" / "3.png")
-    with pytest.raises(CnnspecError, match="1 files cannot be read as images") as caught:
+    with pytest.raises(CnnspecError, match=r"^1 file cannot be read as images") as caught:
         open_folder(folder, GRAPH, options)
     assert "3.png" in caught.value.message
     said: list[str] = []
