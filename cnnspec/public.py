@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections.abc
 import importlib
 import inspect
+import os
 import reprlib
 from collections.abc import Callable
 from functools import wraps
@@ -17,12 +18,14 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, ParamSpec, TypeVa
 
 from cnnspec.errors import UsageError, unreadable
 
-__all__ = ["OneOf", "public"]
+__all__ = ["OneOf", "public", "shown"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _ANYTHING: Final = (Any, object)
+_MOST_BITS: Final = 10_000  # of a whole number: Python writes none of more than 4,300 digits, and so no error could
+_TEXTS: Final = (str, bytes, bytearray, memoryview)
 _PLAIN: Final[dict[Any, str]] = {
     None: "None",
     NoneType: "None",
@@ -99,7 +102,15 @@ def _check(
             if wanted := _wanted(param.annotation, one):
                 listed = " or ".join(dict.fromkeys(wanted))
                 called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
-                raise UsageError(f"`{key}` of `{called}` is to be {listed}, and not {reprlib.repr(one)}")
+                raise UsageError(f"`{key}` of `{called}` is to be {listed}, and not {shown(one)}")
+
+
+def shown(value: object) -> str:
+    """A value as an error shows it: cut where it is long, and whatever it is."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # a whole number too long to be written
+        return f"{type(value).__name__} with a number of too many digits"
 
 
 def _wanted(annotation: Any, value: Any) -> list[str]:
@@ -109,7 +120,8 @@ def _wanted(annotation: Any, value: Any) -> list[str]:
         return []
     if annotation in _PLAIN:
         kinds = {None: (NoneType,), float: (float, int)}.get(annotation, (annotation,))
-        return [] if type(value) in kinds else [_PLAIN[annotation]]
+        endless = type(value) is int and value.bit_length() > _MOST_BITS
+        return [] if type(value) in kinds and not endless else [_PLAIN[annotation]]
     if kind is Annotated:
         notes = [note for field in parts[1:] for note in getattr(field, "metadata", [field])]  # of pydantic's, or ours
         return _wanted(parts[0], value) or [text for note in notes for text in _outside(note, value)]
@@ -128,7 +140,19 @@ def _wanted(annotation: Any, value: Any) -> list[str]:
     if kind is collections.abc.Callable:
         return [] if callable(value) else ["callable"]
     wanted_type = kind or annotation
-    return [] if isinstance(value, wanted_type) else [f"an instance of {wanted_type.__name__}"]
+    return [] if _is_a(value, wanted_type) else [f"an instance of {wanted_type.__name__}"]
+
+
+def _is_a(value: Any, wanted: Any) -> bool:
+    """Whether a value is of a type and does what that is for: an array of no axes has nothing to go through."""
+    if not isinstance(value, wanted):
+        return False
+    try:
+        if wanted is collections.abc.Iterable:
+            iter(value)
+        return wanted is not os.PathLike or isinstance(os.fspath(value), str)
+    except TypeError:
+        return False
 
 
 def _outside(note: Any, value: Any) -> list[str]:
@@ -147,7 +171,7 @@ def _one_of(words: tuple[Any, ...], value: Any) -> list[str]:
 
 
 def _wanted_items(parts: tuple[Any, ...], value: Any, counted: bool) -> list[str]:
-    if not isinstance(value, collections.abc.Sequence) or isinstance(value, (str, bytes)):
+    if not isinstance(value, collections.abc.Sequence) or isinstance(value, _TEXTS):
         return ["an instance of Sequence"]
     if counted and len(value) != len(parts):
         return [f"{len(parts)} values"]

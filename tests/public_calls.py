@@ -28,18 +28,26 @@ class Odd:
         raise RuntimeError("no")
 
 
+class BytesPath:
+    """A path of bytes, as `os.scandir(b".")` gives them."""
+
+    def __fspath__(self) -> bytes:
+        return b"spec.yaml"
+
+
 # Whole numbers are out of every range or small, so that no call is sensible and takes for ever.
 WRONG: Final[tuple[Callable[[], Any], ...]] = (
     *(lambda v=value: v for value in (
-        None, True, False, 0, 1, -1, 2, 2**31, 2**63, -(2**63), 10**400, 0.5, -0.5, float("nan"), float("inf"), 1j,
-        "", " ", "x", "-", "..", ".", "a\0b", "x" * 300, "x" * 5000, "\udcff", "\ud800", "\x1b[31m",
+        None, True, False, 0, 1, -1, 2, 2**31, 2**63, -(2**63), 10**400, 10**5000, 0.5, -0.5, float("nan"),
+        float("inf"), 1j, "", " ", "x", "-", "..", ".", "a\0b", "x" * 300, "x" * 5000, "\udcff", "\ud800", "\x1b[31m",
         "~nosuch/x", "/dev/null", "fp8", "1", "lenet5", "cuda:99", "W301", "spec.yaml", "spec.yaml/x", "cafe\u0301",
-        b"", b"cnnspec: 1", b"\xff",
+        b"", b"cnnspec: 1", b"\xff", memoryview(b"x"), bytearray(b"x"),
         (), [], {}, [None], [1], [-1], ["x"], (1, 8, 8), (0, 0, 0), ("1", 8, 8), [[]], {1: 2}, {"x": 1}, {"x": {}},
         [1, 8, 8], (2**31, 1, 1), set(), {"x"}, ..., NotImplemented, repr, range(3),
         Path("nothing"), Path("spec.yaml"), Path("."), slice(1),
     )),
-    Odd, lambda: np.zeros((2, 2)), lambda: np.float64(1), lambda: np.int64(1), lambda: iter([1]),
+    Odd, BytesPath, lambda: np.zeros((2, 2)), lambda: np.float64(1), lambda: np.int64(1), lambda: iter([1]),
+    lambda: np.array("x"),
     lambda: (lambda *_: None), lambda: (value for value in "ab"), lambda: cnnspec.loads(SPEC), lambda: ValueError("x"),
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from public_calls import FAST, SPEC, Public, draws, make, public_calls
+from public_calls import FAST, SPEC, BytesPath, Public, draws, make, public_calls
 
 import cnnspec
 from cnnspec import api
@@ -71,6 +71,22 @@ def attack(calls: dict[str, Public], count: int, seed: int) -> None:
 
 def test_wrong_values_are_an_error_of_ours(calls: dict[str, Public]) -> None:
     attack(calls, 500, seed=1)
+
+
+def test_values_that_cannot_be_shown_or_gone_through_are_an_error_of_ours(calls: dict[str, Public]) -> None:
+    spec, predict = cnnspec.loads(SPEC), calls["Predictor.__call__"].function
+    for function, given in (
+        (cnnspec.load, {"spec": 10**5000}),
+        (cnnspec.load, {"spec": BytesPath()}),
+        (cnnspec.load, {"spec": "spec.yaml", "params": {"w": 10**5000}}),
+        (cnnspec.sizes, {"spec": "spec.yaml", "output": memoryview(b"x")}),
+        (spec.analyze, {"batch": 10**5000}),
+        (spec.field, {"layer": "c", "channel": 10**5000}),
+        (spec.lint, {"select": np.array("x")}),
+        (predict, {"images": [10**5000]}),
+    ):
+        with pytest.raises(CnnspecError):
+            make(Public(function, {}), given)
 
 
 @pytest.mark.long

@@ -143,7 +143,8 @@ def _npz(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             if "x" not in arrays or "y" not in arrays:
-                raise UsageError(f"{path} has no arrays `x` and `y`; it has: {', '.join(arrays.files) or 'none'}")
+                few = ", ".join(arrays.files[:10]) + ", …" * (len(arrays.files) > 10)
+                raise UsageError(f"{path} has no arrays `x` and `y`; it has: {few or 'none'}")
             for member in arrays.zip.infolist():
                 if member.filename in ("x.npy", "y.npy"):
                     _check_member(path, arrays.zip, member)

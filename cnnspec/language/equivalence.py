@@ -92,7 +92,7 @@ def _expr(expr: Expr | None, words: tuple[str, ...] = (), *, tuples: bool = Fals
     if isinstance(expr.value, list):
         return "list", [_expr(item) for item in expr.value]
     if expr.value is None and expr.word is not None:
-        return "text", expr.word.rstrip("\n")
+        return "text", expr.word
     return _constant(expr.value)
 
 

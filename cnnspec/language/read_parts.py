@@ -65,15 +65,16 @@ class Parts:
             self.error("E106", message, value.place, help="quote a text that holds `{`")
             return Expr(FAULT, value.place)
         if isinstance(value.value, str):
+            text = value.value.rstrip("\n")  # a block of text ends with a line break
             try:
-                tree = parse_expression(value.value.rstrip("\n"))
+                tree = parse_expression(text)
             except QuotedWordError:
-                return Expr(None, value.content, value.value)
+                return Expr(None, value.content, text)
             except ExpressionError as error:
-                hint = error.help or cut_by_comma(value.value)
+                hint = error.help or cut_by_comma(text)
                 self.error("E110", error.message, value.content.shifted(error.offset, error.length), help=hint)
-                return Expr(FAULT, value.content, value.value)
-            return Expr(tree, value.content, value.value, weight(tree))
+                return Expr(FAULT, value.content, text)
+            return Expr(tree, value.content, text, weight(tree))
         number = isinstance(value.value, (int, float))
         if number and not (math.isfinite(value.value) and abs(value.value) <= MAX_NUMBER):
             self.error("E110", "a number is finite, and 2^63 at most", value.place)

@@ -6,7 +6,6 @@ Only the child process in which a file is tried that this machine does not know 
 from __future__ import annotations
 
 import os
-import reprlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +21,7 @@ from cnnspec.images import MAX_PIXELS, channels_last, check_shape, normalize, pr
 from cnnspec.onnx_backend.metadata import Metadata, read_metadata
 from cnnspec.ops import show_shape
 from cnnspec.ops.base import Count
-from cnnspec.public import public
+from cnnspec.public import public, shown
 from cnnspec.runtime.files import open_model
 from cnnspec.runtime.session import BATCH_SIZE, engine_folder, first_line, open_session, provider_of
 
@@ -208,7 +207,7 @@ class Predictor:
         if isinstance(source, str | bytes | os.PathLike):
             return read_image(source, self.metadata.input_shape, invert=self.invert, max_pixels=self.max_pixels)
         if not isinstance(source, Image.Image):
-            raise UsageError(f"{reprlib.repr(source)} is no image", hint="a path, the bytes of a file, or Pillow's")
+            raise UsageError(f"{shown(source)} is no image", hint="a path, the bytes of a file, or Pillow's")
         return prepare(source, self.metadata.input_shape, invert=self.invert)
 
     def _probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -292,3 +292,11 @@ def test_damaged_mnist_archives(
 
 def test_an_export_knows_where_every_data_set_lies_and_so_downloads_none() -> None:
     assert set(samples._FOLDERS) | {"digits", "fake"} == set(NAMES)
+
+
+def test_a_file_of_other_arrays_is_refused_in_few_words(tmp_path: Path, options: OpenOptions) -> None:
+    np.savez(tmp_path / "many.npz", **{f"a{index}": np.zeros(1) for index in range(500)})
+    with pytest.raises(UsageError) as raised:
+        open_data(str(tmp_path / "many.npz"), cnnspec.loads(SMALL).graph, options)
+    assert str(raised.value).startswith(f"{tmp_path}/many.npz has no arrays `x` and `y`; it has: a0, a1, ")
+    assert len(raised.value.message) < len(str(tmp_path)) + 150

@@ -163,6 +163,15 @@ def test_lines(line: str, canonical: str) -> None:
     assert canonical_line(canonical) == canonical
 
 
+def test_a_word_in_a_block_of_text_is_that_word() -> None:
+    text = (
+        "cnnspec: 1\ninput: [3, 8, 8]\nlayers:\n"
+        "  - type: Conv2d\n    out_channels: 8\n    kernel_size: 3\n    padding: |  # why\n      same\n"
+    )
+    assert cnnspec.loads(text).analyze().layers[0].output_shape == (8, 8, 8)
+    assert format_text(text).endswith("  - Conv2d(8, 3, padding=same)  # why\n")
+
+
 def test_a_wrong_document_is_not_formatted() -> None:
     with pytest.raises(SpecError):
         format_text("cnnspec: 1\ninput: 3\nlayer: [ReLU]\n")
