@@ -54,28 +54,37 @@ def through(window: Window, bits: int, size: int, own: int, charge: Charge) -> i
     if (whole := _are_all(bits, own)) and isinstance(window, (Grouped, Shuffled, Adaptive)):
         return ALL if size > 1 else 1
     read = 0
-    if whole and isinstance(window, (Sliding, Transposed)):  # Resized may round, unit by unit
-        together = _read_by_all(window, own)
+    run = range(own) if whole else _run(within(bits, own))
+    if run and isinstance(window, (Sliding, Transposed)):  # Resized may round, unit by unit
+        together = _read_by_run(window, run)
     else:
         together = map(window.reads, units(bits, own))
     for taps in together:
         charge(each)
-        read |= as_bits(inside(taps, size))
+        if len(taps := inside(taps, size)) == size:
+            return ALL if size > 1 else 1
+        read |= as_bits(taps)
     return read
 
 
-def _read_by_all(window: Sliding | Transposed, own: int) -> Iterator[Sequence[int]]:
-    """What all of a window's `own` units read: one after the other, or where there are fewer taps tap by tap."""
+def _run(bits: int) -> range:
+    """The units, where they lie side by side; else none."""
+    first = (bits & -bits).bit_length() - 1
+    return range(first, bits.bit_length()) if bits and bits.bit_count() == bits.bit_length() - first else range(0)
+
+
+def _read_by_run(window: Sliding | Transposed, run: range) -> Iterator[Sequence[int]]:
+    """What the units of a run read: one after the other, or where there are fewer taps tap by tap."""
     period, advance = window.period, window.advance
-    for first in range(min(period, own)):
-        taps, turns = window.reads(first), (own - first - 1) // period + 1
+    for first in run[:period]:
+        taps, turns = window.reads(first), (run.stop - first - 1) // period + 1
         behind = (turns - 1) * advance
         if taps and taps.step == 1 and advance <= len(taps):
             yield range(taps.start, taps.stop + behind)
         elif len(taps) <= turns:
             yield from (range(tap, tap + behind + 1, advance) for tap in taps)
         else:
-            yield from map(window.reads, range(first, own, period))
+            yield from map(window.reads, range(first, run.stop, period))
 
 
 def as_bits(taps: Sequence[int]) -> int:
@@ -84,6 +93,8 @@ def as_bits(taps: Sequence[int]) -> int:
         return sum({1 << tap for tap in taps})
     if not taps:
         return 0
+    if taps.step == 1:
+        return (1 << len(taps)) - 1 << taps.start
     bits, made = 1, 1
     while made < len(taps):
         more = min(made, len(taps) - made)

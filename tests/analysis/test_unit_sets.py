@@ -52,7 +52,13 @@ def test_what_a_set_of_units_reads_is_what_each_of_them_does(seed: int) -> None:
     rng = Random(seed)
     for _ in range(100):
         window, size, own = drawn(rng)
-        for bits in (ALL, (1 << own) - 1, rng.getrandbits(own), 1 << rng.randrange(own)):
+        for bits in (
+            ALL,
+            (1 << own) - 1,
+            rng.getrandbits(own),
+            1 << rng.randrange(own),
+            (2 << own // 3) - 1 << own // 2,
+        ):
             read = {tap for unit in numbers(bits, own) for tap in window.reads(unit) if 0 <= tap < size}
             assert numbers(through(window, bits, size, own, free), size) == read, (window, bits, size, own)
 
@@ -97,6 +103,7 @@ def test_shuffled_and_flattened_sets(seed: int) -> None:
     [
         ("[1, 64, 16]", "ConvTranspose2d(1, 4, stride=97, padding=[7, 99]), AdaptiveMaxPool2d(1)", (62, 14)),
         ("[1, 64, 9999]", "Conv2d(1, 3, padding=1), AdaptiveMaxPool2d(1)", (64, 9999)),
+        ("[1, 64, 9999]", "Conv2d(1, 3, stride=3, padding=1), AdaptiveMaxPool2d([1, 3])", (64, 3333)),
         ("[4, 64, 9999]", "PixelShuffle(2), AdaptiveMaxPool2d(1)", (64, 9999)),
     ],
 )
