@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from math import prod
+from functools import partial, reduce
 from operator import or_
 from typing import Any, Final
 
@@ -20,21 +19,31 @@ from cnnspec.analysis.bands import GONE
 from cnnspec.analysis.explain import find_node
 from cnnspec.analysis.field_state import ALL, TensorField, too_irregular
 from cnnspec.analysis.receptive_field import fields, read_windows
+from cnnspec.analysis.unit_sets import (
+    WORD,
+    Product,
+    as_bits,
+    before_shuffle,
+    inside,
+    through,
+    unflattened,
+    units,
+    within,
+)
 from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
-from cnnspec.ops import JOINS, Shape
+from cnnspec.ops import JOINS
 from cnnspec.ops.merge import Concat
 from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm
 from cnnspec.ops.resample import PixelShuffle
 from cnnspec.ops.reshape import Flatten, Permute
-from cnnspec.ops.window import POINT, Global, Grouped, Shuffled, Sliding, Window
+from cnnspec.ops.window import POINT, Global, Grouped, Window
 
 __all__ = ["UnitField", "unit_field"]
 
-WORD: Final = 2**15  # places of an axis that are no more work than one
 MOST_WORK: Final = 2**23
-
-Product = tuple[int, ...]  # for each axis of a tensor, the units needed as bits
+MOST_BITS: Final = 2**32  # kept at one time: half a gigabyte
+COMPARED: Final = 4  # products with which another is compared in as much work as a step is
 
 
 @dataclass(frozen=True)
@@ -86,12 +95,13 @@ def unit_field(graph: Graph, layer: str, unit: tuple[int, ...] | None = None, ch
         start[field.axis] &= 1 << channel
     backwards = _Backwards(graph, states, everything=through_global)
     needed = backwards.from_unit(node, backwards.local(layer, tuple(start)))
-    sets = [
-        reduce(or_, (product[axis] for product in needed), 0) & ((1 << size) - 1)
+    extents = [
+        _extent(reduce(or_, (product[axis] for product in needed), 0), size)
         for axis, size in enumerate(graph.input_shape)
-    ][1:]
-    clipped = tuple(((bits & -bits).bit_length() - 1, bits.bit_length() - 1) for bits in sets) if needed else None
-    counts = tuple(bits.bit_count() for bits in sets)
+        if axis
+    ]
+    clipped = tuple((low, high) for low, high, _ in extents) if needed else None
+    counts = tuple(count for *_, count in extents)
     if through_global:
         unclipped: list[tuple[int, int] | None] = [(0, size - 1) for size in graph.input_shape[1:]]
     else:
@@ -124,6 +134,14 @@ def _own_order(field: TensorField) -> list[int]:
     return sorted(range(len(field.carriers)), key=field.carriers.__getitem__)
 
 
+def _extent(bits: int, size: int) -> tuple[int, int, int]:
+    """First and last of the pixels of an axis that are read, and how many they are."""
+    if bits == ALL:
+        return 0, size - 1, size
+    bits = within(bits, size)
+    return (bits & -bits).bit_length() - 1, bits.bit_length() - 1, bits.bit_count()
+
+
 def _hull(axes: Sequence[Any], place: int) -> tuple[int, int] | None:
     """First and last pixel over the channels that see different things."""
     reads = [seen for bands in axes if (seen := hull(bands, place)) is not None]
@@ -143,11 +161,19 @@ class _Backwards:
     def from_unit(self, target: Node, start: Product) -> list[Product]:
         """The products needed of the input."""
         wanted: dict[str, list[Product]] = {target.name: [start]}
+        kept = _bits(start)
         for node in reversed(self.graph.nodes):
-            for needed in wanted.pop(node.name, []):
+            popped = wanted.pop(node.name, [])
+            for needed in popped:
                 for name, before in self.before(node, needed):
-                    if all(before):
-                        _add(wanted.setdefault(name, []), before)
+                    if not all(before):
+                        continue
+                    products = wanted.setdefault(name, [])
+                    self.charge(node, 1 + len(products) * (1 + _bits(before) // WORD) // COMPARED)
+                    kept += _add(products, before)
+                    if kept > MOST_BITS:
+                        raise too_irregular(node, self.graph, "those of it that are read lie too far apart to be kept")
+            kept -= sum(map(_bits, popped))
         return wanted.get(INPUT, [])
 
     def before(self, node: Node, needed: Product) -> Iterator[tuple[str, Product]]:
@@ -165,7 +191,7 @@ class _Backwards:
             yield node.inputs[0], tuple(needed[order.index(axis)] for axis in range(len(shape)))
         elif isinstance(op, Flatten):
             first, last = op.merged(shape)
-            for part in _unflattened(needed[first], shape[first : last + 1]):
+            for part in unflattened(needed[first], shape[first : last + 1], partial(self.charge, node)):
                 yield node.inputs[0], (*needed[:first], *part, *needed[first + 1 :])
         else:
             windows = read_windows(op, shape)
@@ -173,13 +199,13 @@ class _Backwards:
                 groups = op.num_groups if isinstance(op, GroupNorm) else shape[0]
                 each = shape[0] // groups
                 windows = (Grouped(each, each), *(Global() for _ in shape[1:]))
+            charge = partial(self.charge, node)
             for part in self.apart(node, windows, needed):
                 if isinstance(op, PixelShuffle):
-                    befores = list(_before_shuffle(op.upscale_factor, shape, part))
+                    befores = list(before_shuffle(op.upscale_factor, shape, part, charge))
                 else:
-                    axes = list(zip(windows, part, shape, node.shape, strict=True))
-                    self.charge(node, axes)
-                    befores = [tuple(_through(*axis) for axis in axes)]
+                    axes = zip(windows, part, shape, node.shape, strict=True)
+                    befores = [tuple(through(*axis, charge) for axis in axes)]
                 for before in befores:
                     yield node.inputs[0], self.local(node.inputs[0], before)
 
@@ -207,21 +233,29 @@ class _Backwards:
                     yield name, tuple(1 if size == 1 and bit else bit for bit, size in zip(part, shape, strict=True))
 
     def apart(self, node: Node, windows: tuple[Window, ...], needed: Product) -> Iterator[Product]:
-        """One channel after the other where it depends on the channel which of those it reads are local."""
+        """What is needed in parts, where it depends on the channel which of those it reads are local."""
         field = self.states[node.inputs[0]]
         axis = field.axis
         kinds = {part.state.through_global for part in field.parts}
-        if self.everything or len(kinds) == 1 or isinstance(windows[axis], Global) or windows[axis] == POINT:
+        window, size = windows[axis], node.input_shapes[0][axis]
+        if self.everything or len(kinds) == 1 or isinstance(window, Global) or window == POINT:
             yield needed
             return
-        for unit in _units(needed[axis], node.shape[axis]):
-            yield (*needed[:axis], 1 << unit, *needed[axis + 1 :])
+        groups: dict[int, int] = {}  # the channels that read local ones, and those that read none
+        local = self.local_channels(field)
+        for unit in units(needed[axis], node.shape[axis]):
+            self.charge(node, 1 + max(size, node.shape[axis]) // WORD)
+            if isinstance(node.op, PixelShuffle):  # which it reads depends on the place as well: each by itself
+                group = unit
+            else:
+                group = bool(as_bits(inside(window.reads(unit), size)) & local)
+            groups[group] = groups.get(group, 0) | 1 << unit
+        for channels in groups.values():
+            yield (*needed[:axis], channels, *needed[axis + 1 :])
 
-    def charge(self, node: Node, axes: Sequence[tuple[Window, int, int, int]]) -> None:
+    def charge(self, node: Node, work: int) -> None:
         """Count the work of a step back. Raises SpecError where it is too much, of units far apart on long axes."""
-        for window, bits, size, units in axes:
-            if window != POINT and bits != ALL:
-                self.work += bits.bit_count() * (1 + max(size, units) // WORD)
+        self.work += work
         if self.work > MOST_WORK:
             raise too_irregular(node, self.graph, "too many units of it are read")
 
@@ -230,99 +264,28 @@ class _Backwards:
         field = self.states[name]
         if self.everything or not any(part.state.through_global for part in field.parts):
             return needed
-        local = reduce(or_, (part.channels for part in field.parts if not part.state.through_global), 0)
-        bits = needed[field.axis] & local or needed[field.axis]
+        bits = needed[field.axis] & self.local_channels(field) or needed[field.axis]
         return (*needed[: field.axis], bits, *needed[field.axis + 1 :])
 
-
-def _units(bits: int, size: int) -> Iterator[int]:
-    """The numbers of the units, of an axis of this size."""
-    bits &= (1 << size) - 1
-    while bits:
-        low = bits & -bits
-        bits ^= low
-        yield low.bit_length() - 1
+    @staticmethod
+    def local_channels(field: TensorField) -> int:
+        """The channels that do not see everything."""
+        return reduce(or_, (part.channels for part in field.parts if not part.state.through_global), 0)
 
 
-def _through(window: Window, bits: int, size: int, units: int) -> int:
-    """Of an axis of `size`, what a window reads for a set of its own `units`; what lies outside does not exist."""
-    if window == POINT or not bits:
-        return bits
-    if isinstance(window, Global):
-        return ALL if size > 1 else 1
-    if bits == ALL and isinstance(window, (Grouped, Shuffled)):
-        return ALL
-    if isinstance(window, Sliding) and window.kernel == window.stride == 1:  # a crop, a pad, a slice
-        moved = bits >> window.before if window.before > 0 else bits << -window.before
-        return moved & (((1 << max(0, size + min(0, window.after))) - 1) & -(1 << max(0, -window.before)))
-    taps = 0
-    for unit in _units(bits, units):
-        taps |= _as_bits(_inside(window.reads(unit), size))
-    return taps
+def _bits(product: Product) -> int:
+    return sum(map(int.bit_length, product))
 
 
-def _as_bits(taps: Sequence[int]) -> int:
-    """The taps as bits; those of a range by doubling, so that a huge window is no work."""
-    if not isinstance(taps, range):
-        return sum({1 << tap for tap in taps})
-    if not taps:
-        return 0
-    bits, made = 1, 1
-    while made < len(taps):
-        more = min(made, len(taps) - made)
-        bits |= bits << (taps.step * more)
-        made += more
-    return bits << taps.start
-
-
-def _inside(taps: Sequence[int], size: int) -> Sequence[int]:
-    """The taps that exist."""
-    if isinstance(taps, range):
-        before = -(min(0, taps.start) // taps.step)  # the taps below 0
-        return range(taps.start + before * taps.step, min(taps.stop, size), taps.step)
-    return [tap for tap in taps if 0 <= tap < size]
-
-
-def _before_shuffle(factor: int, shape: Shape, needed: Product) -> Iterator[Product]:
-    """What PixelShuffle needs: unit (y, x) of channel c is unit (y//r, x//r) of channel `c*r*r + (y%r)*r + x%r`."""
-    channels, *places = needed
-    kept = list(_units(channels, shape[0] // factor**2))
-    axes = []
-    for bits, size in zip(places, shape[1:], strict=True):
-        phases = [0] * factor
-        for unit in _units(bits, size * factor):
-            phases[unit % factor] |= 1 << unit // factor
-        axes.append(phases)
-    for y, rows in enumerate(axes[0]):
-        for x, columns in enumerate(axes[1]):
-            if rows and columns:
-                yield sum(1 << (channel * factor**2 + y * factor + x) for channel in kept), rows, columns
-
-
-def _unflattened(bits: int, shape: Shape) -> Iterator[Product]:
-    """The units of a flat axis as products over the axes that it was made of."""
-    if bits == ALL:
-        yield tuple(ALL if size > 1 else 1 for size in shape)
-        return
-    if len(shape) == 1:
-        yield (bits,)
-        return
-    each = prod(shape[1:])
-    parts: dict[int, int] = {}  # what is needed of the other axes -> of which units of the first
-    for unit in range(shape[0]):
-        if inside := (bits >> (unit * each)) & ((1 << each) - 1):
-            parts[inside] = parts.get(inside, 0) | 1 << unit
-    for inside, first in parts.items():
-        for rest in _unflattened(inside, shape[1:]):
-            yield (first, *rest)
-
-
-def _add(products: list[Product], new: Product) -> None:
-    """Keep the products that no other contains."""
+def _add(products: list[Product], new: Product) -> int:
+    """Keep the products that no other contains. Gives by how many bits they grew."""
     if any(_contains(old, new) for old in products):
-        return
-    products[:] = [old for old in products if not _contains(new, old)]
+        return 0
+    contained = [old for old in products if _contains(new, old)]
+    if contained:
+        products[:] = [old for old in products if old not in contained]
     products.append(new)
+    return _bits(new) - sum(map(_bits, contained))
 
 
 def _contains(outer: Product, inner: Product) -> bool:

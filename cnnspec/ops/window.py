@@ -214,9 +214,9 @@ class Resized:
             return (i * self.size // self.out,)
         if self.method.startswith("nearest"):
             return (self._nearest(i) if 0 <= i < self.out else self._nearest_exactly(i),)
-        x = i * self.step if self.align_corners else (i + _HALF) * self.step - _HALF
-        below = floor(x)
-        if x == below:
+        every, step = _rhythm(self)  # in whole numbers: fractions take several times as long
+        below, beyond = divmod(i * step, every) if self.align_corners else divmod((2 * i + 1) * step - every, 2 * every)
+        if not beyond:
             return (below,)
         return (below, below + 1) if self.method == "linear" else range(below - 1, below + 3)
 

@@ -78,7 +78,7 @@ def survive(first: int, count: int) -> None:
 
 @pytest.mark.parametrize("first", [0, 1000, 2000])
 def test_hostile_specs_end(first: int) -> None:
-    survive(first, 15)
+    survive(first, 8)
 
 
 @pytest.mark.long
