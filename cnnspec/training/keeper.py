@@ -294,9 +294,8 @@ class Keeper:
         counters = self.counters
         if not self.plan.ranks.first or not counters.history:
             return
-        if counters.best is counters.history[-1]:
-            self.folder.write_weights(BEST, weights_bytes(self.learner.scored), counters.epoch)
-        self.folder.write_weights(LAST, weights_bytes(self.learner.scored), counters.epoch)
+        names = (BEST, LAST) if counters.best is counters.history[-1] else (LAST,)
+        self.folder.write_weights(names, weights_bytes(self.learner.scored), counters.epoch)
         self.folder.write_metrics(counters.history)
 
     def _interruption(self, signal: int) -> Interrupted:
