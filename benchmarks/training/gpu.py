@@ -25,8 +25,6 @@ import numpy as np
 import torch
 from sides import BATCH, Process, Side
 
-import cnnspec
-
 GOAL = 0.99  # of the test images of MNIST
 
 
@@ -76,33 +74,15 @@ def small_networks(folder: Path, data_dir: str, device: str, count: int, pairs: 
         show(f"{network}, batch {BATCH}, fp32", rates(sides, pairs), "the usual script", wanted)
 
 
-def launches() -> None:
+def launches(folder: Path) -> None:
     """How many kernels a step of LeNet-5 launches, counted on the CPU."""
     sys.path.insert(0, str(gpu_checks.ROOT / "tests" / "training"))
-    from emulated_graph import Launches
+    from test_recorded import launches_of_a_step
 
-    from cnnspec.data.prepare import Augment, Prepare, variations
-    from cnnspec.training.config import TrainConfig
-    from cnnspec.training.criterion import make_optimizer, make_update
-
-    graph, cpu = cnnspec.load("lenet5").graph, torch.device("cpu")
     print(f"\nlaunches in a step of lenet5, batch {BATCH}")
-    for name, augment in (
-        ("without augmentation", Augment()),
-        ("with", Augment(10.0, 2)),
-        ("erasing too", Augment(10.0, 2, erase=0.5)),
-    ):
-        model, config = cnnspec.build(graph), TrainConfig()
-        prepare = Prepare(graph, cpu, augment, torch.contiguous_format)
-        update = make_update(config, make_optimizer(config, model, cpu))
-        images, rows = torch.zeros(2 * BATCH, *graph.input_shape, dtype=torch.uint8), torch.arange(BATCH)
-        labels = torch.zeros(2 * BATCH, dtype=torch.int64)
-        varied = variations(augment, torch.rand(BATCH, 8), *graph.input_shape[1:]) if augment else None
-        with Launches() as counted:
-            x = prepare(images.index_select(0, rows), varied)
-            loss = torch.nn.functional.cross_entropy(model(x), labels.index_select(0, rows), reduction="sum")
-            (loss * (1 / BATCH)).backward()
-            update()
+    options = {"without augmentation": {"rotate": 0.0, "shift": 0}, "with": {}, "erasing too": {"erase": 0.5}}
+    for name, chosen in options.items():
+        counted = launches_of_a_step(folder / "launches", **chosen)
         print(f"  {name:22} {len(counted.names):3}, that wait for the device: {len(counted.waits)}")
 
 
@@ -186,9 +166,9 @@ def main() -> None:
     device = "cpu" if arguments.smoke else "cuda"
     name = "the CPU, only to see that this runs" if arguments.smoke else torch.cuda.get_device_name()
     print(f"on {name}, torch {torch.__version__}")
-    launches()
     with tempfile.TemporaryDirectory() as text:
         folder, mnist = Path(text), arguments.data_dir
+        launches(folder)
         if arguments.all:
             gpu_checks.doctor()
             if not arguments.smoke:

@@ -166,7 +166,7 @@ def bare(side: Side) -> dict[str, Any]:
     from cnnspec.images import scale_and_shift
     from cnnspec.torch_backend.rewrite import multiply_whole, rectify_in_place
     from cnnspec.training.config import TrainConfig
-    from cnnspec.training.criterion import make_update
+    from cnnspec.training.criterion import make_optimizer, make_update
     from cnnspec.training.machine import keep_freed_memory
 
     graph = spec_of(side).graph
@@ -180,7 +180,8 @@ def bare(side: Side) -> dict[str, Any]:
         keep_freed_memory()
         multiply_whole(model, graph)
     model.to(memory_format=form)
-    update = make_update(TrainConfig(), torch.optim.SGD(model.parameters(), LR, momentum=MOMENTUM, fused=True))
+    config = TrainConfig(lr=LR, momentum=MOMENTUM, weight_decay=0.0)
+    update = make_update(config, make_optimizer(config, model, torch.device(side.device)))
     scale, shift = (
         torch.from_numpy(values).view(-1, 1, 1).to(side.device)
         for values in scale_and_shift(graph.mean, graph.std, len(images[0]))

@@ -119,9 +119,9 @@ class Keeper:
             self.counters = Counters.from_record(state["counters"])
             self.counted = "right" in state or self.counters.position == 0
             if "right" in state and self.plan.ranks.first:
-                if state["right"].shape != self.learner.right.shape or kind_fault(state["right"], self.learner.right):
+                if state["right"].ndim or kind_fault(state["right"], self.learner.right):
                     raise ValueError("its count of images is none")
-                self.learner.right.copy_(state["right"])
+                self.learner.recognised = state["right"]
             position, count = self.counters.position, self.plan.count
             if position > count or (position % self.plan.config.batch_size and position != count):
                 raise ValueError(f"an epoch of {count} images cannot be cut at {position}")
@@ -200,7 +200,7 @@ class Keeper:
             raise self._interruption(self.signals.received or 2)
         total = plan.ranks.total(self.losses) / plan.ranks.count
         check_finite(self.learner.model, total, counters)
-        right = int(plan.ranks.total(self.learner.right))
+        right = int(plan.ranks.total(self.learner.recognised))
         metrics = EpochMetrics(
             epoch=counters.epoch + 1,
             step=counters.step,
@@ -217,7 +217,7 @@ class Keeper:
             counters.best = metrics
         counters.epoch, counters.position, counters.first_step = counters.epoch + 1, 0, counters.step
         self.losses.zero_()
-        self.learner.right.zero_()
+        self.learner.recognised = 0
         self.counted = True
         self._save()
         self._publish()
@@ -279,7 +279,7 @@ class Keeper:
         """A checkpoint of everything that the rest of the run depends on."""
         plan = self.plan
         losses = plan.ranks.total(self.losses) / plan.ranks.count
-        right = plan.ranks.total(self.learner.right)
+        right = plan.ranks.total(self.learner.recognised)
         check_finite(self.learner.model, losses, self.counters)
         if plan.ranks.first:
             state: RunState = {
@@ -294,9 +294,8 @@ class Keeper:
         counters = self.counters
         if not self.plan.ranks.first or not counters.history:
             return
-        if counters.best is counters.history[-1]:
-            self.folder.write_weights(BEST, weights_bytes(self.learner.scored), counters.epoch)
-        self.folder.write_weights(LAST, weights_bytes(self.learner.scored), counters.epoch)
+        names = (BEST, LAST) if counters.best is counters.history[-1] else (LAST,)
+        self.folder.write_weights(names, weights_bytes(self.learner.scored), counters.epoch)
         self.folder.write_metrics(counters.history)
 
     def _interruption(self, signal: int) -> Interrupted:

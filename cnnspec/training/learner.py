@@ -76,13 +76,26 @@ class Learner:
             self.recorded = record(self._learn_rows, (plan.steps_per_graph, config.batch_size))
             if isinstance(plan.val, Images) and plan.val.images.device == device:
                 self.recorded_scoring = record(self._score_rows, (1, plan.scored_at_once))
-        self.right = torch.zeros((), dtype=torch.int64, device=device)  # images recognised while they were trained on
+        self.right = torch.zeros(min(config.batch_size, plan.count), dtype=torch.int64, device=device)
+        self._shares: dict[int, Tensor] = {}
         self._mark_capturable()
 
     @property
     def scored(self) -> nn.Module:
         """The network that is evaluated and published."""
         return self.model if self.averaged is None else self.averaged
+
+    @property
+    def recognised(self) -> Tensor:
+        """How many images this process has recognised while it trained on them, `()`, since it was last set.
+
+        A step counts for each place of the batch by itself, which spares it a sum.
+        """
+        return self.right.sum()
+
+    @recognised.setter
+    def recognised(self, count: Tensor | int) -> None:
+        self.right.zero_()[0] = count
 
     def begin_epoch(self) -> None:
         """Turn to training; frozen layers stay as in inference."""
@@ -189,16 +202,27 @@ class Learner:
         if count > 1:
             parts = list(zip(x.chunk(count), y.chunk(count), strict=True))
         total: Tensor | None = None
+        share = self._share(size)
         for number, (inputs, targets) in enumerate(parts):
             last = number + 1 == len(parts)  # then gradients are averaged over the processes
             with nullcontext() if last else self.no_sync():
                 with self.autocast():
-                    loss = self._loss(self.network(inputs), targets) * (self.plan.ranks.count / size)
-                self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            total = loss.detach() if total is None else total + loss.detach()
+                    loss = self._loss(self.network(inputs), targets)
+                self.scaler.scale(loss).backward(share)  # type: ignore[no-untyped-call]
+            mean = loss.detach() * share
+            total = mean if total is None else total + mean
         self._update()
         assert total is not None  # there is a part at least
         return total
+
+    def _share(self, size: int) -> Tensor:
+        """What makes of a summed loss its part of the mean of `size` images, and of its gradient likewise, `()`.
+
+        Kept from step to step: a backward pass that starts from it launches neither the 1 nor the product.
+        """
+        if size not in self._shares:
+            self._shares[size] = torch.tensor(self.plan.ranks.count / size, device=self.plan.device)
+        return self._shares[size]
 
     def _update(self) -> None:
         """Move the weights by their gradients, and forget these."""
@@ -229,4 +253,4 @@ class Learner:
         """Add up what is recognised, on the device: reading it would make the device and the program meet."""
         if labels.ndim > 1:  # mixtures: the image with the larger share counts
             labels = labels.argmax(1)
-        self.right += (scores.detach().argmax(1) == labels).sum()
+        self.right[: len(labels)].add_(scores.detach().argmax(1) == labels)

@@ -253,18 +253,20 @@ class RunFolder:
         """The figures of the finished run."""
         write_atomic(self.path / "result.json", json.dumps(asdict(result), indent=1) + "\n", sync=True)
 
-    def write_weights(self, name: str, data: bytes, epoch: int) -> None:
-        """Weights for people and for export.
+    def write_weights(self, names: Sequence[str], data: bytes, epoch: int) -> None:
+        """Weights for people and for export, under each of these names.
 
-        Their digest is noted before they take their name; the one before stays good until then.
+        Their digest is noted before they take a name; the one before stays good until then.
         """
         digest = hashlib.sha256(data).hexdigest()
         path = self.path / "manifest.json"
         manifest: dict[str, WeightsRecord] = {}
         with suppress(CnnspecError):  # where it is absent or damaged, it is made anew
             manifest = read_manifest(path)
-        before = manifest.get(name, WeightsRecord()).sha256[:1]
-        manifest[name] = WeightsRecord(sha256=(digest, *(old for old in before if old != digest)), epoch=epoch)
+        for name in names:
+            before = manifest.get(name, WeightsRecord()).sha256[:1]
+            manifest[name] = WeightsRecord(sha256=(digest, *(old for old in before if old != digest)), epoch=epoch)
         plain = {name: record.model_dump(mode="json") for name, record in manifest.items()}
         write_atomic(path, json.dumps(plain, indent=1) + "\n", sync=True)
-        write_atomic(self.path / name, data, sync=True)
+        for name in names:
+            write_atomic(self.path / name, data, sync=True)

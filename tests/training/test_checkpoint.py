@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from small_runs import job
 
 from cnnspec.errors import CnnspecError
-from cnnspec.training import checkpoint
+from cnnspec.training import checkpoint, loop
 from cnnspec.training.checkpoint import load_checkpoint, save_checkpoint
+from cnnspec.training.progress import Silent
 
 FLIPS, TRUNCATIONS = 200, 100
 
@@ -121,3 +124,20 @@ def test_a_failing_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pyte
     found = load_checkpoint(tmp_path, print)
     assert found is not None
     assert found["counters"] == {"step": 2}
+
+
+def test_a_better_epoch_waits_for_the_disk_ten_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """File and folder of the checkpoint, its pointer, the manifest, and the weights under two names."""
+    fsync, waits, seen = os.fsync, list[int](), list[int]()
+
+    def counting(file: int) -> None:
+        waits.append(file)
+        fsync(file)
+
+    class Listener(Silent):
+        def epoch(self, metrics: Any) -> None:
+            seen.append(len(waits))
+
+    monkeypatch.setattr(os, "fsync", counting)
+    loop.train(job(tmp_path / "a", epochs=1), Listener())
+    assert seen == [2 + 10]  # config.yaml came first
