@@ -117,6 +117,7 @@ class Keeper:
                 raise ValueError("its losses are not those of an epoch")
             self.losses.copy_(state["losses"])
             self.counters = Counters.from_record(state["counters"])
+            self.learner.go_on_after(self.counters.step)
             self.counted = "right" in state or self.counters.position == 0
             if "right" in state and self.plan.ranks.first:
                 if state["right"].ndim or kind_fault(state["right"], self.learner.right):

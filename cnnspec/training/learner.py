@@ -158,6 +158,11 @@ class Learner:
         self.scaler.load_state_dict(state["scaler"])
         set_random_state(state["random"], self.plan.device)
 
+    def go_on_after(self, steps: int) -> None:
+        """Have the learning rate of the last step, which is saved again where no step follows."""
+        if steps:
+            self._set_rate(self.plan.learning_rate(steps - 1))
+
     def _mark_capturable(self) -> None:
         """Adam wants to know that its steps are recorded on CUDA."""
         if self.recorded is not None and self.plan.device.type == "cuda":

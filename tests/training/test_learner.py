@@ -83,9 +83,12 @@ def test_a_learner_goes_on_from_its_state(tmp_path: Path) -> None:
         first = make_learner(tmp_path / "a", EmulatedSteps)
         losses(first, range(5))
         torch.save(first.state(), tmp_path / "state.pt")
+        rate = float(first.optimizer.param_groups[0]["lr"])
         wanted = losses(first, range(5, 9))
         second = make_learner(tmp_path / "b", EmulatedSteps, seed=1)
         second.load_state(torch.load(tmp_path / "state.pt", weights_only=True))
+        second.go_on_after(5)
+        assert float(second.optimizer.param_groups[0]["lr"]) == rate  # as a save before the next step holds it
         assert losses(second, range(5, 9)) == wanted
 
 
