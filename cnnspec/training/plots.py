@@ -71,11 +71,6 @@ def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], path
     _write(figure, path)
 
 
-def _label(name: str) -> str:
-    """A name from others as matplotlib writes it: no formula, and nothing that it would warn of as it is."""
-    return visible(name).replace("$", r"\$")
-
-
 def _write(figure: Figure, path: Path) -> None:
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
