@@ -16,16 +16,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from cnnspec.data.classes import SHOWN, VAL_FOLDERS, match_classes, some
 from cnnspec.data.sets import (
-    SHOWN,
     DataSet,
     Files,
     Images,
     ImageSet,
     OpenOptions,
     check_fit,
-    match_classes,
-    some,
     stratified,
 )  # fmt: skip
 from cnnspec.errors import CnnspecError, UsageError
@@ -37,7 +35,6 @@ __all__ = ["LoaderPool", "decode", "open_folder"]
 
 IGNORED: Final = ("thumbs.db", "desktop.ini")  # what systems leave in folders of pictures
 _TEST_FRACTION: Final = 0.2
-_VAL_NAMES: Final = ("val", "valid", "validation")
 
 
 def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
@@ -49,7 +46,7 @@ def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
     Raises CnnspecError that names the files which cannot be read, unless they are to be skipped.
     """
     train_folder = path / "train" if (path / "train").is_dir() else path
-    val_folder = next((path / name for name in _VAL_NAMES if (path / name).is_dir()), None)
+    val_folder = next((path / name for name in VAL_FOLDERS if (path / name).is_dir()), None)
     test_folder = path / "test" if (path / "test").is_dir() else None
     if train_folder is path:
         val_folder = test_folder = None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 import torch
 from torch import Tensor
 
+from cnnspec.data.classes import match_classes, some
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.images import MAX_PIXELS
@@ -18,11 +18,8 @@ from cnnspec.ops import Shape, show_shape
 from cnnspec.ops.linear import Linear
 
 __all__ = [
-    "SHOWN", "DataSet", "Files", "ImageSet", "Images", "OpenOptions", "check_classifier", "check_fit", "match_classes",
-    "named_as", "some", "stratified",
+    "DataSet", "Files", "ImageSet", "Images", "OpenOptions", "check_classifier", "check_fit", "named_as", "stratified",
 ]  # fmt: skip
-
-SHOWN: Final = 5  # names in a message
 
 
 @dataclass(frozen=True)
@@ -164,25 +161,6 @@ def check_fit(
         )
 
 
-def match_classes(name: str, found: tuple[str, ...], known: tuple[str, ...]) -> tuple[tuple[str, ...], list[int]]:
-    """The names of all classes that a trained network knows, and which of them each class of a data set is.
-
-    Classes of the same name are the same, in whichever order and however few. Plain numbers may stand for any names.
-    Raises UsageError that says which classes the network does not know.
-    """
-    if set(found) <= set(known):
-        return known, [known.index(label) for label in found]
-    numbers = tuple(str(number) for number in range(len(known)))
-    if set(found) == set(numbers):
-        return known, [int(label) for label in found]
-    if known == numbers and len(found) == len(known):
-        return found, [*range(len(found))]
-    strange = [label for label in found if label not in known]
-    raise UsageError(
-        f"{name} has images of {some(strange)}, and the network was not trained on that: its classes are {some(known)}"
-    )
-
-
 def named_as(data: DataSet, known: tuple[str, ...]) -> DataSet:
     """The data set with the classes of a trained network. Raises as `match_classes`."""
     names, numbers = match_classes(data.name, data.classes, known)
@@ -196,8 +174,3 @@ def named_as(data: DataSet, known: tuple[str, ...]) -> DataSet:
     train = renamed(data.train)
     val = train if data.val is data.train else renamed(data.val)
     return replace(data, classes=names, train=train, val=val, test=None if data.test is None else renamed(data.test))
-
-
-def some(names: Sequence[str]) -> str:
-    """The first of these names, for a message."""
-    return ", ".join(names[:SHOWN]) + ", …" * (len(names) > SHOWN)

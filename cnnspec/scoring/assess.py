@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
-from cnnspec.errors import MissingExtraError, UsageError, needs_extra
+from cnnspec.data.classes import VAL_FOLDERS, match_classes
+from cnnspec.errors import CnnspecError, MissingExtraError, UsageError, needs_extra
 from cnnspec.runtime.predictor import Predictor
 from cnnspec.runtime.sources import expand
 from cnnspec.scoring.samples import open_set
@@ -29,7 +30,6 @@ __all__ = ["Assessment", "ClassScore", "Mistake", "assess_folder", "assess_model
 BATCH: Final = 256
 BINS: Final = 15  # of the calibration error
 WORST: Final = 25  # mistakes that are kept
-VAL_NAMES: Final = ("val", "valid", "validation")
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def assess_folder(
 
     That is `DATA/test/CLASS/*`, or `DATA/val/CLASS/*` for the split `val`. Raises UsageError for any other.
     """
-    names = ("test",) if split == "test" else VAL_NAMES
+    names = ("test",) if split == "test" else VAL_FOLDERS
     folder = next((place for place in (Path(data, name) for name in names) if place.is_dir()), None)
     if folder is None:
         raise UsageError(
@@ -158,15 +158,16 @@ def assess_folder(
             hint="pip install 'cnnspec[train]' brings the data sets, and splits a folder as training does",
         )
     predictor = Predictor(path, device=device, batch_size=BATCH, max_pixels=max_pixels)
-    classes = predictor.classes
-    found = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if sorted(classes) != found:
-        other = next((name for name in found if name not in classes), None)
-        missing = next((name for name in classes if name not in found), None)
-        what = f"has the class `{other}`" if other is not None else f"has no images of `{missing}`"
-        raise UsageError(f"{folder} {what}; the classes of {os.fspath(path)} are {', '.join(classes)}")
-    labels = {str(image): label for label, name in enumerate(classes) for image in expand([str(folder / name)])}
+    places = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    classes, numbers = match_classes(str(folder), tuple(places), predictor.classes)
+    labels = {
+        str(image): label
+        for place, label in zip(places, numbers, strict=True)
+        for image in expand([str(folder / place)])
+    }
     guesses = list(predictor.stream(labels, on_error=(lambda error: None) if skip_bad else None))
+    if not guesses:
+        raise CnnspecError(f"{folder} holds no image that can be read")
     paths = [guess.source for guess in guesses]
     probabilities = np.stack([guess.probabilities for guess in guesses])
     truth = np.array([labels[path] for path in paths])

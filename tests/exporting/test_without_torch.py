@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -115,3 +116,26 @@ def test_what_cannot_be_scored_says_why(place: Path, arguments: list[str], words
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_some_of_the_classes_are_scored_without_torch_too(place: Path, tmp_path: Path) -> None:
+    (first, second, *_) = sorted((place / "images" / "test").iterdir())
+    for name in (first.name, second.name):
+        shutil.copytree(place / "images" / "test" / name, tmp_path / "test" / name)
+    done = call(place, "eval", "a.onnx", "--data", str(tmp_path), "--format", "json")
+    assert done.returncode == 0, done.stderr
+    images = len([*first.iterdir()]) + len([*second.iterdir()])
+    assert json.loads(done.stdout)["images"] == images
+    (tmp_path / "test" / first.name).rename(tmp_path / "test" / "zebra")
+    done = call(place, "eval", "a.onnx", "--data", str(tmp_path))
+    assert done.returncode == 2
+    assert "has images of zebra, and the network was not trained on that" in done.stderr
+
+
+def test_images_of_which_none_can_be_read(place: Path, tmp_path: Path) -> None:
+    name = next((place / "images" / "test").iterdir()).name
+    (tmp_path / "test" / name).mkdir(parents=True)
+    (tmp_path / "test" / name / "0.png").write_bytes(b"no image")
+    done = call(place, "eval", "a.onnx", "--data", str(tmp_path), "--skip-bad")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "holds no image that can be read" in done.stderr

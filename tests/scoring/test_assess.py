@@ -10,7 +10,7 @@ from PIL import Image
 
 import cnnspec
 from cnnspec import api
-from cnnspec.data.sets import match_classes
+from cnnspec.data.classes import match_classes
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.scoring.assess import measure
 
