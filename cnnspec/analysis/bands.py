@@ -24,6 +24,7 @@ __all__ = [
     "TooIrregular",
     "broadcast",
     "carried",
+    "distinct",
     "fraction",
     "merged",
     "moved_on",
@@ -278,6 +279,11 @@ def smallest(alternatives: Iterable[Band]) -> Bands:
         if not any(_never_larger(other, band) for other in kept):
             kept.append(band)
     return tuple(kept[:MOST_PATHS])
+
+
+def distinct(alternatives: Iterable[Band]) -> Bands:
+    """All of the alternatives: a larger one is the smallest where another axis leaves out the units of the others."""
+    return tuple(sorted(dict.fromkeys(alternatives), key=_size))[:MOST_PATHS]
 
 
 def _size(band: Band) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ from itertools import chain, product
 from typing import Final, NamedTuple
 
 from cnnspec.analysis.band_figures import centre, span
-from cnnspec.analysis.bands import Band, Bands, smallest, union
+from cnnspec.analysis.bands import Band, Bands, distinct, smallest, union
 from cnnspec.errors import Diagnostic, SpecError
 from cnnspec.graph import Graph, Node
 from cnnspec.ops import Shape
@@ -125,6 +125,8 @@ def united(states: Sequence[FieldState]) -> FieldState:
     first = local[0]
     if all(state.wide is first.wide and state.paths is first.paths for state in local):
         return first._replace(context=context, aligned=aligned)
+    terms = joint_terms([product(*state.wide) if not state.terms else state.terms for state in local])
+    chosen = distinct if terms else smallest
     wide, paths = [], []
     for axis, bands in enumerate(first.wide):
         if all(state.wide[axis] is bands and state.paths[axis] is first.paths[axis] for state in local):
@@ -133,14 +135,14 @@ def united(states: Sequence[FieldState]) -> FieldState:
             continue
         together = [band for state in local for band in state.wide[axis]]
         wide.append(union(together))
-        paths.append(smallest(band for state in local for band in state.paths[axis]))
+        paths.append(chosen(band for state in local for band in state.paths[axis]))
         aligned = aligned and _one_centre(together)
     return first._replace(
         wide=tuple(wide),
         paths=tuple(wide) if wide == paths and all(len(bands) == 1 for bands in wide) else tuple(paths),
         context=context,
         aligned=aligned,
-        terms=joint_terms([product(*state.wide) if not state.terms else state.terms for state in local]),
+        terms=terms,
     )
 
 

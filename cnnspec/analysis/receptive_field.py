@@ -26,6 +26,7 @@ from cnnspec.analysis.bands import (
     TooIrregular,
     broadcast,
     carried,
+    distinct,
     moved_on,
     pixel,
     slide,
@@ -174,7 +175,7 @@ class _Walk:
                 [
                     there
                     if bands is before and len(bands) == 1
-                    else self.slid_bands(bands, windows, shape, everything, smallest)
+                    else self.slid_bands(bands, windows, shape, everything, distinct if state.terms else smallest)
                     for bands, before, there in zip(state.paths, state.wide, wide, strict=True)
                 ]
             )

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from cnnspec.analysis.band_figures import centre, hull, joint_figures, pixels_read, span
+from cnnspec.analysis.bands import Band, Bands
 from cnnspec.analysis.field_state import FieldState, TensorField
 from cnnspec.ops import Shape
 
@@ -103,7 +104,7 @@ def _figures(state: FieldState, shape: Shape) -> FieldFigures:
     wide = tuple([span(bands, shape) for bands in state.wide])
     least = wide
     if state.paths is not state.wide:
-        least = tuple([min(span((band,), shape) for band in bands) for bands in state.paths])
+        least = tuple([min(span((band,), shape) for band in bands) for bands in _read_paths(state, shape)])
     read = tuple([pixels_read(bands, shape, size) for bands, size in zip(state.wide, wide, strict=True)])
     if state.terms and (joint := joint_figures(state.terms, shape)):
         wide, read = (tuple(figures) for figures in zip(*joint, strict=True))
@@ -119,6 +120,21 @@ def _figures(state: FieldState, shape: Shape) -> FieldFigures:
         global_context=state.global_context,
         aligned=state.aligned,
     )
+
+
+def _read_paths(state: FieldState, shape: Shape) -> tuple[Bands, ...]:
+    """The paths on each axis, without those by which nothing is read: on another axis their units are left out."""
+    read: list[set[Band]] = [set() for _ in state.paths]
+    unread: list[set[Band]] = [set() for _ in state.paths]
+    for term in state.terms:
+        kept = read if all(span((band,), shape) for band in term) else unread
+        for seen, band in zip(kept, term, strict=True):
+            seen.add(band)
+    alternatives: list[Bands] = []
+    for bands, alive, dead in zip(state.paths, read, unread, strict=True):
+        left = tuple([band for band in bands if band in alive or band not in dead])
+        alternatives.append(left or bands)
+    return tuple(alternatives)
 
 
 def _largest(parts: Sequence[FieldFigures], context: bool, aligned: bool) -> FieldFigures:

@@ -162,7 +162,7 @@ def truth(found: list[Path], layout: Layout) -> Truth:
     sure = [not any(_unsure(path, axis) for path in found) for axis in axes]
     union = [_unions(together, layout.units) for together in classes]
     by_chain = [_unions(together, layout.units) for together in chains.values()]
-    by_chain = [each for each in by_chain if any(map(any, each))] or by_chain  # a path that reads nothing is none
+    by_chain = [each for each in by_chain if all(map(any, each))] or by_chain  # on one axis none: it reads nothing
     firsts = [{_before(_at(together, axis, 0)) for together in classes} for axis in axes]
     if not all(path.reads(axis, 0) for path in found for axis in axes):
         firsts = [set() for _ in axes]  # the first unit is not on all paths

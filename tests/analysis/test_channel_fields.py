@@ -139,6 +139,18 @@ def test_the_smallest_path_may_lie_between_the_units_that_are_read_later() -> No
     assert report.layer("rare").min_receptive_field == (1,)  # reads the gaps alone: the other path
 
 
+def test_a_path_that_is_left_out_on_one_axis_is_the_smallest_on_none() -> None:
+    text = (
+        "  gaps: ConvTranspose2d(1, 1, stride=[2, 1], padding=[1, 0])\n"
+        "  pool: AvgPool2d([2, 3], stride=[2, 1], padding=[0, 1])\n"
+        "  up: Upsample(scale_factor=[2, 1])\n  pad: ZeroPad2d([0, 0, 0, 1])\n  add: Add(gaps, pad)\n"
+        "  rare: MaxPool2d(1, stride=[2, 1])\n"
+    )
+    report = one(text, "[1, 8, 8]").analyze()
+    assert report.layer("add").min_receptive_field == (1, 1)  # through the gaps
+    assert report.layer("rare").min_receptive_field == (1, 3)  # whose rows it leaves out, so that only the pool is read
+
+
 def test_behind_a_global_pool_what_is_never_read_is_left_out() -> None:
     field = cnnspec.load("squeezenet1_0").field("classifier.3", (0, 0))
     assert field.clipped == ((0, 222), (0, 222))  # no window reaches row 223, of which W301 warns
