@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Final
 
+from cnnspec.places import Suggestion
+
 __all__ = ["channels_first", "closest", "did_you_mean", "no_layer"]
 
 _DEFINE_LAYER: Final = "define it below `blocks:`; `cnnspec explain` lists the layers"  # where nothing comes near
@@ -127,10 +129,10 @@ def closest(word: str, known: Reversible[str]) -> str | None:
     return by_lower[matches[0]] if matches else None
 
 
-def did_you_mean(word: str, known: Reversible[str]) -> str | None:
+def did_you_mean(word: str, known: Reversible[str]) -> Suggestion | None:
     """The sentence for the caret's label, or None."""
     match = closest(word, known)
-    return f"did you mean `{match}`?" if match else None
+    return Suggestion(match) if match else None
 
 
 def no_layer(name: str, known: Reversible[str]) -> tuple[str, str | None, str | None]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-__all__ = ["LINE_BREAK", "Diagnostic", "Place", "Span", "split_lines"]
+__all__ = ["LINE_BREAK", "Diagnostic", "Edit", "Fix", "Place", "Span", "Suggestion", "split_lines"]
 
 # libyaml's line breaks. JSON is counted in the same way, so that one rule finds the line of every place.
 LINE_BREAK: Final = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
@@ -70,6 +70,33 @@ def _utf16_column(lines: Sequence[str], line: int, column: int) -> int:
     return column + sum(letter > "\uffff" for letter in before)
 
 
+class Edit(NamedTuple):
+    """A text in place of what a span holds."""
+
+    span: Span
+    text: str
+
+
+class Fix(NamedTuple):
+    """What mends a finding: edits of one text, which do not overlap."""
+
+    title: str
+    edits: tuple[Edit, ...]
+
+
+class Suggestion(str):
+    """A label that proposes one word for the one at the place: `did you mean ...?`."""
+
+    __slots__ = ("word",)
+    word: str
+
+    def __new__(cls, word: str) -> Suggestion:
+        """The label for a word."""
+        label = super().__new__(cls, f"did you mean `{word}`?")
+        label.word = word
+        return label
+
+
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
     """One finding about a spec: what, where, why and the way out."""
@@ -82,6 +109,14 @@ class Diagnostic:
     help: str | None = None
     severity: str = "error"
     resizable: bool = False  # another input size may mend it, and the help says how to find one
+    fix: Fix | None = field(default=None, compare=False)
+
+    @property
+    def remedy(self) -> Fix | None:
+        """What mends it, where that is known: its fix, or the word that its label proposes."""
+        if self.fix is not None or self.place is None or not isinstance(self.label, Suggestion):
+            return self.fix
+        return Fix(f"write `{self.label.word}`", (Edit(self.place.span, self.label.word),))
 
     def order(self) -> tuple[int, int]:
         """What sorts diagnostics as the text has them; those without a place come first."""

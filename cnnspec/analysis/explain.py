@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import assert_never
@@ -120,10 +121,10 @@ def _dilated(size: int, window: Sliding) -> str:
     return f"{size} - {window.dilation}*({window.kernel} - 1) - 1"
 
 
-def explain(graph: Graph, report: Report, name: str) -> Explanation:
+def explain(graph: Graph, report: Report, name: str, states: Mapping[str, TensorField] | None = None) -> Explanation:
     """The arithmetic of one layer, or the sums of a block as far as the report has it.
 
-    Raises UsageError where there is neither.
+    `states` are the `fields` of the graph, for who explains several layers: they are all worked out at once. Raises UsageError where there is neither.
     """
     members = [row for row in report.layers if row.name.startswith(f"{name}.")]
     if members and name not in graph.by_name:
@@ -146,7 +147,7 @@ def explain(graph: Graph, report: Report, name: str) -> Explanation:
         lines.append(("FLOPs", "unknown"))
     elif row.flops:
         lines.append(("FLOPs", f"{_flop_formula(node, row)} = {row.flops:,}"))
-    lines += _field(graph, node, row, report)
+    lines += _field(graph, node, row, report, states)
     if members:  # the layer that joins a block's branches has the block's name
         params, macs = (sum(getattr(row, figure) for row in [*members, row]) for figure in ("params", "macs"))
         lines.append(("block", f"{len(members) + 1} layers, {params:,} parameters, {macs:,} MACs"))
@@ -227,11 +228,13 @@ def _flop_formula(node: Node, row: LayerReport) -> str:
     return " + ".join(terms)
 
 
-def _field(graph: Graph, node: Node, row: LayerReport, report: Report) -> Lines:
+def _field(
+    graph: Graph, node: Node, row: LayerReport, report: Report, states: Mapping[str, TensorField] | None
+) -> Lines:
     """How the receptive field grew in this layer."""
     if not row.receptive_field:
         return []
-    states = fields(graph)
+    states = fields(graph) if states is None else states
     before = [states[name] for name in node.inputs]
     rest: Lines = []
     if isinstance(node.op, JOINS):

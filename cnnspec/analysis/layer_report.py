@@ -82,11 +82,7 @@ class LayerReport(NamedTuple):
     @property
     def field_text(self) -> str:
         """The receptive field as tables have it: `7x7`, `7x7*` with global context beside it, `all`."""
-        if not self.receptive_field:
-            return "-"
-        if self.sees_everything:
-            return "all"
-        return show_shape(self.receptive_field) + ("*" if self.global_context else "")
+        return self.field.text
 
     @property
     def trainable_params(self) -> int:

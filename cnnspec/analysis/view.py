@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from cnnspec.analysis.band_figures import centre, hull, joint_figures, pixels_read, span
 from cnnspec.analysis.bands import Band, Bands
 from cnnspec.analysis.field_state import FieldState, TensorField
-from cnnspec.ops import Shape
+from cnnspec.ops import Shape, show_shape
 
 __all__ = ["ChannelField", "FieldFigures", "FieldParts", "FieldViews", "channel_fields", "plain_number"]
 
@@ -27,6 +27,15 @@ class FieldFigures(NamedTuple):
     sees_everything: bool  # every path leads through a global pool or a dense layer
     global_context: bool  # some path does
     aligned: bool  # all paths have one stride and one centre
+
+    @property
+    def text(self) -> str:
+        """The receptive field as tables have it: `7x7`, `7x7*` with global context beside it, `all`."""
+        if not self.receptive_field:
+            return "-"
+        if self.sees_everything:
+            return "all"
+        return show_shape(self.receptive_field) + ("*" if self.global_context else "")
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as `--format json` prints them."""

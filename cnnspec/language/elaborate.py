@@ -16,7 +16,7 @@ from cnnspec.errors import Diagnostic
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.hints import channels_first, did_you_mean
 from cnnspec.language.document import Document
-from cnnspec.language.expand import Expander
+from cnnspec.language.expand import Expander, Use
 from cnnspec.language.names_check import check_names_everywhere
 from cnnspec.language.values import WORK_PER_NODE, Frame, Given, Log, Ref, Scope, TooMany, Values
 from cnnspec.ops import Shape, show_shape
@@ -33,13 +33,15 @@ class Outcome(NamedTuple):
 
     `nodes` are those of the graph or, where there is none, the nodes that no error touches, each as it will be when
     what is wrong is put right: an error takes the node that it is in and all that depend on it. A line that cannot be
-    read counts as one layer, and of a key that stands twice the first.
+    read counts as one layer, and of a key that stands twice the first. `uses` are the copies of items that were
+    worked out, in running order, those inside a body before the body itself.
     """
 
     graph: Graph | None
     nodes: tuple[Node, ...]
     diagnostics: tuple[Diagnostic, ...]
     work: int = 0  # that it was to come to this, counted in nodes
+    uses: tuple[Use, ...] = ()
 
 
 class _Elaborator:
@@ -171,4 +173,4 @@ def elaborate(
     graph = elaborator.run(params or {}, variant, input_shape)
     nodes = elaborator.expander.settled() if graph is None or faulty else graph.nodes
     work = len(elaborator.expander.nodes) + elaborator.values.work // WORK_PER_NODE
-    return Outcome(graph, nodes, tuple(elaborator.log.found), work)
+    return Outcome(graph, nodes, tuple(elaborator.log.found), work, tuple(elaborator.expander.uses))

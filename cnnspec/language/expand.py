@@ -10,7 +10,7 @@ import ast
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Final
+from typing import Final, NamedTuple
 
 from cnnspec.errors import Diagnostic, ShapeError
 from cnnspec.graph import INPUT, Node, Origin
@@ -24,7 +24,7 @@ from cnnspec.language.tree import MAX_DEPTH
 from cnnspec.language.values import Frame, Log, Ref, Scope, TooMany, UnknownValue, Values
 from cnnspec.ops import JOINS, AbstractSpatialOp, Add, AnyOp, Concat, Mul, Shape, operators, show_shape
 
-__all__ = ["Expander"]
+__all__ = ["Expander", "Use"]
 
 MAX_NOTES: Final = 8  # of the blocks that led to an error
 MAX_ELEMENTS: Final = 2**63 - 1  # of one tensor
@@ -33,6 +33,16 @@ COPY_WORK: Final = 40  # of one copy of an item, in parts of an expression
 CALL_WORK: Final = 100  # of one call of a block
 
 _JOIN_OF: Final[dict[str, AnyOp]] = {"add": Add(), "mul": Mul(), "concat": Concat()}
+
+
+class Use(NamedTuple):
+    """One copy of an item that is there: an item of a block that is called twice has two."""
+
+    item: Item
+    name: str  # of the node, or of what its nodes have before their own names
+    reads: tuple[str, ...]
+    result: Ref  # the node that it comes to; without a shape after an error
+    frame: Frame  # what names stand for in it
 
 
 @dataclass(slots=True)
@@ -59,6 +69,7 @@ class Expander:
         self.path = path
         self.parts = ItemParts(values, log, max_nodes)
         self.nodes: list[Node] = []
+        self.uses: list[Use] = []
         self.names: dict[str, None] = {}
         self.unsure: set[str] = set()
         self.out_shapes: dict[tuple[int, tuple[Shape, ...]], tuple[AnyOp, Shape]] = {}
@@ -192,6 +203,7 @@ class Expander:
             result = Ref(full, None) if twin else self.one(item, full, taken, inner)
             if count is None or present is None:
                 result = Ref(full, None)
+            self.uses.append(Use(item, full, tuple(ref.name for ref in taken), result, inner))
             results.append(result)
             current = result if kind == "layers" else first
             if key is not None and item.template:

@@ -122,7 +122,7 @@ class Source:
         ]
         graph = None if diagnostics else worked.graph
         work = ALWAYS + len(self.text) // LETTERS_PER_NODE + worked.work
-        return Outcome(graph, worked.nodes, tuple(sorted(diagnostics, key=Diagnostic.order)), work)
+        return Outcome(graph, worked.nodes, tuple(sorted(diagnostics, key=Diagnostic.order)), work, worked.uses)
 
     def _check_settings(self, variant: str | None, params: Mapping[str, Any]) -> None:
         variants = self.document.variants
