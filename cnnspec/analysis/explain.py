@@ -124,7 +124,8 @@ def _dilated(size: int, window: Sliding) -> str:
 def explain(graph: Graph, report: Report, name: str, states: Mapping[str, TensorField] | None = None) -> Explanation:
     """The arithmetic of one layer, or the sums of a block as far as the report has it.
 
-    `states` are the `fields` of the graph, for who explains several layers: they are all worked out at once. Raises UsageError where there is neither.
+    `states` are the `fields` of the graph, for who explains several layers: they are all worked out at once.
+    Raises UsageError where there is neither.
     """
     members = [row for row in report.layers if row.name.startswith(f"{name}.")]
     if members and name not in graph.by_name:

@@ -246,8 +246,9 @@ class Expander:
         if target in self.blocks:
             return self.call_block(self.blocks[target], call, name, reads, frame)
         if target not in operators():
-            message, label, hint = no_layer(target, [*operators(), *self.blocks])
-            self.log.error(frame, "E103", message, call.place, label, hint)
+            if ("E103", call.place) not in self.log.seen:  # in another copy: what may be meant takes long to find
+                message, label, hint = no_layer(target, [*operators(), *self.blocks])
+                self.log.error(frame, "E103", message, call.place, label, hint)
             for arg in call.args:
                 if arg.expr.value is not None and not isinstance(arg.expr.value, ast.Name):  # which may be a word
                     with suppress(UnknownValue):
