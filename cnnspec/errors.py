@@ -14,8 +14,9 @@ blocks adds them once.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Final
 
 from cnnspec.diagnostics import render_all
@@ -134,14 +135,18 @@ class VerificationError(CnnspecError):
 class ShapeError(ValueError):
     """An operator cannot take the shapes it is given. States the fact; elaboration adds the place.
 
-    With `verb` the message is what the operator does, as `wants equal shapes`, and goes on from its name.
+    With `verb` the message is what the operator does, as `wants equal shapes`, and goes on from its name. `instead`
+    are arguments with which it would take them.
     """
 
-    def __init__(self, message: str, code: str = "E201", *, verb: bool = False) -> None:
+    def __init__(
+        self, message: str, code: str = "E201", *, verb: bool = False, instead: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
         self.verb = verb
+        self.instead = instead
 
     def of(self, operator: str) -> str:
         """The message with the operator's name in front."""

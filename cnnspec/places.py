@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-__all__ = ["LINE_BREAK", "Diagnostic", "Edit", "Fix", "Place", "Span", "Suggestion", "split_lines"]
+__all__ = ["LINE_BREAK", "Diagnostic", "Edit", "Fix", "LayerBefore", "Place", "Span", "Suggestion", "split_lines"]
 
 # libyaml's line breaks. JSON is counted in the same way, so that one rule finds the line of every place.
 LINE_BREAK: Final = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
@@ -84,6 +84,17 @@ class Fix(NamedTuple):
     edits: tuple[Edit, ...]
 
 
+class LayerBefore(NamedTuple):
+    """What mends a finding by a layer more: `call`, as `key`, before the item at its place.
+
+    Where the item names what it reads, `read` is the name that the new layer takes over, and its place there.
+    """
+
+    call: str
+    key: str
+    read: tuple[str, Place] | None = None
+
+
 class Suggestion(str):
     """A label that proposes one word for the one at the place: `did you mean ...?`."""
 
@@ -109,14 +120,7 @@ class Diagnostic:
     help: str | None = None
     severity: str = "error"
     resizable: bool = False  # another input size may mend it, and the help says how to find one
-    fix: Fix | None = field(default=None, compare=False)
-
-    @property
-    def remedy(self) -> Fix | None:
-        """What mends it, where that is known: its fix, or the word that its label proposes."""
-        if self.fix is not None or self.place is None or not isinstance(self.label, Suggestion):
-            return self.fix
-        return Fix(f"write `{self.label.word}`", (Edit(self.place.span, self.label.word),))
+    fix: Fix | LayerBefore | None = field(default=None, compare=False)
 
     def order(self) -> tuple[int, int]:
         """What sorts diagnostics as the text has them; those without a place come first."""

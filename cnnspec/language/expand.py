@@ -14,15 +14,15 @@ from typing import Final, NamedTuple
 
 from cnnspec.errors import Diagnostic, ShapeError
 from cnnspec.graph import INPUT, Node, Origin
-from cnnspec.hints import channels_first, no_layer
+from cnnspec.hints import no_layer
 from cnnspec.language.bind import bind_operator, check_names, name_arguments
 from cnnspec.language.document import INLINE, Block, Body, Call, Document, Item
 from cnnspec.language.item_parts import ItemParts
-from cnnspec.language.projection import projection_hint
 from cnnspec.language.results import LayerName, show
 from cnnspec.language.tree import MAX_DEPTH
 from cnnspec.language.values import Frame, Log, Ref, Scope, TooMany, UnknownValue, Values
-from cnnspec.ops import JOINS, AbstractSpatialOp, Add, AnyOp, Concat, Mul, Shape, operators, show_shape
+from cnnspec.language.ways_out import WaysOut
+from cnnspec.ops import JOINS, Add, AnyOp, Concat, Mul, Shape, operators, show_shape
 
 __all__ = ["Expander", "Use"]
 
@@ -63,6 +63,7 @@ class Expander:
 
     def __init__(self, document: Document, values: Values, log: Log, max_nodes: int, path: str) -> None:
         self.blocks = document.blocks
+        self.ways_out = WaysOut(document, path)
         self.values = values
         self.log = log
         self.max_nodes = max_nodes
@@ -264,10 +265,18 @@ class Expander:
         )
         if op is None:
             return lost
-        return self.node(name, op, reads, Origin(call.place, frame.stack), frame)
+        return self.node(name, op, reads, Origin(call.place, frame.stack), frame, item)
 
-    def node(self, name: str, op: AnyOp, reads: tuple[Ref, ...], origin: Origin, frame: Frame) -> Ref:
-        """Add a node to the graph."""
+    def node(
+        self,
+        name: str,
+        op: AnyOp,
+        reads: tuple[Ref, ...],
+        origin: Origin,
+        frame: Frame,
+        item: Item | None = None,
+    ) -> Ref:
+        """Add a node to the graph. `item` is what it was written as, unless a body joins its branches."""
         lost = Ref(name, None)
         if not isinstance(op, JOINS) and len(reads) != 1:
             message = f"{op.op_name} reads one node, not {len(reads)}"
@@ -292,13 +301,19 @@ class Expander:
             shape = self.out_shape(op, shapes)
         except ShapeError as error:
             given = ", ".join(f"{show_shape(ref.shape or ())} from {ref.name}" for ref in reads[:8])
-            hint, resizable = self.shape_hint(error.code, op, reads[0])
-            if isinstance(op, Add) and hint is None:
-                order = {node.name: number for number, node in enumerate(self.nodes)}
-                early = sorted(reads, key=lambda ref: order.get(ref.name, -1))
-                hint = projection_hint([(ref.name, ref.shape or ()) for ref in early])
+            order = {node.name: number for number, node in enumerate(self.nodes)}
+            early = sorted(reads, key=lambda ref: order.get(ref.name, -1))
+            way = self.ways_out.of(error, op, reads, early, self.input_shape, item)
             message, notes = error.of(op.op_name), (f"{name} reads {given}",)
-            refusal = Diagnostic(error.code, message, origin.place, notes=notes, help=hint, resizable=resizable)
+            refusal = Diagnostic(
+                error.code,
+                message,
+                origin.place,
+                notes=notes,
+                help=way.help,
+                resizable=error.code == "E201",
+                fix=way.fix,
+            )
             self.log.report(refusal, frame)
             return lost
         self.names[name] = None
@@ -306,17 +321,6 @@ class Expander:
             self.unsure.add(name)
         self.nodes.append(Node(name, op, tuple(ref.name for ref in reads), shapes, shape, origin))
         return Ref(name, shape)
-
-    def shape_hint(self, code: str, op: AnyOp, read: Ref) -> tuple[str | None, bool]:
-        """The way out for an operator that does not take the shape it reads, and whether it is another input size."""
-        given = self.input_shape
-        meant = channels_first(given) if given else None
-        if code == "E202" and read.name == INPUT and isinstance(op, AbstractSpatialOp) and op.rank == len(given):
-            meant = (1, *given)
-        if meant:
-            return f"channels come first: write `input: {list(meant)}`", False
-        resizable = code == "E201"
-        return f"`cnnspec sizes {self.path}` tells the input sizes that fit" if resizable else None, resizable
 
     def out_shape(self, op: AnyOp, shapes: tuple[Shape, ...]) -> Shape:
         """The shape of an operator's output, worked out once for equal layers: they share their operator."""

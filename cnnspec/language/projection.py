@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from cnnspec.ops import Shape, show_shape
 
-__all__ = ["projection_hint"]
+__all__ = ["Projection", "projection"]
 
 
-def projection_hint(reads: list[tuple[str, Shape]]) -> str | None:
+class Projection(NamedTuple):
+    """The call that gives a read another shape."""
+
+    read: str
+    call: str
+    shape: Shape
+
+    @property
+    def hint(self) -> str:
+        """The way out in words."""
+        return f"`{self.call}` of `{self.read:.60}` has the shape {show_shape(self.shape)}"
+
+
+def projection(reads: list[tuple[str, Shape]]) -> Projection | None:
     """The 1x1 convolution, with its stride, that gives one read the shape of the first that differs from it.
 
     `reads` are names and shapes, the earliest node first: that is the shortcut, unless only the other can be shrunk.
@@ -17,7 +32,7 @@ def projection_hint(reads: list[tuple[str, Shape]]) -> str | None:
     other, wanted = next(read for read in reads if read[1] != shape)
     for one, start, end in ((name, shape, wanted), (other, wanted, shape)):
         if (call := _projection(start, end)) is not None:
-            return f"`{call}` of `{one:.60}` has the shape {show_shape(end)}"
+            return Projection(one, call, end)
     return None
 
 

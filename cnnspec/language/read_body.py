@@ -66,7 +66,7 @@ class BodyReader:
             for start, end in pairwise([0, *starts, len(text)])
         ]
         for spacing in filter(None, found):
-            self.parts.error("E107", spacing.message, spacing.place, help=spacing.help)
+            self.parts.keep(spacing.error("E107"))
         if not any(found):
             self.parts.error("E107", f"`{kind}` is a list or a mapping of layers", value.place)
 
@@ -107,7 +107,7 @@ class BodyReader:
         except ExpressionError as error:
             spacing = missing_space(value.value, *place.span[:2]) or continued(value.value, place)
             if spacing is not None:
-                self.parts.error("E107", spacing.message, spacing.place, help=spacing.help)
+                self.parts.keep(spacing.error("E107"))
                 return {}
             hint = error.help or _without_brackets(value.value)
             self.parts.error("E110", error.message, place.shifted(error.offset, error.length), help=hint)

@@ -51,8 +51,12 @@ class Parts:
         self.found: list[Diagnostic] = []
 
     def error(self, code: str, message: str, place: Place, label: str | None = None, help: str | None = None) -> None:
+        """Keep an error that is told by its parts. Raises TooManyFaults when there are enough."""
+        self.keep(Diagnostic(code, message, place, label, help=help))
+
+    def keep(self, fault: Diagnostic) -> None:
         """Keep an error. Raises TooManyFaults when there are enough."""
-        self.found.append(Diagnostic(code, message, place, label, help=help))
+        self.found.append(fault)
         if len(self.found) >= MAX_ERRORS:
             raise TooManyFaults
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from cnnspec.errors import Place
+from cnnspec.places import Diagnostic, Edit, Fix, Place, Span
 
 __all__ = ["Spacing", "continued", "missing_space", "spacing_fault"]
 
@@ -20,6 +20,19 @@ class Spacing(NamedTuple):
     message: str
     place: Place
     help: str
+    missing: bool = False  # a space at the place mends it
+
+    @property
+    def fix(self) -> Fix | None:
+        """What mends it, where that is a space."""
+        if not self.missing:
+            return None
+        line, column = self.place.line, self.place.column
+        return Fix("insert a space", (Edit(Span(line, column, line, column), " "),))
+
+    def error(self, code: str) -> Diagnostic:
+        """The finding."""
+        return Diagnostic(code, self.message, self.place, help=self.help, fix=self.fix)
 
 
 def missing_space(line: str, number: int, column: int = 1) -> Spacing | None:
@@ -28,7 +41,9 @@ def missing_space(line: str, number: int, column: int = 1) -> Spacing | None:
     if match is None:
         return None
     at, written = match.end(), f"{match[2]} {line[match.end() :].strip()}"
-    return Spacing(f"a space is missing after `{match[2]:.60}`", Place(number, column + at), f"write `{written:.60}`")
+    return Spacing(
+        f"a space is missing after `{match[2]:.60}`", Place(number, column + at), f"write `{written:.60}`", missing=True
+    )
 
 
 def continued(text: str, place: Place) -> Spacing | None:

@@ -24,6 +24,7 @@ from cnnspec.language.tree import (
     ListValue,
     MapValue,
     Scalar,
+    SourceError,
     Text,
     Value,
     check_controls,
@@ -79,7 +80,9 @@ def _events(text: str) -> Iterator[Any]:
         spacing = (
             spacing_fault(split_lines(text), place, began) if place and _SPACED.search(f"{error.problem}") else None
         )
-        raise fail("E102", *(spacing or _explain(error, place, text))) from None
+        if spacing is not None:
+            raise SourceError(spacing.error("E102")) from None
+        raise fail("E102", *_explain(error, place, text)) from None
     except yaml.YAMLError as error:
         raise fail("E102", f"not YAML: {' '.join(str(error).split()):.200}") from None
 

@@ -98,7 +98,8 @@ class Conv(_AbstractConv):
         (shape,) = inputs
         self.check_channels(shape)
         if self.padding == "same" and max(self.stride) > 1:
-            raise ShapeError(f"padding='same' needs stride 1, as in torch; {self._same_for_stride()}", "E204")
+            message = f"padding='same' needs stride 1, as in torch; {self._same_for_stride()}"
+            raise ShapeError(message, "E204", instead={"padding": self._half()})
         out = []
         for window, size in zip(self._sliding(), shape[1:], strict=True):
             result = window.out_size(size)
@@ -110,13 +111,17 @@ class Conv(_AbstractConv):
         return (self.out_channels, *out)
 
     def _same_for_stride(self) -> str:
-        """The padding with which a size is only divided by the stride."""
-        padding = [d * (k - 1) // 2 for k, d in zip(self.kernel_size, self.dilation, strict=True)]
+        """The padding with which a size is only divided by the stride, in a sentence."""
         stride = [f"{s}" for s in self.stride]
-        given = f"padding={padding[0] if len(set(padding)) == 1 else tuple(padding)}"
+        given = f"padding={self._half()}"
         if set(stride) == {"2"}:
             return f"`{given}` halves the size"
         return f"`{given}` divides the size by {'x'.join(stride[: 1 if len(set(stride)) == 1 else None])}"
+
+    def _half(self) -> str:
+        """The padding of half a window."""
+        padding = [d * (k - 1) // 2 for k, d in zip(self.kernel_size, self.dilation, strict=True)]
+        return str(padding[0] if len(set(padding)) == 1 else tuple(padding))
 
     def parameter_shapes(self, *inputs: Shape) -> dict[str, Shape]:
         weight = {"weight": (self.out_channels, inputs[0][0] // self.groups, *self.kernel_size)}

@@ -84,4 +84,5 @@ def _finding(code: str, together: Sequence[Found], network: MeasuredNetwork) -> 
         help=first.help,
         severity="warning",
         layers=layers,
+        fix=first.fix,
     )

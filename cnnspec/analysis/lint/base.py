@@ -14,6 +14,7 @@ from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import AXES, JOINS, Shape
 from cnnspec.ops.reshape import Flatten
 from cnnspec.ops.window import Sliding
+from cnnspec.places import LayerBefore
 
 __all__ = ["Finding", "Found", "MeasuredNetwork", "Rule", "flattened_before", "per_axis", "rule"]
 
@@ -37,6 +38,7 @@ class Found(NamedTuple):
     message: str
     help: str
     note: str | None = None
+    fix: LayerBefore | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.norm import BatchNorm, InstanceNorm
+from cnnspec.places import LayerBefore
 
 __all__ = [
     "activation_twice",
@@ -109,6 +110,7 @@ def dense_on_map(network: MeasuredNetwork) -> Iterator[Found]:
                 f"`{node.name}` reads a feature map, {show_shape(shape)}, and acts on its last axis only,"
                 f" the {AXES[len(shape) - 1][-1]}",
                 "put `Flatten` before it; or `Permute`, to put the channels last for a dense layer at every place",
+                fix=LayerBefore("Flatten", "flatten"),
             )
 
 

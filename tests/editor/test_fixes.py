@@ -1,0 +1,112 @@
+"""What mends a finding: applied, it takes the finding away and brings no new one."""
+
+from __future__ import annotations
+
+import pytest
+
+from cnnspec.analysis.check import check
+from cnnspec.editor.fixes import apply, fix_of
+from cnnspec.language.spec_source import read_source
+from cnnspec.places import Diagnostic, split_lines
+
+HEAD = "cnnspec: 1\ninput: [3, 32, 32]\n"
+
+CASES = {  # a text, the code of what is wrong, and the text that mends it
+    "a layer": (HEAD + "layers:\n  - Con2d(8, 3)\n", "E103", HEAD + "layers:\n  - Conv2d(8, 3)\n"),
+    "an argument": (
+        HEAD + "layers:\n  - Conv2d(8, 3, pading=1)\n",
+        "E104",
+        HEAD + "layers:\n  - Conv2d(8, 3, padding=1)\n",
+    ),
+    "a key": (HEAD.replace("input", "inptu") + "layers: [ReLU]\n", "E107", HEAD + "layers: [ReLU]\n"),
+    "a word": (
+        HEAD + "layers:\n  - Conv2d(8, 3, padding=sme)\n",
+        "E106",
+        HEAD + "layers:\n  - Conv2d(8, 3, padding=same)\n",
+    ),
+    "a read": (
+        HEAD + "layers:\n  conv: ReLU\n  b: Add(conf, input)\n",
+        "E109",
+        HEAD + "layers:\n  conv: ReLU\n  b: Add(conv, input)\n",
+    ),
+    "a name": (
+        HEAD + "params: {width: 8}\nlayers:\n  - Conv2d(widht * 2, 3)\n",
+        "E110",
+        HEAD + "params: {width: 8}\nlayers:\n  - Conv2d(width * 2, 3)\n",
+    ),
+    "an output": (HEAD + "outputs: [b]\nlayers: {aa: ReLU}\n", "E109", None),
+    "a space": (HEAD + "layers:\n  -ReLU\n", "E107", HEAD + "layers:\n  - ReLU\n"),
+    "a space after a colon": (
+        HEAD + "layers:\n  a:ReLU\n  b: ReLU\n",
+        "E102",
+        HEAD + "layers:\n  a: ReLU\n  b: ReLU\n",
+    ),
+    "channels last": (
+        "cnnspec: 1\ninput: [32, 32, 3]\nlayers:\n  - Conv2d(9, 3, groups=3)\n",
+        "E204",
+        "cnnspec: 1\ninput: [3, 32, 32]\nlayers:\n  - Conv2d(9, 3, groups=3)\n",
+    ),
+    "no channels": (
+        "cnnspec: 1\ninput: [32, 32]\nlayers:\n  - Conv2d(8, 3)\n",
+        "E202",
+        "cnnspec: 1\ninput: [1, 32, 32]\nlayers:\n  - Conv2d(8, 3)\n",
+    ),
+    "same with a stride": (
+        HEAD + "layers:\n  - Conv2d(8, 5, stride=2, padding=same)\n",
+        "E204",
+        HEAD + "layers:\n  - Conv2d(8, 5, stride=2, padding=2)\n",
+    ),
+    "a dense layer on a map": (
+        HEAD + "layers:\n  - ReLU\n  - Linear(10)\n",
+        "W321",
+        HEAD + "layers:\n  - ReLU\n  - Flatten\n  - Linear(10)\n",
+    ),
+    "a dense layer on a map, with names": (
+        HEAD + "layers:\n  flatten: ReLU\n  fc: Linear(10)\n",
+        "W321",
+        HEAD + "layers:\n  flatten: ReLU\n  flatten2: Flatten\n  fc: Linear(10)\n",
+    ),
+    "a sum of two shapes": (
+        HEAD + "layers:\n  a: Conv2d(8, 1)\n  b: Conv2d(16, 3, stride=2, padding=1)\n  c: Add(b, a)\n",
+        "E205",
+        HEAD
+        + "layers:\n  a: Conv2d(8, 1)\n  b: Conv2d(16, 3, stride=2, padding=1)\n"
+        + "  a_projection: Conv2d(16, 1, stride=2)(a)\n  c: Add(b, a_projection)\n",
+    ),
+}
+
+
+def checked(text: str) -> tuple[Diagnostic, ...]:
+    return check(read_source("spec.yaml", text.encode())).diagnostics
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_fix_takes_its_finding_away_and_brings_no_other(case: str) -> None:
+    text, code, mended = CASES[case]
+    before = checked(text)
+    finding = next(each for each in before if each.code == code)
+    fix = fix_of(finding, split_lines(text))
+    if mended is None:
+        assert fix is None
+        return
+    assert fix is not None
+    assert apply(text, [fix]) == mended
+    after = {(each.code, each.message) for each in checked(mended)}
+    assert (finding.code, finding.message) not in after
+    assert {code for code, _ in after} <= {each.code for each in before} | {"W301", "W306", "W313"}
+
+
+@pytest.mark.parametrize("ending", ["\r\n", "\n"])
+def test_lines_end_as_those_of_the_text(ending: str) -> None:
+    text = CASES["a dense layer on a map"][0].replace("\n", ending)
+    fix = fix_of(next(each for each in checked(text) if each.code == "W321"), split_lines(text))
+    assert fix is not None
+    assert apply(text, [fix]) == CASES["a dense layer on a map"][2].replace("\n", ending)
+
+
+def test_fixes_that_overlap_are_not_made_twice() -> None:
+    text = CASES["a layer"][0]
+    (finding,) = checked(text)
+    fix = fix_of(finding, split_lines(text))
+    assert fix is not None
+    assert apply(text, [fix, fix]) == CASES["a layer"][2]
