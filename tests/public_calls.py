@@ -134,6 +134,7 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
         "bundled_remark": Public(api.bundled_remark, {"name": "lenet5"}),
         "examine_installation": Public(api.examine_installation, {}),
         "bundled_text": Public(api.bundled_text, {"name": "lenet5"}),
+        "fix": Public(api.fix, {"text": SPEC}, ("name", "select", "ignore")),
         "format_text": Public(api.format_text, {"text": SPEC}, ("path", "long")),
         "init": Public(api.init, {"path": "new.yaml", "force": True}),
         "find_run": Public(api.find_run, {"name": run}, ("or_spec",)),

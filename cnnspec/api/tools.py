@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cnnspec.analysis.diff import Difference
     from cnnspec.analysis.layer_sizes import Layer
     from cnnspec.analysis.sizes import Sizes
+    from cnnspec.editor.fixes import Fixed
 
 __all__ = [
     "bundled_networks",
@@ -35,6 +36,7 @@ __all__ = [
     "calculate",
     "check",
     "diff",
+    "fix",
     "format_text",
     "init",
     "json_schema",
@@ -150,6 +152,18 @@ def check(
     faults = spec_faults(source) if source.document.header.train else []
     with where:
         return check(source, faults, variant=chosen, params=params, select=select, ignore=ignore, max_nodes=max_nodes)
+
+
+@public()
+def fix(text: str, *, name: PathLike = "spec.yaml", select: Iterable[str] = (), ignore: Iterable[str] = ()) -> Fixed:
+    """The text of a spec with all made that is known to mend its errors and warnings, and what was done.
+
+    `name` is its name in messages, `select` and `ignore` are codes of warnings. Raises UsageError for a code that is none.
+    """
+    from cnnspec.editor.fixes import Fixed, mend
+
+    mended, done = mend(text, lambda each: check(name, text=each, select=select, ignore=ignore).diagnostics)
+    return Fixed(mended, tuple(fix.title for fix in done))
 
 
 @public()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Annotated
 import typer
 
 from cnnspec import api
-from cnnspec.api.terms import parse_setting
+from cnnspec.api.terms import STDIN, parse_setting, read_file
 from cnnspec.cli import common, report
 from cnnspec.cli.render.diagnostics import FORMS, Listing
 from cnnspec.cli.render.foreign import say
 from cnnspec.errors import UsageError
+from cnnspec.files import rewrite
 
 app = typer.Typer()
 
@@ -38,6 +40,10 @@ def check(
     variant: common.VariantOption = None,
     settings: common.SetOption = None,
     max_nodes: common.MaxNodesOption = common.MAX_NODES,
+    fix: Annotated[
+        bool,
+        typer.Option("--fix", help="First write what is known to mend a finding: a misspelt word, a missing layer."),
+    ] = False,
 ) -> None:
     """Check specs: every error, or else every warning. Exits with 3 where there is an error.
 
@@ -51,6 +57,8 @@ def check(
 
       cnnspec check specs/*.yaml --strict --ignore W308,W310
 
+      cnnspec check net.yaml --fix
+
       cnnspec check . --quiet
 
       cnnspec check specs --format junit > report.xml
@@ -60,6 +68,8 @@ def check(
     failed: dict[str, UsageError] = {}
     for file in _specs(files, failed, quiet=quiet):
         try:
+            if fix:
+                _fix(file, _codes(select), _codes(ignore))
             checked.append(
                 api.check(
                     file,
@@ -80,6 +90,23 @@ def check(
         raise typer.Exit(UsageError.exit_code)
     if any(file.errors or (strict and file.warnings) for file in checked):
         raise typer.Exit(INVALID)
+
+
+def _fix(file: str, select: list[str], ignore: list[str]) -> None:
+    """Rewrite a spec with all that is known to mend it, and say what that was."""
+    if file == STDIN or not Path(file).is_file():
+        raise UsageError(f"{file} cannot be written to", hint="`--fix` takes files")
+    data = read_file(file)
+    mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
+    try:
+        text = data[len(mark) :].decode()
+    except UnicodeDecodeError:
+        return  # no UTF-8, which the check says
+    fixed = api.fix(text, name=file, select=select, ignore=ignore)
+    if fixed.done:
+        rewrite(Path(file), mark + fixed.text.encode())
+        for done in fixed.done:
+            say(f"fixed {file}: {done}", sys.stderr)
 
 
 def _specs(files: list[str], failed: dict[str, UsageError], *, quiet: bool) -> Iterator[str]:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
 
 from cnnspec.places import Diagnostic, Edit, Fix, LayerBefore, Span, Suggestion, split_lines
 
-__all__ = ["apply", "fix_of", "mend"]
+__all__ = ["Fixed", "apply", "fix_of", "mend"]
 
 _ITEM: Final = re.compile(r"(?P<indent> *)(?:(?P<dash>- +)|(?P<key>[\w{} +*-]+): +)(?=[A-Za-z\"'])")
+_UNREAD: Final = ("E101", "E102")  # no YAML: nothing else is found then
+MOST_ROUNDS: Final = 20
 _BREAKS: Final = re.compile("(\r\n|[\r\n\x85\u2028\u2029])")
+
+
+class Fixed(NamedTuple):
+    """A text in which what could be mended is mended, and what was done, in words."""
+
+    text: str
+    done: tuple[str, ...]
 
 
 def fix_of(diagnostic: Diagnostic, lines: Sequence[str]) -> Fix | None:
@@ -86,8 +95,31 @@ def apply(text: str, fixes: Iterable[Fix]) -> str:
     return text
 
 
-def mend(diagnostics: Iterable[Diagnostic], text: str) -> tuple[str, list[Fix]]:
-    """A text with all that is known to mend these findings, and what was done."""
-    lines = split_lines(text)
-    fixes = [fix for each in diagnostics if (fix := fix_of(each, lines)) is not None]
-    return apply(text, fixes), fixes
+def mend(text: str, find: Callable[[str], Iterable[Diagnostic]]) -> tuple[str, list[Fix]]:
+    """A text with all made that is known to mend what is found in it, and what was done, in turn.
+
+    What is found anew behind a mistake that is mended is mended too. A fix after which there is more to find than
+    before is not made.
+    """
+    made: list[Fix] = []
+    diagnostics = list(find(text))
+    for _ in range(MOST_ROUNDS):
+        lines = split_lines(text)
+        fixes = [fix for each in diagnostics if (fix := fix_of(each, lines)) is not None]
+        for tried in (fixes, *([fix] for fix in fixes)):
+            better = apply(text, tried)
+            left = list(find(better)) if better != text else diagnostics
+            if _weight(left) < _weight(diagnostics):
+                text, diagnostics = better, left
+                made += tried
+                break
+        else:
+            break
+    return text, made
+
+
+def _weight(diagnostics: Iterable[Diagnostic]) -> tuple[bool, int, int]:
+    """How bad findings are: a text that cannot be read at all is worse than any that has errors in it."""
+    found = list(diagnostics)
+    errors = [each for each in found if each.severity == "error"]
+    return any(each.code in _UNREAD for each in errors), len(errors), len(found)

@@ -311,7 +311,7 @@ class Expander:
                 origin.place,
                 notes=notes,
                 help=way.help,
-                resizable=error.code == "E201",
+                resizable=way.resizable,
                 fix=way.fix,
             )
             self.log.report(refusal, frame)

@@ -22,6 +22,7 @@ class WayOut(NamedTuple):
 
     help: str | None = None
     fix: Fix | LayerBefore | None = None
+    resizable: bool = False  # another input size may help, and the words say how to find one
 
 
 class WaysOut:
@@ -55,7 +56,7 @@ class WaysOut:
         if meant:
             return WayOut(f"channels come first: write `input: {list(meant)}`", self.written(meant))
         if error.code == "E201":
-            return WayOut(f"`cnnspec sizes {self.path}` tells the input sizes that fit")
+            return WayOut(f"`cnnspec sizes {self.path}` tells the input sizes that fit", None, True)
         if isinstance(op, Add):
             found = projection([(ref.name, ref.shape or ()) for ref in early])
             return WayOut() if found is None else WayOut(found.hint, _projected(found, reads, item))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
+from cnnspec import api
 from cnnspec.analysis.check import check
+from cnnspec.cli.check import app
 from cnnspec.editor.fixes import apply, fix_of
 from cnnspec.language.spec_source import read_source
 from cnnspec.places import Diagnostic, split_lines
@@ -110,3 +115,23 @@ def test_fixes_that_overlap_are_not_made_twice() -> None:
     fix = fix_of(finding, split_lines(text))
     assert fix is not None
     assert apply(text, [fix, fix]) == CASES["a layer"][2]
+
+
+def test_what_is_found_behind_a_mistake_is_mended_too() -> None:
+    text = HEAD + "layers:\n  - Con2d(8, 3)\n  - ReLU\n  -Linear(10)\n"
+    fixed = api.fix(text)
+    assert fixed.text == HEAD + "layers:\n  - Conv2d(8, 3)\n  - ReLU\n  - Flatten\n  - Linear(10)\n"
+    assert fixed.done == ("insert a space", "write `Conv2d`", "insert `Flatten`")
+
+
+def test_a_text_without_faults_stays() -> None:
+    text = HEAD + "layers: [ReLU]\n"
+    assert api.fix(text, ignore=["W301"]) == (text, ())
+
+
+def test_check_fix_writes_the_file_and_says_what(tmp_path: Path) -> None:
+    path = tmp_path / "net.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + (HEAD + "layers:\n  - Con2d(8, 3)\n").replace("\n", "\r\n").encode())
+    result = CliRunner().invoke(app, [str(path), "--fix", "--ignore", "W301"])
+    assert (result.exit_code, result.stderr.strip()) == (0, f"fixed {path}: write `Conv2d`")
+    assert path.read_bytes() == b"\xef\xbb\xbf" + (HEAD + "layers:\n  - Conv2d(8, 3)\n").replace("\n", "\r\n").encode()
