@@ -158,7 +158,7 @@ def check(
 def fix(text: str, *, name: PathLike = "spec.yaml", select: Iterable[str] = (), ignore: Iterable[str] = ()) -> Fixed:
     """The text of a spec with all made that is known to mend its errors and warnings, and what was done.
 
-    `name` is its name in messages, `select` and `ignore` are codes of warnings. Raises UsageError for a code that is none.
+    `name` is its name in messages, `select` and `ignore` are codes of warnings. Raises UsageError for an unknown code.
     """
     from cnnspec.editor.fixes import Fixed, mend
 

@@ -12,7 +12,7 @@ from cnnspec.ops import AbstractOp, AnyOp, operators
 from cnnspec.ops.arguments import Bounds, Field
 from cnnspec.ops.base import LIMIT
 
-__all__ = ["describe", "families", "siblings", "summary"]
+__all__ = ["argument_line", "call_line", "describe", "families", "siblings", "summary"]
 
 KINDS: Final = {int: ["a whole number"], float: ["a number"], bool: ["`True`", "`False`"], NoneType: ["`None`"]}
 BOUNDS: Final = {"gt": "above", "ge": "from", "le": "up to"}
@@ -50,6 +50,20 @@ def describe(name: str) -> str:
     if fields:
         parts.append(_arguments(op, fields))
     return "\n\n".join(parts) + "\n"
+
+
+def call_line(name: str) -> str:
+    """The call of the operator called `name`, with its arguments and their defaults."""
+    op, _ = operators()[name]
+    return _call(name, op, {key: field for key, field in op.fields().items() if key != "rank"})
+
+
+def argument_line(name: str, argument: str) -> str:
+    """One argument of an operator: its default, and what it takes."""
+    op, _ = operators()[name]
+    field = op.fields()[argument]
+    default = "required" if field.required else f"by default `{field.default}`"
+    return f"`{argument}` of {name}, {default}: {_takes(op, argument, field)}"
 
 
 def _about(op: type[AbstractOp]) -> str:

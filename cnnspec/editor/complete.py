@@ -1,0 +1,225 @@
+"""What can be written at a place, and the signature of the call that is being written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from cnnspec.editor.snapshot import Snapshot
+from cnnspec.language.document import Block, Body, Document
+from cnnspec.language.functions import FUNCTIONS
+from cnnspec.language.read_parts import ITEM_KEYS, TOP_KEYS
+from cnnspec.ops import JOINS, operators
+from cnnspec.ops.describe import argument_line, call_line, summary
+
+__all__ = ["Completion", "Signature", "complete", "signature"]
+
+CompletionKind: TypeAlias = Literal["key", "operator", "block", "argument", "parameter", "layer", "function", "word"]
+
+_WORD: Final = re.compile(r"[\w-]*\Z")
+_OPEN_CALL: Final = re.compile(r"([A-Za-z_]\w*)\(([^()]*(?:\([^()]*\)[^()]*)*)\Z")
+_OPEN_READS: Final = re.compile(r"\)\(([\w., -]*)\Z|\b(?:Add|Mul|Concat)\(([\w., -]*)\Z")
+_ITEM_START: Final = re.compile(r" *(?:- +)?(?:[\w{}+*-]+: +)?[\w]*\Z")
+BODY_KEYS: Final = ("layers", "add", "mul", "concat", "inline", "blocks")
+
+
+class Completion(NamedTuple):
+    """A word that can be written, what it is, and how much before the cursor it takes the place of."""
+
+    label: str
+    kind: CompletionKind
+    detail: str
+    text: str
+    replaces: int  # letters before the cursor
+    markdown: str = ""
+
+
+class Signature(NamedTuple):
+    """A call as it is written, with the argument that the cursor is in."""
+
+    label: str
+    arguments: tuple[str, ...]
+    active: int | None
+
+
+def complete(snapshot: Snapshot, line: int, column: int) -> list[Completion]:
+    """What can be written at a place (from 1), best first. The document may be one from before a mistake."""
+    lines = snapshot.lines
+    before = lines[line - 1][: column - 1] if line <= len(lines) else ""
+    document = _document(snapshot)
+    typed = _WORD.search(before)
+    length = len(typed[0]) if typed is not None else 0
+    found = [each._replace(replaces=length) for each in _here(document, lines, line, before)]
+    word = before[len(before) - length :].lower()
+    return sorted(
+        (each for each in found if _fits(word, each.label.lower())),
+        key=lambda each: not each.label.lower().startswith(word),
+    )
+
+
+def _fits(word: str, label: str) -> bool:
+    """Whether the letters of a word occur in a label in their order."""
+    letters = iter(label)
+    return all(letter in letters for letter in word)
+
+
+def _document(snapshot: Snapshot) -> Document:
+    if snapshot.source.document.main.body is None and snapshot.good is not None:
+        return snapshot.good.source.document
+    return snapshot.source.document
+
+
+def _here(document: Document, lines: Sequence[str], line: int, before: str) -> Iterator[Completion]:
+    path = _path(lines, line, before)
+    block = _block(document, path)
+    if _OPEN_READS.search(before) is not None and before.count("(") > before.count(")"):
+        yield from _reads(block, line)
+        return
+    if (call := _OPEN_CALL.search(before)) is not None:
+        yield from _arguments(document, call[1], call[2])
+        yield from _values(document, block)
+        return
+    if not path:
+        if not before.strip() or re.fullmatch(r"\w*", before):
+            yield from (Completion(key, "key", "", f"{key}: ", 0) for key in TOP_KEYS)
+        return
+    if path[0] == "variants" and ("{" in before or len(path) > 1):
+        yield from (Completion(p.name, "parameter", "", f"{p.name}: ", 0) for p in document.main.params)
+        return
+    if path[0] == "blocks" and len(path) == 2 and re.fullmatch(r" *\w*", before):
+        yield from (
+            Completion(key, "key", "", f"{key}: ", 0)
+            for key in ("params", "let", "inputs", "layers", "add", "mul", "concat")
+        )
+        return
+    if any(key in BODY_KEYS for key in path) and _ITEM_START.match(before):
+        if not re.search(r"(- +|: +)\w*\Z", before):
+            yield from (Completion(key, "key", "", f"{key}: ", 0) for key in ITEM_KEYS)
+        yield from _layers(document, block)
+        return
+    if re.search(r" (if|\*) [^:]*\Z", before) or (path[0] in ("params", "let") and ":" in before):
+        yield from _values(document, block)
+
+
+def _layers(document: Document, block: Block) -> Iterator[Completion]:
+    for name, declared in document.blocks.items():
+        needed = ", ".join(param.name for param in declared.params if param.default is None)
+        yield Completion(
+            name,
+            "block",
+            f"block({', '.join(p.name for p in declared.params)})",
+            f"{name}({needed})" if needed else name,
+            0,
+        )
+    for param in (*block.params, *document.main.params):
+        if param.type == "layer" or (
+            param.default is not None and param.default.word in {**document.blocks, **operators()}
+        ):
+            yield Completion(param.name, "parameter", "a layer", param.name, 0)
+    for name, (op, _) in operators().items():
+        required = any(field.required for key, field in op.fields().items() if key != "rank") or op in JOINS
+        yield Completion(name, "operator", summary(op), f"{name}(" if required else name, 0)
+
+
+def _arguments(document: Document, target: str, written: str) -> Iterator[Completion]:
+    taken = set(re.findall(r"(\w+) *=", written))
+    if target in document.blocks:
+        for param in document.blocks[target].params:
+            if param.name not in taken:
+                yield Completion(param.name, "argument", param.type or "", f"{param.name}=", 0)
+    elif target in operators():
+        op, _ = operators()[target]
+        for key, field in op.fields().items():
+            if key != "rank" and key not in taken:
+                default = "required" if field.required else f"by default {field.default}"
+                yield Completion(key, "argument", default, f"{key}=", 0, argument_line(target, key))
+        value = re.search(r"(\w+) *= *\w*\Z", written)
+        if value is not None and value[1] in op.fields():
+            for word in op.fields()[value[1]].words:
+                yield Completion(word, "word", f"for {value[1]}", word, 0)
+
+
+def _values(document: Document, block: Block) -> Iterator[Completion]:
+    for param in (*block.params, *document.main.params):
+        yield Completion(param.name, "parameter", param.type or "", param.name, 0)
+    for name, _ in (*block.let, *document.main.let):
+        yield Completion(name, "parameter", "let", name, 0)
+    for name in ("in_channels", "in_features"):
+        yield Completion(name, "parameter", "of the block's input", name, 0)
+    for name in FUNCTIONS:
+        yield Completion(name, "function", "", f"{name}(", 0)
+
+
+def _reads(block: Block, line: int) -> Iterator[Completion]:
+    """The names of the body around the line, before it."""
+    body = _body_around(block.body, line) if block.body is not None else None
+    for item in body.items if body is not None else ():
+        if item.key is not None and not item.template and item.place.line < line:
+            yield Completion(item.key, "layer", item.call.target if item.call else "", item.key, 0)
+    for name in ("input", *(name for name, _ in block.inputs)):
+        yield Completion(name, "layer", "what the block reads", name, 0)
+
+
+def _body_around(body: Body, line: int) -> Body:
+    for item in body.items:
+        if item.body is not None and item.body.items and item.body.place.line <= line <= _end(item.body):
+            return _body_around(item.body, line)
+    return body
+
+
+def _end(body: Body) -> int:
+    return body.place.span.end_line
+
+
+def _path(lines: Sequence[str], line: int, before: str) -> list[str]:
+    """The keys that a place lies below, outermost first, by indentation."""
+    indent = len(before) - len(before.lstrip())
+    dashed = before.lstrip().startswith("-")
+    path: list[str] = []
+    own = re.match(r" *([\w-]+):(?= |\Z)", before)
+    if own is not None:
+        path.append(own[1])
+    for number in range(line - 1, 0, -1):
+        text = lines[number - 1]
+        match = re.match(r"( *)(?:- +)?([\w-]+):", text)
+        if match is None:
+            continue
+        here = len(match[1])
+        if here < indent or (dashed and here == indent and not text.lstrip().startswith("-")):
+            path.append(match[2])
+            indent, dashed = here, False
+        if indent == 0:
+            break
+    return path[::-1]
+
+
+def _block(document: Document, path: Sequence[str]) -> Block:
+    if len(path) > 1 and path[0] == "blocks" and path[1] in document.blocks:
+        return document.blocks[path[1]]
+    return document.main
+
+
+def signature(snapshot: Snapshot, line: int, column: int) -> Signature | None:
+    """The signature of the call around a place (from 1), or None where there is none."""
+    lines = snapshot.lines
+    before = lines[line - 1][: column - 1] if line <= len(lines) else ""
+    match = _OPEN_CALL.search(before)
+    document = _document(snapshot)
+    if match is None:
+        return None
+    target, written = match[1], match[2]
+    if target in operators():
+        op, _ = operators()[target]
+        arguments = [key for key in dict.fromkeys((*op.positional, *op.fields())) if key != "rank"]
+        label = call_line(target)
+    elif target in document.blocks:
+        params = document.blocks[target].params
+        arguments = [param.name for param in params]
+        label = f"{target}({', '.join(arguments)})"
+    else:
+        return None
+    last = re.split(r",(?![^(]*\))", written)
+    named = re.match(r"\s*(\w+)\s*=", last[-1])
+    active = arguments.index(named[1]) if named and named[1] in arguments else None if named else len(last) - 1
+    return Signature(label, tuple(arguments), active if active is None or active < len(arguments) else None)

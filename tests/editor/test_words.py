@@ -1,0 +1,152 @@
+"""What is said of the word under the cursor, what can be written at a place, and where names are."""
+
+from __future__ import annotations
+
+import pytest
+
+import cnnspec
+from cnnspec.editor.complete import complete, signature
+from cnnspec.editor.hover import hover
+from cnnspec.editor.names import Names
+from cnnspec.editor.outline import folds, outline
+from cnnspec.editor.snapshot import Choice, Snapshot, look
+from cnnspec.zoo import find
+
+TEXT = """cnnspec: 1
+input: [3, 32, 32]
+params: {width: 8}
+variants:
+  wide: {width: 16}
+blocks:
+  Unit:
+    params: {out: int, stride: 1}
+    let: {half: out // 2}
+    layers:
+      conv: Conv2d(half, 3, stride=stride, padding=1)
+      relu: ReLU
+      sum: Add(conv, relu)
+layers:
+  stem: Conv2d(width * 2, 3, padding=same)
+  unit: Unit(width * 4, 2)
+  more: Unit(width * 8) * 2
+  flatten: Flatten
+  fc: Linear(10)
+"""
+
+
+def at(text: str, word: str, skip: int = 0) -> tuple[int, int]:
+    """The line and column (from 1) of a word, in the middle of it."""
+    start = -1
+    for _ in range(skip + 1):
+        start = text.index(word, start + 1)
+    line = text.count("\n", 0, start) + 1
+    return line, start - (text.rfind("\n", 0, start) + 1) + 1 + len(word) // 2
+
+
+def said(word: str, skip: int = 0, snapshot: Snapshot | None = None) -> str:
+    snapshot = snapshot or look(TEXT)
+    found = hover(snapshot, *at(snapshot.text, word, skip))
+    return "" if found is None else found.markdown
+
+
+@pytest.mark.parametrize("name", ["lenet5", "googlenet", "mobilenet_v2"])
+def test_hover_of_a_layer_equals_explain(name: str) -> None:
+    spec = cnnspec.load(name)
+    snapshot = look(find(name)[0].read_text("utf-8"))
+    for use in snapshot.outcome.uses:
+        if use.item.key is None or use.item.call is None or use.item.template:
+            continue
+        found = hover(snapshot, use.item.place.line, use.item.place.column)
+        first = next(other for other in snapshot.outcome.uses if other.item is use.item)
+        explanation = spec.explain(first.result.name, purpose="train")
+        assert found is not None
+        for heading, text in explanation.lines:
+            assert f"{heading.ljust(max(len(head) for head, _ in explanation.lines))}  {text}" in found.markdown
+
+
+def test_hover_says_what_words_mean() -> None:
+    assert "# Conv1d, Conv2d, Conv3d" in said("Conv2d")
+    assert "`padding` of Conv2d, by default" in said("padding", 1)
+    assert said("width", 2) == "parameter `width`\n\n- as declared: `8`\n- wide: `16`"
+    assert said("half", 1) == "`half` = `16` or `32`"
+    assert "| unit |" in said("Unit", 1)
+    assert "more.0" in said("more")
+    assert said("* 4") == "`width * 4` = `32`"
+
+
+def test_hover_says_what_is_wrong() -> None:
+    snapshot = look(TEXT.replace("ReLU", "ReL"))
+    found = hover(snapshot, *at(snapshot.text, "ReL"), findings=snapshot.outcome.diagnostics)
+    assert found is not None
+    assert found.markdown.startswith("# E103")
+
+
+def test_hover_of_nothing_is_nothing() -> None:
+    snapshot = look(TEXT)
+    lines = TEXT.split("\n")
+    for line in range(1, len(lines) + 1):
+        for column in range(1, len(lines[line - 1]) + 2):
+            hover(snapshot, line, column)
+    assert hover(snapshot, 1, 1) is None
+    assert hover(snapshot, 999, 1) is None
+
+
+def labels(text: str, choice: Choice | None = None) -> list[str]:
+    """What can be written where the text has a `|`."""
+    before, after = text.split("|")
+    snapshot = look(before + after, before=look(TEXT), choice=choice)
+    line = before.count("\n") + 1
+    return [each.label for each in complete(snapshot, line, len(before) - (before.rfind("\n") + 1) + 1)]
+
+
+def test_completion_knows_where_it_is() -> None:
+    assert labels(TEXT + "out|")[0] == "outputs"
+    assert labels(TEXT + "  last: Lin|")[0] == "Linear"
+    assert "Unit" in labels(TEXT + "  last: |")
+    assert labels(TEXT.replace("ReLU", "ReLU(inp|"))[0] == "inplace"
+    assert labels(TEXT.replace("padding=same", "padd|"))[0] == "padding"
+    assert labels(TEXT.replace("padding=same", "padding=s|"))[0] == "same"
+    assert labels(TEXT.replace("Unit(width * 4, 2)", "Unit(str|"))[0] == "stride"
+    assert labels(TEXT.replace("Add(conv, relu)", "Add(co|"))[0] == "conv"
+    assert labels(TEXT.replace("fc: Linear(10)", "fc: Linear(10)(fl|"))[0] == "flatten"
+    assert labels(TEXT.replace("wide: {width", "wide: {wi|"))[0] == "width"
+
+
+def test_signature_follows_the_cursor() -> None:
+    def active(text: str) -> str | None:
+        before, after = text.split("|")
+        found = signature(look(before + after), before.count("\n") + 1, len(before) - before.rfind("\n"))
+        return None if found is None or found.active is None else found.arguments[found.active]
+
+    assert active(TEXT.replace("Linear(10)", "Linear(|10)")) == "out_features"
+    assert active(TEXT.replace("width * 2, 3", "width * 2, |3")) == "kernel_size"
+    assert active(TEXT.replace("padding=same", "padding=|same")) == "padding"
+    assert active(TEXT.replace("Unit(width * 4, 2)", "Unit(width * 4, |2)")) == "stride"
+    assert active(TEXT.replace("Flatten", "Flatten|")) is None
+
+
+def test_names_are_found_where_they_are_used() -> None:
+    names = Names(look(TEXT).source.document, TEXT.split("\n"))
+    for word, times in (("width", 5), ("Unit", 3), ("half", 2), ("conv", 2), ("out", 2), ("stride", 2)):
+        found = names.at(*at(TEXT, word))
+        assert found is not None
+        places = names.of(found.symbol)
+        assert len(places) == times, word
+        assert all(TEXT.split("\n")[p.place.line - 1][p.place.column - 1 :].startswith(word) for p in places)
+
+
+def test_names_of_the_zoo_are_where_they_say() -> None:
+    for name in ("resnet18", "efficientnet_b0", "shufflenet_v2_x0_5", "googlenet"):
+        text = find(name)[0].read_text("utf-8")
+        lines = text.split("\n")
+        for each in Names(look(text).source.document, lines).all:
+            line, column, _, end = each.place.span
+            assert lines[line - 1][column - 1 : end - 1] == each.symbol.name
+
+
+def test_the_outline_is_that_of_the_text() -> None:
+    parts = outline(look(TEXT))
+    assert [part.name for part in parts] == ["width", "Unit", "stem", "unit", "more", "flatten", "fc"]
+    assert [part.name for part in parts[1].children] == ["out", "stride", "conv", "relu", "sum"]
+    assert parts[1].span.end_line == 13
+    assert (7, 13) in list(folds(TEXT.split("\n")))
