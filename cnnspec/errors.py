@@ -72,6 +72,8 @@ EXTRAS: Final[dict[str, str | None]] = {
     **dict.fromkeys(("onnx", "onnxruntime"), "onnx"),
     **dict.fromkeys(("numpy", "PIL", "safetensors"), None),
     "tensorboard": "tensorboard",
+    "pygls": "lsp",
+    "lsprotocol": "lsp",
 }
 
 _INSTALLED_AS: Final = {"PIL": "pillow", "sklearn": "scikit-learn"}

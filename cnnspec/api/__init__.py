@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         format_text,
         init,
         json_schema,
+        serve_editor,
         sizes,
         spec_files,
     )
@@ -105,6 +106,7 @@ __all__ = [
     "loads",
     "open_run",
     "resume",
+    "serve_editor",
     "sizes",
     "spec_files",
     "train",
@@ -137,6 +139,7 @@ LATER: Final = {
         "format_text",
         "init",
         "json_schema",
+        "serve_editor",
         "sizes",
         "spec_files",
     ),

@@ -13,7 +13,7 @@ from cnnspec.language.document import Argument, Block, Body, Call, Document, Exp
 from cnnspec.ops import operators
 from cnnspec.places import Place
 
-__all__ = ["Kind", "Names", "Occurrence", "Symbol"]
+__all__ = ["RENAMED", "Kind", "Names", "Occurrence", "Symbol"]
 
 Kind: TypeAlias = Literal["block", "layer", "parameter", "local", "input", "operator", "argument"]
 

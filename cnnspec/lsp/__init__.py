@@ -1,0 +1,1 @@
+"""The editor services over the Language Server Protocol."""

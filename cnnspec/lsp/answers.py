@@ -1,0 +1,279 @@
+"""What editor services say, as the protocol has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from lsprotocol import types
+
+from cnnspec.analysis.check import check
+from cnnspec.editor.complete import complete, signature
+from cnnspec.editor.fixes import fix_of
+from cnnspec.editor.hints import hints
+from cnnspec.editor.hover import hover
+from cnnspec.editor.names import RENAMED, Names, Occurrence
+from cnnspec.editor.outline import Outline, folds, outline
+from cnnspec.errors import CnnspecError, SpecError
+from cnnspec.language.format import format_text
+from cnnspec.lsp.documents import Document, Settings
+from cnnspec.lsp.positions import Positions
+from cnnspec.places import Diagnostic, Fix, Span
+
+__all__ = [
+    "actions",
+    "completions",
+    "definition",
+    "diagnostics",
+    "findings",
+    "folding",
+    "formatting",
+    "hovered",
+    "inlay_hints",
+    "lenses",
+    "references",
+    "rename",
+    "renamed_range",
+    "signatures",
+    "symbols",
+]
+
+CHOOSE: Final = "cnnspec.choose"
+_ITEM_KINDS: Final = {
+    "key": types.CompletionItemKind.Keyword,
+    "operator": types.CompletionItemKind.Class,
+    "block": types.CompletionItemKind.Struct,
+    "argument": types.CompletionItemKind.Property,
+    "parameter": types.CompletionItemKind.Variable,
+    "layer": types.CompletionItemKind.Field,
+    "function": types.CompletionItemKind.Function,
+    "word": types.CompletionItemKind.EnumMember,
+}
+_SYMBOL_KINDS: Final = {
+    "block": types.SymbolKind.Class,
+    "parameter": types.SymbolKind.Variable,
+    "layer": types.SymbolKind.Field,
+    "body": types.SymbolKind.Namespace,
+}
+
+
+def findings(document: Document) -> Sequence[Diagnostic]:
+    """All that is wrong with a text: with the network that is looked at, or else with any variant."""
+    snapshot = document.look()
+    if not snapshot.is_good:
+        return snapshot.outcome.diagnostics
+    return check(snapshot.source).diagnostics
+
+
+def diagnostics(document: Document) -> list[types.Diagnostic]:
+    """The findings, with what is beside them."""
+    positions = document.positions
+    return [_diagnostic(each, positions) for each in findings(document)]
+
+
+def _diagnostic(finding: Diagnostic, positions: Positions) -> types.Diagnostic:
+    parts = [finding.message, finding.label, *finding.notes, f"help: {finding.help}" if finding.help else None]
+    severity = types.DiagnosticSeverity.Error if finding.severity == "error" else types.DiagnosticSeverity.Warning
+    span = finding.place.span if finding.place is not None else Span(1, 1, 1, 1)
+    return types.Diagnostic(
+        positions.range(span), "\n".join(filter(None, parts)), severity, finding.code, source="cnnspec"
+    )
+
+
+def inlay_hints(document: Document, settings: Settings, shown: types.Range) -> list[types.InlayHint]:
+    """The hints of the lines that are shown."""
+    positions = document.positions
+    first, last = shown.start.line, shown.end.line
+    found = []
+    for hint in hints(document.look(), settings.show):
+        at = positions.line_end(hint.line)
+        if first <= at.line <= last:
+            found.append(types.InlayHint(at, hint.text, padding_left=True, tooltip=hint.details))
+    return found
+
+
+def hovered(document: Document, position: types.Position) -> types.Hover | None:
+    """What there is to say about the word at a position."""
+    snapshot = document.look()
+    line, column = document.positions.place(position)
+    found = hover(snapshot, line, column, snapshot.outcome.diagnostics)
+    if found is None:
+        return None
+    content = types.MarkupContent(types.MarkupKind.Markdown, found.markdown)
+    return types.Hover(content, document.positions.range(found.span))
+
+
+def completions(document: Document, position: types.Position) -> types.CompletionList:
+    """What can be written at a position, best first."""
+    positions = document.positions
+    line, column = positions.place(position)
+    end = positions.offset(position)
+    items = []
+    for number, each in enumerate(complete(document.look(), line, column)):
+        replaced = types.Range(positions.position(end - each.replaces), position)
+        items.append(
+            types.CompletionItem(
+                each.label,
+                kind=_ITEM_KINDS[each.kind],
+                detail=each.detail or None,
+                documentation=types.MarkupContent(types.MarkupKind.Markdown, each.markdown) if each.markdown else None,
+                sort_text=f"{number:04}",
+                text_edit=types.TextEdit(replaced, each.text),
+            )
+        )
+    return types.CompletionList(False, items)
+
+
+def signatures(document: Document, position: types.Position) -> types.SignatureHelp | None:
+    """The signature of the call around a position."""
+    found = signature(document.look(), *document.positions.place(position))
+    if found is None:
+        return None
+    parameters = [types.ParameterInformation(name) for name in found.arguments]
+    shown = types.SignatureInformation(found.label, parameters=parameters, active_parameter=found.active)
+    return types.SignatureHelp([shown], 0, found.active)
+
+
+def _named(document: Document, position: types.Position) -> tuple[Names, Occurrence | None]:
+    snapshot = document.look()
+    names = Names(snapshot.source.document, snapshot.lines)
+    return names, names.at(*document.positions.place(position))
+
+
+def definition(document: Document, position: types.Position) -> types.Location | None:
+    """Where the name at a position is defined."""
+    names, found = _named(document, position)
+    place = names.definition(found.symbol) if found is not None else None
+    return None if place is None else types.Location(document.uri, document.positions.range(place.span))
+
+
+def references(document: Document, position: types.Position, *, declared: bool) -> list[types.Location]:
+    """Where the name at a position occurs."""
+    names, found = _named(document, position)
+    if found is None:
+        return []
+    positions = document.positions
+    return [
+        types.Location(document.uri, positions.range(each.place.span))
+        for each in names.of(found.symbol)
+        if declared or not each.defines
+    ]
+
+
+def renamed_range(document: Document, position: types.Position) -> types.Range | None:
+    """The name at a position, where it is one that the text defines."""
+    names, found = _named(document, position)
+    if found is None or found.symbol.kind not in RENAMED or names.definition(found.symbol) is None:
+        return None
+    return document.positions.range(found.place.span)
+
+
+def rename(document: Document, position: types.Position, name: str) -> types.WorkspaceEdit | None:
+    """Another name in all its places. Raises CnnspecError for one with which the text says something else."""
+    if renamed_range(document, position) is None:
+        return None
+    names, found = _named(document, position)
+    assert found is not None
+    places = [each.place.span for each in names.of(found.symbol)]
+    return _checked_edit(document, [(span, name) for span in places], name)
+
+
+def _checked_edit(document: Document, edits: Sequence[tuple[Span, str]], name: str) -> types.WorkspaceEdit:
+    """Edits that leave the network what it is, but for the names of its layers."""
+    positions = document.positions
+    text = document.text
+    ranges = [(positions.range(span), new) for span, new in edits]
+    for where, new in sorted(ranges, key=lambda each: (each[0].start.line, each[0].start.character), reverse=True):
+        start, end = positions.offset(where.start), positions.offset(where.end)
+        text = f"{text[:start]}{new}{text[end:]}"
+    before, after = document.look(), Document(document.uri, document.language, text, None, document.encoding)
+    after.choice = document.choice
+    graph, other = before.outcome.graph, after.look().outcome.graph
+    if graph is not None and (other is None or [node.op for node in graph] != [node.op for node in other]):
+        raise CnnspecError(f"`{name:.60}` cannot be the name: the text would say something else")
+    return types.WorkspaceEdit(changes={document.uri: [types.TextEdit(where, new) for where, new in ranges]})
+
+
+def symbols(document: Document) -> list[types.DocumentSymbol]:
+    """The outline of a text."""
+    positions = document.positions
+    return [_symbol(part, positions) for part in outline(document.look())]
+
+
+def _symbol(part: Outline, positions: Positions) -> types.DocumentSymbol:
+    return types.DocumentSymbol(
+        part.name or "-",
+        _SYMBOL_KINDS[part.kind],
+        positions.range(part.span),
+        positions.range(part.name_span),
+        detail=part.detail,
+        children=[_symbol(child, positions) for child in part.children],
+    )
+
+
+def folding(document: Document) -> list[types.FoldingRange]:
+    """What can be folded."""
+    positions = document.positions
+    return [
+        types.FoldingRange(positions.line_end(first).line, positions.line_end(last).line)
+        for first, last in folds(document.look().lines)
+    ]
+
+
+def actions(document: Document, wanted: types.Range) -> list[types.CodeAction]:
+    """What mends the findings in a range, and all of them where there are several."""
+    positions, lines = document.positions, document.look().lines
+    start, end = positions.offset(wanted.start), positions.offset(wanted.end)
+    near: list[types.CodeAction] = []
+    every: list[Fix] = []
+    for finding in findings(document):
+        fix = fix_of(finding, lines)
+        if fix is None or finding.place is None:
+            continue
+        every.append(fix)
+        where = positions.range(finding.place.span)
+        if positions.offset(where.start) <= end and start <= positions.offset(where.end):
+            action = _action(document, fix.title, [fix])
+            action.diagnostics = [_diagnostic(finding, positions)]
+            action.is_preferred = True
+            near.append(action)
+    if near and len(every) > 1:
+        near.append(_action(document, f"mend all {len(every)}", every))
+    return near
+
+
+def _action(document: Document, title: str, fixes: Iterable[Fix]) -> types.CodeAction:
+    positions = document.positions
+    edits = [types.TextEdit(positions.range(edit.span), edit.text) for fix in fixes for edit in fix.edits]
+    return types.CodeAction(
+        title, types.CodeActionKind.QuickFix, edit=types.WorkspaceEdit(changes={document.uri: edits})
+    )
+
+
+def formatting(document: Document) -> list[types.TextEdit] | None:
+    """The canonical form, as one edit; None where the text has errors."""
+    try:
+        formatted = format_text(document.text, path=document.path)
+    except SpecError:
+        return None
+    positions = document.positions
+    if formatted == document.text:
+        return []
+    whole = types.Range(types.Position(0, 0), positions.position(len(document.text)))
+    return [types.TextEdit(whole, formatted)]
+
+
+def lenses(document: Document) -> list[types.CodeLens]:
+    """Above the network's first line: which variant is looked at, and the others to choose."""
+    variants = document.look().source.document.variants
+    place = document.look().source.document.places.get("variants")
+    if not variants or place is None:
+        return []
+    where = document.positions.range(place.span)
+    found = []
+    for variant in (None, *variants):
+        chosen = "● " if variant == document.choice.variant else ""
+        arguments: list[Any] = [document.uri, variant]
+        title = f"{chosen}as {variant or 'declared'}"
+        found.append(types.CodeLens(where, types.Command(title, CHOOSE, arguments=arguments)))
+    return found

@@ -1,0 +1,108 @@
+"""The texts that an editor has open, and what is known of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from lsprotocol import types
+
+from cnnspec.editor.hints import SHOWN, Show
+from cnnspec.editor.snapshot import Choice, Snapshot, look
+from cnnspec.lsp.positions import Positions, changed
+
+__all__ = ["Document", "Documents", "Settings"]
+
+MOST_LETTERS: Final = 4_000_000  # of a text that is looked at
+_SPEC: Final = re.compile(r"^[\"']?cnnspec[\"']?\s*:", re.MULTILINE)
+_OWN: Final = (".cnnspec.yaml", ".cnnspec.yml", ".cnnspec.json")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a person has chosen to see."""
+
+    show: Show = SHOWN
+    active_line_only: bool = False
+
+    @classmethod
+    def read(cls, options: Any) -> Settings:
+        """Settings as editors send them: `{"hints": {"shape": true, "params": true}}`; what is none is passed over."""
+        hints = options.get("hints") if isinstance(options, Mapping) else None
+        if hints is False:
+            return cls(Show(False, False, False, False))
+        if not isinstance(hints, Mapping):
+            return cls()
+        chosen = {key: hints[key] for key in Show._fields if isinstance(hints.get(key), bool)}
+        return cls(SHOWN._replace(**chosen), hints.get("activeLineOnly") is True)
+
+
+@dataclass
+class Document:
+    """One open text."""
+
+    uri: str
+    language: str
+    text: str
+    version: int | None
+    encoding: types.PositionEncodingKind | str
+    choice: Choice = field(default_factory=Choice)
+    _seen: Snapshot | None = None
+
+    @property
+    def path(self) -> str:
+        """Its name in messages."""
+        return Path(unquote(urlsplit(self.uri).path)).name or "spec.yaml"
+
+    @property
+    def is_spec(self) -> bool:
+        """Whether it is a spec, which other files that are open are not."""
+        own = self.language == "cnnspec" or unquote(self.uri).lower().endswith(_OWN)
+        return len(self.text) <= MOST_LETTERS and (own or bool(_SPEC.search(self.text)) or self._seen is not None)
+
+    @property
+    def positions(self) -> Positions:
+        """Converts between places and positions of the text as it stands."""
+        return Positions(self.text, self.encoding)
+
+    def look(self) -> Snapshot:
+        """What is known of the text as it stands."""
+        seen = self._seen
+        if seen is None or seen.text != self.text or seen.choice != self.choice:
+            self._seen = look(self.text, self.path, seen, self.choice)
+            return self._seen
+        return seen
+
+
+class Documents:
+    """The open texts by their URI."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, Document] = {}
+        self.encoding: types.PositionEncodingKind | str = types.PositionEncodingKind.Utf16
+        self.settings = Settings()
+
+    def opened(self, item: types.TextDocumentItem) -> Document:
+        """Keep a text."""
+        document = Document(item.uri, item.language_id, item.text, item.version, self.encoding)
+        self.open[item.uri] = document
+        return document
+
+    def changed(self, params: types.DidChangeTextDocumentParams) -> Document | None:
+        """Take changes on; None for a text that is not open."""
+        document = self.open.get(params.text_document.uri)
+        if document is None:
+            return None
+        for change in params.content_changes:
+            document.text = changed(document.text, change, document.encoding)
+        document.version = params.text_document.version
+        return document
+
+    def spec(self, uri: str) -> Document | None:
+        """The open text, where it is a spec."""
+        document = self.open.get(uri)
+        return document if document is not None and document.is_spec else None

@@ -1,0 +1,231 @@
+"""The language server as editors meet it: a process, messages on its stdin, answers on its stdout."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+URI = "file:///work/net.cnnspec.yaml"
+TEXT = """cnnspec: 1
+name: größe
+input: [3, 32, 32]
+variants:
+  wide: {width: 16}
+params: {width: 8}
+layers:
+  stem: Conv2d(width, 3)
+  relu: ReLU
+  flatten: Flatten
+  fc: Linear(10)
+"""
+
+
+class Client:
+    """An editor's side of the protocol."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.number = 0
+        self.notes: list[dict[str, Any]] = []
+
+    def send(self, message: dict[str, Any]) -> None:
+        self.raw(json.dumps({"jsonrpc": "2.0", **message}).encode())
+
+    def raw(self, body: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        self.process.stdin.flush()
+
+    def read(self) -> dict[str, Any]:
+        stream = self.process.stdout
+        assert stream is not None
+        length = 0
+        while (line := stream.readline().strip()) != b"":
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        message: dict[str, Any] = json.loads(stream.read(length))
+        return message
+
+    def ask(self, method: str, params: Any) -> Any:
+        answer = self.answer(method, params)
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def answer(self, method: str, params: Any) -> dict[str, Any]:
+        self.number += 1
+        self.send({"id": self.number, "method": method, "params": params})
+        while True:
+            message = self.read()
+            if message.get("id") == self.number and "method" not in message:
+                return message
+            self.notes.append(message)
+
+    def tell(self, method: str, params: Any) -> None:
+        self.send({"method": method, "params": params})
+
+    def diagnostics(self, version: int) -> list[dict[str, Any]]:
+        """Those of a version of the text."""
+        while True:
+            for note in self.notes:
+                if note.get("method") == "textDocument/publishDiagnostics" and note["params"].get("version") == version:
+                    found: list[dict[str, Any]] = note["params"]["diagnostics"]
+                    return found
+            self.notes = [self.read()]
+
+    def open(self, text: str, uri: str = URI, language: str = "yaml") -> None:
+        item = {"uri": uri, "languageId": language, "version": 1, "text": text}
+        self.tell("textDocument/didOpen", {"textDocument": item})
+
+    def edit(self, version: int, *changes: dict[str, Any]) -> None:
+        document = {"uri": URI, "version": version}
+        self.tell("textDocument/didChange", {"textDocument": document, "contentChanges": list(changes)})
+
+    def hints(self) -> list[str]:
+        where = {"start": {"line": 0, "character": 0}, "end": {"line": 99, "character": 0}}
+        found = self.ask("textDocument/inlayHint", {"textDocument": {"uri": URI}, "range": where})
+        return [each["label"] for each in found]
+
+    def at(self, method: str, line: int, character: int, **more: Any) -> Any:
+        position = {"line": line, "character": character}
+        return self.ask(f"textDocument/{method}", {"textDocument": {"uri": URI}, "position": position, **more})
+
+
+@contextmanager
+def running(**capabilities: Any) -> Iterator[Client]:
+    command = [sys.executable, "-m", "cnnspec", "lsp"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        client = Client(process)
+        try:
+            client.ask("initialize", {"processId": None, "rootUri": None, "capabilities": capabilities})
+            client.tell("initialized", {})
+            yield client
+            client.ask("shutdown", None)
+            client.tell("exit", None)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Client]:
+    with running() as client:
+        yield client
+
+
+@pytest.fixture
+def client(shared: Client) -> Client:
+    shared.notes.clear()
+    shared.open(TEXT)
+    return shared
+
+
+def test_hints_follow_edits(client: Client) -> None:
+    assert client.hints()[0] == "→ 8x30x30  rf 3x3"
+    line = {"start": {"line": 7, "character": 22}, "end": {"line": 7, "character": 23}}
+    client.edit(2, {"range": line, "text": "5"})
+    assert client.hints()[0] == "→ 8x28x28  rf 5x5"
+    client.edit(
+        3, {"range": {"start": {"line": 8, "character": 8}, "end": {"line": 8, "character": 12}}, "text": "ReL"}
+    )
+    assert client.hints() == ["→ 8x28x28  rf 5x5", "→ 8x28x28  rf 5x5", "→ 6272  rf all", "→ 10  rf all"]
+    (finding,) = client.diagnostics(3)
+    assert (finding["code"], finding["severity"]) == ("E103", 1)
+    assert finding["range"] == {"start": {"line": 8, "character": 8}, "end": {"line": 8, "character": 11}}
+
+
+def test_a_fix_is_applied_as_an_editor_does(client: Client) -> None:
+    client.edit(2, {"text": TEXT.replace("ReLU", "ReL")})
+    where = {"start": {"line": 8, "character": 9}, "end": {"line": 8, "character": 9}}
+    params = {"textDocument": {"uri": URI}, "range": where, "context": {"diagnostics": []}}
+    (action,) = client.ask("textDocument/codeAction", params)
+    assert action["title"] == "write `ReLU`"
+    (edit,) = action["edit"]["changes"][URI]
+    client.edit(3, {"range": edit["range"], "text": edit["newText"]})
+    assert [each["code"] for each in client.diagnostics(3) if each["severity"] == 1] == []
+
+
+def test_words_are_told(client: Client) -> None:
+    assert "Conv1d, Conv2d, Conv3d" in client.at("hover", 7, 10)["contents"]["value"]
+    assert client.at("hover", 1, 1) is None
+    items = client.at("completion", 10, 8)["items"]
+    assert items[0]["label"] == "Linear" or "Linear" in [each["label"] for each in items]
+    assert client.at("signatureHelp", 7, 15)["signatures"][0]["label"].startswith("Conv2d(out_channels, kernel_size")
+    assert client.at("definition", 7, 17)["range"]["start"] == {"line": 5, "character": 9}
+    assert len(client.at("references", 7, 17, context={"includeDeclaration": True})) == 3
+    changes = client.at("rename", 7, 17, newName="base")["changes"][URI]
+    assert [each["newText"] for each in changes] == ["base"] * 3
+
+
+def test_a_name_that_means_something_else_is_refused(client: Client) -> None:
+    position = {"line": 7, "character": 17}
+    params = {"textDocument": {"uri": URI}, "position": position, "newName": "in_channels"}
+    assert "cannot be the name" in client.answer("textDocument/rename", params)["error"]["message"]
+
+
+def test_structure_and_form(client: Client) -> None:
+    document = {"textDocument": {"uri": URI}}
+    assert [each["name"] for each in client.ask("textDocument/documentSymbol", document)] == [
+        *("width", "stem", "relu", "flatten", "fc")
+    ]
+    assert {"startLine": 6, "endLine": 10} in client.ask("textDocument/foldingRange", document)
+    (edit,) = client.ask("textDocument/formatting", {**document, "options": {"tabSize": 2, "insertSpaces": True}})
+    assert edit["newText"].startswith("cnnspec: 1\nname: größe\ninput: [3, 32, 32]\nparams: {width: 8}\n")
+
+
+def test_another_variant_is_looked_at(client: Client) -> None:
+    lenses = client.ask("textDocument/codeLens", {"textDocument": {"uri": URI}})
+    assert [each["command"]["title"] for each in lenses] == ["● as declared", "as wide"]
+    client.ask("workspace/executeCommand", {"command": "cnnspec.choose", "arguments": [URI, "wide"]})
+    assert client.hints()[0] == "→ 16x30x30  rf 3x3"
+
+
+def test_what_is_shown_is_a_setting(client: Client) -> None:
+    client.tell(
+        "workspace/didChangeConfiguration", {"settings": {"cnnspec": {"hints": {"field": False, "params": True}}}}
+    )
+    assert client.hints()[0] == "→ 8x30x30  224 params"
+    client.tell("workspace/didChangeConfiguration", {"settings": {"cnnspec": {"hints": False}}})
+    assert client.hints() == []
+    client.tell("workspace/didChangeConfiguration", {"settings": None})
+    assert client.hints()[0] == "→ 8x30x30  rf 3x3"
+
+
+def test_columns_are_counted_as_the_client_counts() -> None:
+    text = TEXT.replace("  relu: ReLU", '  "🎈": ReLU')
+    for encoding, columns in (("utf-16", 6), ("utf-8", 8), ("utf-32", 5)):
+        with running(general={"positionEncodings": [encoding]}) as client:
+            client.open(text)
+            (finding,) = client.diagnostics(1)
+            where = {"start": {"line": 8, "character": 2}, "end": {"line": 8, "character": columns}}
+            assert (finding["code"], finding["range"]) == ("E108", where)
+
+
+def test_files_that_are_no_specs_are_left_alone(client: Client) -> None:
+    client.open("services:\n  web: [1\n", "file:///work/compose.yaml")
+    where = {"start": {"line": 0, "character": 0}, "end": {"line": 9, "character": 0}}
+    params = {"textDocument": {"uri": "file:///work/compose.yaml"}, "range": where}
+    assert client.ask("textDocument/inlayHint", params) == []
+    assert client.ask("textDocument/documentSymbol", {"textDocument": {"uri": "file:///work/compose.yaml"}}) == []
+
+
+def test_hostile_messages_end_in_an_error_and_not_in_the_server(client: Client) -> None:
+    client.raw(b"{nonsense")
+    client.raw(b"[]")
+    assert "error" in client.answer("textDocument/nonsense", {})
+    assert "error" in client.answer("textDocument/hover", {"textDocument": 7})
+    for line, character in ((10**9, 0), (0, 10**9), (2**31 - 1, 2**31 - 1)):
+        client.at("hover", line, character)
+        client.at("completion", line, character)
+    client.edit(
+        2, {"range": {"start": {"line": 10**6, "character": 9}, "end": {"line": 0, "character": 0}}, "text": "x"}
+    )
+    client.edit(3, {"text": "x" * 10_000_000})
+    client.hints()
+    client.edit(4, {"text": TEXT})
+    assert client.hints()[0] == "→ 8x30x30  rf 3x3"
