@@ -178,7 +178,8 @@ def serve_editor(port: int | None = None) -> None:
 
     server = make_server()
     if port is None:
-        server.start_io()
+        with os.fdopen(os.dup(1), "wb") as stdout:  # which the server closes, and the process closes its own
+            server.start_io(stdout=stdout)
         return
     try:
         server.start_tcp("127.0.0.1", port)

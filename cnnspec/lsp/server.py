@@ -8,7 +8,9 @@ from functools import wraps
 from typing import Any, Final
 
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
+from pygls.protocol import LanguageServerProtocol
 
 from cnnspec.editor.snapshot import Choice
 from cnnspec.errors import CnnspecError
@@ -23,10 +25,28 @@ PAUSE: Final = 0.15  # seconds without an edit after which a text is looked thro
 
 def make_server() -> LanguageServer:
     """A server for one client; `start_io` or `start_tcp` runs it."""
-    server = LanguageServer("cnnspec", __version__, text_document_sync_kind=types.TextDocumentSyncKind.Incremental)
+    server = LanguageServer(
+        "cnnspec",
+        __version__,
+        text_document_sync_kind=types.TextDocumentSyncKind.Incremental,
+        protocol_cls=_Protocol,
+    )
     service = _Service(server)
     service.register()
     return server
+
+
+class _Protocol(LanguageServerProtocol):
+    """Answers requests that it cannot read too: nobody is left waiting."""
+
+    def structure_message(self, data: dict[str, Any]) -> Any:
+        """A message as a value. Raises JsonRpcException for one that is none."""
+        try:
+            return super().structure_message(data)
+        except JsonRpcException as error:
+            if "method" in data and isinstance(data.get("id"), (int, str)):
+                self._send_response(data["id"], error=error.to_response_error())
+            raise
 
 
 class _Service:

@@ -13,7 +13,7 @@ import pytest
 
 URI = "file:///work/net.cnnspec.yaml"
 TEXT = """cnnspec: 1
-name: größe
+description: größe
 input: [3, 32, 32]
 variants:
   wide: {width: 16}
@@ -133,7 +133,7 @@ def test_hints_follow_edits(client: Client) -> None:
     client.edit(
         3, {"range": {"start": {"line": 8, "character": 8}, "end": {"line": 8, "character": 12}}, "text": "ReL"}
     )
-    assert client.hints() == ["→ 8x28x28  rf 5x5", "→ 8x28x28  rf 5x5", "→ 6272  rf all", "→ 10  rf all"]
+    assert client.hints() == ["→ 8x28x28  rf 5x5", "→ 8x28x28  rf 5x5", "→ 6272  rf 5x5", "→ 10  rf all"]
     (finding,) = client.diagnostics(3)
     assert (finding["code"], finding["severity"]) == ("E103", 1)
     assert finding["range"] == {"start": {"line": 8, "character": 8}, "end": {"line": 8, "character": 11}}
@@ -174,8 +174,11 @@ def test_structure_and_form(client: Client) -> None:
         *("width", "stem", "relu", "flatten", "fc")
     ]
     assert {"startLine": 6, "endLine": 10} in client.ask("textDocument/foldingRange", document)
-    (edit,) = client.ask("textDocument/formatting", {**document, "options": {"tabSize": 2, "insertSpaces": True}})
-    assert edit["newText"].startswith("cnnspec: 1\nname: größe\ninput: [3, 32, 32]\nparams: {width: 8}\n")
+    form = {**document, "options": {"tabSize": 2, "insertSpaces": True}}
+    assert client.ask("textDocument/formatting", form) == []
+    client.edit(2, {"text": TEXT.replace("Conv2d(width, 3)", "Conv2d( width,kernel_size=3 )")})
+    (edit,) = client.ask("textDocument/formatting", form)
+    assert edit["newText"] == TEXT
 
 
 def test_another_variant_is_looked_at(client: Client) -> None:
