@@ -42,6 +42,7 @@ VERB_CALLS = {
     "export": "export mlp",
     "verify": "verify a.onnx",
     "predict": "predict a.onnx a.png",
+    "lsp": "lsp",
     "bench": "bench mlp --batches 1 --threads 1 --seconds 0.01",
 }
 LIGHT_VERBS = {

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
         format_text,
         init,
         json_schema,
-        serve_editor,
         sizes,
         spec_files,
     )
@@ -106,7 +105,6 @@ __all__ = [
     "loads",
     "open_run",
     "resume",
-    "serve_editor",
     "sizes",
     "spec_files",
     "train",
@@ -139,7 +137,6 @@ LATER: Final = {
         "format_text",
         "init",
         "json_schema",
-        "serve_editor",
         "sizes",
         "spec_files",
     ),

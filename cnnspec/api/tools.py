@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnspec import zoo
 from cnnspec.api.networks import PathLike, Spec, load
-from cnnspec.errors import UsageError, needs_extra
+from cnnspec.errors import UsageError
 from cnnspec.files import rewrite
 from cnnspec.graph import Purpose
 from cnnspec.language import MAX_NODES, Source, read_source, read_spec
@@ -40,7 +40,6 @@ __all__ = [
     "format_text",
     "init",
     "json_schema",
-    "serve_editor",
     "sizes",
     "spec_files",
 ]
@@ -165,26 +164,6 @@ def fix(text: str, *, name: PathLike = "spec.yaml", select: Iterable[str] = (), 
 
     mended, done = mend(text, lambda each: check(name, text=each, select=select, ignore=ignore).diagnostics)
     return Fixed(mended, tuple(fix.title for fix in done))
-
-
-@needs_extra("lsp")
-@public()
-def serve_editor(port: int | None = None) -> None:
-    """Answer an editor over the Language Server Protocol until it leaves: on stdin and stdout, or on a loopback port.
-
-    Raises UsageError for a port that cannot be listened on. Needs the extra `lsp`.
-    """
-    from cnnspec.lsp.server import make_server
-
-    server = make_server()
-    if port is None:
-        with os.fdopen(os.dup(1), "wb") as stdout:  # which the server closes, and the process closes its own
-            server.start_io(stdout=stdout)
-        return
-    try:
-        server.start_tcp("127.0.0.1", port)
-    except (OSError, OverflowError) as error:
-        raise UsageError(f"cannot listen on port {port}: {error}") from None
 
 
 @public()

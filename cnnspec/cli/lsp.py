@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cnnspec import api
+from cnnspec.lsp.serve import serve
 
 app = typer.Typer()
 
@@ -29,4 +29,4 @@ def lsp(
 
       cnnspec lsp --tcp 6007
     """
-    api.serve_editor(port)
+    serve(port)

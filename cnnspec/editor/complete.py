@@ -124,6 +124,12 @@ def _layers(document: Document, block: Block) -> Iterator[Completion]:
 
 def _arguments(document: Document, target: str, written: str) -> Iterator[Completion]:
     taken = set(re.findall(r"(\w+) *=", written))
+    value = re.search(r"(\w+) *= *\w*\Z", written)
+    if value is not None:  # the value of an argument, and no other argument
+        field = operators()[target][0].fields().get(value[1]) if target in operators() else None
+        for word in field.words if field is not None else ():
+            yield Completion(word, "word", f"for {value[1]}", word, 0)
+        return
     if target in document.blocks:
         for param in document.blocks[target].params:
             if param.name not in taken:
@@ -134,10 +140,6 @@ def _arguments(document: Document, target: str, written: str) -> Iterator[Comple
             if key != "rank" and key not in taken:
                 default = "required" if field.required else f"by default {field.default}"
                 yield Completion(key, "argument", default, f"{key}=", 0, argument_line(target, key))
-        value = re.search(r"(\w+) *= *\w*\Z", written)
-        if value is not None and value[1] in op.fields():
-            for word in op.fields()[value[1]].words:
-                yield Completion(word, "word", f"for {value[1]}", word, 0)
 
 
 def _values(document: Document, block: Block) -> Iterator[Completion]:

@@ -173,6 +173,7 @@ CALLS: dict[str, list[list[str]]] = {
         ["mlp", "--batches", EVIL],
     ],
     "doctor": [["--format", EVIL]],
+    "lsp": [["--tcp", EVIL], ["--tcp", "-1"]],
 }
 
 
