@@ -9,6 +9,7 @@ import pytest
 from cnnspec.analysis import sizes as module
 from cnnspec.analysis.check import check
 from cnnspec.analysis.sizes import sizes
+from cnnspec.analysis.skeleton import Seen, Skeleton
 from cnnspec.errors import CnnspecError
 from cnnspec.language import Source, read_spec
 
@@ -42,3 +43,17 @@ def test_check_looks_for_few_smallest_inputs() -> None:
     found = check(read_spec("net.yaml", text.encode())).diagnostics
     assert [diagnostic.code for diagnostic in found] == ["E201"] * 12
     assert sum("the smallest input is" in (diagnostic.help or "") for diagnostic in found) == 5
+
+
+@pytest.mark.parametrize(
+    "layers",
+    ['{layers: ["Linear(65536)", "GroupNorm(1)"], repeat: 2501}', '"Upsample(size=101, mode=linear) * 5000"'],
+)
+def test_layers_that_take_their_width_or_size_anew_are_bounded_too(layers: str) -> None:
+    text = f"cnnspec: 1\ninput: [12, 1013]\nlayers:\n  - LayerNorm\n  - {layers}\n"
+    seen = Seen((12, 1013), frozenset(), ())  # to work it out at all of them takes most of a minute
+    with (
+        patch.object(Skeleton, "at", return_value=seen),
+        pytest.raises(CnnspecError, match="for thousands of sizes to be tried"),
+    ):
+        sizes(read_spec("net.yaml", text.encode()))

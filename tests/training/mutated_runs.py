@@ -61,6 +61,8 @@ def _change_bytes(path: Path, random_: random.Random) -> str:
 
 def _change_value(path: Path, random_: random.Random) -> str:
     """Change a value in a file of JSON or YAML; in any other, bytes."""
+    if not path.exists():
+        return "away before"
     text = path.read_bytes()
     try:
         return _change_data(path, text, random_)
