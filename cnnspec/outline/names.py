@@ -9,9 +9,11 @@ from typing import Final
 
 from cnnspec.language.functions import FUNCTIONS
 from cnnspec.ops import operators
+from cnnspec.outline.expressions import Param
+from cnnspec.outline.kinds import CHANNELS
 from cnnspec.outline.places import free
 
-__all__ = ["block_name", "param_name"]
+__all__ = ["block_name", "name_params"]
 
 _ARGUMENTS: Final = {
     "out_channels": "out",
@@ -50,3 +52,37 @@ def param_name(argument: str, used: Container[str]) -> str:
     if not name[:1].isalpha() or keyword.iskeyword(name) or name in _KEPT:
         name = f"p_{name}"
     return free(name, used)
+
+
+def name_params(params: Sequence[Param], out_channels: Sequence[object]) -> None:
+    """Give parameters their names: channels by the part that they play, others by what they are given to."""
+    used: set[str] = set()
+    channels = [param for param in params if param.kind == CHANNELS]
+    out = [param for param in channels if list(param.values) == list(out_channels)]
+    for param in out[:1]:
+        param.name = "out"
+        used.add("out")
+    rest = [param for param in channels if not param.name]
+    for param in rest:
+        word = "hidden" if len(rest) == 1 else "_".join(param.path)
+        param.name = param_name(word if not word.replace("_", "").isdecimal() else f"out_{word}", used)
+        used.add(param.name)
+    for param in params:
+        if not param.name:
+            word = _word(param, params)
+            param.name = param_name(word, used)
+            used.add(param.name)
+
+
+def _word(param: Param, params: Sequence[Param]) -> str:
+    if param.kind == "flag":
+        named = [part for part in param.path if not part.isdecimal()]
+        return named[-1] if named and not param.path[-1].isdecimal() else "_".join(("with", *param.path))
+    alike = [
+        other
+        for other in params
+        if _ARGUMENTS.get(other.argument, other.argument) == _ARGUMENTS.get(param.argument, param.argument)
+    ]
+    if len(alike) == 1 or alike[0] is param:
+        return param.argument
+    return "_".join((_ARGUMENTS.get(param.argument, param.argument), *param.path))

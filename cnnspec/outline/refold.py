@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from types import MappingProxyType
+from typing import Final
 
 from cnnspec.errors import CnnspecError, SpecError
 from cnnspec.graph import Graph
 from cnnspec.language import read_spec
 from cnnspec.language.format import format_text
 from cnnspec.outline.blocks import nested
+from cnnspec.outline.folding import Strategy, fold
 from cnnspec.outline.gate import is_same_network, matching_names
 from cnnspec.outline.moves import settle
 from cnnspec.outline.places import Places, free
@@ -20,6 +22,11 @@ from cnnspec.outline.tree import Leaf, grow
 from cnnspec.outline.write_spec import Header, write
 
 __all__ = ["Refolded", "refold"]
+
+
+_STRATEGIES: Final = tuple(
+    Strategy(by_class=by_class, containers=containers) for by_class in (True, False) for containers in (False, True)
+)
 
 
 @dataclass(frozen=True)
@@ -67,8 +74,12 @@ def refold(graph: Graph, module_classes: Mapping[str, str] = MappingProxyType({}
 def _attempts(graph: Graph, module_classes: Mapping[str, str]) -> Iterator[_Attempt]:
     places = Places.of(graph, module_classes)
     if settle(places):
-        main, blocks = nested(grow(places, graph.input_shape))
+        tree = grow(places, graph.input_shape)
         kept = {name: ".".join(path) for name, path in places.paths.items()}
+        for strategy in _STRATEGIES:
+            main, blocks = fold(tree, strategy)
+            yield _Attempt(main, blocks, kept, tuple(places.notes))
+        main, blocks = nested(tree)
         yield _Attempt(main, blocks, kept, tuple(places.notes))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from cnnspec.graph import INPUT, Graph
@@ -87,6 +87,10 @@ class _Writer:
             reads = None
             if is_join(item) or item.reads != before:
                 reads = tuple(inputs[read] if isinstance(read, int) else read for read in item.reads)
+            if body.named:
+                item = _collapsed(item)
+            elif item.count == 1 and len(body.items) > 1:
+                item = replace(item, count=None)
             entries.append(Entry(item.key if body.named else None, self.item(item, reads, inputs)))
         return Branch(entries, body.named, False)
 
@@ -154,6 +158,14 @@ class _Writer:
             if name in item.args:
                 args.append((None if bare else name, value_text(item.args[name])))
         return args
+
+
+def _collapsed(item: Item) -> Item:
+    """A list of copies alone is the copies under its name: `layer1: Block(64) * 3`."""
+    inner = item.body.items if item.body is not None and not item.body.named and item.body.kind == "layers" else []
+    if len(inner) != 1 or inner[0].count is None or inner[0].when is not None or item.count is not None:
+        return item
+    return replace(inner[0], reads=item.reads, when=item.when)
 
 
 def _input_names(block: Block) -> tuple[str, ...]:
