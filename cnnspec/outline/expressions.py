@@ -62,7 +62,10 @@ class Solver:
     def solve(self, vector: Vector, kind: str, argument: str, path: tuple[str, ...]) -> Any:
         """A constant, or `Code`."""
         if is_constant(vector):
-            return next((value for value in vector if value is not ABSENT), None)
+            value = next((value for value in vector if value is not ABSENT), None)
+            # Where only those with a stride have the item, its stride is theirs.
+            stride = self.lookup(vector, kind, argument) if kind == "stride" and ABSENT in vector else None
+            return value if stride is None or value == 1 else stride
         found = self.lookup(vector, kind, argument)
         if found is None and kind in (CHANNELS, "groups"):
             found = self.by_ratio(vector, path)

@@ -165,7 +165,7 @@ def _collapsed(item: Item) -> Item:
     inner = item.body.items if item.body is not None and not item.body.named and item.body.kind == "layers" else []
     if len(inner) != 1 or inner[0].count is None or inner[0].when is not None or item.count is not None:
         return item
-    return replace(inner[0], reads=item.reads, when=item.when)
+    return replace(inner[0], key=item.key, reads=item.reads, when=item.when)
 
 
 def _input_names(block: Block) -> tuple[str, ...]:
