@@ -6,7 +6,7 @@ Children of lists are laid over each other in turn; named ones by name, where a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cnnspec.ops import operators
 from cnnspec.outline.places import free
@@ -48,8 +48,13 @@ class Slots:
 def align(bodies: Sequence[Body | None]) -> Slots | None:
     """The bodies over each other (None where an instance has none), or None where they are too different."""
     there = [body for body in bodies if body is not None]
-    if len({(body.kind, body.named) for body in there}) != 1:
+    if len({body.kind for body in there}) != 1:
         return None
+    if len({body.named for body in there}) != 1:  # a list that others have with gaps: by its numbers
+        if any(item.count is not None for body in there if not body.named for item in body.items):
+            return None
+        bodies = [body and replace(body, named=True) for body in bodies]
+        there = [body for body in bodies if body is not None]
     groups: dict[tuple[object, ...], list[int]] = {}
     for number, body in enumerate(bodies):
         if body is not None:
@@ -127,7 +132,7 @@ def _score(slot: Slot, item: Item, named: bool) -> float:
     if (other.body is None) != (item.body is None):
         return 0
     if item.body is not None and other.body is not None:
-        return 4 + bonus if (item.body.kind, item.body.named) == (other.body.kind, other.body.named) else 0
+        return 4 + bonus if item.body.kind == other.body.kind else 0
     if other.target == item.target:
         alike = sum(bool(other.args.get(name) == value) for name, value in item.args.items())
         return 4 + bonus + alike / (1 + len(item.args))

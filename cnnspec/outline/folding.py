@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Container, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from cnnspec.outline.kinds import Kinds
 from cnnspec.outline.names import block_name
-from cnnspec.outline.places import Path
 from cnnspec.outline.repeats import folded
 from cnnspec.outline.sketch import Block, Body, Item, body_of, can_stand_in_place, leaf_item
 from cnnspec.outline.templates import Instance, Template, laid_over, template
@@ -29,29 +28,26 @@ class Strategy:
     small: bool = False  # so is what is shorter in place
 
 
-def fold(tree: Scope, strategy: Strategy) -> tuple[Body, list[Block]]:
-    """The body of the network, and the blocks that it calls."""
-    return _Folder(tree, strategy).run()
+def fold(trees: Sequence[Scope], strategy: Strategy) -> tuple[Template, list[Block]] | None:
+    """The network of these trees as one template, and the blocks that it calls. None where they are too different."""
+    return _Folder(trees, strategy).run()
 
 
 @dataclass
 class _Folder:
-    tree: Scope
+    trees: Sequence[Scope]
     strategy: Strategy
     kinds: Kinds = field(default_factory=Kinds)
-    calls: dict[Path, Item] = field(default_factory=dict)  # of scopes that are blocks
+    calls: dict[int, Item] = field(default_factory=dict)  # of scopes that are blocks, by their identity
 
-    def run(self) -> tuple[Body, list[Block]]:
-        for group in _groups(self.tree, self.strategy):
+    def run(self) -> tuple[Template, list[Block]] | None:
+        for group in _groups(self.trees, self.strategy):
             self.make_block(group)
-        main = Instance(self.body(self.tree), self.tree.input_shapes, self.tree.shape)
-        main.body.kind = "layers"
-        return self.root(main), list(self.kinds.blocks.values())
-
-    def root(self, main: Instance) -> Body:
-        slots = laid_over([main])
-        assert slots is not None
-        return template("", slots, [main], self.kinds).block.body
+        mains = [Instance(self.body(tree), tree.input_shapes, tree.shape) for tree in self.trees]
+        slots = laid_over(mains)
+        if slots is None:
+            return None
+        return template("", slots, mains, self.kinds), list(self.kinds.blocks.values())
 
     def body(self, scope: Scope) -> Body:
         """The body of a scope, with calls of the blocks that there are."""
@@ -62,7 +58,7 @@ class _Folder:
     def item(self, child: Child) -> Item:
         if isinstance(child, Leaf):
             return leaf_item(child)
-        call = self.calls.get(child.path)
+        call = self.calls.get(id(child))
         if call is not None:
             return Item(child.key, child.reads, call.target, dict(call.args), source=child)
         body = self.body(child)
@@ -81,7 +77,8 @@ class _Folder:
             slots = laid_over(members)
             assert slots is not None
             first = group[numbers[0]]
-            name = block_name(first.kind if self.strategy.by_class else None, first.path, self.kinds.blocks)
+            kind = None if first.kind in CONTAINERS else first.kind
+            name = block_name(kind, first.path, self.kinds.blocks)
             made = template(name, slots, members, self.kinds)
             self.note(made, [group[number] for number in numbers])
 
@@ -89,7 +86,7 @@ class _Folder:
         self.kinds.blocks[made.block.name] = made.block
         self.kinds.params[made.block.name] = made.kinds
         for scope, args in zip(scopes, made.arguments, strict=True):
-            self.calls[scope.path] = Item(scope.key, (), made.block.name, args)
+            self.calls[id(scope)] = Item(scope.key, (), made.block.name, args)
 
     def stay_in_place(self, group: list[Scope], instances: list[Instance]) -> bool:
         """Whether scopes are shorter where they are."""
@@ -131,40 +128,39 @@ def _outline(body: Body) -> Hashable:
 # Which scopes belong together ---------------------------------------------------------------------------------------
 
 
-def _groups(tree: Scope, strategy: Strategy) -> list[list[Scope]]:
+def _groups(trees: Sequence[Scope], strategy: Strategy) -> list[list[Scope]]:
     """Scopes of one block, inner blocks first."""
     members: dict[Hashable, list[Scope]] = {}
-    levels: dict[Hashable, int] = {}
-    heights: dict[Path, int] = {}
-    for scope in tree.scopes():
-        inner = [heights[child.path] for child in scope.children if isinstance(child, Scope)]
-        heights[scope.path] = 1 + max(inner, default=0)
-        kind = _kind(scope, strategy) if scope.path else None
-        if kind is not None:
-            members.setdefault(kind, []).append(scope)
-    for kind in _split_nested(members):
-        levels[kind] = max(heights[scope.path] for scope in members[kind])
-    order = _inner_first(members)
-    return [members[kind] for kind in order]
+    for tree in trees:
+        for scope in tree.scopes():
+            kind = _kind(scope, strategy) if scope.path else None
+            if kind is not None:
+                members.setdefault(kind, []).append(scope)
+    _split_nested(members)
+    return [members[kind] for kind in _inner_first(members)]
 
 
-def _split_nested(members: dict[Hashable, list[Scope]]) -> list[Hashable]:
+def _split_nested(members: dict[Hashable, list[Scope]]) -> None:
     """Blocks may not call themselves: a class with instances inside of its own is one block for each depth."""
     for kind in list(members):
-        paths = {scope.path for scope in members[kind]}
+        own = {id(scope) for scope in members[kind]}
         depths: dict[int, list[Scope]] = {}
         for scope in members[kind]:
-            inside = sum(1 for path in paths if len(path) > len(scope.path) and path[: len(scope.path)] == scope.path)
-            depths.setdefault(inside, []).append(scope)
+            depths.setdefault(_depth(scope, own), []).append(scope)
         if len(depths) > 1:
             del members[kind]
             members.update({(kind, depth): scopes for depth, scopes in depths.items()})
-    return list(members)
+
+
+def _depth(scope: Scope, own: Container[int]) -> int:
+    """How many of these scopes are inside of each other here, this one included."""
+    inner = max((_depth(child, own) for child in scope.children if isinstance(child, Scope)), default=0)
+    return inner + (id(scope) in own)
 
 
 def _inner_first(members: dict[Hashable, list[Scope]]) -> list[Hashable]:
     """The kinds, each behind those that its scopes hold. A circle of kinds is cut where it is met."""
-    of_path = {scope.path: kind for kind, scopes in members.items() for scope in scopes}
+    kind_of = {id(scope): kind for kind, scopes in members.items() for scope in scopes}
     order: dict[Hashable, None] = {}
     open_kinds: set[Hashable] = set()
 
@@ -174,8 +170,8 @@ def _inner_first(members: dict[Hashable, list[Scope]]) -> list[Hashable]:
         open_kinds.add(kind)
         for scope in members[kind]:
             for inner in scope.scopes():
-                if inner is not scope and inner.path in of_path:
-                    visit(of_path[inner.path])
+                if inner is not scope and id(inner) in kind_of:
+                    visit(kind_of[id(inner)])
         order[kind] = None
 
     for kind in members:

@@ -25,7 +25,10 @@ __all__ = ["Refolded", "refold"]
 
 
 _STRATEGIES: Final = tuple(
-    Strategy(by_class=by_class, containers=containers) for by_class in (True, False) for containers in (False, True)
+    Strategy(by_class, containers, small)
+    for by_class in (True, False)
+    for containers in (False, True)
+    for small in (False, True)
 )
 
 
@@ -77,8 +80,9 @@ def _attempts(graph: Graph, module_classes: Mapping[str, str]) -> Iterator[_Atte
         tree = grow(places, graph.input_shape)
         kept = {name: ".".join(path) for name, path in places.paths.items()}
         for strategy in _STRATEGIES:
-            main, blocks = fold(tree, strategy)
-            yield _Attempt(main, blocks, kept, tuple(places.notes))
+            made = fold([tree], strategy)
+            if made is not None:
+                yield _Attempt(made[0].block.body, made[1], kept, tuple(places.notes))
         main, blocks = nested(tree)
         yield _Attempt(main, blocks, kept, tuple(places.notes))
 

@@ -117,7 +117,7 @@ def _price(run: list[Item], kinds: Kinds) -> float | None:
                 return None
             price += 0.2
         elif isinstance(varied, First):
-            price += 2 if kind == "channels" else 0.1
+            price += {"stride": 0.1, "channels": 2.0}.get(kind, 1.0)
     return price
 
 

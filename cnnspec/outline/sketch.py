@@ -96,8 +96,21 @@ def body_of(scope: Scope, items: list[Item]) -> Body:
     if kind is not None:
         by_key = {item.key: item for item in items}
         items = [by_key[str(key)] for key in items[-1].reads]
-        return Body(kind, items, not _is_list(items, kind))
-    return Body("layers", items, not _is_list(items, "layers"))
+        return (
+            Body(kind, _numbered(items, kind), named=False) if _is_list(items, kind) else Body(kind, items, named=True)
+        )
+    if _is_list(items, "layers"):
+        return Body("layers", _numbered(items, "layers"), named=False)
+    return Body("layers", items, named=True)
+
+
+def _numbered(items: list[Item], kind: str) -> list[Item]:
+    """The children of a list, under their numbers."""
+    chain = kind == "layers"
+    return [
+        replace(item, key=str(index), reads=(str(index - 1),) if chain and index else (0,))
+        for index, item in enumerate(items)
+    ]
 
 
 def can_stand_in_place(body: Body, inputs: int) -> bool:
