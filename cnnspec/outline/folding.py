@@ -136,8 +136,22 @@ def _groups(trees: Sequence[Scope], strategy: Strategy) -> list[list[Scope]]:
             kind = _kind(scope, strategy) if scope.path else None
             if kind is not None:
                 members.setdefault(kind, []).append(scope)
+    if not strategy.by_class or not any(scope.kind for tree in trees for scope in tree.scopes()):
+        _join_by_path(members)
     _split_nested(members)
     return [members[kind] for kind in _inner_first(members)]
+
+
+def _join_by_path(members: dict[Hashable, list[Scope]]) -> None:
+    """Scopes whose paths differ in numbers only are of one kind, as are those of the same children."""
+    by_path: dict[str, Hashable] = {}
+    for kind in list(members):
+        for pattern in dict.fromkeys(re.sub(r"\d+", "#", ".".join(scope.path)) for scope in members[kind]):
+            known = by_path.setdefault(pattern, kind) if "#" in pattern else kind
+            if known != kind and known in members and kind in members:
+                members[known] += members.pop(kind)
+                by_path |= {path: known for path, each in by_path.items() if each == kind}
+                kind = known
 
 
 def _split_nested(members: dict[Hashable, list[Scope]]) -> None:
