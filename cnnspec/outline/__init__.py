@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cnnspec.outline.family import Family, refold_family
 from cnnspec.outline.refold import Refolded, refold
 
-__all__ = ["Refolded", "refold"]
+__all__ = ["Family", "Refolded", "refold", "refold_family"]

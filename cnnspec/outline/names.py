@@ -64,25 +64,27 @@ def name_params(params: Sequence[Param], out_channels: Sequence[object]) -> None
         used.add("out")
     rest = [param for param in channels if not param.name]
     for param in rest:
-        word = "hidden" if len(rest) == 1 else "_".join(param.path)
-        param.name = param_name(word if not word.replace("_", "").isdecimal() else f"out_{word}", used)
+        word = "hidden" if len(rest) == 1 else _place(param)
+        param.name = param_name(word, used)
         used.add(param.name)
     for param in params:
         if not param.name:
-            word = _word(param, params)
-            param.name = param_name(word, used)
+            param.name = param_name(_word(param, params), used)
             used.add(param.name)
+
+
+def _place(param: Param) -> str:
+    """Where a parameter is first given, by the names on the way."""
+    named = [part for part in param.path if not part.isdecimal()]
+    return "_".join(named) if named else f"out_{'_'.join(param.path)}"
 
 
 def _word(param: Param, params: Sequence[Param]) -> str:
     if param.kind == "flag":
         named = [part for part in param.path if not part.isdecimal()]
         return named[-1] if named and not param.path[-1].isdecimal() else "_".join(("with", *param.path))
-    alike = [
-        other
-        for other in params
-        if _ARGUMENTS.get(other.argument, other.argument) == _ARGUMENTS.get(param.argument, param.argument)
-    ]
-    if len(alike) == 1 or alike[0] is param:
-        return param.argument
-    return "_".join((_ARGUMENTS.get(param.argument, param.argument), *param.path))
+    word = _ARGUMENTS.get(param.argument, param.argument)
+    alike = [other for other in params if _ARGUMENTS.get(other.argument, other.argument) == word]
+    if len(alike) == 1 or (alike[0] is param and param.kind != "count"):
+        return word
+    return f"{word}_{_place(param)}"

@@ -21,10 +21,9 @@ from cnnspec.outline.sketch import Block, Body, leaf_item
 from cnnspec.outline.tree import Leaf, grow
 from cnnspec.outline.write_spec import Header, write
 
-__all__ = ["Refolded", "refold"]
+__all__ = ["STRATEGIES", "Refolded", "refold"]
 
-
-_STRATEGIES: Final = tuple(
+STRATEGIES: Final = tuple(
     Strategy(by_class, containers, small)
     for by_class in (True, False)
     for containers in (False, True)
@@ -79,7 +78,7 @@ def _attempts(graph: Graph, module_classes: Mapping[str, str]) -> Iterator[_Atte
     if settle(places):
         tree = grow(places, graph.input_shape)
         kept = {name: ".".join(path) for name, path in places.paths.items()}
-        for strategy in _STRATEGIES:
+        for strategy in STRATEGIES:
             made = fold([tree], strategy)
             if made is not None:
                 yield _Attempt(made[0].block.body, made[1], kept, tuple(places.notes))
