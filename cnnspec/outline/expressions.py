@@ -41,6 +41,7 @@ class Param:
     path: tuple[str, ...]  # of the item
     default: Any = ABSENT  # that it must have
     name: str = ""
+    part: int | None = None  # its place in a list of its kind
 
 
 @dataclass(slots=True)
@@ -72,7 +73,9 @@ class Solver:
         return self.new(vector, kind, argument, path) if found is None else found
 
     def lookup(self, vector: Vector, kind: str, argument: str = "") -> Code | None:
-        """An expression of what there is."""
+        """An expression of what there is. That two stages are as deep as each other says nothing: none of counts."""
+        if kind == "count":
+            return None
         for param in sorted(self.params, key=lambda each: each.argument != argument):
             if param.kind == kind and _equal(vector, param.values):
                 return Code(token(self.params.index(param)))

@@ -56,7 +56,7 @@ def param_name(argument: str, used: Container[str]) -> str:
 
 def name_params(params: Sequence[Param], out_channels: Sequence[object]) -> None:
     """Give parameters their names: channels by the part that they play, others by what they are given to."""
-    used: set[str] = set()
+    used = {"depths"}
     channels = [param for param in params if param.kind == CHANNELS]
     out = [param for param in channels if list(param.values) == list(out_channels)]
     for param in out[:1]:
@@ -85,6 +85,6 @@ def _word(param: Param, params: Sequence[Param]) -> str:
         return named[-1] if named and not param.path[-1].isdecimal() else "_".join(("with", *param.path))
     word = _ARGUMENTS.get(param.argument, param.argument)
     alike = [other for other in params if _ARGUMENTS.get(other.argument, other.argument) == word]
-    if len(alike) == 1 or (alike[0] is param and param.kind != "count"):
+    if len(alike) == 1 or alike[0] is param:
         return word
     return f"{word}_{_place(param)}"

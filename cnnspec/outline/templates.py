@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from cnnspec.language.results import LayerName
 from cnnspec.ops import Shape
@@ -20,6 +20,9 @@ from cnnspec.outline.repeats import Each, First
 from cnnspec.outline.sketch import Block, Body, Code, Item
 
 __all__ = ["Instance", "Template", "laid_over", "template"]
+
+
+_DEPTHS: Final = "depths"
 
 
 @dataclass(slots=True)
@@ -55,18 +58,33 @@ def template(name: str, slots: Slots, instances: Sequence[Instance], kinds: Kind
     builder.mandatory(slots, ())
     builder.optional(slots, (), [True] * len(instances))
     body = builder.body(slots)
+    _gather_counts(solver.params)
     name_params(solver.params, solver.out_channels)
     _put_names(body, solver.params)
     block = Block(name, body, len(instances[0].input_shapes))
-    for param in _in_order(solver.params, kinds):
+    arguments: list[dict[str, Any]] = [{} for _ in instances]
+    for param in _in_order(solver.params):
+        if param.part is not None:
+            for number, value in enumerate(param.values):
+                arguments[number].setdefault(_DEPTHS, []).append(value)
+            block.types[_DEPTHS] = "list"
+            continue
         block.types[param.name] = _type(param)
         if param.default is not ABSENT:
             block.defaults[param.name] = param.default
-    arguments = [
-        {param.name: param.values[number] for param in solver.params if param.name in block.types}
-        for number in range(len(instances))
-    ]
-    return Template(block, {param.name: param.kind for param in solver.params}, arguments)
+        for number, value in enumerate(param.values):
+            arguments[number][param.name] = value
+    block.types = dict(sorted(block.types.items(), key=lambda each: each[0] in block.defaults))
+    return Template(block, {param.name: param.kind for param in solver.params if param.part is None}, arguments)
+
+
+def _gather_counts(params: Sequence[Param]) -> None:
+    """Several numbers of copies are one list."""
+    counts = [param for param in params if param.kind == "count"]
+    if len(counts) > 1:
+        for number, param in enumerate(counts):
+            param.part = number
+            param.name = f"{_DEPTHS}[{number}]"
 
 
 class _Builder:
@@ -227,7 +245,7 @@ def _put_names(body: Body, params: Sequence[Param]) -> None:
 _NEUTRAL = {"stride": 1, "dilation": 1, "groups": 1, "padding": 0}
 
 
-def _in_order(params: Sequence[Param], kinds: Kinds) -> list[Param]:
+def _in_order(params: Sequence[Param]) -> list[Param]:
     """Those without a default first, as they are given by position."""
     for param in params:
         _set_default(param)
