@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from cnnspec.outline.family import Family, refold_family
-from cnnspec.outline.refold import Refolded, refold
+from cnnspec.outline.refolding import Refolded, refold
 
 __all__ = ["Family", "Refolded", "refold", "refold_family"]

@@ -59,6 +59,7 @@ class Solver:
     in_channels: Vector
     out_channels: Vector
     params: list[Param] = field(default_factory=list)
+    said: list[_Base] = field(default_factory=list)  # what all instances have of channels
 
     def solve(self, vector: Vector, kind: str, argument: str, path: tuple[str, ...]) -> Any:
         """A constant, or `Code`."""
@@ -70,6 +71,8 @@ class Solver:
         found = self.lookup(vector, kind, argument)
         if found is None and kind in (CHANNELS, "groups"):
             found = self.by_ratio(vector, path)
+            if found is not None and ABSENT not in vector:
+                self.said.append(_Base(found, vector))
         return self.new(vector, kind, argument, path) if found is None else found
 
     def lookup(self, vector: Vector, kind: str, argument: str = "") -> Code | None:
@@ -80,6 +83,9 @@ class Solver:
             if param.kind == kind and _equal(vector, param.values):
                 return Code(token(self.params.index(param)))
         if kind in (CHANNELS, "groups"):
+            for known in self.said:
+                if _equal(vector, known.values):
+                    return Code(known.text)
             return next(_channels(vector, list(self.bases((CHANNELS, "groups"), in_channels=True))), None)
         if kind == "padding":
             return next(_paddings(vector, list(self.bases(("kernel",))), list(self.bases(("dilation",)))), None)

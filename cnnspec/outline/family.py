@@ -13,7 +13,7 @@ from cnnspec.outline.folding import Strategy, fold
 from cnnspec.outline.gate import is_same_network, matching_names
 from cnnspec.outline.moves import settle
 from cnnspec.outline.places import Places
-from cnnspec.outline.refold import STRATEGIES
+from cnnspec.outline.refolding import STRATEGIES
 from cnnspec.outline.templates import Template
 from cnnspec.outline.tree import grow
 from cnnspec.outline.write_spec import Header, write

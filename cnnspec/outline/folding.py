@@ -25,7 +25,7 @@ class Strategy:
 
     by_class: bool = True  # by the names of classes, where they are known
     containers: bool = False  # containers of equal children are blocks as well
-    small: bool = False  # so is what is shorter in place
+    small: bool = False  # so is a list of copies
 
 
 def fold(trees: Sequence[Scope], strategy: Strategy) -> tuple[Template, list[Block]] | None:
@@ -92,8 +92,10 @@ class _Folder:
         """Whether scopes are shorter where they are."""
         if not all(can_stand_in_place(each.body, len(each.input_shapes)) for each in instances):
             return False
-        least = min(len(each.body.items) for each in instances)
-        return len(group) == 1 or (least == 1 and not self.strategy.small)
+        if len(group) == 1:
+            return True
+        alone = [each.body.items[0] for each in instances if len(each.body.items) == 1]
+        return bool(alone) and not (self.strategy.small and all(item.count is not None for item in alone))
 
 
 def _clusters(instances: list[Instance]) -> list[list[int]]:

@@ -59,7 +59,7 @@ def matching_names(given: Graph, text: Graph, kept: Mapping[str, str]) -> dict[s
     here = values.of(text, {})
     if set(there.values()) != set(here.values()):
         return None
-    return _names(there, here, kept)
+    return _names(given, there, here, kept)
 
 
 def is_same_network(given: Graph, text: Graph, names: Mapping[str, str]) -> bool:
@@ -71,17 +71,28 @@ def is_same_network(given: Graph, text: Graph, names: Mapping[str, str]) -> bool
     return header[0] == header[1]
 
 
-def _names(there: dict[str, int], here: dict[str, int], kept: Mapping[str, str]) -> dict[str, str]:
+def _names(given: Graph, there: dict[str, int], here: dict[str, int], kept: Mapping[str, str]) -> dict[str, str]:
     """Equal values by equal names where there are any, else in their order."""
-    by_number: dict[int, dict[str, None]] = {}
+    left: dict[int, dict[str, None]] = {}
     for name, number in here.items():
-        by_number.setdefault(number, {})[name] = None
-    names: dict[str, str] = {}
-    for name, number in there.items():
-        wanted = kept.get(name, name)
-        choices = by_number[number]
-        names[name] = wanted if wanted in choices else next(iter(choices))
-        if len(choices) > 1 and names[name] != INPUT:
-            del choices[names[name]]
+        left.setdefault(number, {})[name] = None
+    names: dict[str, str] = {INPUT: INPUT}
+    for node in given:
+        wanted = kept.get(node.name)
+        if wanted is not None and wanted in left[there[node.name]]:
+            names[node.name] = wanted
+    for name in names.values():
+        left[here[name]].pop(name, None)
+    for node in given:
+        if node.name in names:
+            continue
+        choices = left[there[node.name]]
+        if isinstance(node.op, Concat) and there[node.name] == there[node.inputs[0]]:
+            names[node.name] = names[node.inputs[0]]  # a concatenation of one
+        elif choices:
+            names[node.name] = next(iter(choices))
+            del choices[names[node.name]]
+        else:
+            names[node.name] = next(name for name, number in here.items() if number == there[node.name])
     del names[INPUT]
     return names

@@ -21,7 +21,11 @@ def settle(places: Places) -> bool:
     _lift_lone_nodes(places)
     for _ in range(_ROUNDS):
         facts = survey(places)
-        if any(_move(places, scope, facts) for scope in facts if scope):
+        scopes = [scope for scope in facts if scope]
+        several = [scope for scope in scopes if len(facts[scope].outputs) > 1]
+        if any(_sink(places, scope, facts[scope]) or _rise(places, scope, facts[scope]) for scope in several) or any(
+            _hand_back(places, scope, facts) for scope in scopes if scope not in several
+        ):
             _lift_lone_nodes(places)
             continue
         wrong = _wrong_scope(places, facts)
@@ -66,13 +70,6 @@ def _lift_lone_nodes(places: Places) -> None:
         name = members[scope][0]
         if len(members[scope]) == 1 and is_weightless(places.nodes[name]) and len(places.paths[name]) > len(scope):
             places.paths[name] = scope
-
-
-def _move(places: Places, scope: Path, facts: dict[Path, Facts]) -> bool:
-    """One move that makes a scope give fewer values, or the scope after it read fewer."""
-    if len(facts[scope].outputs) > 1:
-        return _sink(places, scope, facts[scope]) or _rise(places, scope, facts[scope])
-    return _hand_back(places, scope, facts)
 
 
 def _readers(places: Places) -> dict[str, list[str]]:
