@@ -22,7 +22,8 @@ def settle(places: Places) -> bool:
     for _ in range(_ROUNDS):
         facts = survey(places)
         scopes = [scope for scope in facts if scope]
-        several = [scope for scope in scopes if len(facts[scope].outputs) > 1]
+        # The last first: what has gone out of a scope no longer makes the scope before it give more.
+        several = [scope for scope in reversed(scopes) if len(facts[scope].outputs) > 1]
         if any(_sink(places, scope, facts[scope]) or _rise(places, scope, facts[scope]) for scope in several) or any(
             _hand_back(places, scope, facts) for scope in scopes if scope not in several
         ):
