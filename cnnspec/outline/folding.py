@@ -211,7 +211,7 @@ def _kind(scope: Scope, strategy: Strategy) -> Hashable | None:
 
 def _is_run(scope: Scope) -> bool:
     """Whether a scope is a list of alike scopes: a stage."""
-    return all(isinstance(child, Scope) for child in scope.children)
+    return all(isinstance(child, Scope) and child.key.isdecimal() for child in scope.children)
 
 
 def _child_kind(child: Child) -> Hashable:

@@ -83,15 +83,18 @@ def _names(given: Graph, there: dict[str, int], here: dict[str, int], kept: Mapp
             names[node.name] = wanted
     for name in names.values():
         left[here[name]].pop(name, None)
-    for node in given:
+    # A concatenation of one gives what it reads, and may be left out: it takes what the others leave.
+    alone = [node for node in given if isinstance(node.op, Concat) and len(node.inputs) == 1]
+    others = [node for node in given if not (isinstance(node.op, Concat) and len(node.inputs) == 1)]
+    for node in [*others, *alone]:
         if node.name in names:
             continue
         choices = left[there[node.name]]
-        if isinstance(node.op, Concat) and there[node.name] == there[node.inputs[0]]:
-            names[node.name] = names[node.inputs[0]]  # a concatenation of one
-        elif choices:
+        if choices:
             names[node.name] = next(iter(choices))
             del choices[names[node.name]]
+        elif len(node.inputs) == 1 and there[node.name] == there[node.inputs[0]]:
+            names[node.name] = names[node.inputs[0]]
         else:
             names[node.name] = next(name for name, number in here.items() if number == there[node.name])
     del names[INPUT]
