@@ -134,11 +134,18 @@ def _score(slot: Slot, item: Item, named: bool) -> float:
     if item.body is not None and other.body is not None:
         return 4 + bonus if item.body.kind == other.body.kind else 0
     if other.target == item.target:
-        alike = sum(bool(other.args.get(name) == value) for name, value in item.args.items())
+        alike = sum(_likeness(other.args.get(name), value) for name, value in item.args.items())
         return 4 + bonus + alike / (1 + len(item.args))
     if other.args == item.args and _interchangeable(other.target, item.target):
         return 2 + bonus
     return 0
+
+
+def _likeness(one: object, other: object) -> float:
+    """How alike two values of an argument are: two that are both not 1 say more than one that is."""
+    if repr(one) == repr(other):
+        return 1
+    return 0.5 if type(one) is int and type(other) is int and 1 not in (one, other) else 0
 
 
 def may_be_renamed(item: Item) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from cnnspec.outline.align import Slot
@@ -28,7 +29,12 @@ def condition(
         return numbered
     values = [ABSENT if wanted is None else wanted for wanted in present]
     known = solver.lookup(values, "flag")
-    return known if known is not None else solver.new(values, "flag", "flag", path)
+    return known if known is not None else solver.new(values, "flag", _flag(slot), path)
+
+
+def _flag(slot: Slot) -> str:
+    """What a flag is called where its item has no name: after what it calls."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", slot.first.target).lower()
 
 
 def _candidates(solver: Solver, own: Sequence[str], joined: bool) -> Iterator[tuple[str, list[bool]]]:
@@ -43,7 +49,7 @@ def _candidates(solver: Solver, own: Sequence[str], joined: bool) -> Iterator[tu
         if ABSENT in param.values or not used or param.kind == "stride":
             continue
         for value in dict.fromkeys(param.values):
-            if type(value) is int:
+            if type(value) is int and param.kind != CHANNELS:
                 yield f"{token(number)} != {value}", [each != value for each in param.values]
         if param.kind == CHANNELS:
             pairs = zip(param.values, solver.in_channels, strict=True)

@@ -82,7 +82,9 @@ def _place(param: Param) -> str:
 def _word(param: Param, params: Sequence[Param]) -> str:
     if param.kind == "flag":
         named = [part for part in param.path if not part.isdecimal()]
-        return named[-1] if named and not param.path[-1].isdecimal() else "_".join(("with", *param.path))
+        if param.path[-1].isdecimal():
+            return param.argument or "_".join(("with", *named))
+        return named[-1]
     word = _ARGUMENTS.get(param.argument, param.argument)
     alike = [other for other in params if _ARGUMENTS.get(other.argument, other.argument) == word]
     if len(alike) == 1 or alike[0] is param:
