@@ -122,7 +122,8 @@ class _Elaborator:
             message = f"`mean` and `std` have {numbers} numbers, but the input has {_channels(shape)}"
             meant = channels_first(shape)
             hint = f"channels come first: write `{list(meant)}`" if meant else None
-            self.log.error(frame, "E206", message, document.places.get("input"), help=hint)
+            fix = self.expander.ways_out.written(meant) if meant else None
+            self.log.report(Diagnostic("E206", message, document.places.get("input"), help=hint, fix=fix), frame)
         classes = document.header.classes
         if classes and not self.faults and outputs:
             out = next((node.shape for node in self.expander.nodes if node.name == outputs[0]), ())

@@ -247,7 +247,7 @@ class Expander:
         if target in self.blocks:
             return self.call_block(self.blocks[target], call, name, reads, frame)
         if target not in operators():
-            if ("E103", call.place) not in self.log.seen:  # in another copy: what may be meant takes long to find
+            if not self.log.knows("E103", call.place):  # what may be meant takes long to find
                 message, label, hint = no_layer(target, [*operators(), *self.blocks])
                 self.log.error(frame, "E103", message, call.place, label, hint)
             for arg in call.args:
@@ -300,10 +300,10 @@ class Expander:
         try:
             shape = self.out_shape(op, shapes)
         except ShapeError as error:
+            if self.log.knows(error.code, origin.place):
+                return lost
             given = ", ".join(f"{show_shape(ref.shape or ())} from {ref.name}" for ref in reads[:8])
-            order = {node.name: number for number, node in enumerate(self.nodes)}
-            early = sorted(reads, key=lambda ref: order.get(ref.name, -1))
-            way = self.ways_out.of(error, op, reads, early, self.input_shape, item)
+            way = self.ways_out.of(error, op, reads, self.nodes, self.input_shape, item)
             message, notes = error.of(op.op_name), (f"{name} reads {given}",)
             refusal = Diagnostic(
                 error.code,

@@ -116,6 +116,10 @@ class Log:
         self.found: list[Diagnostic] = []
         self.seen: set[tuple[str, Place | str]] = set()
 
+    def knows(self, code: str, place: Place | None) -> bool:
+        """Whether an error of this code has been found at a place, in another copy: it would not be kept again."""
+        return (code, place) in self.seen
+
     def report(self, diagnostic: Diagnostic, frame: Frame) -> None:
         """Keep an error, with the blocks that led to it. Raises TooMany when there are enough."""
         key = (diagnostic.code, diagnostic.place or diagnostic.message)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cnnspec.errors import ShapeError
-from cnnspec.graph import INPUT
+from cnnspec.graph import INPUT, Node
 from cnnspec.hints import channels_first
 from cnnspec.language.document import Document, Item
 from cnnspec.language.projection import Projection, projection
@@ -37,13 +37,13 @@ class WaysOut:
         error: ShapeError,
         op: AnyOp,
         reads: Sequence[Ref],
-        early: Sequence[Ref],
+        nodes: Sequence[Node],
         given: Shape,
         item: Item | None,
     ) -> WayOut:
         """The way out for an operator that does not take the shapes it reads.
 
-        `early` are its reads, the earliest node first; `given` is the network's input, and `item` what was written.
+        `nodes` are those before it, `given` is the network's input, and `item` what was written.
         """
         meant = channels_first(given) if given else None
         if (
@@ -58,6 +58,8 @@ class WaysOut:
         if error.code == "E201":
             return WayOut(f"`cnnspec sizes {self.path}` tells the input sizes that fit", None, True)
         if isinstance(op, Add):
+            order = {node.name: number for number, node in enumerate(nodes)}
+            early = sorted(reads, key=lambda ref: order.get(ref.name, -1))
             found = projection([(ref.name, ref.shape or ()) for ref in early])
             return WayOut() if found is None else WayOut(found.hint, _projected(found, reads, item))
         return WayOut(None, _other_arguments(error, item))

@@ -51,6 +51,11 @@ CASES = {  # a text, the code of what is wrong, and the text that mends it
         "E204",
         "cnnspec: 1\ninput: [3, 32, 32]\nlayers:\n  - Conv2d(9, 3, groups=3)\n",
     ),
+    "channels last, with a mean": (
+        "cnnspec: 1\ninput: {shape: [32, 32, 3], mean: [0, 0, 0], std: [1, 1, 1]}\nlayers:\n  - Conv2d(8, 3)\n",
+        "E206",
+        "cnnspec: 1\ninput: {shape: [3, 32, 32], mean: [0, 0, 0], std: [1, 1, 1]}\nlayers:\n  - Conv2d(8, 3)\n",
+    ),
     "no channels": (
         "cnnspec: 1\ninput: [32, 32]\nlayers:\n  - Conv2d(8, 3)\n",
         "E202",
