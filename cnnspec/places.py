@@ -47,6 +47,11 @@ class Place:
         """From the first character to behind the last one, with columns in characters."""
         return Span(self.line, self.column, *(self.stop or (self.line, self.column + self.length)))
 
+    def covers(self, line: int, column: int) -> bool:
+        """Whether a place is in the span, or right behind it, where a cursor may stand."""
+        start_line, start, end_line, end = self.span
+        return (start_line, start) <= (line, column) <= (end_line, end)
+
     def utf16_span(self, lines: Sequence[str]) -> Span:
         """The span with columns in UTF-16 units, as editors count. `lines` are those of the text, in its order."""
         line, column, end_line, end_column = self.span

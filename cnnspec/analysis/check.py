@@ -62,7 +62,7 @@ def check(
     """
     chosen: list[str | None] = [variant]
     if variant is None and not params:
-        chosen = [None, *source.document.variants] if _stands_alone(source) else [*source.document.variants]
+        chosen = [None, *source.document.variants] if source.stands_alone else [*source.document.variants]
     diagnostics: dict[tuple[str, Place | str], Diagnostic] = {
         (fault.code, fault.place or fault.message): fault for fault in faults
     }
@@ -114,12 +114,6 @@ def _too_many_variants(source: Source, first: str | None, nodes: int) -> Diagnos
         source.document.places.get("variants"),
         help="`--variant NAME` checks one, and `--max-nodes` raises the limit",
     )
-
-
-def _stands_alone(source: Source) -> bool:
-    """Whether the spec is a network without a variant: a parameter may get its value from the variants only."""
-    needed = [param.name for param in source.document.main.params if param.default is None]
-    return not (needed and source.document.variants)
 
 
 def _with_smallest_input(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from cnnspec.editor.snapshot import Fact, Snapshot
+from cnnspec.language.results import LayerName
 from cnnspec.ops import show_shape
 
 __all__ = ["SHOWN", "Hint", "Show", "hints"]
@@ -51,7 +52,7 @@ def hints(snapshot: Snapshot, show: Show = SHOWN) -> list[Hint]:
 def _held(snapshot: Snapshot) -> set[str]:
     """The layers that parameters hold."""
     frames = (use.frame for use in snapshot.outcome.uses)
-    return {str(value) for frame in frames for value in frame.scope.values() if hasattr(value, "name")}
+    return {value.name for frame in frames for value in frame.scope.values() if isinstance(value, LayerName)}
 
 
 def _hint(line: int, facts: Sequence[Fact], show: Show) -> Hint:

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from cnnspec.analysis.explain import explain
-from cnnspec.analysis.network_report import analyze
-from cnnspec.analysis.receptive_field import fields
 from cnnspec.codes import explain_code
 from cnnspec.editor.names import Names, Occurrence
 from cnnspec.editor.snapshot import Fact, Snapshot
@@ -19,7 +17,7 @@ from cnnspec.language.results import show
 from cnnspec.language.values import Log, UnknownValue, Values
 from cnnspec.ops import show_shape
 from cnnspec.ops.describe import argument_line, describe
-from cnnspec.places import Diagnostic, Place, Span
+from cnnspec.places import Diagnostic, Span
 
 __all__ = ["Hover", "hover"]
 
@@ -41,7 +39,7 @@ def hover(snapshot: Snapshot, line: int, column: int, findings: Iterable[Diagnos
     """
     place, parts = None, []
     for finding in findings:
-        if finding.place is not None and _covers(finding.place, line, column):
+        if finding.place is not None and finding.place.covers(line, column):
             place = finding.place
             parts.append(_page(finding))
     names = Names(snapshot.source.document, snapshot.lines)
@@ -101,8 +99,8 @@ def _arithmetic(snapshot: Snapshot, uses: Sequence[Use]) -> list[str]:
     parts = []
     if graph is not None:
         try:
-            report = analyze(graph, purpose="train")
-            told = explain(graph, report, uses[0].result.name if uses[0].item.call else uses[0].name, fields(graph))
+            name = uses[0].result.name if uses[0].item.call else uses[0].name
+            told = explain(graph, snapshot.report, name, snapshot.figures.states)
         except (SpecError, UsageError):  # too irregular, or the input itself
             told = None
         if told is not None:
@@ -161,7 +159,7 @@ def _expression_at(snapshot: Snapshot, line: int, column: int) -> tuple[Expr, li
         item = use.item
         args = [arg.expr for arg in item.call.args] if item.call is not None else []
         for expr in (*args, item.when, item.repeat):
-            if expr is not None and expr.value is not None and _covers(expr.place, line, column):
+            if expr is not None and expr.value is not None and expr.place.covers(line, column):
                 found.setdefault(id(expr), (expr, []))[1].append(use)
     return min(found.values(), key=lambda each: each[0].place.length, default=None)
 
@@ -187,8 +185,3 @@ def _values(snapshot: Snapshot, expr: Expr, uses: Sequence[Use]) -> list[str]:
 def _listed(values: Iterable[str]) -> str:
     shown = [f"`{value}`" for value in values]
     return " or ".join(shown[:MOST_COPIES]) + (", …" if len(shown) > MOST_COPIES else "")
-
-
-def _covers(place: Place, line: int, column: int) -> bool:
-    start_line, start, end_line, end = place.span
-    return (start_line, start) <= (line, column) <= (end_line, end)

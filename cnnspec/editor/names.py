@@ -54,7 +54,7 @@ class Names:
 
     def at(self, line: int, column: int) -> Occurrence | None:
         """The name at a place, the shortest where several are."""
-        found = [each for each in self.all if _covers(each.place, line, column)]
+        found = [each for each in self.all if each.place.covers(line, column)]
         return min(found, key=lambda each: each.place.length, default=None)
 
     def of(self, symbol: Symbol) -> list[Occurrence]:
@@ -157,8 +157,3 @@ def _held(block: Block, owner: str) -> dict[str, Symbol]:
     """What a block gives names to: its parameters and its local values."""
     held = {param.name: Symbol("parameter", param.name, owner) for param in block.params}
     return held | {name: Symbol("local", name, owner) for name, _ in block.let}
-
-
-def _covers(place: Place, line: int, column: int) -> bool:
-    start_line, start, end_line, end = place.span
-    return (start_line, start) <= (line, column) <= (end_line, end)

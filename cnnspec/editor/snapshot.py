@@ -12,9 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
+from cnnspec.analysis.field_state import TensorField
+from cnnspec.analysis.network_report import analyze
 from cnnspec.analysis.receptive_field import fields
+from cnnspec.analysis.report import Report
 from cnnspec.analysis.view import FieldViews
 from cnnspec.editor.lines import changes, revert
 from cnnspec.errors import SpecError, UsageError
@@ -26,8 +29,6 @@ from cnnspec.ops import Shape
 from cnnspec.places import Place, split_lines
 
 __all__ = ["Choice", "Fact", "Snapshot", "line_of", "look", "place_of"]
-
-FEW_NODES: Final = 20_000
 
 
 class Choice(NamedTuple):
@@ -54,7 +55,8 @@ Facts: TypeAlias = dict[int, tuple[Fact, ...]]
 
 class _Figures(NamedTuple):
     sums: dict[str, tuple[int, int]]  # parameters and MACs, also of all nodes below a name
-    fields: dict[str, str]
+    states: dict[str, TensorField]  # empty where a field is too irregular to be worked out
+    fields: dict[str, str]  # as tables have them
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,12 @@ class Snapshot:
     @cached_property
     def figures(self) -> _Figures:
         """The figures of what is known."""
-        return self.settled or _Figures(_sums(self.known.nodes), _field_texts(self.known))
+        return self.settled or _figures(self.known)
+
+    @cached_property
+    def report(self) -> Report:
+        """The report on what is known, all that training has included. Raises SpecError for a field too irregular."""
+        return analyze(self.known, purpose="train")
 
     @cached_property
     def fresh(self) -> Facts:
@@ -169,18 +176,13 @@ def _after(snapshot: Snapshot, good: Snapshot) -> Snapshot:
 def _read(text: str, path: str, choice: Choice) -> Snapshot:
     source = read_source(path, text.encode("utf-8", "surrogatepass"))
     variant = choice.variant if choice.variant in source.document.variants else None
-    if variant is None and choice.variant is None and _wants_variant(source):
+    if variant is None and not source.stands_alone:
         variant = next(iter(source.document.variants))
     try:
-        outcome = source.outcome(variant=variant, params=choice.params, max_nodes=FEW_NODES)
+        outcome = source.outcome(variant=variant, params=choice.params)
     except UsageError:  # a parameter that is chosen is no longer there
-        outcome = source.outcome(variant=variant, max_nodes=FEW_NODES)
+        outcome = source.outcome(variant=variant)
     return Snapshot(text, path, choice, source, outcome)
-
-
-def _wants_variant(source: Source) -> bool:
-    """Whether the spec is a network only as one of its variants."""
-    return bool(source.document.variants) and any(param.default is None for param in source.document.main.params)
 
 
 def _sums(nodes: Iterable[Node]) -> dict[str, tuple[int, int]]:
@@ -200,9 +202,10 @@ def _sums(nodes: Iterable[Node]) -> dict[str, tuple[int, int]]:
     return sums
 
 
-def _field_texts(graph: Graph) -> dict[str, str]:
+def _figures(graph: Graph) -> _Figures:
     try:
         states, views = fields(graph), FieldViews()
-    except SpecError:  # too irregular to be worked out
-        return {}
-    return {node.name: views.of(states[node.name], node.shape)[0].text for node in graph.nodes}
+    except SpecError:
+        return _Figures(_sums(graph.nodes), {}, {})
+    texts = {node.name: views.of(states[node.name], node.shape)[0].text for node in graph.nodes}
+    return _Figures(_sums(graph.nodes), states, texts)

@@ -63,6 +63,12 @@ class Source:
     def __repr__(self) -> str:
         return f"<Source {self.path}: {len(self.text):,} characters, {count(self.findings)}>"
 
+    @property
+    def stands_alone(self) -> bool:
+        """Whether it is a network without a variant: a parameter may get its value from the variants only."""
+        needs = any(param.default is None for param in self.document.main.params)
+        return not (needs and self.document.variants)
+
     def elaborate(
         self,
         *,

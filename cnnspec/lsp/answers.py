@@ -13,7 +13,7 @@ from cnnspec.editor.fixes import fix_of
 from cnnspec.editor.hints import hints
 from cnnspec.editor.hover import hover
 from cnnspec.editor.names import RENAMED, Names, Occurrence
-from cnnspec.editor.outline import Outline, folds, outline
+from cnnspec.editor.structure import Part, folds, structure
 from cnnspec.errors import CnnspecError, SpecError
 from cnnspec.language.format import format_text
 from cnnspec.lsp.documents import Document, Settings
@@ -197,10 +197,10 @@ def _checked_edit(document: Document, edits: Sequence[tuple[Span, str]], name: s
 def symbols(document: Document) -> list[types.DocumentSymbol]:
     """The outline of a text."""
     positions = document.positions
-    return [_symbol(part, positions) for part in outline(document.look())]
+    return [_symbol(part, positions) for part in structure(document.look())]
 
 
-def _symbol(part: Outline, positions: Positions) -> types.DocumentSymbol:
+def _symbol(part: Part, positions: Positions) -> types.DocumentSymbol:
     return types.DocumentSymbol(
         part.name or "-",
         _SYMBOL_KINDS[part.kind],

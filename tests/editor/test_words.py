@@ -8,8 +8,8 @@ import cnnspec
 from cnnspec.editor.complete import complete, signature
 from cnnspec.editor.hover import hover
 from cnnspec.editor.names import Names
-from cnnspec.editor.outline import folds, outline
 from cnnspec.editor.snapshot import Choice, Snapshot, look
+from cnnspec.editor.structure import folds, structure
 from cnnspec.zoo import find
 
 TEXT = """cnnspec: 1
@@ -145,7 +145,7 @@ def test_names_of_the_zoo_are_where_they_say() -> None:
 
 
 def test_the_outline_is_that_of_the_text() -> None:
-    parts = outline(look(TEXT))
+    parts = structure(look(TEXT))
     assert [part.name for part in parts] == ["width", "Unit", "stem", "unit", "more", "flatten", "fc"]
     assert [part.name for part in parts[1].children] == ["out", "stride", "conv", "relu", "sum"]
     assert parts[1].span.end_line == 13

@@ -1,4 +1,4 @@
-"""The structure of a text: symbols for an outline, and what can be folded."""
+"""The structure of a text: its named parts, and what can be folded."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from cnnspec.editor.snapshot import Snapshot
 from cnnspec.language.document import Body, Item
 from cnnspec.places import Place, Span
 
-__all__ = ["Outline", "folds", "outline"]
+__all__ = ["Part", "folds", "structure"]
 
-OutlineKind: TypeAlias = Literal["block", "parameter", "layer", "body"]
+PartKind: TypeAlias = Literal["block", "parameter", "layer", "body"]
 MOST_DEEP: Final = 32
 
 
-class Outline(NamedTuple):
+class Part(NamedTuple):
     """A named part of the text. `span` is all of it, `name_span` its name."""
 
-    kind: OutlineKind
+    kind: PartKind
     name: str
     detail: str
     span: Span
     name_span: Span
-    children: tuple[Outline, ...] = ()
+    children: tuple[Part, ...] = ()
 
 
-def outline(snapshot: Snapshot) -> list[Outline]:
+def structure(snapshot: Snapshot) -> list[Part]:
     """The parts of a text in its order: parameters, blocks with theirs, and layers."""
     document, lines = snapshot.source.document, snapshot.lines
     parts = [_part("parameter", param.name, "", param.place, lines) for param in document.main.params]
@@ -39,26 +39,26 @@ def outline(snapshot: Snapshot) -> list[Outline]:
     return sorted(parts, key=lambda part: part.span)
 
 
-def _items(body: Body, lines: Sequence[str], depth: int) -> list[Outline]:
+def _items(body: Body, lines: Sequence[str], depth: int) -> list[Part]:
     return [_item(item, number, lines, depth) for number, item in enumerate(body.items)] if depth < MOST_DEEP else []
 
 
-def _item(item: Item, number: int, lines: Sequence[str], depth: int) -> Outline:
+def _item(item: Item, number: int, lines: Sequence[str], depth: int) -> Part:
     inside = tuple(_items(item.body, lines, depth + 1)) if item.body is not None else ()
     place = item.place if item.key is not None or item.call is None else item.call.place
-    kind: OutlineKind = "body" if item.body is not None else "layer"
+    kind: PartKind = "body" if item.body is not None else "layer"
     detail = item.call.target if item.call is not None else item.body.kind if item.body is not None else ""
     return _part(kind, str(number) if item.key is None else item.key, detail, place, lines, inside)
 
 
 def _part(
-    kind: OutlineKind, name: str, detail: str, place: Place, lines: Sequence[str], children: tuple[Outline, ...] = ()
-) -> Outline:
+    kind: PartKind, name: str, detail: str, place: Place, lines: Sequence[str], children: tuple[Part, ...] = ()
+) -> Part:
     """A part of the text: to the end of its line or, where lines below stand further in, of the last of them."""
     end = _last_line(place.line, lines)
     span = Span(place.line, place.column, end, len(lines[end - 1].rstrip()) + 1)
     own = place.span if place.span <= span else span
-    return Outline(kind, name, detail, span, own, children)
+    return Part(kind, name, detail, span, own, children)
 
 
 def folds(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
