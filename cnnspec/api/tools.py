@@ -160,10 +160,9 @@ def fix(text: str, *, name: PathLike = "spec.yaml", select: Iterable[str] = (), 
 
     `name` is its name in messages, `select` and `ignore` are codes of warnings. Raises UsageError for an unknown code.
     """
-    from cnnspec.editor.fixes import Fixed, mend
+    from cnnspec.editor.fixes import mend
 
-    mended, done = mend(text, lambda each: check(name, text=each, select=select, ignore=ignore).diagnostics)
-    return Fixed(mended, tuple(fix.title for fix in done))
+    return mend(text, lambda each: check(name, text=each, select=select, ignore=ignore).diagnostics)
 
 
 @public()

@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from cnnspec.editor.snapshot import Snapshot
-from cnnspec.language.document import Block, Body, Document
+from cnnspec.language.bind import argument_names
+from cnnspec.language.document import BODIES, INLINE, Block, Body, Document
 from cnnspec.language.functions import FUNCTIONS
+from cnnspec.language.read_body import JOIN_NAMES
 from cnnspec.language.read_parts import ITEM_KEYS, TOP_KEYS
-from cnnspec.ops import JOINS, operators
+from cnnspec.language.values import layer_names
+from cnnspec.ops import operators
 from cnnspec.ops.describe import argument_line, call_line, summary
 
 __all__ = ["Completion", "Signature", "complete", "signature"]
@@ -19,9 +22,10 @@ CompletionKind: TypeAlias = Literal["key", "operator", "block", "argument", "par
 
 _WORD: Final = re.compile(r"[\w-]*\Z")
 _OPEN_CALL: Final = re.compile(r"([A-Za-z_]\w*)\(([^()]*(?:\([^()]*\)[^()]*)*)\Z")
-_OPEN_READS: Final = re.compile(r"\)\(([\w., -]*)\Z|\b(?:Add|Mul|Concat)\(([\w., -]*)\Z")
+_OPEN_READS: Final = re.compile(rf"(?:\)|\b(?:{'|'.join(JOIN_NAMES)}))\([\w., -]*\Z")
 _ITEM_START: Final = re.compile(r" *(?:- +)?(?:[\w{}+*-]+: +)?[\w]*\Z")
-BODY_KEYS: Final = ("layers", "add", "mul", "concat", "inline", "blocks")
+_HOLD_LAYERS: Final = (*BODIES, INLINE, "blocks")
+_BLOCK_KEYS: Final = ("params", "let", "inputs", *BODIES)
 
 
 class Completion(NamedTuple):
@@ -82,24 +86,25 @@ def _here(document: Document, lines: Sequence[str], line: int, before: str) -> I
         return
     if not path:
         if not before.strip() or re.fullmatch(r"\w*", before):
-            yield from (Completion(key, "key", "", f"{key}: ", 0) for key in TOP_KEYS)
+            yield from _keys(TOP_KEYS)
         return
     if path[0] == "variants" and ("{" in before or len(path) > 1):
         yield from (Completion(p.name, "parameter", "", f"{p.name}: ", 0) for p in document.main.params)
         return
     if path[0] == "blocks" and len(path) == 2 and re.fullmatch(r" *\w*", before):
-        yield from (
-            Completion(key, "key", "", f"{key}: ", 0)
-            for key in ("params", "let", "inputs", "layers", "add", "mul", "concat")
-        )
+        yield from _keys(_BLOCK_KEYS)
         return
-    if any(key in BODY_KEYS for key in path) and _ITEM_START.match(before):
+    if any(key in _HOLD_LAYERS for key in path) and _ITEM_START.match(before):
         if not re.search(r"(- +|: +)\w*\Z", before):
-            yield from (Completion(key, "key", "", f"{key}: ", 0) for key in ITEM_KEYS)
+            yield from _keys(ITEM_KEYS)
         yield from _layers(document, block)
         return
     if re.search(r" (if|\*) [^:]*\Z", before) or (path[0] in ("params", "let") and ":" in before):
         yield from _values(document, block)
+
+
+def _keys(keys: Sequence[str]) -> Iterator[Completion]:
+    return (Completion(key, "key", "", f"{key}: ", 0) for key in keys)
 
 
 def _layers(document: Document, block: Block) -> Iterator[Completion]:
@@ -112,13 +117,12 @@ def _layers(document: Document, block: Block) -> Iterator[Completion]:
             f"{name}({needed})" if needed else name,
             0,
         )
+    layers = layer_names(document)
     for param in (*block.params, *document.main.params):
-        if param.type == "layer" or (
-            param.default is not None and param.default.word in {**document.blocks, **operators()}
-        ):
+        if param.type == "layer" or (param.default is not None and param.default.word in layers):
             yield Completion(param.name, "parameter", "a layer", param.name, 0)
     for name, (op, _) in operators().items():
-        required = any(field.required for key, field in op.fields().items() if key != "rank") or op in JOINS
+        required = any(op.fields()[key].required for key in argument_names(name)) or name in JOIN_NAMES
         yield Completion(name, "operator", summary(op), f"{name}(" if required else name, 0)
 
 
@@ -136,8 +140,9 @@ def _arguments(document: Document, target: str, written: str) -> Iterator[Comple
                 yield Completion(param.name, "argument", param.type or "", f"{param.name}=", 0)
     elif target in operators():
         op, _ = operators()[target]
-        for key, field in op.fields().items():
-            if key != "rank" and key not in taken:
+        for key in argument_names(target):
+            field = op.fields()[key]
+            if key not in taken:
                 default = "required" if field.required else f"by default {field.default}"
                 yield Completion(key, "argument", default, f"{key}=", 0, argument_line(target, key))
 
@@ -165,13 +170,9 @@ def _reads(block: Block, line: int) -> Iterator[Completion]:
 
 def _body_around(body: Body, line: int) -> Body:
     for item in body.items:
-        if item.body is not None and item.body.items and item.body.place.line <= line <= _end(item.body):
+        if item.body is not None and item.body.items and item.body.place.line <= line <= item.body.place.span.end_line:
             return _body_around(item.body, line)
     return body
-
-
-def _end(body: Body) -> int:
-    return body.place.span.end_line
 
 
 def _path(lines: Sequence[str], line: int, before: str) -> list[str]:
@@ -213,7 +214,7 @@ def signature(snapshot: Snapshot, line: int, column: int) -> Signature | None:
     target, written = match[1], match[2]
     if target in operators():
         op, _ = operators()[target]
-        arguments = [key for key in dict.fromkeys((*op.positional, *op.fields())) if key != "rank"]
+        arguments = [*dict.fromkeys((*op.positional, *argument_names(target)))]
         label = call_line(target)
     elif target in document.blocks:
         params = document.blocks[target].params

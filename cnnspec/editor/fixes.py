@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from cnnspec.places import Diagnostic, Edit, Fix, LayerBefore, Span, Suggestion, split_lines
+from cnnspec.places import LINE_BREAK, Diagnostic, Edit, Fix, LayerBefore, Span, Suggestion, split_lines
 
-__all__ = ["Fixed", "apply", "fix_of", "mend"]
+__all__ = ["Fixed", "apply", "disjoint", "fix_of", "mend"]
 
-_ITEM: Final = re.compile(r"(?P<indent> *)(?:(?P<dash>- +)|(?P<key>[\w{} +*-]+): +)(?=[A-Za-z\"'])")
+_ITEM: Final = re.compile(r"(?P<indent> *)(?:- +|(?P<key>[\w{} +*-]+): +)(?=[A-Za-z\"'])")
 _UNREAD: Final = ("E101", "E102")  # no YAML: nothing else is found then
-MOST_ROUNDS: Final = 20
-_BREAKS: Final = re.compile("(\r\n|[\r\n\x85\u2028\u2029])")
+MOST_LOOKS: Final = 40
 
 
 class Fixed(NamedTuple):
@@ -53,7 +52,7 @@ def _with_layer(more: LayerBefore, line: int, lines: Sequence[str]) -> Fix | Non
     edits = [Edit(Span(line, 1, line, 1), f"{match['indent']}{head}{more.call}{reads}\n")]
     if more.read is not None:
         edits.append(Edit(more.read[1].span, key))
-    elif written.rstrip().count("(") > 1 and written.rstrip().endswith(")") and ")(" in written:
+    elif ")(" in written:
         return None  # it names what it reads, and would go on reading that
     return Fix(f"insert `{more.call}{reads}`", tuple(edits))
 
@@ -68,58 +67,66 @@ def _free(key: str, lines: Sequence[str]) -> str:
     return name
 
 
-def apply(text: str, fixes: Iterable[Fix]) -> str:
-    """The text with fixes made, of which none overlaps one before it. New lines end as those of the text do."""
-    parts = _BREAKS.split(text)
-    lines, breaks = parts[::2], parts[1::2]
-    starts = [0]
-    for written, ending in zip(lines, breaks, strict=False):
-        starts.append(starts[-1] + len(written) + len(ending))
-    edits: list[tuple[int, int, str]] = []
+def disjoint(fixes: Iterable[Fix]) -> list[Fix]:
+    """The fixes without those that overlap one before them."""
+    made: list[Fix] = []
+    taken: list[Span] = []
     for fix in fixes:
-        made = [
-            (
-                starts[edit.span.line - 1] + edit.span.column - 1,
-                starts[edit.span.end_line - 1] + edit.span.end_column - 1,
-                edit.text,
-            )
-            for edit in fix.edits
-        ]
-        if not any(
-            (start < end_ and start_ < end) or start == start_ for start, end, _ in made for start_, end_, _ in edits
-        ):
-            edits += made
-    ending = breaks[0] if breaks else "\n"
-    for start, end, new in sorted(edits, reverse=True):
+        spans = [edit.span for edit in fix.edits]
+        if not any(_overlap(span, other) for span in spans for other in taken):
+            made.append(fix)
+            taken += spans
+    return made
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    """Whether two spans share a letter, or begin at one place."""
+    return one[:2] == other[:2] or (one[:2] < other[2:] and other[:2] < one[2:])
+
+
+def apply(text: str, fixes: Iterable[Fix]) -> str:
+    """The text with these fixes made, which do not overlap. New lines end as those of the text do."""
+    starts = [0, *(match.end() for match in LINE_BREAK.finditer(text))]
+    first = LINE_BREAK.search(text)
+    ending = first[0] if first is not None else "\n"
+    edits = sorted((edit for fix in fixes for edit in fix.edits), key=lambda edit: edit.span, reverse=True)
+    for (line, column, end_line, end_column), new in edits:
+        start, end = starts[line - 1] + column - 1, starts[end_line - 1] + end_column - 1
         text = f"{text[:start]}{new.replace(chr(10), ending)}{text[end:]}"
     return text
 
 
-def mend(text: str, find: Callable[[str], Iterable[Diagnostic]]) -> tuple[str, list[Fix]]:
+def mend(text: str, find: Callable[[str], Sequence[Diagnostic]]) -> Fixed:
     """A text with all made that is known to mend what is found in it, and what was done, in turn.
 
-    What is found anew behind a mistake that is mended is mended too. A fix after which there is more to find than
-    before is not made.
+    What is found anew behind a mistake that is mended is mended too. A fix after which there is no less to find than
+    before is not made. `find` is asked at most MOST_LOOKS times.
     """
-    made: list[Fix] = []
-    diagnostics = list(find(text))
-    for _ in range(MOST_ROUNDS):
-        lines = split_lines(text)
-        fixes = [fix for each in diagnostics if (fix := fix_of(each, lines)) is not None]
-        for tried in (fixes, *([fix] for fix in fixes)):
-            better = apply(text, tried)
-            left = list(find(better)) if better != text else diagnostics
-            if _weight(left) < _weight(diagnostics):
-                text, diagnostics = better, left
-                made += tried
-                break
-        else:
-            break
-    return text, made
+    done: list[str] = []
+    found = find(text)
+    left = MOST_LOOKS
+    tries = _tries(found, text)
+    while left and (fixes := next(tries, None)):
+        left -= 1
+        better = apply(text, fixes)
+        found_then = find(better)
+        if _weight(found_then) < _weight(found):
+            text, found = better, found_then
+            done += [fix.title for fix in fixes]
+            tries = _tries(found, text)
+    return Fixed(text, tuple(done))
 
 
-def _weight(diagnostics: Iterable[Diagnostic]) -> tuple[bool, int, int]:
+def _tries(found: Iterable[Diagnostic], text: str) -> Iterator[list[Fix]]:
+    """What to try in turn: all that is known at once and, should that not help, each alone."""
+    lines = split_lines(text)
+    fixes = disjoint(fix for each in found if (fix := fix_of(each, lines)) is not None)
+    yield fixes
+    if len(fixes) > 1:
+        yield from ([fix] for fix in fixes)
+
+
+def _weight(found: Sequence[Diagnostic]) -> tuple[bool, int, int]:
     """How bad findings are: a text that cannot be read at all is worse than any that has errors in it."""
-    found = list(diagnostics)
     errors = [each for each in found if each.severity == "error"]
     return any(each.code in _UNREAD for each in errors), len(errors), len(found)

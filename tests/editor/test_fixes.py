@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 from cnnspec import api
 from cnnspec.analysis.check import check
 from cnnspec.cli.check import app
-from cnnspec.editor.fixes import apply, fix_of
+from cnnspec.editor.fixes import apply, disjoint, fix_of, mend
 from cnnspec.language.spec_source import read_source
-from cnnspec.places import Diagnostic, split_lines
+from cnnspec.places import Diagnostic, Edit, Fix, Place, split_lines
 
 HEAD = "cnnspec: 1\ninput: [3, 32, 32]\n"
 
@@ -119,7 +119,7 @@ def test_fixes_that_overlap_are_not_made_twice() -> None:
     (finding,) = checked(text)
     fix = fix_of(finding, split_lines(text))
     assert fix is not None
-    assert apply(text, [fix, fix]) == CASES["a layer"][2]
+    assert disjoint([fix, fix]) == [fix]
 
 
 def test_what_is_found_behind_a_mistake_is_mended_too() -> None:
@@ -140,3 +140,23 @@ def test_check_fix_writes_the_file_and_says_what(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [str(path), "--fix", "--ignore", "W301"])
     assert (result.exit_code, result.stderr.strip()) == (0, f"fixed {path}: write `Conv2d`")
     assert path.read_bytes() == b"\xef\xbb\xbf" + (HEAD + "layers:\n  - Conv2d(8, 3)\n").replace("\n", "\r\n").encode()
+
+
+def test_the_work_of_mending_is_bounded() -> None:
+    looks = 0
+
+    def find(text: str) -> list[Diagnostic]:
+        nonlocal looks
+        looks += 1
+        place = Place(1, 1, 1)
+        fix = Fix(f"write {looks}", (Edit(place.span, "x"),))
+        return [Diagnostic("E103", "never mended", place, fix=fix)] * 9
+
+    assert mend("a\n", find) == ("a\n", ())
+    assert looks <= 42
+
+
+def test_a_fix_that_does_not_help_is_not_made() -> None:
+    place = Place(1, 1, 1)
+    worse = Diagnostic("E103", "a", place, fix=Fix("make it worse", (Edit(place.span, "bb"),)))
+    assert mend("a\n", lambda text: [worse] * len(text)) == ("a\n", ())
