@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
 from lsprotocol import types
 
-from cnnspec.analysis.check import check
 from cnnspec.editor.complete import complete, signature
-from cnnspec.editor.fixes import fix_of
-from cnnspec.editor.hints import hints
+from cnnspec.editor.fixes import apply, disjoint, fix_of
+from cnnspec.editor.hints import Show, hints
 from cnnspec.editor.hover import hover
 from cnnspec.editor.names import RENAMED, Names, Occurrence
+from cnnspec.editor.snapshot import look
 from cnnspec.editor.structure import Part, folds, structure
 from cnnspec.errors import CnnspecError, SpecError
 from cnnspec.language.format import format_text
-from cnnspec.lsp.documents import Document, Settings
+from cnnspec.lsp.documents import Document
 from cnnspec.lsp.positions import Positions
-from cnnspec.places import Diagnostic, Fix, Span
+from cnnspec.places import Diagnostic, Edit, Fix, Span
 
 __all__ = [
+    "CHOOSE",
     "actions",
     "completions",
     "definition",
     "diagnostics",
-    "findings",
     "folding",
     "formatting",
     "hovered",
@@ -57,18 +57,10 @@ _SYMBOL_KINDS: Final = {
 }
 
 
-def findings(document: Document) -> Sequence[Diagnostic]:
-    """All that is wrong with a text: with the network that is looked at, or else with any variant."""
-    snapshot = document.look()
-    if not snapshot.is_good:
-        return snapshot.outcome.diagnostics
-    return check(snapshot.source).diagnostics
-
-
 def diagnostics(document: Document) -> list[types.Diagnostic]:
     """The findings, with what is beside them."""
     positions = document.positions
-    return [_diagnostic(each, positions) for each in findings(document)]
+    return [_diagnostic(each, positions) for each in document.findings()]
 
 
 def _diagnostic(finding: Diagnostic, positions: Positions) -> types.Diagnostic:
@@ -80,37 +72,37 @@ def _diagnostic(finding: Diagnostic, positions: Positions) -> types.Diagnostic:
     )
 
 
-def inlay_hints(document: Document, settings: Settings, shown: types.Range) -> list[types.InlayHint]:
+def inlay_hints(document: Document, params: types.InlayHintParams, show: Show) -> list[types.InlayHint]:
     """The hints of the lines that are shown."""
     positions = document.positions
-    first, last = shown.start.line, shown.end.line
+    first, last = params.range.start.line, params.range.end.line
     found = []
-    for hint in hints(document.look(), settings.show):
+    for hint in hints(document.look(), show):
         at = positions.line_end(hint.line)
         if first <= at.line <= last:
             found.append(types.InlayHint(at, hint.text, padding_left=True, tooltip=hint.details))
     return found
 
 
-def hovered(document: Document, position: types.Position) -> types.Hover | None:
+def hovered(document: Document, params: types.HoverParams) -> types.Hover | None:
     """What there is to say about the word at a position."""
     snapshot = document.look()
-    line, column = document.positions.place(position)
-    found = hover(snapshot, line, column, snapshot.outcome.diagnostics)
+    line, column = document.positions.place(params.position)
+    found = hover(snapshot, line, column, document.findings())
     if found is None:
         return None
     content = types.MarkupContent(types.MarkupKind.Markdown, found.markdown)
     return types.Hover(content, document.positions.range(found.span))
 
 
-def completions(document: Document, position: types.Position) -> types.CompletionList:
+def completions(document: Document, params: types.CompletionParams) -> types.CompletionList:
     """What can be written at a position, best first."""
     positions = document.positions
-    line, column = positions.place(position)
-    end = positions.offset(position)
+    line, column = positions.place(params.position)
+    end = positions.offset(params.position)
     items = []
     for number, each in enumerate(complete(document.look(), line, column)):
-        replaced = types.Range(positions.position(end - each.replaces), position)
+        replaced = types.Range(positions.position(end - each.replaces), params.position)
         items.append(
             types.CompletionItem(
                 each.label,
@@ -124,9 +116,9 @@ def completions(document: Document, position: types.Position) -> types.Completio
     return types.CompletionList(False, items)
 
 
-def signatures(document: Document, position: types.Position) -> types.SignatureHelp | None:
+def signatures(document: Document, params: types.SignatureHelpParams) -> types.SignatureHelp | None:
     """The signature of the call around a position."""
-    found = signature(document.look(), *document.positions.place(position))
+    found = signature(document.look(), *document.positions.place(params.position))
     if found is None:
         return None
     parameters = [types.ParameterInformation(name) for name in found.arguments]
@@ -140,61 +132,56 @@ def _named(document: Document, position: types.Position) -> tuple[Names, Occurre
     return names, names.at(*document.positions.place(position))
 
 
-def definition(document: Document, position: types.Position) -> types.Location | None:
+def definition(document: Document, params: types.DefinitionParams) -> types.Location | None:
     """Where the name at a position is defined."""
-    names, found = _named(document, position)
+    names, found = _named(document, params.position)
     place = names.definition(found.symbol) if found is not None else None
     return None if place is None else types.Location(document.uri, document.positions.range(place.span))
 
 
-def references(document: Document, position: types.Position, *, declared: bool) -> list[types.Location]:
+def references(document: Document, params: types.ReferenceParams) -> list[types.Location]:
     """Where the name at a position occurs."""
-    names, found = _named(document, position)
+    names, found = _named(document, params.position)
     if found is None:
         return []
     positions = document.positions
     return [
         types.Location(document.uri, positions.range(each.place.span))
         for each in names.of(found.symbol)
-        if declared or not each.defines
+        if params.context.include_declaration or not each.defines
     ]
 
 
-def renamed_range(document: Document, position: types.Position) -> types.Range | None:
+def renamed_range(document: Document, params: types.PrepareRenameParams | types.RenameParams) -> types.Range | None:
     """The name at a position, where it is one that the text defines."""
-    names, found = _named(document, position)
+    names, found = _named(document, params.position)
     if found is None or found.symbol.kind not in RENAMED or names.definition(found.symbol) is None:
         return None
     return document.positions.range(found.place.span)
 
 
-def rename(document: Document, position: types.Position, name: str) -> types.WorkspaceEdit | None:
+def rename(document: Document, params: types.RenameParams) -> types.WorkspaceEdit | None:
     """Another name in all its places. Raises CnnspecError for one with which the text says something else."""
-    if renamed_range(document, position) is None:
+    if renamed_range(document, params) is None:
         return None
-    names, found = _named(document, position)
+    name = params.new_name
+    names, found = _named(document, params.position)
     assert found is not None
-    places = [each.place.span for each in names.of(found.symbol)]
-    return _checked_edit(document, [(span, name) for span in places], name)
-
-
-def _checked_edit(document: Document, edits: Sequence[tuple[Span, str]], name: str) -> types.WorkspaceEdit:
-    """Edits that leave the network what it is, but for the names of its layers."""
-    positions = document.positions
-    text = document.text
-    ranges = [(positions.range(span), new) for span, new in edits]
-    for where, new in sorted(ranges, key=lambda each: (each[0].start.line, each[0].start.character), reverse=True):
-        start, end = positions.offset(where.start), positions.offset(where.end)
-        text = f"{text[:start]}{new}{text[end:]}"
-    before, after = document.look(), Document(document.uri, document.language, text, None, document.encoding)
-    after.choice = document.choice
-    graph, other = before.outcome.graph, after.look().outcome.graph
+    fix = Fix(f"call it `{name:.60}`", tuple(Edit(each.place.span, name) for each in names.of(found.symbol)))
+    graph = document.look().outcome.graph
+    other = look(apply(document.text, [fix]), document.path, choice=document.choice).outcome.graph
     if graph is not None and (other is None or [node.op for node in graph] != [node.op for node in other]):
         raise CnnspecError(f"`{name:.60}` cannot be the name: the text would say something else")
-    return types.WorkspaceEdit(changes={document.uri: [types.TextEdit(where, new) for where, new in ranges]})
+    return _edited(document, [fix])
 
 
-def symbols(document: Document) -> list[types.DocumentSymbol]:
+def _edited(document: Document, fixes: Iterable[Fix]) -> types.WorkspaceEdit:
+    positions = document.positions
+    edits = [types.TextEdit(positions.range(edit.span), edit.text) for fix in fixes for edit in fix.edits]
+    return types.WorkspaceEdit(changes={document.uri: edits})
+
+
+def symbols(document: Document, _: types.DocumentSymbolParams) -> list[types.DocumentSymbol]:
     """The outline of a text."""
     positions = document.positions
     return [_symbol(part, positions) for part in structure(document.look())]
@@ -211,7 +198,7 @@ def _symbol(part: Part, positions: Positions) -> types.DocumentSymbol:
     )
 
 
-def folding(document: Document) -> list[types.FoldingRange]:
+def folding(document: Document, _: types.FoldingRangeParams) -> list[types.FoldingRange]:
     """What can be folded."""
     positions = document.positions
     return [
@@ -220,13 +207,13 @@ def folding(document: Document) -> list[types.FoldingRange]:
     ]
 
 
-def actions(document: Document, wanted: types.Range) -> list[types.CodeAction]:
+def actions(document: Document, params: types.CodeActionParams) -> list[types.CodeAction]:
     """What mends the findings in a range, and all of them where there are several."""
     positions, lines = document.positions, document.look().lines
-    start, end = positions.offset(wanted.start), positions.offset(wanted.end)
+    start, end = positions.offset(params.range.start), positions.offset(params.range.end)
     near: list[types.CodeAction] = []
     every: list[Fix] = []
-    for finding in findings(document):
+    for finding in document.findings():
         fix = fix_of(finding, lines)
         if fix is None or finding.place is None:
             continue
@@ -237,20 +224,17 @@ def actions(document: Document, wanted: types.Range) -> list[types.CodeAction]:
             action.diagnostics = [_diagnostic(finding, positions)]
             action.is_preferred = True
             near.append(action)
-    if near and len(every) > 1:
-        near.append(_action(document, f"mend all {len(every)}", every))
+    together = disjoint(every)
+    if near and len(together) > 1:
+        near.append(_action(document, f"mend all {len(together)}", together))
     return near
 
 
 def _action(document: Document, title: str, fixes: Iterable[Fix]) -> types.CodeAction:
-    positions = document.positions
-    edits = [types.TextEdit(positions.range(edit.span), edit.text) for fix in fixes for edit in fix.edits]
-    return types.CodeAction(
-        title, types.CodeActionKind.QuickFix, edit=types.WorkspaceEdit(changes={document.uri: edits})
-    )
+    return types.CodeAction(title, types.CodeActionKind.QuickFix, edit=_edited(document, fixes))
 
 
-def formatting(document: Document) -> list[types.TextEdit] | None:
+def formatting(document: Document, _: types.DocumentFormattingParams) -> list[types.TextEdit] | None:
     """The canonical form, as one edit; None where the text has errors."""
     try:
         formatted = format_text(document.text, path=document.path)
@@ -263,7 +247,7 @@ def formatting(document: Document) -> list[types.TextEdit] | None:
     return [types.TextEdit(whole, formatted)]
 
 
-def lenses(document: Document) -> list[types.CodeLens]:
+def lenses(document: Document, _: types.CodeLensParams) -> list[types.CodeLens]:
     """Above the network's first line: which variant is looked at, and the others to choose."""
     variants = document.look().source.document.variants
     place = document.look().source.document.places.get("variants")

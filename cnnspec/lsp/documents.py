@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -11,34 +11,30 @@ from urllib.parse import unquote, urlsplit
 
 from lsprotocol import types
 
+from cnnspec.analysis.check import check
 from cnnspec.editor.hints import SHOWN, Show
 from cnnspec.editor.snapshot import Choice, Snapshot, look
 from cnnspec.lsp.positions import Positions, changed
+from cnnspec.places import Diagnostic
 
-__all__ = ["Document", "Documents", "Settings"]
+__all__ = ["Document", "Documents", "shown"]
 
 MOST_LETTERS: Final = 4_000_000  # of a text that is looked at
 _SPEC: Final = re.compile(r"^[\"']?cnnspec[\"']?\s*:", re.MULTILINE)
 _OWN: Final = (".cnnspec.yaml", ".cnnspec.yml", ".cnnspec.json")
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a person has chosen to see."""
+def shown(options: Any) -> Show:
+    """What hints are to say, as editors send it: `{"hints": {"shape": true, "params": true}}`.
 
-    show: Show = SHOWN
-    active_line_only: bool = False
-
-    @classmethod
-    def read(cls, options: Any) -> Settings:
-        """Settings as editors send them: `{"hints": {"shape": true, "params": true}}`; what is none is passed over."""
-        hints = options.get("hints") if isinstance(options, Mapping) else None
-        if hints is False:
-            return cls(Show(False, False, False, False))
-        if not isinstance(hints, Mapping):
-            return cls()
-        chosen = {key: hints[key] for key in Show._fields if isinstance(hints.get(key), bool)}
-        return cls(SHOWN._replace(**chosen), hints.get("activeLineOnly") is True)
+    What is no such setting is passed over.
+    """
+    hints = options.get("hints") if isinstance(options, Mapping) else None
+    if hints is False:
+        return Show(False, False, False, False)
+    if not isinstance(hints, Mapping):
+        return SHOWN
+    return SHOWN._replace(**{key: hints[key] for key in Show._fields if isinstance(hints.get(key), bool)})
 
 
 @dataclass
@@ -52,6 +48,7 @@ class Document:
     encoding: types.PositionEncodingKind | str
     choice: Choice = field(default_factory=Choice)
     _seen: Snapshot | None = None
+    _found: tuple[Snapshot, Sequence[Diagnostic]] | None = None
 
     @property
     def path(self) -> str:
@@ -61,8 +58,10 @@ class Document:
     @property
     def is_spec(self) -> bool:
         """Whether it is a spec, which other files that are open are not."""
+        if len(self.text) > MOST_LETTERS:
+            return False
         own = self.language == "cnnspec" or unquote(self.uri).lower().endswith(_OWN)
-        return len(self.text) <= MOST_LETTERS and (own or bool(_SPEC.search(self.text)) or self._seen is not None)
+        return self._seen is not None or own or _SPEC.search(self.text) is not None
 
     @property
     def positions(self) -> Positions:
@@ -77,6 +76,15 @@ class Document:
             return self._seen
         return seen
 
+    def findings(self) -> Sequence[Diagnostic]:
+        """All that is wrong with the text: with the network that is looked at, or else with any variant."""
+        snapshot = self.look()
+        if not snapshot.is_good:
+            return snapshot.outcome.diagnostics
+        if self._found is None or self._found[0] is not snapshot:
+            self._found = snapshot, check(snapshot.source).diagnostics
+        return self._found[1]
+
 
 class Documents:
     """The open texts by their URI."""
@@ -84,7 +92,7 @@ class Documents:
     def __init__(self) -> None:
         self.open: dict[str, Document] = {}
         self.encoding: types.PositionEncodingKind | str = types.PositionEncodingKind.Utf16
-        self.settings = Settings()
+        self.show = SHOWN
 
     def opened(self, item: types.TextDocumentItem) -> Document:
         """Keep a text."""

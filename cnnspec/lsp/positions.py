@@ -47,9 +47,8 @@ class Positions:
         if line >= len(self._starts):
             return len(self.text)
         start = self._starts[line]
-        written = _BREAK.split(
-            self.text[start : self._starts[line + 1]] if line + 1 < len(self._starts) else self.text[start:]
-        )[0]
+        end = _BREAK.search(self.text, start)
+        written = self.text[start : end.start() if end is not None else None]
         return start + self._characters(written, position.character)
 
     def _characters(self, line: str, units: int) -> int:
@@ -84,8 +83,8 @@ class Positions:
     def line_end(self, line: int) -> types.Position:
         """Behind the last letter of a line (from 1), without its blanks."""
         start = self._places[min(line, len(self._places)) - 1]
-        written = LINE_BREAK.split(self.text[start : self._places[line] if line < len(self._places) else None])[0]
-        return self.position(start + len(written.rstrip()))
+        end = LINE_BREAK.search(self.text, start)
+        return self.position(start + len(self.text[start : end.start() if end is not None else None].rstrip()))
 
     def _at(self, line: int, column: int) -> int:
         if line > len(self._places):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
@@ -15,7 +15,7 @@ from pygls.protocol import LanguageServerProtocol
 from cnnspec.editor.snapshot import Choice
 from cnnspec.errors import CnnspecError
 from cnnspec.lsp import answers
-from cnnspec.lsp.documents import Document, Documents, Settings
+from cnnspec.lsp.documents import Document, Documents, shown
 from cnnspec.version import __version__
 
 __all__ = ["make_server"]
@@ -34,6 +34,28 @@ def make_server() -> LanguageServer:
     service = _Service(server)
     service.register()
     return server
+
+
+Answer: TypeAlias = Callable[[Document, Any], Any]
+
+_ANSWERS: Final[dict[str, Answer]] = {
+    types.TEXT_DOCUMENT_HOVER: answers.hovered,
+    types.TEXT_DOCUMENT_COMPLETION: answers.completions,
+    types.TEXT_DOCUMENT_SIGNATURE_HELP: answers.signatures,
+    types.TEXT_DOCUMENT_DEFINITION: answers.definition,
+    types.TEXT_DOCUMENT_REFERENCES: answers.references,
+    types.TEXT_DOCUMENT_PREPARE_RENAME: answers.renamed_range,
+    types.TEXT_DOCUMENT_RENAME: answers.rename,
+    types.TEXT_DOCUMENT_DOCUMENT_SYMBOL: answers.symbols,
+    types.TEXT_DOCUMENT_FOLDING_RANGE: answers.folding,
+    types.TEXT_DOCUMENT_CODE_ACTION: answers.actions,
+    types.TEXT_DOCUMENT_FORMATTING: answers.formatting,
+    types.TEXT_DOCUMENT_CODE_LENS: answers.lenses,
+}
+_OPTIONS: Final[dict[str, Any]] = {
+    types.TEXT_DOCUMENT_COMPLETION: types.CompletionOptions(trigger_characters=["(", ",", " ", "=", ":"]),
+    types.TEXT_DOCUMENT_SIGNATURE_HELP: types.SignatureHelpOptions(["(", ","]),
+}
 
 
 class _Protocol(LanguageServerProtocol):
@@ -58,30 +80,27 @@ class _Service:
         self.waiting: dict[str, asyncio.TimerHandle] = {}
 
     def register(self) -> None:
-        self.answer(types.INITIALIZED, self.initialized)
-        self.answer(types.WORKSPACE_DID_CHANGE_CONFIGURATION, self.configured)
-        self.answer(types.TEXT_DOCUMENT_DID_OPEN, self.opened)
-        self.answer(types.TEXT_DOCUMENT_DID_CHANGE, self.changed)
-        self.answer(types.TEXT_DOCUMENT_DID_CLOSE, self.closed)
-        self.answer(types.TEXT_DOCUMENT_INLAY_HINT, self.inlay_hints)
-        self.answer(types.TEXT_DOCUMENT_HOVER, self.hover)
-        options = types.CompletionOptions(trigger_characters=["(", ",", " ", "=", ":"])
-        self.answer(types.TEXT_DOCUMENT_COMPLETION, self.completion, options)
-        self.answer(types.TEXT_DOCUMENT_SIGNATURE_HELP, self.signature, types.SignatureHelpOptions(["(", ","]))
-        self.answer(types.TEXT_DOCUMENT_DEFINITION, self.definition)
-        self.answer(types.TEXT_DOCUMENT_REFERENCES, self.references)
-        self.answer(types.TEXT_DOCUMENT_PREPARE_RENAME, self.prepare_rename)
-        self.answer(types.TEXT_DOCUMENT_RENAME, self.rename)
-        self.answer(types.TEXT_DOCUMENT_DOCUMENT_SYMBOL, self.symbols)
-        self.answer(types.TEXT_DOCUMENT_FOLDING_RANGE, self.folding)
-        self.answer(types.TEXT_DOCUMENT_CODE_ACTION, self.actions)
-        self.answer(types.TEXT_DOCUMENT_FORMATTING, self.formatting)
-        self.answer(types.TEXT_DOCUMENT_CODE_LENS, self.lenses)
+        hear = self.server.feature
+        hear(types.INITIALIZED)(_function(self.initialized))
+        hear(types.WORKSPACE_DID_CHANGE_CONFIGURATION)(_function(self.configured))
+        hear(types.TEXT_DOCUMENT_DID_OPEN)(_function(self.opened))
+        hear(types.TEXT_DOCUMENT_DID_CHANGE)(_function(self.changed))
+        hear(types.TEXT_DOCUMENT_DID_CLOSE)(_function(self.closed))
+        for request, answer in _ANSWERS.items():
+            hear(request, _OPTIONS.get(request))(self.about_spec(answer))
+        hear(types.TEXT_DOCUMENT_INLAY_HINT)(
+            self.about_spec(lambda document, params: answers.inlay_hints(document, params, self.documents.show))
+        )
         self.server.command(answers.CHOOSE)(_function(self.choose))
 
-    def answer(self, request: str, method: Callable[..., Any], options: Any = None) -> None:
-        """Answer a kind of request with a method."""
-        self.server.feature(request, options)(_function(method))
+    def about_spec(self, answer: Answer) -> Callable[[Any], Any]:
+        """An answer about a text that is open as a spec; about others there is nothing to say."""
+
+        def call(params: Any) -> Any:
+            document = self.documents.spec(params.text_document.uri)
+            return None if document is None else answer(document, params)
+
+        return call
 
     # The texts
 
@@ -93,7 +112,7 @@ class _Service:
     def configured(self, params: types.DidChangeConfigurationParams) -> None:
         """Other settings than before."""
         settings: Any = params.settings
-        self.documents.settings = Settings.read(settings.get("cnnspec", settings) if isinstance(settings, dict) else {})
+        self.documents.show = shown(settings.get("cnnspec", settings) if isinstance(settings, dict) else {})
         self._refresh()
 
     def opened(self, params: types.DidOpenTextDocumentParams) -> None:
@@ -146,74 +165,6 @@ class _Service:
         document.choice = Choice(variant)
         self._look_soon(document)
         self._refresh()
-
-    # Answers
-
-    def inlay_hints(self, params: types.InlayHintParams) -> list[types.InlayHint]:
-        """The hints of the lines that are shown."""
-        document = self.documents.spec(params.text_document.uri)
-        return [] if document is None else answers.inlay_hints(document, self.documents.settings, params.range)
-
-    def hover(self, params: types.HoverParams) -> types.Hover | None:
-        """What there is to say about a word."""
-        document = self.documents.spec(params.text_document.uri)
-        return None if document is None else answers.hovered(document, params.position)
-
-    def completion(self, params: types.CompletionParams) -> types.CompletionList | None:
-        """What can be written."""
-        document = self.documents.spec(params.text_document.uri)
-        return None if document is None else answers.completions(document, params.position)
-
-    def signature(self, params: types.SignatureHelpParams) -> types.SignatureHelp | None:
-        """The signature of a call."""
-        document = self.documents.spec(params.text_document.uri)
-        return None if document is None else answers.signatures(document, params.position)
-
-    def definition(self, params: types.DefinitionParams) -> types.Location | None:
-        """Where a name is defined."""
-        document = self.documents.spec(params.text_document.uri)
-        return None if document is None else answers.definition(document, params.position)
-
-    def references(self, params: types.ReferenceParams) -> list[types.Location]:
-        """Where a name occurs."""
-        document = self.documents.spec(params.text_document.uri)
-        declared = params.context.include_declaration
-        return [] if document is None else answers.references(document, params.position, declared=declared)
-
-    def prepare_rename(self, params: types.PrepareRenameParams) -> types.Range | None:
-        """The name that can have another."""
-        document = self.documents.spec(params.text_document.uri)
-        return None if document is None else answers.renamed_range(document, params.position)
-
-    def rename(self, params: types.RenameParams) -> types.WorkspaceEdit | None:
-        """Another name in all places."""
-        document = self.documents.spec(params.text_document.uri)
-        return None if document is None else answers.rename(document, params.position, params.new_name)
-
-    def symbols(self, params: types.DocumentSymbolParams) -> list[types.DocumentSymbol]:
-        """The outline."""
-        document = self.documents.spec(params.text_document.uri)
-        return [] if document is None else answers.symbols(document)
-
-    def folding(self, params: types.FoldingRangeParams) -> list[types.FoldingRange]:
-        """What can be folded."""
-        document = self.documents.spec(params.text_document.uri)
-        return [] if document is None else answers.folding(document)
-
-    def actions(self, params: types.CodeActionParams) -> list[types.CodeAction]:
-        """What mends what is wrong."""
-        document = self.documents.spec(params.text_document.uri)
-        return [] if document is None else answers.actions(document, params.range)
-
-    def formatting(self, params: types.DocumentFormattingParams) -> list[types.TextEdit] | None:
-        """The canonical form."""
-        document = self.documents.spec(params.text_document.uri)
-        return None if document is None else answers.formatting(document)
-
-    def lenses(self, params: types.CodeLensParams) -> list[types.CodeLens]:
-        """Which variant is looked at."""
-        document = self.documents.spec(params.text_document.uri)
-        return [] if document is None else answers.lenses(document)
 
 
 def _function(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-URI = "file:///work/net.cnnspec.yaml"
+URI = "file:///specs/net.cnnspec.yaml"
 TEXT = """cnnspec: 1
 description: größe
 input: [3, 32, 32]
@@ -89,7 +89,7 @@ class Client:
     def hints(self) -> list[str]:
         where = {"start": {"line": 0, "character": 0}, "end": {"line": 99, "character": 0}}
         found = self.ask("textDocument/inlayHint", {"textDocument": {"uri": URI}, "range": where})
-        return [each["label"] for each in found]
+        return [each["label"] for each in found or []]
 
     def at(self, method: str, line: int, character: int, **more: Any) -> Any:
         position = {"line": line, "character": character}
@@ -162,6 +162,23 @@ def test_words_are_told(client: Client) -> None:
     assert [each["newText"] for each in changes] == ["base"] * 3
 
 
+def test_two_mistakes_are_mended_together(client: Client) -> None:
+    client.edit(2, {"text": TEXT.replace("ReLU", "ReL").replace("Flatten", "Flaten")})
+    where = {"start": {"line": 8, "character": 9}, "end": {"line": 8, "character": 9}}
+    params = {"textDocument": {"uri": URI}, "range": where, "context": {"diagnostics": []}}
+    _, action = client.ask("textDocument/codeAction", params)
+    assert action["title"] == "mend all 2"
+    edits = action["edit"]["changes"][URI]
+    client.edit(3, *({"range": edit["range"], "text": edit["newText"]} for edit in reversed(edits)))
+    assert [each["code"] for each in client.diagnostics(3) if each["severity"] == 1] == []
+
+
+def test_a_warning_is_told_where_it_stands(client: Client) -> None:
+    client.edit(2, {"text": TEXT.replace("  flatten: Flatten\n", "")})
+    assert [each["code"] for each in client.diagnostics(2)].count("W321") == 1
+    assert "# W321" in client.at("hover", 9, 8)["contents"]["value"]
+
+
 def test_a_name_that_means_something_else_is_refused(client: Client) -> None:
     position = {"line": 7, "character": 17}
     params = {"textDocument": {"uri": URI}, "position": position, "newName": "in_channels"}
@@ -210,11 +227,11 @@ def test_columns_are_counted_as_the_client_counts() -> None:
 
 
 def test_files_that_are_no_specs_are_left_alone(client: Client) -> None:
-    client.open("services:\n  web: [1\n", "file:///work/compose.yaml")
+    client.open("services:\n  web: [1\n", "file:///specs/compose.yaml")
     where = {"start": {"line": 0, "character": 0}, "end": {"line": 9, "character": 0}}
-    params = {"textDocument": {"uri": "file:///work/compose.yaml"}, "range": where}
-    assert client.ask("textDocument/inlayHint", params) == []
-    assert client.ask("textDocument/documentSymbol", {"textDocument": {"uri": "file:///work/compose.yaml"}}) == []
+    params = {"textDocument": {"uri": "file:///specs/compose.yaml"}, "range": where}
+    assert client.ask("textDocument/inlayHint", params) is None
+    assert client.ask("textDocument/documentSymbol", {"textDocument": {"uri": "file:///specs/compose.yaml"}}) is None
 
 
 def test_hostile_messages_end_in_an_error_and_not_in_the_server(client: Client) -> None:
