@@ -24,7 +24,7 @@ from cnnspec.language.values import Frame, Log, Ref, Scope, TooMany, UnknownValu
 from cnnspec.language.ways_out import WaysOut
 from cnnspec.ops import JOINS, Add, AnyOp, Concat, Mul, Shape, operators, show_shape
 
-__all__ = ["Expander", "Use"]
+__all__ = ["JOIN_OF", "Expander", "Use"]
 
 MAX_NOTES: Final = 8  # of the blocks that led to an error
 MAX_ELEMENTS: Final = 2**63 - 1  # of one tensor
@@ -32,7 +32,7 @@ AXIS_LIMIT: Final = 2**31 - 1
 COPY_WORK: Final = 40  # of one copy of an item, in parts of an expression
 CALL_WORK: Final = 100  # of one call of a block
 
-_JOIN_OF: Final[dict[str, AnyOp]] = {"add": Add(), "mul": Mul(), "concat": Concat()}
+JOIN_OF: Final[dict[str, AnyOp]] = {"add": Add(), "mul": Mul(), "concat": Concat()}
 
 
 class Use(NamedTuple):
@@ -159,7 +159,7 @@ class Expander:
             current = copies[-1] if copies else start
         if body.kind != "layers":
             origin = Origin(body.place, frame.stack)
-            current = self.node(prefix or body.kind, _JOIN_OF[body.kind], tuple(results), origin, frame)
+            current = self.node(prefix or body.kind, JOIN_OF[body.kind], tuple(results), origin, frame)
         return current, frame.siblings
 
     def item(self, item: Item, prefix: str, start: Ref, frame: Frame, numbers: _Numbers, kind: str) -> list[Ref]:

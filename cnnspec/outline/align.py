@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from cnnspec.ops import operators
 from cnnspec.outline.places import free
-from cnnspec.outline.sketch import Body, Item
-from cnnspec.outline.tree import Leaf, Read
+from cnnspec.outline.sketch import Body, Item, may_be_renamed
+from cnnspec.outline.tree import Read
 
 __all__ = ["Slot", "align"]
 
@@ -146,11 +146,6 @@ def _likeness(one: object, other: object) -> float:
     if repr(one) == repr(other):
         return 1
     return 0.5 if type(one) is int and type(other) is int and 1 not in (one, other) else 0
-
-
-def may_be_renamed(item: Item) -> bool:
-    """Whether an item is a node that keeps no weights."""
-    return isinstance(item.source, Leaf) and not item.source.node.tensors
 
 
 def _interchangeable(one: str, other: str) -> bool:

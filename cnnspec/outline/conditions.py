@@ -10,7 +10,7 @@ from cnnspec.outline.expressions import ABSENT, Param, Solver, token
 from cnnspec.outline.kinds import CHANNELS
 from cnnspec.outline.sketch import Code, is_join
 
-__all__ = ["condition"]
+__all__ = ["condition", "is_joined"]
 
 
 def condition(

@@ -14,7 +14,7 @@ from cnnspec.language.functions import make_divisible
 from cnnspec.outline.kinds import CHANNELS
 from cnnspec.outline.sketch import Code
 
-__all__ = ["ABSENT", "Param", "Solver", "is_constant", "token"]
+__all__ = ["ABSENT", "Param", "Solver", "is_constant", "named", "token"]
 
 
 class _Absent:

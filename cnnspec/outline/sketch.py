@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cnnspec.ops import JOINS, AnyOp
-from cnnspec.ops.merge import Add, Concat, Mul
+from cnnspec.language.expand import JOIN_OF
+from cnnspec.language.read_body import JOIN_NAMES
+from cnnspec.outline.places import is_weightless
 from cnnspec.outline.tree import Child, Leaf, Read, Scope
 
-__all__ = ["Block", "Body", "Code", "Item", "body_of", "can_stand_in_place"]
+__all__ = ["Block", "Body", "Code", "Item", "body_of", "can_stand_in_place", "is_join", "leaf_item", "may_be_renamed"]
 
 
 class Code(str):
@@ -53,15 +54,12 @@ class Block:
     defaults: dict[str, Any] = field(default_factory=dict)
 
 
-_KINDS: tuple[tuple[AnyOp, str], ...] = ((Add(), "add"), (Mul(), "mul"), (Concat(), "concat"))
-
-
 def _side_by_side(scope: Scope) -> str | None:
     """The kind of body that a scope is, where its children all read its input and are then joined."""
     *branches, last = scope.children
     if not (isinstance(last, Leaf) and branches and len(scope.reads) == 1):
         return None
-    kind = next((kind for op, kind in _KINDS if last.node.op == op), None)
+    kind = next((kind for kind, op in JOIN_OF.items() if last.node.op == op), None)
     alike = all(child.reads == (0,) for child in branches)
     joined = [*last.reads] if alike else []
     return kind if alike and len(set(joined)) == len(joined) and set(joined) == {c.key for c in branches} else None
@@ -76,18 +74,19 @@ def _is_list(items: list[Item], kind: str) -> bool:
             return False
         if item.key == str(index):
             numbered += 1
-        elif item.key.isdecimal() or not _may_be_renamed(item):
+        elif item.key.isdecimal() or not may_be_renamed(item):
             return False
     return numbered > 0
 
 
-def _may_be_renamed(item: Item) -> bool:
-    return isinstance(item.source, Leaf) and not item.source.node.tensors
+def may_be_renamed(item: Item) -> bool:
+    """Whether an item is a node that keeps no weights."""
+    return isinstance(item.source, Leaf) and is_weightless(item.source.node)
 
 
 def is_join(item: Item) -> bool:
     """Whether an item's arguments are its reads."""
-    return item.target in {join.__name__ for join in JOINS}
+    return item.target in JOIN_NAMES
 
 
 def body_of(scope: Scope, items: list[Item]) -> Body:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cnnspec.language.results import LayerName
-from cnnspec.ops import Shape
+from cnnspec.ops import Shape, operators
 from cnnspec.ops.arguments import REQUIRED
 from cnnspec.outline.align import Slot, Slots, align
 from cnnspec.outline.conditions import condition, is_joined
@@ -18,6 +18,7 @@ from cnnspec.outline.names import name_params
 from cnnspec.outline.reads import settle_reads
 from cnnspec.outline.repeats import Each, First
 from cnnspec.outline.sketch import Block, Body, Code, Item
+from cnnspec.outline.write_spec import value_text
 
 __all__ = ["Instance", "Template", "laid_over", "template"]
 
@@ -165,8 +166,6 @@ class _Builder:
             self.counts[id(slot)] = self.solver.solve(counts, "count", "n", path)
 
     def is_activation(self, item: Item) -> bool:
-        from cnnspec.ops import operators
-
         return item.target in operators() and operators()[item.target][0].activation and not item.args
 
     def argument(self, slot: Slot, name: str, path: tuple[str, ...]) -> Any:
@@ -213,15 +212,11 @@ def _listed(value: Any, item: Item | None) -> Any:
 
 
 def _indexed(value: Any) -> Any:
-    from cnnspec.outline.write_spec import value_text
-
     return Code(f"{value_text(value)}[i]")
 
 
 def _said(value: Any) -> Any:
     """An argument as it is written."""
-    from cnnspec.outline.write_spec import value_text
-
     if not isinstance(value, First):
         return value
     first, rest = value_text(value.first), value_text(value.rest)
