@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,13 +94,8 @@ def check(
 def _fix(file: str, select: list[str], ignore: list[str]) -> None:
     """Rewrite a spec with all that is known to mend it, and say what that was."""
     if file == STDIN or not Path(file).is_file():
-        raise UsageError(f"{file} cannot be written to", hint="`--fix` takes files")
-    data = read_file(file)
-    mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
-    try:
-        text = data[len(mark) :].decode()
-    except UnicodeDecodeError:
-        return  # no UTF-8, which the check says
+        raise UsageError(f"`--fix` writes files, and {file:.200} is none")
+    mark, text = common.split_mark(read_file(file))
     fixed = api.fix(text, name=file, select=select, ignore=ignore)
     if fixed.done:
         rewrite(Path(file), mark + fixed.text.encode())

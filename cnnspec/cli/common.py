@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -35,6 +36,7 @@ __all__ = [
     "parse_unit",
     "print_result",
     "refuse_spec_options",
+    "split_mark",
     "tell_of_namesake",
 ]
 
@@ -171,6 +173,15 @@ def tell_of_namesake(name: str) -> None:
     run = api.find_run(name)
     if run is not None and api.find_run(name, or_spec=True) is None:
         say(f"{name} is the bundled network; the run of this name is {run}", sys.stderr)
+
+
+def split_mark(data: bytes) -> tuple[bytes, str]:
+    """The byte order mark of a spec, which it keeps when it is rewritten, and its text.
+
+    Bytes that are no UTF-8 become what no spec may have, so that whoever reads the text refuses it.
+    """
+    mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
+    return mark, data[len(mark) :].decode("utf-8", "surrogateescape")
 
 
 def load_spec(

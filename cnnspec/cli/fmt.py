@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 
 from cnnspec import api
 from cnnspec.api.terms import STDIN, read_file
+from cnnspec.cli import common
 from cnnspec.cli.render.foreign import visible
 from cnnspec.files import rewrite
 
@@ -42,9 +42,8 @@ def fmt(
     changed = 0
     for path in files:
         data = read_file(path)
-        text = data.decode("utf-8-sig", "surrogateescape")
+        mark, text = common.split_mark(data)
         formatted = api.format_text(text, path=str(path), long=long)
-        mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
         written = mark + formatted.encode()
         piped = str(path) == STDIN and not check
         if piped:

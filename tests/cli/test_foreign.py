@@ -105,6 +105,7 @@ CALLS: dict[str, list[list[str]]] = {
     "sizes": [[f"{CSI}.yaml"], [f"{CSI}-bad.yaml"], [EVIL]],
     "diff": [[f"{CSI}.yaml", "mlp"], [EVIL, "mlp"], ["mlp", f"{CSI}-bad.yaml"]],
     "check": [
+        [EVIL, "--fix"],
         [f"{CSI}.yaml", f"{CSI}-bad.yaml"],
         *([f"{CSI}-bad.yaml", "--format", form] for form in ("json", "github", "sarif", "junit")),
         [EVIL],
