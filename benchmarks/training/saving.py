@@ -2,8 +2,8 @@
 
     python benchmarks/training/saving.py [--spec lenet5] [--epochs N]
 
-Both sides in turn in one process, on images that cost nothing: written by a thread beside training, as it is, and before
-training goes on. The files lie where `--folder` says: on a disk, or nothing is measured.
+Both sides in turn in one process, on images that cost nothing: written by a thread beside training, as it is, and
+before training goes on. The files lie where `--folder` says: on a disk, or nothing is measured.
 """
 
 from __future__ import annotations
