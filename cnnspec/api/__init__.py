@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cnnspec.api.exports import bench, export, verify
     from cnnspec.api.networks import Spec, build, load, loads
     from cnnspec.api.runs import evaluate, list_runs, resume, train
+    from cnnspec.api.steps import step
     from cnnspec.api.tools import (
         bundled_networks,
         bundled_remark,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from cnnspec.training.progress import Progress
     from cnnspec.training.run_folder import Run, is_run, open_run
     from cnnspec.training.shared import Shared
+    from cnnspec.training.told_step import TrainingStep
     from cnnspec.zoo import find_run
 
 __all__ = [
@@ -82,6 +84,7 @@ __all__ = [
     "Total",
     "TrainConfig",
     "TrainResult",
+    "TrainingStep",
     "UnitField",
     "bench",
     "build",
@@ -107,6 +110,7 @@ __all__ = [
     "resume",
     "sizes",
     "spec_files",
+    "step",
     "train",
     "verify",
 ]
@@ -126,6 +130,7 @@ LATER: Final = {
     "cnnspec.api.exports": ("bench", "export", "verify"),
     "cnnspec.api.networks": ("Spec", "build", "load", "loads"),
     "cnnspec.api.runs": ("evaluate", "list_runs", "resume", "train"),
+    "cnnspec.api.steps": ("step",),
     "cnnspec.api.tools": (
         "bundled_networks",
         "bundled_remark",
@@ -151,6 +156,7 @@ LATER: Final = {
     "cnnspec.training.progress": ("Progress",),
     "cnnspec.training.run_folder": ("Run", "is_run", "open_run"),
     "cnnspec.training.shared": ("Shared",),
+    "cnnspec.training.told_step": ("TrainingStep",),
     "cnnspec.zoo": ("find_run",),
 }
 __getattr__ = import_later(__name__, LATER)
