@@ -1,6 +1,6 @@
 """`cnnspec step` of LeNet-5 as a process, beside `import torch` and one step by hand: wanted at most 1.3 times that.
 
-    python benchmarks/step.py [--pairs N]
+python benchmarks/step.py [--pairs N]
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ image = torch.rand(1, 1, 28, 28)
 loss = nn.functional.cross_entropy(model(image), torch.tensor([8]))
 loss.backward()
 optimizer.step()
-print(float(loss), float(nn.functional.cross_entropy(model(image), torch.tensor([8]))))
+print(loss.item(), nn.functional.cross_entropy(model(image), torch.tensor([8])).item())
 """
 
 

@@ -34,8 +34,9 @@ LIGHT = {
     "EpochMetrics", "Explanation", "ExportResult", "Layer", "LayerReport", "PRECISIONS", "Prediction", "Progress",
     "Report", "Run", "Shared", "SizeRange", "Sizes", "Solution", "StepResult", "Total", "TrainConfig", "TrainResult",
     "TrainingStep", "UnitField", "CnnspecError", "SpecError", "UsageError", "VerificationError", "__version__",
-    "bundled_networks", "bundled_remark", "bundled_text", "calculate", "check", "diff", "examine_installation", "find_run", "fix",
-    "format_text", "init", "is_run", "json_schema", "list_runs", "load", "loads", "open_run", "sizes", "spec_files",
+    "bundled_networks", "bundled_remark", "bundled_text", "calculate", "check", "diff", "examine_installation",
+    "find_run", "fix", "format_text", "init", "is_run", "json_schema", "list_runs", "load", "loads", "open_run",
+    "sizes", "spec_files",
 }  # fmt: skip
 VERB_CALLS = {
     "train": "train mlp --epochs 1",
