@@ -46,6 +46,7 @@ VERB_CALLS = {
     "verify": "verify a.onnx",
     "predict": "predict a.onnx a.png",
     "lsp": "lsp",
+    "serve": "serve --predict a.onnx",
     "bench": "bench mlp --batches 1 --threads 1 --seconds 0.01",
 }
 LIGHT_VERBS = {

@@ -183,6 +183,12 @@ CALLS: dict[str, list[list[str]]] = {
         ["mlp", "--batches", EVIL],
     ],
     "doctor": [["--format", EVIL]],
+    "serve": [
+        ["--predict", EVIL],
+        [],
+        ["--predict", f"{CSI}.onnx", "--device", EVIL],
+        ["--host", EVIL, "--predict", "x"],
+    ],
     "lsp": [["--tcp", EVIL], ["--tcp", "-1"]],
 }
 
