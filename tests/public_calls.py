@@ -85,6 +85,11 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
             cnnspec.resume, {"run": run}, ("epochs", "patience", "device", "checkpoint_every", "progress", "shared")
         ),
         "evaluate": Public(cnnspec.evaluate, {"target": run, "device": "cpu"}, ("data", "data_dir", "split", "sheet")),
+        "step": Public(
+            cnnspec.step,
+            {"spec": spec, "data": "digits"},
+            ("image", "label", "data", "index", "invert", "lr", "momentum", "optimizer", "loss", "seed", "weights"),
+        ),
         "export": Public(
             cnnspec.export,
             {"network": spec, "output": "out.onnx", "verify": False},
