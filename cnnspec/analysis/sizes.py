@@ -132,18 +132,16 @@ def sizes(
     wanted = _per_axis(output, rank)
     alike = rank > 1 and not slow and len({base[1:], declared[1:]}) == 1 and skeleton.alike(base)
     alike = alike and len(set(carriers)) == rank and len(set(wanted or (0,))) == 1
-    here = tried(base)
-    assert here is not None
     answers: list[AxisSizes] = []
     for index, axis in enumerate(AXES[rank]):
         if alike and answers:
             answers.append(replace(answers[0], axis=axis))
             continue
         line = Line(tried, base, index, carriers[index], WIDEST if not slow else SLOW_TRIES)
-        answers.append(line.answers(axis, declared[index + 1], here.widths if valid else None, span, wanted))
+        answers.append(line.answers(axis, declared[index + 1], valid, span, wanted))
     alike = rank > 1 and all(replace(axis, axis="") == replace(answers[0], axis="") for axis in answers)
-    tied = {step for seen in tried.memo.values() if seen for step in _differing(seen.widths, here.widths)}
-    names = tuple(skeleton.steps[skeleton.tied[step]].name for step in sorted(tied) if step < len(skeleton.tied))
+    tied = {number for seen in tried.memo.values() if seen for number in seen.differing}
+    names = tuple(name for number, name in enumerate(skeleton.tied) if number in tied)
     smallest = _together(tried, base, tuple(axis.smallest for axis in answers))
     other: Shape | None = smallest
     if whole.refused or len(whole.network("inference")) < len(whole):
@@ -171,7 +169,7 @@ class _Tries:
                 )
             try:
                 skeleton = self.skeleton if self.anew is None else Skeleton(self.anew(shape), self.layer)
-                self.memo[shape] = skeleton.at(shape)
+                self.memo[shape] = skeleton.at(shape, self.skeleton.widths)
             except (ShapeError, SpecError):
                 self.memo[shape] = None
         return self.memo[shape]
@@ -247,10 +245,6 @@ def _per_axis(output: tuple[int, ...] | None, rank: int) -> tuple[int, ...] | No
     if len(output) == 1:
         return output * rank
     raise UsageError(f"the output has {rank} axes, and {len(output)} sizes are wanted", hint="one number, or one each")
-
-
-def _differing(widths: tuple[object, ...], others: tuple[object, ...]) -> list[int]:
-    return [index for index, pair in enumerate(zip(widths, others, strict=False)) if pair[0] != pair[1]]
 
 
 def _together(tried: Callable[[Shape], Seen | None], base: Shape, smallest: Shape) -> Shape:
