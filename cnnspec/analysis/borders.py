@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import gcd
+
 from cnnspec.graph import INPUT, Graph
 from cnnspec.ops import JOINS, AnyOp, Shape
 from cnnspec.ops.reshape import Flatten, Permute

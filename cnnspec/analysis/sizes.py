@@ -32,7 +32,7 @@ from cnnspec.ops.resample import Upsample
 __all__ = ["Sizes", "sizes"]
 
 SLOW_TRIES: Final = 40  # sizes tried where each needs a new elaboration
-MOST_WORK: Final = 2**22  # layers, over all sizes that are tried; one that is elaborated counts as
+MOST_WORK: Final = 2**19  # layers, six times those of the bundled network that wants most, over all sizes that are tried; one that is elaborated counts as
 ANEW: Final = 8
 
 

@@ -116,7 +116,7 @@ def weights_bytes(state: nn.Module | Mapping[str, Tensor]) -> bytes:
 
 
 def save_weights(state: nn.Module | Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
-    """Write a module's weights as safetensors, whole or not at all. Raises CnnspecError where they cannot be written."""
+    """Write a module's weights as safetensors, whole or not at all. Raises CnnspecError where that cannot be."""
     rewrite(path, weights_bytes(state))
 
 
