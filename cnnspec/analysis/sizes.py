@@ -32,8 +32,9 @@ from cnnspec.ops.resample import Upsample
 __all__ = ["Sizes", "sizes"]
 
 SLOW_TRIES: Final = 40  # sizes tried where each needs a new elaboration
-MOST_WORK: Final = 2**19  # layers, six times those of the bundled network that wants most, over all sizes that are tried; one that is elaborated counts as
-ANEW: Final = 8
+# Layers, over all sizes that are tried: some seconds, and six times what any bundled network wants.
+MOST_WORK: Final = 2**19
+ANEW: Final = 8  # so many is one that is elaborated
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,9 @@ def test_variants_of_all_kinds_are_bounded_together(count: int, layers: str) -> 
 
 
 def test_the_fields_of_all_variants_are_bounded_together() -> None:
-    layers = "".join(f"  - {layer}\n" for layer in ("AdaptiveAvgPool2d([1013, a])", "Conv2d(1, [501, 1], padding=same)"))
+    layers = "".join(
+        f"  - {layer}\n" for layer in ("AdaptiveAvgPool2d([1013, a])", "Conv2d(1, [501, 1], padding=same)")
+    )
     text = "cnnspec: 1\ninput: [3, 1021, 28]\n" + variants(40) + f"layers:\n{layers}"
     with patch("cnnspec.analysis.check.analyze", side_effect=analyze) as analysed:
         assert "E119" in codes(text)
