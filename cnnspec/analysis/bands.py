@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from functools import cache
 from math import gcd, lcm
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeGuard
 
 from cnnspec.analysis.field_work import TooIrregular, Work
 from cnnspec.ops import Shape
@@ -208,16 +208,16 @@ def slide(band: Band, window: Window, units: int, work: Work) -> Band:
     if period * turns > MOST_PHASES:
         raise TooIrregular(f"what its units read repeats after {period * turns:,} of them only")
     taps_read = window.reads(0)
-    parts = len(taps_read) if _one_by_one(taps_read) else min(len(taps_read), len(band.phases))
+    parts = min(len(taps_read), len(band.phases)) if _is_comb(taps_read) else len(taps_read)
     distance = (taps_read[-1] - taps_read[0]) * abs(band.step) // len(band.phases) if taps_read else 0
     work.spend(period * turns * parts, min(distance + _widest(band), HOLES_UP_TO))
     phases = _listed(_union(band, window.reads(i)) for i in range(period * turns))
     return _shortest(band.step * advance * turns // len(band.phases), phases, band)
 
 
-def _one_by_one(taps: Sequence[int]) -> bool:
-    """Whether they are so few, or so irregular, that each is taken by itself."""
-    return not isinstance(taps, range) or len(taps) <= FEW_TAPS
+def _is_comb(taps: Sequence[int]) -> TypeGuard[range]:
+    """Whether they are many and regular, so that not each has to be taken by itself."""
+    return isinstance(taps, range) and len(taps) > FEW_TAPS
 
 
 def _widest(band: Band) -> int:
@@ -227,7 +227,7 @@ def _widest(band: Band) -> int:
 
 def _union(band: Band, taps: Sequence[int]) -> Reads | None:
     """What the units `taps` read together."""
-    if _one_by_one(taps):
+    if not _is_comb(taps):
         return merged([band.at(tap) for tap in taps])
     if len(band.phases) > 1:  # each phase of the band in turn
         turns = len(band.phases) // gcd(taps.step, len(band.phases))
