@@ -1,7 +1,7 @@
 """Small specs with huge numbers, through every analysis: each ends, in bounded memory, with figures or with an error.
 
-Each batch runs in a process of its own, which may have `MEMORY` bytes; a spec that takes longer than `SECONDS` of
-processor time, by far more than any should, ends it.
+Each batch runs in a process of its own, which may have `MEMORY` bytes, and what one unit reads `MEMORY_OF_UNIT`; a spec
+that takes longer than `SECONDS` of processor time, by far more than any should, ends it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import pytest
 
 import cnnspec
 
-MEMORY = 2 * 2**30
-SECONDS = 120
+MEMORY = 2**30
+MEMORY_OF_UNIT = 2 * 2**30
+SECONDS = 60
 PROGRAM = """
 import resource, signal, sys
-resource.setrlimit(resource.RLIMIT_AS, ({memory}, {memory}))
 import cnnspec
 from cnnspec.analysis.check import check
 from cnnspec.analysis.sizes import sizes
@@ -42,12 +42,14 @@ def figures(text):
     yield lambda: spec.lint()
     yield lambda: spec.largest_batch(2**33)
     yield lambda: spec.largest_batch(2**33, optimizer="adam")
+    resource.setrlimit(resource.RLIMIT_AS, ({memory_of_unit}, {memory_of_unit}))
     yield lambda: spec.field(last).to_dict()
     yield lambda: spec.explain(last).to_dict()
 
 good = total = 0
 for seed in range({first}, {last}):
     print(seed, flush=True)
+    resource.setrlimit(resource.RLIMIT_AS, ({memory}, {memory_of_unit}))
     for figure in figures(hostile_spec(seed)):
         total += 1
         signal.setitimer(signal.ITIMER_VIRTUAL, {seconds})  # its signal ends the process
@@ -62,7 +64,9 @@ print("done")
 
 
 def survive(first: int, count: int) -> None:
-    program = PROGRAM.format(memory=MEMORY, seconds=SECONDS, first=first, last=first + count)
+    program = PROGRAM.format(
+        memory=MEMORY, memory_of_unit=MEMORY_OF_UNIT, seconds=SECONDS, first=first, last=first + count
+    )
     folders = [str(Path(cnnspec.__file__).parents[1]), str(Path(__file__).parent)]
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -79,6 +83,11 @@ def survive(first: int, count: int) -> None:
 @pytest.mark.parametrize("first", [0, 1000, 2000])
 def test_hostile_specs_end(first: int) -> None:
     survive(first, 8)
+
+
+@pytest.mark.parametrize("seed", [62, 154, 174, 10149])
+def test_specs_that_took_longest_end(seed: int) -> None:
+    survive(seed, 1)
 
 
 @pytest.mark.long
