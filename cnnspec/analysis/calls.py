@@ -17,7 +17,7 @@ from cnnspec.ops import AnyOp, Shape, activation, norm
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
-from cnnspec.ops.merge import Add, Concat, Mul
+from cnnspec.ops.merge import Add, Concat, Div, Mul, Sub
 from cnnspec.ops.pad import ZeroPad
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
 from cnnspec.ops.resample import PixelShuffle, Upsample
@@ -134,6 +134,10 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
             return _prelu(op, tape, x)
         case Mul():
             return x if len(tape.reads) == 1 else tape.product(x, tape.reads[1])
+        case Sub():
+            return tape.sum(x, tape.reads[1], negates=True)
+        case Div():
+            return tape.product(x, tape.reads[1], divides=True)
         case Flatten():
             return x if out == shape else tape.view(x, (batch, *out))
         case Identity():

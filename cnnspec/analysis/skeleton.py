@@ -14,7 +14,7 @@ from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, AnyOp, Shape
 from cnnspec.ops.conv import ConvTranspose
 from cnnspec.ops.linear import Linear
-from cnnspec.ops.merge import Add, Mul
+from cnnspec.ops.merge import ELEMENTWISE
 from cnnspec.ops.norm import LayerNorm
 from cnnspec.ops.pad import ZeroPad
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool
@@ -166,13 +166,13 @@ def _kept(node: Node, sources: tuple[_Ref, ...]) -> _Ref | None:
 
 
 def _joined(node: Node, sources: tuple[_Ref, ...]) -> _Ref | None:
-    """A join of tensors that vary alike; a product also takes gates, of size 1 wherever the others vary."""
+    """A join of tensors that vary alike; element by element also gates, of size 1 wherever the others vary."""
     varying = [source for source in sources if not source.fixed]
     first = varying[0]
     if len({source.pattern for source in varying}) > 1 or first.axes[0] >= 0:
         return None
     for source in sources:
-        gate = isinstance(node.op, Mul) and all(
+        gate = isinstance(node.op, ELEMENTWISE) and all(
             size == -1 for axis, size in zip(first.axes, source.axes, strict=True) if axis >= 0
         )
         if source.fixed and not gate:
@@ -211,14 +211,16 @@ def _key(node: Node, sources: tuple[_Ref, ...], blamed: Carried) -> object:
         return node.op.windows(*node.input_shapes), patterns, blamed
     sizes = tuple(source.axes[1:] for source in sources)
     if isinstance(node.op, JOINS):
-        return type(node.op), patterns, sizes
+        return node.op, patterns, sizes
     return (node.op, patterns, sizes) if isinstance(node.op, RESIZING) else None
 
 
 def _stepped(node: Node, sources: tuple[_Ref, ...]) -> tuple[int, ...]:
     """The axes of what a step gives: all vary but the channels, where they are known to be fixed."""
     rank = len(node.shape)
-    known = [source.axes[0] < 0 for source in sources]
-    if rank > 1 and not isinstance(node.op, Flatten) and (all(known) or (isinstance(node.op, Add) and any(known))):
+    known = all(source.axes[0] < 0 for source in sources)
+    if isinstance(node.op, ELEMENTWISE):  # more than one channel in one of them are as many in all, or one
+        known = known or any(source.axes[0] < -1 for source in sources)
+    if rank > 1 and known and not isinstance(node.op, Flatten):
         return (-node.shape[0], *range(1, rank))
     return tuple(range(rank))

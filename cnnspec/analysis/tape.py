@@ -24,6 +24,7 @@ from cnnspec.analysis.flow import (
     Value,
     flows,
     gradient,
+    passed,
 )
 from cnnspec.analysis.strides import (
     channels_last,
@@ -290,28 +291,32 @@ class Tape:
                 strides = pointwise_strides(shape, (shape, incoming), other.laid)
                 strides = strides if value.shape == shape else contiguous(value.shape)
                 produced.append(gradient(value, strides, shape=shape, width=width))
-            return flows(*produced, least=4 * prod(shape) * width if divides else 0)
+            return flows(*produced, least=4 * prod(shape) * width if divides and second.form.grad else 0)
 
-        keeps = [other for value, other in ((first, second), (second, first)) if value.form.grad or divides]
+        keeps = [other for value, other in ((first, second), (second, first)) if value.form.grad]
+        if divides and second.form.grad:  # the quotient is worked out anew
+            keeps = [second, first]
         strides = pointwise_strides(shape, first.laid, second.laid)
         return self.call(shape, strides, width, [first, second], backward, keeps=keeps)
 
-    def sum(self, first: Value, second: Value) -> Value:
-        """Two tensors of one shape added: each gets the gradient itself, converted where it is narrower."""
+    def sum(self, first: Value, second: Value, *, negates: bool = False) -> Value:
+        """Two tensors added, axes of size 1 broadcast; or the second taken from the first, whose gradient is negated.
+
+        Each gets the gradient itself, summed where it was broadcast and converted where it is narrower.
+        """
+        shape = tuple(max(a, b) for a, b in zip(first.shape, second.shape, strict=True))
         width = max(first.form.width, second.form.width)
 
         def backward(incoming: Shape) -> Back:
-            flows = []
-            for value in (first, second):
-                if value.form.grad and value.form.width == width:
-                    flows.append(Flow(value.slot, 0, incoming))
-                elif value.form.grad:
-                    strides = pointwise_strides(value.shape, (value.shape, incoming))
-                    flows.append(Flow(value.slot, value.form.size, strides))
-            return Back(tuple(flows), 0, sum(flow.size for flow in flows))
+            return flows(
+                *(
+                    passed(value, shape, incoming, width=width, anew=negates and value is second)
+                    for value in (first, second)
+                )
+            )
 
-        strides = pointwise_strides(first.shape, first.laid, second.laid)
-        return self.call(first.shape, strides, width, [first, second], backward)
+        strides = pointwise_strides(shape, first.laid, second.laid)
+        return self.call(shape, strides, width, [first, second], backward)
 
     def concat(self, values: Sequence[Value]) -> Value:
         """Tensors side by side on the channels: each gets a view of the gradient. Autocast makes them equally wide."""

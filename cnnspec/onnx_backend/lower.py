@@ -247,10 +247,8 @@ def lower_layer(writer: Writer, node: Node) -> None:
             writer.add("Sigmoid", reads, name)
         case Softmax():
             writer.add("Softmax", reads, name, axis=op.dim)
-        case ops.Add():
-            _join(writer, "Add", reads, name)
-        case ops.Mul():
-            _join(writer, "Mul", reads, name)
+        case ops.Add() | ops.Sub() | ops.Mul() | ops.Div():
+            _join(writer, op.op_name, reads, name)
         case ops.Concat():
             writer.add("Concat", reads, name, axis=1)
         case _:

@@ -25,7 +25,7 @@ from cnnspec.ops.base import AXES, AbstractOp, AbstractSpatialOp, Shape, show_sh
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
-from cnnspec.ops.merge import Add, Concat, Mul
+from cnnspec.ops.merge import Add, Concat, Div, Mul, Sub
 from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
 from cnnspec.ops.pad import ZeroPad
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
@@ -42,8 +42,10 @@ __all__ = [
     "AnyOp",
     "ArgumentError",
     "Concat",
+    "Div",
     "Mul",
     "Shape",
+    "Sub",
     "make_op",
     "operators",
     "show_shape",
@@ -91,11 +93,13 @@ AnyOp = (
     | Sigmoid
     | Softmax
     | Add
+    | Sub
     | Mul
+    | Div
     | Concat
 )
 
-JOINS: Final = (Add, Mul, Concat)
+JOINS: Final = (Add, Sub, Mul, Div, Concat)
 
 
 @cache

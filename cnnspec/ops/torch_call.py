@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, assert_never
 
-from cnnspec.ops import Add, AnyOp, Concat, Mul, Shape, activation, norm
+from cnnspec.ops import Add, AnyOp, Concat, Div, Mul, Shape, Sub, activation, norm
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
@@ -128,8 +128,12 @@ def torch_call(op: AnyOp, *inputs: Shape) -> TorchCall:
             return TorchCall(f"nn.{op.op_name}")
         case Add():
             return TorchCall("operator.add", kind="fold")
+        case Sub():
+            return TorchCall("operator.sub", kind="fold")
         case Mul():
             return TorchCall("operator.mul", kind="fold")
+        case Div():
+            return TorchCall("operator.truediv", kind="fold")
         case Concat():
             return TorchCall("torch.cat", (1,), kind="reads")
         case _:

@@ -22,7 +22,7 @@ import torch
 from taps import clipped, taps, whole_axes
 
 from cnnspec.graph import INPUT, Graph, Node
-from cnnspec.ops import Shape, conv, merge, norm
+from cnnspec.ops import JOINS, Shape, conv, merge, norm
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Permute, Slice
 
@@ -102,7 +102,7 @@ def transform(node: Node, inputs: list[Array], union: Any, *, clamp: bool = Fals
     op, x, rank = node.op, inputs[0], len(node.input_shapes[0])
     if isinstance(op, merge.Concat):
         return np.concatenate(inputs)
-    if isinstance(op, (merge.Add, merge.Mul)):
+    if isinstance(op, merge.ELEMENTWISE):
         for other in inputs[1:]:
             x = union(x, other)
         return x
@@ -200,7 +200,7 @@ def sees_all(node: Node, layout: Layout) -> bool:
 def _layout(node: Node, before: list[Seen]) -> Layout:
     op, shape = node.op, node.input_shapes[0]
     layout = before[0].layout
-    if isinstance(op, (merge.Add, merge.Mul, merge.Concat)):
+    if isinstance(op, JOINS):
         local = [state for state in before if not state.sees_everything] or before
         layout = local[0].layout
         alike = {(state.layout.place, state.layout.lost) for state in local}

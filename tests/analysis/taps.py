@@ -150,7 +150,7 @@ def taps(node: Node, axis: int, read: int = 0) -> Taps:
         return Taps(lambda i: range(size), 1, 0)
     if isinstance(op, (reshape.Flatten, reshape.Permute)):
         return SAME  # a unit is where it was, on an axis that moved
-    if size == 1 < node.shape[axis] and (axis == 0 or isinstance(op, (Linear, merge.Mul))):
+    if size == 1 < node.shape[axis] and (axis == 0 or isinstance(op, (Linear, *merge.ELEMENTWISE))):
         return Taps(lambda i: (0,), 1, 0)  # repeated
     if axis == 0:
         return SAME

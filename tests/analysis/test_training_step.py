@@ -155,8 +155,14 @@ OPERATORS = [
     *(("[3, 9, 8]", name) for name in ("ChannelShuffle(2)", "Upsample(scale_factor=2)", "Upsample(5, mode=bilinear)")),
     ("[3, 4, 5, 6]", "Upsample(scale_factor=2, mode=trilinear)"),
     ("[3, 9, 8]", "Upsample(scale_factor=2, mode=bicubic)"),
-    *(("[3, 9, 8]", f"{name}(a, input2)") for name in ("Add", "Mul", "Concat")),
+    *(("[3, 9, 8]", f"{name}(a, input2)") for name in ("Add", "Sub", "Mul", "Div", "Concat")),
     *(("[3, 9, 8]", f"{name}(a, a, input2)") for name in ("Add", "Mul", "Concat")),
+    *(
+        ("[3, 9, 8]", f"AdaptiveAvgPool2d({size})(input2); g: {name}({reads})")
+        for name in ("Add", "Sub", "Mul", "Div")
+        for size in ("1", "[1, 8]", "[9, 1]")
+        for reads in ("a, o", "o, a")
+    ),
 ]
 
 

@@ -11,6 +11,7 @@ __all__ = ["ELSEWHERE", "SPATIAL"]
 
 INPLACE = ("ReLU", "LeakyReLU", "SiLU", "ReLU6", "ELU", "Hardsigmoid", "Hardswish", "Hardtanh", "Mish", "Dropout")
 PLAIN = ("Tanh", "GELU", "Sigmoid", "PReLU", "Softplus", "Identity", "StochasticDepth", *("Dropout", "Scale") * 4)
+ELEMENTWISE = ("Add", "Sub", "Mul", "Div")
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
@@ -180,19 +181,25 @@ def _skip(b: Builder, read: str) -> bool:
         before = b.rng.choice((0, 0, 1, -1, 3, wanted - size))
         padding += [before, wanted - size - before]
     fitted = b.put(f"ZeroPad{b.rank}d", {"padding": padding}, up) if any(padding) else up
-    return fitted is not None and b.put(b.rng.choice(("Add", "Mul", "Concat")), {}, read, fitted) is not None
+    return fitted is not None and b.put(b.rng.choice((*ELEMENTWISE, "Concat")), {}, read, fitted) is not None
 
 
 def _gate(b: Builder, read: str) -> bool:
-    """Squeeze and excitation, over all axes or over some."""
+    """Squeeze and excitation, over all axes or over some, of each channel or of all; or another such join."""
     out: int | list[int | None] = 1
     if b.rank > 1 and b.rng.random() < 0.4:
         out = [b.rng.choice((1, None)) for _ in range(b.rank)]
     pool = b.put(f"{b.rng.choice(('AdaptiveAvgPool', 'AdaptiveMaxPool'))}{b.rank}d", {"output_size": out}, read)
     if pool is None:
         return False
-    gate = b.put(f"Conv{b.rank}d", {"out_channels": b.shapes[read][0], "kernel_size": 1}, pool)
-    return gate is not None and b.put("Mul", {}, read, b.put("Sigmoid", {}, gate) or gate) is not None
+    channels = b.rng.choice((b.shapes[read][0], b.shapes[read][0], 1))
+    gate = b.put(f"Conv{b.rank}d", {"out_channels": channels, "kernel_size": 1}, pool)
+    if gate is None:
+        return False
+    reads = [read, b.put("Sigmoid", {}, gate) or gate]
+    if b.rng.random() < 0.4:
+        reads.reverse()
+    return b.put(b.rng.choice(("Mul", *ELEMENTWISE)), {}, *reads) is not None
 
 
 def _tokens(b: Builder, read: str) -> bool:
@@ -230,14 +237,15 @@ def _flatten(b: Builder, read: str) -> bool:
 
 
 def _join(b: Builder, read: str) -> bool:
-    kind = b.rng.choice(("Add", "Mul", "Concat", "Concat"))
+    kind = b.rng.choice((*ELEMENTWISE, "Concat", "Concat"))
     shape, axes = b.shapes[read], b.axes[read]
     alike = [
         name
         for name in b.shapes
         if b.axes[name] == axes and (b.shapes[name][1:] == shape[1:] if kind == "Concat" else b.shapes[name] == shape)
     ]
-    reads = [read, *(b.rng.choice(alike) for _ in range(b.rng.choice((1, 1, 2))))]
+    others = 1 if kind in ("Sub", "Div") else b.rng.choice((1, 1, 2))
+    reads = [read, *(b.rng.choice(alike) for _ in range(others))]
     return (len(set(reads)) > 1 or b.rng.random() < 0.1) and b.put(kind, {}, *reads) is not None
 
 

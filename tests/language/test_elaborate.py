@@ -109,6 +109,8 @@ def test_reads_stay_in_their_body() -> None:
         ("{a: ReLU, b: Add}", ("E109", "Add")),
         ("{a: ReLU, b: {type: Add}}", ("E109", "Add")),
         ("{a: ReLU, b: 'Add(a)(a)'}", ("E109", "Add")),
+        ("{a: ReLU, b: 'Sub(a)'}", ("E109", "Sub")),
+        ("{a: ReLU, b: 'Div(a, a, a)'}", ("E109", "Div")),
         ("{a: {layers: {x: ReLU}}, b: Tanh()(x)}", ("E109", "x")),
         ("{a: {layers: {x: ReLU}}, b: Tanh()(a.x)}", ("E110", "a.x")),
         ("{a: {layers: {x: ReLU}}, b: {type: Tanh, in: a.x}}", ("E109", "a.x")),

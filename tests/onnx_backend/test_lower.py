@@ -151,7 +151,12 @@ ROWS: list[Row] = [
     ("Add", {}, (IMAGE, IMAGE)),
     ("Add", {}, (IMAGE,)),
     ("Add", {}, (IMAGE, IMAGE, IMAGE, IMAGE)),
+    ("Add", {}, ((4, 1, 1), IMAGE)),
+    ("Sub", {}, (IMAGE, (4, 1, 1))),
+    ("Sub", {}, ((4, 9, 1), IMAGE)),
     ("Mul", {}, (IMAGE, (4, 1, 1))),
+    ("Div", {}, (IMAGE, (4, 1, 11))),
+    ("Div", {}, ((4, 1, 1), IMAGE)),
     ("Concat", {}, (IMAGE, (2, 9, 11), (1, 9, 11))),
 ]
 

@@ -7,6 +7,7 @@ configurations are in `draws`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import torch
@@ -43,27 +44,13 @@ class ScaleReference(nn.Module):
         return self.layer_scale * x
 
 
-def _product(*inputs: Tensor) -> Tensor:
-    out = inputs[0]
-    for other in inputs[1:]:
-        out = out * other
-    return out
-
-
-def _equal_sum(*inputs: Tensor) -> Tensor:
-    if len({tuple(x.shape) for x in inputs}) > 1:
-        raise ValueError("Add wants equal shapes")  # torch broadcasts, the language does not
-    return sum(inputs[1:], inputs[0])
-
-
 def reference(name: str, args: dict[str, Any], shapes: tuple[Shape, ...]) -> nn.Module:
     """What `name(**args)` is in torch, for inputs of these shapes."""
     shape = shapes[0]
     match name:
-        case "Add":
-            return Function(_equal_sum)
-        case "Mul":
-            return Function(_product)
+        case "Add" | "Sub" | "Mul" | "Div":
+            join = {"Add": torch.add, "Sub": torch.sub, "Mul": torch.mul, "Div": torch.div}[name]
+            return Function(lambda *inputs: reduce(join, inputs))
         case "Concat":
             return Function(lambda *inputs: torch.cat(inputs, 1))
         case "Slice":
@@ -113,6 +100,14 @@ def _per_rank(
 
 
 IMAGE = (4, 6, 5)
+_FACES: tuple[Shape, ...] = ((1, 6, 5), (4, 1, 5), (4, 6, 1))
+_BROADCAST: list[Row] = [
+    ({}, (IMAGE, IMAGE)),
+    ({}, ((4, 1, 1), IMAGE)),
+    ({}, ((1, 6, 5), (4, 1, 5))),
+    ({}, ((7,), (1,))),
+    ({}, ((4, 9), (1, 9))),
+]
 _POINTWISE: tuple[Shape, ...] = ((7,), (4, 9), IMAGE, (2, 3, 4, 5))
 
 ROWS: dict[str, list[Row]] = {
@@ -273,13 +268,10 @@ ROWS: dict[str, list[Row]] = {
         ({"dim": 2}, (IMAGE,)),
         ({"dim": 1}, ((2, 3, 4, 5),)),
     ],
-    "Add": [({}, (IMAGE, IMAGE)), ({}, (IMAGE,)), ({}, ((7,),) * 3), ({}, ((4, 9),) * 4)],
-    "Mul": [
-        ({}, (IMAGE, IMAGE)),
-        ({}, ((4, 1, 1), IMAGE)),
-        ({}, ((1, 6, 5), (4, 1, 5), (4, 6, 1))),
-        ({}, ((7,), (1,))),
-    ],
+    "Add": [({}, (IMAGE,)), ({}, ((7,),) * 3), ({}, ((4, 9),) * 4), *_BROADCAST, ({}, _FACES)],
+    "Sub": _BROADCAST,
+    "Mul": [*_BROADCAST, ({}, _FACES)],
+    "Div": _BROADCAST,
     "Concat": [
         ({}, (IMAGE, (2, 6, 5))),
         ({}, (IMAGE,)),

@@ -154,15 +154,15 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
         case "Softmax":
             shape = _any_shape(rng)
             return _maybe(rng, {}, dim=lambda: rng.choice((*range(-len(shape), 0), 1, 1, 2, 3))), (shape,)
-        case "Add" | "Mul" | "Concat":
+        case "Add" | "Sub" | "Mul" | "Div" | "Concat":
             first = _any_shape(rng)
             shapes = []
-            for _ in range(rng.randint(1, 4)):
+            for _ in range(2 if family in ("Sub", "Div") else rng.randint(1, 4)):
                 other = list(first)
                 if family == "Concat":
                     other[0] = rng.randint(1, 9)
                 axis = rng.randrange(len(other))
-                if rng.random() < (0.5 if family == "Mul" else 0.15):
+                if rng.random() < (0.15 if family == "Concat" else 0.5):
                     other[axis] = 1
                 elif rng.random() < 0.15:
                     other[axis] += 1
