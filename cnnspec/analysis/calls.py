@@ -22,7 +22,7 @@ from cnnspec.ops.pad import ZeroPad
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
-from cnnspec.ops.scale import Scale
+from cnnspec.ops.scale import Bias, Scale
 from cnnspec.ops.window import Sliding
 
 __all__ = ["loss_program", "program"]
@@ -70,11 +70,13 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
         case Add():
             return x if len(tape.reads) == 1 else tape.sum(x, tape.reads[1])
         case Concat():
-            return tape.concat(tape.reads)
+            return tape.concat(tape.reads, op.axis(shape) + 1)
         case Linear():
             return _linear(op, tape, x)
-        case Scale():
-            return tape.product(x, tape.parameter((1, shape[0], *(1 for _ in shape[1:]))))
+        case Scale() | Bias():
+            (trained,) = op.parameter_shapes(shape).values()
+            parameter = tape.parameter((*(1 for _ in x.shape[len(trained) :]), *trained))
+            return tape.product(x, parameter) if isinstance(op, Scale) else tape.sum(x, parameter)
         case MaxPool() | AdaptiveMaxPool():
             x = tape.cast(x, FLOAT) if op.rank == 3 else x
             own = INT64 * batch * prod(out)
@@ -145,8 +147,7 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
         case Permute():
             return tape.permute(x, (0, *(axis + 1 for axis in op.permuted(shape))))
         case Slice():
-            start, end = op.bounds(shape[0])
-            return tape.part(x, end - start)
+            return tape.part(x, (batch, *out))
         case ZeroPad() | ChannelShuffle() | PixelShuffle() | Upsample():
             return tape.kernel(x, (batch, *out))
         case _:

@@ -50,10 +50,9 @@ class FieldState(NamedTuple):
         """Whether some path sees the whole input."""
         return self.context or self.through_global
 
-    @property
-    def lies_on_first(self) -> bool:
-        """Whether units of some axis lie along the first axis of the tensor, after a Permute or a Flatten."""
-        return any(band.carrier == 0 for bands in self.wide for band in bands)
+    def lies_on(self, axis: int) -> bool:
+        """Whether units of some axis of the input lie along this axis of the tensor."""
+        return any(band.carrier == axis for bands in self.wide for band in bands)
 
     def moved(self, band: Callable[[Band], Band]) -> FieldState:
         """The state with each band changed."""

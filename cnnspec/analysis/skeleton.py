@@ -12,9 +12,10 @@ from typing import Final
 from cnnspec.analysis.borders import Carried, border_losses, carried_axes
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, AnyOp, Shape
+from cnnspec.ops.base import AbstractAlong
 from cnnspec.ops.conv import ConvTranspose
 from cnnspec.ops.linear import Linear
-from cnnspec.ops.merge import ELEMENTWISE
+from cnnspec.ops.merge import ELEMENTWISE, Concat
 from cnnspec.ops.norm import LayerNorm
 from cnnspec.ops.pad import ZeroPad
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool
@@ -137,7 +138,7 @@ class Skeleton:
             if _by_windows(step.op):
                 if len(set(step.op.windows(shape))) != 1:
                     return False
-            elif not isinstance(step.op, (Flatten, *JOINS)):
+            elif not isinstance(step.op, (Flatten, *JOINS)) or (isinstance(step.op, Concat) and step.op.dim != 1):
                 return False
         return True
 
@@ -161,7 +162,8 @@ def _kept(node: Node, sources: tuple[_Ref, ...]) -> _Ref | None:
     elif op.slides or isinstance(op, ZeroPad):
         keeps = first.axes[0] < 0 and all(map(_keeps, op.windows(*node.input_shapes)))
     else:
-        keeps = op.keeps_sizes and (first.axes[0] < 0 or op.pointwise)
+        along = isinstance(op, AbstractAlong) and op.axis(node.input_shapes[0]) == 0
+        keeps = (op.keeps_sizes or along) and (first.axes[0] < 0 or op.pointwise)
     return _Ref(first.value, _fixed_anew(first, node)) if keeps else None
 
 
@@ -171,6 +173,8 @@ def _joined(node: Node, sources: tuple[_Ref, ...]) -> _Ref | None:
     first = varying[0]
     if len({source.pattern for source in varying}) > 1 or first.axes[0] >= 0:
         return None
+    if isinstance(node.op, Concat) and first.axes[node.op.axis(node.shape)] >= 0:
+        return None  # sizes are added up
     for source in sources:
         gate = isinstance(node.op, ELEMENTWISE) and all(
             size == -1 for axis, size in zip(first.axes, source.axes, strict=True) if axis >= 0

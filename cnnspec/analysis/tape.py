@@ -173,12 +173,11 @@ class Tape:
 
         return self.call(shape, strides, value.form.width, [value], backward, shares=value, view=True)
 
-    def part(self, value: Value, channels: int) -> Value:
-        """Some of the channels; the gradient is a whole tensor of zeros with the part filled in."""
-        shape = (value.shape[0], channels, *value.shape[2:])
+    def part(self, value: Value, shape: Shape) -> Value:
+        """Some units of an axis; the gradient is a whole tensor of zeros with the part filled in."""
 
         def backward(incoming: Shape) -> Back:
-            if channels == value.shape[1]:  # a slice of everything is an alias
+            if shape == value.shape:  # a slice of everything is an alias
                 return Back((Flow(value.slot, 0, incoming, view=True),), 0, 0)
             return flows(gradient(value, contiguous(value.shape)))
 
@@ -318,11 +317,12 @@ class Tape:
         strides = pointwise_strides(shape, first.laid, second.laid)
         return self.call(shape, strides, width, [first, second], backward)
 
-    def concat(self, values: Sequence[Value]) -> Value:
-        """Tensors side by side on the channels: each gets a view of the gradient. Autocast makes them equally wide."""
+    def concat(self, values: Sequence[Value], axis: int) -> Value:
+        """Tensors side by side on an axis: each gets a view of the gradient. Autocast makes them equally wide."""
         width = max(value.form.width for value in values)
         cast = [self.cast(value, width) for value in values]
-        shape = (cast[0].shape[0], sum(value.shape[1] for value in cast), *cast[0].shape[2:])
+        first = cast[0].shape
+        shape = (*first[:axis], sum(value.shape[axis] for value in cast), *first[axis + 1 :])
 
         def backward(incoming: Shape) -> Back:
             return Back(tuple(Flow(value.slot, 0, incoming, view=True) for value in cast if value.form.grad), 0, 0)

@@ -180,10 +180,11 @@ class _Backwards:
         """What a node needs of its inputs, for what is needed of the node."""
         op, shape = node.op, node.input_shapes[0]
         if isinstance(op, Concat):
-            start = 0
-            for name, (channels, *_) in zip(node.inputs, node.input_shapes, strict=True):
-                yield name, ((needed[0] >> start) & ((1 << channels) - 1), *needed[1:])
-                start += channels
+            along, start = op.axis(node.shape), 0
+            for name, (*_, size) in zip(node.inputs, (each[: along + 1] for each in node.input_shapes), strict=True):
+                own = (needed[along] >> start) & ((1 << size) - 1)
+                yield name, (*needed[:along], own, *needed[along + 1 :])
+                start += size
         elif isinstance(op, JOINS):
             yield from self.before_join(node, needed)
         elif isinstance(op, Permute):

@@ -103,7 +103,7 @@ class FieldViews:
 
     def _figures(self, state: FieldState, shape: Shape) -> FieldFigures:
         """What a state's units see; the number of channels matters only where an axis lies along them."""
-        key = (id(state), shape, 1) if state.lies_on_first else (id(state), shape[1:], 0)
+        key = (id(state), shape, 1) if state.lies_on(0) else (id(state), shape[1:], 0)
         if key not in self._states:
             self._states[key] = _figures(state, shape)
         return self._states[key]

@@ -43,6 +43,7 @@ from cnnspec.ops.activation import (
     Softplus,
     Tanh,
 )
+from cnnspec.ops.base import LIMIT
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
@@ -51,7 +52,7 @@ from cnnspec.ops.pad import ZeroPad
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
-from cnnspec.ops.scale import Scale
+from cnnspec.ops.scale import Bias, Scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -196,6 +197,8 @@ def lower_layer(writer: Writer, node: Node) -> None:
         case Scale():
             factor = writer.constant(f"{name}/factor", writer.array(node, ""))  # `name` itself is what comes out
             writer.add("Mul", [*reads, factor], name)
+        case Bias():
+            writer.add("Add", [*reads, writer.constant(f"{name}/term", writer.array(node, ""))], name)
         case Flatten():
             flatten(writer, op, node)
         case Permute():
@@ -204,9 +207,9 @@ def lower_layer(writer: Writer, node: Node) -> None:
         case ChannelShuffle():
             channel_shuffle(writer, op, node)
         case Slice():
-            bounds = [[bound] for bound in (*op.bounds(node.input_shapes[0][0]), 1)]
+            bounds = op.start, LIMIT if op.end is None else op.end, op.axis(node.input_shapes[0]) + 1
             parts = zip(("start", "end", "axis"), bounds, strict=True)
-            writer.add("Slice", [*reads, *(writer.integers(f"{name}/{key}", value) for key, value in parts)], name)
+            writer.add("Slice", [*reads, *(writer.integers(f"{name}/{key}", [value]) for key, value in parts)], name)
         case ZeroPad():
             zero_pad(writer, op, node)
         case Upsample():
@@ -250,7 +253,7 @@ def lower_layer(writer: Writer, node: Node) -> None:
         case ops.Add() | ops.Sub() | ops.Mul() | ops.Div():
             _join(writer, op.op_name, reads, name)
         case ops.Concat():
-            writer.add("Concat", reads, name, axis=1)
+            writer.add("Concat", reads, name, axis=op.axis(node.shape) + 1)
         case _:
             assert_never(op)
 

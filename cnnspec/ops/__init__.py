@@ -31,7 +31,7 @@ from cnnspec.ops.pad import ZeroPad
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
-from cnnspec.ops.scale import Scale
+from cnnspec.ops.scale import Bias, Scale
 
 __all__ = [
     "AXES",
@@ -67,6 +67,7 @@ AnyOp = (
     | LocalResponseNorm
     | Linear
     | Scale
+    | Bias
     | Flatten
     | Permute
     | ChannelShuffle

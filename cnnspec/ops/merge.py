@@ -3,7 +3,7 @@
 from typing import ClassVar, Final
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops.base import AbstractOp, Shape, elements, show_shape
+from cnnspec.ops.base import AbstractOp, Axis, Shape, axis_of, elements, show_shape
 
 __all__ = ["ELEMENTWISE", "Add", "Concat", "Div", "Mul", "Sub"]
 
@@ -69,19 +69,30 @@ class Div(_AbstractElementwise):
 
 
 class Concat(_AbstractJoin):
-    """Its reads side by side on the channel axis; all other axes are equal."""
+    """Its reads side by side on the axis `dim`, by default the channels; all other axes are equal.
+
+    `dim` counts the batch, as in torch: `Concat(a, b, dim=2)` puts them one below the other.
+    """
+
+    dim: Axis = 1
+
+    def axis(self, shape: Shape) -> int:
+        """The axis of `shape` on which they are joined. Raises ShapeError."""
+        return axis_of(self.dim, shape)
 
     def out_shape(self, *inputs: Shape) -> Shape:
-        """`(A, *W), (B, *W) -> (A + B, *W)`."""
+        """`(A, *W), (B, *W) -> (A + B, *W)` for `dim=1`."""
+        first = inputs[0]
+        axis = self.axis(first)
         for shape in inputs[1:]:
-            if shape[1:] != inputs[0][1:]:
+            if len(shape) != len(first) or (*shape[:axis], *shape[axis + 1 :]) != (*first[:axis], *first[axis + 1 :]):
+                what = "channels" if axis == 0 else f"axis {axis + 1}"
                 raise ShapeError(
-                    "joins channels, and all other axes must be equal:"
-                    f" {show_shape(inputs[0])} and {show_shape(shape)}",
+                    f"joins {what}, and all other axes must be equal: {show_shape(first)} and {show_shape(shape)}",
                     "E205",
                     verb=True,
                 )
-        return (sum(shape[0] for shape in inputs), *inputs[0][1:])
+        return (*first[:axis], sum(shape[axis] for shape in inputs), *first[axis + 1 :])
 
     def other_flops(self, *inputs: Shape) -> int:
         return 0

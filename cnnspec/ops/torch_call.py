@@ -15,11 +15,11 @@ from cnnspec.ops.pad import ZeroPad
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
-from cnnspec.ops.scale import Scale
+from cnnspec.ops.scale import Bias, Scale
 
 __all__ = ["Kind", "TorchCall", "torch_call"]
 
-Kind: TypeAlias = Literal["module", "function", "reads", "fold", "factor"]
+Kind: TypeAlias = Literal["module", "function", "reads", "fold", "factor", "term"]
 
 ALL: Final = slice(None)
 
@@ -33,7 +33,8 @@ class TorchCall(NamedTuple):
     - function: it is called with the read before its arguments;
     - reads: with the list of reads before its arguments;
     - fold: with two of them, then with the result and the next;
-    - factor: it makes a tensor, which is a parameter of its own and multiplies the read.
+    - factor: it makes a tensor, which is a parameter of its own and multiplies the read;
+    - term: it makes such a parameter, which is added to the read.
     """
 
     name: str
@@ -80,9 +81,9 @@ def torch_call(op: AnyOp, *inputs: Shape) -> TorchCall:
             return TorchCall(name, (op.size,), _named(op, "alpha", "beta", "k"))
         case Linear():
             return TorchCall("nn.Linear", (shape[-1], op.out_features), _named(op, "bias"))
-        case Scale():
-            (factor,) = op.parameter_shapes(*inputs).values()
-            return TorchCall("torch.full", (factor, op.init), kind="factor")
+        case Scale() | Bias():
+            (parameter,) = op.parameter_shapes(*inputs).values()
+            return TorchCall("torch.full", (parameter, op.init), kind="factor" if isinstance(op, Scale) else "term")
         case Flatten():
             return TorchCall("nn.Flatten", (op.start_dim, op.end_dim))
         case Permute():
@@ -90,7 +91,9 @@ def torch_call(op: AnyOp, *inputs: Shape) -> TorchCall:
         case ChannelShuffle():
             return TorchCall("nn.ChannelShuffle", (op.groups,))
         case Slice():
-            return TorchCall("operator.getitem", ((ALL, slice(*op.bounds(shape[0]))),), kind="function")
+            axis = op.axis(shape)
+            index = (ALL, *(ALL for _ in range(axis)), slice(*op.bounds(shape[axis])))
+            return TorchCall("operator.getitem", (index,), kind="function")
         case ZeroPad():
             return TorchCall(f"nn.{op.op_name}", (op.padding,))
         case Upsample():
@@ -135,7 +138,7 @@ def torch_call(op: AnyOp, *inputs: Shape) -> TorchCall:
         case Div():
             return TorchCall("operator.truediv", kind="fold")
         case Concat():
-            return TorchCall("torch.cat", (1,), kind="reads")
+            return TorchCall("torch.cat", (op.dim,), kind="reads")
         case _:
             assert_never(op)
 

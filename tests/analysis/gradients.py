@@ -46,7 +46,7 @@ def _run(node: Node, inputs: list[torch.Tensor]) -> torch.Tensor:
         case pool.AdaptiveAvgPool() | ZeroPad() | resample.Upsample():
             return layer(op, *node.input_shapes)(x)
         case merge.Concat():
-            return torch.cat(inputs, 1)
+            return torch.cat(inputs, op.dim)
         case merge.Add() | merge.Sub() | merge.Mul() | merge.Div():
             for other in inputs[1:]:  # with positive operands each depends on them as a sum does
                 x = x + other

@@ -101,7 +101,7 @@ def transform(node: Node, inputs: list[Array], union: Any, *, clamp: bool = Fals
     """
     op, x, rank = node.op, inputs[0], len(node.input_shapes[0])
     if isinstance(op, merge.Concat):
-        return np.concatenate(inputs)
+        return np.concatenate(inputs, axis=op.axis(node.shape))
     if isinstance(op, merge.ELEMENTWISE):
         for other in inputs[1:]:
             x = union(x, other)
@@ -174,7 +174,7 @@ def _after(node: Node, before: list[Seen]) -> Seen:
         joined = np.bitwise_or.reduce(split, axis=1, keepdims=True)
         every, context = np.broadcast_to(joined, split.shape).reshape(every.shape), np.ones_like(context)
     if isinstance(op, merge.Concat):  # channels stay apart
-        context = np.concatenate([state.context for state in before])
+        context = np.concatenate([state.context for state in before], axis=op.axis(node.shape))
     if sees_all(node, before[0].layout):
         everything, local = np.ones_like(everything), np.zeros_like(local)
     if everything.any() and local is not every:
@@ -205,12 +205,14 @@ def _layout(node: Node, before: list[Seen]) -> Layout:
         layout = local[0].layout
         alike = {(state.layout.place, state.layout.lost) for state in local}
         odd = len(alike) > 1 or any(state.layout.odd for state in local)
-        layout = replace(layout, odd=odd or (isinstance(op, merge.Concat) and 0 in layout.place))
+        layout = replace(layout, odd=odd or (isinstance(op, merge.Concat) and op.axis(node.shape) in layout.place))
     elif isinstance(op, Permute):
         order = op.permuted(shape)
         return replace(layout, place=tuple(None if at is None else order.index(at) for at in layout.place))
     elif isinstance(op, Flatten):
         return _flattened(layout, op, shape)
+    elif isinstance(op, Slice) and (cut := op.axis(shape)):
+        layout = replace(layout, odd=layout.odd or any(layout.place[axis] == cut for axis in layout.lost))
     elif isinstance(op, (Slice, ChannelShuffle, norm.LocalResponseNorm)) or getattr(op, "groups", 1) > 1:
         carried = any(at == 0 and shape[0] > 1 for at in layout.place)
         layout = replace(layout, odd=layout.odd or carried)

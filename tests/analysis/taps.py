@@ -172,6 +172,9 @@ def taps(node: Node, axis: int, read: int = 0) -> Taps:
             return SAME if node.shape[axis] == size else _adaptive(size, node.shape[axis])
         case pad.ZeroPad():
             return _sliding(1, 1, 1, op.padding[2 * (op.rank - 1 - at)])
+        case reshape.Slice():
+            start = op.bounds(size)[0] if op.axis(shape) == axis else 0
+            return _sliding(1, 1, 1, -start, regular=op.start >= 0)
         case Upsample():
             return _interpolated(op, shape[1:], node.shape[1:], at)
         case PixelShuffle():

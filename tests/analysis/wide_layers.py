@@ -10,7 +10,16 @@ from wide_builder import MOST_UNITS, Args, Builder
 __all__ = ["ELSEWHERE", "SPATIAL"]
 
 INPLACE = ("ReLU", "LeakyReLU", "SiLU", "ReLU6", "ELU", "Hardsigmoid", "Hardswish", "Hardtanh", "Mish", "Dropout")
-PLAIN = ("Tanh", "GELU", "Sigmoid", "PReLU", "Softplus", "Identity", "StochasticDepth", *("Dropout", "Scale") * 4)
+PLAIN = (
+    "Tanh",
+    "GELU",
+    "Sigmoid",
+    "PReLU",
+    "Softplus",
+    "Identity",
+    "StochasticDepth",
+    *("Dropout", "Scale", "Bias") * 3,
+)
 ELEMENTWISE = ("Add", "Sub", "Mul", "Div")
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
@@ -102,7 +111,10 @@ def _activation(b: Builder, read: str) -> bool:
     if b.rng.random() < 0.4:
         return b.put(b.rng.choice(INPLACE), {"inplace": True}, read) is not None
     kind = b.rng.choice(PLAIN)
-    return b.put(kind, {"p": 0.2} if kind == "StochasticDepth" else {}, read) is not None
+    args: Args = {"p": 0.2} if kind == "StochasticDepth" else {}
+    if kind in ("Scale", "Bias") and b.rng.random() < 0.5:
+        args["dim"] = b.rng.choice((None, -1, 1, len(b.shapes[read])))
+    return b.put(kind, args, read) is not None
 
 
 def _norm(b: Builder, read: str) -> bool:
@@ -127,7 +139,9 @@ def _softmax(b: Builder, read: str) -> bool:
 def _channels(b: Builder, read: str) -> bool:
     """Layers that move channels, or keep some of them."""
     rng, channels = b.rng, b.shapes[read][0]
-    match rng.randrange(3):
+    match rng.randrange(4):
+        case 3:
+            return _cut(b, read)
         case 0 if channels > 1:
             start = rng.randrange(channels)
             end = rng.randint(start + 1, channels)
@@ -143,6 +157,19 @@ def _channels(b: Builder, read: str) -> bool:
                 read = b.put("Conv2d", {"out_channels": factor**2 * 2, "kernel_size": 1}, read) or read
             return b.put("PixelShuffle", {"upscale_factor": factor}, read) is not None
     return False
+
+
+def _cut(b: Builder, read: str) -> bool:
+    """Some units of any axis."""
+    rng, shape = b.rng, b.shapes[read]
+    axis = rng.randrange(len(shape))
+    start = rng.randrange(shape[axis])
+    end = rng.choice((None, rng.randint(start + 1, shape[axis])))
+    if rng.random() < 0.3:
+        start -= shape[axis]
+    return (
+        b.put("Slice", {"start": start, "end": end, "dim": rng.choice((axis + 1, axis - len(shape)))}, read) is not None
+    )
 
 
 def _branches(b: Builder, read: str) -> bool:
@@ -221,8 +248,13 @@ def _tokens(b: Builder, read: str) -> bool:
     if moved is None:
         return False
     width = b.shapes[moved][-1] if rng.random() < 0.5 else rng.choice((2, 3, 4))
-    choices = (("LayerNorm", {}), ("Linear", {"out_features": width}), ("Softmax", {"dim": -1}), ("GELU", {}))
+    choices: list[tuple[str, Args]] = [
+        ("LayerNorm", {}), ("Linear", {"out_features": width}), ("Softmax", {"dim": -1}), ("GELU", {}),
+        ("Scale", {"dim": -1}), ("Bias", {"dim": -1}), ("Slice", {"start": 0, "end": 1, "dim": -1}),
+    ]  # fmt: skip
     inner = b.put(*rng.choice(choices), moved)
+    if inner is not None and rng.random() < 0.3 and b.shapes[inner][:-1] == b.shapes[moved][:-1]:
+        inner = b.put("Concat", {"dim": -1}, *rng.sample((inner, moved), 2))
     if inner is not None and rng.random() < 0.6:
         b.put("Permute", {"dims": [0, *(order.index(axis) for axis in range(1, len(order)))]}, inner)
     return True
@@ -244,6 +276,8 @@ def _join(b: Builder, read: str) -> bool:
         for name in b.shapes
         if b.axes[name] == axes and (b.shapes[name][1:] == shape[1:] if kind == "Concat" else b.shapes[name] == shape)
     ]
+    if kind == "Concat" and b.rng.random() < 0.1:
+        return b.put(kind, {"dim": b.rng.randint(1, len(shape))}, read, b.rng.choice(alike)) is not None
     others = 1 if kind in ("Sub", "Div") else b.rng.choice((1, 1, 2))
     reads = [read, *(b.rng.choice(alike) for _ in range(others))]
     return (len(set(reads)) > 1 or b.rng.random() < 0.1) and b.put(kind, {}, *reads) is not None

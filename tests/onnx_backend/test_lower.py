@@ -96,6 +96,11 @@ ROWS: list[Row] = [
     ("Linear", {"out_features": 5, "bias": False}, ((3, 12),)),
     ("Scale", {"init": 0.5}, (IMAGE,)),
     ("Scale", {}, ((12,),)),
+    ("Scale", {"dim": -1}, (IMAGE,)),
+    ("Scale", {"dim": None}, (IMAGE,)),
+    ("Bias", {}, (IMAGE,)),
+    ("Bias", {"dim": -1}, ((2, 12),)),
+    ("Bias", {"dim": None}, (IMAGE,)),
     ("Flatten", {}, (IMAGE,)),
     ("Flatten", {"start_dim": 2}, (IMAGE,)),
     ("Flatten", {"start_dim": 1, "end_dim": 2}, (IMAGE,)),
@@ -103,6 +108,8 @@ ROWS: list[Row] = [
     ("ChannelShuffle", {"groups": 3}, ((6, 4, 5),)),
     ("Slice", {"start": 1, "end": 3}, (IMAGE,)),
     ("Slice", {"start": -2}, (IMAGE,)),
+    ("Slice", {"start": 1, "end": -1, "dim": 2}, (IMAGE,)),
+    ("Slice", {"start": -3, "dim": -1}, ((2, 12),)),
     ("ZeroPad1d", {"padding": (1, 2)}, ((3, 8),)),
     ("ZeroPad2d", {"padding": (1, -2, 3, 0)}, (IMAGE,)),
     ("ZeroPad3d", {"padding": 1}, ((2, 3, 4, 5),)),
@@ -158,6 +165,8 @@ ROWS: list[Row] = [
     ("Div", {}, (IMAGE, (4, 1, 11))),
     ("Div", {}, ((4, 1, 1), IMAGE)),
     ("Concat", {}, (IMAGE, (2, 9, 11), (1, 9, 11))),
+    ("Concat", {"dim": 2}, (IMAGE, (4, 1, 11))),
+    ("Concat", {"dim": -1}, ((4, 9, 2), IMAGE)),
 ]
 
 

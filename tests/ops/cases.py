@@ -33,15 +33,42 @@ class Function(nn.Module):
         return self.function(*inputs)
 
 
-class ScaleReference(nn.Module):
-    """Torch has no such module: this is the line `self.layer_scale * x` of torchvision's ConvNeXt."""
+class TrainedReference(nn.Module):
+    """Torch has no such module: this is the line `self.layer_scale * x` of torchvision's ConvNeXt, or a sum."""
 
-    def __init__(self, shape: Shape, init: float = 1.0) -> None:
+    def __init__(self, join: Callable[..., Tensor], shape: Shape, init: float, dim: int | None = 1) -> None:
         super().__init__()
-        self.register_parameter("layer_scale", nn.Parameter(torch.ones(shape[0], *[1] * (len(shape) - 1)) * init))
+        sizes = [1]
+        if dim is not None:
+            like = torch.empty(1, *shape)
+            sizes = [like.shape[dim], *[1] * (like.dim() - 1 - dim % like.dim())]
+            if dim % like.dim() == 0:
+                raise ValueError("the batch has no numbers of its own")
+        self.register_parameter("layer_scale", nn.Parameter(torch.ones(sizes) * init))
+        self.join = join
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layer_scale * x
+        return self.join(self.layer_scale, x)
+
+
+def _narrowed(start: int, end: int | None = None, dim: int = 1) -> nn.Module:
+    def cut(x: Tensor) -> Tensor:
+        if dim % x.dim() == 0:
+            raise IndexError("the batch is not cut")
+        size = x.shape[dim]
+        length = (size if end is None else end) - start + size * (end is not None and end < 0) - size * (start < 0)
+        return x.narrow(dim, start, length)
+
+    return Function(cut)
+
+
+def _joined(dim: int = 1) -> nn.Module:
+    def concat(*inputs: Tensor) -> Tensor:
+        if dim % inputs[0].dim() == 0:
+            raise IndexError("batches are not joined")
+        return torch.cat(inputs, dim)
+
+    return Function(concat)
 
 
 def reference(name: str, args: dict[str, Any], shapes: tuple[Shape, ...]) -> nn.Module:
@@ -52,16 +79,15 @@ def reference(name: str, args: dict[str, Any], shapes: tuple[Shape, ...]) -> nn.
             join = {"Add": torch.add, "Sub": torch.sub, "Mul": torch.mul, "Div": torch.div}[name]
             return Function(lambda *inputs: reduce(join, inputs))
         case "Concat":
-            return Function(lambda *inputs: torch.cat(inputs, 1))
+            return _joined(**args)
         case "Slice":
-            start, end = args["start"], args.get("end")
-            length = (shape[0] if end is None else end) - start
-            length += shape[0] * (end is not None and end < 0) - shape[0] * (start < 0)
-            return Function(lambda x: x.narrow(1, start, length))
+            return _narrowed(**args)
         case "Permute":
             return vision.Permute(list(args["dims"]))
         case "Scale":
-            return ScaleReference(shape, **args)
+            return TrainedReference(torch.mul, shape, **{"init": 1.0, **args})
+        case "Bias":
+            return TrainedReference(torch.add, shape, **{"init": 0.0, **args})
         case "StochasticDepth":
             return vision.StochasticDepth(args["p"], args.get("mode", "row"))
         case "LayerNorm2d":
@@ -100,6 +126,14 @@ def _per_rank(
 
 
 IMAGE = (4, 6, 5)
+_TRAINED: list[Row] = [
+    ({}, ((7,),)),
+    ({"init": 2}, ((4, 9),)),
+    ({"init": -0.5}, ((2, 3, 4, 5),)),
+    ({"dim": -1}, (IMAGE,)),
+    ({"init": 0.1, "dim": 2}, (IMAGE,)),
+    ({"init": 0.5, "dim": None}, (IMAGE,)),
+]
 _FACES: tuple[Shape, ...] = ((1, 6, 5), (4, 1, 5), (4, 6, 1))
 _BROADCAST: list[Row] = [
     ({}, (IMAGE, IMAGE)),
@@ -207,7 +241,8 @@ ROWS: dict[str, list[Row]] = {
         ({"out_features": 1}, ((2, 3, 4, 5),)),
         ({"out_features": 4}, ((8,),)),
     ],
-    "Scale": [({"init": 1e-6}, (IMAGE,)), ({}, ((7,),)), ({"init": 2}, ((4, 9),)), ({"init": -0.5}, ((2, 3, 4, 5),))],
+    "Scale": [({"init": 1e-6}, (IMAGE,)), *_TRAINED],
+    "Bias": [({}, (IMAGE,)), *_TRAINED],
     "Flatten": [
         ({}, (IMAGE,)),
         ({"start_dim": 2}, (IMAGE,)),
@@ -233,6 +268,8 @@ ROWS: dict[str, list[Row]] = {
         ({"start": -3, "end": -1}, ((4, 9),)),
         ({"start": 0, "end": 2}, ((2, 3, 4, 5),)),
         ({"start": 0, "end": 4}, ((8, 9),)),
+        ({"start": 1, "end": -1, "dim": 2}, (IMAGE,)),
+        ({"start": -3, "dim": -1}, ((2, 3, 4, 5),)),
     ],
     "Upsample": [
         ({"scale_factor": 2}, (IMAGE,)),
@@ -277,6 +314,8 @@ ROWS: dict[str, list[Row]] = {
         ({}, (IMAGE,)),
         ({}, ((7,), (3,), (1,))),
         ({}, ((4, 9), (5, 9))),
+        ({"dim": 2}, (IMAGE, (4, 3, 5))),
+        ({"dim": -1}, ((2, 6, 4), (2, 6, 1), (2, 6, 3))),
     ],
     **{name: [({}, (shape,)) for shape in _POINTWISE] for name in ("Identity", "Tanh", "Sigmoid")},
     **{

@@ -31,6 +31,13 @@ def _maybe(rng: Random, args: dict[str, Any], **more: Callable[[], Any]) -> dict
     return {**args, **{key: make() for key, make in more.items() if rng.random() < 0.5}}
 
 
+def _dim(rng: Random, shape: Shape) -> int:
+    """An axis of a tensor with its batch, sometimes one that there is not."""
+    return rng.choice(
+        (*range(1, len(shape) + 1), *range(-len(shape), 0), 0, len(shape) + 1)[: None if rng.random() < 0.3 else -2]
+    )
+
+
 def _flag(rng: Random) -> Callable[[], bool]:
     return lambda: rng.random() < 0.5
 
@@ -107,8 +114,9 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
             shape = _any_shape(rng)
             args = {"out_features": rng.randint(1, 9)} | _written(rng, "in_features", shape[-1])
             return _maybe(rng, args, bias=_flag(rng)), (shape,)
-        case "Scale":
-            return _maybe(rng, {}, init=real), (_any_shape(rng),)
+        case "Scale" | "Bias":
+            shape = _any_shape(rng)
+            return _maybe(rng, {}, init=real, dim=lambda: rng.choice((None, _dim(rng, shape)))), (shape,)
         case "Flatten":
             shape = _any_shape(rng)
             dim = lambda: rng.choice((*range(-len(shape), 0), -1, 1, 2, 3, 4))  # noqa: E731  # 0 is the batch
@@ -125,10 +133,12 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
             return {"groups": rng.choice((1, 2, 3, 4))}, ((rng.choice((2, 4, 6, 12)), *_any_shape(rng)[1:]),)
         case "Slice":
             shape = _any_shape(rng)
-            start = rng.randint(-shape[0] - 1, shape[0] - 1)
-            end = rng.choice((None, rng.randint(1, shape[0] + 1), -1))
-            first, last = start % shape[0], shape[0] if end is None else end if end > 0 else end + shape[0]
-            return {"start": start} | ({} if first == last else {"end": end}), (shape,)
+            args = {} if rng.random() < 0.5 else {"dim": _dim(rng, shape)}
+            size = (0, *shape, *[1] * 9)[args.get("dim", 1)] or 1
+            start = rng.randint(-size - 1, size - 1)
+            end = rng.choice((None, rng.randint(1, size + 1), -1))
+            first, last = start % size, size if end is None else end if end > 0 else end + size
+            return args | {"start": start} | ({} if first == last else {"end": end}), (shape,)
         case "Upsample":
             mode = rng.choice(("nearest", "nearest-exact", "linear", "bilinear", "bicubic", "trilinear"))
             axes = {"linear": 1, "trilinear": 3, "bilinear": 2, "bicubic": 2}.get(mode, rng.randint(1, 3))
@@ -157,17 +167,19 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
         case "Add" | "Sub" | "Mul" | "Div" | "Concat":
             first = _any_shape(rng)
             shapes = []
+            args = {"dim": _dim(rng, first)} if family == "Concat" and rng.random() < 0.5 else {}
+            along = args.get("dim", 1) - 1 if args.get("dim", 1) > 0 else args["dim"]
             for _ in range(2 if family in ("Sub", "Div") else rng.randint(1, 4)):
                 other = list(first)
-                if family == "Concat":
-                    other[0] = rng.randint(1, 9)
+                if family == "Concat" and -len(first) <= along < len(first):
+                    other[along] = rng.randint(1, 9)
                 axis = rng.randrange(len(other))
                 if rng.random() < (0.15 if family == "Concat" else 0.5):
                     other[axis] = 1
                 elif rng.random() < 0.15:
                     other[axis] += 1
                 shapes.append(tuple(other))
-            return {}, tuple(shapes)
+            return args, tuple(shapes)
         case "ELU":
             return _maybe(rng, {}, alpha=real, inplace=_flag(rng)), (_any_shape(rng),)
         case "LeakyReLU":

@@ -8,6 +8,7 @@ from cnnspec.analysis.lint.base import Found, MeasuredNetwork, rule
 from cnnspec.graph import INPUT, Node
 from cnnspec.ops import AXES, JOINS, AnyOp, show_shape
 from cnnspec.ops.activation import Softmax
+from cnnspec.ops.base import AbstractAlong
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout
 from cnnspec.ops.linear import Linear
@@ -101,7 +102,8 @@ def dense_on_map(network: MeasuredNetwork) -> Iterator[Found]:
     """A dense layer on a feature map: it mixes the places of the last axis, not the channels."""
     maps = {INPUT} if len(network.graph.input_shape) > 2 else set()
     for node in network.graph.nodes:
-        if node.op.windowed or not (node.op.features_last or maps.isdisjoint(node.inputs)):
+        kept = isinstance(node.op, AbstractAlong) and node.op.axis(node.input_shapes[0]) == 0
+        if node.op.windowed or not ((node.op.features_last and not kept) or maps.isdisjoint(node.inputs)):
             maps.add(node.name)
         elif isinstance(node.op, Linear) and not maps.isdisjoint(node.inputs) and node.name in network.live:
             shape = node.input_shapes[0]
