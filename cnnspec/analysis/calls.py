@@ -14,7 +14,7 @@ from cnnspec.analysis.flow import FLOAT, HALF, INT64, Back, Form, Program, Value
 from cnnspec.analysis.strides import contiguous, is_contiguous, pointwise_strides
 from cnnspec.analysis.tape import Tape
 from cnnspec.ops import AnyOp, Shape, activation, norm
-from cnnspec.ops.conv import Conv, ConvTranspose
+from cnnspec.ops.conv import AbstractSlidingConv, Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.merge import Add, Concat, Div, Mul, Sub
@@ -23,6 +23,7 @@ from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, 
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
 from cnnspec.ops.scale import Bias, Scale
+from cnnspec.ops.std_conv import ScaledStdConv, StdConv
 from cnnspec.ops.window import Sliding
 
 __all__ = ["loss_program", "program"]
@@ -60,6 +61,8 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
     match op:  # the frequent ones first, for speed
         case Conv() | ConvTranspose():
             return _convolution(op, tape, x, out)
+        case StdConv() | ScaledStdConv():
+            return _convolution(op, tape, x, out, _standardised(op, tape, shape))
         case norm.BatchNorm():
             weights = [tape.parameter(shape[:1]), tape.parameter(shape[:1])] if op.affine else []
             wide = op.affine or op.track_running_stats
@@ -154,19 +157,34 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
             assert_never(op)
 
 
-def _convolution(op: Conv | ConvTranspose, tape: Tape, x: Value, out: Shape) -> Value:
+def _standardised(op: StdConv | ScaledStdConv, tape: Tape, shape: Shape) -> Value:
+    """The weight through a batch norm, each output channel as one of its channels."""
+    sizes = op.parameter_shapes(shape)["weight"]
+    rows = (1, sizes[0], prod(sizes[1:]))
+    gains = []
+    if isinstance(op, ScaledStdConv):
+        gains.append(tape.view(tape.pointwise(tape.parameter(op.parameter_shapes(shape)["gain"])), sizes[:1]))
+    return tape.view(tape.weighted(tape.parameter(rows), rows, gains, own=2 * sizes[0] * FLOAT), sizes)
+
+
+def _convolution(
+    op: AbstractSlidingConv | ConvTranspose, tape: Tape, x: Value, out: Shape, made: Value | None = None
+) -> Value:
+    """A convolution; `made` is its weight where that is no parameter itself."""
     shape = x.shape[1:]
-    weights = [tape.parameter(size, cast=True) for size in reversed(op.parameter_shapes(shape).values())]
+    sizes = op.parameter_shapes(shape)
+    weights = [tape.parameter(sizes["bias"], cast=True)] if op.bias else []
+    weights.append(tape.parameter(sizes["weight"], cast=True) if made is None else tape.cast(made, HALF))
     x = source = tape.cast(x, HALF)
-    if isinstance(op, Conv) and (padded := _padded(op, shape)):
+    if isinstance(op, AbstractSlidingConv) and (padded := _padded(op, shape)):
         x = tape.kernel(x, (x.shape[0], *padded))
     storage = x.form.size if _is_resized(op, x) else 0
     result = tape.weighted(x, (x.shape[0], *out), weights[::-1], storage=storage)
-    tape.hold(source)
+    tape.hold(source, *([] if made is None else [made, weights[-1]]))
     return result
 
 
-def _is_resized(op: Conv | ConvTranspose, x: Value) -> bool:
+def _is_resized(op: AbstractSlidingConv | ConvTranspose, x: Value) -> bool:
     """Whether torch makes the output like the input and then gives it its shape: transposed, over three axes, and too
     small for oneDNN (`use_mkldnn` in torch's Convolution.cpp)."""
     if not (isinstance(op, ConvTranspose) and op.rank == 3 and x.form.width == FLOAT and op.groups == 1):
@@ -174,7 +192,7 @@ def _is_resized(op: Conv | ConvTranspose, x: Value) -> bool:
     return x.shape[0] == 1 and min(op.kernel_size[-2:]) <= 3 and prod(x.shape[:4]) <= 20_480
 
 
-def _padded(op: Conv, shape: Shape) -> Shape | None:
+def _padded(op: AbstractSlidingConv, shape: Shape) -> Shape | None:
     """The copy of the input that torch makes for `same` where one side needs a pixel more than the other."""
     if op.padding != "same":
         return None

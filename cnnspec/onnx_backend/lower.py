@@ -53,6 +53,7 @@ from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, 
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
 from cnnspec.ops.scale import Bias, Scale
+from cnnspec.ops.std_conv import ScaledStdConv, StdConv
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -170,7 +171,7 @@ def lower_layer(writer: Writer, node: Node) -> None:
     """Write one layer. The last tensor written has the layer's name."""
     op, name, reads = node.op, node.name, writer.reads(node)
     match op:
-        case Conv():
+        case Conv() | StdConv() | ScaledStdConv():
             conv(writer, op, node)
         case ConvTranspose():
             conv_transpose(writer, op, node)

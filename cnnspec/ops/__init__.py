@@ -32,6 +32,7 @@ from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, 
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
 from cnnspec.ops.scale import Bias, Scale
+from cnnspec.ops.std_conv import ScaledStdConv, StdConv
 
 __all__ = [
     "AXES",
@@ -54,6 +55,8 @@ __all__ = [
 AnyOp = (
     Conv
     | ConvTranspose
+    | StdConv
+    | ScaledStdConv
     | MaxPool
     | AvgPool
     | LPPool

@@ -16,6 +16,7 @@ from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, 
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
 from cnnspec.ops.scale import Bias, Scale
+from cnnspec.ops.std_conv import ScaledStdConv, StdConv
 
 __all__ = ["Kind", "TorchCall", "torch_call"]
 
@@ -50,6 +51,11 @@ def torch_call(op: AnyOp, *inputs: Shape) -> TorchCall:
         case Conv():
             named = _named(op, "stride", "padding", "dilation", "groups", "bias", "padding_mode")
             return TorchCall(f"nn.{op.op_name}", (shape[0], op.out_channels, op.kernel_size), named)
+        case StdConv() | ScaledStdConv():
+            named = _named(op, "stride", "padding", "dilation", "groups", "bias", "eps")
+            if isinstance(op, ScaledStdConv):
+                named |= _named(op, "gamma", "gain_init")
+            return TorchCall(op.op_name, (shape[0], op.out_channels, op.kernel_size), named)
         case ConvTranspose():
             named = _named(op, "stride", "padding", "output_padding", "groups", "bias", "dilation", "padding_mode")
             return TorchCall(f"nn.{op.op_name}", (shape[0], op.out_channels, op.kernel_size), named)

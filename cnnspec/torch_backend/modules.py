@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["LayerNorm2d", "LocalResponseNorm3d", "StochasticDepth"]
+__all__ = ["LayerNorm2d", "LocalResponseNorm3d", "ScaledStdConv2d", "StdConv2d", "StochasticDepth"]
 
 
 class LayerNorm2d(nn.LayerNorm):
@@ -27,6 +29,50 @@ class LocalResponseNorm3d(nn.LocalResponseNorm):
     def forward(self, input: Tensor) -> Tensor:
         """`(batch, C, D, H, W) -> (batch, C, D, H, W)`."""
         return super().forward(input.contiguous())
+
+
+class StdConv2d(nn.Conv2d):
+    """A convolution whose weight is standardised over all that an output channel reads, each time anew."""
+
+    def __init__(self, *arguments: Any, eps: float, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.eps = eps
+
+    def forward(self, input: Tensor) -> Tensor:
+        """`(batch, C, H, W) -> (batch, out_channels, *out)`."""
+        weight = _standardised(self.weight, None, self.eps)
+        return functional.conv2d(input, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+    def extra_repr(self) -> str:
+        return f"{_of_conv(self)}, eps={self.eps}"
+
+
+class ScaledStdConv2d(nn.Conv2d):
+    """A convolution with a standardised weight times `gain * gamma / √fan_in`."""
+
+    def __init__(self, *arguments: Any, eps: float, gamma: float, gain_init: float, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.eps, self.gamma, self.gain_init = eps, gamma, gain_init
+        self.gain = nn.Parameter(torch.full((self.out_channels, 1, 1, 1), gain_init))
+        self.scale = gamma * self.weight[0].numel() ** -0.5
+
+    def forward(self, input: Tensor) -> Tensor:
+        """`(batch, C, H, W) -> (batch, out_channels, *out)`."""
+        weight = _standardised(self.weight, (self.gain * self.scale).view(-1), self.eps)
+        return functional.conv2d(input, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+    def extra_repr(self) -> str:
+        return f"{_of_conv(self)}, eps={self.eps}, gamma={self.gamma}, gain_init={self.gain_init}"
+
+
+def _of_conv(module: nn.Conv2d) -> str:
+    return str(nn.Conv2d.extra_repr(module))  # type: ignore[no-untyped-call]
+
+
+def _standardised(weight: Tensor, gain: Tensor | None, eps: float) -> Tensor:
+    """A weight with mean 0 and variance 1 over all axes but the first, times a gain: as batch norm does it."""
+    rows = weight.reshape(1, weight.shape[0], -1)
+    return functional.batch_norm(rows, None, None, gain, training=True, momentum=0.0, eps=eps).reshape_as(weight)
 
 
 class StochasticDepth(nn.Module):

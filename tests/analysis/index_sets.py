@@ -32,7 +32,18 @@ from cases import reference
 __all__ = ["Layout", "Seen", "index_sets", "sees_all", "transform"]
 
 Array = np.ndarray[Any, Any]
-_WINDOWS = ("Conv", "ConvTranspose", "MaxPool", "AvgPool", "LPPool", "AdaptiveAvgPool", "AdaptiveMaxPool", "ZeroPad")
+_WINDOWS = (
+    "Conv",
+    "StdConv",
+    "ScaledStdConv",
+    "ConvTranspose",
+    "MaxPool",
+    "AvgPool",
+    "LPPool",
+    "AdaptiveAvgPool",
+    "AdaptiveMaxPool",
+    "ZeroPad",
+)
 
 
 @dataclass(frozen=True)
@@ -108,7 +119,7 @@ def transform(node: Node, inputs: list[Array], union: Any, *, clamp: bool = Fals
         return x
     if (index := _moved(node)) is not None:
         return x.reshape(-1, *x.shape[rank:])[index]
-    if isinstance(op, (conv.Conv, conv.ConvTranspose)):
+    if isinstance(op, (conv.AbstractSlidingConv, conv.ConvTranspose)):
         grouped = union.reduce(x.reshape(op.groups, -1, *x.shape[1:]), axis=1)
         x = np.repeat(grouped, op.out_channels // op.groups, axis=0)
     elif isinstance(op, norm.LocalResponseNorm):
@@ -118,7 +129,7 @@ def transform(node: Node, inputs: list[Array], union: Any, *, clamp: bool = Fals
         ]
         x = _gather(x, 0, table, union)
     for axis in range(len(node.input_shapes[0])):
-        if axis == 0 and isinstance(op, (conv.Conv, conv.ConvTranspose, norm.LocalResponseNorm)):
+        if axis == 0 and isinstance(op, (conv.AbstractSlidingConv, conv.ConvTranspose, norm.LocalResponseNorm)):
             continue
         size, units = node.input_shapes[0][axis], node.shape[axis]
         if axis in whole_axes(node):

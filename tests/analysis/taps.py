@@ -129,7 +129,7 @@ def whole_axes(node: Node) -> set[int]:
     """The axes of the input tensor (0 is the channels) that each unit reads whole, if they are longer than 1."""
     op, shape = node.op, node.input_shapes[0]
     match type(op).__name__:
-        case "Conv" | "ConvTranspose" | "LayerNorm2d":
+        case "Conv" | "StdConv" | "ScaledStdConv" | "ConvTranspose" | "LayerNorm2d":
             axes = {0}
         case "Linear" | "LayerNorm":
             axes = {len(shape) - 1}
@@ -155,7 +155,7 @@ def taps(node: Node, axis: int, read: int = 0) -> Taps:
     if axis == 0:
         return SAME
     match op:
-        case conv.Conv():
+        case conv.AbstractSlidingConv():
             kernel, dilation = op.kernel_size[at], op.dilation[at]
             if op.padding == "same":
                 return _sliding(kernel, op.stride[at], dilation, dilation * (kernel - 1) // 2)

@@ -41,7 +41,10 @@ def _conv(b: Builder, read: str) -> bool:
     }
     if rng.random() < 0.25:
         args |= {"stride": 1, "padding": rng.choice(("same", "same", "valid"))}
-    return b.put(f"Conv{b.rank}d", args, read) is not None
+    kind = f"Conv{b.rank}d"
+    if b.rank == 2 and rng.random() < 0.15:
+        kind = rng.choice(("StdConv2d", "ScaledStdConv2d"))
+    return b.put(kind, args, read) is not None
 
 
 def _transposed(b: Builder, read: str) -> bool:

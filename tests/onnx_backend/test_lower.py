@@ -23,6 +23,10 @@ ROWS: list[Row] = [
     ("Conv2d", {"out_channels": 6, "kernel_size": (3, 2), "padding": "same", "dilation": 2}, (IMAGE,)),
     ("Conv2d", {"out_channels": 8, "kernel_size": 3, "groups": 4, "bias": False, "padding": "valid"}, (IMAGE,)),
     ("Conv3d", {"out_channels": 3, "kernel_size": 2, "stride": (1, 2, 2), "padding": (1, 0, 1)}, ((2, 5, 6, 7),)),
+    ("StdConv2d", {"out_channels": 6, "kernel_size": 3, "stride": 2, "padding": 1, "groups": 2}, (IMAGE,)),
+    ("StdConv2d", {"out_channels": 6, "kernel_size": 2, "padding": "same", "bias": True, "eps": 1e-3}, (IMAGE,)),
+    ("ScaledStdConv2d", {"out_channels": 6, "kernel_size": 3, "gamma": 1.7}, (IMAGE,)),
+    ("ScaledStdConv2d", {"out_channels": 4, "kernel_size": 1, "bias": False}, (IMAGE,)),
     ("ConvTranspose1d", {"out_channels": 3, "kernel_size": 4, "stride": 3, "output_padding": 2}, ((4, 6),)),
     (
         "ConvTranspose2d",

@@ -11,6 +11,7 @@ from functools import reduce
 from typing import Any
 
 import torch
+from timm.layers import ScaledStdConv2d, StdConv2d
 from torch import Tensor, nn
 from torchvision import ops as vision
 from torchvision.models.convnext import LayerNorm2d
@@ -71,6 +72,10 @@ def _joined(dim: int = 1) -> nn.Module:
     return Function(concat)
 
 
+def _renamed(args: dict[str, Any]) -> dict[str, Any]:
+    return {"in_channel" if key == "in_channels" else key: value for key, value in args.items()}
+
+
 def reference(name: str, args: dict[str, Any], shapes: tuple[Shape, ...]) -> nn.Module:
     """What `name(**args)` is in torch, for inputs of these shapes."""
     shape = shapes[0]
@@ -100,6 +105,10 @@ def reference(name: str, args: dict[str, Any], shapes: tuple[Shape, ...]) -> nn.
             return nn.Linear(**{"in_features": shape[-1], **args})
         case "Softmax":
             return nn.Softmax(args.get("dim", 1))
+        case "StdConv2d":
+            return StdConv2d(**{"padding": 0, "in_channel": shape[0], **_renamed(args)})
+        case "ScaledStdConv2d":
+            return ScaledStdConv2d(**{"padding": 0, "in_channels": shape[0], **args})
         case _ if name.startswith("Conv"):
             return getattr(nn, name)(**{"in_channels": shape[0], **args})
         case _ if name.startswith(("BatchNorm", "InstanceNorm")):
@@ -134,6 +143,12 @@ _TRAINED: list[Row] = [
     ({"init": 0.1, "dim": 2}, (IMAGE,)),
     ({"init": 0.5, "dim": None}, (IMAGE,)),
 ]
+_STD_CONV: list[Row] = [
+    ({"out_channels": 6, "kernel_size": 3}, (IMAGE,)),
+    ({"out_channels": 8, "kernel_size": (3, 1), "stride": (2, 1), "padding": (1, 0), "bias": True}, (IMAGE,)),
+    ({"out_channels": 8, "kernel_size": 3, "groups": 4, "padding": "same", "dilation": 2, "eps": 1e-5}, (IMAGE,)),
+    ({"out_channels": 4, "kernel_size": 2, "groups": 2, "padding": "valid", "in_channels": 4}, (IMAGE,)),
+]
 _FACES: tuple[Shape, ...] = ((1, 6, 5), (4, 1, 5), (4, 6, 1))
 _BROADCAST: list[Row] = [
     ({}, (IMAGE, IMAGE)),
@@ -153,6 +168,11 @@ ROWS: dict[str, list[Row]] = {
         ({"out_channels": 4, "kernel_size": 2, "groups": 4, "padding": "valid", "in_channels": 4}, 4),
         ({"out_channels": 4, "kernel_size": 4, "padding": "same"}, 4),
     ),
+    "StdConv2d": _STD_CONV,
+    "ScaledStdConv2d": [
+        *_STD_CONV,
+        ({"out_channels": 6, "kernel_size": 3, "gamma": 1.7, "eps": 1e-3, "gain_init": 0.5, "bias": False}, (IMAGE,)),
+    ],
     **_per_rank(
         "ConvTranspose",
         ({"out_channels": 6, "kernel_size": 2, "stride": 2}, 4),

@@ -62,7 +62,7 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
     shape = (rng.choice((1, 2, 3, 4, 6)), *_space(rng, rank + 1 if wrong_rank else rank))
     real = lambda: round(rng.uniform(0.001, 2), 3)  # noqa: E731  # short on purpose
     match family:
-        case "Conv" | "ConvTranspose":
+        case "Conv" | "ConvTranspose" | "StdConv" | "ScaledStdConv":
             groups = rng.choice((1, 1, 1, 2, 3))
             channels = shape[0] if rng.random() < 0.1 else groups * rng.choice((1, 2, 3))
             shape = (channels, *shape[1:])
@@ -74,6 +74,8 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
             args = _maybe(rng, args, bias=_flag(rng), padding=lambda: _some(rng, rank, 0, 1, 2))
             if family == "ConvTranspose":
                 return _maybe(rng, args, output_padding=lambda: _some(rng, rank, 0, 0, 1, 2)), (shape,)
+            if family.endswith("StdConv"):
+                args = _maybe(rng, args, eps=real, **({"gamma": real, "gain_init": real} if family[1] == "c" else {}))
             if rng.random() < 0.25:
                 args["padding"] = rng.choice(("same", "valid"))
             return args, (shape,)

@@ -14,7 +14,18 @@ from cnnspec.errors import SpecError
 from cnnspec.ops import make_op, operators
 from cnnspec.ops.base import AbstractOp
 
-OURS = {"Add", "Sub", "Mul", "Div", "Concat", "Slice", "Scale", "Bias"}  # torch has no module of this meaning
+OURS = {
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Concat",
+    "Slice",
+    "Scale",
+    "Bias",
+    "StdConv2d",
+    "ScaledStdConv2d",
+}  # torch has no module of this meaning
 LEFT_OUT = {
     "device",
     "dtype",

@@ -9,7 +9,7 @@ from cnnspec.graph import INPUT, Node
 from cnnspec.ops import AXES, JOINS, AnyOp, show_shape
 from cnnspec.ops.activation import Softmax
 from cnnspec.ops.base import AbstractAlong
-from cnnspec.ops.conv import Conv, ConvTranspose
+from cnnspec.ops.conv import AbstractSlidingConv, ConvTranspose
 from cnnspec.ops.dropout import Dropout
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.norm import BatchNorm, InstanceNorm
@@ -30,7 +30,7 @@ __all__ = [
 @rule("W305", "a bias before batch norm")
 def bias_before_norm(network: MeasuredNetwork) -> Iterator[Found]:
     """The mean that the norm subtracts takes the bias with it (Ioffe and Szegedy 2015, section 3.2)."""
-    for node, op in network.of((Conv, ConvTranspose, Linear)):
+    for node, op in network.of((AbstractSlidingConv, ConvTranspose, Linear)):
         readers = network.readers[node.name]
         norms = [reader.name for reader in readers if isinstance(reader.op, (BatchNorm, InstanceNorm))]
         if op.bias and norms and len(norms) == len(readers) and node.name not in network.graph.outputs:
@@ -143,10 +143,10 @@ def groups_never_mix(network: MeasuredNetwork) -> Iterator[Found]:
     for node in network.graph.nodes:
         before = None if isinstance(node.op, JOINS) else mixed.get(node.inputs[0])
         if (
-            isinstance(node.op, Conv)
+            isinstance(node.op, AbstractSlidingConv)
             and 1 < node.op.groups < node.input_shapes[0][0]
             and before is not None
-            and isinstance(before.op, (Conv, ConvTranspose))
+            and isinstance(before.op, (AbstractSlidingConv, ConvTranspose))
             and before.op.groups == node.op.groups
             and node.name in network.live
         ):
