@@ -122,7 +122,7 @@ OPERATORS = [
     ("[3, 9, 8]", "Conv2d(4, 2, padding=same)"),
     ("[3, 9, 8]", "Conv2d(4, 3, padding=1, groups=2, bias=False)"),
     ("[3, 9, 8]", "StdConv2d(4, 3)"),
-    ("[3, 9, 8]", "StdConv2d(6, 2, padding=same, groups=2, bias=True)"),
+    ("[3, 9, 8]", "StdConv2d(6, 3, padding=same, groups=2, bias=True)"),
     ("[3, 9, 8]", "ScaledStdConv2d(4, 3, stride=2)"),
     ("[3, 9, 8]", "ScaledStdConv2d(4, 1, bias=False)"),
     ("[3, 9, 8]", "Linear(5)"),
