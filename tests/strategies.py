@@ -90,7 +90,8 @@ def _plain_layer(chain: _Chain, name: str, read: str) -> None:
             chain.call(name, f"BatchNorm{rank}d", {"affine": draw(st.booleans())}, read)
         case 2:
             padding = [draw(st.integers(0, 3)) for _ in range(2 * rank)]
-            chain.call(name, f"ZeroPad{rank}d", {"padding": padding}, read)
+            kind = draw(st.sampled_from(["Zero", "Reflection", "Replication", "Circular"]))
+            chain.call(name, f"{kind}Pad{rank}d", {"padding": padding}, read)
         case 3:
             chain.call(name, f"AdaptiveAvgPool{rank}d", {"output_size": _axes(draw, rank, st.integers(1, 4))}, read)
         case _:

@@ -27,7 +27,7 @@ from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.merge import Add, Concat, Mul
 from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
-from cnnspec.ops.pad import ZeroPad
+from cnnspec.ops.pad import CircularPad, ConstantPad, ReflectionPad, ReplicationPad, ZeroPad
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
@@ -70,6 +70,10 @@ AnyOp = (
     | ChannelShuffle
     | Slice
     | ZeroPad
+    | ConstantPad
+    | ReflectionPad
+    | ReplicationPad
+    | CircularPad
     | Upsample
     | PixelShuffle
     | Identity
