@@ -17,7 +17,7 @@ from cnnspec.ops import ArgumentError, Shape, make_op
 __all__ = ["specs"]
 
 LARGEST = 30_000  # values of one layer's output: the networks are small enough to be run
-POINTWISE = ("ReLU", "Tanh", "Sigmoid", "SiLU", "GELU", "Identity", "Hardswish", "Dropout")
+POINTWISE = ("ReLU", "Tanh", "Sigmoid", "SiLU", "GELU", "Identity", "Hardswish", "Dropout", "Affine")
 
 
 @dataclass
@@ -85,7 +85,8 @@ def _plain_layer(chain: _Chain, name: str, read: str) -> None:
     draw, rank = chain.draw, chain.rank
     match draw(st.integers(0, 7)):
         case 0:
-            chain.call(name, draw(st.sampled_from(POINTWISE)), {}, read)
+            kind = draw(st.sampled_from(POINTWISE))
+            chain.call(name, kind, {"scale": 0.5, "shift": -1} if kind == "Affine" else {}, read)
         case 1:
             chain.call(name, f"BatchNorm{rank}d", {"affine": draw(st.booleans())}, read)
         case 2:

@@ -15,6 +15,7 @@ from cnnspec.analysis.flow import FLOAT, HALF, INT64, Back, Form, Program, Value
 from cnnspec.analysis.strides import contiguous, is_contiguous, pointwise_strides
 from cnnspec.analysis.tape import Tape
 from cnnspec.ops import AnyOp, Shape, activation, norm
+from cnnspec.ops.affine import Affine
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
@@ -135,6 +136,9 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
             return _prelu(op, tape, x)
         case Mul():
             return x if len(tape.reads) == 1 else tape.product(x, tape.reads[1])
+        case Affine():
+            x = tape.pointwise(x) if op.scale != 1 or op.shift == 0 else x
+            return tape.shifted(x) if op.shift != 0 else x
         case Flatten():
             return x if out == shape else tape.view(x, (batch, *out))
         case Identity():

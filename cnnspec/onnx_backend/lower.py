@@ -18,7 +18,7 @@ from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.hints import did_you_mean
 from cnnspec.images import NHWC_TO_NCHW, channels_last, scale_and_shift
-from cnnspec.onnx_backend.activations import clip, gelu, hardswish, prelu, softplus
+from cnnspec.onnx_backend.activations import affine, clip, gelu, hardswish, prelu, softplus
 from cnnspec.onnx_backend.convs import conv, conv_transpose
 from cnnspec.onnx_backend.fold import fold_batch_norms
 from cnnspec.onnx_backend.moves import channel_shuffle, flatten, upsample
@@ -44,6 +44,7 @@ from cnnspec.ops.activation import (
     Softplus,
     Tanh,
 )
+from cnnspec.ops.affine import Affine
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
@@ -197,6 +198,8 @@ def lower_layer(writer: Writer, node: Node) -> None:
         case Scale():
             factor = writer.constant(f"{name}/factor", writer.array(node, ""))  # `name` itself is what comes out
             writer.add("Mul", [*reads, factor], name)
+        case Affine():
+            affine(writer, op, node)
         case Flatten():
             flatten(writer, op, node)
         case Permute():

@@ -20,6 +20,7 @@ from cnnspec.ops.activation import (
     Softplus,
     Tanh,
 )
+from cnnspec.ops.affine import Affine
 from cnnspec.ops.arguments import ArgumentError
 from cnnspec.ops.base import AXES, AbstractOp, AbstractSpatialOp, Shape, show_shape
 from cnnspec.ops.conv import Conv, ConvTranspose
@@ -65,6 +66,7 @@ AnyOp = (
     | LocalResponseNorm
     | Linear
     | Scale
+    | Affine
     | Flatten
     | Permute
     | ChannelShuffle

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, assert_never
 
 from cnnspec.ops import Add, AnyOp, Concat, Mul, Shape, activation, norm
+from cnnspec.ops.affine import Affine
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
@@ -84,6 +85,12 @@ def torch_call(op: AnyOp, *inputs: Shape) -> TorchCall:
         case Scale():
             (factor,) = op.parameter_shapes(*inputs).values()
             return TorchCall("torch.full", (factor, op.init), kind="factor")
+        case Affine():
+            if op.shift == 0:
+                return TorchCall("operator.mul", (op.scale,), kind="function")
+            if op.scale == 1:
+                return TorchCall("operator.add", (op.shift,), kind="function")
+            return TorchCall("Affine", (op.scale, op.shift))
         case Flatten():
             return TorchCall("nn.Flatten", (op.start_dim, op.end_dim))
         case Permute():

@@ -38,7 +38,7 @@ class Sliding:
     """Unit `i` reads the inputs `i*stride - before + k*dilation` for `k` in `0..kernel-1`.
 
     `before` and `after` are the padding at both ends; a negative one crops. What stands in it, its `border`, is a
-    constant or copies of the axis. `reads` goes on beyond the axis all the same; `copied` says what is really read there.
+    constant or copies of the axis. `reads` goes on beyond the axis all the same; `copied` says what is read there.
     """
 
     kernel: int

@@ -10,7 +10,17 @@ from wide_builder import MOST_UNITS, Args, Builder
 __all__ = ["ELSEWHERE", "SPATIAL"]
 
 INPLACE = ("ReLU", "LeakyReLU", "SiLU", "ReLU6", "ELU", "Hardsigmoid", "Hardswish", "Hardtanh", "Mish", "Dropout")
-PLAIN = ("Tanh", "GELU", "Sigmoid", "PReLU", "Softplus", "Identity", "StochasticDepth", *("Dropout", "Scale") * 4)
+PLAIN = (
+    "Affine",
+    "Tanh",
+    "GELU",
+    "Sigmoid",
+    "PReLU",
+    "Softplus",
+    "Identity",
+    "StochasticDepth",
+    *("Dropout", "Scale") * 4,
+)
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
@@ -106,7 +116,8 @@ def _activation(b: Builder, read: str) -> bool:
     if b.rng.random() < 0.4:
         return b.put(b.rng.choice(INPLACE), {"inplace": True}, read) is not None
     kind = b.rng.choice(PLAIN)
-    return b.put(kind, {"p": 0.2} if kind == "StochasticDepth" else {}, read) is not None
+    args = {"StochasticDepth": {"p": 0.2}, "Affine": {"scale": b.rng.choice((1, 0.5)), "shift": b.rng.choice((0, 2))}}
+    return b.put(kind, args.get(kind, {}), read) is not None
 
 
 def _norm(b: Builder, read: str) -> bool:

@@ -71,6 +71,8 @@ def reference(name: str, args: dict[str, Any], shapes: tuple[Shape, ...]) -> nn.
             length = (shape[0] if end is None else end) - start
             length += shape[0] * (end is not None and end < 0) - shape[0] * (start < 0)
             return Function(lambda x: x.narrow(1, start, length))
+        case "Affine":
+            return Function(lambda x: x * args.get("scale", 1.0) + args.get("shift", 0.0))
         case "ConstantPad1d" | "ConstantPad2d" | "ConstantPad3d":
             return getattr(nn, name)(args["padding"], float(args["value"]))
         case "Permute":
@@ -219,6 +221,12 @@ ROWS: dict[str, list[Row]] = {
         ({"out_features": 4}, ((8,),)),
     ],
     "Scale": [({"init": 1e-6}, (IMAGE,)), ({}, ((7,),)), ({"init": 2}, ((4, 9),)), ({"init": -0.5}, ((2, 3, 4, 5),))],
+    "Affine": [
+        ({"scale": 0.5, "shift": -1}, (IMAGE,)),
+        ({"scale": 3}, ((7,),)),
+        ({"shift": 0.25}, ((4, 9),)),
+        ({"scale": -1.5, "shift": 2.0}, ((2, 3, 4, 5),)),
+    ],
     "Flatten": [
         ({}, (IMAGE,)),
         ({"start_dim": 2}, (IMAGE,)),

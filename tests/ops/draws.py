@@ -114,6 +114,8 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
             return _maybe(rng, args, bias=_flag(rng)), (shape,)
         case "Scale":
             return _maybe(rng, {}, init=real), (_any_shape(rng),)
+        case "Affine":
+            return _maybe(rng, {}, scale=real, shift=real), (_any_shape(rng),)
         case "Flatten":
             shape = _any_shape(rng)
             dim = lambda: rng.choice((*range(-len(shape), 0), -1, 1, 2, 3, 4))  # noqa: E731  # 0 is the batch
