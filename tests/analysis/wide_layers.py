@@ -11,6 +11,7 @@ __all__ = ["ELSEWHERE", "SPATIAL"]
 
 INPLACE = ("ReLU", "LeakyReLU", "SiLU", "ReLU6", "ELU", "Hardsigmoid", "Hardswish", "Hardtanh", "Mish", "Dropout")
 PLAIN = (
+    "Affine",
     "Tanh",
     "GELU",
     "Sigmoid",
@@ -107,7 +108,12 @@ def _upsample(b: Builder, read: str) -> bool:
 
 def _pad(b: Builder, read: str) -> bool:
     choices = (0, 1, 2, 4, -1, -2, -3, -5) if b.rank < 3 else (0, 0, 1, -1, -2)
-    return b.put(f"ZeroPad{b.rank}d", {"padding": [b.rng.choice(choices) for _ in range(2 * b.rank)]}, read) is not None
+    padding = [b.rng.choice(choices) for _ in range(2 * b.rank)]
+    kind = b.rng.choice(("ZeroPad", "ConstantPad", *("ReflectionPad",) * 2, "ReplicationPad", "CircularPad"))
+    if kind != "ZeroPad" and b.rng.random() < 0.7:
+        padding = [max(0, size) for size in padding]
+    more = {"value": b.rng.choice((-1, 0.5, "-inf"))} if kind == "ConstantPad" else {}
+    return b.put(f"{kind}{b.rank}d", {"padding": padding, **more}, read) is not None
 
 
 def _activation(b: Builder, read: str) -> bool:
@@ -117,6 +123,8 @@ def _activation(b: Builder, read: str) -> bool:
     args: Args = {"p": 0.2} if kind == "StochasticDepth" else {}
     if kind in ("Scale", "Bias") and b.rng.random() < 0.5:
         args["dim"] = b.rng.choice((None, -1, 1, len(b.shapes[read])))
+    if kind == "Affine":
+        args = {"scale": b.rng.choice((1, 0.5)), "shift": b.rng.choice((0, 2))}
     return b.put(kind, args, read) is not None
 
 
@@ -324,7 +332,7 @@ SPATIAL: _Kinds = [
     (_pool, 4),
     (_adaptive, 2),
     (_upsample, 6),
-    (_pad, 2),
+    (_pad, 4),
     (_activation, 4),
     (_norm, 5),
     (_softmax, 2),

@@ -23,6 +23,7 @@ OURS = {
     "Slice",
     "Scale",
     "Bias",
+    "Affine",
     "StdConv2d",
     "ScaledStdConv2d",
 }  # torch has no module of this meaning
