@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import assert_never
 
-from cnnspec.analysis.composed import circular_pad
+from cnnspec.analysis.composed import circular_pad, global_response_norm
 from cnnspec.analysis.flow import FLOAT, HALF, INT64, Back, Form, Program, Value, flows, gradient
 from cnnspec.analysis.strides import contiguous, is_contiguous, pointwise_strides
 from cnnspec.analysis.tape import Tape
@@ -21,7 +21,7 @@ from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.merge import Add, Concat, Div, Mul, Sub
 from cnnspec.ops.pad import CircularPad, ConstantPad, ReflectionPad, ReplicationPad, ZeroPad
-from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, BlurPool, LPPool, MaxPool
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
 from cnnspec.ops.scale import Bias, Scale
@@ -94,6 +94,10 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
             if all(size == 1 for size in out[1:]):
                 return _squeezed(tape, _mean(tape, x, op.rank), op.rank)
             return _squeezed(tape, tape.kernel(x, (batch, *out), keeps_input=True, flat=op.rank == 1), op.rank)
+        case BlurPool():
+            return _blur_pool(op, tape, x, (batch, *out))
+        case norm.GRN():
+            return global_response_norm(op, tape, x)
         case LPPool():
             return _norm_pool(op, tape, x, (batch, *out))
         case norm.InstanceNorm():
@@ -241,6 +245,18 @@ def _mean(tape: Tape, x: Value, rank: int) -> Value:
 
     shape = (*x.shape[:2], *(1 for _ in x.shape[2:]))
     return tape.call(shape, contiguous(shape), x.form.width, [x], backward)
+
+
+def _blur_pool(op: BlurPool, tape: Tape, x: Value, out: Shape) -> Value:
+    """A copy mirrored at its ends, in float32, and a convolution with a filter that is no parameter."""
+    x = tape.cast(x, FLOAT)
+    padded = (size + 2 * op.padding for size in x.shape[2:])
+    mirrored = tape.kernel(x, (*x.shape[:2], *padded), keeps_input=True)
+    (sizes,) = op.constant_shapes(x.shape[1:]).values()
+    filt = tape.constant(sizes, cast=True)
+    result = tape.weighted(tape.cast(mirrored, HALF), out, [filt])
+    tape.hold(mirrored, filt)
+    return result
 
 
 def _norm_pool(op: LPPool, tape: Tape, x: Value, out: Shape) -> Value:

@@ -187,7 +187,8 @@ def regrouped(parts: Sequence[Part], window: Window, size: int, units: int) -> l
             needed = sum(1 << read for read in reads if 0 <= read < size)
         key = tuple(number for number, (channels, _) in enumerate(parts) if channels & needed)
         behind[key] = behind.get(key, 0) | 1 << channel
-    return [(channels, [parts[number].state for number in key]) for key, channels in behind.items()]
+    read = [(channels, [parts[number].state for number in key]) for key, channels in behind.items() if key]
+    return read or [(ALL, [state for _, state in parts])]  # of units that read padding alone nothing is said
 
 
 def _moved(channels: int, places: int) -> int:

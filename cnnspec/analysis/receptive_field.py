@@ -49,7 +49,7 @@ from cnnspec.analysis.field_state import (
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, AnyOp, Shape
 from cnnspec.ops.merge import Concat
-from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm
+from cnnspec.ops.norm import GRN, BatchNorm, GroupNorm, InstanceNorm
 from cnnspec.ops.resample import PixelShuffle
 from cnnspec.ops.reshape import Flatten, Permute
 from cnnspec.ops.window import POINT, Global, Shuffled, Sliding, Window
@@ -338,7 +338,7 @@ def _repeated(channels: int, size: int, times: int, each: int) -> int:
 
 def _gathers(op: AnyOp) -> bool:
     """Whether every unit depends on statistics of all of its channel, or of its group."""
-    return isinstance(op, (BatchNorm, GroupNorm, InstanceNorm)) and op.global_statistics
+    return isinstance(op, (BatchNorm, GroupNorm, InstanceNorm, GRN)) and op.global_statistics
 
 
 def _keeps_apart(window: Window) -> bool:

@@ -120,6 +120,12 @@ class Tape:
         value = _parameter(shape)
         return self.cast(value, HALF) if cast and self.half else value
 
+    def constant(self, shape: Shape, *, cast: bool = False) -> Value:
+        """A buffer, which wants no gradient; with `cast`, autocast's copy of it in 2 bytes."""
+        value = _parameter(shape)
+        value = value._replace(form=value.form._replace(grad=False))
+        return self.cast(value, HALF) if cast and self.half else value
+
     def cast(self, value: Value, width: int) -> Value:
         """A copy in another width, where autocast is on and the width is another."""
         if not self.half or value.form.width == width:
@@ -128,7 +134,7 @@ class Tape:
         def backward(strides: Shape) -> Back:
             return flows(gradient(value, converted_strides(value.shape, strides)))
 
-        lasting = value.slot == PARAMETER
+        lasting = value.slot == PARAMETER and value.form.grad
         return self.call(value.shape, converted_strides(*value.laid), width, [value], backward, lasting=lasting)
 
     # Views and copies

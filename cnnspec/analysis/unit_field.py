@@ -34,7 +34,7 @@ from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS
 from cnnspec.ops.merge import Concat
-from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm
+from cnnspec.ops.norm import GRN, BatchNorm, GroupNorm, InstanceNorm
 from cnnspec.ops.resample import PixelShuffle
 from cnnspec.ops.reshape import Flatten, Permute
 from cnnspec.ops.window import POINT, Global, Grouped, Window
@@ -196,8 +196,8 @@ class _Backwards:
                 yield node.inputs[0], (*needed[:first], *part, *needed[first + 1 :])
         else:
             windows = read_windows(op, shape)
-            if self.everything and isinstance(op, (BatchNorm, GroupNorm, InstanceNorm)) and op.global_statistics:
-                groups = op.num_groups if isinstance(op, GroupNorm) else shape[0]
+            if self.everything and isinstance(op, (BatchNorm, GroupNorm, InstanceNorm, GRN)) and op.global_statistics:
+                groups = op.num_groups if isinstance(op, GroupNorm) else 1 if isinstance(op, GRN) else shape[0]
                 each = shape[0] // groups
                 windows = (Grouped(each, each), *(Global() for _ in shape[1:]))
             charge = partial(self.charge, node)

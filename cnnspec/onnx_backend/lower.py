@@ -22,10 +22,17 @@ from cnnspec.onnx_backend.activations import affine, clip, gelu, hardswish, prel
 from cnnspec.onnx_backend.convs import conv, conv_transpose
 from cnnspec.onnx_backend.fold import fold_batch_norms
 from cnnspec.onnx_backend.moves import channel_shuffle, flatten, upsample
-from cnnspec.onnx_backend.norms import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm
+from cnnspec.onnx_backend.norms import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    local_response_norm,
+    response_norm,
+)
 from cnnspec.onnx_backend.options import Lowering
 from cnnspec.onnx_backend.pads import pad
-from cnnspec.onnx_backend.pools import adaptive_pool, average_pool, lp_pool, max_pool
+from cnnspec.onnx_backend.pools import adaptive_pool, average_pool, blur_pool, lp_pool, max_pool
 from cnnspec.onnx_backend.writer import Writer
 from cnnspec.ops.activation import (
     ELU,
@@ -49,9 +56,9 @@ from cnnspec.ops.base import LIMIT
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
-from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
+from cnnspec.ops.norm import GRN, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
 from cnnspec.ops.pad import CircularPad, ConstantPad, ReflectionPad, ReplicationPad, ZeroPad
-from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, BlurPool, LPPool, MaxPool
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
 from cnnspec.ops.scale import Bias, Scale
@@ -185,6 +192,10 @@ def lower_layer(writer: Writer, node: Node) -> None:
             lp_pool(writer, op, node)
         case AdaptiveAvgPool() | AdaptiveMaxPool():
             adaptive_pool(writer, op, node)
+        case BlurPool():
+            blur_pool(writer, op, node)
+        case GRN():
+            response_norm(writer, op, node)
         case BatchNorm():
             batch_norm(writer, op, node)
         case InstanceNorm():

@@ -126,6 +126,10 @@ class AbstractOp(AbstractArguments):
         """Tensors that are saved but not trained, by their name in torch's `state_dict`."""
         return {}
 
+    def constant_shapes(self, *inputs: Shape) -> dict[str, Shape]:
+        """Tensors that a built layer holds and that are not saved, since they follow from its arguments."""
+        return {}
+
     def parameter_formula(self, *inputs: Shape) -> str | None:
         """The parameter count as arithmetic with the numbers put in, without the result."""
         return None

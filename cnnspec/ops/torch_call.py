@@ -14,7 +14,7 @@ from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.pad import CircularPad, ConstantPad, ReflectionPad, ReplicationPad, ZeroPad
-from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, BlurPool, LPPool, MaxPool
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
 from cnnspec.ops.scale import Bias, Scale
@@ -75,6 +75,10 @@ def torch_call(op: AnyOp, *inputs: Shape) -> TorchCall:
             sizes = (op.kernel_size, op.stride or op.kernel_size)
             kernel, stride = (each[0] if op.rank == 1 else each for each in sizes)  # LPPool1d takes no tuple
             return TorchCall(f"nn.{op.op_name}", (op.norm_type, kernel, stride), _named(op, "ceil_mode"))
+        case BlurPool():
+            return TorchCall("BlurPool2d", shape[:1], _named(op, "filt_size", "stride"))
+        case norm.GRN():
+            return TorchCall("GRN", (shape[op.axis(shape)],), _named(op, "eps", "dim"))
         case norm.BatchNorm() | norm.InstanceNorm():
             named = _named(op, "eps", "momentum", "affine", "track_running_stats")
             return TorchCall(f"nn.{op.op_name}", shape[:1], named)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from math import comb
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Affine", "LayerNorm2d", "LocalResponseNorm3d", "ScaledStdConv2d", "StdConv2d", "StochasticDepth"]
+__all__ = [
+    "GRN",
+    "Affine",
+    "BlurPool2d",
+    "LayerNorm2d",
+    "LocalResponseNorm3d",
+    "ScaledStdConv2d",
+    "StdConv2d",
+    "StochasticDepth",
+]
 
 
 class Affine(nn.Module):
@@ -24,6 +34,50 @@ class Affine(nn.Module):
 
     def extra_repr(self) -> str:
         return f"scale={self.scale}, shift={self.shift}"
+
+
+class BlurPool2d(nn.Module):
+    """Each channel, mirrored at its ends, under a fixed binomial filter, and one place in `stride` of it."""
+
+    filt: Tensor
+
+    def __init__(self, channels: int, filt_size: int, stride: int) -> None:
+        super().__init__()
+        self.filt_size, self.stride = filt_size, stride
+        self.padding = [(stride + filt_size - 2) // 2] * 4
+        row = torch.tensor([float(comb(filt_size - 1, k)) for k in range(filt_size)]) / 2 ** (filt_size - 1)
+        filt = (row[:, None] * row).repeat(channels, 1, 1, 1)
+        self.register_buffer("filt", filt, persistent=False)  # no weight: it follows from the size
+
+    def forward(self, input: Tensor) -> Tensor:
+        """`(batch, C, H, W) -> (batch, C, *out)`."""
+        mirrored = functional.pad(input, self.padding, mode="reflect")
+        return functional.conv2d(mirrored, self.filt, stride=self.stride, groups=len(self.filt))
+
+    def extra_repr(self) -> str:
+        return f"{len(self.filt)}, filt_size={self.filt_size}, stride={self.stride}"
+
+
+class GRN(nn.Module):
+    """Global response normalisation: `input + bias + weight * input * share`, with the share of each channel's norm."""
+
+    def __init__(self, channels: int, eps: float, dim: int) -> None:
+        super().__init__()
+        self.eps, self.dim = eps, dim
+        self.weight = nn.Parameter(torch.zeros(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """`(batch, C, *)`, or with the channels on the axis `dim`."""
+        channels = self.dim % input.dim()
+        places = [axis for axis in range(1, input.dim()) if axis != channels]
+        norms = torch.linalg.vector_norm(input, dim=places, keepdim=True)
+        shares = norms / (norms.mean(channels, keepdim=True) + self.eps)
+        along = [-1, *[1] * (input.dim() - 1 - channels)]
+        return input + torch.addcmul(self.bias.view(along), self.weight.view(along), input * shares)
+
+    def extra_repr(self) -> str:
+        return f"{len(self.weight)}, eps={self.eps}, dim={self.dim}"
 
 
 class LayerNorm2d(nn.LayerNorm):

@@ -22,7 +22,7 @@ import torch
 from taps import clipped, taps, whole_axes
 
 from cnnspec.graph import INPUT, Graph, Node
-from cnnspec.ops import JOINS, Shape, conv, merge, norm
+from cnnspec.ops import JOINS, Shape, conv, merge, norm, pool
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Permute, Slice
 
@@ -42,6 +42,7 @@ _WINDOWS = (
     "LPPool",
     "AdaptiveAvgPool",
     "AdaptiveMaxPool",
+    "BlurPool",
 )
 _PADS = ("ZeroPad", "ConstantPad")
 _COPYING = ("ReflectionPad", "ReplicationPad", "CircularPad")
@@ -142,6 +143,10 @@ def transform(node: Node, inputs: list[Array], union: Any, *, clamp: bool = Fals
         elif axis > 0 and (type(op).__name__ in (*_WINDOWS, *_PADS, "Upsample")):
             found = taps(node, axis)
             table = clipped(found, size, units)
+            if isinstance(op, pool.BlurPool):
+                table = [
+                    sorted({abs(t) if t < size else 2 * size - 2 - t for t in found.reads(i)}) for i in range(units)
+                ]
             if clamp:
                 table = [row or [min(max(next(iter(found.reads(i)), 0), 0), size - 1)] for i, row in enumerate(table)]
             x = _gather(x, axis, table, union)
@@ -181,8 +186,8 @@ def _after(node: Node, before: list[Seen]) -> Seen:
     context = transform(node, [state.context | state.everything for state in before], np.logical_or, clamp=True)
     layout = _layout(node, before)
     op = node.op
-    if isinstance(op, (norm.BatchNorm, norm.GroupNorm, norm.InstanceNorm)) and op.global_statistics:
-        groups = op.num_groups if isinstance(op, norm.GroupNorm) else node.shape[0]
+    if isinstance(op, (norm.BatchNorm, norm.GroupNorm, norm.InstanceNorm, norm.GRN)) and op.global_statistics:
+        groups = op.num_groups if isinstance(op, norm.GroupNorm) else 1 if isinstance(op, norm.GRN) else node.shape[0]
         split = every.reshape(groups, -1, every.shape[-1])
         joined = np.bitwise_or.reduce(split, axis=1, keepdims=True)
         every, context = np.broadcast_to(joined, split.shape).reshape(every.shape), np.ones_like(context)

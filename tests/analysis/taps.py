@@ -166,6 +166,8 @@ def taps(node: Node, axis: int, read: int = 0) -> Taps:
             return _sliding(op.kernel_size[at], (op.stride or op.kernel_size)[at], op.dilation[at], op.padding[at])
         case pool.AvgPool():
             return _sliding(op.kernel_size[at], (op.stride or op.kernel_size)[at], 1, op.padding[at])
+        case pool.BlurPool():
+            return _sliding(op.filt_size, op.stride, 1, (op.filt_size + op.stride - 2) // 2)
         case pool.LPPool():
             return _sliding(op.kernel_size[at], (op.stride or op.kernel_size)[at])
         case pool.AdaptiveAvgPool() | pool.AdaptiveMaxPool():

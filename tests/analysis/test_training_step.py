@@ -121,6 +121,8 @@ OPERATORS = [
     ("[3, 9, 8]", "ConvTranspose2d(4, 2)"),
     ("[3, 9, 8]", "Conv2d(4, 2, padding=same)"),
     ("[3, 9, 8]", "Conv2d(4, 3, padding=1, groups=2, bias=False)"),
+    *(("[3, 9, 8]", f"BlurPool2d{options}") for options in ("", "(4)", "(2, stride=1)")),
+    *((shape, f"GRN{options}") for shape in ("[3, 9]", "[3, 9, 8]") for options in ("", "(dim=-1)")),
     ("[3, 9, 8]", "StdConv2d(4, 3)"),
     ("[3, 9, 8]", "StdConv2d(6, 3, padding=same, groups=2, bias=True)"),
     ("[3, 9, 8]", "ScaledStdConv2d(4, 3, stride=2)"),

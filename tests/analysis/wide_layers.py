@@ -65,6 +65,9 @@ def _transposed(b: Builder, read: str) -> bool:
 
 
 def _pool(b: Builder, read: str) -> bool:
+    if b.rank == 2 and b.rng.random() < 0.15:
+        args = {"filt_size": b.rng.choice((2, 3, 3, 4, 5)), "stride": b.rng.choice((1, 2, 2, 3))}
+        return b.put("BlurPool2d", args, read) is not None
     kind = b.rng.choice(("MaxPool", "AvgPool", "LPPool"))
     args: Args = {
         "kernel_size": b.sizes((1, 2, 3, 3, 6)),
@@ -135,6 +138,7 @@ def _norm(b: Builder, read: str) -> bool:
         (f"InstanceNorm{rank}d", {"affine": rng.random() < 0.5, "track_running_stats": rng.random() < 0.25}),
         ("GroupNorm", {"num_groups": rng.choice([g for g in (1, 2, 3) if shape[0] % g == 0])}),
         ("LayerNorm", {}),
+        ("GRN", {"dim": rng.choice((1, -1))}),
         *[("LayerNorm2d", Args())] * (3 if rank == 2 else 0),
     ]
     if rank < 3 or not any("Permute" in str(entry) for entry in b.layers.values()):  # torch's views the axes as one
@@ -261,7 +265,8 @@ def _tokens(b: Builder, read: str) -> bool:
     width = b.shapes[moved][-1] if rng.random() < 0.5 else rng.choice((2, 3, 4))
     choices: list[tuple[str, Args]] = [
         ("LayerNorm", {}), ("Linear", {"out_features": width}), ("Softmax", {"dim": -1}), ("GELU", {}),
-        ("Scale", {"dim": -1}), ("Bias", {"dim": -1}), ("Slice", {"start": 0, "end": 1, "dim": -1}),
+        ("Scale", {"dim": -1}),
+        ("GRN", {"dim": -1}), ("Bias", {"dim": -1}), ("Slice", {"start": 0, "end": 1, "dim": -1}),
     ]  # fmt: skip
     inner = b.put(*rng.choice(choices), moved)
     if inner is not None and rng.random() < 0.3 and b.shapes[inner][:-1] == b.shapes[moved][:-1]:

@@ -11,7 +11,8 @@ from functools import reduce
 from typing import Any
 
 import torch
-from timm.layers import ScaledStdConv2d, StdConv2d
+from timm.layers import BlurPool2d, ScaledStdConv2d, StdConv2d
+from timm.layers.grn import GlobalResponseNorm
 from torch import Tensor, nn
 from torchvision import ops as vision
 from torchvision.models.convnext import LayerNorm2d
@@ -50,6 +51,28 @@ class TrainedReference(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.join(self.layer_scale, x)
+
+
+class GrnReference(nn.Module):
+    """timm's `GlobalResponseNorm` is for images; this is it for any axes, and for images it is that."""
+
+    def __init__(self, shape: Shape, eps: float = 1e-6, dim: int = 1) -> None:
+        super().__init__()
+        if len(shape) < 2:
+            raise ValueError("there are no places")
+        like = torch.empty(1, *shape)
+        if dim % like.dim() == 0:
+            raise ValueError("the batch is no axis of channels")
+        self.weight = nn.Parameter(torch.zeros(like.shape[dim]))
+        self.bias = nn.Parameter(torch.zeros(like.shape[dim]))
+        self.dim, self.eps = dim % like.dim(), eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        last = x.movedim(self.dim, -1)
+        flat = last.flatten(1, -2).unsqueeze(1)
+        module = GlobalResponseNorm(len(self.weight), eps=self.eps)
+        module.weight, module.bias = self.weight, self.bias
+        return module(flat).reshape(last.shape).movedim(-1, self.dim)
 
 
 def _narrowed(start: int, end: int | None = None, dim: int = 1) -> nn.Module:
@@ -109,6 +132,12 @@ def reference(name: str, args: dict[str, Any], shapes: tuple[Shape, ...]) -> nn.
             return nn.Linear(**{"in_features": shape[-1], **args})
         case "Softmax":
             return nn.Softmax(args.get("dim", 1))
+        case "BlurPool2d":
+            pool = BlurPool2d(shape[0], **args)
+            pool.kernel_size = pool.filt_size  # a window like that of a convolution, whose kernel it calls its filter
+            return pool
+        case "GRN":
+            return GrnReference(shape, **args)
         case "StdConv2d":
             return StdConv2d(**{"padding": 0, "in_channel": shape[0], **_renamed(args)})
         case "ScaledStdConv2d":
@@ -238,6 +267,18 @@ ROWS: dict[str, list[Row]] = {
     **_per_rank("ReflectionPad", ({"padding": 2}, 3), ({"padding": 0}, 3)),
     **_per_rank("ReplicationPad", ({"padding": 2}, 3), ({"padding": 0}, 3)),
     **_per_rank("CircularPad", ({"padding": 2}, 3), ({"padding": 0}, 3)),
+    "BlurPool2d": [
+        ({}, (IMAGE,)),
+        ({"filt_size": 5}, ((1, 7, 6),)),
+        ({"filt_size": 4, "stride": 1}, (IMAGE,)),
+        ({"filt_size": 2, "stride": 3}, (IMAGE,)),
+    ],
+    "GRN": [
+        ({}, (IMAGE,)),
+        ({"eps": 1e-3}, ((8, 9),)),
+        ({"dim": -1}, (IMAGE,)),
+        ({"dim": 2}, ((2, 3, 4, 5),)),
+    ],
     "GroupNorm": [
         ({"num_groups": 2}, (IMAGE,)),
         ({"num_groups": 1, "eps": 1e-3}, ((6, 9),)),

@@ -58,7 +58,12 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
     rank = int(name[-2]) if name.endswith(("1d", "2d", "3d")) and name != "LayerNorm2d" else 0
     family = name[:-2] if rank else name
     # One axis less is an unbatched input to torch, and these two do not look at the number of axes.
-    wrong_rank = rank and family not in ("ZeroPad", "ConstantPad", "AdaptiveAvgPool") and rng.random() < 0.04
+    wrong_rank = (
+        rank
+        and family != "BlurPool"
+        and family not in ("ZeroPad", "ConstantPad", "AdaptiveAvgPool")
+        and rng.random() < 0.04
+    )
     shape = (rng.choice((1, 2, 3, 4, 6)), *_space(rng, rank + 1 if wrong_rank else rank))
     real = lambda: round(rng.uniform(0.001, 2), 3)  # noqa: E731  # short on purpose
     match family:
@@ -106,6 +111,13 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
             return args | ({"value": rng.choice((0, -1.5, 2, "-inf", "inf"))} if family == "ConstantPad" else {}), (
                 shape,
             )
+        case "BlurPool":
+            return _maybe(rng, {}, filt_size=lambda: rng.randint(2, 7), stride=lambda: rng.choice((1, 2, 2, 3))), (
+                shape,
+            )
+        case "GRN":
+            shape = _any_shape(rng, 1 + (rng.random() < 0.9))
+            return _maybe(rng, {}, eps=real, dim=lambda: _dim(rng, shape)), (shape,)
         case "GroupNorm":
             shape = (rng.choice((1, 2, 4, 6, 8, 12)), *_any_shape(rng)[1:])
             args = {"num_groups": rng.choice((1, 2, 3, 4, 6))} | _written(rng, "num_channels", shape[0])

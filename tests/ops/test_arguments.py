@@ -24,6 +24,8 @@ OURS = {
     "Scale",
     "Bias",
     "Affine",
+    "BlurPool2d",
+    "GRN",
     "StdConv2d",
     "ScaledStdConv2d",
 }  # torch has no module of this meaning
