@@ -98,6 +98,7 @@ def _gained(tape: Tape, x: Value, gain: Value, shift: Value) -> Value:
             passed(shift, x.shape, incoming, width=width),
             gradient(gain, contiguous(gain.shape), shape=x.shape, width=width),
             gradient(x, strides, width=width),
+            least=prod(x.shape) * (x.form.width + width),  # what is read, times a constant 1, and the gain's gradient
         )
 
     return tape.call(

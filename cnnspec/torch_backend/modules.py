@@ -45,9 +45,8 @@ class BlurPool2d(nn.Module):
         super().__init__()
         self.filt_size, self.stride = filt_size, stride
         self.padding = [(stride + filt_size - 2) // 2] * 4
-        row = torch.tensor([float(comb(filt_size - 1, k)) for k in range(filt_size)]) / 2 ** (filt_size - 1)
-        filt = (row[:, None] * row).repeat(channels, 1, 1, 1)
-        self.register_buffer("filt", filt, persistent=False)  # no weight: it follows from the size
+        self.register_buffer("filt", _binomial(channels, filt_size), persistent=False)  # it follows from the size
+        self.register_load_state_dict_post_hook(_with_values)  # type: ignore[no-untyped-call]
 
     def forward(self, input: Tensor) -> Tensor:
         """`(batch, C, H, W) -> (batch, C, *out)`."""
@@ -56,6 +55,19 @@ class BlurPool2d(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{len(self.filt)}, filt_size={self.filt_size}, stride={self.stride}"
+
+
+def _binomial(channels: int, size: int) -> Tensor:
+    row = torch.tensor([float(comb(size - 1, k)) for k in range(size)]) / 2 ** (size - 1)
+    filt: Tensor = (row[:, None] * row).repeat(channels, 1, 1, 1)
+    return filt
+
+
+def _with_values(module: BlurPool2d, _: object) -> None:
+    """Give the filter of a layer that was made without memory its values, as a state has none."""
+    if module.filt.is_meta:
+        with torch.device("cpu"):
+            module.filt = _binomial(len(module.filt), module.filt_size)
 
 
 class GRN(nn.Module):

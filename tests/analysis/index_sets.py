@@ -27,7 +27,7 @@ from cnnspec.ops.linear import Linear
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Permute, Slice
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "ops"))
-from cases import reference
+from references import reference
 
 __all__ = ["Layout", "Seen", "index_sets", "sees_all", "transform"]
 

@@ -23,7 +23,7 @@ from cnnspec.ops import Shape, norm
 from cnnspec.ops.resample import Upsample
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "ops"))
-from cases import reference
+from references import reference
 
 __all__ = ["run_node", "tainted"]
 

@@ -6,7 +6,8 @@ import inspect
 from typing import Any
 
 import pytest
-from cases import ROWS, reference
+from cases import ROWS
+from references import reference
 from torch import nn
 
 import cnnspec

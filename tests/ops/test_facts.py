@@ -8,7 +8,8 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from cases import ROWS, reference
+from cases import ROWS
+from references import reference
 from torch import nn
 
 from cnnspec.errors import ShapeError

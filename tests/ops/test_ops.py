@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 import torch
-from cases import ROWS, Row, reference
+from cases import ROWS, Row
 from draws import draw
+from references import reference
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
