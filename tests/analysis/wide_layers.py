@@ -43,7 +43,7 @@ def _conv(b: Builder, read: str) -> bool:
     if rng.random() < 0.25:
         args |= {"stride": 1, "padding": rng.choice(("same", "same", "valid"))}
     kind = f"Conv{b.rank}d"
-    if b.rank == 2 and rng.random() < 0.15:
+    if b.rank == 2 and rng.random() < 0.3:
         kind = rng.choice(("StdConv2d", "ScaledStdConv2d"))
     return b.put(kind, args, read) is not None
 
@@ -65,7 +65,7 @@ def _transposed(b: Builder, read: str) -> bool:
 
 
 def _pool(b: Builder, read: str) -> bool:
-    if b.rank == 2 and b.rng.random() < 0.15:
+    if b.rank == 2 and b.rng.random() < 0.45:
         args = {"filt_size": b.rng.choice((2, 3, 3, 4, 5)), "stride": b.rng.choice((1, 2, 2, 3))}
         return b.put("BlurPool2d", args, read) is not None
     kind = b.rng.choice(("MaxPool", "AvgPool", "LPPool"))
@@ -148,7 +148,7 @@ def _norm(b: Builder, read: str) -> bool:
 
 def _softmax(b: Builder, read: str) -> bool:
     axes = len(b.shapes[read])
-    return b.put("Softmax", {"dim": b.rng.choice([1, 2, *range(1, axes + 1), axes, -axes])}, read) is not None
+    return b.put("Softmax", {"dim": b.rng.choice([1, 2, *range(1, axes + 1), axes, axes, -axes])}, read) is not None
 
 
 def _channels(b: Builder, read: str) -> bool:
@@ -334,21 +334,21 @@ _Kinds = list[tuple[Callable[[Builder, str], bool], int]]
 SPATIAL: _Kinds = [
     (_conv, 8),
     (_transposed, 3),
-    (_pool, 4),
+    (_pool, 5),
     (_adaptive, 2),
     (_upsample, 6),
-    (_pad, 4),
-    (_activation, 4),
-    (_norm, 5),
-    (_softmax, 2),
+    (_pad, 5),
+    (_activation, 5),
+    (_norm, 6),
+    (_softmax, 3),
     (_channels, 4),
     (_branches, 4),
     (_skip, 2),
-    (_gate, 2),
-    (_tokens, 5),
+    (_gate, 3),
+    (_tokens, 6),
     (_linear, 1),
     (_join, 5),
-    (_structure, 6),
+    (_structure, 7),
 ]
 ELSEWHERE: _Kinds = [
     (_linear, 3),
