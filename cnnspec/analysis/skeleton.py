@@ -11,7 +11,7 @@ from typing import Final
 
 from cnnspec.analysis.borders import Carried, border_losses, carried_axes
 from cnnspec.graph import INPUT, Graph, Node
-from cnnspec.ops import JOINS, AnyOp, Shape
+from cnnspec.ops import JOINS, REDUCTIONS, AnyOp, Shape
 from cnnspec.ops.conv import ConvTranspose
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.merge import Add, Mul
@@ -152,6 +152,11 @@ def _kept(node: Node, sources: tuple[_Ref, ...]) -> _Ref | None:
         return _joined(node, sources)
     if isinstance(op, Permute):
         return _Ref(first.value, tuple(first.axes[axis] for axis in op.permuted(node.input_shapes[0])))
+    if isinstance(op, REDUCTIONS):
+        shape = node.input_shapes[0]
+        reduced, gone = op.reduced(shape), op.gone(shape)
+        axes = tuple(-1 if axis in reduced else size for axis, size in enumerate(first.axes) if axis not in gone)
+        return _Ref(first.value if max(axes) >= 0 else 0, axes)
     if isinstance(op, SIZED):
         keeps = first.axes[-1] < 0
     elif isinstance(op, (AdaptiveAvgPool, AdaptiveMaxPool)):

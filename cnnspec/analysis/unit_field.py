@@ -9,7 +9,7 @@ dropped at the layer where they would be, so a border unit comes out right even 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from operator import or_
 from typing import Any, Final
@@ -32,7 +32,7 @@ from cnnspec.analysis.unit_sets import (
 )
 from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
-from cnnspec.ops import JOINS
+from cnnspec.ops import JOINS, REDUCTIONS
 from cnnspec.ops.merge import Concat
 from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm
 from cnnspec.ops.resample import PixelShuffle
@@ -194,6 +194,10 @@ class _Backwards:
             for part in unflattened(needed[first], shape[first : last + 1], partial(self.charge, node)):
                 yield node.inputs[0], (*needed[:first], *part, *needed[first + 1 :])
         else:
+            if isinstance(op, REDUCTIONS):
+                gone, rest = op.gone(shape), iter(needed)
+                needed = tuple(1 if axis in gone else next(rest) for axis in range(len(shape)))
+                node = replace(node, shape=op.kept_shape(shape))
             windows = read_windows(op, shape)
             if self.everything and isinstance(op, (BatchNorm, GroupNorm, InstanceNorm)) and op.global_statistics:
                 groups = op.num_groups if isinstance(op, GroupNorm) else shape[0]

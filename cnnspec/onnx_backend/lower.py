@@ -25,7 +25,7 @@ from cnnspec.onnx_backend.moves import channel_shuffle, flatten, upsample
 from cnnspec.onnx_backend.norms import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm
 from cnnspec.onnx_backend.options import Lowering
 from cnnspec.onnx_backend.pads import pad
-from cnnspec.onnx_backend.pools import adaptive_pool, average_pool, lp_pool, max_pool
+from cnnspec.onnx_backend.pools import adaptive_pool, average_pool, lp_pool, max_pool, reduction
 from cnnspec.onnx_backend.writer import Writer
 from cnnspec.ops.activation import (
     ELU,
@@ -51,6 +51,7 @@ from cnnspec.ops.linear import Linear
 from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
 from cnnspec.ops.pad import CircularPad, ConstantPad, ReflectionPad, ReplicationPad, ZeroPad
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.reduce import Amax, Amin, Mean, Sum
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
 from cnnspec.ops.scale import Scale
@@ -200,6 +201,8 @@ def lower_layer(writer: Writer, node: Node) -> None:
             writer.add("Mul", [*reads, factor], name)
         case Affine():
             affine(writer, op, node)
+        case Mean() | Sum() | Amax() | Amin():
+            reduction(writer, op, node)
         case Flatten():
             flatten(writer, op, node)
         case Permute():

@@ -120,10 +120,13 @@ def transform(node: Node, inputs: list[Array], union: Any, *, clamp: bool = Fals
             for at in range(len(x))
         ]
         x = _gather(x, 0, table, union)
-    for axis in range(len(node.input_shapes[0])):
+    gone = _gone(node)
+    given = iter(node.shape)
+    out = tuple(1 if axis in gone else next(given) for axis in range(rank))
+    for axis in range(rank):
         if axis == 0 and isinstance(op, (conv.Conv, conv.ConvTranspose, norm.LocalResponseNorm)):
             continue
-        size, units = node.input_shapes[0][axis], node.shape[axis]
+        size, units = node.input_shapes[0][axis], out[axis]
         if axis in whole_axes(node):
             joined = union.reduce(x, axis=axis, keepdims=True)
             x = np.repeat(joined, units, axis=axis)
@@ -135,7 +138,15 @@ def transform(node: Node, inputs: list[Array], union: Any, *, clamp: bool = Fals
             if clamp:
                 table = [row or [min(max(next(iter(found.reads(i)), 0), 0), size - 1)] for i, row in enumerate(table)]
             x = _gather(x, axis, table, union)
-    return x
+    return x.reshape(*node.shape, *x.shape[rank:])
+
+
+def _gone(node: Node) -> set[int]:
+    """The axes of the input that a mean, a sum or an extreme drops."""
+    op, rank = node.op, len(node.input_shapes[0])
+    if type(op).__name__ not in ("Mean", "Sum", "Amax", "Amin") or op.keepdim:  # type: ignore[union-attr]
+        return set()
+    return {(dim - 1) % (rank + 1) for dim in op.dim}  # type: ignore[union-attr]
 
 
 def _gather(x: Array, axis: int, table: list[list[int]], union: Any) -> Array:
@@ -214,6 +225,12 @@ def _layout(node: Node, before: list[Seen]) -> Layout:
         return replace(layout, place=tuple(None if at is None else order.index(at) for at in layout.place))
     elif isinstance(op, Flatten):
         return _flattened(layout, op, shape)
+    elif gone := _gone(node):
+        kept = [axis for axis in range(len(shape)) if axis not in gone]
+        place = tuple(None if at is None or at in gone else kept.index(at) for at in layout.place)
+        units = tuple(1 if at in gone else count for at, count in zip(layout.place, layout.units, strict=True))
+        lost = {axis for axis in layout.lost if layout.place[axis] not in gone}
+        return replace(layout, place=place, units=units, lost=frozenset(lost))
     elif isinstance(op, (Slice, ChannelShuffle, norm.LocalResponseNorm)) or getattr(op, "groups", 1) > 1:
         carried = any(at == 0 and shape[0] > 1 for at in layout.place)
         layout = replace(layout, odd=layout.odd or carried)

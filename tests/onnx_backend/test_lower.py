@@ -100,6 +100,12 @@ ROWS: list[Row] = [
     ("Affine", {"scale": 3}, ((12,),)),
     ("Affine", {"shift": 2}, (IMAGE,)),
     ("Affine", {}, (IMAGE,)),
+    *(
+        (name, {"dim": dim, "keepdim": keepdim}, (IMAGE,))
+        for name in ("Mean", "Sum", "Amax", "Amin")
+        for dim, keepdim in (((2, 3), False), (1, True), ((1, 3), False))
+    ),
+    ("Mean", {"dim": (1, -1)}, ((40, 3, 60),)),
     ("Flatten", {}, (IMAGE,)),
     ("Flatten", {"start_dim": 2}, (IMAGE,)),
     ("Flatten", {"start_dim": 1, "end_dim": 2}, (IMAGE,)),

@@ -56,6 +56,15 @@ def _equal_sum(*inputs: Tensor) -> Tensor:
     return sum(inputs[1:], inputs[0])
 
 
+def _reduced(name: str, x: Tensor, dim: int | tuple[int, ...], keepdim: bool = False) -> Tensor:
+    dims = (dim,) if isinstance(dim, int) else tuple(dim)
+    if 0 in (each % x.dim() for each in dims if -x.dim() <= each):
+        raise ValueError("the batch stays")
+    if not keepdim and len(dims) == x.dim() - 1:
+        raise ValueError("no axis is left")
+    return getattr(torch, name.lower())(x, dims, keepdim)
+
+
 def reference(name: str, args: dict[str, Any], shapes: tuple[Shape, ...]) -> nn.Module:
     """What `name(**args)` is in torch, for inputs of these shapes."""
     shape = shapes[0]
@@ -73,6 +82,8 @@ def reference(name: str, args: dict[str, Any], shapes: tuple[Shape, ...]) -> nn.
             return Function(lambda x: x.narrow(1, start, length))
         case "Affine":
             return Function(lambda x: x * args.get("scale", 1.0) + args.get("shift", 0.0))
+        case "Mean" | "Sum" | "Amax" | "Amin":
+            return Function(lambda x: _reduced(name, x, **args))
         case "ConstantPad1d" | "ConstantPad2d" | "ConstantPad3d":
             return getattr(nn, name)(args["padding"], float(args["value"]))
         case "Permute":
@@ -227,6 +238,17 @@ ROWS: dict[str, list[Row]] = {
         ({"shift": 0.25}, ((4, 9),)),
         ({"scale": -1.5, "shift": 2.0}, ((2, 3, 4, 5),)),
     ],
+    **{
+        name: [
+            ({"dim": (2, 3)}, (IMAGE,)),
+            ({"dim": (3, 1), "keepdim": True}, (IMAGE,)),
+            ({"dim": 1}, (IMAGE,)),
+            ({"dim": -1}, ((4, 9),)),
+            ({"dim": 1, "keepdim": True}, ((7,),)),
+            ({"dim": (2, -1)}, ((2, 3, 4, 5),)),
+        ]
+        for name in ("Mean", "Sum", "Amax", "Amin")
+    },
     "Flatten": [
         ({}, (IMAGE,)),
         ({"start_dim": 2}, (IMAGE,)),
