@@ -26,6 +26,7 @@ from cnnspec.ops.reduce import Amax, Amin, Mean, Sum
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
 from cnnspec.ops.scale import Scale
+from cnnspec.ops.unflatten import Reshape, Unflatten
 from cnnspec.ops.window import Sliding
 
 __all__ = ["loss_program", "program"]
@@ -144,6 +145,8 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
             return reduction(op, tape, x, (batch, *out))
         case Flatten():
             return x if out == shape else tape.view(x, (batch, *out))
+        case Unflatten() | Reshape():
+            return tape.view(x, (batch, *out))
         case Identity():
             return x
         case Permute():

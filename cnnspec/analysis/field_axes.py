@@ -9,11 +9,13 @@ from collections.abc import Callable, Collection
 from math import prod
 from typing import NamedTuple
 
-from cnnspec.analysis.bands import GONE, Band
+from cnnspec.analysis.bands import GONE, Band, slide
 from cnnspec.analysis.field_state import MOST_CHANNELS, Part, TensorField
 from cnnspec.ops import Shape
+from cnnspec.ops.unflatten import Regrouping
+from cnnspec.ops.window import GLOBAL
 
-__all__ = ["Rearranged", "merged_axes", "without_axes"]
+__all__ = ["Rearranged", "merged_axes", "regrouped_axes", "without_axes"]
 
 Merge = Callable[[TensorField], TensorField]  # as if every channel saw what any does
 
@@ -63,3 +65,69 @@ def without_axes(field: TensorField, shape: Shape, gone: Collection[int]) -> Rea
         return band._replace(carrier=kept.index(band.carrier)) if band.carrier < len(shape) else band
 
     return Rearranged(field._replace(axis=kept.index(field.axis) if field.axis in kept else 0), moved)
+
+
+def regrouped_axes(
+    field: TensorField, shape: Shape, out: Shape, groups: Collection[Regrouping], merge: Merge
+) -> Rearranged:
+    """Axes that become others. One that is cut has no place on any of those it becomes: each unit counts as reading all
+    of it. Channels that are cut stay apart where they see alike along all of the new axes but one."""
+    places: dict[int, int] = {}  # the axes whose units still lie along one axis; there they may be lost
+    cut: set[int] = set()
+    for group in groups:
+        before, after = _long(shape, group.first, group.stop), _long(out, group.out_first, group.out_stop)
+        if len(after) == 1:
+            places |= dict.fromkeys(before, after[0])
+        else:
+            cut.update(before)
+        if group.first <= field.axis < group.stop:
+            field = _cut_channels(field, shape, out, group, before, after, merge)
+
+    def moved(band: Band) -> Band:
+        carrier = band.carrier
+        if carrier >= len(shape):
+            return band
+        if carrier in cut:
+            return slide(band, GLOBAL, band.units(shape))._replace(carrier=GONE, lost=0)
+        if carrier not in places:
+            return band._replace(carrier=GONE)
+        place = places[carrier]
+        return band._replace(carrier=place, lost=band.lost or (shape[carrier] if shape[carrier] < out[place] else 0))
+
+    return Rearranged(field, moved)
+
+
+def _long(shape: Shape, first: int, stop: int) -> list[int]:
+    """The axes with more than one unit."""
+    return [axis for axis in range(first, stop) if shape[axis] > 1]
+
+
+def _cut_channels(
+    field: TensorField,
+    shape: Shape,
+    out: Shape,
+    group: Regrouping,
+    before: list[int],
+    after: list[int],
+    merge: Merge,
+) -> TensorField:
+    """The parts of a field along one of the axes that the channels become, merged where no axis tells them apart."""
+    if len(after) < 2 or len(field.parts) == 1:
+        merged = merged_axes(field, shape, group.first, group.stop - 1, merge).field
+        return merged._replace(axis=after[0] if after else group.out_first)
+    size = shape[field.axis]
+    for axis in after if before == [field.axis] else []:
+        each = prod(out[axis + 1 : group.out_stop])
+        parts = [(_taken(part.channels, size, each, out[axis]), part.state) for part in field.parts]
+        if sum(channels.bit_count() for channels, _ in parts) == out[axis]:
+            return field._replace(parts=tuple(Part(*part) for part in parts), axis=axis)
+    return merge(field)._replace(axis=after[0])
+
+
+def _taken(channels: int, size: int, each: int, units: int) -> int:
+    """The units along one of the new axes that some of these channels become."""
+    found = 0
+    for channel in range(size):
+        if channels >> channel & 1:
+            found |= 1 << channel // each % units
+    return found

@@ -34,7 +34,7 @@ from cnnspec.analysis.bands import (
     union,
     weight,
 )
-from cnnspec.analysis.field_axes import Rearranged, merged_axes, without_axes
+from cnnspec.analysis.field_axes import Rearranged, merged_axes, regrouped_axes, without_axes
 from cnnspec.analysis.field_state import (
     ALL,
     MOST_CHANNELS,
@@ -52,6 +52,7 @@ from cnnspec.ops.merge import Concat
 from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm
 from cnnspec.ops.resample import PixelShuffle
 from cnnspec.ops.reshape import Flatten, Permute
+from cnnspec.ops.unflatten import Reshape, Unflatten
 from cnnspec.ops.window import POINT, Global, Shuffled, Sliding, Window
 
 __all__ = ["fields", "read_windows"]
@@ -102,6 +103,8 @@ class _Walk:
         if isinstance(op, Flatten):
             first, last = op.merged(shape)
             return field if first == last else self.placed(merged_axes(field, shape, first, last, self.merged))
+        if isinstance(op, (Reshape, Unflatten)):
+            return self.placed(regrouped_axes(field, shape, node.shape, op.regroupings(shape), self.merged))
         if isinstance(op, REDUCTIONS) and (gone := op.gone(shape)):
             kept = self.through(field, replace(node, shape=op.kept_shape(shape)))
             return self.placed(without_axes(kept, shape, gone))

@@ -20,6 +20,7 @@ from cnnspec.ops.pad import PADS
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import Flatten, Permute
+from cnnspec.ops.unflatten import Reshape, Unflatten
 from cnnspec.ops.window import Sliding, Window
 
 __all__ = ["Seen", "Skeleton"]
@@ -225,6 +226,10 @@ def _stepped(node: Node, sources: tuple[_Ref, ...]) -> tuple[int, ...]:
     """The axes of what a step gives: all vary but the channels, where they are known to be fixed."""
     rank = len(node.shape)
     known = [source.axes[0] < 0 for source in sources]
-    if rank > 1 and not isinstance(node.op, Flatten) and (all(known) or (isinstance(node.op, Add) and any(known))):
+    if (
+        rank > 1
+        and not isinstance(node.op, (Flatten, Reshape, Unflatten))
+        and (all(known) or (isinstance(node.op, Add) and any(known)))
+    ):
         return (-node.shape[0], *range(1, rank))
     return tuple(range(rank))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
+from itertools import chain, product
 from operator import or_
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from cnnspec.analysis.unit_sets import (
     Product,
     as_bits,
     before_shuffle,
+    flattened,
     inside,
     through,
     unflattened,
@@ -37,6 +39,7 @@ from cnnspec.ops.merge import Concat
 from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm
 from cnnspec.ops.resample import PixelShuffle
 from cnnspec.ops.reshape import Flatten, Permute
+from cnnspec.ops.unflatten import Reshape, Unflatten
 from cnnspec.ops.window import POINT, Global, Grouped, Window
 
 __all__ = ["UnitField", "unit_field"]
@@ -193,6 +196,19 @@ class _Backwards:
             first, last = op.merged(shape)
             for part in unflattened(needed[first], shape[first : last + 1], partial(self.charge, node)):
                 yield node.inputs[0], (*needed[:first], *part, *needed[first + 1 :])
+        elif isinstance(op, (Reshape, Unflatten)):
+            charge = partial(self.charge, node)
+            parts = [
+                list(
+                    unflattened(
+                        flattened(needed[own], node.shape[own], charge), shape[group.first : group.stop], charge
+                    )
+                )
+                for group in op.regroupings(shape)
+                for own in [slice(group.out_first, group.out_stop)]
+            ]
+            for ends in product(*parts):
+                yield node.inputs[0], self.local(node.inputs[0], tuple(chain.from_iterable(ends)))
         else:
             if isinstance(op, REDUCTIONS):
                 gone, rest = op.gone(shape), iter(needed)

@@ -21,7 +21,7 @@ from cnnspec.images import NHWC_TO_NCHW, channels_last, scale_and_shift
 from cnnspec.onnx_backend.activations import affine, clip, gelu, hardswish, prelu, softplus
 from cnnspec.onnx_backend.convs import conv, conv_transpose
 from cnnspec.onnx_backend.fold import fold_batch_norms
-from cnnspec.onnx_backend.moves import channel_shuffle, flatten, upsample
+from cnnspec.onnx_backend.moves import channel_shuffle, flatten, unflatten, upsample
 from cnnspec.onnx_backend.norms import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm
 from cnnspec.onnx_backend.options import Lowering
 from cnnspec.onnx_backend.pads import pad
@@ -55,6 +55,7 @@ from cnnspec.ops.reduce import Amax, Amin, Mean, Sum
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
 from cnnspec.ops.scale import Scale
+from cnnspec.ops.unflatten import Reshape, Unflatten
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -205,6 +206,11 @@ def lower_layer(writer: Writer, node: Node) -> None:
             reduction(writer, op, node)
         case Flatten():
             flatten(writer, op, node)
+        case Unflatten():
+            unflatten(writer, op, node)
+        case Reshape():
+            sizes = writer.integers(f"{name}/shape", [0, *(op.sizes if writer.dynamic_size else node.shape)])
+            writer.add("Reshape", [*reads, sizes], name)
         case Permute():
             order = op.permuted(node.input_shapes[0])
             writer.add("Transpose", reads, name, perm=[0, *(axis + 1 for axis in order)])

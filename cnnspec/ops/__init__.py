@@ -34,6 +34,7 @@ from cnnspec.ops.reduce import Amax, Amin, Mean, Sum
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
 from cnnspec.ops.scale import Scale
+from cnnspec.ops.unflatten import Reshape, Unflatten
 
 __all__ = [
     "AXES",
@@ -74,6 +75,8 @@ AnyOp = (
     | Amax
     | Amin
     | Flatten
+    | Unflatten
+    | Reshape
     | Permute
     | ChannelShuffle
     | Slice

@@ -25,6 +25,7 @@ class _AbstractReduction(AbstractOp):
     windowed: ClassVar[bool] = False
     features_last: ClassVar[bool] = True
     positional: ClassVar[tuple[str, ...]] = ("dim",)
+    listed: ClassVar[tuple[str, ...]] = ("dim",)
 
     dim: Axis | tuple[Axis, ...]
     keepdim: bool = False

@@ -19,6 +19,7 @@ from cnnspec.ops.reduce import Amax, Amin, Mean, Sum
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
 from cnnspec.ops.scale import Scale
+from cnnspec.ops.unflatten import Reshape, Unflatten
 
 __all__ = ["Kind", "TorchCall", "spelled", "torch_call"]
 
@@ -96,6 +97,10 @@ def torch_call(op: AnyOp, *inputs: Shape) -> TorchCall:
             return TorchCall(f"torch.{op.op_name.lower()}", (op.dim, op.keepdim), kind="function")
         case Flatten():
             return TorchCall("nn.Flatten", (op.start_dim, op.end_dim))
+        case Unflatten():
+            return TorchCall("nn.Unflatten", (op.dim, op.sizes))
+        case Reshape():
+            return TorchCall("Reshape", (op.sizes,))
         case Permute():
             return TorchCall("torch.permute", (op.dims,), kind="function")
         case ChannelShuffle():

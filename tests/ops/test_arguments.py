@@ -21,6 +21,7 @@ OURS = {
     "Slice",
     "Scale",
     "Affine",
+    "Reshape",
     "Mean",
     "Sum",
     "Amax",
