@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import assert_never
 
-from cnnspec.analysis.composed import circular_pad, reduction
+from cnnspec.analysis.composed import padding_by_copies, reduction
 from cnnspec.analysis.flow import FLOAT, HALF, INT64, Back, Form, Program, Value, flows, gradient
 from cnnspec.analysis.strides import contiguous, is_contiguous, pointwise_strides
 from cnnspec.analysis.tape import Tape
@@ -154,26 +154,25 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
         case Slice():
             start, end = op.bounds(shape[0])
             return tape.part(x, end - start)
-        case CircularPad():
-            return circular_pad(op, tape, x, (batch, *out))
         case ZeroPad() | ConstantPad() | ChannelShuffle() | PixelShuffle() | Upsample():
             return tape.kernel(x, (batch, *out))
-        case ReflectionPad() | ReplicationPad():
-            x = x if isinstance(op, ReflectionPad) and op.rank == 3 else tape.cast(x, FLOAT)
-            return tape.kernel(x, (batch, *out), keeps_input=True)
+        case ReflectionPad() | ReplicationPad() | CircularPad():
+            return padding_by_copies(op.axes, tape, x)
         case _:
             assert_never(op)
 
 
 def _convolution(op: Conv | ConvTranspose, tape: Tape, x: Value, out: Shape) -> Value:
     shape = x.shape[1:]
+    copies = isinstance(op, Conv) and op.border != "constant"
+    given = x = padding_by_copies(op.axes, tape, x) if isinstance(op, Conv) and copies else x
     weights = [tape.parameter(size, cast=True) for size in reversed(op.parameter_shapes(shape).values())]
     x = source = tape.cast(x, HALF)
-    if isinstance(op, Conv) and (padded := _padded(op, shape)):
+    if isinstance(op, Conv) and not copies and (padded := _padded(op, shape)):
         x = tape.kernel(x, (x.shape[0], *padded))
     storage = x.form.size if _is_resized(op, x) else 0
     result = tape.weighted(x, (x.shape[0], *out), weights[::-1], storage=storage)
-    tape.hold(source)
+    tape.hold(given, source)
     return result
 
 

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
-from cnnspec.analysis.flow import INT64, Back, Flow, Value, flows, gradient
+from cnnspec.analysis.flow import FLOAT, INT64, Back, Flow, Value, flows, gradient
 from cnnspec.analysis.strides import contiguous, pointwise_strides
 from cnnspec.analysis.tape import Tape
 from cnnspec.ops import Shape
-from cnnspec.ops.pad import CircularPad
 from cnnspec.ops.reduce import Amax, Amin, Mean, Sum
+from cnnspec.ops.window import Sliding
 
-__all__ = ["circular_pad", "reduction"]
+__all__ = ["padding_by_copies", "reduction"]
 
 
-def circular_pad(op: CircularPad, tape: Tape, x: Value, out: Shape) -> Value:
+def padding_by_copies(windows: Sequence[Sliding], tape: Tape, x: Value) -> Value:
+    """Padding by copies of the axes, the same for all. Autocast runs it in float32, unless volumes are mirrored."""
+    sizes = (size + window.before + window.after for window, size in zip(windows, x.shape[2:], strict=True))
+    out = (*x.shape[:2], *sizes)
+    if windows[0].border == "circular":
+        return _circular_pad(windows, tape, x, out)
+    x = x if windows[0].border == "reflect" and len(windows) == 3 else tape.cast(x, FLOAT)
+    return tape.kernel(x, out, keeps_input=True)
+
+
+def _circular_pad(windows: Sequence[Sliding], tape: Tape, x: Value, out: Shape) -> Value:
     """The middle is copied into an empty tensor, then to each end what lies at the other one, the last axis first."""
-    axes = list(enumerate(op.axes, 2))[::-1]
+    axes = list(enumerate(windows, 2))[::-1]
     middle = x
     for axis, window in axes:
         middle = _part(tape, middle, axis, x.shape[axis] + min(window.before, 0) + min(window.after, 0))

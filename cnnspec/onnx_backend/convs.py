@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cnnspec.graph import Node
+from cnnspec.onnx_backend.pads import pad
 from cnnspec.onnx_backend.writer import Writer
 from cnnspec.ops.conv import Conv, ConvTranspose
 
@@ -10,16 +11,18 @@ __all__ = ["conv", "conv_transpose"]
 
 
 def conv(writer: Writer, op: Conv, node: Node) -> None:
-    windows = op.windows(*node.input_shapes)
+    reads, pads = writer.reads(node), [w.before for w in op.axes] + [w.after for w in op.axes]
+    if op.border != "constant" and any(pads):
+        reads, pads = [pad(writer, op.axes, reads[0], f"{node.name}/padded")], [0] * len(pads)
     writer.add(
         "Conv",
-        [*writer.reads(node), *writer.weights(node, "weight", "bias")],
+        [*reads, *writer.weights(node, "weight", "bias")],
         node.name,
         kernel_shape=op.kernel_size,
         strides=op.stride,
         dilations=op.dilation,
         group=op.groups,
-        pads=[getattr(w, "before", 0) for w in windows] + [getattr(w, "after", 0) for w in windows],
+        pads=pads,
     )
 
 

@@ -136,10 +136,21 @@ def transform(node: Node, inputs: list[Array], union: Any, *, clamp: bool = Fals
         elif axis > 0 and (type(op).__name__ in (*_WINDOWS, *_PADS, "Upsample")):
             found = taps(node, axis)
             table = clipped(found, size, units)
+            if getattr(op, "padding_mode", "zeros") != "zeros":
+                table = [sorted({_copied(tap, size, op.padding_mode) for tap in found.reads(i)}) for i in range(units)]
             if clamp:
                 table = [row or [min(max(next(iter(found.reads(i)), 0), 0), size - 1)] for i, row in enumerate(table)]
             x = _gather(x, axis, table, union)
     return x.reshape(*node.shape, *x.shape[rank:])
+
+
+def _copied(tap: int, size: int, mode: str) -> int:
+    """The input of which a copy stands at `tap`, which may lie outside."""
+    if mode == "circular":
+        return tap % size
+    if mode == "replicate":
+        return min(max(tap, 0), size - 1)
+    return abs(tap) if tap < size else 2 * (size - 1) - tap
 
 
 def _gone(node: Node) -> set[int]:

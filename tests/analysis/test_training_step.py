@@ -121,6 +121,12 @@ OPERATORS = [
     ("[3, 9, 8]", "ConvTranspose2d(4, 2)"),
     ("[3, 9, 8]", "Conv2d(4, 2, padding=same)"),
     ("[3, 9, 8]", "Conv2d(4, 3, padding=1, groups=2, bias=False)"),
+    *(
+        (shape, f"Conv{rank}d(4, 3, padding=1, padding_mode={mode})")
+        for mode in ("reflect", "replicate", "circular")
+        for rank, shape in ((1, "[3, 9]"), (2, "[3, 9, 8]"), (3, "[3, 4, 5, 6]"))
+    ),
+    ("[3, 9, 8]", "Conv2d(4, 2, padding=same, padding_mode=reflect)"),
     ("[3, 9, 8]", "Linear(5)"),
     ("[3, 9, 8]", "Linear(5, bias=False)"),
     ("[3, 9, 8]", "Scale(0.1)"),

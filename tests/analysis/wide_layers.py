@@ -41,6 +41,8 @@ def _conv(b: Builder, read: str) -> bool:
     }
     if rng.random() < 0.25:
         args |= {"stride": 1, "padding": rng.choice(("same", "same", "valid"))}
+    if rng.random() < 0.15:
+        args["padding_mode"] = rng.choice(("reflect", "replicate", "circular"))
     return b.put(f"Conv{b.rank}d", args, read) is not None
 
 

@@ -23,6 +23,15 @@ ROWS: list[Row] = [
     ("Conv2d", {"out_channels": 6, "kernel_size": (3, 2), "padding": "same", "dilation": 2}, (IMAGE,)),
     ("Conv2d", {"out_channels": 8, "kernel_size": 3, "groups": 4, "bias": False, "padding": "valid"}, (IMAGE,)),
     ("Conv3d", {"out_channels": 3, "kernel_size": 2, "stride": (1, 2, 2), "padding": (1, 0, 1)}, ((2, 5, 6, 7),)),
+    *(
+        (
+            "Conv2d",
+            {"out_channels": 4, "kernel_size": 3, "stride": 2, "padding": (1, 2), "padding_mode": mode},
+            (IMAGE,),
+        )
+        for mode in ("reflect", "replicate", "circular")
+    ),
+    ("Conv1d", {"out_channels": 4, "kernel_size": 4, "padding": "same", "padding_mode": "circular"}, ((4, 15),)),
     ("ConvTranspose1d", {"out_channels": 3, "kernel_size": 4, "stride": 3, "output_padding": 2}, ((4, 6),)),
     (
         "ConvTranspose2d",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from axis_cases import AXIS_ROWS, axis_reference
+from axis_cases import AXIS_ROWS, PADDED_CONVS, axis_reference
 from torch import Tensor, nn
 from torchvision import ops as vision
 from torchvision.models.convnext import LayerNorm2d
@@ -128,6 +128,7 @@ ROWS: dict[str, list[Row]] = {
         ({"out_channels": 8, "kernel_size": 3, "groups": 4, "padding": "same", "dilation": 2}, 4),
         ({"out_channels": 4, "kernel_size": 2, "groups": 4, "padding": "valid", "in_channels": 4}, 4),
         ({"out_channels": 4, "kernel_size": 4, "padding": "same"}, 4),
+        *PADDED_CONVS,
     ),
     **_per_rank(
         "ConvTranspose",

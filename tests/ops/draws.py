@@ -69,6 +69,8 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
                 return _maybe(rng, args, output_padding=lambda: _some(rng, rank, 0, 0, 1, 2)), (shape,)
             if rng.random() < 0.25:
                 args["padding"] = rng.choice(("same", "valid"))
+            if rng.random() < 0.25:
+                args["padding_mode"] = rng.choice(("reflect", "replicate", "circular"))
             return args, (shape,)
         case "MaxPool" | "AvgPool" | "LPPool":
             some = (

@@ -127,7 +127,9 @@ def _first_on_padding(window: Sliding, size: int) -> int | None:
 
 
 def _used_taps(window: Sliding, size: int) -> int:
-    """Taps that read a real pixel in some position of the window."""
+    """Taps that read a real pixel, or a copy of one, in some position of the window."""
+    if window.border != "constant":
+        return window.kernel
     reach = (window.out_size(size) - 1) * window.stride
     if size < window.stride and window.kernel <= MANY:  # the window steps over the pixels: look at every tap
         starts = (tap * window.dilation - window.before for tap in range(window.kernel))
