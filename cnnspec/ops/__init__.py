@@ -30,14 +30,17 @@ from cnnspec.ops.merge import Add, Concat, Div, Mul, Sub
 from cnnspec.ops.norm import GRN, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
 from cnnspec.ops.pad import CircularPad, ConstantPad, ReflectionPad, ReplicationPad, ZeroPad
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, BlurPool, LPPool, MaxPool
+from cnnspec.ops.reduce import Amax, Amin, Mean, Sum
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
 from cnnspec.ops.scale import Bias, Scale
 from cnnspec.ops.std_conv import ScaledStdConv, StdConv
+from cnnspec.ops.unflatten import Reshape, Unflatten
 
 __all__ = [
     "AXES",
     "JOINS",
+    "REDUCTIONS",
     "AbstractOp",
     "AbstractSpatialOp",
     "Add",
@@ -75,7 +78,13 @@ AnyOp = (
     | Scale
     | Bias
     | Affine
+    | Mean
+    | Sum
+    | Amax
+    | Amin
     | Flatten
+    | Unflatten
+    | Reshape
     | Permute
     | ChannelShuffle
     | Slice
@@ -112,6 +121,7 @@ AnyOp = (
 )
 
 JOINS: Final = (Add, Sub, Mul, Div, Concat)
+REDUCTIONS: Final = (Mean, Sum, Amax, Amin)
 
 
 @cache

@@ -15,6 +15,7 @@ __all__ = [
     "BlurPool2d",
     "LayerNorm2d",
     "LocalResponseNorm3d",
+    "Reshape",
     "ScaledStdConv2d",
     "StdConv2d",
     "StochasticDepth",
@@ -110,6 +111,21 @@ class LocalResponseNorm3d(nn.LocalResponseNorm):
     def forward(self, input: Tensor) -> Tensor:
         """`(batch, C, D, H, W) -> (batch, C, D, H, W)`."""
         return super().forward(input.contiguous())
+
+
+class Reshape(nn.Module):
+    """The values in the same order on axes of the sizes `shape`, without the batch."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, input: Tensor) -> Tensor:
+        """`(batch, *) -> (batch, *shape)`."""
+        return input.reshape(input.shape[0], *self.shape)
+
+    def extra_repr(self) -> str:
+        return f"shape={self.shape}"
 
 
 class StdConv2d(nn.Conv2d):

@@ -6,7 +6,21 @@ import json
 from typing import Any
 
 from cnnspec.graph import Graph, Node
-from cnnspec.ops import conv, dropout, linear, merge, norm, pad, pool, resample, reshape, scale, std_conv
+from cnnspec.ops import (
+    conv,
+    dropout,
+    linear,
+    merge,
+    norm,
+    pad,
+    pool,
+    reduce,
+    resample,
+    reshape,
+    scale,
+    std_conv,
+    unflatten,
+)
 from cnnspec.ops.activation import Softmax
 
 __all__ = ["FEATURES", "features"]
@@ -33,6 +47,12 @@ _BY_OPERATOR: dict[type[Any], str] = {
     scale.Scale: "Scale",
     scale.Bias: "Bias",
     dropout.Dropout: "Dropout",
+    unflatten.Unflatten: "Unflatten",
+    unflatten.Reshape: "Reshape",
+    reduce.Mean: "Mean",
+    reduce.Sum: "Sum",
+    reduce.Amax: "Amax",
+    reduce.Amin: "Amin",
     pad.ConstantPad: "ConstantPad",
     pad.ReflectionPad: "ReflectionPad",
     pad.ReplicationPad: "ReplicationPad",

@@ -27,6 +27,15 @@ ROWS: list[Row] = [
     ("StdConv2d", {"out_channels": 6, "kernel_size": 2, "padding": "same", "bias": True, "eps": 1e-3}, (IMAGE,)),
     ("ScaledStdConv2d", {"out_channels": 6, "kernel_size": 3, "gamma": 1.7}, (IMAGE,)),
     ("ScaledStdConv2d", {"out_channels": 4, "kernel_size": 1, "bias": False}, (IMAGE,)),
+    *(
+        (
+            "Conv2d",
+            {"out_channels": 4, "kernel_size": 3, "stride": 2, "padding": (1, 2), "padding_mode": mode},
+            (IMAGE,),
+        )
+        for mode in ("reflect", "replicate", "circular")
+    ),
+    ("Conv1d", {"out_channels": 4, "kernel_size": 4, "padding": "same", "padding_mode": "circular"}, ((4, 15),)),
     ("ConvTranspose1d", {"out_channels": 3, "kernel_size": 4, "stride": 3, "output_padding": 2}, ((4, 6),)),
     (
         "ConvTranspose2d",
@@ -114,6 +123,17 @@ ROWS: list[Row] = [
     ("Affine", {"scale": 3}, ((12,),)),
     ("Affine", {"shift": 2}, (IMAGE,)),
     ("Affine", {}, (IMAGE,)),
+    *(
+        (name, {"dim": dim, "keepdim": keepdim}, (IMAGE,))
+        for name in ("Mean", "Sum", "Amax", "Amin")
+        for dim, keepdim in (((2, 3), False), (1, True), ((1, 3), False))
+    ),
+    ("Mean", {"dim": (1, -1)}, ((40, 3, 60),)),
+    ("Unflatten", {"dim": 1, "unflattened_size": (2, -1)}, (IMAGE,)),
+    ("Unflatten", {"dim": -1, "unflattened_size": (-1, 1)}, (IMAGE,)),
+    ("Unflatten", {"dim": 1, "unflattened_size": (3, 2, 2)}, ((12,),)),
+    ("Reshape", {"shape": (2, 2, 9, 11)}, (IMAGE,)),
+    ("Reshape", {"shape": (-1, 6)}, (IMAGE,)),
     ("Flatten", {}, (IMAGE,)),
     ("Flatten", {"start_dim": 2}, (IMAGE,)),
     ("Flatten", {"start_dim": 1, "end_dim": 2}, (IMAGE,)),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from axis_cases import AXIS_ROWS, PADDED_CONVS
+
 from cnnspec.ops import Shape
 
 Row = tuple[dict[str, Any], tuple[Shape, ...]]  # the arguments, and the shapes of the inputs
@@ -51,6 +53,7 @@ _BROADCAST: list[Row] = [
 _POINTWISE: tuple[Shape, ...] = ((7,), (4, 9), IMAGE, (2, 3, 4, 5))
 
 ROWS: dict[str, list[Row]] = {
+    **AXIS_ROWS,
     **_per_rank(
         "Conv",
         ({"out_channels": 6, "kernel_size": 3}, 4),
@@ -58,6 +61,7 @@ ROWS: dict[str, list[Row]] = {
         ({"out_channels": 8, "kernel_size": 3, "groups": 4, "padding": "same", "dilation": 2}, 4),
         ({"out_channels": 4, "kernel_size": 2, "groups": 4, "padding": "valid", "in_channels": 4}, 4),
         ({"out_channels": 4, "kernel_size": 4, "padding": "same"}, 4),
+        *PADDED_CONVS,
     ),
     "StdConv2d": _STD_CONV,
     "ScaledStdConv2d": [
@@ -121,10 +125,6 @@ ROWS: dict[str, list[Row]] = {
         ({"affine": True, "track_running_stats": True, "num_features": 5}, 5),
     ),
     **_per_rank("ZeroPad", ({"padding": 2}, 3), ({"padding": 0}, 3)),
-    **_per_rank("ConstantPad", ({"padding": 2, "value": 1.5}, 3), ({"padding": 1, "value": "-inf"}, 3)),
-    **_per_rank("ReflectionPad", ({"padding": 2}, 3), ({"padding": 0}, 3)),
-    **_per_rank("ReplicationPad", ({"padding": 2}, 3), ({"padding": 0}, 3)),
-    **_per_rank("CircularPad", ({"padding": 2}, 3), ({"padding": 0}, 3)),
     "BlurPool2d": [
         ({}, (IMAGE,)),
         ({"filt_size": 5}, ((1, 7, 6),)),
@@ -170,12 +170,6 @@ ROWS: dict[str, list[Row]] = {
     ],
     "Scale": [({"init": 1e-6}, (IMAGE,)), *_TRAINED],
     "Bias": [({}, (IMAGE,)), *_TRAINED],
-    "Affine": [
-        ({"scale": 0.5, "shift": -1}, (IMAGE,)),
-        ({"scale": 3}, ((7,),)),
-        ({"shift": 0.25}, ((4, 9),)),
-        ({"scale": -1.5, "shift": 2.0}, ((2, 3, 4, 5),)),
-    ],
     "Flatten": [
         ({}, (IMAGE,)),
         ({"start_dim": 2}, (IMAGE,)),
@@ -271,13 +265,10 @@ ROWS: dict[str, list[Row]] = {
 }
 for _rank in (1, 2, 3):
     _shape = (3, *SPACE[_rank])
-    for _name in ("ZeroPad", "ConstantPad", "ReflectionPad", "ReplicationPad", "CircularPad"):
-        _more = {"value": -2} if _name == "ConstantPad" else {}
-        _crop = (-1, 2, 0, -2, 1, 1) if _name != "CircularPad" else (-1, 0, 0, -2, 1, 3)
-        ROWS[f"{_name}{_rank}d"] += [
-            ({"padding": (1, 0, 2, 3, 4, 1)[: 2 * _rank], **_more}, (_shape,)),
-            ({"padding": _crop[: 2 * _rank], **_more}, (_shape,)),
-        ]
+    ROWS[f"ZeroPad{_rank}d"] += [
+        ({"padding": (1, 0, 2, 3, 4, 1)[: 2 * _rank]}, (_shape,)),
+        ({"padding": (-1, 2, 0, -2, 1, 1)[: 2 * _rank]}, (_shape,)),
+    ]
 ROWS["BatchNorm1d"].append(({}, ((6,),)))
 ROWS["AvgPool2d"].append(({"kernel_size": 2, "divisor_override": 3}, ((3, 9, 8),)))
 ROWS["AvgPool3d"].append(({"kernel_size": 2, "divisor_override": 3}, ((3, 7, 6, 5),)))

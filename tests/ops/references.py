@@ -7,6 +7,7 @@ from functools import reduce
 from typing import Any
 
 import torch
+from axis_cases import axis_reference
 from timm.layers import BlurPool2d, ScaledStdConv2d, StdConv2d
 from timm.layers.grn import GlobalResponseNorm
 from torch import Tensor, nn
@@ -96,6 +97,9 @@ def _renamed(args: dict[str, Any]) -> dict[str, Any]:
 def reference(name: str, args: dict[str, Any], shapes: tuple[Shape, ...]) -> nn.Module:
     """What `name(**args)` is in torch, for inputs of these shapes."""
     shape = shapes[0]
+    found = axis_reference(name, args)
+    if found is not None:
+        return found if isinstance(found, nn.Module) else Function(found)
     match name:
         case "Add" | "Sub" | "Mul" | "Div":
             join = {"Add": torch.add, "Sub": torch.sub, "Mul": torch.mul, "Div": torch.div}[name]
@@ -104,10 +108,6 @@ def reference(name: str, args: dict[str, Any], shapes: tuple[Shape, ...]) -> nn.
             return _joined(**args)
         case "Slice":
             return _narrowed(**args)
-        case "Affine":
-            return Function(lambda x: x * args.get("scale", 1.0) + args.get("shift", 0.0))
-        case "ConstantPad1d" | "ConstantPad2d" | "ConstantPad3d":
-            return getattr(nn, name)(args["padding"], float(args["value"]))
         case "Permute":
             return vision.Permute(list(args["dims"]))
         case "Scale":

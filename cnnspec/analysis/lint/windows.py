@@ -134,7 +134,9 @@ def _first_on_padding(window: Sliding, size: int) -> int | None:
 
 
 def _used_taps(window: Sliding, size: int) -> int:
-    """Taps that read a real pixel in some position of the window."""
+    """Taps that read a real pixel, or a copy of one, in some position of the window."""
+    if window.border != "constant":
+        return window.kernel
     reach = (window.out_size(size) - 1) * window.stride
     # From the first that comes so far to the last that starts in the input.
     first = max(0, -(-(window.before - reach) // window.dilation))
