@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from cnnspec.codegen.context import Context
@@ -16,7 +17,10 @@ from cnnspec.language.expand import Use
 from cnnspec.ops import operators
 from cnnspec.ops.torch_call import Kind, TorchCall
 
-__all__ = ["BlockClass", "Made", "block_call", "forward_text", "operator_call"]
+__all__ = [
+    "BlockClass", "Made", "as_module", "block_call", "concatenated", "forward_text", "literal",
+    "operator_call",
+]  # fmt: skip
 
 _SIGNS: Final = {"operator.add": "+", "operator.mul": "*", "operator.sub": "-", "operator.truediv": "/"}
 _KEPT: Final = 6  # candidates for a size of one value
@@ -80,32 +84,29 @@ def as_module(ctx: Context, made: Made) -> Node:
     if made.kind == "function" and made.inline is not None:
         ctx.file.need("Function")
         ctx.file.need(made.inline.name.partition(".")[0])
-        return Brackets("Function", (made.inline.name, *map(_literal, made.inline.arguments)))
+        return Brackets("Function", (made.inline.name, *map(literal, made.inline.arguments)))
     raise UnsayableError(f"a {made.kind} among modules")
 
 
-def forward_text(ctx: Context, call: TorchCall, reads: list[str]) -> str:
+def forward_text(call: TorchCall, reads: list[str]) -> str:
     """A function of what it reads."""
-    arguments = [_literal(argument) for argument in call.arguments]
+    arguments = [literal(argument) for argument in call.arguments]
     if call.kind == "fold":
         sign = _SIGNS.get(call.name)
         if sign is not None:
             return f" {sign} ".join(reads)
-        ctx.file.need(call.name.partition(".")[0])
         text = reads[0]
         for read in reads[1:]:
             text = f"{call.name}({text}, {read})"
         return text
     if call.kind == "reads":
-        ctx.file.need(call.name.partition(".")[0])
         return f"{call.name}([{', '.join(reads)}]{''.join(f', {argument}' for argument in arguments)})"
     if call.name == "operator.getitem":
         (places,) = call.arguments
         return f"{reads[0]}[{', '.join(map(_place, places))}]"
     if call.name in _SIGNS and len(arguments) == 1:
         return f"{reads[0]} {_SIGNS[call.name]} {arguments[0]}"
-    ctx.file.need(call.name.partition(".")[0])
-    named = [f"{name}={_literal(value)}" for name, value in call.named.items()]
+    named = [f"{name}={literal(value)}" for name, value in call.named.items()]
     return f"{call.name}({', '.join([reads[0], *arguments, *named])})"
 
 
@@ -116,16 +117,16 @@ def _place(place: Any) -> str:
     return ":".join("" if end is None else repr(end) for end in ends)
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
     """A value as a formatter writes it."""
     if isinstance(value, str):
         return '"' + value + '"'
     if isinstance(value, slice):
         whole = value.start is None and value.step is None
         given = [value.stop] if whole else [value.start, value.stop, *([value.step] if value.step is not None else [])]
-        return f"slice({', '.join(map(_literal, given))})"
+        return f"slice({', '.join(map(literal, given))})"
     if isinstance(value, (tuple, list)):
-        items = ", ".join(map(_literal, value))
+        items = ", ".join(map(literal, value))
         return f"[{items}]" if isinstance(value, list) else f"({items}{',' * (len(value) == 1)})"
     return repr(value)
 
@@ -191,7 +192,7 @@ def _value(ctx: Context, uses: list[Use], calls: list[TorchCall], index: int, po
     if isinstance(values[0], tuple) and any(isinstance(part, slice) for part in values[0]):
         return _slices(ctx, uses, values, [*hints, *pool])
     if all(isinstance(value, str) for value in values):
-        return _literal(values[0]) if len(set(values)) == 1 else _unsayable("words that differ")
+        return literal(values[0]) if len(set(values)) == 1 else _unsayable("words that differ")
     return ctx.text(ctx.choose(values, uses, pool, hints if name not in DERIVED else None))
 
 
@@ -218,7 +219,7 @@ def _said(ctx: Context, uses: list[Use], name: str, expr: Expr, values: list[Any
     target = ctx.known.target(uses[0])
     if expr.word is not None and name in operators()[target][0].words and expr.word in words_of(target, name):
         if all(value == expr.word for value in values):
-            return _literal(expr.word)
+            return literal(expr.word)
         raise UnsayableError("a word that is another for torch")
     tree = as_tree(expr)
     if tree is None:
@@ -276,8 +277,8 @@ def concatenated(pools: list[Pool], values: list[list[int]], uses: list[Use], ct
 # Blocks -------------------------------------------------------------------------------------------------------------
 
 
-def block_call(ctx: Context, file: _Classes, uses: list[Use], pool: Pool) -> Made:
-    """The call of a block, for all of its copies."""
+def block_call(ctx: Context, file: _Classes, uses: list[Use], pool: Pool, others: Sequence[Pool] = ()) -> Made:
+    """The call of a block, for all of its copies. `others` are what the channels of its other inputs may be called."""
     item, known = uses[0].item, ctx.known
     assert item.call is not None
     blocks = {name: known.document.blocks[name] for name in dict.fromkeys(map(known.target, uses))}
@@ -285,8 +286,14 @@ def block_call(ctx: Context, file: _Classes, uses: list[Use], pool: Pool) -> Mad
     firsts = {made.first for made in classes.values()}
     if len(firsts) > 1:
         raise UnsayableError("blocks that take other sizes in one place")
-    sizes = {"in_channels": 0, "in_features": -1}
-    first = {name: ctx.choose(known.ins(uses, sizes[name]), uses, pool) for name in firsts.pop()}
+    block = next(iter(blocks.values()))
+    reads = {f"{name}_channels": number for number, (name, _) in enumerate(block.inputs) if number}
+    first: dict[str, ast.expr] = {}
+    for name in firsts.pop():
+        number = reads.get(name, 0)
+        axis = -1 if name == "in_features" else 0
+        values = [known.shape(use.reads[number])[axis] for use in uses]
+        first[name] = ctx.choose(values, uses, others[number - 1] if number else pool)
     arguments: list[Node] = [ctx.text(tree) for tree in first.values()]
     for arg in item.call.args:
         tree = as_tree(arg.expr)
@@ -296,8 +303,8 @@ def block_call(ctx: Context, file: _Classes, uses: list[Use], pool: Pool) -> Mad
         arguments.append(text if arg.name is None else f"{known.names.values[arg.name]}={text}")
     head = ctx.name(item.call.target)
     returns: Pool = []
-    for name, block in blocks.items():
-        returns += _returned(classes[name].returns, block, item.call, first)
+    for name, each in blocks.items():
+        returns += _returned(classes[name].returns, each, item.call, first)
     return Made("module", Brackets(head, tuple(arguments)), returns[:_KEPT])
 
 

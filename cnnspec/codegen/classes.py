@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -46,11 +47,12 @@ def _mark(index: int) -> str:
 class Step:
     """What one item does in `forward`: `{0}`, `{1}`, … of its text stand for what it reads."""
 
-    item: Item
+    key: str
     reads: list[int | str]  # steps before it, or inputs
     text: str
-    flag: str | None = None  # the attribute that says whether it is there
     note: str = ""
+    flag: str | None = None  # the attribute that says whether it is there
+    joins: bool = False  # what it reads has names in the spec
 
 
 @dataclass
@@ -62,6 +64,8 @@ class Forward:
     result: int | str = INPUT
     join: TorchCall | None = None
     joined: list[int | str] = field(default_factory=list)
+    idle: set[int] = field(default_factory=set)  # steps that nothing needs, once the lines are written
+    training: set[int] = field(default_factory=set)  # and those that only training needs
 
     def needed(self, wanted: list[int | str]) -> set[int]:
         """The steps that these depend on."""
@@ -74,14 +78,14 @@ class Forward:
                 waiting += self.steps[step].reads
         return found
 
-    def lines(self, ctx: Context, last: Mapping[str, int | str] | None = None, train: tuple[str, ...] = ()) -> Iterator[Line]:
+    def lines(self, last: Mapping[str, int | str] | None = None, train: tuple[str, ...] = ()) -> Iterator[Line]:
         """The function. `last` are the outputs by name where there are several, `train` those of training only."""
         results = list(last.values()) if last else self.joined or [self.result]
         always = self.needed([step for name, step in last.items() if name not in train] if last else results)
         needed = self.needed(results)
+        self.idle, self.training = set(range(len(self.steps))) - needed, needed - always
         names = self._variables(needed, results if last or self.join else [])
         kind = "dict[str, Tensor]" if last and not train else "Tensor | dict[str, Tensor]" if last else "Tensor"
-        ctx.file.need("Tensor")
         yield Line(1, f"def forward(self, {', '.join(f'{name}: Tensor' for name in self.inputs)}) -> {kind}:")
         open_training = False
         for index in sorted(needed):
@@ -96,7 +100,7 @@ class Forward:
         if last:
             yield from self._several(last, names, train)
         elif self.join is not None:
-            yield Line(2, "return ", forward_text(ctx, self.join, [self._name(each, names) for each in self.joined]))
+            yield Line(2, "return ", forward_text(self.join, [self._name(each, names) for each in self.joined]))
         elif isinstance(self.result, str):
             yield Line(2, f"return {self._name(self.result, names)}")
 
@@ -132,9 +136,9 @@ class Forward:
         taken = set(self.inputs)
         for index in order:
             readers = {other for other in order if index in self.steps[other].reads}
-            named = any(len(self.steps[other].reads) > 1 and self.steps[other].item.reads for other in readers)
+            named = any(self.steps[other].joins for other in readers)
             plain = index not in kept and not named and readers <= {following.get(index, -1)}
-            names[index] = "x" if plain else local(self.steps[index].item.key or "x", taken)
+            names[index] = "x" if plain else local(self.steps[index].key, taken)
             if not plain:
                 taken.add(names[index])
         return names
@@ -151,6 +155,12 @@ class MappingClass:
         self.pools: dict[int | str, Pool] = {}
         self.by_key: dict[str, int | str] = {}
         self.flags: set[str] = set()
+        self.items: list[Item] = []  # of the steps
+
+    def left_out(self, *, training: bool = False) -> list[Item]:
+        """The items that `forward` does not run, or runs in training only."""
+        steps = self.forward.training if training else self.forward.idle
+        return [self.items[step] for step in steps]
 
     def write(self, body: Body, pool: Pool) -> Pool:
         """All children. Returns what the channels of the body's result may be called."""
@@ -206,7 +216,7 @@ class MappingClass:
             if len(reads) > 1:
                 raise UnsayableError("copies that read several")
             assign(ctx, key, node)
-            return self._step(Step(item, reads, text, None, note), out)
+            return self._step(item, Step(key, reads, text, note), out)
         when = condition(ctx, item)
         inline: TorchCall | None = None
         kind = "module"
@@ -222,7 +232,7 @@ class MappingClass:
                 else:
                     node, out = self.containers.container(item.body, pool, local(key, ()))
         elif ctx.known.target(uses[0]) in ctx.known.document.blocks:
-            made = block_call(ctx, self.file, uses, pool)
+            made = block_call(ctx, self.file, uses, pool, [self._pool(read) for read in reads[1:]])
             node, out = made.node, made.pool
         else:
             made = operator_call(ctx, uses, pool)
@@ -231,7 +241,7 @@ class MappingClass:
             if inline.name == "torch.cat" and len(reads) > 1:
                 sizes = [[ctx.known.shape(use.reads[n])[0] for use in uses] for n in range(len(reads))]
                 out = [*concatenated([self._pool(read) for read in reads], sizes, uses, ctx), *out]
-            text = forward_text(ctx, inline, marks)
+            text = forward_text(inline, marks)
             flag = None if when is None else self._flag(key, keys, when)
         elif kind == "factor":
             if when is not None:
@@ -250,14 +260,19 @@ class MappingClass:
             self._optional(key, node, when)
         if when is not None:
             out = [*out, *self._pool(reads[-1])]
-        return self._step(Step(item, reads, text, flag, note), out)
+        return self._step(item, Step(key, reads, text, note, flag, len(reads) > 1), out)
 
     def _pool(self, read: int | str) -> Pool:
+        if isinstance(read, str) and read not in self.pools:
+            first = self.ctx.block.inputs[0][0] if self.ctx.block.inputs else INPUT
+            name = f"{read}_channels"
+            return self.pools[INPUT] if read == first else [ast.Name(name, ast.Load())] if name in self.ctx.own else []
         return self.pools.get(read, [])
 
-    def _step(self, step: Step, pool: Pool) -> int:
+    def _step(self, item: Item, step: Step, pool: Pool) -> int:
         index = len(self.forward.steps)
         self.forward.steps.append(step)
+        self.items.append(item)
         self.pools[index] = [tree for tree in pool if not holds(tree, "@") or len(step.reads) == 1]
         return index
 

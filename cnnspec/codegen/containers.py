@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from typing import Final, NamedTuple, Protocol
 
 from cnnspec.codegen.calls import BlockClass, as_module, block_call, operator_call
@@ -67,7 +68,9 @@ class Containers:
         kind = CONTAINERS[body.kind]
         if kind != "nn.Sequential":
             self.file.need(kind)
+        around, self.ctx.side_by_side = self.ctx.side_by_side, self.ctx.side_by_side or body.kind != "layers"
         made = self.ctx.attempt(lambda: self.pure_items(body, pool))
+        self.ctx.side_by_side = around
         if made is not None:
             nodes, notes, pool = made
             return Brackets(kind, tuple(nodes), tuple(notes) if len(nodes) > 1 and not self.ctx.pure else ()), pool
@@ -159,10 +162,10 @@ class Containers:
         count = self.count(item)
         with self.ctx.loop(pure=True) as index:
             node, out = self.element(item, _fixed(pool))
-        text = f"*[{flat(node)} for {index} in range({count})]"
-        if len(text) > _LONGEST:
-            raise UnsayableError("too long for one line")
-        return text, [tree for tree in out if not holds(tree, "i")]
+        copies = Brackets("*", (node, f"for {index} in range({count})"), pair="[]", commas=False)
+        if len(flat(copies)) > _LONGEST and not (self.ctx.pure or self.ctx.side_by_side):
+            raise UnsayableError("easier to read as a loop")
+        return copies, [tree for tree in out if not holds(tree, "i")]
 
     def first_and_others(self, item: Item, pool: Pool) -> Pool:
         """The channels of the first copy, and those that the others read, as `64 if i == 0 else 128`."""
@@ -240,8 +243,8 @@ class Containers:
         if fill.into is None or fill.channels is not None or condition(self.ctx, item) is not None:
             raise UnsayableError("copies that are no expression")
         node, out = self.pure_item(item, pool)
-        assert isinstance(node, str)
-        self.ctx.say(f"{fill.into} += {node[1:]}", note=self.ctx.known.shapes(self.ctx.known.of_item(item)))
+        assert isinstance(node, Brackets)
+        self.ctx.say(f"{fill.into} += ", replace(node, head=""), note=self.ctx.known.shapes(self.ctx.known.of_item(item)))
         return out
 
     def _loop(self, item: Item, pool: Pool, fill: Fill) -> Pool:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from cnnspec.codegen.expressions import UnsayableError, as_tree, parts, python
+from cnnspec.codegen.expressions import UnsayableError, as_tree, is_numeric, is_product, parts, python
 from cnnspec.codegen.known import Known, Pool, holds, running
 from cnnspec.codegen.layout import Line, Node
 from cnnspec.language.document import Block
@@ -56,6 +56,7 @@ class Context:
     depth: int = 2
     indices: tuple[str, ...] = ()  # the variables of the open loops
     pure: bool = False  # inside of an expression, where no statement can stand
+    side_by_side: bool = False  # inside of branches, which are one expression
     versions: dict[str, int] = field(default_factory=dict)  # of variables that hold the channels of a value
     local: set[str] = field(default_factory=set)
     blind: bool = False  # whether only the results matter, and not what sizes are called
@@ -174,8 +175,10 @@ class Context:
         right = [tree for tree in [*(hints or []), *pool] if self.known.is_right(tree, values, uses, self.versions)]
         constant = len({repr(value) for value in values}) == 1
         fixed = [tree for tree in right if not holds(tree, "@")]
-        if fixed and (parts(fixed[0]) <= _SHORT or not constant):
-            return min(fixed, key=parts) if not constant else fixed[0]
+        if not constant and fixed:
+            return min(fixed, key=parts)
+        if fixed and (is_product(fixed[0]) or (parts(fixed[0]) <= _SHORT and not is_numeric(fixed[0]))):
+            return fixed[0]
         if constant and (literal := as_tree(values[0])) is not None:
             return literal
         if right:
@@ -194,4 +197,6 @@ class Context:
 
 def scope_names(block: Block) -> Mapping[str, None]:
     """The names that a block has of its own."""
-    return dict.fromkeys(["in_channels", "in_features", *(p.name for p in block.params), *(n for n, _ in block.let)])
+    others = [f"{name}_channels" for name, _ in block.inputs[1:]]
+    values = [*(param.name for param in block.params), *(name for name, _ in block.let)]
+    return dict.fromkeys(["in_channels", "in_features", *others, *values])

@@ -12,8 +12,9 @@ from cnnspec.language.evaluate import evaluate
 from cnnspec.language.expression import ExpressionError
 from cnnspec.language.results import LayerName
 
-__all__ = ["UnsayableError", "as_tree", "parts", "python", "replaced", "value_of"]
+__all__ = ["UnsayableError", "as_tree", "is_numeric", "is_product", "parts", "python", "replaced", "value_of"]
 
+_FACTORS: Final = 4  # of a product that is easily read
 _MOST_PARTS: Final = 24  # of an expression that is put together
 
 
@@ -105,6 +106,17 @@ def parts(tree: ast.expr) -> int:
     return sum(isinstance(node, (ast.expr,)) for node in ast.walk(tree))
 
 
+def is_numeric(tree: ast.expr) -> bool:
+    """Whether an expression has no names: its value says more."""
+    return not isinstance(tree, ast.Constant) and not any(isinstance(node, ast.Name) for node in ast.walk(tree))
+
+
+def is_product(tree: ast.expr) -> bool:
+    """Whether an expression is a short product, whose factors say more than its value."""
+    signs = [type(node.op) for node in ast.walk(tree) if isinstance(node, ast.BinOp)]
+    return set(signs) == {ast.Mult} and len(signs) <= _FACTORS - 1 and len(signs) * 2 + 1 == parts(tree)
+
+
 def replaced(tree: ast.expr, known: Mapping[str, ast.expr | None]) -> ast.expr | None:
     """A tree with names replaced by expressions; None where one of them is not known, or it grows too long."""
 
@@ -117,6 +129,15 @@ def replaced(tree: ast.expr, known: Mapping[str, ast.expr | None]) -> ast.expr |
             new = known[node.id]
             self.lost = self.lost or new is None
             return node if new is None else copy.deepcopy(new)
+
+        def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+            new = self.generic_visit(node)
+            assert isinstance(new, ast.BinOp)
+            left = new.left
+            if isinstance(new.op, ast.Sub) and isinstance(left, ast.BinOp) and isinstance(left.op, ast.Add):
+                if ast.dump(left.right) == ast.dump(new.right):  # as in `i + 1 - 1`
+                    return left.left
+            return new
 
     put = Put()
     new = put.visit(copy.deepcopy(tree))

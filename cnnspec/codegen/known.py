@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from cnnspec.codegen.expressions import UnsayableError, value_of
 from cnnspec.codegen.names import Names
 from cnnspec.errors import Place
-from cnnspec.graph import Graph
-from cnnspec.language.document import INLINE, Block, Body, Document, Item
+from cnnspec.graph import INPUT, Graph
+from cnnspec.language.document import INLINE, Block, Document, Item
 from cnnspec.language.expand import Use
 from cnnspec.language.results import LayerName
 from cnnspec.ops import AnyOp, Shape, show_shape
 from cnnspec.ops.torch_call import TorchCall, torch_call
 
-__all__ = ["Known", "Pool", "holds", "running"]
+__all__ = ["Known", "Pool", "holds", "input_channels", "running"]
 
 Pool = list[ast.expr]  # expressions that may be a size of a value: its channels, or its last axis
 
@@ -104,6 +104,9 @@ class Known:
             return False
         for value, use in zip(values, uses, strict=True):
             scope = use.frame.scope
+            others = {name: size for name, size in input_channels(use).items() if holds(tree, name)}
+            if others:
+                scope = type(scope)({**scope, **others}, scope.layers)
             if own:
                 channels = self.shape(use.reads[0])[0]
                 scope = type(scope)({**scope, **dict.fromkeys(own, channels)}, scope.layers)
@@ -121,9 +124,10 @@ class Known:
         return ", ".join(shown) if len(shown) < 3 else f"{shown[0]}, …, {shown[-1]}"
 
 
-def body_items(body: Body) -> Iterator[Item]:
-    """The items of a body, and of the bodies inside."""
-    for item in body.items:
-        yield item
-        if item.body is not None:
-            yield from body_items(item.body)
+def input_channels(use: Use) -> dict[str, int]:
+    """The channels of the inputs of the block that a copy is in, but of the first, by what the source calls them."""
+    return {
+        f"{name}_channels": ref.shape[0]
+        for name, ref in use.frame.inputs.items()
+        if name != INPUT and ref.shape is not None and f"{name}_channels" not in use.frame.scope
+    }

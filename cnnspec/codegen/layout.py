@@ -13,12 +13,16 @@ _INDENT: Final = "    "
 
 @dataclass(frozen=True, slots=True)
 class Brackets:
-    """`head` and its arguments. With `notes`, one for each, every argument has a line with its note behind it."""
+    """`head` and its arguments. With `notes`, one for each, every argument has a line with its note behind it.
+
+    Without `commas` the parts stand one after the other, as those of a comprehension do.
+    """
 
     head: str
     items: tuple[Node, ...]
     notes: tuple[str, ...] = ()
     pair: str = "()"
+    commas: bool = True
 
 
 Node: TypeAlias = str | Brackets
@@ -39,7 +43,11 @@ def flat(node: Node) -> str:
     """A node on one line."""
     if isinstance(node, str):
         return node
-    return f"{node.head}{node.pair[0]}{', '.join(map(flat, node.items))}{node.pair[1]}"
+    return f"{node.head}{node.pair[0]}{_row(node)}{node.pair[1]}"
+
+
+def _row(node: Brackets) -> str:
+    return (", " if node.commas else " ").join(map(flat, node.items))
 
 
 def render(lines: list[Line]) -> str:
@@ -70,17 +78,18 @@ def _opened(node: Brackets, depth: int, before: str, after: str) -> list[str]:
     """The bracket open: its arguments on one line where they fit, else on one each."""
     indent, inner = _INDENT * depth, _INDENT * (depth + 1)
     first, last = f"{indent}{before}{node.head}{node.pair[0]}", f"{indent}{node.pair[1]}{after}"
-    row = ", ".join(map(flat, node.items))
+    row = _row(node)
+    comma = "," if node.commas else ""
     if not _opens(node) and len(inner + row) <= WIDTH:
         return [first, inner + row, last]
     lines = [first]
     for index, item in enumerate(node.items):
         note = f"  # {node.notes[index]}" if node.notes and node.notes[index] else ""
-        text = f"{inner}{flat(item)},"
+        text = f"{inner}{flat(item)}{comma}"
         if not _opens(item) and len(text) <= WIDTH < len(text + note):
             lines += [inner + note.lstrip(), text]
         elif isinstance(item, str) or (len(text + note) <= WIDTH and not _opens(item)):
             lines.append(text + note)
         else:
-            lines += _opened(item, depth + 1, "", f",{note}")
+            lines += _opened(item, depth + 1, "", f"{comma}{note}")
     return [*lines, last]

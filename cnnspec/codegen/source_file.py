@@ -8,16 +8,15 @@ from typing import Any, Final
 
 from cnnspec.codegen.calls import BlockClass
 from cnnspec.codegen.classes import MappingClass, chain
-from cnnspec.codegen.containers import CONTAINERS, Containers
+from cnnspec.codegen.containers import Containers
 from cnnspec.codegen.context import Context, scope_names
-from cnnspec.codegen.expressions import UnsayableError, as_tree, python
+from cnnspec.codegen.expressions import UnsayableError, as_tree
 from cnnspec.codegen.helpers import helper, helper_names
 from cnnspec.codegen.known import Known, Pool, holds
 from cnnspec.codegen.layout import Brackets, Line, Node, render
-from cnnspec.codegen.names import imports
-from cnnspec.graph import INPUT
+from cnnspec.codegen.names import imports, local
+from cnnspec.graph import INPUT, is_below
 from cnnspec.language.document import Block, Body, Item
-from cnnspec.language.results import LayerName
 from cnnspec.ops import ArgumentError, make_op, operators
 from cnnspec.ops.arguments import REQUIRED
 from cnnspec.ops.torch_call import torch_call
@@ -35,6 +34,8 @@ class SourceFile:
         self.classes: list[tuple[str, list[Line]]] = []
         self.blocks: dict[str, BlockClass] = {}
         self.needed: dict[str, None] = {}
+        self.idle: list[Item] = []  # that no `forward` runs
+        self.training: list[Item] = []  # that run in training only
         self.mixed = _blocks_in_one_place(known)
 
     # What functions ask for
@@ -85,9 +86,9 @@ class SourceFile:
         name = self.known.names.new_class(item.key or "Part")
         inner = ctx.inner()
         static = [tree for tree in pool if not holds(tree, "@")]
-        lines, out = self._class(inner, name, body, (INPUT,), static)
+        lines, out = self.body_class(inner, name, body, (INPUT,), static)
         arguments = tuple(ctx.name(used) for used in inner.used)
-        self.classes.append((name, [*self._opening(name, inner, lines, tuple(inner.used), [])]))
+        self.classes.append((name, [*self.opening(name, inner, lines, tuple(inner.used), [])]))
         return Brackets(name, arguments), [tree for tree in out if not holds(tree, "@")]
 
     # Classes
@@ -99,18 +100,19 @@ class SourceFile:
         pool: Pool = [ast.Name(name, ast.Load()) for name in ("in_channels", "in_features")]
         name = self.known.names.classes[block.name]
         inputs = tuple(key for key, _ in block.inputs) or (INPUT,)
-        lines, out = self._class(ctx, name, block.body, inputs, pool)
+        lines, out = self.body_class(ctx, name, block.body, inputs, pool)
         head = self._values(ctx, block)
         defaults, late = self._defaults(ctx, block)
         if block.name in self.mixed:
             ctx.used["in_channels"] = None
-        first = tuple(each for each in ("in_channels", "in_features") if each in ctx.used)
+        values = {*(param.name for param in block.params), *(name for name, _ in block.let)}
+        first = tuple(each for each in own if each in ctx.used and each not in values)
         signature = (*first, *defaults)
-        self.classes.append((name, self._opening(name, ctx, lines, signature, [*late, *head])))
+        self.classes.append((name, self.opening(name, ctx, lines, signature, [*late, *head])))
         returns = [tree for tree in out if not holds(tree, "@") and not holds(tree, "i")]
         return BlockClass(name, first, returns[:_RETURNED])
 
-    def _class(
+    def body_class(
         self, ctx: Context, name: str, body: Body, inputs: tuple[str, ...], pool: Pool
     ) -> tuple[tuple[str, list[Line], list[Line]], Pool]:
         """The base of a class, the lines of its `__init__` and of its `forward`; and what its channels may be called."""
@@ -126,20 +128,31 @@ class SourceFile:
         out = writer.write(body, pool)
         lines = [*ctx.lines]
         ctx.lines.clear()
-        return ("nn.Module", [Line(2, "super().__init__()"), *lines], list(writer.forward.lines(ctx))), out
+        forward = list(writer.forward.lines())
+        self.idle += writer.left_out()
+        return ("nn.Module", [Line(2, "super().__init__()"), *lines], forward), out
+
+    def check_runs(self) -> None:
+        """Raise UnsayableError where the source would run a layer that no output needs: random numbers would differ."""
+        graph = self.known.graph
+        for outputs, left_out in (
+            (graph.outputs + graph.aux_outputs, self.idle),
+            (graph.outputs, [*self.idle, *self.training]),
+        ):
+            covered = [use.name for item in left_out for use in self.known.of_item(item)]
+            needed = graph.ancestors(outputs)
+            if any(node.name not in needed and not is_below(node.name, covered) for node in graph):
+                raise UnsayableError("a layer inside of a block that nothing needs")
 
     def _list_class(self, ctx: Context, body: Body, pool: Pool) -> tuple[tuple[str, list[Line], list[Line]], Pool]:
         node, out = Containers(ctx, self).container(body, pool)
         assert isinstance(node, Brackets)
-        inner = node.items[0] if len(node.items) == 1 else None
-        if isinstance(inner, Brackets) and inner.head in CONTAINERS.values():
-            pass  # one body in another: two levels of names
         return (
             (node.head, [*ctx.lines, Line(2, "", Brackets("super().__init__", node.items, node.notes))], []),
             out,
         )
 
-    def _opening(
+    def opening(
         self, name: str, ctx: Context, made: tuple[str, list[Line], list[Line]], signature: tuple[str, ...], head: list[Line]
     ) -> list[Line]:
         base, lines, forward = made
@@ -234,8 +247,6 @@ def _begun(head: list[Line], lines: list[Line]) -> list[Line]:
 
 
 def _variable(name: str) -> str:
-    from cnnspec.codegen.names import local
-
     return name if name == INPUT else local(name, ())
 
 
@@ -253,11 +264,3 @@ def _blocks_in_one_place(known: Known) -> set[str]:
             held = {known.target(use) for use in uses} & known.document.blocks.keys()
             found |= held if len(held) > 1 else set()
     return found
-
-
-def layer_value(value: Any) -> bool:
-    """Whether a value names a layer."""
-    return isinstance(value, LayerName)
-
-
-_ = python

@@ -3,36 +3,56 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Final
 
 from cnnspec.codegen.classes import MappingClass
 from cnnspec.codegen.context import Context
 from cnnspec.codegen.expressions import UnsayableError, as_tree
-from cnnspec.codegen.flat import flat_source
+from cnnspec.codegen.flat import flat_class
 from cnnspec.codegen.known import Known, Pool
 from cnnspec.codegen.layout import Brackets, Line, Node
 from cnnspec.codegen.names import camel
 from cnnspec.codegen.source_file import SourceFile
+from cnnspec.errors import CnnspecError
 from cnnspec.graph import Graph
-from cnnspec.language import Network
-from cnnspec.language.document import Expr, Item
-from cnnspec.language.expand import Use
+from cnnspec.language import Network, read_spec
+from cnnspec.language.document import NOTHING, Expr
 from cnnspec.language.spec_source import parse_setting
 from cnnspec.ops import show_shape
+from cnnspec.outline import refold
 
 __all__ = ["write_code"]
+
+LONG: Final = 40  # layers of a spec without blocks that is worth folding
 
 
 def write_code(network: Network) -> tuple[str, str]:
     """The source of a network, and the name of its class.
 
-    It is written from the blocks of the spec; what they do not say in Python's words, from the graph alone.
+    It is written from the blocks of the spec; what they do not say in Python's words, from the blocks that the graph
+    folds into, or layer by layer. Raises SpecError where layers that only training has refuse the input.
     """
-    try:
-        return spec_source(network)
-    except UnsayableError:
-        return flat_source(network.graph.network("train"), header(network.graph))
+    graph = network.graph.network("train")
+    texts: list[tuple[str, str]] = []
+    with suppress(UnsayableError):
+        texts.append(spec_source(network))
+    if not texts or (not network.source.document.blocks and len(graph) > LONG):
+        with suppress(UnsayableError, CnnspecError):
+            texts.append(spec_source(_refolded(graph)))
+    if not texts:
+        texts.append(flat_source(graph))
+    return min(texts, key=lambda each: each[0].count("\n"))
+
+
+def _refolded(graph: Graph) -> Network:
+    """The network with blocks for what repeats. Raises CnnspecError and UnsayableError."""
+    made = refold(graph)
+    network = Network.elaborate(read_spec("spec.yaml", made.text.encode()), purpose="train")
+    outputs = graph.outputs + graph.aux_outputs
+    if network.graph.state_shapes() != graph.state_shapes() or any(made.names[name] != name for name in outputs):
+        raise UnsayableError("names that had to change")
+    return network
 
 
 def header(graph: Graph) -> list[str]:
@@ -63,8 +83,19 @@ def spec_source(network: Network) -> tuple[str, str]:
     file = SourceFile(known)
     name = known.names.new_class(camel(graph.name))
     main = _main(file, name)
+    file.check_runs()
     early, late = _constants(file, network)
     return file.text(late, early, header(graph), main), name
+
+
+def flat_source(graph: Graph) -> tuple[str, str]:
+    """The source of a graph, layer by layer."""
+    file = SourceFile(Known.of(NOTHING, graph, ()))
+    name = file.known.names.new_class(camel(graph.name))
+    lines, needed = flat_class(graph, name)
+    for each in needed:
+        file.need(each)
+    return file.text([], [], header(graph), lines), name
 
 
 def _main(file: SourceFile, name: str) -> list[Line]:
@@ -79,9 +110,8 @@ def _main(file: SourceFile, name: str) -> list[Line]:
     header = known.document.header
     several = len(graph.outputs) > 1 or bool(graph.aux_outputs)
     if not several and not header.outputs:
-        made, _ = file._class(ctx, name, block.body, ("input",), pool)
-        _check_running(known, made[2], None)
-        return file._opening(name, ctx, made, (), [])
+        made, _ = file.body_class(ctx, name, block.body, ("input",), pool)
+        return file.opening(name, ctx, made, (), [])
     writer = MappingClass(ctx, file, ("input",))
     writer.write(block.body, pool)
     by_node = _steps(known, writer)
@@ -92,23 +122,21 @@ def _main(file: SourceFile, name: str) -> list[Line]:
     writer.forward.joined = []
     file.need("nn")
     if several:
-        forward = list(writer.forward.lines(ctx, results, graph.aux_outputs))
+        forward = list(writer.forward.lines(results, graph.aux_outputs))
     else:
         writer.forward.result = results[graph.outputs[0]]
-        forward = list(writer.forward.lines(ctx))
+        forward = list(writer.forward.lines())
+    file.idle += writer.left_out()
+    file.training += writer.left_out(training=True)
     made = ("nn.Module", [Line(2, "super().__init__()"), *ctx.lines], forward)
-    return file._opening(name, ctx, made, (), [])
-
-
-def _check_running(known: Known, forward: list[Line], _: None) -> None:
-    """Nothing to do: what a block does not need is left out of `forward`."""
+    return file.opening(name, ctx, made, (), [])
 
 
 def _steps(known: Known, writer: MappingClass) -> dict[str, int | str]:
     """The steps by the nodes that they come to."""
     found: dict[str, int | str] = {}
-    for index, step in enumerate(writer.forward.steps):
-        for use in known.of_item(step.item):
+    for index, item in enumerate(writer.items):
+        for use in known.of_item(item):
             found[use.result.name] = index
     return found
 
@@ -152,6 +180,3 @@ def _node(ctx: Context, tree: ast.expr) -> Node:
         return Brackets("", tuple(_node(ctx, item) for item in tree.elts), pair="[]")
     return ctx.text(tree)
 
-
-def _unused(_: Mapping[str, Any], __: Item, ___: Use) -> None:
-    """Nothing."""
