@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from cnnspec.analysis.report import Report
     from cnnspec.analysis.sizes import Sizes
     from cnnspec.analysis.unit_field import UnitField
+    from cnnspec.api.compared import Code
     from cnnspec.api.exports import bench, export, verify
     from cnnspec.api.networks import Spec, build, load, loads
     from cnnspec.api.runs import evaluate, list_runs, resume, train
+    from cnnspec.api.sources import code
     from cnnspec.api.tools import (
         bundled_networks,
         bundled_remark,
@@ -60,6 +62,7 @@ __all__ = [
     "Calculation",
     "Change",
     "Checked",
+    "Code",
     "Diagnosis",
     "Difference",
     "Entry",
@@ -90,6 +93,7 @@ __all__ = [
     "bundled_text",
     "calculate",
     "check",
+    "code",
     "diff",
     "evaluate",
     "examine_installation",
@@ -123,9 +127,11 @@ LATER: Final = {
     "cnnspec.analysis.report": ("Report",),
     "cnnspec.analysis.sizes": ("Sizes",),
     "cnnspec.analysis.unit_field": ("UnitField",),
+    "cnnspec.api.compared": ("Code",),
     "cnnspec.api.exports": ("bench", "export", "verify"),
     "cnnspec.api.networks": ("Spec", "build", "load", "loads"),
     "cnnspec.api.runs": ("evaluate", "list_runs", "resume", "train"),
+    "cnnspec.api.sources": ("code",),
     "cnnspec.api.tools": (
         "bundled_networks",
         "bundled_remark",

@@ -104,7 +104,9 @@ class Forward:
         elif isinstance(self.result, str):
             yield Line(2, f"return {self._name(self.result, names)}")
 
-    def _several(self, last: Mapping[str, int | str], names: Mapping[int, str], train: tuple[str, ...]) -> Iterator[Line]:
+    def _several(
+        self, last: Mapping[str, int | str], names: Mapping[int, str], train: tuple[str, ...]
+    ) -> Iterator[Line]:
         texts = {name: self._name(step, names) for name, step in last.items()}
         shown = "{" + ", ".join(f'"{name}": {text}' for name, text in texts.items()) + "}"
         if not train:
@@ -221,16 +223,12 @@ class MappingClass:
         inline: TorchCall | None = None
         kind = "module"
         if item.body is not None:
-            make = self.file.class_in_place if item.body.named else None
-            if make is not None:
-                node, out = make(ctx, item, item.body, pool)
+            if item.body.named:
+                node, out = self.file.class_in_place(ctx, item, item.body, pool)
             else:
-                if when is not None:  # statements would have to stand under it
-                    ctx.pure, before = True, ctx.pure
-                    node, out = self.containers.container(item.body, pool)
-                    ctx.pure = before
-                else:
-                    node, out = self.containers.container(item.body, pool, local(key, ()))
+                before, ctx.pure = ctx.pure, when is not None  # statements would have to stand under the condition
+                node, out = self.containers.container(item.body, pool, local(key, ()))
+                ctx.pure = before
         elif ctx.known.target(uses[0]) in ctx.known.document.blocks:
             made = block_call(ctx, self.file, uses, pool, [self._pool(read) for read in reads[1:]])
             node, out = made.node, made.pool
@@ -301,7 +299,7 @@ class MappingClass:
 
 
 def chain(ctx: Context, file: _File, body: Body, pool: Pool) -> Pool:
-    """The children of a body of which some have names with expressions: one after the other, as `nn.Sequential` runs them."""
+    """The children of a body of which some have names with expressions: in turn, as `nn.Sequential` runs them."""
     if body.kind != "layers" or any(item.reads is not None for item in body.items):
         raise UnsayableError("names that are worked out, and reads")
     containers = Containers(ctx, file)

@@ -152,11 +152,10 @@ class Containers:
         """One item of a list; its copies as a comprehension."""
         if item.repeat is None:
             return self.element(item, pool)
-        for start in (pool, [*self.first_and_others(item, pool), *pool]):
-            made = self.ctx.attempt(lambda start=start: self._copies(item, start))
-            if made is not None:
-                return made
-        raise UnsayableError("copies that are no expression")
+        made = self.ctx.attempt(lambda: self._copies(item, pool))
+        if made is None:
+            made = self._copies(item, [*self.first_and_others(item, pool), *pool])
+        return made
 
     def _copies(self, item: Item, pool: Pool) -> tuple[Node, Pool]:
         count = self.count(item)
@@ -244,7 +243,9 @@ class Containers:
             raise UnsayableError("copies that are no expression")
         node, out = self.pure_item(item, pool)
         assert isinstance(node, Brackets)
-        self.ctx.say(f"{fill.into} += ", replace(node, head=""), note=self.ctx.known.shapes(self.ctx.known.of_item(item)))
+        self.ctx.say(
+            f"{fill.into} += ", replace(node, head=""), note=self.ctx.known.shapes(self.ctx.known.of_item(item))
+        )
         return out
 
     def _loop(self, item: Item, pool: Pool, fill: Fill) -> Pool:

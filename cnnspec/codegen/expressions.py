@@ -134,9 +134,9 @@ def replaced(tree: ast.expr, known: Mapping[str, ast.expr | None]) -> ast.expr |
             new = self.generic_visit(node)
             assert isinstance(new, ast.BinOp)
             left = new.left
-            if isinstance(new.op, ast.Sub) and isinstance(left, ast.BinOp) and isinstance(left.op, ast.Add):
-                if ast.dump(left.right) == ast.dump(new.right):  # as in `i + 1 - 1`
-                    return left.left
+            back = isinstance(new.op, ast.Sub) and isinstance(left, ast.BinOp) and isinstance(left.op, ast.Add)
+            if back and isinstance(left, ast.BinOp) and ast.dump(left.right) == ast.dump(new.right):
+                return left.left  # of `i + 1 - 1`
             return new
 
     put = Put()

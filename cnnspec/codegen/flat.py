@@ -77,9 +77,7 @@ def _arguments(node: Layer, call: TorchCall) -> tuple[Node, ...]:
     """What differs from torch's defaults, as short as a person would write it."""
     short = node.op.arguments()
     names = torch_names(node.op)
-    arguments = [
-        literal(_shorter(short.get(name), value)) for name, value in zip(names, call.arguments, strict=False)
-    ]
+    arguments = [literal(_shorter(short.get(name), value)) for name, value in zip(names, call.arguments, strict=False)]
     arguments += [literal(value) for value in call.arguments[len(names) :]]
     named = [f"{name}={literal(_shorter(short[name], value))}" for name, value in call.named.items() if name in short]
     return (*arguments, *named)
@@ -105,5 +103,3 @@ def _place(path: str, getter: str = "get_submodule") -> str:
     if all(map(is_attribute, parts)):
         return f"self.{path}"
     return f'self.{getter}("{path}")'
-
-

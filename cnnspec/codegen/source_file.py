@@ -115,7 +115,7 @@ class SourceFile:
     def body_class(
         self, ctx: Context, name: str, body: Body, inputs: tuple[str, ...], pool: Pool
     ) -> tuple[tuple[str, list[Line], list[Line]], Pool]:
-        """The base of a class, the lines of its `__init__` and of its `forward`; and what its channels may be called."""
+        """The base of a class, the lines of `__init__` and of `forward`; and what the result's channels may be called."""
         if len(inputs) == 1 and not body.named:
             made = ctx.attempt(lambda: self._list_class(ctx, body, pool))
             if made is not None:
@@ -153,7 +153,12 @@ class SourceFile:
         )
 
     def opening(
-        self, name: str, ctx: Context, made: tuple[str, list[Line], list[Line]], signature: tuple[str, ...], head: list[Line]
+        self,
+        name: str,
+        ctx: Context,
+        made: tuple[str, list[Line], list[Line]],
+        signature: tuple[str, ...],
+        head: list[Line],
     ) -> list[Line]:
         base, lines, forward = made
         names = self.known.names.values
@@ -219,7 +224,9 @@ class SourceFile:
             if any(child.reads and child.reads[n][0] != INPUT for n in outside):
                 raise UnsayableError("a body in place that reads other inputs")
             for use in self.known.of_item(child) if outside else []:
-                around = max((each for each in mine if use.name.startswith(f"{each.name}.")), key=lambda each: len(each.name))
+                around = max(
+                    (each for each in mine if use.name.startswith(f"{each.name}.")), key=lambda each: len(each.name)
+                )
                 if any(use.reads[n] != around.reads[0] for n in outside):
                     raise UnsayableError("a body in place that reads the block's input")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from cnnspec.codegen.classes import MappingClass
 from cnnspec.codegen.context import Context
@@ -22,27 +23,33 @@ from cnnspec.language.spec_source import parse_setting
 from cnnspec.ops import show_shape
 from cnnspec.outline import refold
 
-__all__ = ["write_code"]
+__all__ = ["Written", "write_code"]
 
 LONG: Final = 40  # layers of a spec without blocks that is worth folding
 
 
-def write_code(network: Network) -> tuple[str, str]:
-    """The source of a network, and the name of its class.
+class Written(NamedTuple):
+    """Source: its text, and the name of the class that is the network. It is made without arguments."""
+
+    text: str
+    name: str
+
+
+def write_code(network: Network) -> Iterator[Written]:
+    """The source of a network, the best first; the others are ways out where that is not the network.
 
     It is written from the blocks of the spec; what they do not say in Python's words, from the blocks that the graph
     folds into, or layer by layer. Raises SpecError where layers that only training has refuse the input.
     """
     graph = network.graph.network("train")
-    texts: list[tuple[str, str]] = []
+    found: list[Written] = []
     with suppress(UnsayableError):
-        texts.append(spec_source(network))
-    if not texts or (not network.source.document.blocks and len(graph) > LONG):
+        found.append(spec_source(network))
+    if not found or (not network.source.document.blocks and len(graph) > LONG):
         with suppress(UnsayableError, CnnspecError):
-            texts.append(spec_source(_refolded(graph)))
-    if not texts:
-        texts.append(flat_source(graph))
-    return min(texts, key=lambda each: each[0].count("\n"))
+            found.append(spec_source(_refolded(graph)))
+    yield from sorted(found, key=lambda each: each.text.count("\n"))
+    yield flat_source(graph)
 
 
 def _refolded(graph: Graph) -> Network:
@@ -69,7 +76,7 @@ def _listed(numbers: tuple[float, ...]) -> str:
     return ", ".join(f"{number:g}" for number in numbers)
 
 
-def spec_source(network: Network) -> tuple[str, str]:
+def spec_source(network: Network) -> Written:
     """The source as the spec is written. Raises UnsayableError."""
     document = network.source.document
     graph = network.graph.network("train")
@@ -85,17 +92,17 @@ def spec_source(network: Network) -> tuple[str, str]:
     main = _main(file, name)
     file.check_runs()
     early, late = _constants(file, network)
-    return file.text(late, early, header(graph), main), name
+    return Written(file.text(late, early, header(graph), main), name)
 
 
-def flat_source(graph: Graph) -> tuple[str, str]:
+def flat_source(graph: Graph) -> Written:
     """The source of a graph, layer by layer."""
     file = SourceFile(Known.of(NOTHING, graph, ()))
     name = file.known.names.new_class(camel(graph.name))
     lines, needed = flat_class(graph, name)
     for each in needed:
         file.need(each)
-    return file.text([], [], header(graph), lines), name
+    return Written(file.text([], [], header(graph), lines), name)
 
 
 def _main(file: SourceFile, name: str) -> list[Line]:
@@ -179,4 +186,3 @@ def _node(ctx: Context, tree: ast.expr) -> Node:
     if isinstance(tree, ast.List) and tree.elts:
         return Brackets("", tuple(_node(ctx, item) for item in tree.elts), pair="[]")
     return ctx.text(tree)
-
