@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final, Protocol
 
 from cnnspec.codegen.calls import BlockClass, block_call, concatenated, forward_text, operator_call
@@ -91,6 +92,8 @@ class Forward:
         for index in sorted(needed):
             step = self.steps[index]
             text = self._text(step, names)
+            if text == names[index] and index not in results:  # a sum of one
+                continue
             only = index not in always
             if only and not open_training:
                 yield Line(2, "if self.training:")
@@ -133,7 +136,7 @@ class Forward:
     def _variables(self, needed: set[int], kept: list[int | str]) -> dict[int, str]:
         """`x` for what only the next step reads, else the name of the item."""
         order = sorted(needed)
-        following = dict(zip(order, order[1:], strict=False))
+        following = dict(pairwise(order))
         names: dict[int, str] = {}
         taken = set(self.inputs)
         for index in order:
@@ -169,18 +172,19 @@ class MappingClass:
         self.pools[INPUT] = pool
         current: int | str = INPUT
         keys = {item.key for item in body.items}
-        for number, item in enumerate(body.items):
+        number = 0  # of the next child without a name that is there
+        for item in body.items:
             start = current if body.kind == "layers" else INPUT
             key = item.key if item.key is not None else str(number)
             reads = [start] if item.reads is None else [self._resolve(name) for name, _ in item.reads]
-            if item.template or (item.key is None and (item.repeat is not None or item.when is not None)):
-                raise UnsayableError("names that are worked out")
-            if not self.ctx.known.of_item(item):
-                if body.kind != "layers":
-                    raise UnsayableError("an absent branch")
-                self.by_key[key] = reads[-1]
+            if not self.ctx.known.of_item(item) and not item.template:
+                self.forward.joined.append(reads[-1])
+                self.by_key |= {} if item.key is None else {key: reads[-1]}
                 current = reads[-1]
                 continue
+            if item.template or (item.key is None and (item.repeat is not None or condition(self.ctx, item))):
+                raise UnsayableError("names that are worked out")
+            number += item.key is None
             if body.kind != "layers" and item.repeat is not None:
                 raise UnsayableError("copies side by side")
             current = self._child(item, key, reads, keys)
@@ -192,6 +196,8 @@ class MappingClass:
             return self.pools[current]
         forward.join = _JOINS[body.kind]
         uses = [self.ctx.known.of_item(item) for item in body.items]
+        if not all(uses):
+            return []
         if body.kind != "concat":
             return self.pools[forward.joined[0]]
         if len({len(each) for each in uses}) > 1:
@@ -223,12 +229,9 @@ class MappingClass:
         inline: TorchCall | None = None
         kind = "module"
         if item.body is not None:
-            if item.body.named:
-                node, out = self.file.class_in_place(ctx, item, item.body, pool)
-            else:
-                before, ctx.pure = ctx.pure, when is not None  # statements would have to stand under the condition
-                node, out = self.containers.container(item.body, pool, local(key, ()))
-                ctx.pure = before
+            before, ctx.pure = ctx.pure, when is not None  # statements would have to stand under the condition
+            node, out = self.containers.in_place(item, item.body, pool, local(key, ()))
+            ctx.pure = before
         elif ctx.known.target(uses[0]) in ctx.known.document.blocks:
             made = block_call(ctx, self.file, uses, pool, [self._pool(read) for read in reads[1:]])
             node, out = made.node, made.pool

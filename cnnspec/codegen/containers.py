@@ -87,6 +87,11 @@ class Containers:
             filled = self.with_channels(body.items, pool, into)
         return Brackets(kind, (f"*{into}",)), filled
 
+    def in_place(self, item: Item, body: Body, pool: Pool, wanted: str) -> tuple[Node, Pool]:
+        """A body in its place: a list as one module where it can be, else an instance of a class."""
+        made = None if body.named else self.ctx.attempt(lambda: self.container(body, pool, wanted))
+        return self.file.class_in_place(self.ctx, item, body, pool) if made is None else made
+
     def with_channels(self, items: tuple[Item, ...], pool: Pool, into: str | None) -> Pool:
         """As `items`, with a variable that holds the channels from layer to layer."""
         ctx = self.ctx
@@ -199,9 +204,7 @@ class Containers:
         if item.body is not None:
             if item.body.kind == INLINE:
                 raise UnsayableError("layers in turn where one has to stand")
-            if item.body.named:
-                return self.file.class_in_place(ctx, item, item.body, pool)
-            return self.container(item.body, pool, local(item.key or "layers", ()))
+            return self.in_place(item, item.body, pool, local(item.key or "layers", ()))
         if ctx.known.target(uses[0]) in ctx.known.document.blocks:
             made = block_call(ctx, self.file, uses, pool)
         else:

@@ -115,7 +115,7 @@ class SourceFile:
     def body_class(
         self, ctx: Context, name: str, body: Body, inputs: tuple[str, ...], pool: Pool
     ) -> tuple[tuple[str, list[Line], list[Line]], Pool]:
-        """The base of a class, the lines of `__init__` and of `forward`; and what the result's channels may be called."""
+        """The base of a class, the lines of its two functions; and what the channels of its result may be called."""
         if len(inputs) == 1 and not body.named:
             made = ctx.attempt(lambda: self._list_class(ctx, body, pool))
             if made is not None:
