@@ -168,13 +168,15 @@ def _arguments(ctx: Context, uses: list[Use], calls: list[TorchCall], pool: Pool
         text = _value(ctx, uses, calls, index, pool)
         by_name = by_name or (torchs_own and written[name].name is not None and name not in type(ops[0]).positional)
         arguments.append(f"{name}={text}" if by_name else text)
-    if any(call.named.keys() != calls[0].named.keys() for call in calls):
-        raise UnsayableError("layers with other arguments in one place")
-    for name in calls[0].named:
+    for name in dict.fromkeys(name for call in calls for name in call.named):
+        if name not in written and not any(name in op.arguments() for op in ops):
+            continue  # all have torch's default
+        if any(name not in call.named for call in calls):
+            raise UnsayableError("layers with other arguments in one place")
         values = [call.named[name] for call in calls]
         if name in written:
             arguments.append(f"{name}={_said(ctx, uses, name, written[name].expr, values, pool)}")
-        elif any(name in op.arguments() for op in ops):
+        else:
             arguments.append(f"{name}={ctx.text(ctx.choose(values, uses, pool))}")
     return arguments
 

@@ -68,12 +68,18 @@ def header(graph: Graph) -> list[str]:
     lines = [f"{graph.name}: {show_shape(graph.input_shape)} to {given}."]
     if graph.mean:
         lines += ["", f"The input is normalised: mean {_listed(graph.mean)}, std {_listed(graph.std)}."]
-    escaped = [line.replace("\\", "\\\\").replace('"', "'") for line in lines]
+    escaped = [_plain(line) for line in lines]
     return ['"""' + escaped[0] + '"""'] if len(lines) == 1 else ['"""' + escaped[0], *escaped[1:], '"""']
 
 
+def _plain(line: str) -> str:
+    """A line for a docstring: a name may hold anything."""
+    shown = "".join(letter if letter.isprintable() else "?" for letter in line)
+    return shown.replace("\\", "\\\\").replace('"', "'")
+
+
 def _listed(numbers: tuple[float, ...]) -> str:
-    return ", ".join(f"{number:g}" for number in numbers)
+    return ", ".join(map(repr, numbers))
 
 
 def spec_source(network: Network) -> Written:
