@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cnnspec.codegen.calls import BlockClass
@@ -26,14 +27,24 @@ __all__ = ["SourceFile"]
 _RETURNED: Final = 4  # candidates for the channels of what a block gives
 
 
+_CALLED: Final = "call "  # before the block that a part calls, among what it needs
+
+
+@dataclass
+class _Part:
+    """The classes of a block, or of the network, and what they need."""
+
+    classes: list[list[Line]] = field(default_factory=list)
+    needed: dict[str, None] = field(default_factory=dict)
+
+
 class SourceFile:
     """Writes classes as they are asked for."""
 
     def __init__(self, known: Known) -> None:
         self.known = known
-        self.classes: list[tuple[str, list[Line]]] = []
-        self.blocks: dict[str, BlockClass] = {}
-        self.needed: dict[str, None] = {}
+        self.part = _Part()
+        self.blocks: dict[str, tuple[BlockClass, _Part] | UnsayableError] = {}
         self.idle: list[Item] = []  # that no `forward` runs
         self.training: list[Item] = []  # that run in training only
         self.mixed = _blocks_in_one_place(known)
@@ -42,16 +53,21 @@ class SourceFile:
 
     def need(self, name: str) -> None:
         """Have a name in the file."""
-        self.needed[name] = None
+        self.part.needed[name] = None
 
-    def mark(self) -> tuple[int, dict[str, BlockClass], dict[str, None]]:
-        """How far the file is."""
-        return len(self.classes), dict(self.blocks), dict(self.needed)
+    def mark(self) -> tuple[int, dict[str, None]]:
+        """How far this part of the file is."""
+        return len(self.part.classes), dict(self.part.needed)
 
-    def back_to(self, mark: tuple[int, dict[str, BlockClass], dict[str, None]]) -> None:
-        """Take back what has been added since."""
-        length, self.blocks, self.needed = mark
-        del self.classes[length:]
+    def back_to(self, mark: tuple[int, dict[str, None]]) -> None:
+        """Take back what has been added since. Blocks stay: no call changes what their classes are."""
+        length, self.part.needed = mark
+        del self.part.classes[length:]
+
+    def has_all_values(self) -> bool:
+        """Whether every block that is a value somewhere is called somewhere, so that it has a class."""
+        needed = self.whole().needed
+        return all(f"{_CALLED}{name[1:]}" in needed for name in needed if name.startswith("#"))
 
     def block_name(self, block: str) -> str:
         """The class of a block that is a value: it is in the file where anything uses it."""
@@ -75,10 +91,37 @@ class SourceFile:
 
     def block_class(self, block: Block) -> BlockClass:
         """The class of a block, written where it is not there yet."""
-        made = self.blocks.get(block.name)
-        if made is None:
-            made = self.blocks[block.name] = self._block(block)
-        return made
+        if block.name not in self.blocks:
+            around, self.part = self.part, _Part()
+            try:
+                self.blocks[block.name] = self._block(block), self.part
+            except UnsayableError as error:
+                self.blocks[block.name] = error
+            finally:
+                self.part = around
+        made = self.blocks[block.name]
+        if isinstance(made, UnsayableError):
+            raise made
+        self.need(f"{_CALLED}{block.name}")
+        return made[0]
+
+    def whole(self) -> _Part:
+        """All parts that are called, each after those that it calls."""
+        whole = _Part()
+        seen: set[str] = set()
+
+        def add(part: _Part) -> None:
+            for name in part.needed:
+                if name.startswith(_CALLED) and name not in seen:
+                    seen.add(name)
+                    made = self.blocks[name.removeprefix(_CALLED)]
+                    assert not isinstance(made, UnsayableError)
+                    add(made[1])
+            whole.classes += part.classes
+            whole.needed |= part.needed
+
+        add(self.part)
+        return whole
 
     def class_in_place(self, ctx: Context, item: Item, body: Body, pool: Pool) -> tuple[Node, Pool]:
         """An instance of a class for a body that stands in place."""
@@ -88,7 +131,7 @@ class SourceFile:
         static = [tree for tree in pool if not holds(tree, "@")]
         lines, out = self.body_class(inner, name, body, (INPUT,), static)
         arguments = tuple(ctx.name(used) for used in inner.used)
-        self.classes.append((name, [*self.opening(name, inner, lines, tuple(inner.used), [])]))
+        self.part.classes.append(self.opening(name, inner, lines, tuple(inner.used), []))
         return Brackets(name, arguments), [tree for tree in out if not holds(tree, "@")]
 
     # Classes
@@ -108,7 +151,7 @@ class SourceFile:
         values = {*(param.name for param in block.params), *(name for name, _ in block.let)}
         first = tuple(each for each in own if each in ctx.used and each not in values)
         signature = (*first, *defaults)
-        self.classes.append((name, self.opening(name, ctx, lines, signature, [*late, *head])))
+        self.part.classes.append(self.opening(name, ctx, lines, signature, [*late, *head]))
         returns = [tree for tree in out if not holds(tree, "@") and not holds(tree, "i")]
         return BlockClass(name, first, returns[:_RETURNED])
 
@@ -234,9 +277,10 @@ class SourceFile:
 
     def text(self, constants: list[Line], early: list[Line], doc: list[str], main: list[Line]) -> str:
         """All of it: what is imported, the numbers, what torch lacks, the classes, the network."""
-        helpers = [name for name in sorted(helper_names()) if name in self.needed]
+        whole = self.whole()
+        helpers = [name for name in sorted(helper_names()) if name in whole.needed]
         own = [helper(name).rstrip("\n") for name in helpers]
-        classes = [render(lines).rstrip("\n") for _, lines in self.classes]
+        classes = [render(lines).rstrip("\n") for lines in whole.classes]
         body = [*own, *classes, *([render(constants).rstrip("\n")] if constants else []), render(main).rstrip("\n")]
         parts = "\n\n\n".join(body)
         numbers = f"{render(early)}\n\n" if early else ""

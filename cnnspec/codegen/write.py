@@ -165,14 +165,13 @@ def _constants(file: SourceFile, network: Network) -> tuple[list[Line], list[Lin
     ctx = Context(file, document.main, frozenset(), is_main=True)
     texts: dict[str, Node] = {}
     for name, expr in reversed(values):
-        if f"={name}" in file.needed:
+        if f"={name}" in file.whole().needed:
             tree = as_tree(expr)
             if tree is None:
                 raise UnsayableError("a word")
             texts[name] = _node(ctx, tree)
     names = file.known.names.values
-    missing = {key[1:] for key in file.needed if key.startswith("#")} - file.blocks.keys()
-    if missing:
+    if not file.has_all_values():
         raise UnsayableError("a block that nothing calls as a value")
     early: list[Line] = []
     late: list[Line] = []
