@@ -13,6 +13,7 @@ from cnnspec.codegen.known import Known, Pool, holds, running
 from cnnspec.codegen.layout import Line, Node
 from cnnspec.language.document import Block
 from cnnspec.language.expand import Use
+from cnnspec.language.functions import FUNCTIONS
 from cnnspec.ops import operators
 
 __all__ = ["BLIND", "Context", "File"]
@@ -137,8 +138,12 @@ class Context:
         names = self.known.names
         if name.startswith("@"):
             return name[1:].partition(":")[0]
-        if name == "i" and self.indices:
-            return self.indices[-1]
+        if name == BLIND:
+            return name
+        if name == "i":
+            if not self.indices:
+                self.used[name] = None  # of a loop around the class
+            return self.indices[-1] if self.indices else name
         if name in ("in_channels", "in_features") and self.is_main:
             return str(self.known.graph.input_shape[0 if name == "in_channels" else -1])
         if name in self.own:
@@ -150,6 +155,8 @@ class Context:
             return self.file.block_name(name)
         if name in operators():
             return self.file.layer(name)
+        if name.removeprefix("math.") not in FUNCTIONS:
+            raise UnsayableError(f"{name} is not known here")
         self.file.need(name)
         return name
 

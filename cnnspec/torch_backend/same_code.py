@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnspec.codegen import Written
-from cnnspec.errors import VerificationError
+from cnnspec.errors import CnnspecError, VerificationError
 from cnnspec.graph import Graph
 from cnnspec.torch_backend.build import build_module
 
@@ -25,9 +25,13 @@ def check_code(written: Written, graph: Graph) -> list[str]:
     """What was found equal: the tensors, and the outputs bit for bit in evaluation and in training.
 
     The source runs in a namespace of its own, on the CPU. Both networks have the same random weights, and in training
-    the same random numbers. Raises VerificationError with the first difference.
+    the same random numbers. Raises VerificationError where they differ, CnnspecError where it cannot be built.
     """
-    own = build_module(graph, device="meta")
+    try:
+        own = build_module(graph, device="meta")
+    except SyntaxError as error:  # torch.fx writes a forward of its own, with names as they are
+        hint = "`--no-verify` writes the source without the comparison"
+        raise CnnspecError("torch.fx cannot call a layer by a word of Python's", hint=hint) from error
     made = _made(written)
     checks = [_check_tensors(own, made)]
     with _alone():
