@@ -18,6 +18,7 @@ __all__ = ["check_code"]
 
 _SEED: Final = 0
 _BATCH: Final = 2  # a norm in training wants several values of each channel
+_WITHOUT: Final = "`--no-verify` writes the source without the comparison"
 _SHOWN: Final = 3  # names listed in a message
 
 
@@ -30,14 +31,16 @@ def check_code(written: Written, graph: Graph) -> list[str]:
     try:
         own = build_module(graph, device="meta")
     except SyntaxError as error:  # torch.fx writes a forward of its own, with names as they are
-        hint = "`--no-verify` writes the source without the comparison"
-        raise CnnspecError("torch.fx cannot call a layer by a word of Python's", hint=hint) from error
+        raise CnnspecError("torch.fx cannot call a layer by a word of Python's", hint=_WITHOUT) from error
     made = _made(written)
     checks = [_check_tensors(own, made)]
     with _alone():
         torch.manual_seed(_SEED)
-        weights = build_module(graph, device="cpu").state_dict()
-        image = torch.randn(_BATCH, *graph.input_shape)
+        try:
+            weights = build_module(graph, device="cpu").state_dict()
+            image = torch.randn(_BATCH, *graph.input_shape)
+        except RuntimeError as error:  # of memory that there is not
+            raise CnnspecError(f"the comparison cannot be made: {error!s:.200}", hint=_WITHOUT) from error
         for mode, name in ((False, "in evaluation"), (True, "in training")):
             first, second = (_run(module, weights, image, mode) for module in (own, made))
             checks.append(_check_outputs(first, second, name))
