@@ -74,6 +74,7 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
             {"spec": "spec.yaml"},
             ("text", "variant", "params", "select", "ignore", "max_nodes"),
         ),
+        "code": Public(cnnspec.code, {"spec": spec, "output": "new.py", "force": True}, ("verify",)),
         "diff": Public(cnnspec.diff, {"before": spec, "after": spec}, ("purpose",)),
         "sizes": Public(cnnspec.sizes, {"spec": "spec.yaml"}, (*where, "layer", "output", "span")),
         "train": Public(
@@ -131,6 +132,7 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
         "Spec.explain": Public(spec.explain, {"layer": "c"}, ("purpose",)),
         "Spec.lint": Public(spec.lint, {}, ("select", "ignore", "report")),
         "Spec.build": Public(spec.build, {}),
+        "Spec.code": Public(spec.code, {}, ("verify",)),
         "Spec.record": Public(spec.record, {}),
         "Spec.with_params": Public(spec.with_params, {"params": {}}, ("purpose",)),
         "Spec.at_size": Public(spec.at_size, {"shape": (1, 9, 9)}, ("purpose",)),

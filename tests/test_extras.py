@@ -30,13 +30,13 @@ CALLS = {
     "bench": "cnnspec.bench('mlp', batches=[1], threads=[1], seconds=0.01)",
 }
 LIGHT = {
-    "Assessment", "AxisSizes", "Bench", "Calculation", "Change", "Checked", "Diagnosis", "Difference", "Entry",
+    "Assessment", "AxisSizes", "Bench", "Calculation", "Change", "Checked", "Code", "Diagnosis", "Difference", "Entry",
     "EpochMetrics", "Explanation", "ExportResult", "Layer", "LayerReport", "PRECISIONS", "Prediction", "Progress",
     "Report", "Run", "Shared", "SizeRange", "Sizes", "Solution", "StepResult", "Total", "TrainConfig", "TrainResult",
     "TrainingStep", "UnitField", "CnnspecError", "SpecError", "UsageError", "VerificationError", "__version__",
     "bundled_networks", "bundled_remark", "bundled_text", "calculate", "check", "diff", "examine_installation",
     "find_run", "fix", "format_text", "init", "is_run", "json_schema", "list_runs", "load", "loads", "open_run",
-    "sizes", "spec_files",
+    "sizes", "spec_files", "code",
 }  # fmt: skip
 VERB_CALLS = {
     "train": "train mlp --epochs 1",
@@ -50,7 +50,7 @@ VERB_CALLS = {
     "bench": "bench mlp --batches 1 --threads 1 --seconds 0.01",
 }
 LIGHT_VERBS = {
-    "inspect", "calc", "sizes", "diff", "check", "explain", "fmt", "schema", "init", "zoo", "runs", "doctor",
+    "inspect", "calc", "sizes", "diff", "check", "explain", "fmt", "schema", "init", "zoo", "runs", "doctor", "code",
 }  # fmt: skip
 
 BLOCKED = """

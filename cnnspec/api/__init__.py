@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from cnnspec.analysis.report import Report
     from cnnspec.analysis.sizes import Sizes
     from cnnspec.analysis.unit_field import UnitField
+    from cnnspec.api.compared import Code
     from cnnspec.api.exports import bench, export, verify
     from cnnspec.api.networks import Spec, build, load, loads
     from cnnspec.api.runs import evaluate, list_runs, resume, train
+    from cnnspec.api.sources import code
     from cnnspec.api.steps import step
     from cnnspec.api.tools import (
         bundled_networks,
@@ -62,6 +64,7 @@ __all__ = [
     "Calculation",
     "Change",
     "Checked",
+    "Code",
     "Diagnosis",
     "Difference",
     "Entry",
@@ -93,6 +96,7 @@ __all__ = [
     "bundled_text",
     "calculate",
     "check",
+    "code",
     "diff",
     "evaluate",
     "examine_installation",
@@ -127,9 +131,11 @@ LATER: Final = {
     "cnnspec.analysis.report": ("Report",),
     "cnnspec.analysis.sizes": ("Sizes",),
     "cnnspec.analysis.unit_field": ("UnitField",),
+    "cnnspec.api.compared": ("Code",),
     "cnnspec.api.exports": ("bench", "export", "verify"),
     "cnnspec.api.networks": ("Spec", "build", "load", "loads"),
     "cnnspec.api.runs": ("evaluate", "list_runs", "resume", "train"),
+    "cnnspec.api.sources": ("code",),
     "cnnspec.api.steps": ("step",),
     "cnnspec.api.tools": (
         "bundled_networks",

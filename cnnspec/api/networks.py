@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cnnspec.analysis.lint import Finding
     from cnnspec.analysis.memory import Optimizer, Precision
     from cnnspec.analysis.unit_field import UnitField
+    from cnnspec.api.compared import Code
 
 __all__ = ["PathLike", "Spec", "build", "load", "loads"]
 
@@ -124,6 +125,16 @@ class Spec(Network):
     def build(self) -> nn.Module:
         """The network as a `torch.fx.GraphModule`, freshly initialised. Needs the extra `train`."""
         return build(self)
+
+    @public()
+    def code(self, *, verify: bool = True) -> Code:
+        """The network as stand-alone source for PyTorch, compared with `build` where torch is installed.
+
+        Raises VerificationError where they differ.
+        """
+        from cnnspec.api.compared import compared_code
+
+        return compared_code(self, verify)
 
 
 @public()

@@ -165,6 +165,14 @@ CALLS: dict[str, list[list[str]]] = {
         ["mlp", "--weights", EVIL],
         ["mlp", "-o", f"m.onnx/{EVIL}.onnx"],
     ],
+    "code": [
+        [f"{CSI}.yaml"],
+        [f"{CSI}.yaml", "-o", f"{CSI}-out.py"],
+        [EVIL],
+        ["mlp", "-o", EVIL],
+        ["mlp", "-o", f"m.onnx/{EVIL}.py"],
+        ["mlp", "--variant", EVIL],
+    ],
     "verify": [
         [f"{CSI}.onnx"],
         ["told.onnx"],
