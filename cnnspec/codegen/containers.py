@@ -235,9 +235,11 @@ class Containers:
         out = ctx.attempt(lambda: self._loop(item, pool, fill))
         if out is not None:
             return out
-        start = self._start((item,), pool)
-        channels = ctx.fresh("channels")
-        ctx.say(f"{channels} = {ctx.text(start)}")
+        channels = ctx.continued(pool)
+        if channels is None:
+            start = self._start((item,), pool)
+            channels = ctx.fresh("channels")
+            ctx.say(f"{channels} = {ctx.text(start)}")
         return self._loop(item, [ctx.run(channels)], fill._replace(channels=channels))
 
     def _row(self, item: Item, pool: Pool, fill: Fill) -> Pool:

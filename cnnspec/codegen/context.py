@@ -177,6 +177,15 @@ class Context:
         self.versions[name] = self.versions.get(name, 0) + 1
         return running(name, self.versions[name])
 
+    def continued(self, pool: Pool) -> str | None:
+        """The variable that holds the channels of a value already, where there is one."""
+        for tree in pool:
+            if isinstance(tree, ast.Name) and tree.id.startswith("@"):
+                name, _, version = tree.id[1:].partition(":")
+                if self.versions.get(name) == int(version):
+                    return name
+        return None
+
     def choose(self, values: list[Any], uses: list[Use], pool: Pool, hints: Pool | None = None) -> ast.expr:
         """An expression that has these values, one for each copy: a short one, else the number, else any."""
         right = [tree for tree in [*(hints or []), *pool] if self.known.is_right(tree, values, uses, self.versions)]
