@@ -369,7 +369,7 @@ SPATIAL: _Kinds = [
     (_gate, 3),
     (_tokens, 6),
     (_linear, 1),
-    (_reduction, 2),
+    (_reduction, 3),
     (_reshaped, 2),
     (_join, 5),
     (_structure, 7),
