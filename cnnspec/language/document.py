@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cnnspec.errors import Place
+
+if TYPE_CHECKING:
+    from cnnspec.language.search_section import SearchSection
 
 __all__ = [
     "BODIES",
@@ -140,6 +143,7 @@ class Document:
     variants: dict[str, tuple[Argument, ...]]
     places: dict[str, Place] = field(default_factory=dict)  # of the top-level keys, and of `outputs.0`, …
     train_places: dict[str, tuple[Place, Place]] = field(default_factory=dict)  # of the keys and values of `train`
+    search: SearchSection | None = None
 
 
 # The document of a text that is none.
