@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cnnspec.api.exports import bench, export, verify
     from cnnspec.api.networks import Spec, build, load, loads
     from cnnspec.api.runs import evaluate, list_runs, resume, train
+    from cnnspec.api.searches import judge, open_search, screen, search, write_best
     from cnnspec.api.tools import (
         bundled_networks,
         bundled_remark,
@@ -44,6 +45,11 @@ if TYPE_CHECKING:
     from cnnspec.runtime.doctor import Diagnosis, examine_installation
     from cnnspec.runtime.predictor import Prediction, Predictor
     from cnnspec.scoring.assess import Assessment
+    from cnnspec.search.judge import Figures, Verdict, Violation
+    from cnnspec.search.progress import SearchProgress
+    from cnnspec.search.records import TrialRecord
+    from cnnspec.search.screen import Screen
+    from cnnspec.search.start import SearchResult
     from cnnspec.training.config import TrainConfig
     from cnnspec.training.job import TrainResult
     from cnnspec.training.metrics import EpochMetrics
@@ -66,6 +72,7 @@ __all__ = [
     "EpochMetrics",
     "Explanation",
     "ExportResult",
+    "Figures",
     "Layer",
     "LayerReport",
     "Prediction",
@@ -73,6 +80,9 @@ __all__ = [
     "Progress",
     "Report",
     "Run",
+    "Screen",
+    "SearchProgress",
+    "SearchResult",
     "Shared",
     "SizeRange",
     "Sizes",
@@ -82,7 +92,10 @@ __all__ = [
     "Total",
     "TrainConfig",
     "TrainResult",
+    "TrialRecord",
     "UnitField",
+    "Verdict",
+    "Violation",
     "bench",
     "build",
     "bundled_networks",
@@ -100,15 +113,20 @@ __all__ = [
     "init",
     "is_run",
     "json_schema",
+    "judge",
     "list_runs",
     "load",
     "loads",
     "open_run",
+    "open_search",
     "resume",
+    "screen",
+    "search",
     "sizes",
     "spec_files",
     "train",
     "verify",
+    "write_best",
 ]
 
 LATER: Final = {
@@ -126,6 +144,7 @@ LATER: Final = {
     "cnnspec.api.exports": ("bench", "export", "verify"),
     "cnnspec.api.networks": ("Spec", "build", "load", "loads"),
     "cnnspec.api.runs": ("evaluate", "list_runs", "resume", "train"),
+    "cnnspec.api.searches": ("judge", "open_search", "screen", "search", "write_best"),
     "cnnspec.api.tools": (
         "bundled_networks",
         "bundled_remark",
@@ -145,6 +164,11 @@ LATER: Final = {
     "cnnspec.runtime.doctor": ("Diagnosis", "examine_installation"),
     "cnnspec.runtime.predictor": ("Prediction", "Predictor"),
     "cnnspec.scoring.assess": ("Assessment",),
+    "cnnspec.search.judge": ("Figures", "Verdict", "Violation"),
+    "cnnspec.search.progress": ("SearchProgress",),
+    "cnnspec.search.records": ("TrialRecord",),
+    "cnnspec.search.screen": ("Screen",),
+    "cnnspec.search.start": ("SearchResult",),
     "cnnspec.training.config": ("TrainConfig",),
     "cnnspec.training.job": ("TrainResult",),
     "cnnspec.training.metrics": ("EpochMetrics",),

@@ -21,7 +21,7 @@ __all__ = ["VERBS", "app", "main"]
 VERBS: Final = (  # as `--help` lists them
     *("inspect", "calc", "sizes", "diff"),
     *("check", "explain", "fmt", "schema", "init", "zoo"),
-    *("train", "eval", "runs", "export", "verify", "predict"),
+    *("train", "eval", "runs", "search", "export", "verify", "predict"),
     *("bench", "doctor", "lsp"),
 )
 

@@ -92,7 +92,7 @@ def parse_limit(name: str, written: object) -> Limit:
         said = f"has the unit `{match[3]}`" if unit else "has no unit"
         raise UsageError(f"the limit on `{name}`, `{written}`, {said}", hint=example)
     bound = number * factor
-    if not (0 < bound and math.isfinite(bound)):
+    if not (bound > 0 and math.isfinite(bound)):
         raise UsageError(f"the limit on `{name}` is above 0", hint=example)
     if name == "field" and sign is None:
         hint = f'`field: ">= {number:g}"` asks for at least as much, `"<= {number:g}"` for at most'
@@ -107,9 +107,6 @@ def show_figure(name: str, value: float) -> str:
         return f"{value * 1e3:.3g} ms"
     if unit == "pixels":
         return f"{value:,.0f}"
-    letter, factor = "", 1.0
-    for letter, factor in (("", 1.0), ("k", 1e3), ("M", 1e6), ("G", 1e9), ("T", 1e12)):
-        if value < 999.5 * factor:
-            break
-    text = f"{value / factor:.4g} {letter}{'B' * (unit == 'bytes')}"
-    return text.rstrip()
+    prefixes = (("", 1.0), ("k", 1e3), ("M", 1e6), ("G", 1e9), ("T", 1e12))
+    letter, factor = next((prefix for prefix in prefixes if value < 999.5 * prefix[1]), prefixes[-1])
+    return f"{value / factor:.4g} {letter}{'B' * (unit == 'bytes')}".rstrip()

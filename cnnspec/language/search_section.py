@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -46,7 +47,8 @@ COSTS: Final = tuple(name for name in FIGURES if name != "field")
 SAMPLERS: Final = ("tpe", "random")
 
 
-class Domain(NamedTuple):
+@dataclass(frozen=True)
+class Domain:
     """The values that one name of the space may have: a list of choices, or a range with both ends."""
 
     name: str
@@ -55,6 +57,9 @@ class Domain(NamedTuple):
     values: tuple[Choice, ...]  # the choices, or the two ends; a list is written as an expression, as `--set` takes it
     step: float | None = None  # None: every number between the ends
     written: tuple[tuple[Expr, Place], ...] = ()  # the values as they stand in the text
+
+    def __repr__(self) -> str:
+        return f"<Domain of {self.name}: {self.kind} {list(self.values)}>"
 
     @property
     def option(self) -> str | None:

@@ -1,4 +1,4 @@
-"""The verdict on a network: its figures, and which limits it does not keep. No network is built, and no torch imported."""
+"""The verdict on a network: its figures, and which limits it does not keep. Nothing is built, and no torch imported."""
 
 from __future__ import annotations
 

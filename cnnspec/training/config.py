@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
@@ -18,8 +18,8 @@ from cnnspec.language import Source
 from cnnspec.limits import MAX_THREADS
 
 __all__ = [
-    "OptionError", "OptionFault", "Precision", "Seed", "TrainConfig", "data_folder", "option_faults", "resolve_config",
-    "spec_faults",
+    "MAY_CHANGE", "OptionError", "OptionFault", "Precision", "Seed", "TrainConfig", "data_folder", "option_faults",
+    "resolve_config", "spec_faults",
 ]  # fmt: skip
 
 Count = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
@@ -33,6 +33,13 @@ NonNegative = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
 Precision = Literal["fp32", "bf16", "fp16"]
 Word = Annotated[str, Field(strict=True, min_length=1, max_length=4096)]
+
+# Options that may change between two parts of a run: where it runs, and when it ends.
+MAY_CHANGE: Final = {
+    "cache", "channels_last", "checkpoint_every", "compile", "cuda_graph", "data", "data_dir", "device", "epochs",
+    "loading", "max_pixels", "patience", "pool_first", "skip_bad", "steps_per_graph", "tensorboard", "threads",
+    "weights", "workers",
+}  # fmt: skip
 
 
 class OptionError(UsageError):
@@ -176,7 +183,7 @@ def option_faults(options: Mapping[str, object]) -> list[OptionFault]:
 
 
 def spec_faults(source: Source) -> list[Diagnostic]:
-    """What is wrong with the options that a spec names below `train:` and in the space of `search:`, with their places."""
+    """What is wrong with the options that a spec names below `train:` and in its `search:`, with their places."""
     document = source.document
     faults = []
     for fault in option_faults(document.header.train):
