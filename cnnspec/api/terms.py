@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cnnspec.graph import INPUT, PURPOSES, Purpose
     from cnnspec.language.elaborate import MAX_NODES
     from cnnspec.language.figures import show_figure
+    from cnnspec.language.search_section import COSTS
     from cnnspec.language.spec_source import STDIN, parse_setting, read_file
     from cnnspec.ops import AXES, Shape, operators, show_shape
     from cnnspec.ops.describe import describe, families, siblings, summary
@@ -34,6 +35,7 @@ __all__ = [
     "AXES",
     "BATCH_SIZE",
     "CONVENTION",
+    "COSTS",
     "DEVICES",
     "FURTHEST",
     "INPUT",
@@ -84,6 +86,7 @@ LATER: Final = {
     "cnnspec.language.elaborate": ("MAX_NODES",),
     "cnnspec.language.spec_source": ("STDIN", "parse_setting", "read_file"),
     "cnnspec.language.figures": ("show_figure",),
+    "cnnspec.language.search_section": ("COSTS",),
     "cnnspec.search.progress": ("SearchLines", "trial_line"),
     "cnnspec.search.records": ("Standing",),
     "cnnspec.search.space": ("show_value",),

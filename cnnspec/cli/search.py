@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cnnspec import api
+from cnnspec.api.terms import COSTS
 from cnnspec.cli import common
 from cnnspec.cli.render.foreign import visible
 from cnnspec.cli.render.search import front_table, screen_text, watch_search
@@ -147,6 +148,8 @@ def _screen(subject: str, form: str, given: dict[str, Any]) -> None:
 
 
 def _front(subject: str, form: str, given: dict[str, Any]) -> None:
+    if "cost" in given:
+        common.check_choice("--cost", given["cost"], COSTS)
     result = api.open_search(subject, **given)
     cost = given.get("cost")
     common.print_result(form, lambda: result.to_dict(cost), lambda: front_table(result, cost))

@@ -99,6 +99,9 @@ def _spliced(source: Source, changed: Document) -> str | None:
         if key not in changed:
             made += own
             continue
+        if changed[key] is None:  # what is said above it goes with it
+            while made and made[-1].startswith("#"):
+                made.pop()
         below = len(own)
         while below > 1 and re.match(r"\s*(#|$)", own[below - 1]) and not own[below - 1].startswith(" "):
             below -= 1

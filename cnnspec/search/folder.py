@@ -93,7 +93,7 @@ class SearchFolder:
             raise CnnspecError(f"cannot write to {self.path}: {error.strerror or error}") from None
         file, text, section = network_files(plan.network)
         document = {
-            "spec": section,
+            "spec": {**section, "input": list(plan.network.input_override or ())},  # a space may vary the declared one
             "search": dict(plan.section.plain),
             "pareto": plan.pareto,
             "train": plan.config.model_dump(mode="json"),

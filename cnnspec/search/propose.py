@@ -82,7 +82,7 @@ class Proposer:
             if scout is not None and asked is not None:
                 _tell(scout, asked, looked, twin)
         if not trials and len(missed) == TRIES and not self.seen.fitting:
-            raise nothing_fits(merged(self.seen, missed), len(self.seen.looked) + TRIES)
+            raise nothing_fits(merged(self.seen, missed), len(self.seen.looked) + TRIES, self.plan.network.source.path)
         raise ExhaustedError(f"no new network within the limits was found among {TRIES} candidates")
 
     def _look(self, candidate: Candidate) -> Looked:

@@ -137,12 +137,13 @@ def screen(network: Network, section: SearchSection, *, sample: int = SAMPLE, se
     return Screen(network.name, section.size, looked, judged, tuple(set(section.limits) - set(judged)))
 
 
-def nothing_fits(seen: Screen, tried: int) -> UsageError:
+def nothing_fits(seen: Screen, tried: int, spec: str) -> UsageError:
     """The error for a space in which nothing was found within the limits, with the nearest miss."""
+    look = f"`cnnspec search screen {spec}` says"
     where = "no candidate of the space" if seen.whole else f"none of {tried:,} candidates"
     if not seen.valid:
         reason, _ = seen.faults[0]
-        return UsageError(f"{where} makes a network: {reason}", hint="`cnnspec search screen SPEC` says more")
+        return UsageError(f"{where} makes a network: {reason}", hint=f"{look} more")
     nearest = seen.nearest
     assert nearest is not None
     assert nearest.verdict is not None
@@ -150,7 +151,7 @@ def nothing_fits(seen: Screen, tried: int) -> UsageError:
     misses = "; ".join(map(str, nearest.verdict.violations))
     return UsageError(
         f"{where} keeps the limits, mostly because of `{worst}`; the nearest is {nearest.candidate}: {misses}",
-        hint="`cnnspec search screen SPEC` says which limit binds; raise it, or widen the space",
+        hint=f"{look} which limit binds; raise it, or widen the space",
     )
 
 

@@ -19,9 +19,10 @@ from cnnspec.search.folder import SearchFolder, SearchPlan, find_search
 from cnnspec.search.journal import open_study, quiet
 from cnnspec.search.locks import held
 from cnnspec.search.progress import SearchProgress
+from cnnspec.search.propose import Proposer
 from cnnspec.search.records import TrialRecord, best_of, front_of, standing_of
 from cnnspec.search.trials import Machine
-from cnnspec.search.work import Worker, check_images, check_space, time_left
+from cnnspec.search.work import Worker, check_data, check_space, open_data, time_left
 from cnnspec.training.shared import Shared
 from cnnspec.training.signals import Interrupted
 
@@ -92,13 +93,17 @@ def run_search(
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     machine = Machine(data, threads=min(MAX_THREADS, max(1, cores // workers)), device=plan.config.device)
     with quiet():
-        seen = check_space(plan)
-        shared = Shared()
+        if folder.begun:
+            folder.check_same(plan)
+        seen, shared = check_space(plan), Shared()
+        if not seen.fitting and not folder.journal.exists():
+            Proposer(plan, seen).next([])  # raises where nothing is found, before there is a folder
+        digest = open_data(plan, machine, shared, progress)
         with held(folder.lock("study")):
-            if folder.begun:
+            if folder.begun:  # by another process, meanwhile
                 folder.check_same(plan)
             folder.write(plan)
-        check_images(folder, plan, machine, shared, progress)
+        check_data(folder, plan, machine, digest)
         if workers == 1:
             Worker(folder, plan, machine, seen, shared, progress).work()
         else:

@@ -7,6 +7,7 @@ import signal
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -23,10 +24,11 @@ from cnnspec.search.records import Standing, record_of, standing_of
 from cnnspec.search.screen import Screen, nothing_fits, screen
 from cnnspec.search.space import Looked, look
 from cnnspec.search.trials import Claim, Machine, run_trial
+from cnnspec.training.metrics import EpochMetrics
 from cnnspec.training.shared import Shared
 from cnnspec.training.signals import Interrupted
 
-__all__ = ["Worker", "check_images", "check_space"]
+__all__ = ["Worker", "check_data", "check_space", "open_data", "time_left"]
 
 LOOK_AGAIN: Final = 1.0  # seconds between two looks whether others have finished
 FAILURES: Final = 3  # trials that fail one after the other, none before them having succeeded, end the search
@@ -45,39 +47,42 @@ def check_space(plan: SearchPlan) -> Screen:
         check_measurable()
     seen = screen(plan.network, plan.section)
     if not seen.valid or (seen.whole and not seen.fitting):
-        raise nothing_fits(seen, len(seen.looked))
+        raise nothing_fits(seen, len(seen.looked), plan.network.source.path)
     return seen
 
 
-def check_images(
-    folder: SearchFolder, plan: SearchPlan, machine: Machine, shared: Shared, progress: SearchProgress
-) -> None:
-    """Open the images, and see that they are those of the search. Raises UsageError and CnnspecError."""
+class _Opening:
+    """Says what is opened, and nothing else of a run."""
+
+    def __init__(self, progress: SearchProgress) -> None:
+        self.message = progress.message
+
+    def step(self, epoch: int, epochs: int, seen: int, images: int, loss: float, images_per_second: float) -> None:
+        """Nothing."""
+
+    def epoch(self, metrics: EpochMetrics) -> None:
+        """Nothing."""
+
+
+def open_data(plan: SearchPlan, machine: Machine, shared: Shared, progress: SearchProgress) -> str:
+    """Open the images for all trials of this process, and give their digest. Raises UsageError and CnnspecError."""
     from cnnspec.training.device import pick_device
     from cnnspec.training.distributed import Ranks
     from cnnspec.training.job import Job
     from cnnspec.training.start import open_images
 
-    class Opening:
-        """Says what was opened."""
+    job = Job(plan.network, machine.config(plan, {}), Path(), data=machine.data)
+    return open_images(job, pick_device(job.config.device), Ranks(), _Opening(progress), shared).digest
 
-        def message(self, text: str) -> None:
-            progress.message(text)
 
-        def step(self, *figures: float) -> None:
-            """Nothing."""
-
-        def epoch(self, metrics: object) -> None:
-            """Nothing."""
-
-    job = Job(plan.network, machine.config(plan, {}), folder.path, data=machine.data)
-    data = open_images(job, pick_device(job.config.device), Ranks(), Opening(), shared)
+def check_data(folder: SearchFolder, plan: SearchPlan, machine: Machine, digest: str) -> None:
+    """Note which images a search is on. Raises UsageError where it is on others."""
     study = open_study(folder, plan)
     with held(folder.lock("study")):
         known = study.user_attrs.get("images")
         if known is None:
-            study.set_user_attr("images", data.digest)
-        elif known != data.digest:
+            study.set_user_attr("images", digest)
+        elif known != digest:
             raise UsageError(
                 f"{machine.data} has other images or labels than {folder.path} was begun with",
                 hint="`--data` names the same images again, or `--name` another search",

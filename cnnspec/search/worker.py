@@ -35,14 +35,14 @@ def _work(path: Path, told: dict[str, object]) -> None:
     from cnnspec.search.journal import quiet
     from cnnspec.search.progress import SilentSearch
     from cnnspec.search.trials import Machine
-    from cnnspec.search.work import Worker, check_images, check_space
+    from cnnspec.search.work import Worker, check_data, check_space, open_data
     from cnnspec.training.shared import Shared
 
     folder, parent = SearchFolder(path), os.getppid()
     machine = Machine(**told)  # type: ignore[arg-type]
     with quiet():
         plan, shared, progress = folder.read(), Shared(), SilentSearch()
-        check_images(folder, plan, machine, shared, progress)
+        check_data(folder, plan, machine, open_data(plan, machine, shared, progress))
         Worker(folder, plan, machine, check_space(plan), shared, progress, parent=parent).work()
 
 
