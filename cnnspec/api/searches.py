@@ -12,8 +12,9 @@ from cnnspec.api.networks import PathLike, load
 from cnnspec.errors import SpecError, UsageError, needs_extra
 from cnnspec.files import write_atomic
 from cnnspec.language import Network, read_file
+from cnnspec.language.document import SearchSection
 from cnnspec.language.figures import MEASURED, parse_limit
-from cnnspec.language.search_section import COSTS, SearchSection
+from cnnspec.language.search_section import COSTS
 from cnnspec.limits import MAX_THREADS
 from cnnspec.ops.arguments import Bounds
 from cnnspec.public import OneOf, public

@@ -10,11 +10,11 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from cnnspec.language.document import BODIES, INLINE, TYPES
+from cnnspec.language.document import BODIES, INLINE, TYPES, SearchSection
 from cnnspec.language.figures import FIGURES
 from cnnspec.language.read_body import JOIN_NAMES
 from cnnspec.language.read_header import MAX_TEXT, NAME, WARNING
-from cnnspec.language.search_section import COSTS, KINDS, SAMPLERS, SEARCH_KEYS, SearchSection
+from cnnspec.language.search_section import COSTS, KINDS, SAMPLERS, SEARCH_KEYS
 from cnnspec.ops import AbstractOp, operators
 
 __all__ = ["json_schema"]

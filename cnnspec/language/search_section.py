@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from collections.abc import Iterator
+from typing import Final
 
-from cnnspec.errors import Diagnostic, Place, SpecError, UsageError
+from cnnspec.errors import Diagnostic, SpecError, UsageError
 from cnnspec.hints import did_you_mean
-from cnnspec.language.document import Document, Expr
+from cnnspec.language.document import OF_TRAINING, Choice, Document, Domain, Expr, SearchSection
 from cnnspec.language.expression import MAX_NUMBER
-from cnnspec.language.figures import FIGURES, MEASURED, Limit, parse_limit
+from cnnspec.language.figures import FIGURES, MEASURED, parse_limit
 from cnnspec.language.read_parts import Parts, TooManyFaults
 from cnnspec.language.results import is_number
 from cnnspec.language.source import read_text
@@ -20,13 +18,9 @@ from cnnspec.language.tree import ListValue, MapValue, Scalar, SourceError, Valu
 from cnnspec.language.values import Given, Log, Values
 
 __all__ = [
-    "COSTS", "KINDS", "OF_TRAINING", "SAMPLERS", "SEARCH_KEYS", "Domain", "SearchSection", "check_space", "read_search",
-    "read_search_text",
+    "COSTS", "KINDS", "SAMPLERS", "SEARCH_KEYS", "check_space", "measured", "read_search", "read_search_text",
 ]  # fmt: skip
 
-Choice: TypeAlias = int | float | bool | str | None
-
-OF_TRAINING: Final = "train."  # before the name of a training option that varies
 MOST_CHOICES: Final = 1000  # of one domain
 MOST_TRIALS: Final = 100_000
 KINDS: Final[dict[str, str]] = {
@@ -45,71 +39,6 @@ SEARCH_KEYS: Final[dict[str, str]] = {
 }
 COSTS: Final = tuple(name for name in FIGURES if name != "field")
 SAMPLERS: Final = ("tpe", "random")
-
-
-@dataclass(frozen=True)
-class Domain:
-    """The values that one name of the space may have: a list of choices, or a range with both ends."""
-
-    name: str
-    place: Place
-    kind: Literal["choices", "int", "float", "log"]
-    values: tuple[Choice, ...]  # the choices, or the two ends; a list is written as an expression, as `--set` takes it
-    step: float | None = None  # None: every number between the ends
-    written: tuple[tuple[Expr, Place], ...] = ()  # the values as they stand in the text
-
-    def __repr__(self) -> str:
-        return f"<Domain of {self.name}: {self.kind} {list(self.values)}>"
-
-    @property
-    def option(self) -> str | None:
-        """The training option that varies, or None for a parameter of the spec."""
-        return self.name.removeprefix(OF_TRAINING) if self.name.startswith(OF_TRAINING) else None
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The first and the last value of a range."""
-        first, last = self.values
-        assert isinstance(first, (int, float))
-        assert isinstance(last, (int, float))
-        return first, last
-
-    @property
-    def count(self) -> int | None:
-        """How many values there are; None where there is no end of them."""
-        if self.kind == "choices":
-            return len(self.values)
-        if self.step is None:
-            return None if self.ends[0] < self.ends[1] else 1
-        first, last = self.ends
-        return 1 + round((last - first) / self.step)
-
-    def every(self) -> Sequence[Choice]:
-        """All values of a domain that has a number of them."""
-        if self.kind == "choices":
-            return self.values
-        first, step = self.ends[0], self.step or 0
-        return [first + number * step for number in range(self.count or 0)]
-
-
-class SearchSection(NamedTuple):
-    """What a search is told. `places` are those of its keys, and of `limits.params`, …"""
-
-    space: Mapping[str, Domain] = MappingProxyType({})
-    limits: Mapping[str, Limit] = MappingProxyType({})
-    trials: int = 50
-    epochs: int | None = None  # None: those of the training options
-    cost: str = "macs"
-    prune: bool = True
-    sampler: str = "tpe"
-    plain: Mapping[str, Any] = MappingProxyType({})  # as it is written
-    places: Mapping[str, Place] = MappingProxyType({})
-
-    @property
-    def size(self) -> int | None:
-        """How many candidates the space has; None where there is no end of them."""
-        counts = [domain.count for domain in self.space.values()]
-        return None if None in counts else math.prod(count for count in counts if count is not None)
 
 
 def read_search(value: Value, parts: Parts) -> SearchSection | None:

@@ -23,8 +23,9 @@ import yaml
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import write_atomic
 from cnnspec.language import Network, NetworkRecord, read_file
+from cnnspec.language.document import SearchSection
 from cnnspec.language.read_parts import Parts, TooManyFaults
-from cnnspec.language.search_section import SearchSection, read_search
+from cnnspec.language.search_section import read_search
 from cnnspec.language.source import read_text
 from cnnspec.language.tree import MapValue, SourceError, Value, plain
 from cnnspec.search.locks import FileLock

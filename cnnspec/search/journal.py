@@ -22,7 +22,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
 
 from cnnspec.errors import CnnspecError, UsageError
-from cnnspec.language.search_section import Choice, Domain, SearchSection
+from cnnspec.language.document import Choice, Domain, SearchSection
 from cnnspec.search.folder import SearchFolder, SearchPlan
 from cnnspec.search.locks import FileLock
 from cnnspec.search.space import Candidate

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from cnnspec.language.search_section import Choice
+from cnnspec.language.document import Choice
 from cnnspec.search.folder import SearchFolder, SearchPlan
 from cnnspec.search.journal import candidate_of
 from cnnspec.search.judge import Figures

@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 
 from cnnspec.errors import UsageError
 from cnnspec.language import Network
+from cnnspec.language.document import SearchSection
 from cnnspec.language.figures import MEASURED
-from cnnspec.language.search_section import SearchSection
 from cnnspec.search.space import Looked, draw, every, look
 
 __all__ = ["SAMPLE", "Binding", "Screen", "merged", "nothing_fits", "screen"]

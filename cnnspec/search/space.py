@@ -13,8 +13,8 @@ from typing import NamedTuple
 from cnnspec.errors import SpecError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.language import Network
+from cnnspec.language.document import OF_TRAINING, Choice, Domain, SearchSection
 from cnnspec.language.figures import Limit
-from cnnspec.language.search_section import OF_TRAINING, Choice, Domain, SearchSection
 from cnnspec.search.judge import Verdict, judge_graph
 
 __all__ = ["Candidate", "Looked", "draw", "every", "look", "show_value"]
