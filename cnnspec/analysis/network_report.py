@@ -109,7 +109,7 @@ def _cost(op: AnyOp, shapes: tuple[Shape, ...]) -> _Cost:
 def _totals(rows: list[LayerReport], memory: Memory) -> Totals:
     flops = [row.flops for row in rows]
     params = sum(row.params for row in rows)
-    maps = [row for row in rows if not row.sees_everything]
+    maps = [row for row in rows if len(row.output_shape) > 1 and not row.sees_everything]
     return Totals(
         layers=len(rows),
         params=params,
