@@ -32,13 +32,13 @@ CALLS = {
     "write_best": "cnnspec.api.write_best('made', f'{time.time_ns()}.yaml')",
 }
 LIGHT = {
-    "Assessment", "AxisSizes", "Bench", "Calculation", "Change", "Checked", "Diagnosis", "Difference", "Entry",
-    "EpochMetrics", "Explanation", "ExportResult", "Figures", "Layer", "LayerReport", "PRECISIONS", "Prediction", "Progress",
-    "Report", "Run", "Screen", "SearchProgress", "SearchResult", "Shared", "SizeRange", "Sizes", "Solution", "StepResult", "Total", "TrainConfig", "TrainResult",
-    "TrialRecord", "Verdict", "Violation", "judge", "screen",
-    "UnitField", "CnnspecError", "SpecError", "UsageError", "VerificationError", "__version__", "bundled_networks",
-    "bundled_remark", "bundled_text", "calculate", "check", "diff", "examine_installation", "find_run", "fix",
-    "format_text", "init", "is_run", "json_schema", "list_runs", "load", "loads", "open_run", "sizes", "spec_files",
+    "Assessment", "AxisSizes", "Bench", "Calculation", "Change", "Checked", "CnnspecError", "Diagnosis", "Difference",
+    "Entry", "EpochMetrics", "Explanation", "ExportResult", "Figures", "Layer", "LayerReport", "PRECISIONS",
+    "Prediction", "Progress", "Report", "Run", "Screen", "SearchProgress", "SearchResult", "Shared", "SizeRange",
+    "Sizes", "Solution", "SpecError", "StepResult", "Total", "TrainConfig", "TrainResult", "TrialRecord", "UnitField",
+    "UsageError", "Verdict", "VerificationError", "Violation", "bundled_networks", "bundled_remark", "bundled_text",
+    "calculate", "check", "diff", "examine_installation", "find_run", "fix", "format_text", "init", "is_run",
+    "json_schema", "judge", "list_runs", "load", "loads", "open_run", "screen", "sizes", "spec_files", "__version__",
 }  # fmt: skip
 VERB_CALLS = {
     "train": "train mlp --epochs 1",
