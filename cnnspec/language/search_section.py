@@ -130,7 +130,13 @@ def _choices(key: Scalar, value: Value, parts: Parts) -> Domain | None:
         if any(choice == other and type(choice) is type(other) for other in choices):
             parts.error("E120", f"the choice `{choice}` of `{key.value:.60}` stands twice", item.place)
         choices.append(choice)
-    written_ = tuple((parts.expr(item), item.place) for item in value.items)
+    as_texts = [  # as `--set` would be given them
+        Scalar(choice, item.place, item.place, choice)
+        if isinstance(item, ListValue) and isinstance(choice, str)
+        else item
+        for choice, item in zip(choices, value.items, strict=True)
+    ]
+    written_ = tuple((parts.expr(item), item.place) for item in as_texts)
     return Domain(key.value, key.place, "choices", tuple(choices), None, written_)
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -140,13 +140,13 @@ def _distribution(domain: Domain) -> BaseDistribution:
     return FloatDistribution(first, last, step=domain.step, log=domain.kind == "log")
 
 
-def candidate_of(section: SearchSection, params: dict[str, Choice]) -> Candidate:
+def candidate_of(section: SearchSection, params: Mapping[str, Any]) -> Candidate:
     """The candidate of a trial's parameters, as plain values: a sampler may give those of numpy."""
     return Candidate({name: _plain(domain, params[name]) for name, domain in section.space.items()})
 
 
-def _plain(domain: Domain, value: Choice) -> Choice:
+def _plain(domain: Domain, value: Any) -> Choice:
+    value = value.item() if hasattr(value, "item") else value
     if domain.kind == "choices":
         return next(choice for choice in domain.values if choice == value and type(choice) is type(value))
-    assert isinstance(value, (int, float))
     return int(value) if domain.kind == "int" else float(value)
