@@ -110,7 +110,16 @@ def _spliced(source: Source, changed: Document) -> str | None:
 
 
 def _section(key: str, value: Any) -> list[str]:
-    return [] if value is None else _dumped({key: value}).splitlines()
+    """The lines of a section: one in brackets, where nothing is nested deeper than parameters are."""
+    if value is None:
+        return []
+    inner = value.values() if isinstance(value, dict) else ()
+    style = None if any(isinstance(each, dict) for each in inner) or key in (*BODIES, "blocks") else True
+    if not style:
+        return _dumped({key: value}).splitlines()
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=True, width=10**6)
+    line = text.removesuffix("...\n").strip()
+    return [f"{key}: {line}"]
 
 
 def _dumped(document: Document) -> str:
