@@ -20,7 +20,8 @@ from cnnspec.search.journal import open_study, quiet
 from cnnspec.search.locks import held
 from cnnspec.search.progress import SearchProgress
 from cnnspec.search.propose import Proposer
-from cnnspec.search.records import TrialRecord, best_of, front_of, standing_of
+from cnnspec.search.records import TrialRecord, best_of, front_of
+from cnnspec.search.standing import standing_of
 from cnnspec.search.trials import Machine
 from cnnspec.search.work import Worker, check_data, check_space, open_data, time_left
 from cnnspec.training.shared import Shared
@@ -90,6 +91,8 @@ def run_search(
     Raises UsageError where the folder is of another search or the data are others, where nothing is within the limits
     or no trial could be trained so, CnnspecError where training fails again and again, and Interrupted after a signal.
     """
+    if "WORLD_SIZE" in os.environ:
+        raise UsageError("a search is no job for torchrun", hint="`--workers` trains several trials at a time")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     machine = Machine(data, threads=min(MAX_THREADS, max(1, cores // workers)), device=plan.config.device)
     with quiet():

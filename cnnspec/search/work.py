@@ -20,9 +20,10 @@ from cnnspec.search.latency import check_measurable, latency
 from cnnspec.search.locks import held
 from cnnspec.search.progress import SearchProgress
 from cnnspec.search.propose import ExhaustedError, Proposer
-from cnnspec.search.records import Standing, record_of, standing_of
+from cnnspec.search.records import Standing
 from cnnspec.search.screen import Screen, nothing_fits, screen
 from cnnspec.search.space import Looked, look
+from cnnspec.search.standing import record_of, standing_of
 from cnnspec.search.trials import Claim, Machine, run_trial
 from cnnspec.training.metrics import EpochMetrics
 from cnnspec.training.shared import Shared

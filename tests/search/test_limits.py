@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -112,6 +113,19 @@ def test_a_verdict_and_a_screen_import_neither_torch_nor_optuna() -> None:
 
     done = subprocess.run([sys.executable, "-c", script], input=SPEC, capture_output=True, text=True, check=True)
     assert {"torch", "optuna", "onnx", "onnxruntime", "numpy"}.isdisjoint(done.stdout.split())
+
+
+def test_a_screen_on_the_command_line_needs_no_optuna(tmp_path: Path) -> None:
+    from search_support import SPEC
+
+    (tmp_path / "net.yaml").write_text(SPEC)
+    script = (
+        "import sys; sys.modules['optuna'] = sys.modules['torch'] = None; from cnnspec.cli import main;"
+        "main(['search', 'screen', 'net.yaml', '--sample', '5'])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "5 of them, drawn at random" in done.stdout
 
 
 def test_every_figure_has_a_meaning_and_a_place() -> None:

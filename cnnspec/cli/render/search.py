@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from cnnspec.api import Screen, SearchProgress, SearchResult, TrialRecord
-from cnnspec.api.terms import SearchLines, Standing, show_figure, show_value, trial_line
+from cnnspec.api.terms import SearchLines, show_figure, show_value, trial_line
 from cnnspec.cli.render.columns import aligned
 from cnnspec.cli.render.foreign import visible
+
+if TYPE_CHECKING:
+    from cnnspec.api import Screen, SearchProgress, SearchResult, TrialRecord
+    from cnnspec.api.terms import Standing
 
 __all__ = ["front_table", "screen_text", "watch_search"]
 
