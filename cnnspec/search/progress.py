@@ -51,7 +51,7 @@ def trial_line(record: TrialRecord, standing: Standing) -> str:
 
 
 class SearchLines:
-    """One line per trial, and from time to time how far the search is."""
+    """One line per trial."""
 
     def __init__(self, stream: TextIO) -> None:
         self.lines = Lines(stream)
@@ -64,5 +64,6 @@ class SearchLines:
         """Nothing."""
 
     def trial(self, record: TrialRecord, standing: Standing, left: timedelta | None) -> None:
-        """A line of its figures."""
-        self.lines.message(trial_line(record, standing))
+        """A line of its figures, and how far the search is."""
+        rest = "" if left is None else f", {left} left"
+        self.lines.message(f"{trial_line(record, standing)}  ({standing.done} of {standing.wanted}{rest})")

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import subprocess
-import sys
-import time
-from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.errors import UsageError
 from cnnspec.limits import MAX_THREADS
+from cnnspec.search.crew import Crew, ProcessMember
 from cnnspec.search.folder import SearchFolder, SearchPlan, find_search
 from cnnspec.search.journal import open_study, quiet
 from cnnspec.search.locks import held
@@ -23,14 +18,10 @@ from cnnspec.search.propose import Proposer
 from cnnspec.search.records import TrialRecord, best_of, front_of
 from cnnspec.search.standing import standing_of
 from cnnspec.search.trials import Machine
-from cnnspec.search.work import Worker, check_data, check_space, open_data, time_left
+from cnnspec.search.work import Worker, check_data, check_space, open_data
 from cnnspec.training.shared import Shared
-from cnnspec.training.signals import Interrupted
 
 __all__ = ["SearchResult", "open_search", "run_search"]
-
-POLL: Final = 0.5  # seconds between two looks at what the workers have done
-PATIENCE: Final = 60.0  # seconds that workers have for saving when they are stopped
 
 
 @dataclass(frozen=True)
@@ -111,89 +102,6 @@ def run_search(
             Worker(folder, plan, machine, seen, shared, progress).work()
         else:
             del shared  # the workers have their own
-            _Crew(folder, plan, machine, workers, progress).work()
+            members = [ProcessMember(folder, machine) for _ in range(workers)]
+            Crew(folder, plan, members, progress).work()
         return open_search(folder.path, folder.path.parent)
-
-
-class _Crew:
-    """Several processes at work, and what they have done as it becomes known."""
-
-    def __init__(
-        self, folder: SearchFolder, plan: SearchPlan, machine: Machine, workers: int, progress: SearchProgress
-    ) -> None:
-        self.folder, self.plan, self.machine, self.workers, self.progress = folder, plan, machine, workers, progress
-        self.study = open_study(folder, plan)
-        self.told = {record.number for record in self._ended()}
-        self.before, self.began = len(self.told), time.monotonic()
-
-    def _ended(self) -> list[TrialRecord]:
-        records = standing_of(self.study, self.folder, self.plan).records
-        return [record for record in records if record.status != "running"]
-
-    def work(self) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "cnnspec.search.worker",
-            str(self.folder.path),
-            json.dumps(asdict(self.machine)),
-        ]
-        with ExitStack() as stack:
-            crew = [
-                stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-                for _ in range(self.workers)
-            ]
-            try:
-                while any(process.poll() is None for process in crew):
-                    time.sleep(POLL)
-                    self._tell()
-                    if any(process.poll() not in (None, 0) for process in crew):
-                        self._look(crew)
-            except KeyboardInterrupt as stopped:
-                _stop(crew)
-                self._tell()
-                number = getattr(stopped, "exit_code", 130) - 128
-                message = f"stopped after {len(self.told)} of {self.plan.section.trials} trials; nothing is lost"
-                raise Interrupted(number, message, "the same command continues") from None
-            except BaseException:
-                _stop(crew)
-                raise
-            self._tell()
-            self._look(crew)
-
-    def _tell(self) -> None:
-        """Say which trials have ended since."""
-        standing = standing_of(self.study, self.folder, self.plan)
-        for record in standing.records:
-            if record.status != "running" and record.number not in self.told:
-                self.told.add(record.number)
-                self.progress.trial(record, standing, time_left(standing, self.before, self.began))
-
-    def _look(self, crew: list[subprocess.Popen[str]]) -> None:
-        """Raise the error of a worker that has failed. One that was killed is told of, unless all are."""
-        for process in list(crew):
-            if process.poll() in (None, 0):
-                continue
-            crew.remove(process)
-            said = process.stdout.read() if process.stdout is not None else ""
-            with suppress(ValueError, KeyError, TypeError):
-                error = json.loads(said)
-                kind = UsageError if error["exit_code"] == UsageError.exit_code else CnnspecError
-                _stop(crew)
-                raise kind(error["message"], hint=error["hint"])
-            self.progress.message(f"a worker has ended with {process.returncode}; what it left, the others take up")
-        if not crew:
-            raise CnnspecError("every worker has ended before the search was done", hint="the same command continues")
-
-
-def _stop(crew: list[subprocess.Popen[str]]) -> None:
-    """End the workers, with everything saved; those that take too long, without."""
-    for process in crew:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-    end = time.monotonic() + PATIENCE
-    for process in crew:
-        try:
-            process.wait(max(0.1, end - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
