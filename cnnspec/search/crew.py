@@ -24,6 +24,7 @@ from cnnspec.training.signals import Interrupted, Signals
 __all__ = ["Crew", "Ended", "Member", "ProcessMember", "worker_command"]
 
 POLL: Final = 0.5  # seconds between two looks at what the workers have done
+STOPPED: Final = (130, 143)  # the exit codes of those that a signal has ended
 PATIENCE: Final = 60.0  # seconds that workers have for saving when they are stopped
 
 
@@ -110,7 +111,7 @@ class Crew:
             finally:
                 self._stop()
         self._tell()
-        if signals.received is not None and self.members:
+        if signals.received is not None and not self.finished:
             message = f"stopped after {len(self.told)} of {self.plan.section.trials} trials; nothing is lost"
             raise Interrupted(signals.received, message, "the same command continues")
         if self._standing().done < self.plan.section.trials and not self.finished:
@@ -128,7 +129,7 @@ class Crew:
                 self.finished = True
             elif ended.said:
                 raise _error(ended.said)
-            else:
+            elif ended.code not in STOPPED:  # as all are by the terminal's Ctrl-C
                 self.progress.message(f"a worker has ended with {ended.code}; what it left, others take up")
         return bool(self.members)
 

@@ -30,7 +30,7 @@ from cnnspec.search.space import Candidate
 __all__ = ["candidate_of", "directions", "distributions", "mend", "open_study", "quiet"]
 
 KEPT: Final = 3  # of the trials at a rung, one in so many goes on
-FIRST_RUNG: Final = 4  # the first rung is at so small a part of the epochs
+FIRST_RUNG: Final = 3  # the first rung is at this part of the epochs, behind the rise of the learning rate
 _BLOCK: Final = 2**16
 
 
