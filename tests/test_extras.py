@@ -61,7 +61,7 @@ name: net
 input: [1, 8, 8]
 params: {width: 4}
 train: {epochs: 1, batch_size: 512, threads: 1, channels_last: false}
-layers: [Conv2d(width, 3), Flatten, Linear(10)]
+layers: ["Conv2d(width, 3)", Flatten, Linear(10)]
 search: {space: {width: [2, 4]}, limits: {latency: 1s}, trials: 1}
 """
 
