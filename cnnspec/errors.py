@@ -73,6 +73,7 @@ EXTRAS: Final[dict[str, str | None]] = {
     **dict.fromkeys(("numpy", "PIL", "safetensors"), None),
     "tensorboard": "tensorboard",
     "optuna": "search",
+    "ray": "ray",
     "pygls": "lsp",
     "lsprotocol": "lsp",
 }

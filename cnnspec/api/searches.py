@@ -97,6 +97,7 @@ def search(
     searches: PathLike = "searches",
     search: PathLike | None = None,
     workers: Processes = 1,
+    ray: str | None = None,
     pareto: bool = False,
     trials: Trials | None = None,
     config: PathLike | None = None,
@@ -106,10 +107,11 @@ def search(
     """Search for the best network that a spec's section `search` allows; the same call again continues.
 
     Trials are runs in `searches/NAME/trials`; `name` is the network's unless given. `workers` is the number of
-    processes on this machine; the same call on other machines that share the folder adds theirs. With `pareto` cost is
-    a second objective, and no trial ends early. `trials` takes the place of the section's number. `options` are fields
-    of TrainConfig; they win over the file `config`, that over `epochs` of the section, and that over the spec's
-    `train:`. Needs the extras `search` and `train`, and `onnx` where a limit is on latency.
+    processes on this machine, or on the Ray cluster at the address `ray`, whose nodes share the folder; the same call
+    on other machines that share it adds theirs. With `pareto` cost is a second objective, and no trial ends early.
+    `trials` takes the place of the section's number. `options` are fields of TrainConfig; they win over the file
+    `config`, that over `epochs` of the section, and that over the spec's `train:`.
+    Needs the extras `search` and `train`, `onnx` where a limit is on latency, and `ray` for a cluster.
     Raises UsageError where an option, the data or the name do not fit or nothing is within the limits, SpecError, and
     CnnspecError where trials fail.
     """
@@ -133,7 +135,7 @@ def search(
         plan = with_trials(plan, trials)
     listener = progress if not isinstance(progress, bool) else SearchLines(sys.stderr) if progress else None
     folder = new_search(Path(searches), name or network.name)
-    return run_search(folder, plan, data, workers=workers, progress=listener or SilentSearch())
+    return run_search(folder, plan, data, workers=workers, progress=listener or SilentSearch(), ray=ray)
 
 
 @needs_extra("search")

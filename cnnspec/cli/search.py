@@ -23,8 +23,8 @@ FORMATS: Final = ("text", "json")
 PARTS: Final = ("screen", "front", "best")
 ACCEPTED: Final = {  # the options of each part, by their names here
     "search": {
-        "data", "data_dir", "name", "searches", "file", "workers", "pareto", "trials", "epochs", "device", "seed",
-        "config", "variant", "settings", "input_shape",
+        "data", "data_dir", "name", "searches", "file", "workers", "ray", "pareto", "trials", "epochs", "device",
+        "seed", "config", "variant", "settings", "input_shape",
     },
     "screen": {"file", "sample", "variant", "settings", "input_shape"},
     "front": {"searches", "cost", "picture"},
@@ -49,6 +49,9 @@ def search(
         str | None, typer.Option("--search", metavar="FILE", help="A section `search` in place of the spec's.")
     ] = None,
     workers: Annotated[int | None, typer.Option(metavar="N", min=1, help="Processes on this machine: 1.")] = None,
+    ray: Annotated[
+        str | None, typer.Option("--ray", metavar="ADDRESS", help="The workers run on this Ray cluster.")
+    ] = None,
     pareto: Annotated[
         bool, typer.Option("--pareto", help="Make cost a second objective; no trial ends early.")
     ] = False,
@@ -91,8 +94,9 @@ def search(
     part, subject = _part(words)
     given: dict[str, Any] = {
         "data": data, "data_dir": data_dir, "name": name, "searches": searches, "file": file, "workers": workers,
-        "pareto": pareto or None, "trials": trials, "epochs": epochs, "device": device, "seed": seed, "config": config,
-        "sample": sample, "cost": cost, "picture": picture, "output": output, "trial": trial, "force": force or None,
+        "ray": ray, "pareto": pareto or None, "trials": trials, "epochs": epochs, "device": device, "seed": seed,
+        "config": config, "sample": sample, "cost": cost, "picture": picture, "output": output, "trial": trial,
+        "force": force or None,
         "variant": variant, "settings": settings, "input_shape": input_shape,
     }  # fmt: skip
     given = {key: value for key, value in given.items() if value is not None}

@@ -75,9 +75,9 @@ def open_search(name: str | Path, searches: Path) -> SearchResult:
 
 
 def run_search(
-    folder: SearchFolder, plan: SearchPlan, data: str, *, workers: int, progress: SearchProgress
+    folder: SearchFolder, plan: SearchPlan, data: str, *, workers: int, progress: SearchProgress, ray: str | None = None
 ) -> SearchResult:
-    """Search, or continue a search, until it has as many trials as the plan wants.
+    """Search, or continue a search, until it has as many trials as the plan wants; `ray` is the address of a cluster.
 
     Raises UsageError where the folder is of another search or the data are others, where nothing is within the limits
     or no trial could be trained so, CnnspecError where training fails again and again, and Interrupted after a signal.
@@ -98,7 +98,13 @@ def run_search(
                 folder.check_same(plan)
             folder.write(plan)
         check_data(folder, plan, machine, digest)
-        if workers == 1:
+        if ray is not None:
+            del shared
+            from cnnspec.search.ray_crew import RayMember, cluster
+
+            with cluster(ray):
+                Crew(folder, plan, [RayMember(folder, machine) for _ in range(workers)], progress).work()
+        elif workers == 1:
             Worker(folder, plan, machine, seen, shared, progress).work()
         else:
             del shared  # the workers have their own
