@@ -46,9 +46,9 @@ class WorkerKilledError(RuntimeError):
     """A worker was killed: Ray is to start another one."""
 
 
-def _work(command: list[str]) -> tuple[int, str]:
+def _work(folder: str, machine: Machine) -> tuple[int, str]:
     """On a node: run a worker, and give its exit code and what it said."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(worker_command(folder, machine), stdout=subprocess.PIPE, text=True) as process:
         try:
             said, _ = process.communicate()
         except BaseException:  # the task is cancelled
@@ -67,12 +67,11 @@ class RayMember:
     def __init__(self, folder: SearchFolder, machine: Machine) -> None:
         here = Path(machine.data)
         there = replace(machine, data=str(here.resolve())) if here.exists() else machine
-        command = worker_command(str(folder.path.resolve()), there)
         work: Any = ray.remote(_work)
         remote = work.options(
             num_cpus=machine.threads or 1, max_retries=-1, retry_exceptions=[WorkerKilledError], name=folder.name
         )
-        self._task: Any = remote.remote(["python", *command[1:]])
+        self._task: Any = remote.remote(str(folder.path.resolve()), there)
 
     def ended(self) -> Ended | None:
         """How it has ended; None while it is at work."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 
 from cnnspec.interrupts import Stopped, handler
@@ -27,6 +28,11 @@ def main(arguments: list[str]) -> int:
         return error.exit_code
     except Stopped as stopped:
         return stopped.exit_code
+    except Exception as error:  # a fault of ours: who started the worker tells of it
+        traceback.print_exc()
+        said = f"a worker has failed: {type(error).__name__}: {error}"
+        print(json.dumps({"message": said, "hint": "please report it", "exit_code": 1}))
+        return 1
     return 0
 
 
