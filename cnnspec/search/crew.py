@@ -92,7 +92,8 @@ class Crew:
         self.folder, self.plan, self.members, self.progress = folder, plan, [*members], progress
         self.study = open_study(folder, plan)
         self.told = {record.number for record in self._standing().records if record.status != "running"}
-        self.finished = False  # whether a worker has found nothing left to do
+        self.finished = False  # whether all trials have ended; then nothing is left to do for anybody
+        self.spent = False  # whether a worker has found nothing to do, for lack of new networks
         self.before, self.began = len(self.told), time.monotonic()
 
     def _standing(self) -> Standing:
@@ -105,16 +106,17 @@ class Crew:
         """
         with Signals() as signals:
             try:
-                while self._at_work() and signals.received is None:
+                while self._at_work() and signals.received is None and not self.finished:
                     time.sleep(POLL)
                     self._tell()
+                    self.finished = self._standing().done >= self.plan.section.trials
             finally:
                 self._stop()
         self._tell()
         if signals.received is not None and not self.finished:
             message = f"stopped after {len(self.told)} of {self.plan.section.trials} trials; nothing is lost"
             raise Interrupted(signals.received, message, "the same command continues")
-        if self._standing().done < self.plan.section.trials and not self.finished:
+        if not self.finished and not self.spent:
             raise CnnspecError("every worker has ended before the search was done", hint="the same command continues")
 
     def _at_work(self) -> bool:
@@ -126,7 +128,7 @@ class Crew:
             self.members.remove(member)
             member.end(0)
             if ended.code == 0:
-                self.finished = True
+                self.spent = True
             elif ended.said:
                 raise _error(ended.said)
             elif ended.code not in STOPPED:  # as all are by the terminal's Ctrl-C

@@ -31,6 +31,7 @@ SAVING: Final = 60.0  # seconds that a worker has for saving when it is stopped
 @contextmanager
 def cluster(address: str) -> Iterator[None]:
     """While entered, this process drives the cluster at `address`. Raises CnnspecError where it cannot be reached."""
+    logging.getLogger("ray").setLevel(logging.CRITICAL)  # what it says of nodes that die is in its own logs
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
