@@ -72,6 +72,8 @@ EXTRAS: Final[dict[str, str | None]] = {
     **dict.fromkeys(("onnx", "onnxruntime"), "onnx"),
     **dict.fromkeys(("numpy", "PIL", "safetensors"), None),
     "tensorboard": "tensorboard",
+    "optuna": "search",
+    "ray": "ray",
     "pygls": "lsp",
     "lsprotocol": "lsp",
     **dict.fromkeys(("starlette", "uvicorn", "httptools"), "web"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from public_calls import FAST, SPEC, BytesPath, Public, draws, make, public_calls
+from public_calls import FAST, SEARCHED, SPEC, BytesPath, Public, draws, make, public_calls
 
 import cnnspec
 from cnnspec import api
@@ -22,6 +22,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run, an exported file, a spec and an image."""
     place = tmp_path_factory.mktemp("public")
     (place / "spec.yaml").write_text(SPEC)
+    (place / "searched.yaml").write_text(SEARCHED)
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(place / "a.png")
     spec = cnnspec.load(place / "spec.yaml")
     cnnspec.train(spec, runs=place / "runs", name="r", **FAST)

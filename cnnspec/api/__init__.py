@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cnnspec.api.exports import bench, export, verify
     from cnnspec.api.networks import Spec, build, load, loads
     from cnnspec.api.runs import evaluate, list_runs, resume, train
+    from cnnspec.api.searches import judge, open_search, screen, search, write_best
     from cnnspec.api.sources import code
     from cnnspec.api.steps import step
     from cnnspec.api.tools import (
@@ -47,6 +48,11 @@ if TYPE_CHECKING:
     from cnnspec.runtime.doctor import Diagnosis, examine_installation
     from cnnspec.runtime.predictor import Prediction, Predictor
     from cnnspec.scoring.assess import Assessment
+    from cnnspec.search.judge import Figures, Verdict, Violation
+    from cnnspec.search.progress import SearchProgress
+    from cnnspec.search.records import TrialRecord
+    from cnnspec.search.screen import Screen
+    from cnnspec.search.start import SearchResult
     from cnnspec.training.config import TrainConfig
     from cnnspec.training.job import TrainResult
     from cnnspec.training.metrics import EpochMetrics
@@ -71,6 +77,7 @@ __all__ = [
     "EpochMetrics",
     "Explanation",
     "ExportResult",
+    "Figures",
     "Layer",
     "LayerReport",
     "Prediction",
@@ -78,6 +85,9 @@ __all__ = [
     "Progress",
     "Report",
     "Run",
+    "Screen",
+    "SearchProgress",
+    "SearchResult",
     "Shared",
     "SizeRange",
     "Sizes",
@@ -88,7 +98,10 @@ __all__ = [
     "TrainConfig",
     "TrainResult",
     "TrainingStep",
+    "TrialRecord",
     "UnitField",
+    "Verdict",
+    "Violation",
     "bench",
     "build",
     "bundled_networks",
@@ -107,16 +120,21 @@ __all__ = [
     "init",
     "is_run",
     "json_schema",
+    "judge",
     "list_runs",
     "load",
     "loads",
     "open_run",
+    "open_search",
     "resume",
+    "screen",
+    "search",
     "sizes",
     "spec_files",
     "step",
     "train",
     "verify",
+    "write_best",
 ]
 
 LATER: Final = {
@@ -135,6 +153,7 @@ LATER: Final = {
     "cnnspec.api.exports": ("bench", "export", "verify"),
     "cnnspec.api.networks": ("Spec", "build", "load", "loads"),
     "cnnspec.api.runs": ("evaluate", "list_runs", "resume", "train"),
+    "cnnspec.api.searches": ("judge", "open_search", "screen", "search", "write_best"),
     "cnnspec.api.sources": ("code",),
     "cnnspec.api.steps": ("step",),
     "cnnspec.api.tools": (
@@ -156,6 +175,11 @@ LATER: Final = {
     "cnnspec.runtime.doctor": ("Diagnosis", "examine_installation"),
     "cnnspec.runtime.predictor": ("Prediction", "Predictor"),
     "cnnspec.scoring.assess": ("Assessment",),
+    "cnnspec.search.judge": ("Figures", "Verdict", "Violation"),
+    "cnnspec.search.progress": ("SearchProgress",),
+    "cnnspec.search.records": ("TrialRecord",),
+    "cnnspec.search.screen": ("Screen",),
+    "cnnspec.search.start": ("SearchResult",),
     "cnnspec.training.config": ("TrainConfig",),
     "cnnspec.training.job": ("TrainResult",),
     "cnnspec.training.metrics": ("EpochMetrics",),

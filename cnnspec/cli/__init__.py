@@ -21,7 +21,7 @@ __all__ = ["VERBS", "app", "main"]
 VERBS: Final = (  # as `--help` lists them
     *("inspect", "calc", "sizes", "diff"),
     *("check", "explain", "fmt", "schema", "init", "zoo"),
-    *("step", "train", "eval", "runs", "export", "code", "verify", "predict"),
+    *("step", "train", "eval", "runs", "search", "export", "code", "verify", "predict"),
     *("bench", "doctor", "serve", "lsp"),
 )
 
