@@ -74,6 +74,7 @@ EXTRAS: Final[dict[str, str | None]] = {
     "tensorboard": "tensorboard",
     "pygls": "lsp",
     "lsprotocol": "lsp",
+    **dict.fromkeys(("reportlab", "pypdfium2"), "draw"),
 }
 
 _INSTALLED_AS: Final = {"PIL": "pillow", "sklearn": "scikit-learn"}

@@ -25,14 +25,17 @@ CALLS = {
     "resume": "cnnspec.resume('runs/begun')",
     "evaluate": "cnnspec.evaluate('runs/done', sheet='sheet.png')",
     "export": "cnnspec.export('mlp')",
+    "draw": "cnnspec.api.draw('mlp', 'a.pdf')",
+    "draw_bytes": "cnnspec.api.draw_bytes('mlp', 'png')",
     "verify": "cnnspec.verify('a.onnx')",
     "bench": "cnnspec.bench('mlp', batches=[1], threads=[1], seconds=0.01)",
 }
 LIGHT = {
     "Assessment", "AxisSizes", "Bench", "Calculation", "Change", "Checked", "Diagnosis", "Difference", "Entry",
-    "EpochMetrics", "Explanation", "ExportResult", "Layer", "LayerReport", "PRECISIONS", "Prediction", "Progress",
-    "Report", "Run", "Shared", "SizeRange", "Sizes", "Solution", "StepResult", "Total", "TrainConfig", "TrainResult",
-    "UnitField", "CnnspecError", "SpecError", "UsageError", "VerificationError", "__version__", "bundled_networks",
+    "EpochMetrics", "Explanation", "ExportResult", "Layer", "LayerReport", "PICTURES", "PRECISIONS", "Prediction",
+    "Progress", "Report", "Run", "Shared", "SizeRange", "Sizes", "Solution", "StepResult", "Total", "TrainConfig",
+    "TrainResult", "UnitField", "CnnspecError", "SpecError", "UsageError", "VerificationError", "__version__",
+    "bundled_networks",
     "bundled_remark", "bundled_text", "calculate", "check", "diff", "examine_installation", "find_run", "fix",
     "format_text", "init", "is_run", "json_schema", "list_runs", "load", "loads", "open_run", "sizes", "spec_files",
 }  # fmt: skip
@@ -43,6 +46,7 @@ VERB_CALLS = {
     "verify": "verify a.onnx",
     "predict": "predict a.onnx a.png",
     "lsp": "lsp",
+    "draw": "draw mlp -o a.pdf",
     "bench": "bench mlp --batches 1 --threads 1 --seconds 0.01",
 }
 LIGHT_VERBS = {
