@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PICTURES", "draw", "draw_bytes"]
 
-PICTURES: Final = ("svg", "png", "pdf", "mmd", "dot")
+PAGE: Final = "html"
+PICTURES: Final = (PAGE, "svg", "png", "pdf", "mmd", "dot")
 
 
 @public(Run="cnnspec.training.run_folder")
@@ -31,9 +32,10 @@ def draw(
     depth: Count | None = None,
     purpose: Purpose = "inference",
 ) -> Path:
-    """Write a network's picture to a file, whose ending says of which kind: .svg, .png, .pdf, .mmd or .dot.
+    """Write a network's picture to a file, whose ending says of which kind: .html, .svg, .png, .pdf, .mmd or .dot.
 
-    Groups are open down to `depth`; by default as deep as fits on a page. PNG and PDF need the extra `draw`.
+    HTML is a page to look around in. In the others groups are open down to `depth`; by default as deep as fits on a
+    page. PNG and PDF need the extra `draw`.
     Raises UsageError for another ending.
     """
     path = expand_user(output)
@@ -46,7 +48,10 @@ def draw(
 def draw_bytes(
     network: Network | Run | PathLike, kind: str = "svg", *, depth: Count | None = None, purpose: Purpose = "inference"
 ) -> bytes:
-    """The content of a network's picture of this kind: svg, png, pdf, mmd (Mermaid) or dot. Raises UsageError."""
+    """The content of a network's picture of this kind: html, svg, png, pdf, mmd (Mermaid) or dot. Raises UsageError."""
+    from cnnspec.drawing.blocks import block_names
+    from cnnspec.drawing.boxes import Scene
+    from cnnspec.drawing.page import to_page
     from cnnspec.drawing.write import drawn
 
     if kind not in PICTURES:
@@ -54,5 +59,7 @@ def draw_bytes(
         raise UsageError(f"`{kind:.60}` is no kind of picture" if kind else "the file has no ending", hint=hint)
     if isinstance(network, (str, os.PathLike)):
         network = load(network, purpose=purpose)
-    graph = network.graph if isinstance(network, Network) else network.network.graph
-    return drawn(graph.network(purpose), kind, depth)
+    network = network if isinstance(network, Network) else network.network
+    if kind == PAGE:
+        return to_page(network, purpose).encode()
+    return drawn(Scene.of(network.graph.network(purpose), depth, block_names(network)), kind)

@@ -41,12 +41,15 @@ def draw(
 ) -> None:
     """Draw a network: its layers, the groups that they are in, and the shapes between them.
 
-    SPEC may be a run too. SVG, Mermaid (.mmd) and DOT need nothing else; PNG and PDF the extra `draw`. Equal groups in
-    a row are drawn once, with how many they are. `-o -` writes to stdout.
+    SPEC may be a run too. The page (.html) opens offline in any browser, to look around in. SVG, Mermaid (.mmd) and
+    DOT are pictures and need nothing else; PNG and PDF need the extra `draw`. Equal groups in a row are drawn once,
+    with how many they are. `-o -` writes to stdout.
 
     Examples:
 
       cnnspec draw resnet18
+
+      cnnspec draw googlenet -o googlenet.html
 
       cnnspec draw net.yaml -o net.png --depth 3
 

@@ -1,16 +1,34 @@
-"""What pictures of every kind say of boxes: names, counts, shapes, and how many are seen."""
+"""What is drawn, and what pictures of every kind say of boxes: names, counts, shapes, and how many are seen."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Self
 
-from cnnspec.drawing.scheme import Box, Card, Group
+from cnnspec.drawing.scheme import Box, Card, Group, scheme
 from cnnspec.graph import Graph
 from cnnspec.ops import Shape
 
-__all__ = ["best_depth", "inner_name", "layer_count", "output_word", "times"]
+__all__ = ["Scene", "inner_name", "layer_count", "output_word", "times"]
 
 FITTING: Final = 28  # boxes that a picture shows at most, unless it is told how deep to go
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is to be drawn: a network, its boxes, and how many levels of groups are open."""
+
+    graph: Graph
+    root: Group
+    depth: int
+
+    @classmethod
+    def of(cls, graph: Graph, depth: int | None = None, blocks: Mapping[str, str] = MappingProxyType({})) -> Self:
+        """A network's scene; without `depth` as many levels are open as fit on a page."""
+        root = scheme(graph, blocks)
+        return cls(graph, root, _best_depth(root) if depth is None else depth)
 
 
 def times(shape: Shape) -> str:
@@ -27,7 +45,7 @@ def inner_name(box: Box, around: str) -> str:
     return box.name.removeprefix(prefix)
 
 
-def best_depth(root: Group) -> int:
+def _best_depth(root: Group) -> int:
     """How far groups can be open, so that no more boxes are seen than fit on a page."""
     depth = 1
     while (boxes := _visible(root, depth + 1)) <= FITTING and boxes > _visible(root, depth):

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cnnspec.drawing.boxes import best_depth, inner_name, layer_count, output_word, times
+from cnnspec.drawing.boxes import Scene, inner_name, layer_count, output_word, times
 from cnnspec.drawing.flat import Flat, Place
 from cnnspec.drawing.palette import LIGHT
-from cnnspec.drawing.scheme import Card, scheme
+from cnnspec.drawing.scheme import Card
 from cnnspec.drawing.words import details, kind_of
-from cnnspec.graph import Graph
 
 __all__ = ["to_dot"]
 
 
-def to_dot(graph: Graph, depth: int | None = None) -> str:
-    """The network as a graph in DOT with its groups open down to `depth`."""
-    root = scheme(graph)
-    flat = Flat(root, best_depth(root) if depth is None else depth)
+def to_dot(scene: Scene) -> str:
+    """The network as a graph in DOT"""
+    graph = scene.graph
+    flat = Flat(scene.root, scene.depth)
     lines = [
         f"digraph {_quoted(graph.name)} {{",
         f'  graph [fontname="Helvetica", color="{LIGHT.border}", bgcolor="{LIGHT.paper}", nodesep=0.35, ranksep=0.4];',
@@ -43,7 +42,7 @@ def to_dot(graph: Graph, depth: int | None = None) -> str:
 
 def _box(place: Place, indent: str) -> Iterator[str]:
     box, title = place.box, inner_name(place.box, place.around)
-    copies = f" × {len(box.copies)}" if box.copies else ""
+    copies = (f" {box.block}" if box.block and title else "") + (f" × {len(box.copies)}" if box.copies else "")
     if isinstance(box, Card):
         rows = [f"{node.op.op_name} {details(node.op)}".strip() for node in box.layers]
         label = "\n".join([f"{title}{copies}", *rows] if title else rows)

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cnnspec.drawing.boxes import best_depth, inner_name, layer_count, output_word, times
+from cnnspec.drawing.boxes import Scene, inner_name, layer_count, output_word, times
 from cnnspec.drawing.flat import Flat, Place
 from cnnspec.drawing.palette import LIGHT
-from cnnspec.drawing.scheme import Card, scheme
+from cnnspec.drawing.scheme import Card
 from cnnspec.drawing.words import details, kind_of
-from cnnspec.graph import Graph
 
 __all__ = ["to_mermaid"]
 
 _ENTITIES = str.maketrans({letter: f"#{ord(letter)};" for letter in '"#&;<>[]{}()|`\\'})
 
 
-def to_mermaid(graph: Graph, depth: int | None = None) -> str:
-    """The network as a flowchart with its groups open down to `depth`."""
-    root = scheme(graph)
-    flat = Flat(root, best_depth(root) if depth is None else depth)
+def to_mermaid(scene: Scene) -> str:
+    """The network as a flowchart"""
+    graph = scene.graph
+    flat = Flat(scene.root, scene.depth)
     lines = ["flowchart TB", f'  input(["input {times(graph.input_shape)}"])']
     for place in flat.places:
         lines += _box(place, "  ")
@@ -43,7 +42,7 @@ def to_mermaid(graph: Graph, depth: int | None = None) -> str:
 def _box(place: Place, indent: str) -> Iterator[str]:
     box, name = place.box, f"b{place.number}"
     title = inner_name(box, place.around).translate(_ENTITIES)
-    copies = f" × {len(box.copies)}" if box.copies else ""
+    copies = (f" {box.block}" if box.block and title else "") + (f" × {len(box.copies)}" if box.copies else "")
     if isinstance(box, Card):
         rows = [f"{node.op.op_name} {details(node.op)}".strip().translate(_ENTITIES) for node in box.layers]
         if title:

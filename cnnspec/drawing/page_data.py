@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from cnnspec.analysis.explain import call_text, explain
@@ -27,14 +28,14 @@ Data = dict[str, Any]
 
 
 def page_data(
-    network: Network, report: Report, findings: Sequence[Diagnostic], blocks: Mapping[str, str] | None = None
+    network: Network, report: Report, findings: Sequence[Diagnostic], blocks: Mapping[str, str] = MappingProxyType({})
 ) -> Data:
     """The network of the report's purpose. `blocks` are the names of the blocks that groups are calls of."""
     graph = network.graph.network(report.purpose)
     header = network.source.document.header
     geometry = Geometry(network.graph)
     numbers = {INPUT: INPUT_NUMBER, **{node.name: number for number, node in enumerate(graph)}}
-    root = scheme(graph)
+    root = scheme(graph, blocks)
     layers = []
     for node, row in zip(graph, report.layers, strict=True):
         layers.append(
@@ -75,7 +76,7 @@ def page_data(
         "words": list(lines),
         "windows": geometry.windows,
         "states": geometry.states,
-        "root": _box(root, "", numbers, blocks or {}),
+        "root": _box(root, "", numbers),
         "source": {"path": network.source.path, "text": network.source.text},
         "findings": [_finding(finding) for finding in findings],
         "pages": {code: explain_code(code) for code in dict.fromkeys(finding.code for finding in findings)},
@@ -102,19 +103,19 @@ def _figures(row: LayerReport) -> Data:
     }
 
 
-def _box(box: Box, around: str, numbers: Mapping[str, int], blocks: Mapping[str, str]) -> Data:
+def _box(box: Box, around: str, numbers: Mapping[str, int]) -> Data:
     """A box; lists that are empty are left out."""
     found: Data = {"name": box.name, "title": inner_name(box, around)}
     if box.copies:
         found["copies"] = list(box.copies)
-    if (block := blocks.get(box.copies[0] if box.copies else box.name)) is not None:
-        found["block"] = block
+    if box.block is not None:
+        found["block"] = box.block
     if isinstance(box, Card):
         return {**found, "layers": [numbers[node.name] for node in box.layers]}
     return {
         **found,
         "count": box.count(),
-        "children": [_box(child, box.name, numbers, blocks) for child in box.children],
+        "children": [_box(child, box.name, numbers) for child in box.children],
         "edges": [[edge.source, edge.target, numbers[edge.tensor]] for edge in box.edges],
         "ports": [numbers[tensor] for tensor in box.ports],
         "results": [[child, numbers[tensor]] for child, tensor in box.results],

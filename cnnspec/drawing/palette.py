@@ -19,6 +19,7 @@ SIZES: Final[Mapping[str, tuple[float, bool]]] = {
     "name": (12, True),
     "details": (12, False),
     "group": (11.5, True),
+    "block": (11.5, False),
     "layers": (11, False),
     "badge": (11, True),
     "shape": (10.5, False),

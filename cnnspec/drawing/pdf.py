@@ -14,7 +14,7 @@ __all__ = ["to_pdf", "to_png"]
 SCALE: Final = 2.0  # pixels of a PNG for one of the picture
 MOST_PIXELS: Final = 60_000_000  # of a PNG: what is larger is drawn smaller
 HEAD: Final = 7.4  # the length of an arrow's head
-_PALE: Final = frozenset({"about", "details", "layers", "shape", "pill"})
+_PALE: Final = frozenset({"about", "block", "details", "layers", "shape", "pill"})
 
 
 @needs_extra("draw")

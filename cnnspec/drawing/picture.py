@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from cnnspec.analysis.explain import call_text
-from cnnspec.drawing.boxes import best_depth, inner_name, layer_count, output_word, times
+from cnnspec.drawing.boxes import Scene, inner_name, layer_count, output_word, times
 from cnnspec.drawing.layered import Arrangement, Point, Spacing, arrange
 from cnnspec.drawing.palette import text_width
-from cnnspec.drawing.scheme import Box, Card, Group, scheme
+from cnnspec.drawing.scheme import Box, Card, Group
 from cnnspec.drawing.words import details, kind_of
 from cnnspec.graph import INPUT, Graph, Node
 
@@ -67,9 +67,9 @@ class Picture:
     shapes: tuple[Shape2D, ...]
 
 
-def picture(graph: Graph, depth: int | None = None) -> Picture:
-    """The picture of a network with its groups open down to `depth`; without, as deep as a page may show."""
-    return _Painter(graph, depth).paint()
+def picture(scene: Scene) -> Picture:
+    """The picture of a scene."""
+    return _Painter(scene).paint()
 
 
 @dataclass
@@ -90,10 +90,8 @@ class _Laid:
 
 
 class _Painter:
-    def __init__(self, graph: Graph, depth: int | None) -> None:
-        self.graph = graph
-        self.root = scheme(graph)
-        self.depth = best_depth(self.root) if depth is None else depth
+    def __init__(self, scene: Scene) -> None:
+        self.graph, self.root, self.depth = scene.graph, scene.root, scene.depth
         self.shapes: list[Shape2D] = []
 
     def paint(self) -> Picture:
@@ -121,7 +119,7 @@ class _Painter:
             return self.card(box, around)
         if depth:
             return self.open_group(box, depth, around)
-        head = text_width(inner_name(box, around), "group") + _badge(box)
+        head = _heading(box, around)
         width = max(head, text_width(layer_count(box), "layers")) + 32
         return _Laid(box, max(96.0, width), CLOSED)
 
@@ -154,7 +152,7 @@ class _Painter:
             anchors.append((_result_anchor(inside[child], tensor), 0.0))
         last = () if is_root else tuple(range(behind, behind + len(results)))
         arrangement = arrange(sizes, edges, SPACING, anchors=anchors, last=last)
-        title = text_width(inner_name(group, around), "group") + _badge(group) + 20
+        title = _heading(group, around) + 20
         side = 0.0 if is_root else SIDE
         width = max(arrangement.width + 2 * side, 0.0 if is_root else title)
         left = (width - arrangement.width) / 2 - width / 2
@@ -182,14 +180,20 @@ class _Painter:
         self.shapes.append(Rectangle(x, y, laid.width, laid.height, 9, style, self.group_title(box)))
         if laid.is_open:
             self.inside(laid, x, y)
-            self.shapes.append(Text(x + 10, y + 17, name, "group"))
-            self.badge(box, x + 10 + text_width(name, "group") + 7, y + 5)
+            self.head(box, name, x + 10, y + 17)
             return
         middle = x + laid.width / 2
-        half = (text_width(name, "group") + _badge(box)) / 2
-        self.shapes.append(Text(middle - half, y + 19, name, "group"))
-        self.badge(box, middle + half - _badge(box) + 7, y + 7)
+        self.head(box, name, middle - _heading(box, around) / 2, y + 19)
         self.shapes.append(Text(middle, y + 34, layer_count(box), "layers", anchor="middle"))
+
+    def head(self, box: Box, name: str, x: float, y: float) -> None:
+        """The name of a group, the block that it is a call of, and how many they are."""
+        self.shapes.append(Text(x, y, name, "group"))
+        x += text_width(name, "group") + 7
+        if box.block is not None:
+            self.shapes.append(Text(x, y, box.block, "block"))
+            x += text_width(box.block, "block") + 7
+        self.badge(box, x, y - 12)
 
     def copies_behind(self, laid: _Laid, x: float, y: float) -> None:
         """The borders of copies behind a box, of which two are seen at most."""
@@ -300,6 +304,12 @@ def _row_width(node: Node) -> float:
 def _badge(box: Box) -> float:
     """The room that a badge takes behind a name."""
     return text_width(f"× {len(box.copies)}", "badge") + 12 + 7 if len(box.copies) > 1 else 0.0
+
+
+def _heading(box: Box, around: str) -> float:
+    """The room that the name of a group takes, with what is behind it."""
+    block = text_width(box.block, "block") + 7 if box.block is not None else 0.0
+    return text_width(inner_name(box, around), "group") + block + _badge(box)
 
 
 def _stack(box: Box) -> float:

@@ -7,8 +7,9 @@ first. A group is joined to what is around it at ports: one for each tensor that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from cnnspec.drawing.words import kind_of
@@ -35,6 +36,7 @@ class Card:
     name: str  # what groups its layers, empty where nothing does
     layers: tuple[Node, ...]
     copies: tuple[str, ...] = ()
+    block: str | None = None  # of the spec, of which it is a call
 
     @property
     def result(self) -> Node:
@@ -52,6 +54,7 @@ class Group:
     ports: tuple[str, ...]  # the tensors that it reads
     results: tuple[tuple[int, str], ...]  # what others read of it: the child, and the tensor
     copies: tuple[str, ...] = ()
+    block: str | None = None  # of the spec, of which it is a call
 
     @property
     def layers(self) -> Iterator[Node]:
@@ -72,9 +75,12 @@ def _cards(card: Card) -> int:
     return len(card.layers) * max(1, len(card.copies))
 
 
-def scheme(graph: Graph) -> Group:
-    """The boxes of a network, as one group with the network's input as its port."""
-    return _Builder(graph).build()
+def scheme(graph: Graph, blocks: Mapping[str, str] = MappingProxyType({})) -> Group:
+    """The boxes of a network, as one group with the network's input as its port.
+
+    `blocks` are the blocks of which groups are calls, by the names of the groups.
+    """
+    return _Builder(graph, blocks).build()
 
 
 @dataclass
@@ -104,8 +110,9 @@ class _Scope:
 
 
 class _Builder:
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, blocks: Mapping[str, str]) -> None:
         self.graph = graph
+        self.blocks = blocks
         self.readers: dict[str, list[str]] = {}
         for node in graph:
             for name in node.inputs:
@@ -126,10 +133,11 @@ class _Builder:
         for child in scope.children.values():
             boxes.append(self.group(child) if isinstance(child, _Scope) else Card("", (child,)))
         boxes = self.stacked(boxes)
+        block = self.blocks.get(scope.name)
         if len(boxes) == 1:
             only = boxes[0]
-            return replace(only, name=only.name or scope.name) if scope.name else only
-        return self.wired(scope.name, tuple(boxes))
+            return replace(only, name=only.name or scope.name, block=only.block or block) if scope.name else only
+        return replace(self.wired(scope.name, tuple(boxes)), block=block)
 
     def stacked(self, boxes: list[Box]) -> list[Box]:
         """The boxes with layers that follow on one alone put into its box."""
@@ -198,7 +206,7 @@ class _Builder:
             copies = tuple(group.children[number].name for number in run) if len(run) > 1 else ()
             children.append(replace(first, copies=copies) if copies else first)
         if len(children) == 1 and group.name and isinstance(only := children[0], Group):
-            return replace(only, name=group.name)
+            return replace(only, name=group.name, block=only.block or group.block)
         edges = (
             Edge(edge.source if edge.source < 0 else place[edge.source], place[edge.target], edge.tensor)
             for edge in group.edges
@@ -226,7 +234,7 @@ class _Builder:
             shapes = tuple(self.graph.shape_of(tensor) for tensor in box.ports)
             edges = tuple((edge.source, edge.target, places.get(edge.tensor)) for edge in box.edges)
             results = tuple(number for number, _ in box.results)
-            alike = (len(box.copies), shapes, edges, results, *map(self.look, box.children))
+            alike = (box.block, len(box.copies), shapes, edges, results, *map(self.look, box.children))
         return self.numbers.setdefault(alike, len(self.numbers))
 
 

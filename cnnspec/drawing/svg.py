@@ -88,7 +88,7 @@ def _colours(palette: Palette) -> str:
     rules = {
         ".paper": f"fill:{palette.paper}",
         "text": f"fill:{palette.ink}",
-        ".about,.details,.layers,.shape,.pill": f"fill:{palette.muted}",
+        ".about,.block,.details,.layers,.shape,.pill": f"fill:{palette.muted}",
         ".shape": f"stroke:{palette.paper}",
         ".edge": f"stroke:{palette.line}",
         ".head": f"fill:{palette.line}",

@@ -5,39 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from cnnspec.drawing.boxes import Scene
 from cnnspec.drawing.dot import to_dot
 from cnnspec.drawing.mermaid import to_mermaid
 from cnnspec.drawing.picture import picture
 from cnnspec.drawing.svg import to_svg
-from cnnspec.graph import Graph
 
 __all__ = ["KINDS_OF_PICTURE", "drawn"]
 
-Drawer = Callable[[Graph, int | None], bytes]
+Drawer = Callable[[Scene], bytes]
 
 
-def _svg(graph: Graph, depth: int | None) -> bytes:
-    return to_svg(picture(graph, depth)).encode()
+def _svg(scene: Scene) -> bytes:
+    return to_svg(picture(scene)).encode()
 
 
-def _pdf(graph: Graph, depth: int | None) -> bytes:
+def _pdf(scene: Scene) -> bytes:
     from cnnspec.drawing.pdf import to_pdf
 
-    return to_pdf(picture(graph, depth))
+    return to_pdf(picture(scene))
 
 
-def _png(graph: Graph, depth: int | None) -> bytes:
+def _png(scene: Scene) -> bytes:
     from cnnspec.drawing.pdf import to_png
 
-    return to_png(picture(graph, depth))
+    return to_png(picture(scene))
 
 
-def _mermaid(graph: Graph, depth: int | None) -> bytes:
-    return to_mermaid(graph, depth).encode()
+def _mermaid(scene: Scene) -> bytes:
+    return to_mermaid(scene).encode()
 
 
-def _dot(graph: Graph, depth: int | None) -> bytes:
-    return to_dot(graph, depth).encode()
+def _dot(scene: Scene) -> bytes:
+    return to_dot(scene).encode()
 
 
 KINDS_OF_PICTURE: Final[dict[str, Drawer]] = {
@@ -49,6 +49,6 @@ KINDS_OF_PICTURE: Final[dict[str, Drawer]] = {
 }
 
 
-def drawn(graph: Graph, kind: str, depth: int | None = None) -> bytes:
-    """The content of a file with the network's picture. Raises KeyError for a kind that there is not."""
-    return KINDS_OF_PICTURE[kind](graph, depth)
+def drawn(scene: Scene, kind: str) -> bytes:
+    """The content of a file with a picture of this kind. Raises KeyError where there is none."""
+    return KINDS_OF_PICTURE[kind](scene)

@@ -83,6 +83,6 @@ def test_equal_groups_in_a_row_are_one() -> None:
 
 
 def test_a_layer_that_two_read_starts_no_box_with_one_of_them() -> None:
-    text = "cnnspec: 1\ninput: [3, 8, 8]\nlayers:\n  a: Conv2d(4, 3)\n  b: ReLU\n  c: Tanh(a)\n  d: Add(b, c)\n"
+    text = "cnnspec: 1\ninput: [3, 8, 8]\nlayers:\n  a: Conv2d(4, 3)\n  b: ReLU\n  c: Tanh()(a)\n  d: Add(b, c)\n"
     root = scheme(cnnspec.loads(text).graph)
     assert [[node.name for node in box.layers] for box in root.children] == [["a"], ["b"], ["c"], ["d"]]

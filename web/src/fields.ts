@@ -39,10 +39,6 @@ function* units(bits: bigint, size: number): Generator<number> {
 
 const areAll = (bits: bigint, size: number) => bits === ALL || within(bits, size) === full(size);
 
-function gcd(a: number, b: number): number {
-  return b ? gcd(b, a % b) : a;
-}
-
 const floorDivide = (a: number, b: number) => Math.floor(a / b);
 
 // What unit `i` reads along an axis, not clipped to it; null for all of the axis.

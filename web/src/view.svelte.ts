@@ -7,7 +7,7 @@ export type Shading = 'kind' | 'params' | 'macs' | 'bytes';
 export type Pane = 'graph' | 'table' | 'layer' | 'source' | 'findings';
 export type Selected = { layer: number } | { group: string } | null;
 
-const FITTING = 60; // boxes that are seen at first, at most
+const FITTING = 48; // boxes that are seen at first, at most
 
 export class View {
   data = $state.raw<PageData>() as PageData;
