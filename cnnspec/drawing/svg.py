@@ -79,7 +79,7 @@ def _style() -> str:
     )
     return (
         f"text{{font-family:{FONT};font-size:12px}}.edge{{fill:none;stroke-width:1.3}}"
-        ".shape{paint-order:stroke;stroke-width:4px;stroke-linejoin:round}.open,.closed,.card,.copy,.pill{stroke-width:1}"
+        ".shape,.group,.block{paint-order:stroke;stroke-width:4px;stroke-linejoin:round}.open,.closed,.card,.copy,.pill{stroke-width:1}"
         f"{texts}{_colours(LIGHT)}@media (prefers-color-scheme:dark){{{_colours(DARK)}}}"
     )
 
@@ -90,6 +90,7 @@ def _colours(palette: Palette) -> str:
         "text": f"fill:{palette.ink}",
         ".about,.block,.details,.layers,.shape,.pill": f"fill:{palette.muted}",
         ".shape": f"stroke:{palette.paper}",
+        ".group,.block": f"stroke:{palette.group}",
         ".edge": f"stroke:{palette.line}",
         ".head": f"fill:{palette.line}",
         ".open": f"fill:{palette.group};stroke:{palette.border}",

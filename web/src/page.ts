@@ -14,6 +14,4 @@ const view = new View(data);
 mount(App, { target: document.getElementById('app')!, props: { view } });
 
 // For who wants to ask the page itself.
-Object.assign(globalThis, {
-  cnnspec: { data, view, arrange, field: (layer: number, unit: number[]) => unitField(data, layer, unit) },
-});
+Object.assign(globalThis, { cnnspec: { data, view, arrange, unitField } });
