@@ -22,7 +22,7 @@ VERBS: Final = (  # as `--help` lists them
     *("inspect", "draw", "calc", "sizes", "diff"),
     *("check", "explain", "fmt", "schema", "init", "zoo"),
     *("train", "eval", "runs", "export", "verify", "predict"),
-    *("bench", "doctor", "lsp"),
+    *("bench", "doctor", "serve", "lsp"),
 )
 
 WrongUsage: Final = typer.BadParameter.__mro__[1]  # typer carries click inside, and does not export this base

@@ -158,7 +158,7 @@ def test_a_narrow_page_has_all_parts_and_does_not_scroll_sideways(name: str, ope
 
 
 def test_hostile_words_do_nothing(browser: Any, tmp_path: Path) -> None:
-    evil = "</script><script>document.title='evil'</script><img src=x onerror=\"document.title='evil'\">\u202e\x1b[31m\u2028"
+    evil = "</script><script>document.title='evil'</script><img src=x onerror=\"document.title='evil'\">\u202e\x1b[31m"
     network = cnnspec.loads("cnnspec: 1\ninput: [1, 8, 8]\nlayers: [Conv2d(2, 3), ReLU]\n")
     data = data_of(replace(network, graph=replace(network.graph, name=evil)))
     data["description"] = data["reference"] = data["source"]["text"] = evil
