@@ -18,7 +18,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from cnnspec import api
+from cnnspec import api, zoo
 from cnnspec.drawing.page import built, data_of
 from cnnspec.errors import CnnspecError, SpecError
 from cnnspec.serving.folder import ChangedError, Folder
@@ -71,8 +71,7 @@ class _Live:
     async def files(self, _: Request) -> Response:
         """What can be opened: the files of the folder, and the bundled networks as copies."""
         names = await self.work(self.folder.names)
-        networks = sorted(entry for entry in await self.work(_bundled))
-        return JSONResponse({"folder": self.folder.root.name, "files": names, "networks": networks})
+        return JSONResponse({"folder": self.folder.root.name, "files": names, "networks": sorted(zoo.bundled())})
 
     async def read(self, request: Request) -> Response:
         name = request.query_params.get("name", "")
@@ -112,10 +111,6 @@ class _Live:
     async def work(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call what takes long beside the loop that answers."""
         return await to_thread.run_sync(lambda: function(*arguments), limiter=self.limiter)
-
-
-def _bundled() -> list[str]:
-    return [entry.name for entry in api.bundled_networks()]
 
 
 def _network(text: str, name: str, variant: str | None) -> dict[str, Any]:
