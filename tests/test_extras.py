@@ -47,6 +47,7 @@ VERB_CALLS = {
     "predict": "predict a.onnx a.png",
     "lsp": "lsp",
     "draw": "draw mlp -o a.pdf",
+    "serve": "serve . --no-open",
     "bench": "bench mlp --batches 1 --threads 1 --seconds 0.01",
 }
 LIGHT_VERBS = {

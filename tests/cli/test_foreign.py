@@ -174,6 +174,7 @@ CALLS: dict[str, list[list[str]]] = {
         ["mlp", "--batches", EVIL],
     ],
     "doctor": [["--format", EVIL]],
+    "serve": [[EVIL], ["--host", EVIL], ["--port", EVIL], [f"{CSI}.onnx", "--no-open"]],
     "draw": [[EVIL], ["mlp", "-o", f"{EVIL}.svg"], ["mlp", "-o", f"a.{CSI}"], ["mlp", "--format", EVIL]],
     "lsp": [["--tcp", EVIL], ["--tcp", "-1"]],
 }
