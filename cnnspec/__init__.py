@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         loads,
         resume,
         sizes,
+        step,
         train,
         verify,
     )
@@ -46,6 +47,7 @@ __all__ = [
     "loads",
     "resume",
     "sizes",
+    "step",
     "train",
     "verify",
 ]

@@ -74,7 +74,7 @@ EXTRAS: Final[dict[str, str | None]] = {
     "tensorboard": "tensorboard",
     "pygls": "lsp",
     "lsprotocol": "lsp",
-    **dict.fromkeys(("starlette", "uvicorn", "websockets", "anyio"), "web"),
+    **dict.fromkeys(("starlette", "uvicorn", "httptools", "websockets", "anyio"), "web"),
     **dict.fromkeys(("reportlab", "pypdfium2"), "draw"),
 }
 

@@ -85,6 +85,11 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
             cnnspec.resume, {"run": run}, ("epochs", "patience", "device", "checkpoint_every", "progress", "shared")
         ),
         "evaluate": Public(cnnspec.evaluate, {"target": run, "device": "cpu"}, ("data", "data_dir", "split", "sheet")),
+        "step": Public(
+            cnnspec.step,
+            {"spec": spec, "data": "digits"},
+            ("image", "label", "data", "index", "invert", "lr", "momentum", "optimizer", "loss", "seed", "weights"),
+        ),
         "export": Public(
             cnnspec.export,
             {"network": spec, "output": "out.onnx", "verify": False},
@@ -119,6 +124,8 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
         ),
         "Predictor.__call__": Public(predictor, {"images": "a.png"}),
         "Predictor.stream": Public(predictor.stream, {"images": ["a.png"]}, ("on_error",)),
+        "Predictor.pixels": Public(predictor.pixels, {"image": "a.png"}, ("invert",)),
+        "Predictor.probabilities": Public(predictor.probabilities, {"pixels": np.zeros((1, 8, 8, 1), np.uint8)}),
         "Predictor.run": Public(predictor.run, {"inputs": np.zeros((1, 1, 8, 8), np.float32)}),
         "Spec.analyze": Public(spec.analyze, {}, ("purpose", "batch", "optimizer", "precision")),
         "Spec.field": Public(spec.field, {"layer": "c"}, ("unit", "channel")),

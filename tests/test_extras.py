@@ -24,6 +24,7 @@ CALLS = {
     "train": "cnnspec.train('mlp', epochs=1, batch_size=512, threads=1, channels_last=False)",
     "resume": "cnnspec.resume('runs/begun')",
     "evaluate": "cnnspec.evaluate('runs/done', sheet='sheet.png')",
+    "step": "cnnspec.step('mlp', data='digits')",
     "export": "cnnspec.export('mlp')",
     "draw": "cnnspec.api.draw('mlp', 'a.pdf')",
     "draw_bytes": "cnnspec.api.draw_bytes('mlp', 'png')",
@@ -35,19 +36,20 @@ LIGHT = {
     "EpochMetrics", "Explanation", "ExportResult", "Layer", "LayerReport", "PICTURES", "PRECISIONS", "Prediction",
     "Progress", "Report", "Run", "Shared", "SizeRange", "Sizes", "Solution", "StepResult", "Total", "TrainConfig",
     "TrainResult", "UnitField", "CnnspecError", "SpecError", "UsageError", "VerificationError", "__version__",
-    "bundled_networks",
-    "bundled_remark", "bundled_text", "calculate", "check", "diff", "examine_installation", "find_run", "fix",
-    "format_text", "init", "is_run", "json_schema", "list_runs", "load", "loads", "open_run", "sizes", "spec_files",
+    "TrainingStep", "bundled_networks", "bundled_remark", "bundled_text", "calculate", "check", "diff",
+    "examine_installation", "find_run", "fix", "format_text", "init", "is_run", "json_schema", "list_runs", "load",
+    "loads", "open_run", "sizes", "spec_files",
 }  # fmt: skip
 VERB_CALLS = {
     "train": "train mlp --epochs 1",
     "eval": "eval runs/done",
+    "step": "step mlp",
     "export": "export mlp",
     "verify": "verify a.onnx",
     "predict": "predict a.onnx a.png",
     "lsp": "lsp",
     "draw": "draw mlp -o a.pdf",
-    "serve": "serve . --no-open",
+    "serve": "serve --predict a.onnx",
     "bench": "bench mlp --batches 1 --threads 1 --seconds 0.01",
 }
 LIGHT_VERBS = {

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cnnspec.api.exports import bench, export, verify
     from cnnspec.api.networks import Spec, build, load, loads
     from cnnspec.api.runs import evaluate, list_runs, resume, train
+    from cnnspec.api.steps import step
     from cnnspec.api.tools import (
         bundled_networks,
         bundled_remark,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from cnnspec.training.progress import Progress
     from cnnspec.training.run_folder import Run, is_run, open_run
     from cnnspec.training.shared import Shared
+    from cnnspec.training.told_step import TrainingStep
     from cnnspec.zoo import find_run
 
 __all__ = [
@@ -84,6 +86,7 @@ __all__ = [
     "Total",
     "TrainConfig",
     "TrainResult",
+    "TrainingStep",
     "UnitField",
     "bench",
     "build",
@@ -111,6 +114,7 @@ __all__ = [
     "resume",
     "sizes",
     "spec_files",
+    "step",
     "train",
     "verify",
 ]
@@ -131,6 +135,7 @@ LATER: Final = {
     "cnnspec.api.exports": ("bench", "export", "verify"),
     "cnnspec.api.networks": ("Spec", "build", "load", "loads"),
     "cnnspec.api.runs": ("evaluate", "list_runs", "resume", "train"),
+    "cnnspec.api.steps": ("step",),
     "cnnspec.api.tools": (
         "bundled_networks",
         "bundled_remark",
@@ -156,6 +161,7 @@ LATER: Final = {
     "cnnspec.training.progress": ("Progress",),
     "cnnspec.training.run_folder": ("Run", "is_run", "open_run"),
     "cnnspec.training.shared": ("Shared",),
+    "cnnspec.training.told_step": ("TrainingStep",),
     "cnnspec.zoo": ("find_run",),
 }
 __getattr__ = import_later(__name__, LATER)

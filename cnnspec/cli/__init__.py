@@ -21,7 +21,7 @@ __all__ = ["VERBS", "app", "main"]
 VERBS: Final = (  # as `--help` lists them
     *("inspect", "draw", "calc", "sizes", "diff"),
     *("check", "explain", "fmt", "schema", "init", "zoo"),
-    *("train", "eval", "runs", "export", "verify", "predict"),
+    *("step", "train", "eval", "runs", "export", "verify", "predict"),
     *("bench", "doctor", "serve", "lsp"),
 )
 

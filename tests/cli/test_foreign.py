@@ -115,6 +115,15 @@ CALLS: dict[str, list[list[str]]] = {
     "schema": [[EVIL]],
     "init": [[f"{CSI}-new.yaml"], [f"{CSI}.txt"], [f"no{CSI}/{CSI}.yaml"]],
     "zoo": [[EVIL]],
+    "step": [
+        ["mlp", "--label", EVIL],
+        ["mlp", "--data", EVIL],
+        ["mlp", "--image", f"{EVIL}.png", "--label", "1"],
+        [f"runs/{EVIL}"],
+        [f"runs/{EVIL}", "--format", "json"],
+        ["two.yaml", "--data", "folder", "--label", f"{EVIL}a"],
+        [EVIL],
+    ],
     "train": [
         ["mlp", "--data", EVIL],
         ["mlp", "--data", f"{CSI}.npz"],
@@ -174,8 +183,15 @@ CALLS: dict[str, list[list[str]]] = {
         ["mlp", "--batches", EVIL],
     ],
     "doctor": [["--format", EVIL]],
-    "serve": [[EVIL], ["--host", EVIL], ["--port", EVIL], [f"{CSI}.onnx", "--no-open"]],
     "draw": [[EVIL], ["mlp", "-o", f"{EVIL}.svg"], ["mlp", "-o", f"a.{CSI}"], ["mlp", "--format", EVIL]],
+    "serve": [
+        ["--predict", EVIL],
+        [EVIL],
+        [f"{CSI}.onnx", "--no-open"],
+        ["--port", EVIL],
+        ["--predict", f"{CSI}.onnx", "--device", EVIL],
+        ["--host", EVIL, "--predict", "x"],
+    ],
     "lsp": [["--tcp", EVIL], ["--tcp", "-1"]],
 }
 

@@ -18,11 +18,12 @@ SPEC = "cnnspec: 1\nname: small\ninput: [1, 8, 8]\nlayers:\n  conv: Conv2d(4, 3)
 def live(browser: Any, tmp_path: Path) -> Iterator[Any]:
     """The page of `cnnspec serve` for a folder with one spec, which at the end has said nothing is wrong."""
     (tmp_path / "net.yaml").write_text(SPEC)
-    command = [sys.executable, "-m", "cnnspec", "serve", str(tmp_path), "--no-open"]
+    command = [sys.executable, "-m", "cnnspec", "serve", str(tmp_path), "--no-open", "--port", "0"]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert server.stderr is not None
-    address = server.stderr.readline().strip()
-    assert address.startswith("http://127.0.0.1:")
+    found = re.search(r" is edited at (http://127\.0\.0\.1:\d+/);", server.stderr.readline())
+    assert found is not None
+    address = found[1]
     wrong: list[str] = []
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     page.set_default_timeout(30_000)
