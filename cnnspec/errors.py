@@ -76,7 +76,8 @@ EXTRAS: Final[dict[str, str | None]] = {
     "ray": "ray",
     "pygls": "lsp",
     "lsprotocol": "lsp",
-    **dict.fromkeys(("starlette", "uvicorn", "httptools"), "web"),
+    **dict.fromkeys(("starlette", "uvicorn", "httptools", "websockets", "anyio"), "web"),
+    **dict.fromkeys(("reportlab", "pypdfium2"), "draw"),
 }
 
 _INSTALLED_AS: Final = {"PIL": "pillow", "sklearn": "scikit-learn"}

@@ -113,6 +113,8 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
                 "data_dir",
             ),
         ),
+        "draw": Public(api.draw, {"network": spec, "output": "drawn.svg"}, ("depth", "purpose")),
+        "draw_bytes": Public(api.draw_bytes, {"network": spec}, ("kind", "depth", "purpose")),
         "verify": Public(cnnspec.verify, {"path": model}, ("against", "weights", "data", "data_dir", "report")),
         "bench": Public(
             cnnspec.bench,

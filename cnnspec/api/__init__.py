@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cnnspec.analysis.sizes import Sizes
     from cnnspec.analysis.unit_field import UnitField
     from cnnspec.api.compared import Code
+    from cnnspec.api.drawings import PICTURES, draw, draw_bytes
     from cnnspec.api.exports import bench, export, verify
     from cnnspec.api.networks import Spec, build, load, loads
     from cnnspec.api.runs import evaluate, list_runs, resume, train
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from cnnspec.zoo import find_run
 
 __all__ = [
+    "PICTURES",
     "PRECISIONS",
     "Assessment",
     "AxisSizes",
@@ -111,6 +113,8 @@ __all__ = [
     "check",
     "code",
     "diff",
+    "draw",
+    "draw_bytes",
     "evaluate",
     "examine_installation",
     "export",
@@ -150,6 +154,7 @@ LATER: Final = {
     "cnnspec.analysis.sizes": ("Sizes",),
     "cnnspec.analysis.unit_field": ("UnitField",),
     "cnnspec.api.compared": ("Code",),
+    "cnnspec.api.drawings": ("PICTURES", "draw", "draw_bytes"),
     "cnnspec.api.exports": ("bench", "export", "verify"),
     "cnnspec.api.networks": ("Spec", "build", "load", "loads"),
     "cnnspec.api.runs": ("evaluate", "list_runs", "resume", "train"),

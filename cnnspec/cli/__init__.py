@@ -19,7 +19,7 @@ from cnnspec.errors import CnnspecError, SpecError, UsageError, missing_extra, u
 __all__ = ["VERBS", "app", "main"]
 
 VERBS: Final = (  # as `--help` lists them
-    *("inspect", "calc", "sizes", "diff"),
+    *("inspect", "draw", "calc", "sizes", "diff"),
     *("check", "explain", "fmt", "schema", "init", "zoo"),
     *("step", "train", "eval", "runs", "search", "export", "code", "verify", "predict"),
     *("bench", "doctor", "serve", "lsp"),
