@@ -1,0 +1,98 @@
+"""What the nodes of an exported program stand for while it is read, and how the arguments of a call are found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, fx
+
+from cnnspec.foreign.network import Reference, Stored
+from cnnspec.foreign.primitives import Primitive
+from cnnspec.ops import AnyOp, Shape
+
+__all__ = ["Activation", "Arguments", "Computed", "Made", "Missing", "Noise", "Value", "Weight", "base_name", "bound"]
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """The value of a call, or the input. The shape is without the batch axis."""
+
+    name: str
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A tensor of the module, seen as this shape."""
+
+    reference: Stored
+    shape: Shape
+    trained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What is worked out from weights alone; `node` is how."""
+
+    node: fx.Node
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Ones and zeros drawn anew for each sample (or for the batch), one with probability `kept`."""
+
+    shape: tuple[int, ...]
+    kept: float = 1.0
+
+
+# Numbers, words and tensors of constants stand for themselves.
+Value: TypeAlias = Any
+Arguments: TypeAlias = Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A call of the network: what it is here, what it reads, and which tensors of the module it has."""
+
+    op: AnyOp | Primitive
+    reads: tuple[Activation, ...]
+    weights: Mapping[str, Reference] = field(default_factory=dict)
+
+
+class Missing(Exception):  # no error: a row in the table of gaps
+    """What a call computes has no operator; the text says what is missing."""
+
+
+def base_name(target: object) -> str:
+    """`aten.relu_.default` as `relu_`, and what is no operator of torch by its own name."""
+    if isinstance(target, torch._ops.OpOverload):
+        return str(target._schema.name).partition("::")[2]
+    return str(getattr(target, "__name__", target))
+
+
+def bound(node: fx.Node) -> dict[str, Any]:
+    """The arguments of a node by their names in torch's own declaration, with its defaults."""
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload):
+        return {str(number): each for number, each in enumerate(node.args)} | dict(node.kwargs)
+    found: dict[str, Any] = {}
+    for number, argument in enumerate(target._schema.arguments):
+        name = "input" if argument.name == "self" else argument.name
+        if number < len(node.args):
+            found[name] = node.args[number]
+        elif argument.name in node.kwargs:
+            found[name] = node.kwargs[argument.name]
+        elif argument.has_default_value():
+            found[name] = argument.default_value
+    return found
+
+
+def is_constant(value: Value) -> bool:
+    """Whether a value depends on no input and no weight."""
+    if isinstance(value, (list, tuple)):
+        return all(map(is_constant, value))
+    return value is None or isinstance(value, (bool, int, float, str, Tensor, torch.dtype, torch.device, torch.layout))
