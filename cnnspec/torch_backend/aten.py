@@ -19,7 +19,7 @@ from cnnspec.foreign.primitives import (
     Reshaped,
 )
 from cnnspec.ops import make_op
-from cnnspec.torch_backend.program_values import Activation, Arguments, Made, Missing, Value, Weight, base_name
+from cnnspec.torch_backend.program_values import Activation, Arguments, Made, Missing, Noise, Value, Weight, base_name
 
 __all__ = ["read_call"]
 
@@ -265,6 +265,18 @@ def _same(node: fx.Node, arguments: Arguments) -> Value:
     return arguments["input"]
 
 
+def _noise(node: fx.Node, arguments: Arguments) -> Noise:
+    """Memory that nobody has filled, of which stochastic depth makes its noise."""
+    return Noise(tuple(node.meta["val"].shape))
+
+
+def _bernoulli(node: fx.Node, arguments: Arguments) -> Noise:
+    read = arguments["input"]
+    if not isinstance(read, Noise):
+        raise Missing("noise that is drawn from values")
+    return Noise(read.shape, float(arguments["p"]))
+
+
 def _dropout(node: fx.Node, arguments: Arguments) -> Made:
     return Made(make_op("Dropout", p=float(arguments["p"])), (_read(arguments),))
 
@@ -307,11 +319,33 @@ def _mul(node: fx.Node, arguments: Arguments) -> Made:
     one, other = arguments["input"], arguments["other"]
     if isinstance(other, Activation) and not isinstance(one, Activation):
         one, other = other, one
+    if isinstance(one, Activation) and isinstance(other, Noise):
+        return Made(_stochastic_depth(one, other), (one,))
     if isinstance(one, Activation) and isinstance(other, Activation):
         return Made(make_op("Mul"), (one, other))
     if isinstance(one, Activation) and isinstance(other, (int, float)):
         return Made(Affine(float(other)), (one,))
     raise Missing("a product with what is no value of a layer")
+
+
+def _stochastic_depth(read: Activation, noise: Noise) -> AnyOp:
+    rows, *rest = noise.shape
+    if set(rest) - {1} or len(noise.shape) != len(read.shape) + 1:
+        raise Missing(f"noise of the shape {noise.shape}")
+    return make_op("StochasticDepth", p=round(1 - noise.kept, 12), mode="row" if rows != 1 else "batch")
+
+
+def _div(node: fx.Node, arguments: Arguments) -> Value:
+    one, other = arguments["input"], arguments["other"]
+    if isinstance(one, Noise) and isinstance(other, (int, float)):
+        if other != one.kept:
+            raise Missing(f"noise that is divided by {other}, and kept with {one.kept}")
+        return one
+    if isinstance(one, Activation) and isinstance(other, Activation):
+        return Made(Divided(), (one, other))
+    if isinstance(one, Activation) and isinstance(other, (int, float)):
+        return Made(Affine(1 / other), (one,))
+    raise Missing("a quotient with what is no value of a layer")
 
 
 RULES: Final[dict[str, Rule]] = {
@@ -351,6 +385,9 @@ RULES: Final[dict[str, Rule]] = {
     "cat": _cat,
     "add": _add,
     "mul": _mul,
+    "div": _div,
+    **dict.fromkeys(("empty", "new_empty"), _noise),
+    "bernoulli": _bernoulli,
 }
 
 

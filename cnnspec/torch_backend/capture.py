@@ -10,7 +10,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,37 +18,47 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from cnnspec.errors import CnnspecError
-from cnnspec.foreign.network import Network
+from cnnspec.foreign.training import with_training
 from cnnspec.ops import Shape
-from cnnspec.torch_backend.program_reader import BATCH, ProgramReader
+from cnnspec.torch_backend.captured import Captured
+from cnnspec.torch_backend.program_reader import ProgramReader
+from cnnspec.torch_backend.program_values import BATCH
 
-__all__ = ["Captured", "capture", "read_program"]
-
-
-@dataclass(frozen=True)
-class Captured:
-    """A module as a network, and what it takes to run it call by call."""
-
-    network: Network
-    program: ExportedProgram
-    made_by: Mapping[str, str]  # of each call, the node of the program
+__all__ = ["capture", "read_program"]
 
 
 def capture(module: nn.Module, input_shape: Shape, name: str) -> Captured:
-    """What a module computes at inference for one sample of this shape. The module stays as it is.
+    """What a module computes for one sample of this shape, at inference and in training. It stays as it is.
 
     Raises CnnspecError where torch cannot export it.
     """
-    empty = _without_values(module).eval()
-    example = torch.zeros((BATCH, *input_shape), device="meta")
     classes = {path: type(each).__name__ for path, each in module.named_modules()}
-    return read_program(_exported(empty, example, name), name, classes)
+    state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    empty = _without_values(module)
+    example = torch.zeros((BATCH, *input_shape), device="meta")
+    inference = _exported(empty.eval(), example, name)
+    found = read_program(inference, name, classes, state)
+    try:
+        training = _exported(empty.train(), example, name)
+        trained = read_program(training, name, classes, state)
+    except CnnspecError as error:
+        return _with_note(found, f"what it does in training is not known: {error.message}")
+    both = with_training(found.network, trained.network)
+    if both is None:
+        return _with_note(found, "in training it computes something else, of which the spec says nothing")
+    return replace(trained, network=both, inference=inference)
 
 
-def read_program(program: ExportedProgram, name: str, classes: Mapping[str, str]) -> Captured:
-    """What an exported program computes."""
+def read_program(
+    program: ExportedProgram, name: str, classes: Mapping[str, str], state: Mapping[str, Tensor]
+) -> Captured:
+    """What an exported program computes; `state` has the tensors by their names in it."""
     reader = ProgramReader(program, name, classes)
-    return Captured(reader.read(), program, reader.made_by)
+    return Captured(reader.read(), program, program, reader.made_by, state)
+
+
+def _with_note(found: Captured, note: str) -> Captured:
+    return replace(found, network=replace(found.network, notes=(*found.network.notes, note)))
 
 
 def _exported(module: nn.Module, example: Tensor, name: str) -> ExportedProgram:

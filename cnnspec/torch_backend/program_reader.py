@@ -18,20 +18,23 @@ from cnnspec.graph import INPUT
 from cnnspec.ops import ArgumentError, Shape
 from cnnspec.torch_backend.aten import read_call
 from cnnspec.torch_backend.program_values import (
+    BATCH,
+    NOISE,
     Activation,
     Computed,
     Made,
     Missing,
+    Noise,
     Value,
     Weight,
     base_name,
     bound,
     is_constant,
+    writes_in_place,
 )
 
-__all__ = ["BATCH", "ProgramReader"]
+__all__ = ["ProgramReader"]
 
-BATCH: Final = 2  # with one sample a reshape that mixes samples would pass unseen
 _KEYS: Final = frozenset({"weight", "bias", "running_mean", "running_var", "num_batches_tracked"})
 
 
@@ -54,7 +57,7 @@ class ProgramReader:
         for node in self.program.graph.nodes:
             if node.op == "call_function":
                 self.values[node] = self._value(node)
-                if _writes_in_place(node) and isinstance(node.args[0], fx.Node):
+                if writes_in_place(node.target) and isinstance(node.args[0], fx.Node):
                     self.values[node.args[0]] = self.values[node]
             elif node.op == "output":
                 outputs = self._outputs(node)
@@ -96,6 +99,8 @@ class ProgramReader:
             return self._worked_out(node)
         try:
             found = read_call(node, arguments)
+            if isinstance(found, Noise):
+                node.meta[NOISE] = True
             return self._given(node, found) if isinstance(found, Made) else found
         except Missing as missing:
             return self._gap(node, values, str(missing))
@@ -189,14 +194,6 @@ def word_of(node: fx.Node) -> str:
     """What a call may be called: `add`, `relu`."""
     word = base_name(node.target).strip("_")
     return re.sub(r"\d+d$", "", word)
-
-
-def _writes_in_place(node: fx.Node) -> bool:
-    target = node.target
-    if not isinstance(target, torch._ops.OpOverload):
-        return False
-    first = next(iter(target._schema.arguments), None)
-    return first is not None and first.alias_info is not None and bool(first.alias_info.is_write)
 
 
 def _draws(node: fx.Node) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import torch
 from torch import Tensor, fx
@@ -13,7 +13,26 @@ from cnnspec.foreign.network import Reference, Stored
 from cnnspec.foreign.primitives import Primitive
 from cnnspec.ops import AnyOp, Shape
 
-__all__ = ["Activation", "Arguments", "Computed", "Made", "Missing", "Noise", "Value", "Weight", "base_name", "bound"]
+__all__ = [
+    "BATCH",
+    "NOISE",
+    "Activation",
+    "Arguments",
+    "Computed",
+    "Made",
+    "Missing",
+    "Noise",
+    "Value",
+    "Weight",
+    "base_name",
+    "bound",
+    "is_constant",
+    "writes_in_place",
+]
+
+
+BATCH: Final = 2  # with one sample a reshape that mixes samples would pass unseen
+NOISE: Final = "cnnspec_noise"  # marks the nodes of a program that work on noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +115,11 @@ def is_constant(value: Value) -> bool:
     if isinstance(value, (list, tuple)):
         return all(map(is_constant, value))
     return value is None or isinstance(value, (bool, int, float, str, Tensor, torch.dtype, torch.device, torch.layout))
+
+
+def writes_in_place(target: object) -> bool:
+    """Whether an operator of torch gives back its first argument, written over."""
+    if not isinstance(target, torch._ops.OpOverload):
+        return False
+    first = next(iter(target._schema.arguments), None)
+    return first is not None and first.alias_info is not None and bool(first.alias_info.is_write)
