@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import assert_never
 
-from cnnspec.analysis.composed import circular_pad
+from cnnspec.analysis.composed import circular_pad, reduction
 from cnnspec.analysis.flow import FLOAT, HALF, INT64, Back, Form, Program, Value, flows, gradient
 from cnnspec.analysis.strides import contiguous, is_contiguous, pointwise_strides
 from cnnspec.analysis.tape import Tape
@@ -22,9 +22,11 @@ from cnnspec.ops.linear import Linear
 from cnnspec.ops.merge import Add, Concat, Mul
 from cnnspec.ops.pad import CircularPad, ConstantPad, ReflectionPad, ReplicationPad, ZeroPad
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.reduce import Amax, Amin, Mean, Sum
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
 from cnnspec.ops.scale import Scale
+from cnnspec.ops.unflatten import Reshape, Unflatten
 from cnnspec.ops.window import Sliding
 
 __all__ = ["loss_program", "program"]
@@ -139,8 +141,12 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
         case Affine():
             x = tape.pointwise(x) if op.scale != 1 or op.shift == 0 else x
             return tape.shifted(x) if op.shift != 0 else x
+        case Mean() | Sum() | Amax() | Amin():
+            return reduction(op, tape, x, (batch, *out))
         case Flatten():
             return x if out == shape else tape.view(x, (batch, *out))
+        case Unflatten() | Reshape():
+            return tape.view(x, (batch, *out))
         case Identity():
             return x
         case Permute():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from math import prod
 
-from cnnspec.analysis.flow import Back, Flow, Value, flows, gradient
-from cnnspec.analysis.strides import contiguous
+from cnnspec.analysis.flow import INT64, Back, Flow, Value, flows, gradient
+from cnnspec.analysis.strides import contiguous, pointwise_strides
 from cnnspec.analysis.tape import Tape
 from cnnspec.ops import Shape
 from cnnspec.ops.pad import CircularPad
+from cnnspec.ops.reduce import Amax, Amin, Mean, Sum
 
-__all__ = ["circular_pad"]
+__all__ = ["circular_pad", "reduction"]
 
 
 def circular_pad(op: CircularPad, tape: Tape, x: Value, out: Shape) -> Value:
@@ -50,3 +51,26 @@ def _filled(tape: Tape, whole: Value | None, part: Value, shape: Shape) -> Value
 
     reads = [part] if whole is None else [whole, part]
     return tape.call(shape, contiguous(shape), part.form.width, reads, backward, shares=whole)
+
+
+def reduction(op: Mean | Sum | Amax | Amin, tape: Tape, x: Value, out: Shape) -> Value:
+    """The gradient is spread over what was read: as a view of a sum's, divided for a mean, and for an extreme shared by
+    the places that have it, which a mask shows."""
+    reduced = {axis + 1 for axis in op.reduced(x.shape[1:])}
+    gone = {axis + 1 for axis in op.gone(x.shape[1:])}
+
+    def backward(incoming: Shape) -> Back:
+        given = iter(incoming)
+        spread = tuple(0 if axis in gone else (next(given) * (axis not in reduced)) for axis in range(len(x.shape)))
+        strides = pointwise_strides(x.shape, (x.shape, spread))
+        match op:
+            case Sum():
+                return Back((Flow(x.slot, 0, spread, view=True),), 0, 0)
+            case Mean():
+                return flows(gradient(x, strides))
+            case Amax() | Amin():
+                shared = prod(out) * (INT64 + x.form.width)  # how many places have it, and the share of each
+                return flows(gradient(x, strides), least=prod(x.shape) + shared + x.form.size)
+
+    extreme = isinstance(op, (Amax, Amin))
+    return tape.call(out, contiguous(out), x.form.width, [x], backward, keeps=[x] * extreme, keeps_output=extreme)

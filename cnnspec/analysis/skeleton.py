@@ -11,7 +11,7 @@ from typing import Final
 
 from cnnspec.analysis.borders import Carried, border_losses, carried_axes
 from cnnspec.graph import INPUT, Graph, Node
-from cnnspec.ops import JOINS, AnyOp, Shape
+from cnnspec.ops import JOINS, REDUCTIONS, AnyOp, Shape
 from cnnspec.ops.conv import ConvTranspose
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.merge import Add, Mul
@@ -20,6 +20,7 @@ from cnnspec.ops.pad import PADS
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import Flatten, Permute
+from cnnspec.ops.unflatten import Reshape, Unflatten
 from cnnspec.ops.window import Sliding, Window
 
 __all__ = ["Seen", "Skeleton"]
@@ -152,6 +153,11 @@ def _kept(node: Node, sources: tuple[_Ref, ...]) -> _Ref | None:
         return _joined(node, sources)
     if isinstance(op, Permute):
         return _Ref(first.value, tuple(first.axes[axis] for axis in op.permuted(node.input_shapes[0])))
+    if isinstance(op, REDUCTIONS):
+        shape = node.input_shapes[0]
+        reduced, gone = op.reduced(shape), op.gone(shape)
+        axes = tuple(-1 if axis in reduced else size for axis, size in enumerate(first.axes) if axis not in gone)
+        return _Ref(first.value if max(axes) >= 0 else 0, axes)
     if isinstance(op, SIZED):
         keeps = first.axes[-1] < 0
     elif isinstance(op, (AdaptiveAvgPool, AdaptiveMaxPool)):
@@ -220,6 +226,10 @@ def _stepped(node: Node, sources: tuple[_Ref, ...]) -> tuple[int, ...]:
     """The axes of what a step gives: all vary but the channels, where they are known to be fixed."""
     rank = len(node.shape)
     known = [source.axes[0] < 0 for source in sources]
-    if rank > 1 and not isinstance(node.op, Flatten) and (all(known) or (isinstance(node.op, Add) and any(known))):
+    if (
+        rank > 1
+        and not isinstance(node.op, (Flatten, Reshape, Unflatten))
+        and (all(known) or (isinstance(node.op, Add) and any(known)))
+    ):
         return (-node.shape[0], *range(1, rank))
     return tuple(range(rank))

@@ -9,8 +9,9 @@ dropped at the layer where they would be, so a border unit comes out right even 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
+from itertools import chain, product
 from operator import or_
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from cnnspec.analysis.unit_sets import (
     Product,
     as_bits,
     before_shuffle,
+    flattened,
     inside,
     through,
     unflattened,
@@ -32,11 +34,12 @@ from cnnspec.analysis.unit_sets import (
 )
 from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
-from cnnspec.ops import JOINS
+from cnnspec.ops import JOINS, REDUCTIONS
 from cnnspec.ops.merge import Concat
 from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm
 from cnnspec.ops.resample import PixelShuffle
 from cnnspec.ops.reshape import Flatten, Permute
+from cnnspec.ops.unflatten import Reshape, Unflatten
 from cnnspec.ops.window import POINT, Global, Grouped, Window
 
 __all__ = ["UnitField", "unit_field"]
@@ -193,7 +196,24 @@ class _Backwards:
             first, last = op.merged(shape)
             for part in unflattened(needed[first], shape[first : last + 1], partial(self.charge, node)):
                 yield node.inputs[0], (*needed[:first], *part, *needed[first + 1 :])
+        elif isinstance(op, (Reshape, Unflatten)):
+            charge = partial(self.charge, node)
+            parts = [
+                list(
+                    unflattened(
+                        flattened(needed[own], node.shape[own], charge), shape[group.first : group.stop], charge
+                    )
+                )
+                for group in op.regroupings(shape)
+                for own in [slice(group.out_first, group.out_stop)]
+            ]
+            for ends in product(*parts):
+                yield node.inputs[0], self.local(node.inputs[0], tuple(chain.from_iterable(ends)))
         else:
+            if isinstance(op, REDUCTIONS):
+                gone, rest = op.gone(shape), iter(needed)
+                needed = tuple(1 if axis in gone else next(rest) for axis in range(len(shape)))
+                node = replace(node, shape=op.kept_shape(shape))
             windows = read_windows(op, shape)
             if self.everything and isinstance(op, (BatchNorm, GroupNorm, InstanceNorm)) and op.global_statistics:
                 groups = op.num_groups if isinstance(op, GroupNorm) else shape[0]

@@ -21,11 +21,11 @@ from cnnspec.images import NHWC_TO_NCHW, channels_last, scale_and_shift
 from cnnspec.onnx_backend.activations import affine, clip, gelu, hardswish, prelu, softplus
 from cnnspec.onnx_backend.convs import conv, conv_transpose
 from cnnspec.onnx_backend.fold import fold_batch_norms
-from cnnspec.onnx_backend.moves import channel_shuffle, flatten, upsample
+from cnnspec.onnx_backend.moves import channel_shuffle, flatten, unflatten, upsample
 from cnnspec.onnx_backend.norms import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm
 from cnnspec.onnx_backend.options import Lowering
 from cnnspec.onnx_backend.pads import pad
-from cnnspec.onnx_backend.pools import adaptive_pool, average_pool, lp_pool, max_pool
+from cnnspec.onnx_backend.pools import adaptive_pool, average_pool, lp_pool, max_pool, reduction
 from cnnspec.onnx_backend.writer import Writer
 from cnnspec.ops.activation import (
     ELU,
@@ -51,9 +51,11 @@ from cnnspec.ops.linear import Linear
 from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
 from cnnspec.ops.pad import CircularPad, ConstantPad, ReflectionPad, ReplicationPad, ZeroPad
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.reduce import Amax, Amin, Mean, Sum
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
 from cnnspec.ops.scale import Scale
+from cnnspec.ops.unflatten import Reshape, Unflatten
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -200,8 +202,15 @@ def lower_layer(writer: Writer, node: Node) -> None:
             writer.add("Mul", [*reads, factor], name)
         case Affine():
             affine(writer, op, node)
+        case Mean() | Sum() | Amax() | Amin():
+            reduction(writer, op, node)
         case Flatten():
             flatten(writer, op, node)
+        case Unflatten():
+            unflatten(writer, op, node)
+        case Reshape():
+            sizes = writer.integers(f"{name}/shape", [0, *(op.sizes if writer.dynamic_size else node.shape)])
+            writer.add("Reshape", [*reads, sizes], name)
         case Permute():
             order = op.permuted(node.input_shapes[0])
             writer.add("Transpose", reads, name, perm=[0, *(axis + 1 for axis in order)])

@@ -12,9 +12,10 @@ from cnnspec.errors import UsageError
 from cnnspec.graph import Node
 from cnnspec.onnx_backend.writer import Writer
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.reduce import Amax, Amin, Mean, Sum
 from cnnspec.ops.window import Adaptive, Sliding
 
-__all__ = ["adaptive_pool", "average_pool", "lp_pool", "max_pool"]
+__all__ = ["adaptive_pool", "average_pool", "lp_pool", "max_pool", "reduction"]
 
 # onnxruntime's `GlobalAveragePool` adds up one number after the other: of 300x300 it loses 1e-5 of the mean, where
 # means of means lose 4e-7 and take no longer. For small maps the node that everybody knows is as exact.
@@ -122,6 +123,18 @@ def adaptive_pool(writer: Writer, op: AdaptiveAvgPool | AdaptiveMaxPool, node: N
         for axis, window in windows.items():
             output = node.name if axis == max(windows) else f"{node.name}/axis{axis - 2}"
             read = _adaptive_axis(writer, read, op, axis, window, output)
+
+
+def reduction(writer: Writer, op: Mean | Sum | Amax | Amin, node: Node) -> None:
+    """One axis after the other where all of them at once may be long sums, in which runtimes lose digits."""
+    (read,), (shape,) = writer.reads(node), node.input_shapes
+    kind = {Mean: "ReduceMean", Sum: "ReduceSum", Amax: "ReduceMax", Amin: "ReduceMin"}[type(op)]
+    axes = [axis + 1 for axis in op.reduced(shape)]
+    if writer.dynamic_size or prod(shape[axis - 1] for axis in axes) > SERIAL:
+        for axis in axes[:0:-1]:  # the last first, so that the others keep their numbers
+            read = writer.reduce(kind, read, [axis], f"{node.name}/axis{axis}", keepdims=op.keepdim)
+        axes = axes[:1]
+    writer.reduce(kind, read, axes, node.name, keepdims=op.keepdim)
 
 
 def _adaptive_axis(

@@ -30,13 +30,16 @@ from cnnspec.ops.merge import Add, Concat, Mul
 from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
 from cnnspec.ops.pad import CircularPad, ConstantPad, ReflectionPad, ReplicationPad, ZeroPad
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.reduce import Amax, Amin, Mean, Sum
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
 from cnnspec.ops.scale import Scale
+from cnnspec.ops.unflatten import Reshape, Unflatten
 
 __all__ = [
     "AXES",
     "JOINS",
+    "REDUCTIONS",
     "AbstractOp",
     "AbstractSpatialOp",
     "Add",
@@ -67,7 +70,13 @@ AnyOp = (
     | Linear
     | Scale
     | Affine
+    | Mean
+    | Sum
+    | Amax
+    | Amin
     | Flatten
+    | Unflatten
+    | Reshape
     | Permute
     | ChannelShuffle
     | Slice
@@ -102,6 +111,7 @@ AnyOp = (
 )
 
 JOINS: Final = (Add, Mul, Concat)
+REDUCTIONS: Final = (Mean, Sum, Amax, Amin)
 
 
 @cache

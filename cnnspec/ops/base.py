@@ -66,6 +66,7 @@ class AbstractOp(AbstractArguments):
     positional: ClassVar[tuple[str, ...]] = ()  # arguments that may be given by position, in order
     inferred: ClassVar[str | None] = None  # torch's argument that follows from the input shape
     arity: ClassVar[tuple[int, int | None]] = (1, 1)  # fewest and most inputs
+    listed: ClassVar[tuple[str, ...]] = ()  # arguments of which one number is a list of one, and not one for all
     ranks: ClassVar[tuple[int, ...]] = ()  # for `Conv2d` and its siblings: spatial dimensions there are
 
     # No fact below has a default, which could be forgotten; the tests look for all of them.
@@ -88,7 +89,7 @@ class AbstractOp(AbstractArguments):
         arguments: dict[str, Any] = {}
         for name, field in self.fields().items():
             value = getattr(self, name)
-            if isinstance(value, tuple) and len(set(value)) == 1:
+            if isinstance(value, tuple) and len(set(value)) == 1 and (len(value) == 1 or name not in self.listed):
                 value = value[0]
             if name != "rank" and (field.required or value != field.default):
                 arguments[name] = value

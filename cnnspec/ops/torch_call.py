@@ -15,9 +15,11 @@ from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.pad import CircularPad, ConstantPad, ReflectionPad, ReplicationPad, ZeroPad
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.reduce import Amax, Amin, Mean, Sum
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
 from cnnspec.ops.scale import Scale
+from cnnspec.ops.unflatten import Reshape, Unflatten
 
 __all__ = ["Kind", "TorchCall", "spelled", "torch_call"]
 
@@ -91,8 +93,14 @@ def torch_call(op: AnyOp, *inputs: Shape) -> TorchCall:
             if op.scale == 1:
                 return TorchCall("operator.add", (op.shift,), kind="function")
             return TorchCall("Affine", (op.scale, op.shift))
+        case Mean() | Sum() | Amax() | Amin():
+            return TorchCall(f"torch.{op.op_name.lower()}", (op.dim, op.keepdim), kind="function")
         case Flatten():
             return TorchCall("nn.Flatten", (op.start_dim, op.end_dim))
+        case Unflatten():
+            return TorchCall("nn.Unflatten", (op.dim, op.sizes))
+        case Reshape():
+            return TorchCall("Reshape", (op.sizes,))
         case Permute():
             return TorchCall("torch.permute", (op.dims,), kind="function")
         case ChannelShuffle():

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Affine", "LayerNorm2d", "LocalResponseNorm3d", "StochasticDepth"]
+__all__ = ["Affine", "LayerNorm2d", "LocalResponseNorm3d", "Reshape", "StochasticDepth"]
 
 
 class Affine(nn.Module):
@@ -42,6 +42,21 @@ class LocalResponseNorm3d(nn.LocalResponseNorm):
     def forward(self, input: Tensor) -> Tensor:
         """`(batch, C, D, H, W) -> (batch, C, D, H, W)`."""
         return super().forward(input.contiguous())
+
+
+class Reshape(nn.Module):
+    """The values in the same order on axes of the sizes `shape`, without the batch."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, input: Tensor) -> Tensor:
+        """`(batch, *) -> (batch, *shape)`."""
+        return input.reshape(input.shape[0], *self.shape)
+
+    def extra_repr(self) -> str:
+        return f"shape={self.shape}"
 
 
 class StochasticDepth(nn.Module):

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from cnnspec.graph import Graph, Node
-from cnnspec.ops import conv, dropout, linear, merge, norm, pad, pool, resample, reshape, scale
+from cnnspec.ops import conv, dropout, linear, merge, norm, pad, pool, reduce, resample, reshape, scale, unflatten
 from cnnspec.ops.activation import Softmax
 
 __all__ = ["FEATURES", "features"]
@@ -28,6 +28,12 @@ _BY_OPERATOR: dict[type[Any], str] = {
     norm.LocalResponseNorm: "LocalResponseNorm",
     scale.Scale: "Scale",
     dropout.Dropout: "Dropout",
+    unflatten.Unflatten: "Unflatten",
+    unflatten.Reshape: "Reshape",
+    reduce.Mean: "Mean",
+    reduce.Sum: "Sum",
+    reduce.Amax: "Amax",
+    reduce.Amin: "Amin",
     pad.ConstantPad: "ConstantPad",
     pad.ReflectionPad: "ReflectionPad",
     pad.ReplicationPad: "ReplicationPad",

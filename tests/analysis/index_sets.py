@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def _moved(node: Node) -> Array | None:
     """Of an operator that only moves values: the flat input index of each output, as torch moves a ramp."""
     op, shape = node.op, node.input_shapes[0]
     name = type(op).__name__
-    if name not in ("Slice", "ChannelShuffle", "PixelShuffle", "Permute", "Flatten", *_COPYING):
+    if name not in ("Slice", "ChannelShuffle", "PixelShuffle", "Permute", "Flatten", "Reshape", "Unflatten", *_COPYING):
         return None
     ramp = torch.arange(prod(shape), dtype=torch.float64).reshape(1, *shape)
     given = {key: getattr(op, key) for key in type(op).fields() if key != "rank"}
@@ -120,10 +121,13 @@ def transform(node: Node, inputs: list[Array], union: Any, *, clamp: bool = Fals
             for at in range(len(x))
         ]
         x = _gather(x, 0, table, union)
-    for axis in range(len(node.input_shapes[0])):
+    gone = _gone(node)
+    given = iter(node.shape)
+    out = tuple(1 if axis in gone else next(given) for axis in range(rank))
+    for axis in range(rank):
         if axis == 0 and isinstance(op, (conv.Conv, conv.ConvTranspose, norm.LocalResponseNorm)):
             continue
-        size, units = node.input_shapes[0][axis], node.shape[axis]
+        size, units = node.input_shapes[0][axis], out[axis]
         if axis in whole_axes(node):
             joined = union.reduce(x, axis=axis, keepdims=True)
             x = np.repeat(joined, units, axis=axis)
@@ -135,7 +139,15 @@ def transform(node: Node, inputs: list[Array], union: Any, *, clamp: bool = Fals
             if clamp:
                 table = [row or [min(max(next(iter(found.reads(i)), 0), 0), size - 1)] for i, row in enumerate(table)]
             x = _gather(x, axis, table, union)
-    return x
+    return x.reshape(*node.shape, *x.shape[rank:])
+
+
+def _gone(node: Node) -> set[int]:
+    """The axes of the input that a mean, a sum or an extreme drops."""
+    op, rank = node.op, len(node.input_shapes[0])
+    if type(op).__name__ not in ("Mean", "Sum", "Amax", "Amin") or op.keepdim:  # type: ignore[union-attr]
+        return set()
+    return {(dim - 1) % (rank + 1) for dim in op.dim}  # type: ignore[union-attr]
 
 
 def _gather(x: Array, axis: int, table: list[list[int]], union: Any) -> Array:
@@ -214,6 +226,14 @@ def _layout(node: Node, before: list[Seen]) -> Layout:
         return replace(layout, place=tuple(None if at is None else order.index(at) for at in layout.place))
     elif isinstance(op, Flatten):
         return _flattened(layout, op, shape)
+    elif type(op).__name__ in ("Reshape", "Unflatten"):
+        return _reshaped(layout, shape, node.shape)
+    elif gone := _gone(node):
+        kept = [axis for axis in range(len(shape)) if axis not in gone]
+        place = tuple(None if at is None or at in gone else kept.index(at) for at in layout.place)
+        units = tuple(1 if at in gone else count for at, count in zip(layout.place, layout.units, strict=True))
+        lost = {axis for axis in layout.lost if layout.place[axis] not in gone}
+        return replace(layout, place=place, units=units, lost=frozenset(lost))
     elif isinstance(op, (Slice, ChannelShuffle, norm.LocalResponseNorm)) or getattr(op, "groups", 1) > 1:
         carried = any(at == 0 and shape[0] > 1 for at in layout.place)
         layout = replace(layout, odd=layout.odd or carried)
@@ -241,3 +261,32 @@ def _flattened(layout: Layout, op: Flatten, shape: Shape) -> Layout:
             if shape[at] < total:
                 lost.add(axis)
     return replace(layout, place=tuple(place), lost=frozenset(lost))
+
+
+def cut_axes(shape: Shape, out: Shape) -> dict[int, int | None]:
+    """For each axis of more than one unit the axis that it becomes a part of; None where it becomes several."""
+    borders, ends = ({prod(sizes[:stop]) for stop in range(len(sizes) + 1)} for sizes in (shape, out))
+    common = sorted(borders & ends)
+    found: dict[int, int | None] = {}
+    for low, high in pairwise(common):
+        axes = [axis for axis, size in enumerate(shape) if size > 1 and low <= prod(shape[:axis]) < high]
+        own = [axis for axis, size in enumerate(out) if size > 1 and low <= prod(out[:axis]) < high]
+        found |= dict.fromkeys(axes, own[0] if len(own) == 1 else None)
+    return found
+
+
+def _reshaped(layout: Layout, shape: Shape, out: Shape) -> Layout:
+    """Axes that are cut count as read whole; those that are merged with others are lost."""
+    becomes = cut_axes(shape, out)
+    place: list[int | None] = []
+    units = list(layout.units)
+    lost = set(layout.lost)
+    for axis, at in enumerate(layout.place):
+        to = None if at is None else becomes.get(at)
+        place.append(to)
+        if to is None:
+            units[axis] = 1 if at is not None else units[axis]
+            lost -= {axis} if at is not None else set()
+        elif at is not None and shape[at] < out[to]:
+            lost.add(axis)
+    return replace(layout, place=tuple(place), units=tuple(units), lost=frozenset(lost))

@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional
 
 from cnnspec.graph import Node
-from cnnspec.ops import conv, merge, pad, pool, reshape
+from cnnspec.ops import REDUCTIONS, conv, merge, pad, pool, reshape, unflatten
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.resample import PixelShuffle, Upsample
 
@@ -137,6 +137,8 @@ def whole_axes(node: Node) -> set[int]:
             axes = {op.dim - 1 if op.dim > 0 else len(shape) + op.dim}  # type: ignore[union-attr]
         case "AdaptiveAvgPool" | "AdaptiveMaxPool":
             axes = {axis for axis in range(1, len(shape)) if node.shape[axis] == 1}
+        case "Mean" | "Sum" | "Amax" | "Amin":
+            axes = {(dim - 1) % (len(shape) + 1) for dim in op.dim}  # type: ignore[union-attr]
         case _:
             axes = set()
     return {axis for axis in axes if shape[axis] > 1}
@@ -148,7 +150,7 @@ def taps(node: Node, axis: int, read: int = 0) -> Taps:
     size = shape[axis]
     if axis in whole_axes(node):
         return Taps(lambda i: range(size), 1, 0)
-    if isinstance(op, (reshape.Flatten, reshape.Permute)):
+    if isinstance(op, (reshape.Flatten, reshape.Permute, unflatten.Reshape, unflatten.Unflatten, *REDUCTIONS)):
         return SAME  # a unit is where it was, on an axis that moved
     if size == 1 < node.shape[axis] and (axis == 0 or isinstance(op, (Linear, merge.Mul))):
         return Taps(lambda i: (0,), 1, 0)  # repeated

@@ -124,6 +124,13 @@ OPERATORS = [
     ("[3, 9, 8]", "Linear(5)"),
     ("[3, 9, 8]", "Linear(5, bias=False)"),
     ("[3, 9, 8]", "Scale(0.1)"),
+    *(("[3, 9, 8]", f"Unflatten({options})") for options in ("1, unflattened_size=[2, -1]", "3, unflattened_size=-1")),
+    *(("[3, 9, 8]", f"Reshape({shape})") for shape in ("[-1, 12]", "[2, -1, 9, 8]", "-1")),
+    *(
+        ("[3, 9, 8]", f"{name}({options})")
+        for name in ("Mean", "Sum", "Amax", "Amin")
+        for options in ("[2, 3]", "1", "1, keepdim=True", "[1, 3], keepdim=True")
+    ),
     *(("[3, 9, 8]", f"Affine{options}") for options in ("", "(2)", "(shift=1)", "(0.5, shift=-1)")),
     *(("[3, 9, 8]", f"{name}2d(2)") for name in ("MaxPool", "AvgPool", "AdaptiveAvgPool", "AdaptiveMaxPool")),
     *(("[3, 9]", f"{name}1d(2)") for name in ("MaxPool", "AvgPool", "AdaptiveAvgPool", "AdaptiveMaxPool")),

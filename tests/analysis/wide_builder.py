@@ -56,6 +56,18 @@ class Builder:
         axes = self.axes[reads[0]]
         if kind == "Permute":
             axes = tuple(axes[axis] for axis in op.permuted(shapes[0]))  # type: ignore[union-attr]
+        elif kind in ("Mean", "Sum", "Amax", "Amin"):
+            gone = op.gone(shapes[0])  # type: ignore[union-attr]
+            axes = tuple(axis for place, axis in enumerate(axes) if place not in gone)
+        elif kind in ("Reshape", "Unflatten"):
+            groups = op.regroupings(shapes[0])  # type: ignore[union-attr]
+            axes = tuple(
+                axes[group.first]
+                if group.stop - group.first == group.out_stop - group.out_first == 1
+                else (axes[group.first : group.stop], place)
+                for group in groups
+                for place in range(group.out_stop - group.out_first)
+            )
         elif kind == "Flatten":
             first, last = op.merged(shapes[0])  # type: ignore[union-attr]
             merged = axes[first] if first == last else axes[first : last + 1]

@@ -237,6 +237,26 @@ def _tokens(b: Builder, read: str) -> bool:
     return True
 
 
+def _cut(b: Builder, read: str) -> bool:
+    """An axis as several, or all of them anew."""
+    shape = b.shapes[read]
+    if b.rng.random() < 0.6 and len(shape) < 4:
+        axis = b.rng.choice((0, 0, b.rng.randrange(len(shape))))
+        parts = [part for part in (1, 2, 3, 4) if shape[axis] % part == 0]
+        sizes = b.rng.sample((b.rng.choice(parts), -1), 2)
+        return b.put("Unflatten", {"dim": axis + 1, "unflattened_size": sizes}, read) is not None
+    parts = [part for part in (2, 3, 4, 6, *shape) if prod(shape) % part == 0]
+    return b.put("Reshape", {"shape": b.rng.sample((b.rng.choice(parts), -1), 2)}, read) is not None
+
+
+def _reduction(b: Builder, read: str) -> bool:
+    """Some axes as one value, which may go."""
+    axes = range(1, len(b.shapes[read]) + 1)
+    dims = b.rng.sample(axes, b.rng.choice((1, 1, min(2, len(axes)))))
+    args = {"dim": dims if len(dims) > 1 else dims[0], "keepdim": b.rng.random() < 0.6}
+    return b.put(b.rng.choice(("Mean", "Sum", "Amax", "Amin")), args, read) is not None
+
+
 def _linear(b: Builder, read: str) -> bool:
     return b.put("Linear", {"out_features": b.rng.choice((1, 2, 3, 5)), "bias": b.rng.random() < 0.5}, read) is not None
 
@@ -305,6 +325,8 @@ SPATIAL: _Kinds = [
     (_gate, 2),
     (_tokens, 5),
     (_linear, 1),
+    (_reduction, 2),
+    (_cut, 2),
     (_join, 5),
     (_structure, 6),
 ]
@@ -313,6 +335,8 @@ ELSEWHERE: _Kinds = [
     (_activation, 2),
     (_softmax, 1),
     (_flatten, 2),
+    (_reduction, 1),
+    (_cut, 1),
     (_join, 2),
     (_norm, 1),
     (_conv, 1),

@@ -100,6 +100,17 @@ ROWS: list[Row] = [
     ("Affine", {"scale": 3}, ((12,),)),
     ("Affine", {"shift": 2}, (IMAGE,)),
     ("Affine", {}, (IMAGE,)),
+    *(
+        (name, {"dim": dim, "keepdim": keepdim}, (IMAGE,))
+        for name in ("Mean", "Sum", "Amax", "Amin")
+        for dim, keepdim in (((2, 3), False), (1, True), ((1, 3), False))
+    ),
+    ("Mean", {"dim": (1, -1)}, ((40, 3, 60),)),
+    ("Unflatten", {"dim": 1, "unflattened_size": (2, -1)}, (IMAGE,)),
+    ("Unflatten", {"dim": -1, "unflattened_size": (-1, 1)}, (IMAGE,)),
+    ("Unflatten", {"dim": 1, "unflattened_size": (3, 2, 2)}, ((12,),)),
+    ("Reshape", {"shape": (2, 2, 9, 11)}, (IMAGE,)),
+    ("Reshape", {"shape": (-1, 6)}, (IMAGE,)),
     ("Flatten", {}, (IMAGE,)),
     ("Flatten", {"start_dim": 2}, (IMAGE,)),
     ("Flatten", {"start_dim": 1, "end_dim": 2}, (IMAGE,)),

@@ -116,6 +116,24 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
             return _maybe(rng, {}, init=real), (_any_shape(rng),)
         case "Affine":
             return _maybe(rng, {}, scale=real, shift=real), (_any_shape(rng),)
+        case "Mean" | "Sum" | "Amax" | "Amin":
+            shape = _any_shape(rng)
+            dims = rng.sample(range(1, len(shape) + 1), rng.randint(1, len(shape)))
+            dims = [dim - len(shape) - 1 if rng.random() < 0.3 else dim for dim in dims]
+            if rng.random() < 0.15:
+                dims.append(rng.choice((0, 1, -1, 3)))
+            return _maybe(rng, {"dim": tuple(dims) if len(dims) > 1 else dims[0]}, keepdim=_flag(rng)), (shape,)
+        case "Unflatten":
+            shape = tuple(rng.choice((1, 2, 4, 6, 12)) for _ in range(rng.randint(1, 4)))
+            dim = rng.choice((*range(-len(shape), 0), *range(1, len(shape) + 1))) if rng.random() < 0.95 else 5
+            sizes = [rng.choice((1, 2, 2, 4)) for _ in range(rng.randint(0, 2))]
+            sizes.insert(rng.randint(0, len(sizes)), -1 if rng.random() < 0.9 else 3)
+            return {"dim": dim, "unflattened_size": tuple(sizes) if len(sizes) > 1 else sizes[0]}, (shape,)
+        case "Reshape":
+            shape = tuple(rng.choice((1, 2, 4, 6, 12)) for _ in range(rng.randint(1, 4)))
+            sizes = [rng.choice((1, 2, 3, 4)) for _ in range(rng.randint(0, 4))]
+            sizes.insert(rng.randint(0, len(sizes)), -1 if rng.random() < 0.9 else rng.choice((6, 12)))
+            return {"shape": tuple(sizes) if len(sizes) > 1 else sizes[0]}, (shape,)
         case "Flatten":
             shape = _any_shape(rng)
             dim = lambda: rng.choice((*range(-len(shape), 0), -1, 1, 2, 3, 4))  # noqa: E731  # 0 is the batch

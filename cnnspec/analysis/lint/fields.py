@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from math import prod
+from typing import Final
 
 from cnnspec.analysis.layer_report import LayerReport
 from cnnspec.analysis.lint.base import Found, MeasuredNetwork, per_axis, rule
 from cnnspec.graph import INPUT, Node
-from cnnspec.ops import JOINS, show_shape
+from cnnspec.ops import JOINS, REDUCTIONS, show_shape
 from cnnspec.ops.conv import Conv
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, MaxPool
 from cnnspec.ops.window import Global, Sliding
 
 __all__ = ["field_exceeds_input", "gridding", "late_downsampling", "misaligned_branches", "narrow_classifier"]
+
+GLOBAL_POOLS: Final = (AdaptiveAvgPool, AdaptiveMaxPool, *REDUCTIONS)  # where a window of theirs is the whole axis
 
 
 def _covered_before(network: MeasuredNetwork, node: Node) -> bool:
@@ -23,6 +26,8 @@ def _covered_before(network: MeasuredNetwork, node: Node) -> bool:
         return False
     row = network.rows[node.inputs[0]]
     if row.sees_everything or len(row.min_receptive_field) != len(network.pixels) or not network.pixels:
+        return False
+    if not any(row.effective_stride):  # a reshape cut the axes: that each unit reads all of them is the most it can
         return False
     return all(seen >= size for seen, size in zip(row.min_receptive_field, network.pixels, strict=True))
 
@@ -85,7 +90,7 @@ def _last_global_pool(network: MeasuredNetwork, node: Node) -> Node | None:
     pool: Node | None = node
     while pool is not None:
         windows = pool.op.windows(*pool.input_shapes)
-        if isinstance(pool.op, (AdaptiveAvgPool, AdaptiveMaxPool)) and any(isinstance(w, Global) for w in windows):
+        if isinstance(pool.op, GLOBAL_POOLS) and any(isinstance(w, Global) for w in windows):
             return pool
         read = pool.input_shapes[0]
         if len(read) > 1 and len(pool.shape) < len(read) and prod(read[1:]) > 1:
