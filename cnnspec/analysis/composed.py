@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from math import prod
 
-from cnnspec.analysis.flow import INT64, Back, Flow, Value, flows, gradient
+from cnnspec.analysis.flow import INT64, Back, Flow, Value, flows, gradient, passed
 from cnnspec.analysis.strides import contiguous, pointwise_strides
 from cnnspec.analysis.tape import Tape
-from cnnspec.ops import Shape
+from cnnspec.ops import Shape, norm
 from cnnspec.ops.pad import CircularPad
 from cnnspec.ops.reduce import Amax, Amin, Mean, Sum
 
-__all__ = ["circular_pad", "reduction"]
+__all__ = ["circular_pad", "global_response_norm", "reduction"]
 
 
 def circular_pad(op: CircularPad, tape: Tape, x: Value, out: Shape) -> Value:
@@ -74,3 +74,57 @@ def reduction(op: Mean | Sum | Amax | Amin, tape: Tape, x: Value, out: Shape) ->
 
     extreme = isinstance(op, (Amax, Amin))
     return tape.call(out, contiguous(out), x.form.width, [x], backward, keeps=[x] * extreme, keeps_output=extreme)
+
+
+def global_response_norm(op: norm.GRN, tape: Tape, x: Value) -> Value:
+    """Norms of the channels over their mean, times what is read, with gain and shift, and the sum with it."""
+    channels = op.axis(x.shape[1:]) + 1
+    norms = _norms(tape, x, channels)
+    mean = tape.shifted(_average(tape, norms, channels))
+    shares = tape.product(norms, mean, divides=True)
+    product = tape.product(x, shares)
+    sizes = tuple(size if axis == channels else 1 for axis, size in enumerate(x.shape))
+    shifted = _gained(tape, product, tape.parameter(sizes), tape.parameter(sizes))
+    result = tape.sum(x, shifted)
+    tape.hold(norms, shares)
+    return result
+
+
+def _norms(tape: Tape, x: Value, channels: int) -> Value:
+    """The Euclidean norm of each channel (`linalg.vector_norm`)."""
+    shape = tuple(size if axis in (0, channels) else 1 for axis, size in enumerate(x.shape))
+
+    def backward(incoming: Shape) -> Back:
+        spread = tuple(stride if axis in (0, channels) else 0 for axis, stride in enumerate(incoming))
+        return flows(gradient(x, pointwise_strides(x.shape, (x.shape, spread), x.laid)), least=2 * x.form.size)
+
+    return tape.call(shape, contiguous(shape), x.form.width, [x], backward, keeps=[x], keeps_output=True)
+
+
+def _average(tape: Tape, x: Value, axis: int) -> Value:
+    """The mean over one axis, whose gradient is spread and divided."""
+    shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+
+    def backward(incoming: Shape) -> Back:
+        spread = (*incoming[:axis], 0, *incoming[axis + 1 :])
+        return flows(gradient(x, pointwise_strides(x.shape, (x.shape, spread))))
+
+    return tape.call(shape, contiguous(shape), x.form.width, [x], backward)
+
+
+def _gained(tape: Tape, x: Value, gain: Value, shift: Value) -> Value:
+    """`shift + gain * x` (`addcmul`)."""
+    width = max(x.form.width, gain.form.width)
+
+    def backward(incoming: Shape) -> Back:
+        strides = pointwise_strides(x.shape, (x.shape, incoming), gain.laid)
+        return flows(
+            passed(shift, x.shape, incoming, width=width),
+            gradient(gain, contiguous(gain.shape), shape=x.shape, width=width),
+            gradient(x, strides, width=width),
+            least=prod(x.shape) * (x.form.width + width),  # what is read, times a constant 1, and the gain's gradient
+        )
+
+    return tape.call(
+        x.shape, pointwise_strides(x.shape, shift.laid, gain.laid, x.laid), width, [shift, gain, x], backward, keeps=[x]
+    )

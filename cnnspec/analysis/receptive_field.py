@@ -49,7 +49,7 @@ from cnnspec.analysis.field_state import (
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, REDUCTIONS, AnyOp, Shape
 from cnnspec.ops.merge import Concat
-from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm
+from cnnspec.ops.norm import GRN, BatchNorm, GroupNorm, InstanceNorm
 from cnnspec.ops.resample import PixelShuffle
 from cnnspec.ops.reshape import Flatten, Permute
 from cnnspec.ops.unflatten import Reshape, Unflatten
@@ -130,7 +130,7 @@ class _Walk:
             return field
         if len(field.parts) == 1:
             state = field.parts[0].state
-            if still and not state.lies_on_first:
+            if still and not state.lies_on(0):
                 return field
             return field._replace(parts=(Part(ALL, self.slid(state, op, chosen, shape)),))
         if isinstance(op, PixelShuffle) and field.axis == 0:
@@ -139,7 +139,7 @@ class _Walk:
         parts = []
         for channels, states in groups:
             state = self.union(states)
-            if not still or state.lies_on_first:
+            if not still or state.lies_on(0):
                 state = self.slid(state, op, chosen, shape)
             parts.append(Part(channels, state))
         return self.tensor(parts, field.axis, node.shape)
@@ -265,21 +265,23 @@ class _Walk:
         return self.tensor([Part(channels, self.union(states)) for channels, states in parts], axis, node.shape)
 
     def concatenated(self, before: list[TensorField], node: Node) -> TensorField:
-        """The channels one after the other, along the first axis."""
+        """Their units one after the other, along one axis, which is that of the channels unless `dim` says another."""
+        assert isinstance(node.op, Concat)
+        axis = node.op.axis(node.shape)
         parts: list[Part] = []
         start = 0
         for field, shape in zip(before, node.input_shapes, strict=True):
-            if field.axis:
+            if field.axis != axis:
                 field = self.merged(field)
-            if start and any(state.lies_on_first for state in field.all_states):
-                field = self.moved(field, partial(moved_on, start=start))
+            if start and any(state.lies_on(axis) for state in field.all_states):
+                field = self.moved(field, partial(moved_on, axis=axis, start=start))
             if start or len(field.parts) == 1:
-                every = (1 << shape[0]) - 1 if node.shape[0] <= MOST_CHANNELS else ALL
+                every = (1 << shape[axis]) - 1 if node.shape[axis] <= MOST_CHANNELS else ALL
                 parts += [Part((channels & every) << start, state) for channels, state in field.parts]
             else:
                 parts += field.parts
-            start += shape[0]
-        return self.tensor(parts, 0, node.shape)
+            start += shape[axis]
+        return self.tensor(parts, axis, node.shape)
 
     def shuffled(self, field: TensorField, op: PixelShuffle, windows: tuple[Window, ...], node: Node) -> TensorField:
         """What is seen where r*r channels that see different things become one: a unit reads one of them."""
@@ -322,7 +324,7 @@ class _Walk:
 
 def _gathers(op: AnyOp) -> bool:
     """Whether every unit depends on statistics of all of its channel, or of its group."""
-    return isinstance(op, (BatchNorm, GroupNorm, InstanceNorm)) and op.global_statistics
+    return isinstance(op, (BatchNorm, GroupNorm, InstanceNorm, GRN)) and op.global_statistics
 
 
 def _keeps_apart(window: Window) -> bool:

@@ -36,7 +36,7 @@ from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, REDUCTIONS
 from cnnspec.ops.merge import Concat
-from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm
+from cnnspec.ops.norm import GRN, BatchNorm, GroupNorm, InstanceNorm
 from cnnspec.ops.resample import PixelShuffle
 from cnnspec.ops.reshape import Flatten, Permute
 from cnnspec.ops.unflatten import Reshape, Unflatten
@@ -183,10 +183,11 @@ class _Backwards:
         """What a node needs of its inputs, for what is needed of the node."""
         op, shape = node.op, node.input_shapes[0]
         if isinstance(op, Concat):
-            start = 0
-            for name, (channels, *_) in zip(node.inputs, node.input_shapes, strict=True):
-                yield name, ((needed[0] >> start) & ((1 << channels) - 1), *needed[1:])
-                start += channels
+            along, start = op.axis(node.shape), 0
+            for name, (*_, size) in zip(node.inputs, (each[: along + 1] for each in node.input_shapes), strict=True):
+                own = (needed[along] >> start) & ((1 << size) - 1)
+                yield name, (*needed[:along], own, *needed[along + 1 :])
+                start += size
         elif isinstance(op, JOINS):
             yield from self.before_join(node, needed)
         elif isinstance(op, Permute):
@@ -215,8 +216,8 @@ class _Backwards:
                 needed = tuple(1 if axis in gone else next(rest) for axis in range(len(shape)))
                 node = replace(node, shape=op.kept_shape(shape))
             windows = read_windows(op, shape)
-            if self.everything and isinstance(op, (BatchNorm, GroupNorm, InstanceNorm)) and op.global_statistics:
-                groups = op.num_groups if isinstance(op, GroupNorm) else shape[0]
+            if self.everything and isinstance(op, (BatchNorm, GroupNorm, InstanceNorm, GRN)) and op.global_statistics:
+                groups = op.num_groups if isinstance(op, GroupNorm) else 1 if isinstance(op, GRN) else shape[0]
                 each = shape[0] // groups
                 windows = (Grouped(each, each), *(Global() for _ in shape[1:]))
             charge = partial(self.charge, node)

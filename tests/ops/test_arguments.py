@@ -6,7 +6,8 @@ import inspect
 from typing import Any
 
 import pytest
-from cases import ROWS, reference
+from cases import ROWS
+from references import reference
 from torch import nn
 
 import cnnspec
@@ -16,11 +17,18 @@ from cnnspec.ops.base import AbstractOp
 
 OURS = {
     "Add",
+    "Sub",
     "Mul",
+    "Div",
     "Concat",
     "Slice",
     "Scale",
+    "Bias",
     "Affine",
+    "BlurPool2d",
+    "GRN",
+    "StdConv2d",
+    "ScaledStdConv2d",
     "Reshape",
     "Mean",
     "Sum",

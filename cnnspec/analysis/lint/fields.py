@@ -11,7 +11,7 @@ from cnnspec.analysis.layer_report import LayerReport
 from cnnspec.analysis.lint.base import Found, MeasuredNetwork, per_axis, rule
 from cnnspec.graph import INPUT, Node
 from cnnspec.ops import JOINS, REDUCTIONS, show_shape
-from cnnspec.ops.conv import Conv
+from cnnspec.ops.conv import AbstractSlidingConv
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, MaxPool
 from cnnspec.ops.window import Global, Sliding
 
@@ -39,7 +39,11 @@ def field_exceeds_input(network: MeasuredNetwork) -> Iterator[Found]:
     Richter, Byttner, Krumnack, Schallner and Shenk 2021, Should You Go Deeper?: layers whose input already sees the
     whole image add nothing to the solution.
     """
-    covered = [node for node, op in network.of(Conv) if prod(op.kernel_size) > 1 and _covered_before(network, node)]
+    covered = [
+        node
+        for node, op in network.of(AbstractSlidingConv)
+        if prod(op.kernel_size) > 1 and _covered_before(network, node)
+    ]
     for runs in (True, False):  # at inference; then in auxiliary heads, whose parameters are not among its own
         late = [node for node in covered if (node.name in network.inference) is runs]
         if not late:
@@ -108,7 +112,7 @@ def gridding(network: MeasuredNetwork) -> Iterator[Found]:
     if not any(_holes(network.rows[name]) for name in network.graph.outputs if name in network.rows):
         return
     worst: Found | None = None
-    for node, op in network.of((Conv, MaxPool)):
+    for node, op in network.of((AbstractSlidingConv, MaxPool)):
         row = network.rows[node.name]
         holes = _holes(row)
         dilated = {
@@ -134,7 +138,11 @@ def _holes(row: LayerReport) -> dict[int, str]:
 @rule("W313", "downsampling later than the receptive field needs")
 def late_downsampling(network: MeasuredNetwork) -> Iterator[Found]:
     """A stride behind convolutions that had nothing left to see: they ran at a needless resolution."""
-    late = {node.name for node, op in network.of(Conv) if prod(op.kernel_size) > 1 and _covered_before(network, node)}
+    late = {
+        node.name
+        for node, op in network.of(AbstractSlidingConv)
+        if prod(op.kernel_size) > 1 and _covered_before(network, node)
+    }
     behind: set[str] = set()
     for node in network.graph.nodes:
         if node.name in late or not behind.isdisjoint(node.inputs):
