@@ -124,10 +124,6 @@ ROWS: dict[str, list[Row]] = {
         ({"affine": True, "track_running_stats": True, "num_features": 5}, 5),
     ),
     **_per_rank("ZeroPad", ({"padding": 2}, 3), ({"padding": 0}, 3)),
-    **_per_rank("ConstantPad", ({"padding": 2, "value": 1.5}, 3), ({"padding": 1, "value": "-inf"}, 3)),
-    **_per_rank("ReflectionPad", ({"padding": 2}, 3), ({"padding": 0}, 3)),
-    **_per_rank("ReplicationPad", ({"padding": 2}, 3), ({"padding": 0}, 3)),
-    **_per_rank("CircularPad", ({"padding": 2}, 3), ({"padding": 0}, 3)),
     "BlurPool2d": [
         ({}, (IMAGE,)),
         ({"filt_size": 5}, ((1, 7, 6),)),
@@ -173,12 +169,6 @@ ROWS: dict[str, list[Row]] = {
     ],
     "Scale": [({"init": 1e-6}, (IMAGE,)), *_TRAINED],
     "Bias": [({}, (IMAGE,)), *_TRAINED],
-    "Affine": [
-        ({"scale": 0.5, "shift": -1}, (IMAGE,)),
-        ({"scale": 3}, ((7,),)),
-        ({"shift": 0.25}, ((4, 9),)),
-        ({"scale": -1.5, "shift": 2.0}, ((2, 3, 4, 5),)),
-    ],
     "Flatten": [
         ({}, (IMAGE,)),
         ({"start_dim": 2}, (IMAGE,)),
