@@ -75,6 +75,7 @@ EXTRAS: Final[dict[str, str | None]] = {
     "optuna": "search",
     "ray": "ray",
     "pygls": "lsp",
+    "timm": "timm",
     "lsprotocol": "lsp",
     **dict.fromkeys(("starlette", "uvicorn", "httptools", "websockets", "anyio"), "web"),
     **dict.fromkeys(("reportlab", "pypdfium2"), "draw"),

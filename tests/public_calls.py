@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from torch import nn
 
 import cnnspec
 from cnnspec import api
@@ -115,6 +116,12 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
         ),
         "draw": Public(api.draw, {"network": spec, "output": "drawn.svg"}, ("depth", "purpose")),
         "draw_bytes": Public(api.draw_bytes, {"network": spec}, ("kind", "depth", "purpose")),
+        "from_torch": Public(
+            cnnspec.from_torch, {"module": nn.Conv2d(1, 2, 3), "example": (1, 8, 8)}, ("name", "prove")
+        ),
+        "import_network": Public(
+            cnnspec.import_network, {"source": "net.py:net", "input_shape": (1, 8, 8)}, ("output", "weights", "report")
+        ),
         "verify": Public(cnnspec.verify, {"path": model}, ("against", "weights", "data", "data_dir", "report")),
         "bench": Public(
             cnnspec.bench,

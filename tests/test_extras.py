@@ -29,6 +29,8 @@ CALLS = {
     "draw": "cnnspec.api.draw('mlp', 'a.pdf')",
     "draw_bytes": "cnnspec.api.draw_bytes('mlp', 'png')",
     "verify": "cnnspec.verify('a.onnx')",
+    "from_torch": "cnnspec.from_torch(None, (3, 8, 8))",
+    "import_network": "cnnspec.import_network('torchvision:alexnet')",
     "bench": "cnnspec.bench('mlp', batches=[1], threads=[1], seconds=0.01)",
     "search": "cnnspec.api.search('net.yaml', data='digits', searches=str(time.time_ns()))",
     "open_search": "cnnspec.api.open_search('made')",
@@ -36,13 +38,14 @@ CALLS = {
 }
 LIGHT = {
     "Assessment", "AxisSizes", "Bench", "Calculation", "Change", "Checked", "CnnspecError", "Code", "Diagnosis",
-    "Difference", "Entry", "EpochMetrics", "Explanation", "ExportResult", "Figures", "Layer", "LayerReport",
-    "PICTURES", "PRECISIONS", "Prediction", "Progress", "Report", "Run", "Screen", "SearchProgress", "SearchResult",
-    "Shared", "SizeRange", "Sizes", "Solution", "SpecError", "StepResult", "Total", "TrainConfig", "TrainResult",
-    "TrainingStep", "TrialRecord", "UnitField", "UsageError", "Verdict", "VerificationError", "Violation",
-    "__version__", "bundled_networks", "bundled_remark", "bundled_text", "calculate", "check", "code", "diff",
-    "examine_installation", "find_run", "fix", "format_text", "init", "is_run", "json_schema", "judge", "list_runs",
-    "load", "loads", "open_run", "screen", "sizes", "spec_files",
+    "Difference", "Entry", "EpochMetrics", "Explanation", "ExportResult", "Figures", "Gap", "GapsError",
+    "ImportResult", "ImportedSpec", "Layer", "LayerReport", "PICTURES", "PRECISIONS", "Prediction", "Progress",
+    "Report", "Run", "Screen", "SearchProgress", "SearchResult", "Shared", "SizeRange", "Sizes", "Solution",
+    "SpecError", "StepResult", "Total", "TrainConfig", "TrainResult", "TrainingStep", "TrialRecord", "UnitField",
+    "UsageError", "Verdict", "VerificationError", "Violation", "__version__", "bundled_networks", "bundled_remark",
+    "bundled_text", "calculate", "check", "code", "diff", "examine_installation", "find_run", "fix", "format_text",
+    "init", "is_run", "json_schema", "judge", "list_runs", "load", "loads", "open_run", "screen", "sizes",
+    "spec_files",
 }  # fmt: skip
 VERB_CALLS = {
     "train": "train mlp --epochs 1",
@@ -51,6 +54,7 @@ VERB_CALLS = {
     "export": "export mlp",
     "verify": "verify a.onnx",
     "predict": "predict a.onnx a.png",
+    "import": "import torchvision:alexnet",
     "lsp": "lsp",
     "draw": "draw mlp -o a.pdf",
     "serve": "serve --predict a.onnx",

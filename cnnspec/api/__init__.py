@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cnnspec.api.compared import Code
     from cnnspec.api.drawings import PICTURES, draw, draw_bytes
     from cnnspec.api.exports import bench, export, verify
+    from cnnspec.api.imports import GapsError, ImportedSpec, ImportResult, from_torch, import_network
     from cnnspec.api.networks import Spec, build, load, loads
     from cnnspec.api.runs import evaluate, list_runs, resume, train
     from cnnspec.api.searches import judge, open_search, screen, search, write_best
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         spec_files,
     )
     from cnnspec.exporting.options import PRECISIONS, ExportResult
+    from cnnspec.foreign import Gap
     from cnnspec.runtime.bench import Bench
     from cnnspec.runtime.doctor import Diagnosis, examine_installation
     from cnnspec.runtime.predictor import Prediction, Predictor
@@ -80,6 +82,10 @@ __all__ = [
     "Explanation",
     "ExportResult",
     "Figures",
+    "Gap",
+    "GapsError",
+    "ImportResult",
+    "ImportedSpec",
     "Layer",
     "LayerReport",
     "Prediction",
@@ -121,6 +127,8 @@ __all__ = [
     "find_run",
     "fix",
     "format_text",
+    "from_torch",
+    "import_network",
     "init",
     "is_run",
     "json_schema",
@@ -156,6 +164,7 @@ LATER: Final = {
     "cnnspec.api.compared": ("Code",),
     "cnnspec.api.drawings": ("PICTURES", "draw", "draw_bytes"),
     "cnnspec.api.exports": ("bench", "export", "verify"),
+    "cnnspec.api.imports": ("GapsError", "ImportResult", "ImportedSpec", "from_torch", "import_network"),
     "cnnspec.api.networks": ("Spec", "build", "load", "loads"),
     "cnnspec.api.runs": ("evaluate", "list_runs", "resume", "train"),
     "cnnspec.api.searches": ("judge", "open_search", "screen", "search", "write_best"),
@@ -176,6 +185,7 @@ LATER: Final = {
         "spec_files",
     ),
     "cnnspec.exporting.options": ("PRECISIONS", "ExportResult"),
+    "cnnspec.foreign": ("Gap",),
     "cnnspec.runtime.bench": ("Bench",),
     "cnnspec.runtime.doctor": ("Diagnosis", "examine_installation"),
     "cnnspec.runtime.predictor": ("Prediction", "Predictor"),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cnnspec.analysis.report import CONVENTION, OTHER
     from cnnspec.diagnostics import Paint, count, render, render_all, visible
     from cnnspec.graph import INPUT, PURPOSES, Purpose
+    from cnnspec.importing.sources import parse_source
     from cnnspec.language.elaborate import MAX_NODES
     from cnnspec.language.figures import show_figure
     from cnnspec.language.search_section import COSTS
@@ -61,6 +62,7 @@ __all__ = [
     "find_operator",
     "operators",
     "parse_setting",
+    "parse_source",
     "read_config",
     "read_file",
     "render",
@@ -83,6 +85,7 @@ LATER: Final = {
     "cnnspec.analysis.report": ("CONVENTION", "OTHER"),
     "cnnspec.graph": ("INPUT", "PURPOSES", "Purpose"),
     "cnnspec.diagnostics": ("Paint", "count", "render", "render_all", "visible"),
+    "cnnspec.importing.sources": ("parse_source",),
     "cnnspec.language.elaborate": ("MAX_NODES",),
     "cnnspec.language.spec_source": ("STDIN", "parse_setting", "read_file"),
     "cnnspec.language.figures": ("show_figure",),

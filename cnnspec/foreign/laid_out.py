@@ -1,0 +1,33 @@
+"""Tensors of a source as they lie here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from cnnspec.foreign.network import Filled, Reference
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["laid_out"]
+
+
+def laid_out(references: Mapping[str, Reference], tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The tensors that references name, by the keys of these; `tensors` has the source's by its own."""
+    return {key: _one(reference, tensors) for key, reference in references.items()}
+
+
+def _one(reference: Reference, tensors: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    import numpy as np
+
+    if isinstance(reference, Filled):
+        return np.full(reference.shape, reference.value, np.float32)
+    array = tensors[reference.key]
+    if reference.view is not None:
+        array = array.reshape(reference.view)
+    if reference.order is not None:
+        array = array.transpose(reference.order)
+    if reference.shape is not None:
+        array = array.reshape(reference.shape)
+    return array
