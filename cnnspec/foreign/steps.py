@@ -29,7 +29,8 @@ class Step:
     @classmethod
     def of(cls, call: Call) -> Step:
         """The step of a call."""
-        return cls(call.name, call.source_op, call.inputs, call.op, call.gap, call.weights, call.shape, call.name)
+        gives = call.name if call.own else ""
+        return cls(call.name, call.source_op, call.inputs, call.op, call.gap, call.weights, call.shape, gives)
 
 
 @dataclass
