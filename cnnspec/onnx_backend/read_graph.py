@@ -19,7 +19,7 @@ from cnnspec.onnx_backend.read_names import Names, word_of
 from cnnspec.onnx_backend.read_patterns import with_patterns
 from cnnspec.onnx_backend.read_pointwise import POINTWISE
 from cnnspec.onnx_backend.read_shapes import SHAPES
-from cnnspec.onnx_backend.read_values import Activation, Known, Made, Malformed, Missing, NodeView, Value
+from cnnspec.onnx_backend.read_values import Activation, Known, Made, Malformed, Missing, NodeView, Strung, Value
 from cnnspec.onnx_backend.read_windows import POOLS
 from cnnspec.ops import ArgumentError, Shape, show_shape
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ANY_BATCH", "GraphReader", "Result", "Rule"]
 
-Result: TypeAlias = Made | Activation | list[Made]  # a list has one for each output
+Result: TypeAlias = Made | Activation | Strung | list[Made]  # a list has one for each output
 Rule: TypeAlias = Callable[["GraphReader", NodeView], Result]
 
 ANY_BATCH: Final = 7919  # a prime: no other axis is mistaken for a batch of any size
@@ -52,13 +52,14 @@ class GraphReader:
         self.opset = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 0)
         self.producer = str(model.producer_name)
         self.nodes = with_patterns(self.graph)
-        self.names = Names(self.graph)
+        self.names = Names(self.nodes, (tensor.name for tensor in self.graph.initializer))
         self.values: dict[str, Value] = {}
         self.calls: dict[str, Call] = {}
         self.made_by: dict[str, Stored] = {}
         self.worked_out: dict[str, Known] = {}  # tensors that the file computes and a layer has, by their names in it
         self.numbers: set[str] = set()  # tensors of the file of which the numbers were read
         self.readers: dict[str, list[Any]] = {}
+        self.gaps: list[str] = []  # calls that have no operator
         self._biases: dict[int, str] = {}  # nodes that are part of the layer before them
         self.input_name, self.batch, self.input_shape, self.channels_last = self._input(input_shape)
 
@@ -74,7 +75,8 @@ class GraphReader:
         for node in self.nodes:
             if node.output and node.output[0] in self.values:
                 continue
-            self._read_node(node)
+            if not self._read_node(node):
+                break
             if len(self.calls) > MAX_CALLS:
                 raise CnnspecError(f"{self.shown} has more than {MAX_CALLS:,} layers")
         outputs = self._outputs()
@@ -194,7 +196,8 @@ class GraphReader:
         attributes = {each.name: _attribute(each, self.shown) for each in node.attribute}
         return NodeView(node, values, attributes, self.opset)
 
-    def _read_node(self, node: Any) -> None:
+    def _read_node(self, node: Any) -> bool:
+        """Whether the reading goes on: where something is missing, what comes behind may make no sense."""
         kind = node.op_type
         if kind in _QUANTIZED or kind.startswith("QLinear"):
             raise CnnspecError(f"{self.shown} is quantised ({kind}), and numbers of 32 bits are read")
@@ -212,14 +215,17 @@ class GraphReader:
             message = missing.message if isinstance(missing, ShapeError) else str(missing)
             self._gap(node, view, message)
         except Exception as error:  # the file is anybody's: what its maker broke shows in many ways
+            if self.gaps:
+                return False
             raise self._damaged(node, error) from error
+        return True
 
     def _take(self, node: Any, view: NodeView) -> None:
         if node.op_type == "Shape" and isinstance(view.value(0), Activation):
             sizes = shape_of(view, view.activation().sizes(self.batch))
             self.values[node.output[0]] = Known(node.output[0], sizes.shape, lambda: sizes, "i")
             return
-        if is_foldable(node.op_type) and not any(isinstance(value, Activation) for value in view.values):
+        if is_foldable(node.op_type) and not any(isinstance(value, (Activation, Strung)) for value in view.values):
             self.values[node.output[0]] = fold_constants(view)
             return
         rule = _RULES.get(node.op_type)
@@ -229,7 +235,7 @@ class GraphReader:
         result = rule(self, view)
         results = result if isinstance(result, list) else [result]
         for output, each in zip(node.output, results, strict=False):
-            if isinstance(each, Activation):
+            if isinstance(each, (Activation, Strung)):
                 self.values[output] = each
             else:
                 given = self.add(view, word_of(node.op_type), each, output=self._biases.get(id(node), output))
@@ -241,6 +247,7 @@ class GraphReader:
         reads = tuple(value for value in view.values if isinstance(value, Activation))
         name = self.free(self.names.name(node, (), [read.name for read in reads], word_of(node.op_type)))
         self.calls[name] = Call(name, node.op_type, tuple(read.name for read in reads), None, message)
+        self.gaps.append(name)
         for output in node.output:  # what reads it is read as far as its shape can be guessed
             shape = reads[0].shape if reads else self.input_shape
             self.values[output] = Activation(name, shape, reads[0].order if reads else ())
@@ -251,6 +258,8 @@ class GraphReader:
         return CnnspecError(f"{self.shown} is damaged: {node.op_type:.40} `{label:.60}`: {said:.200}")
 
     def _outputs(self) -> tuple[str, ...]:
+        if self.gaps:  # they are what is told, whoever reads them
+            return tuple(self.gaps)
         found: list[str] = []
         for output in self.graph.output:
             value = self.values.get(output.name)
@@ -351,6 +360,8 @@ class GraphReader:
         return kept | {key: known.shape for key, known in self.worked_out.items()}
 
     def _notes(self) -> Iterable[str]:
+        if self.gaps and any(output.name not in self.values for output in self.graph.output):
+            yield "what comes behind the first of them could not be looked at to the end"
         convs = [call for call in self.calls.values() if call.source_op in ("Conv", "ConvTranspose") and call.weights]
         folded = [call for call in convs if self._is_folded(call)]
         if folded:

@@ -52,15 +52,16 @@ def word_of(kind: str) -> str:
 class Names:
     """The names of one file."""
 
-    def __init__(self, graph: Any) -> None:
+    def __init__(self, nodes: Sequence[Any], tensors: Iterable[str]) -> None:
+        """`nodes` stay alive as long as this."""
         self.classes: dict[str, str] = {}
-        self._scopes: dict[int, str] = {}  # of each node, by its place in memory: the graph is kept
+        self._scopes: dict[int, str] = {}  # of each node, by its place in memory
         self._modules: set[int] = set()  # nodes that are all that their scope does
-        self._graph = graph
-        nodes = list(graph.node)
+        self._users = Counter(name for node in nodes for name in set(node.input))
         if not self._read_metadata(nodes):
             self._read_paths(nodes)
-        keys = [tensor.name for tensor in graph.initializer] + [name for node in nodes for name in node.output]
+        self._infer_scopes(nodes)
+        keys = [*tensors, *(name for node in nodes for name in node.output)]
         self._prefix = _folder(key for key in keys if _TENSOR.search(key) and "/" in key)
 
     @property
@@ -93,10 +94,24 @@ class Names:
         count = Counter(paths.values())
         self._modules = {node for node, path in paths.items() if path and count[path] == 1 and path not in outer}
 
+    def _infer_scopes(self, nodes: Sequence[Any]) -> None:
+        """A node that does not say where it ran did so where what it gives is read."""
+        if not self._scopes:
+            return
+        readers: dict[str, list[str]] = {}
+        for node in reversed(nodes):
+            if id(node) not in self._scopes:
+                told = [scope.split(".") for name in node.output for scope in readers.get(name, [])]
+                self._scopes[id(node)] = ".".join(commonprefix(told)) if told else ""
+            for name in node.input:
+                readers.setdefault(name, []).append(self._scopes[id(node)])
+
     def name(self, node: Any, keys: Sequence[str], reads: Iterable[str], word: str) -> str:
         """The name of a call. `keys` are its tensors in the file, `reads` the names of calls that it reads."""
         for key in keys:
             scope, _, leaf = key.rpartition(".")
+            if self._users[key] > 1:  # exporters keep one of several tensors that are equal
+                continue
             if leaf in _LEAVES and scope and "::" not in key and "/" not in key:
                 return scope
         scope = self._scopes.get(id(node), "")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+import numpy as np
+
 from cnnspec.foreign.primitives import Cut, Joined, Padded, Reduced, Reshaped
 from cnnspec.onnx_backend.read_constants import axes_of, ints, resolved, slices_of
-from cnnspec.onnx_backend.read_values import Activation, Known, Made, Malformed, Missing, NodeView
+from cnnspec.onnx_backend.read_values import Activation, Known, Made, Malformed, Missing, NodeView, Strung
 from cnnspec.ops import AnyOp, make_op
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ def _reshape(reader: GraphReader, node: NodeView) -> Result:
 
 def _seen_as(reader: GraphReader, read: Activation, shape: tuple[int, ...]) -> Result:
     """The same values in their order as another shape, which counts the batch."""
+    if len(shape) == 1 and read.is_plain and not read.columns:
+        return Strung(read)
     if shape[:1] != (reader.batch,):
         raise Missing("a reshape that mixes the samples of a batch")
     own = read.sizes(reader.batch)
@@ -172,8 +176,10 @@ def _split(reader: GraphReader, node: NodeView) -> Result:
 
 
 def _gather(reader: GraphReader, node: NodeView) -> Result:
-    read, places = node.activation(), node.known(1)
-    axis = node.whole("axis", 0)
+    strung, places = node.value(0), node.known(1)
+    if isinstance(strung, Strung) and places is not None and _counts(places):
+        return _seen_as(reader, strung.read, places.shape)
+    read, axis = node.activation(), node.whole("axis", 0)
     if places is None or places.size != 1 or places.kind not in "iu":
         raise Missing("a choice of several places in an order of its own")
     ours, index = read.axis(axis), int(places.array.reshape(-1)[0])
@@ -186,6 +192,11 @@ def _gather(reader: GraphReader, node: NodeView) -> Result:
     part = reader.add(node, "slice", made, own=False)
     sizes = part.sizes(reader.batch)
     return _seen_as(reader, part, tuple(size for each, size in enumerate(sizes) if each != axis % len(sizes)))
+
+
+def _counts(places: Known) -> bool:
+    """Whether these are all places in their order."""
+    return places.kind == "i" and np.array_equal(places.array.reshape(-1), np.arange(places.size))
 
 
 def _pad(reader: GraphReader, node: NodeView) -> Made:

@@ -15,7 +15,7 @@ from cnnspec.ops import AnyOp, Shape
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MAX_FOLDED", "Activation", "Known", "Made", "Malformed", "Missing", "NodeView", "Value"]
+__all__ = ["MAX_FOLDED", "Activation", "Known", "Made", "Malformed", "Missing", "NodeView", "Strung", "Value"]
 
 MAX_FOLDED: Final = 2**24  # numbers of what is worked out while a file is read
 
@@ -97,7 +97,14 @@ class Known:
         return Known(name, shape, lambda: self.array.transpose(order), self.kind, reference)
 
 
-Value: TypeAlias = Activation | Known | None  # None: an argument that is left out
+@dataclass(frozen=True, slots=True)
+class Strung:
+    """All numbers of a batch in one row: nobody can read it but who puts them back."""
+
+    read: Activation
+
+
+Value: TypeAlias = Activation | Known | Strung | None  # None: an argument that is left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +147,14 @@ class NodeView:
             return value
         if value is None:
             raise Malformed(f"it lacks its argument {number}")
+        if isinstance(value, Strung):
+            raise Missing("a reshape that mixes the samples of a batch")
         raise Missing(f"{self.kind} with a constant as its argument {number}")
 
     def known(self, number: int) -> Known | None:
         """An argument that has to be known beforehand, or is left out. Raises Missing."""
         value = self.value(number)
-        if isinstance(value, Activation):
+        if isinstance(value, (Activation, Strung)):
             raise Missing(f"{self.kind} with an argument {number} that is worked out anew for each input")
         return value
 

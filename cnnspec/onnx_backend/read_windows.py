@@ -100,6 +100,8 @@ def _pool(reader: GraphReader, node: NodeView) -> Made:
     ends = _rounded(name, read, spans, fields) if not spans.is_even else None
     if ends is not None:
         return Made(ends, (read,))
+    if _takes_all(read, spans) and not fields.get("count_include_pad"):
+        return Made(make_op(f"Adaptive{name}", output_size=1), (read,))
     narrow = any(2 * p > k for p, k in zip(spans.before, spans.kernel, strict=True))
     padding = spans.before
     if not spans.is_even or narrow:
@@ -109,6 +111,14 @@ def _pool(reader: GraphReader, node: NodeView) -> Made:
         fields.pop("count_include_pad", None)
     op = make_op(name, kernel_size=spans.kernel, padding=padding, ceil_mode=rounds_up, **fields)
     return Made(op, (read,))
+
+
+def _takes_all(read: Activation, spans: Spans) -> bool:
+    """Whether the only window spans all of the input, whatever of it is padding."""
+    if spans.dilation != (1,) * spans.rank or spans.is_even:
+        return False
+    sizes = zip(read.shape[1:], spans.kernel, spans.stride, spans.before, spans.after, strict=True)
+    return all(k >= b + size and (b + size + a - k) // s == 0 for size, k, s, b, a in sizes)
 
 
 def _rounded(name: str, read: Activation, spans: Spans, fields: dict[str, Any]) -> AnyOp | None:
