@@ -17,7 +17,7 @@ from cnnspec.ops import ArgumentError, Shape, make_op
 __all__ = ["specs"]
 
 LARGEST = 30_000  # values of one layer's output: the networks are small enough to be run
-POINTWISE = ("ReLU", "Tanh", "Sigmoid", "SiLU", "GELU", "Identity", "Hardswish", "Dropout")
+POINTWISE = ("ReLU", "Tanh", "Sigmoid", "SiLU", "GELU", "Identity", "Hardswish", "Dropout", "Affine")
 
 
 @dataclass
@@ -85,12 +85,14 @@ def _plain_layer(chain: _Chain, name: str, read: str) -> None:
     draw, rank = chain.draw, chain.rank
     match draw(st.integers(0, 7)):
         case 0:
-            chain.call(name, draw(st.sampled_from(POINTWISE)), {}, read)
+            kind = draw(st.sampled_from(POINTWISE))
+            chain.call(name, kind, {"scale": 0.5, "shift": -1} if kind == "Affine" else {}, read)
         case 1:
             chain.call(name, f"BatchNorm{rank}d", {"affine": draw(st.booleans())}, read)
         case 2:
             padding = [draw(st.integers(0, 3)) for _ in range(2 * rank)]
-            chain.call(name, f"ZeroPad{rank}d", {"padding": padding}, read)
+            kind = draw(st.sampled_from(["Zero", "Reflection", "Replication", "Circular"]))
+            chain.call(name, f"{kind}Pad{rank}d", {"padding": padding}, read)
         case 3:
             chain.call(name, f"AdaptiveAvgPool{rank}d", {"output_size": _axes(draw, rank, st.integers(1, 4))}, read)
         case _:

@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from math import prod
 from typing import assert_never
 
+from cnnspec.analysis.composed import circular_pad
 from cnnspec.analysis.flow import FLOAT, HALF, INT64, Back, Form, Program, Value, flows, gradient
 from cnnspec.analysis.strides import contiguous, is_contiguous, pointwise_strides
 from cnnspec.analysis.tape import Tape
 from cnnspec.ops import AnyOp, Shape, activation, norm
+from cnnspec.ops.affine import Affine
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.merge import Add, Concat, Mul
-from cnnspec.ops.pad import ZeroPad
+from cnnspec.ops.pad import CircularPad, ConstantPad, ReflectionPad, ReplicationPad, ZeroPad
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
@@ -134,6 +136,9 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
             return _prelu(op, tape, x)
         case Mul():
             return x if len(tape.reads) == 1 else tape.product(x, tape.reads[1])
+        case Affine():
+            x = tape.pointwise(x) if op.scale != 1 or op.shift == 0 else x
+            return tape.shifted(x) if op.shift != 0 else x
         case Flatten():
             return x if out == shape else tape.view(x, (batch, *out))
         case Identity():
@@ -143,8 +148,13 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
         case Slice():
             start, end = op.bounds(shape[0])
             return tape.part(x, end - start)
-        case ZeroPad() | ChannelShuffle() | PixelShuffle() | Upsample():
+        case CircularPad():
+            return circular_pad(op, tape, x, (batch, *out))
+        case ZeroPad() | ConstantPad() | ChannelShuffle() | PixelShuffle() | Upsample():
             return tape.kernel(x, (batch, *out))
+        case ReflectionPad() | ReplicationPad():
+            x = x if isinstance(op, ReflectionPad) and op.rank == 3 else tape.cast(x, FLOAT)
+            return tape.kernel(x, (batch, *out), keeps_input=True)
         case _:
             assert_never(op)
 

@@ -16,7 +16,7 @@ from cnnspec.ops.conv import ConvTranspose
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.merge import Add, Mul
 from cnnspec.ops.norm import LayerNorm
-from cnnspec.ops.pad import ZeroPad
+from cnnspec.ops.pad import PADS
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import Flatten, Permute
@@ -158,7 +158,7 @@ def _kept(node: Node, sources: tuple[_Ref, ...]) -> _Ref | None:
         keeps = first.axes[0] < 0 and None not in op.output_size
         if keeps:
             return _Ref(0, tuple(-size for size in node.shape))
-    elif op.slides or isinstance(op, ZeroPad):
+    elif op.slides or isinstance(op, PADS):
         keeps = first.axes[0] < 0 and all(map(_keeps, op.windows(*node.input_shapes)))
     else:
         keeps = op.keeps_sizes and (first.axes[0] < 0 or op.pointwise)
@@ -187,13 +187,14 @@ def _fixed_anew(source: _Ref, node: Node) -> tuple[int, ...]:
 
 def _by_windows(op: AnyOp) -> bool:
     """Whether the windows, which are the same at every size, say all about the sizes."""
-    return op.slides or isinstance(op, (ZeroPad, ConvTranspose))
+    return op.slides or isinstance(op, (*PADS, ConvTranspose))
 
 
 def _keeps(window: Window) -> bool:
     return (
         isinstance(window, Sliding)
         and window.stride == 1
+        and (window.border == "constant" or window.before == window.after == 0)  # copies want an axis of some size
         and window.before + window.after == window.extent - 1
         and min(window.before, window.after) >= 0
     )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cnnspec.analysis.sizes import Sizes
     from cnnspec.analysis.unit_field import UnitField
     from cnnspec.api.exports import bench, export, verify
+    from cnnspec.api.imports import GapsError, ImportedSpec, ImportResult, from_torch, import_network
     from cnnspec.api.networks import Spec, build, load, loads
     from cnnspec.api.runs import evaluate, list_runs, resume, train
     from cnnspec.api.tools import (
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         spec_files,
     )
     from cnnspec.exporting.options import PRECISIONS, ExportResult
+    from cnnspec.foreign import Gap
     from cnnspec.runtime.bench import Bench
     from cnnspec.runtime.doctor import Diagnosis, examine_installation
     from cnnspec.runtime.predictor import Prediction, Predictor
@@ -66,6 +68,10 @@ __all__ = [
     "EpochMetrics",
     "Explanation",
     "ExportResult",
+    "Gap",
+    "GapsError",
+    "ImportResult",
+    "ImportedSpec",
     "Layer",
     "LayerReport",
     "Prediction",
@@ -97,6 +103,8 @@ __all__ = [
     "find_run",
     "fix",
     "format_text",
+    "from_torch",
+    "import_network",
     "init",
     "is_run",
     "json_schema",
@@ -124,6 +132,7 @@ LATER: Final = {
     "cnnspec.analysis.sizes": ("Sizes",),
     "cnnspec.analysis.unit_field": ("UnitField",),
     "cnnspec.api.exports": ("bench", "export", "verify"),
+    "cnnspec.api.imports": ("GapsError", "ImportResult", "ImportedSpec", "from_torch", "import_network"),
     "cnnspec.api.networks": ("Spec", "build", "load", "loads"),
     "cnnspec.api.runs": ("evaluate", "list_runs", "resume", "train"),
     "cnnspec.api.tools": (
@@ -141,6 +150,7 @@ LATER: Final = {
         "spec_files",
     ),
     "cnnspec.exporting.options": ("PRECISIONS", "ExportResult"),
+    "cnnspec.foreign": ("Gap",),
     "cnnspec.runtime.bench": ("Bench",),
     "cnnspec.runtime.doctor": ("Diagnosis", "examine_installation"),
     "cnnspec.runtime.predictor": ("Prediction", "Predictor"),

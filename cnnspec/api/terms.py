@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cnnspec.analysis.report import CONVENTION, OTHER
     from cnnspec.diagnostics import Paint, count, render, render_all, visible
     from cnnspec.graph import INPUT, PURPOSES, Purpose
+    from cnnspec.importing.sources import parse_source
     from cnnspec.language.elaborate import MAX_NODES
     from cnnspec.language.spec_source import STDIN, parse_setting, read_file
     from cnnspec.ops import AXES, Shape, operators, show_shape
@@ -53,6 +54,7 @@ __all__ = [
     "find_operator",
     "operators",
     "parse_setting",
+    "parse_source",
     "read_config",
     "read_file",
     "render",
@@ -72,6 +74,7 @@ LATER: Final = {
     "cnnspec.analysis.report": ("CONVENTION", "OTHER"),
     "cnnspec.graph": ("INPUT", "PURPOSES", "Purpose"),
     "cnnspec.diagnostics": ("Paint", "count", "render", "render_all", "visible"),
+    "cnnspec.importing.sources": ("parse_source",),
     "cnnspec.language.elaborate": ("MAX_NODES",),
     "cnnspec.language.spec_source": ("STDIN", "parse_setting", "read_file"),
     "cnnspec.ops": ("AXES", "Shape", "operators", "show_shape"),

@@ -20,7 +20,7 @@ __all__ = ["VERBS", "app", "main"]
 
 VERBS: Final = (  # as `--help` lists them
     *("inspect", "calc", "sizes", "diff"),
-    *("check", "explain", "fmt", "schema", "init", "zoo"),
+    *("check", "explain", "fmt", "schema", "init", "import", "zoo"),
     *("train", "eval", "runs", "export", "verify", "predict"),
     *("bench", "doctor", "lsp"),
 )

@@ -41,8 +41,8 @@ class Call:
     which it ran. `source_op` is the source's own word for it. `inputs` are names of calls, or `INPUT`. `op` is what it
     is here, or None; then `gap` says what is missing. `weights` are by the key that they have in our layer: `weight`,
     `running_mean`, or the empty one for a parameter that has the layer's own name. `shape` is what the source gives,
-    without the batch axis, where that is known. `own` is false where the source has no such value: what it does in one
-    call is two here.
+    without the batch axis, where that is known. `inner` calls are made by a reader on the way, and the source has no
+    value of that name.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Call:
     gap: str = ""
     weights: Mapping[str, Reference] = field(default_factory=dict)
     shape: Shape | None = None
-    own: bool = True
+    inner: bool = False
 
 
 @dataclass(frozen=True)

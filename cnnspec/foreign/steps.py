@@ -15,7 +15,7 @@ __all__ = ["Step", "Steps"]
 
 @dataclass(slots=True)
 class Step:
-    """A call that may be changed. `gives` is the call of the source whose value it gives."""
+    """A call that may be changed. `gives` is the call of the source whose value it gives, empty for none."""
 
     name: str
     source_op: str
@@ -29,7 +29,7 @@ class Step:
     @classmethod
     def of(cls, call: Call) -> Step:
         """The step of a call."""
-        gives = call.name if call.own else ""
+        gives = "" if call.inner else call.name
         return cls(call.name, call.source_op, call.inputs, call.op, call.gap, call.weights, call.shape, gives)
 
 

@@ -20,8 +20,12 @@ __all__ = ["Model"]
 class Model(Protocol):
     """A source that has been read. What it says of itself is torch-free; to run it may need its own library.
 
-    It is run with tensors that are given, so that other ones than its own can be tried. A batch has two samples.
+    It is run with tensors that are given, so that other ones than its own can be tried.
     """
+
+    @property
+    def batch(self) -> int:
+        """How many samples it takes at once."""
 
     @property
     def network(self) -> Network:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,15 +13,16 @@ from onnx import ModelProto, ValueInfoProto, numpy_helper
 
 from cnnspec.foreign.laid_out import laid_out
 from cnnspec.foreign.network import Network, Stored
-from cnnspec.onnx_backend.read import OnnxFile
-from cnnspec.runtime.session import open_session
+from cnnspec.onnx_backend.read import OnnxFile, read_onnx
+from cnnspec.ops import Shape
+from cnnspec.runtime.files import read_model_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
 
-__all__ = ["OnnxModel"]
+__all__ = ["OnnxModel", "read_onnx_model"]
 
 _AT_ONCE: Final = 2**26  # numbers of values that are kept in one run
 
@@ -30,6 +32,7 @@ class OnnxModel:
     """A file that was read, and is run."""
 
     file: OnnxFile
+    batch: int = 2
 
     @property
     def network(self) -> Network:
@@ -97,6 +100,8 @@ def _run(model: ModelProto, file: OnnxFile, batch: NDArray[np.float32], names: S
     asked.CopyFrom(model)
     del asked.graph.output[:]
     asked.graph.output.extend(ValueInfoProto(name=name) for name in names)
+    from cnnspec.runtime.session import open_session
+
     session = open_session(asked.SerializeToString(), file.shown, device="cpu", threads=1)
     given = batch.transpose(file.input_order) if file.input_order else batch
     if file.batch in (None, len(given)):
@@ -106,3 +111,8 @@ def _run(model: ModelProto, file: OnnxFile, batch: NDArray[np.float32], names: S
         copies = np.ascontiguousarray(np.broadcast_to(sample, (file.batch, *sample.shape)))
         rows.append([each[:1] for each in session.run(None, {file.input_name: copies})])
     return {name: np.concatenate([row[number] for row in rows]) for number, name in enumerate(names)}
+
+
+def read_onnx_model(path: Path, input_shape: Shape | None) -> OnnxModel:
+    """A file as a model. Raises UsageError where there is none, and CnnspecError for one that is refused."""
+    return OnnxModel(read_onnx(read_model_bytes(path), path.stem, str(path), input_shape or ()))

@@ -7,7 +7,7 @@ and every layer by itself, fed with what it reads in the source: networks that s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -22,18 +22,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnnspec.importing.model import Model
+    from cnnspec.torch_backend.parts import Parts
 
     Array = NDArray[Any]
 
-__all__ = ["TOLERANCE", "prove", "text_keys"]
+__all__ = ["TOLERANCE", "prove"]
 
 TOLERANCE: Final = 1e-5  # of the largest magnitude of an output
-BATCH: Final = 2
 _SHOWN: Final = 4
 
 
-def prove(model: Model, lifted: Lifted, written: Graph, names: Mapping[str, str]) -> list[Check]:
+def prove(
+    model: Model, lifted: Lifted, written: Graph, names: Mapping[str, str], keys: Mapping[str, Reference]
+) -> list[Check]:
     """Every check of a spec that comes to the graph `written`, in which the nodes of `lifted` have these `names`.
+
+    `keys` are the tensors of the source by those of `written`.
 
     Raises MissingExtraError without torch.
     """
@@ -41,13 +45,17 @@ def prove(model: Model, lifted: Lifted, written: Graph, names: Mapping[str, str]
     checks = [_text(lifted.graph, written, names), _tensors(lifted, model), _macs(written, model)]
     if not all(check.passed for check in checks):
         return checks
+    from cnnspec.torch_backend.parts import Parts
+
     own = _varied(model.tensors())
-    batch = np.random.default_rng(0).standard_normal((BATCH, *written.input_shape), np.float32)
-    return [*checks, *_numbers(model, lifted, written, names, own, batch)]
+    batch = np.random.default_rng(0).standard_normal((model.batch, *written.input_shape), np.float32)
+    parts = Parts(written, laid_out(keys, own))
+    whole = _outputs(parts.outputs(batch), model.outputs(own, batch))
+    return [*checks, whole, _layers(model, lifted, names, own, batch, parts)]
 
 
 def _text(graph: Graph, written: Graph, names: Mapping[str, str]) -> Check:
-    """Whether the text comes to the same nodes: the same operators on the same values, under the names that are told."""
+    """Whether the text comes to the same nodes: the same operators on the same values, under the names told."""
     here = {INPUT: INPUT, **names}
     wrong = []
     for node in graph:
@@ -112,24 +120,7 @@ def _varied(tensors: Mapping[str, Array]) -> dict[str, Array]:
     return varied
 
 
-def _numbers(
-    model: Model,
-    lifted: Lifted,
-    written: Graph,
-    names: Mapping[str, str],
-    own: Mapping[str, Array],
-    batch: NDArray[np.float32],
-) -> list[Check]:
-    from cnnspec.torch_backend.parts import Parts
-
-    assert lifted.graph is not None
-    keys = text_keys(lifted, names)
-    parts = Parts(written, laid_out(keys, own))
-    whole = _outputs(parts.outputs(batch), model.outputs(own, batch))
-    return [whole, _layers(model, lifted, names, own, batch, parts)]
-
-
-def _outputs(ours: list[Array], theirs: Any) -> Check:
+def _outputs(ours: Sequence[Array], theirs: Sequence[Array]) -> Check:
     worst = 0.0
     for one, other in zip(ours, theirs, strict=True):
         if one.shape != other.shape:
@@ -144,7 +135,7 @@ def _layers(
     names: Mapping[str, str],
     own: Mapping[str, Array],
     batch: NDArray[np.float32],
-    parts: Any,
+    parts: Parts,
 ) -> Check:
     """Every layer, fed with what it reads in the source. A layer whose input the source does not have reads ours."""
     graph = lifted.graph
@@ -185,14 +176,3 @@ def _judged(name: str, worst: float, detail: str, where: str = "") -> Check:
     place = f" at `{where}`" if where and worst > 0 else ""
     detail = f"{detail} {worst:.1e} of the largest magnitude{place} (at most {TOLERANCE:.0e})"
     return Check(name, worst <= TOLERANCE, detail, worst)
-
-
-def text_keys(lifted: Lifted, names: Mapping[str, str]) -> dict[str, Reference]:
-    """The tensors of the source by the `state_dict` keys of the text."""
-    assert lifted.graph is not None
-    keys = {}
-    for node in lifted.graph:
-        for key in node.tensors:
-            here = f"{names[node.name]}.{key}" if key else names[node.name]
-            keys[here] = lifted.weights[node.tensor_name(key)]
-    return keys

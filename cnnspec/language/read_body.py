@@ -115,7 +115,7 @@ class BodyReader:
 
         def located(node: ast.expr) -> Expr:
             width = (node.end_col_offset or 0) - node.col_offset
-            word = node.id if isinstance(node, ast.Name) else None
+            word = _word(node)
             here = place.shifted(node.col_offset, max(1, width))
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 return Expr(None, here, node.value)
@@ -224,6 +224,13 @@ def _cut_off(children: list[tuple[Scalar | None, Value]], index: int) -> int:
         if unclosed <= 0:
             return count
     return 0
+
+
+def _word(node: ast.expr) -> str | None:
+    """The word that an argument may be: a name, or one with a sign, as `-inf`."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Name):
+        return f"-{node.operand.id}"
+    return node.id if isinstance(node, ast.Name) else None
 
 
 def _without_brackets(line: str) -> str | None:

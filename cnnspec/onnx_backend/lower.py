@@ -18,12 +18,13 @@ from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.hints import did_you_mean
 from cnnspec.images import NHWC_TO_NCHW, channels_last, scale_and_shift
-from cnnspec.onnx_backend.activations import clip, gelu, hardswish, prelu, softplus
+from cnnspec.onnx_backend.activations import affine, clip, gelu, hardswish, prelu, softplus
 from cnnspec.onnx_backend.convs import conv, conv_transpose
 from cnnspec.onnx_backend.fold import fold_batch_norms
-from cnnspec.onnx_backend.moves import channel_shuffle, flatten, upsample, zero_pad
+from cnnspec.onnx_backend.moves import channel_shuffle, flatten, upsample
 from cnnspec.onnx_backend.norms import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm
 from cnnspec.onnx_backend.options import Lowering
+from cnnspec.onnx_backend.pads import pad
 from cnnspec.onnx_backend.pools import adaptive_pool, average_pool, lp_pool, max_pool
 from cnnspec.onnx_backend.writer import Writer
 from cnnspec.ops.activation import (
@@ -43,11 +44,12 @@ from cnnspec.ops.activation import (
     Softplus,
     Tanh,
 )
+from cnnspec.ops.affine import Affine
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
-from cnnspec.ops.pad import ZeroPad
+from cnnspec.ops.pad import CircularPad, ConstantPad, ReflectionPad, ReplicationPad, ZeroPad
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
@@ -196,6 +198,8 @@ def lower_layer(writer: Writer, node: Node) -> None:
         case Scale():
             factor = writer.constant(f"{name}/factor", writer.array(node, ""))  # `name` itself is what comes out
             writer.add("Mul", [*reads, factor], name)
+        case Affine():
+            affine(writer, op, node)
         case Flatten():
             flatten(writer, op, node)
         case Permute():
@@ -207,8 +211,10 @@ def lower_layer(writer: Writer, node: Node) -> None:
             bounds = [[bound] for bound in (*op.bounds(node.input_shapes[0][0]), 1)]
             parts = zip(("start", "end", "axis"), bounds, strict=True)
             writer.add("Slice", [*reads, *(writer.integers(f"{name}/{key}", value) for key, value in parts)], name)
-        case ZeroPad():
-            zero_pad(writer, op, node)
+        case ZeroPad() | ReflectionPad() | ReplicationPad() | CircularPad():
+            pad(writer, op.axes, reads[0], name)
+        case ConstantPad():
+            pad(writer, op.axes, reads[0], name, value=op.number)
         case Upsample():
             upsample(writer, op, node)
         case PixelShuffle():

@@ -11,7 +11,6 @@ from cnnspec.errors import UsageError
 from cnnspec.graph import Node
 from cnnspec.onnx_backend.writer import Writer
 from cnnspec.ops import Shape
-from cnnspec.ops.pad import ZeroPad
 from cnnspec.ops.resample import Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten
 from cnnspec.ops.window import Resized
@@ -19,7 +18,7 @@ from cnnspec.ops.window import Resized
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["channel_shuffle", "flatten", "upsample", "zero_pad"]
+__all__ = ["channel_shuffle", "flatten", "upsample"]
 
 
 def flatten(writer: Writer, op: Flatten, node: Node) -> None:
@@ -37,12 +36,6 @@ def channel_shuffle(writer: Writer, op: ChannelShuffle, node: Node) -> None:
     channels = node.shape[0]
     order = [(c % op.groups) * (channels // op.groups) + c // op.groups for c in range(channels)]
     writer.add("Gather", [*writer.reads(node), writer.integers(f"{node.name}/order", order)], node.name, axis=1)
-
-
-def zero_pad(writer: Writer, op: ZeroPad, node: Node) -> None:
-    """Torch lists the last axis first and both ends together; ONNX all beginnings, then all ends."""
-    pads = [0, 0, *op.padding[-2::-2], 0, 0, *op.padding[-1::-2]]
-    writer.add("Pad", [*writer.reads(node), writer.integers(f"{node.name}/pads", pads)], node.name)
 
 
 def upsample(writer: Writer, op: Upsample, node: Node) -> None:

@@ -273,17 +273,17 @@ class GraphReader:
     # What rules ask for ---------------------------------------------------------------------------------------------
 
     def add(
-        self, node: NodeView, word: str, made: Made, *, own: bool = True, output: str = ""
+        self, node: NodeView, word: str, made: Made, *, inner: bool = False, output: str = ""
     ) -> Activation:
-        """A call of the network; `own` is false where the file has no tensor of this value."""
+        """A call of the network; `inner` is one of which the file has no tensor."""
         shape = made.shape if isinstance(made.op, Primitive) else made.op.out_shape(*(read.shape for read in made.reads))
         assert shape is not None
         keys = [each.key for each in made.weights.values() if isinstance(each, Stored)]
         reads = [read.name for read in made.reads]
-        name = self.free(self.names.name(node.proto, keys, reads, word) if own else self._beside(node, reads, word))
-        call = Call(name, node.kind, tuple(reads), made.op, "", made.weights, shape, own)
+        name = self.free(self.names.name(node.proto, keys, reads, word) if not inner else self._beside(node, reads, word))
+        call = Call(name, node.kind, tuple(reads), made.op, "", made.weights, shape, inner)
         self.calls[name] = call
-        if own:
+        if not inner:
             self.made_by[name] = _lies(output, made, shape)
         return Activation(name, shape, made.order, made.columns)
 
@@ -305,7 +305,7 @@ class GraphReader:
         shape = op.out_shape(read.shape)
         if found is None or found.op != op:
             name = self.free(op_name)
-            self.calls[name] = found = Call(name, "Transpose", (read.name,), op, "", {}, shape, own=False)
+            self.calls[name] = found = Call(name, "Transpose", (read.name,), op, "", {}, shape, inner=True)
         return Activation(found.name, shape)
 
     def reference(self, known: Known) -> Reference:
@@ -322,7 +322,7 @@ class GraphReader:
         word = "scale" if node.kind == "Mul" else "bias"
         name = self.free(self.names.parameter(node.proto, reference.key, word))
         self.calls[name] = Call(
-            name, node.kind, (), Parameter(known.shape), "", {"": reference}, known.shape, own=False
+            name, node.kind, (), Parameter(known.shape), "", {"": reference}, known.shape, inner=True
         )
         return name
 

@@ -44,7 +44,7 @@ def _hard_sigmoid(reader: GraphReader, node: NodeView) -> Made:
     alpha, beta = node.number("alpha", 0.2), node.number("beta", 0.5)
     if abs(alpha - _SIXTH) < 1e-6 and beta == 0.5:
         return _each(node, make_op("Hardsigmoid"))
-    inner = reader.add(node, "affine", _each(node, Affine(_short(alpha), _short(beta))), own=False)
+    inner = reader.add(node, "affine", _each(node, Affine(_short(alpha), _short(beta))), inner=True)
     return _each(node, Clamped(0.0, 1.0), inner)
 
 

@@ -142,7 +142,7 @@ def _slice(reader: GraphReader, node: NodeView) -> Result:
         made = _cut(read, *cut)
         if number == len(cuts):
             return made
-        read = reader.add(node, "slice", made, own=False)
+        read = reader.add(node, "slice", made, inner=True)
     return read
 
 
@@ -189,7 +189,7 @@ def _gather(reader: GraphReader, node: NodeView) -> Result:
     made = _cut(read, ours, index % size, index % size + 1)
     if len(places.shape) == 1:
         return made
-    part = reader.add(node, "slice", made, own=False)
+    part = reader.add(node, "slice", made, inner=True)
     sizes = part.sizes(reader.batch)
     return _seen_as(reader, part, tuple(size for each, size in enumerate(sizes) if each != axis % len(sizes)))
 

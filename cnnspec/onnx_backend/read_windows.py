@@ -77,7 +77,7 @@ def padded(
     padding = tuple(size for pair in ends for size in pair)
     shape = (read.shape[0], *(b + s + a for b, s, a in zip(spans.before, read.shape[1:], spans.after, strict=True)))
     op: AnyOp | Padded = make_op(f"ZeroPad{spans.rank}d", padding=padding) if value == 0 else Padded(padding, value=value)
-    return reader.add(node, "pad", Made(op, (read,), shape=shape), own=False), (0,) * spans.rank
+    return reader.add(node, "pad", Made(op, (read,), shape=shape), inner=True), (0,) * spans.rank
 
 
 def _pool(reader: GraphReader, node: NodeView) -> Made:

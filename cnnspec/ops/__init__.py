@@ -20,6 +20,7 @@ from cnnspec.ops.activation import (
     Softplus,
     Tanh,
 )
+from cnnspec.ops.affine import Affine
 from cnnspec.ops.arguments import ArgumentError
 from cnnspec.ops.base import AXES, AbstractOp, AbstractSpatialOp, Shape, show_shape
 from cnnspec.ops.conv import Conv, ConvTranspose
@@ -27,7 +28,7 @@ from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.merge import Add, Concat, Mul
 from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
-from cnnspec.ops.pad import ZeroPad
+from cnnspec.ops.pad import CircularPad, ConstantPad, ReflectionPad, ReplicationPad, ZeroPad
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
@@ -65,11 +66,16 @@ AnyOp = (
     | LocalResponseNorm
     | Linear
     | Scale
+    | Affine
     | Flatten
     | Permute
     | ChannelShuffle
     | Slice
     | ZeroPad
+    | ConstantPad
+    | ReflectionPad
+    | ReplicationPad
+    | CircularPad
     | Upsample
     | PixelShuffle
     | Identity

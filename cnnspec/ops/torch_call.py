@@ -4,20 +4,22 @@
 """
 
 from collections.abc import Mapping
+from math import isfinite
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, assert_never
 
 from cnnspec.ops import Add, AnyOp, Concat, Mul, Shape, activation, norm
+from cnnspec.ops.affine import Affine
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
-from cnnspec.ops.pad import ZeroPad
+from cnnspec.ops.pad import CircularPad, ConstantPad, ReflectionPad, ReplicationPad, ZeroPad
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
 from cnnspec.ops.scale import Scale
 
-__all__ = ["Kind", "TorchCall", "torch_call"]
+__all__ = ["Kind", "TorchCall", "spelled", "torch_call"]
 
 Kind: TypeAlias = Literal["module", "function", "reads", "fold", "factor"]
 
@@ -83,6 +85,12 @@ def torch_call(op: AnyOp, *inputs: Shape) -> TorchCall:
         case Scale():
             (factor,) = op.parameter_shapes(*inputs).values()
             return TorchCall("torch.full", (factor, op.init), kind="factor")
+        case Affine():
+            if op.shift == 0:
+                return TorchCall("operator.mul", (op.scale,), kind="function")
+            if op.scale == 1:
+                return TorchCall("operator.add", (op.shift,), kind="function")
+            return TorchCall("Affine", (op.scale, op.shift))
         case Flatten():
             return TorchCall("nn.Flatten", (op.start_dim, op.end_dim))
         case Permute():
@@ -91,8 +99,10 @@ def torch_call(op: AnyOp, *inputs: Shape) -> TorchCall:
             return TorchCall("nn.ChannelShuffle", (op.groups,))
         case Slice():
             return TorchCall("operator.getitem", ((ALL, slice(*op.bounds(shape[0]))),), kind="function")
-        case ZeroPad():
+        case ZeroPad() | ReflectionPad() | ReplicationPad() | CircularPad():
             return TorchCall(f"nn.{op.op_name}", (op.padding,))
+        case ConstantPad():
+            return TorchCall(f"nn.{op.op_name}", (op.padding, op.number))
         case Upsample():
             return TorchCall("nn.Upsample", (), _named(op, "size", "scale_factor", "mode", "align_corners"))
         case PixelShuffle():
@@ -134,6 +144,13 @@ def torch_call(op: AnyOp, *inputs: Shape) -> TorchCall:
             return TorchCall("torch.cat", (1,), kind="reads")
         case _:
             assert_never(op)
+
+
+def spelled(argument: Any) -> str:
+    """An argument of a call as Python writes it; `repr` of a number without end is no expression."""
+    if isinstance(argument, float) and not isfinite(argument):
+        return f'float("{argument}")'
+    return repr(argument)
 
 
 def _named(op: AnyOp, *names: str) -> dict[str, Any]:

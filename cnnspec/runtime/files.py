@@ -19,7 +19,7 @@ from cnnspec.ops import Shape
 from cnnspec.runtime.trial import Trial
 from cnnspec.zoo import find_run
 
-__all__ = ["MAX_MODEL_BYTES", "ModelFile", "is_known", "open_model", "remember"]
+__all__ = ["MAX_MODEL_BYTES", "ModelFile", "is_known", "open_model", "read_model_bytes", "remember"]
 
 MAX_MODEL_BYTES: Final = 2**31 - 1  # of one protobuf message
 KNOWN: Final = "known-models-2"  # counted up where the trial becomes stricter: what passed before is tried again
@@ -43,7 +43,7 @@ def open_model(path: str | os.PathLike[str], *, any_origin: bool = False, input_
     `input_shape` is what it is tried at where it takes several sizes; by default the one that it tells of.
     """
     shown = os.fspath(path)
-    data = _read(Path(path))
+    data = read_model_bytes(Path(path))
     digest, damage = None, None
     if not any_origin:
         digest = check_seal(data, shown)
@@ -60,7 +60,7 @@ def open_model(path: str | os.PathLike[str], *, any_origin: bool = False, input_
     return ModelFile(shown, data, digest, damage)
 
 
-def _read(path: Path) -> bytes:
+def read_model_bytes(path: Path) -> bytes:
     """The bytes of a model file. Raises UsageError where there is none, and CnnspecError where it is too large."""
     try:
         if path.is_dir():

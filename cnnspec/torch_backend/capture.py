@@ -11,20 +11,21 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from cnnspec.errors import CnnspecError
+from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.foreign.training import with_training
-from cnnspec.ops import Shape
+from cnnspec.ops import Shape, show_shape
 from cnnspec.torch_backend.captured import Captured
 from cnnspec.torch_backend.program_reader import ProgramReader
 from cnnspec.torch_backend.program_values import BATCH
 
-__all__ = ["capture", "read_program"]
+__all__ = ["capture", "load_program", "read_program"]
 
 
 def capture(module: nn.Module, input_shape: Shape, name: str) -> Captured:
@@ -54,7 +55,9 @@ def read_program(
 ) -> Captured:
     """What an exported program computes; `state` has the tensors by their names in it."""
     reader = ProgramReader(program, name, classes)
-    return Captured(reader.read(), program, program, reader.made_by, state)
+    network = reader.read()
+    batch = reader.batch if isinstance(reader.batch, int) else BATCH
+    return Captured(network, program, program, reader.made_by, state, batch)
 
 
 def _with_note(found: Captured, note: str) -> Captured:
@@ -66,11 +69,8 @@ def _exported(module: nn.Module, example: Tensor, name: str) -> ExportedProgram:
         with warnings.catch_warnings(action="ignore"), _quiet():
             return torch.export.export(module, (example,), strict=False)
     except Exception as error:  # the code of the module is anybody's
-        reason = str(error).strip().splitlines()
-        raise CnnspecError(
-            f"torch cannot export {name}: {type(error).__name__}: {reason[0] if reason else ''}"[:300],
-            hint="`--input` says for which input, such as 3x224x224",
-        ) from error
+        hint = f"it was tried with the input {show_shape(tuple(example.shape[1:]))}; `--input` gives it another"
+        raise CnnspecError(f"torch cannot export {name}: {_reason(error)}", hint=hint) from error
 
 
 def _without_values(module: nn.Module) -> nn.Module:
@@ -93,3 +93,30 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def load_program(path: Path, name: str) -> Captured:
+    """What `torch.export.save` wrote. Torch unpickles it, which can run code. Raises UsageError and CnnspecError."""
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}")
+    try:
+        with warnings.catch_warnings(action="ignore"), _quiet():
+            program = torch.export.load(path)
+    except Exception as error:  # torch's reader raises whatever a damaged file makes it stumble over
+        raise CnnspecError(f"{path} cannot be read as an exported program: {_reason(error)}") from error
+    state = {key: value for key, value in program.state_dict.items() if isinstance(value, Tensor)}
+    return read_program(program, name, _classes(program), state)
+
+
+def _classes(program: ExportedProgram) -> dict[str, str]:
+    """The classes of the modules, as far as calls ran in them."""
+    found: dict[str, str] = {}
+    for node in program.graph.nodes:
+        for path, kind in (node.meta.get("nn_module_stack") or {}).values():
+            found.setdefault(path, str(kind).rpartition(".")[2])
+    return found
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]

@@ -35,6 +35,7 @@ class Captured:
     program: ExportedProgram
     made_by: Mapping[str, str]  # of each call, the node of `program`
     state: Mapping[str, Tensor]  # the module's own tensors
+    batch: int = BATCH  # how many samples it was exported for, or may be run with
 
     @cached_property
     def macs(self) -> int:
@@ -42,18 +43,18 @@ class Captured:
         from torch.utils.flop_counter import FlopCounterMode
 
         empty = {key: torch.empty_like(tensor, device="meta") for key, tensor in self.state.items()}
-        batch = torch.empty((BATCH, *self.network.input_shape), device="meta")
+        batch = torch.empty((self.batch, *self.network.input_shape), device="meta")
         with FlopCounterMode(display=False) as counter:
             for _ in _run(self.inference, empty, batch):
                 pass
-        return int(counter.get_total_flops()) // (2 * BATCH)
+        return int(counter.get_total_flops()) // (2 * self.batch)
 
     def tensors(self) -> Mapping[str, NDArray[Any]]:
         """The module's own tensors by their keys, those in half precision as 32 bits."""
         return {key: _array(tensor) for key, tensor in self.state.items()}
 
     def outputs(self, tensors: Mapping[str, NDArray[Any]], batch: NDArray[np.float32]) -> list[NDArray[Any]]:
-        """What the module gives at inference for a batch of two."""
+        """What the module gives at inference for a batch."""
         (last,) = (node for node in self.inference.graph.nodes if node.op == "output")
         wanted = {node: None for node in pytree.tree_leaves(last.args[0]) if isinstance(node, fx.Node)}
         found = {
@@ -66,7 +67,7 @@ class Captured:
     def values(
         self, tensors: Mapping[str, NDArray[Any]], batch: NDArray[np.float32], wanted: Collection[str]
     ) -> Iterator[tuple[str, NDArray[Any]]]:
-        """What the `wanted` calls give at inference for a batch of two, in running order."""
+        """What the `wanted` calls give at inference for a batch, in running order."""
         calls: dict[str, list[str]] = {}
         for call in wanted:
             calls.setdefault(self.made_by[call], []).append(call)

@@ -6,7 +6,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["LayerNorm2d", "LocalResponseNorm3d", "StochasticDepth"]
+__all__ = ["Affine", "LayerNorm2d", "LocalResponseNorm3d", "StochasticDepth"]
+
+
+class Affine(nn.Module):
+    """`x * scale + shift` with two constants."""
+
+    def __init__(self, scale: float, shift: float) -> None:
+        super().__init__()
+        self.scale, self.shift = scale, shift
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape."""
+        return input * self.scale + self.shift
+
+    def extra_repr(self) -> str:
+        return f"scale={self.scale}, shift={self.shift}"
 
 
 class LayerNorm2d(nn.LayerNorm):

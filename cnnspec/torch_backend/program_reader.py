@@ -14,12 +14,14 @@ from torch.utils import _pytree as pytree
 
 from cnnspec.errors import CnnspecError
 from cnnspec.foreign.network import Call, Network, Stored
+from cnnspec.foreign.primitives import Parameter
 from cnnspec.graph import INPUT
 from cnnspec.ops import ArgumentError, Shape
 from cnnspec.torch_backend.aten import read_call
 from cnnspec.torch_backend.program_values import (
     BATCH,
     NOISE,
+    PREVIOUS,
     Activation,
     Computed,
     Made,
@@ -49,6 +51,7 @@ class ProgramReader:
         self.calls: dict[str, Call] = {}
         self.made_by: dict[str, str] = {}  # of each call, the node
         self.input_shape: Shape = ()
+        self.batch: object = BATCH  # a number, or torch's symbol for any
 
     def read(self) -> Network:
         """The network. Raises CnnspecError where it has no or several inputs."""
@@ -81,7 +84,10 @@ class ProgramReader:
                 self.values[node] = Weight(Stored(str(spec.target)), shape, spec.kind == InputKind.PARAMETER)
         if len(inputs) != 1:
             raise CnnspecError(f"{self.name} reads {len(inputs)} inputs, and a spec has one")
-        self.input_shape = tuple(inputs[0].meta["val"].shape[1:])
+        self.batch, *axes = inputs[0].meta["val"].shape
+        if not all(type(size) is int for size in axes):
+            raise CnnspecError(f"{self.name} was exported for inputs of any size: export it for one")
+        self.input_shape = tuple(axes)
         self.values[inputs[0]] = Activation(INPUT, self.input_shape)
 
     def _outputs(self, node: fx.Node) -> tuple[str, ...]:
@@ -94,18 +100,73 @@ class ProgramReader:
         arguments = {name: self._known(each) for name, each in bound(node).items()}
         values = list(arguments.values())
         if base_name(node.target) == "getitem":
-            return arguments["0"][arguments["1"]] if isinstance(arguments["0"], (list, tuple)) else None
+            return self._item(node, *values)
         if all(map(is_constant, values)) and not _draws(node):
             return self._worked_out(node)
         try:
-            found = read_call(node, arguments)
-            if isinstance(found, Noise):
-                node.meta[NOISE] = True
-            return self._given(node, found) if isinstance(found, Made) else found
+            return self._given(node, read_call(node, arguments))
         except Missing as missing:
             return self._gap(node, values, str(missing))
         except ArgumentError as error:
             return self._gap(node, values, str(error))
+
+    def _item(self, node: fx.Node, several: Value, number: Value) -> Value:
+        """One result of a call that has several."""
+        if not isinstance(several, (list, tuple)) or number >= len(several):
+            return Computed(node, _shape(node) or ()) if not isinstance(several, Activation) else several
+        found = several[number]
+        if isinstance(found, Activation):
+            self.made_by.setdefault(found.name, node.name)
+        return found
+
+    def _given(self, node: fx.Node, found: Value) -> Value:
+        """What a rule has found, with the calls that it makes added."""
+        if isinstance(found, Noise):
+            node.meta[NOISE] = True
+        if isinstance(found, tuple):
+            shapes = [tuple(each.shape) for each in node.meta["val"]]
+            return tuple(
+                self._made(node, each if isinstance(each, list) else [each], shape, several=True)
+                if isinstance(each, (Made, list))
+                else each
+                for each, shape in zip(found, shapes, strict=False)
+            )
+        if isinstance(found, (Made, list)):
+            shape = _shape(node)
+            assert shape is not None
+            return self._made(node, found if isinstance(found, list) else [found], shape)
+        return found
+
+    def _made(self, node: fx.Node, calls: list[Made], shape: tuple[int, ...], *, several: bool = False) -> Activation:
+        """Calls in turn, each of which may read the one before."""
+        if not shape or str(shape[0]) != str(self.batch):
+            raise Missing("it mixes the samples of a batch")
+        before: Activation | None = None
+        for number, made in enumerate(calls, 1):
+            last = number == len(calls)
+            inputs = tuple(self._read_name(before if each is PREVIOUS and before else each) for each in made.reads)
+            name = self._name(node, made.weights)
+            here = shape[1:] if last else None
+            word = f"aten.{base_name(node.target)}"
+            self.calls[name] = Call(name, word, inputs, made.op, "", made.weights, here, inner=not last)
+            if last and not several:
+                self.made_by[name] = node.name
+            before = Activation(name, shape[1:])
+        assert before is not None
+        return before
+
+    def _read_name(self, read: Activation | Weight) -> str:
+        """The call that is read. A parameter becomes one where it is first read."""
+        if isinstance(read, Activation):
+            return read.name
+        for call in self.calls.values():
+            if call.op == Parameter(read.shape) and call.weights == {"": read.reference}:
+                return call.name
+        name = self._free(read.reference.key)
+        self.calls[name] = Call(
+            name, "parameter", (), Parameter(read.shape), "", {"": read.reference}, read.shape, inner=True
+        )
+        return name
 
     def _known(self, argument: Any) -> Value:
         if isinstance(argument, fx.Node):
@@ -129,23 +190,9 @@ class ProgramReader:
         name = self._name(node, {})
         inputs = tuple(each.name for each in reads)
         without_batch = None if shape is None else shape[1:]
-        self._add(node, Call(name, f"aten.{base_name(node.target)}", inputs, None, missing, {}, without_batch))
-        return Activation(name, without_batch or ())
-
-    def _given(self, node: fx.Node, made: Made) -> Activation:
-        shape = _shape(node)
-        assert shape is not None
-        if shape[:1] != (BATCH,):
-            raise Missing("it mixes the samples of a batch")
-        name = self._name(node, made.weights)
-        inputs = tuple(read.name for read in made.reads)
         word = f"aten.{base_name(node.target)}"
-        self._add(node, Call(name, word, inputs, made.op, "", made.weights, shape[1:]))
-        return Activation(name, shape[1:])
-
-    def _add(self, node: fx.Node, call: Call) -> None:
-        self.calls[call.name] = call
-        self.made_by[call.name] = node.name
+        self.calls[name] = Call(name, word, inputs, None, missing, {}, without_batch)
+        return Activation(name, without_batch or ())
 
     # Names ----------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -78,12 +78,26 @@ class Made:
     """A call of the network: what it is here, what it reads, and which tensors of the module it has."""
 
     op: AnyOp | Primitive
-    reads: tuple[Activation, ...]
+    reads: tuple[Activation | Weight, ...]
     weights: Mapping[str, Reference] = field(default_factory=dict)
+
+
+PREVIOUS: Final = Activation("", ())  # of several calls in turn: what the one before gives
 
 
 class Missing(Exception):  # no error: a row in the table of gaps
     """What a call computes has no operator; the text says what is missing."""
+
+
+Rule: TypeAlias = Callable[[fx.Node, Arguments], Value]
+
+
+def read_of(arguments: Arguments, name: str = "input") -> Activation:
+    """The value of a layer that a call reads. Raises Missing where it is none."""
+    value = arguments[name]
+    if not isinstance(value, Activation):
+        raise Missing(f"its {name} is no value of a layer")
+    return value
 
 
 def base_name(target: object) -> str:

@@ -28,6 +28,10 @@ _BY_OPERATOR: dict[type[Any], str] = {
     norm.LocalResponseNorm: "LocalResponseNorm",
     scale.Scale: "Scale",
     dropout.Dropout: "Dropout",
+    pad.ConstantPad: "ConstantPad",
+    pad.ReflectionPad: "ReflectionPad",
+    pad.ReplicationPad: "ReplicationPad",
+    pad.CircularPad: "CircularPad",
 }
 _WRITTEN = ("inline", "repeat", "when")
 

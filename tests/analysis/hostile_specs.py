@@ -73,6 +73,7 @@ class _Author:
             lambda: f"Adaptive{random.choice(('Avg', 'Max'))}Pool{rank}d({self.axes(self.number)})",
             lambda: f"Adaptive{random.choice(('Avg', 'Max'))}Pool{rank}d({self.axes(self.number)})",
             lambda: f"ZeroPad{rank}d({self.number() * random.choice((1, 1, -1))})",
+            lambda: f"{random.choice(('Reflection', 'Replication', 'Circular'))}Pad{rank}d({self.number()})",
             lambda: f"Upsample(scale_factor={random.choice(FACTORS)}, mode={self.mode()})",
             lambda: f"Upsample(size={self.axes(self.number)}, mode={self.mode()})",
             lambda: f"LocalResponseNorm({self.number()})",

@@ -32,7 +32,9 @@ from cases import reference
 __all__ = ["Layout", "Seen", "index_sets", "sees_all", "transform"]
 
 Array = np.ndarray[Any, Any]
-_WINDOWS = ("Conv", "ConvTranspose", "MaxPool", "AvgPool", "LPPool", "AdaptiveAvgPool", "AdaptiveMaxPool", "ZeroPad")
+_WINDOWS = ("Conv", "ConvTranspose", "MaxPool", "AvgPool", "LPPool", "AdaptiveAvgPool", "AdaptiveMaxPool")
+_PADS = ("ZeroPad", "ConstantPad")
+_COPYING = ("ReflectionPad", "ReplicationPad", "CircularPad")
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,11 @@ def _moved(node: Node) -> Array | None:
     """Of an operator that only moves values: the flat input index of each output, as torch moves a ramp."""
     op, shape = node.op, node.input_shapes[0]
     name = type(op).__name__
-    if name not in ("Slice", "ChannelShuffle", "PixelShuffle", "Permute", "Flatten"):
+    if name not in ("Slice", "ChannelShuffle", "PixelShuffle", "Permute", "Flatten", *_COPYING):
         return None
     ramp = torch.arange(prod(shape), dtype=torch.float64).reshape(1, *shape)
-    found = reference(op.op_name, {key: getattr(op, key) for key in type(op).fields()}, (shape,))(ramp)
+    given = {key: getattr(op, key) for key in type(op).fields() if key != "rank"}
+    found = reference(op.op_name, given, (shape,))(ramp)
     index: Array = found[0].to(torch.int64).numpy()
     return index
 
@@ -126,7 +129,7 @@ def transform(node: Node, inputs: list[Array], union: Any, *, clamp: bool = Fals
             x = np.repeat(joined, units, axis=axis)
         elif size == 1 < units and isinstance(op, Linear):
             x = np.repeat(x, units, axis=axis)
-        elif axis > 0 and (type(op).__name__ in (*_WINDOWS, "Upsample")):
+        elif axis > 0 and (type(op).__name__ in (*_WINDOWS, *_PADS, "Upsample")):
             found = taps(node, axis)
             table = clipped(found, size, units)
             if clamp:
@@ -189,7 +192,7 @@ def sees_all(node: Node, layout: Layout) -> bool:
     shape = node.input_shapes[0]
     carrying = {place for place in layout.place if place is not None and shape[place] > 1}
     merged = {layout.place[axis] for axis in layout.lost}
-    if type(node.op).__name__ in (*_WINDOWS, "Upsample"):
+    if type(node.op).__name__ in (*_WINDOWS, *_PADS, *_COPYING, "Upsample"):
         for axis in merged - {0, None}:
             if taps(node, axis or 0).reads(0) != (0,):  # which pixels are neighbours there is not known
                 return True

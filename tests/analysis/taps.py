@@ -170,7 +170,7 @@ def taps(node: Node, axis: int, read: int = 0) -> Taps:
             return _sliding(op.kernel_size[at], (op.stride or op.kernel_size)[at])
         case pool.AdaptiveAvgPool() | pool.AdaptiveMaxPool():
             return SAME if node.shape[axis] == size else _adaptive(size, node.shape[axis])
-        case pad.ZeroPad():
+        case pad.ZeroPad() | pad.ConstantPad() | pad.ReflectionPad() | pad.ReplicationPad() | pad.CircularPad():
             return _sliding(1, 1, 1, op.padding[2 * (op.rank - 1 - at)])
         case Upsample():
             return _interpolated(op, shape[1:], node.shape[1:], at)

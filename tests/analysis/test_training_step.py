@@ -124,6 +124,7 @@ OPERATORS = [
     ("[3, 9, 8]", "Linear(5)"),
     ("[3, 9, 8]", "Linear(5, bias=False)"),
     ("[3, 9, 8]", "Scale(0.1)"),
+    *(("[3, 9, 8]", f"Affine{options}") for options in ("", "(2)", "(shift=1)", "(0.5, shift=-1)")),
     *(("[3, 9, 8]", f"{name}2d(2)") for name in ("MaxPool", "AvgPool", "AdaptiveAvgPool", "AdaptiveMaxPool")),
     *(("[3, 9]", f"{name}1d(2)") for name in ("MaxPool", "AvgPool", "AdaptiveAvgPool", "AdaptiveMaxPool")),
     *(("[3, 4, 5, 6]", f"{name}3d(2)") for name in ("MaxPool", "AvgPool", "AdaptiveAvgPool", "AdaptiveMaxPool")),
@@ -155,6 +156,19 @@ OPERATORS = [
     *(("[3, 9, 8]", name) for name in ("ChannelShuffle(2)", "Upsample(scale_factor=2)", "Upsample(5, mode=bilinear)")),
     ("[3, 4, 5, 6]", "Upsample(scale_factor=2, mode=trilinear)"),
     ("[3, 9, 8]", "Upsample(scale_factor=2, mode=bicubic)"),
+    *(
+        (shape, f"{name}{rank}d({padding})")
+        for name in ("ReflectionPad", "ReplicationPad", "CircularPad")
+        for rank, shape, padding in (
+            (1, "[3, 9]", "1"),
+            (2, "[3, 9, 8]", "1"),
+            (2, "[3, 9, 8]", "[0, 3, 0, 2]"),
+            (2, "[3, 9, 8]", "[2, 0, -1, 1]"),
+            (2, "[3, 9, 8]", "0"),
+            (3, "[3, 4, 5, 6]", "1"),
+        )
+    ),
+    ("[3, 9, 8]", "ConstantPad2d([1, 0, 2, 0], value=-inf)"),
     *(("[3, 9, 8]", f"{name}(a, input2)") for name in ("Add", "Mul", "Concat")),
     *(("[3, 9, 8]", f"{name}(a, a, input2)") for name in ("Add", "Mul", "Concat")),
 ]

@@ -10,7 +10,17 @@ from wide_builder import MOST_UNITS, Args, Builder
 __all__ = ["ELSEWHERE", "SPATIAL"]
 
 INPLACE = ("ReLU", "LeakyReLU", "SiLU", "ReLU6", "ELU", "Hardsigmoid", "Hardswish", "Hardtanh", "Mish", "Dropout")
-PLAIN = ("Tanh", "GELU", "Sigmoid", "PReLU", "Softplus", "Identity", "StochasticDepth", *("Dropout", "Scale") * 4)
+PLAIN = (
+    "Affine",
+    "Tanh",
+    "GELU",
+    "Sigmoid",
+    "PReLU",
+    "Softplus",
+    "Identity",
+    "StochasticDepth",
+    *("Dropout", "Scale") * 4,
+)
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
@@ -94,14 +104,20 @@ def _upsample(b: Builder, read: str) -> bool:
 
 def _pad(b: Builder, read: str) -> bool:
     choices = (0, 1, 2, 4, -1, -2, -3, -5) if b.rank < 3 else (0, 0, 1, -1, -2)
-    return b.put(f"ZeroPad{b.rank}d", {"padding": [b.rng.choice(choices) for _ in range(2 * b.rank)]}, read) is not None
+    padding = [b.rng.choice(choices) for _ in range(2 * b.rank)]
+    kind = b.rng.choice(("ZeroPad", "ConstantPad", *("ReflectionPad",) * 2, "ReplicationPad", "CircularPad"))
+    if kind != "ZeroPad" and b.rng.random() < 0.7:
+        padding = [max(0, size) for size in padding]
+    more = {"value": b.rng.choice((-1, 0.5, "-inf"))} if kind == "ConstantPad" else {}
+    return b.put(f"{kind}{b.rank}d", {"padding": padding, **more}, read) is not None
 
 
 def _activation(b: Builder, read: str) -> bool:
     if b.rng.random() < 0.4:
         return b.put(b.rng.choice(INPLACE), {"inplace": True}, read) is not None
     kind = b.rng.choice(PLAIN)
-    return b.put(kind, {"p": 0.2} if kind == "StochasticDepth" else {}, read) is not None
+    args = {"StochasticDepth": {"p": 0.2}, "Affine": {"scale": b.rng.choice((1, 0.5)), "shift": b.rng.choice((0, 2))}}
+    return b.put(kind, args.get(kind, {}), read) is not None
 
 
 def _norm(b: Builder, read: str) -> bool:
@@ -279,7 +295,7 @@ SPATIAL: _Kinds = [
     (_pool, 4),
     (_adaptive, 2),
     (_upsample, 6),
-    (_pad, 2),
+    (_pad, 4),
     (_activation, 4),
     (_norm, 5),
     (_softmax, 2),

@@ -96,6 +96,10 @@ ROWS: list[Row] = [
     ("Linear", {"out_features": 5, "bias": False}, ((3, 12),)),
     ("Scale", {"init": 0.5}, (IMAGE,)),
     ("Scale", {}, ((12,),)),
+    ("Affine", {"scale": 0.5, "shift": -1}, (IMAGE,)),
+    ("Affine", {"scale": 3}, ((12,),)),
+    ("Affine", {"shift": 2}, (IMAGE,)),
+    ("Affine", {}, (IMAGE,)),
     ("Flatten", {}, (IMAGE,)),
     ("Flatten", {"start_dim": 2}, (IMAGE,)),
     ("Flatten", {"start_dim": 1, "end_dim": 2}, (IMAGE,)),
@@ -106,6 +110,17 @@ ROWS: list[Row] = [
     ("ZeroPad1d", {"padding": (1, 2)}, ((3, 8),)),
     ("ZeroPad2d", {"padding": (1, -2, 3, 0)}, (IMAGE,)),
     ("ZeroPad3d", {"padding": 1}, ((2, 3, 4, 5),)),
+    ("ConstantPad1d", {"padding": (1, 2), "value": 1.5}, ((3, 8),)),
+    ("ConstantPad2d", {"padding": (1, -2, 3, 0), "value": -2}, (IMAGE,)),
+    ("ConstantPad3d", {"padding": 0, "value": 3}, ((2, 3, 4, 5),)),
+    *(
+        (f"{name}{len(shape) - 1}d", {"padding": padding}, (shape,))
+        for name in ("ReflectionPad", "ReplicationPad", "CircularPad")
+        for padding, shape in (((1, 2), (3, 8)), ((3, 2, 1, 0), IMAGE), (-1, IMAGE), (0, IMAGE), (1, (2, 3, 4, 5)))
+    ),
+    ("ReflectionPad2d", {"padding": (-1, 2, 3, -2)}, (IMAGE,)),
+    ("ReplicationPad2d", {"padding": (-1, 2, 3, -2)}, (IMAGE,)),
+    ("CircularPad3d", {"padding": (-1, 2, 0, -2, 3, 0)}, ((2, 3, 4, 5),)),
     ("Upsample", {"scale_factor": 2.0}, (IMAGE,)),
     ("Upsample", {"scale_factor": 1.7}, (IMAGE,)),
     ("Upsample", {"scale_factor": 1.1}, (IMAGE,)),

@@ -71,6 +71,10 @@ def reference(name: str, args: dict[str, Any], shapes: tuple[Shape, ...]) -> nn.
             length = (shape[0] if end is None else end) - start
             length += shape[0] * (end is not None and end < 0) - shape[0] * (start < 0)
             return Function(lambda x: x.narrow(1, start, length))
+        case "Affine":
+            return Function(lambda x: x * args.get("scale", 1.0) + args.get("shift", 0.0))
+        case "ConstantPad1d" | "ConstantPad2d" | "ConstantPad3d":
+            return getattr(nn, name)(args["padding"], float(args["value"]))
         case "Permute":
             return vision.Permute(list(args["dims"]))
         case "Scale":
@@ -181,6 +185,10 @@ ROWS: dict[str, list[Row]] = {
         ({"affine": True, "track_running_stats": True, "num_features": 5}, 5),
     ),
     **_per_rank("ZeroPad", ({"padding": 2}, 3), ({"padding": 0}, 3)),
+    **_per_rank("ConstantPad", ({"padding": 2, "value": 1.5}, 3), ({"padding": 1, "value": "-inf"}, 3)),
+    **_per_rank("ReflectionPad", ({"padding": 2}, 3), ({"padding": 0}, 3)),
+    **_per_rank("ReplicationPad", ({"padding": 2}, 3), ({"padding": 0}, 3)),
+    **_per_rank("CircularPad", ({"padding": 2}, 3), ({"padding": 0}, 3)),
     "GroupNorm": [
         ({"num_groups": 2}, (IMAGE,)),
         ({"num_groups": 1, "eps": 1e-3}, ((6, 9),)),
@@ -213,6 +221,12 @@ ROWS: dict[str, list[Row]] = {
         ({"out_features": 4}, ((8,),)),
     ],
     "Scale": [({"init": 1e-6}, (IMAGE,)), ({}, ((7,),)), ({"init": 2}, ((4, 9),)), ({"init": -0.5}, ((2, 3, 4, 5),))],
+    "Affine": [
+        ({"scale": 0.5, "shift": -1}, (IMAGE,)),
+        ({"scale": 3}, ((7,),)),
+        ({"shift": 0.25}, ((4, 9),)),
+        ({"scale": -1.5, "shift": 2.0}, ((2, 3, 4, 5),)),
+    ],
     "Flatten": [
         ({}, (IMAGE,)),
         ({"start_dim": 2}, (IMAGE,)),
@@ -307,10 +321,13 @@ ROWS: dict[str, list[Row]] = {
 }
 for _rank in (1, 2, 3):
     _shape = (3, *SPACE[_rank])
-    ROWS[f"ZeroPad{_rank}d"] += [
-        ({"padding": (1, 0, 2, 3, 4, 1)[: 2 * _rank]}, (_shape,)),
-        ({"padding": (-1, 2, 0, -2, 1, 1)[: 2 * _rank]}, (_shape,)),
-    ]
+    for _name in ("ZeroPad", "ConstantPad", "ReflectionPad", "ReplicationPad", "CircularPad"):
+        _more = {"value": -2} if _name == "ConstantPad" else {}
+        _crop = (-1, 2, 0, -2, 1, 1) if _name != "CircularPad" else (-1, 0, 0, -2, 1, 3)
+        ROWS[f"{_name}{_rank}d"] += [
+            ({"padding": (1, 0, 2, 3, 4, 1)[: 2 * _rank], **_more}, (_shape,)),
+            ({"padding": _crop[: 2 * _rank], **_more}, (_shape,)),
+        ]
 ROWS["BatchNorm1d"].append(({}, ((6,),)))
 ROWS["AvgPool2d"].append(({"kernel_size": 2, "divisor_override": 3}, ((3, 9, 8),)))
 ROWS["AvgPool3d"].append(({"kernel_size": 2, "divisor_override": 3}, ((3, 7, 6, 5),)))

@@ -51,7 +51,7 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
     rank = int(name[-2]) if name.endswith(("1d", "2d", "3d")) and name != "LayerNorm2d" else 0
     family = name[:-2] if rank else name
     # One axis less is an unbatched input to torch, and these two do not look at the number of axes.
-    wrong_rank = rank and family not in ("ZeroPad", "AdaptiveAvgPool") and rng.random() < 0.04
+    wrong_rank = rank and family not in ("ZeroPad", "ConstantPad", "AdaptiveAvgPool") and rng.random() < 0.04
     shape = (rng.choice((1, 2, 3, 4, 6)), *_space(rng, rank + 1 if wrong_rank else rank))
     real = lambda: round(rng.uniform(0.001, 2), 3)  # noqa: E731  # short on purpose
     match family:
@@ -89,9 +89,14 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
             args = _maybe(rng, _written(rng, "num_features", shape[0]), eps=real, momentum=real)
             args = _maybe(rng, args, affine=_flag(rng), track_running_stats=_flag(rng))
             return _strict(args, "num_features", shape[0]), (shape,)
-        case "ZeroPad":
-            many = tuple(rng.choice((-2, -1, 0, 1, 2, 3)) for _ in range(2 * rank))
-            return {"padding": many if rng.random() < 0.7 else many[0]}, (shape,)
+        case "ZeroPad" | "ConstantPad" | "ReflectionPad" | "ReplicationPad" | "CircularPad":
+            many = [rng.choice((-2, -1, 0, 1, 2, 3)) for _ in range(2 * rank)]
+            if family == "CircularPad":  # beside a crop torch may go round what it never wrote
+                many = [min(size, 0) for size in many] if rng.random() < 0.2 else [abs(size) for size in many]
+            args = {"padding": tuple(many) if rng.random() < 0.7 else many[0]}
+            return args | ({"value": rng.choice((0, -1.5, 2, "-inf", "inf"))} if family == "ConstantPad" else {}), (
+                shape,
+            )
         case "GroupNorm":
             shape = (rng.choice((1, 2, 4, 6, 8, 12)), *_any_shape(rng)[1:])
             args = {"num_groups": rng.choice((1, 2, 3, 4, 6))} | _written(rng, "num_channels", shape[0])
@@ -109,6 +114,8 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
             return _maybe(rng, args, bias=_flag(rng)), (shape,)
         case "Scale":
             return _maybe(rng, {}, init=real), (_any_shape(rng),)
+        case "Affine":
+            return _maybe(rng, {}, scale=real, shift=real), (_any_shape(rng),)
         case "Flatten":
             shape = _any_shape(rng)
             dim = lambda: rng.choice((*range(-len(shape), 0), -1, 1, 2, 3, 4))  # noqa: E731  # 0 is the batch

@@ -14,7 +14,7 @@ from cnnspec.errors import SpecError
 from cnnspec.ops import make_op, operators
 from cnnspec.ops.base import AbstractOp
 
-OURS = {"Add", "Mul", "Concat", "Slice", "Scale"}  # torch has no module of this meaning
+OURS = {"Add", "Mul", "Concat", "Slice", "Scale", "Affine"}  # torch has no module of this meaning
 LEFT_OUT = {
     "device",
     "dtype",

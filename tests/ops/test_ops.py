@@ -24,7 +24,7 @@ from cnnspec.torch_backend.layers import layer
 
 RANDOM = 300  # random configurations for each operator
 NEVER_INVALID = {"Identity", "Tanh", "Sigmoid", "Scale", "ReLU", "ReLU6", "SiLU", "Mish", "Hardswish", "Hardsigmoid"}
-NEVER_INVALID |= {"ELU", "LeakyReLU", "Softplus", "GELU"}  # whatever `draw` makes of them
+NEVER_INVALID |= {"Affine", "ELU", "LeakyReLU", "Softplus", "GELU"}  # whatever `draw` makes of them
 NAMED = [pytest.param(name, *row, id=f"{name}-{i}") for name, rows in ROWS.items() for i, row in enumerate(rows)]
 
 

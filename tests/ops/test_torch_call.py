@@ -11,7 +11,7 @@ from cases import ROWS
 from torch import Tensor, nn
 
 from cnnspec.ops import Shape, make_op
-from cnnspec.ops.torch_call import torch_call
+from cnnspec.ops.torch_call import spelled, torch_call
 from cnnspec.torch_backend import modules
 from cnnspec.torch_backend.layers import layer
 
@@ -20,7 +20,7 @@ NAMED = [pytest.param(name, *row, id=f"{name}-{i}") for name, rows in ROWS.items
 
 
 def source(name: str, *arguments: object, **named: object) -> str:
-    return f"{name}({', '.join([*map(str, arguments), *(f'{key}={value!r}' for key, value in named.items())])})"
+    return f"{name}({', '.join([*map(str, arguments), *(f'{key}={spelled(value)}' for key, value in named.items())])})"
 
 
 @pytest.mark.parametrize(("name", "args", "shapes"), NAMED)
@@ -30,7 +30,7 @@ def test_as_source_it_is_what_is_built(name: str, args: dict[str, Any], shapes: 
     reads = [torch.randn(2, *shape) for shape in shapes]
     here = NAMES | {f"x{i}": read for i, read in enumerate(reads)}
     words = [f"x{i}" for i in range(len(reads))]
-    arguments = [repr(argument) for argument in call.arguments]
+    arguments = [spelled(argument) for argument in call.arguments]
     match call.kind:
         case "module":
             assert repr(eval(source(call.name, *arguments, **call.named), here)) == repr(built)
