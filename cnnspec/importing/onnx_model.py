@@ -15,7 +15,7 @@ from cnnspec.foreign.laid_out import laid_out
 from cnnspec.foreign.network import Network, Stored
 from cnnspec.onnx_backend.read import OnnxFile, read_onnx
 from cnnspec.ops import Shape
-from cnnspec.runtime.files import read_model_bytes
+from cnnspec.onnx_backend.guard import read_model_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

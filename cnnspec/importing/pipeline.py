@@ -98,9 +98,15 @@ class Imported:
 
 
 def import_source(
-    source: SourceName, input_shape: Shape | None = None, report: Callable[[str], None] = lambda text: None
+    source: SourceName,
+    input_shape: Shape | None = None,
+    report: Callable[[str], None] = lambda text: None,
+    *,
+    quick: bool = False,
 ) -> Imported:
     """The spec of a source, not proved yet. What code of others runs is told first.
+
+    With `quick` the text is any that says it, for who looks at the network only.
 
     Raises GapsError where the language cannot say it, UsageError and CnnspecError where it cannot be read.
     """
@@ -108,10 +114,10 @@ def import_source(
 
     if source.warning:
         report(f"{source.text}: {source.warning}")
-    return import_models(source.text, read_models(source, input_shape))
+    return import_models(source.text, read_models(source, input_shape), quick=quick)
 
 
-def import_models(source: str, models: Sequence[Model]) -> Imported:
+def import_models(source: str, models: Sequence[Model], *, quick: bool = False) -> Imported:
     """Networks that have been read as one spec. Raises GapsError."""
     lifted = [lift(model.network) for model in models]
     gaps = [gap for each in lifted for gap in each.gaps]
@@ -120,7 +126,7 @@ def import_models(source: str, models: Sequence[Model]) -> Imported:
     notes = dict.fromkeys(note for each in lifted for note in each.notes)
     graphs = [each.graph for each in lifted if each.graph is not None]
     if len(graphs) == 1:
-        folded = refold(graphs[0], lifted[0].classes)
+        folded = refold(graphs[0], lifted[0].classes, quick=quick)
         only = Member(graphs[0].name, models[0], lifted[0], folded.names)
         return Imported(source, folded.text, (only,), (*notes, *folded.notes))
     family = refold_family([(graph, each.classes) for graph, each in zip(graphs, lifted, strict=True)])

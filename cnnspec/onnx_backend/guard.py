@@ -1,17 +1,43 @@
-"""What no ONNX file from a stranger may have, wherever in it that stands."""
+"""Reading ONNX files from strangers, and what none of them may have, wherever in it that stands."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
-from cnnspec.errors import CnnspecError
+from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.zoo import find_run
 
-__all__ = ["DOMAINS", "MAX_NODES", "check_parts", "parsed"]
+__all__ = ["DOMAINS", "MAX_MODEL_BYTES", "MAX_NODES", "check_parts", "parsed", "read_model_bytes"]
 
+MAX_MODEL_BYTES: Final = 2**31 - 1  # of one protobuf message
 MAX_NODES: Final = 200_000
 DOMAINS: Final = ("", "ai.onnx", "com.microsoft")
 EXTERNAL: Final = "it wants to read other files (external data), which is refused"
+
+
+def read_model_bytes(path: Path) -> bytes:
+    """The bytes of a model file. Raises UsageError where there is none, and CnnspecError where it is too large."""
+    try:
+        if path.is_dir():
+            hint = f"`cnnspec export {path}` writes the ONNX file of a run"
+            raise UsageError(f"{path} is a directory, not an ONNX file", hint=hint)
+        if not path.is_file():
+            what = f"{path} is not a regular file" if path.exists() else f"there is no file {path}"
+            run = find_run(path)
+            hint = (
+                f"`cnnspec export {run}` writes that of the run"
+                if run
+                else "`cnnspec export SPEC -o FILE.onnx` makes one"
+            )
+            raise UsageError(what, hint=hint)
+        size = path.stat().st_size
+        if size > MAX_MODEL_BYTES:
+            raise CnnspecError(f"{path} is {size:,} bytes, and an ONNX file has at most {MAX_MODEL_BYTES:,}")
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
 
 
 def parsed(data: bytes) -> Any:

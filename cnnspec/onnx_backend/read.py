@@ -40,7 +40,7 @@ class OnnxFile:
         found = {}
         for key in self.network.tensors:
             array = array_of(kept[key], self.shown) if key in kept else self.worked_out[key].array
-            found[key] = np.ascontiguousarray(array, np.float32)
+            found[key] = np.array(array, np.float32, order="C")  # a copy, which may be written
         return found
 
 
