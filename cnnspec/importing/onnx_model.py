@@ -12,13 +12,15 @@ import numpy as np
 from onnx import ModelProto, ValueInfoProto, numpy_helper
 
 from cnnspec.foreign.laid_out import laid_out
-from cnnspec.foreign.network import Network, Stored
-from cnnspec.onnx_backend.read import OnnxFile, read_onnx
-from cnnspec.ops import Shape
+from cnnspec.foreign.network import Network
 from cnnspec.onnx_backend.guard import read_model_bytes
+from cnnspec.onnx_backend.read import OnnxFile, is_own, opened, read_onnx
+from cnnspec.ops import Shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from cnnspec.importing.model import Model
 
     Array = NDArray[Any]
 
@@ -113,6 +115,12 @@ def _run(model: ModelProto, file: OnnxFile, batch: NDArray[np.float32], names: S
     return {name: np.concatenate([row[number] for row in rows]) for number, name in enumerate(names)}
 
 
-def read_onnx_model(path: Path, input_shape: Shape | None) -> OnnxModel:
+def read_onnx_model(path: Path, input_shape: Shape | None) -> Model:
     """A file as a model. Raises UsageError where there is none, and CnnspecError for one that is refused."""
-    return OnnxModel(read_onnx(read_model_bytes(path), path.stem, str(path), input_shape or ()))
+    data = read_model_bytes(path)
+    model = opened(data, str(path))
+    if is_own(model):
+        from cnnspec.importing.own_export import OwnExport
+
+        return OwnExport.read(data, model, path, input_shape)
+    return OnnxModel(read_onnx(model, path.stem, str(path), input_shape or ()))

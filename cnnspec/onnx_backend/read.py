@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 from cnnspec.errors import CnnspecError
 from cnnspec.foreign.network import Network, Stored
 from cnnspec.onnx_backend.guard import check_parts, parsed
-from cnnspec.onnx_backend.read_graph import GraphReader, array_of
+from cnnspec.onnx_backend.read_graph import GraphReader
+from cnnspec.onnx_backend.read_input import ANY_BATCH
+from cnnspec.onnx_backend.read_tensors import array_of
 from cnnspec.onnx_backend.read_values import Known
 from cnnspec.ops import Shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["OnnxFile", "read_onnx"]
+__all__ = ["OnnxFile", "is_own", "opened", "read_onnx"]
 
 
 @dataclass(frozen=True)
@@ -44,24 +46,28 @@ class OnnxFile:
         return found
 
 
-def read_onnx(data: bytes, name: str, shown: str, input_shape: Shape = ()) -> OnnxFile:
-    """What an ONNX file computes. `input_shape`, `(C, ...)`, is needed where the file leaves it open.
-
-    Raises CnnspecError for a file that is damaged or refused, and UsageError for an input that does not fit.
-    """
+def opened(data: bytes, shown: str) -> Any:
+    """The model that a file has (`onnx.ModelProto`). Raises CnnspecError for a file that is damaged or refused."""
     try:
         model = parsed(data)
         check_parts(model)
     except CnnspecError as error:
         raise CnnspecError(f"{shown}: {error.message}", hint=error.hint) from None
+    return model
+
+
+def is_own(model: Any) -> bool:
+    """Whether a model says that cnnspec wrote it."""
+    return any(entry.key == "cnnspec.spec" for entry in model.metadata_props)
+
+
+def read_onnx(model: Any, name: str, shown: str, input_shape: Shape = ()) -> OnnxFile:
+    """What an opened file computes. `input_shape`, `(C, ...)`, is needed where the file leaves it open.
+
+    Raises CnnspecError for a file that is damaged or refused, and UsageError for an input that does not fit.
+    """
     reader = GraphReader(model, name, shown, input_shape)
     network = reader.read()
-    order = reader.values[reader.input_name]
-    from cnnspec.onnx_backend.read_graph import ANY_BATCH
-    from cnnspec.onnx_backend.read_values import Activation
-
-    assert isinstance(order, Activation)
-    batch = None if reader.batch == ANY_BATCH else reader.batch
-    return OnnxFile(
-        network, model, shown, reader.input_name, batch, order.order, reader.made_by, reader.worked_out
-    )
+    given = reader.input
+    batch = None if given.batch == ANY_BATCH else given.batch
+    return OnnxFile(network, model, shown, given.name, batch, given.order, reader.made_by, reader.worked_out)

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from onnx import AttributeProto, TensorProto, numpy_helper
+from onnx import TensorProto
 
-from cnnspec.errors import CnnspecError, ShapeError, UsageError
+from cnnspec.errors import CnnspecError, ShapeError
 from cnnspec.foreign.network import Call, Network, Reference, Stored
 from cnnspec.foreign.primitives import Parameter, Primitive
 from cnnspec.graph import INPUT
 from cnnspec.onnx_backend.read_constants import fold_constants, is_foldable, shape_of
 from cnnspec.onnx_backend.read_cuts import named_by_cuts
+from cnnspec.onnx_backend.read_input import input_of
 from cnnspec.onnx_backend.read_layers import LAYERS
-from cnnspec.onnx_backend.read_names import Names, word_of
+from cnnspec.onnx_backend.read_names import Names
 from cnnspec.onnx_backend.read_patterns import with_patterns
 from cnnspec.onnx_backend.read_pointwise import POINTWISE
 from cnnspec.onnx_backend.read_shapes import SHAPES
-from cnnspec.onnx_backend.read_values import Activation, Known, Made, Malformed, Missing, NodeView, Strung, Value
+from cnnspec.onnx_backend.read_tensors import KINDS, array_of, attribute_value
+from cnnspec.onnx_backend.read_values import Activation, Known, Made, Malformed, Missing, NodeView, Rule, Strung, Value
 from cnnspec.onnx_backend.read_windows import POOLS
-from cnnspec.ops import ArgumentError, Shape, show_shape
+from cnnspec.onnx_backend.read_words import word_of
+from cnnspec.ops import ArgumentError, Shape, make_op
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ANY_BATCH", "GraphReader", "Result", "Rule"]
+__all__ = ["GraphReader"]
 
-Result: TypeAlias = Made | Activation | Strung | list[Made]  # a list has one for each output
-Rule: TypeAlias = Callable[["GraphReader", NodeView], Result]
-
-ANY_BATCH: Final = 7919  # a prime: no other axis is mistaken for a batch of any size
 MAX_CALLS: Final = 20_000
 
 _RULES: Final[Mapping[str, Rule]] = {**LAYERS, **POOLS, **SHAPES, **POINTWISE}
@@ -60,8 +60,11 @@ class GraphReader:
         self.numbers: set[str] = set()  # tensors of the file of which the numbers were read
         self.readers: dict[str, list[Any]] = {}
         self.gaps: list[str] = []  # calls that have no operator
+        self.folded: list[str] = []  # convolutions that a norm was folded into
         self._biases: dict[int, str] = {}  # nodes that are part of the layer before them
-        self.input_name, self.batch, self.input_shape, self.channels_last = self._input(input_shape)
+        self.input = input_of(self.graph, shown, input_shape)
+        self.batch, self.channels_last = self.input.batch, self.input.channels_last
+        self.values[self.input.name] = Activation(INPUT, self.input.shape, self.input.order)
 
     # Reading --------------------------------------------------------------------------------------------------------
 
@@ -80,13 +83,13 @@ class GraphReader:
             if len(self.calls) > MAX_CALLS:
                 raise CnnspecError(f"{self.shown} has more than {MAX_CALLS:,} layers")
         outputs = self._outputs()
-        calls, renamed = list(self.calls.values()), {}
+        calls, renamed = list(self.calls.values()), dict[str, str]()
         if not self.names.has_scopes:
-            calls, renamed = named_by_cuts(calls, outputs, self.input_shape)
+            calls, renamed = named_by_cuts(calls, outputs)
             self.made_by = {renamed.get(name, name): stored for name, stored in self.made_by.items()}
         return Network(
             self.name,
-            self.input_shape,
+            self.input.shape,
             tuple(calls),
             tuple(renamed.get(name, name) for name in outputs),
             classes=self.names.classes,
@@ -94,53 +97,9 @@ class GraphReader:
             notes=tuple(self._notes()),
         )
 
-    def _input(self, wanted: Shape) -> tuple[str, int, Shape, bool]:
-        kept = {tensor.name for tensor in self.graph.initializer}
-        inputs = [each for each in self.graph.input if each.name not in kept]
-        if len(inputs) != 1:
-            raise CnnspecError(f"{self.shown} reads {len(inputs)} inputs, and a spec has one")
-        (given,) = inputs
-        tensor = given.type.tensor_type
-        if tensor.elem_type != TensorProto.FLOAT:
-            kind = TensorProto.DataType.Name(tensor.elem_type).lower() if tensor.elem_type else "no tensors"
-            raise CnnspecError(f"the input of {self.shown} is of {kind}, and numbers of 32 bits are read")
-        sizes = [each.dim_value if each.HasField("dim_value") else 0 for each in tensor.shape.dim]
-        if not 2 <= len(sizes) <= 5:
-            raise CnnspecError(f"the input of {self.shown} has {len(sizes)} axes, and 2 to 5 are read")
-        batch = sizes[0] or ANY_BATCH
-        last = self._is_channels_last(given.name, sizes)
-        shape = tuple([sizes[-1], *sizes[1:-1]] if last else sizes[1:])
-        if wanted:
-            if len(wanted) != len(shape) or any(own not in (0, new) for own, new in zip(shape, wanted, strict=True)):
-                told = "x".join(str(size or "?") for size in shape)
-                raise UsageError(f"{self.shown} reads {told}, not {show_shape(wanted)}")
-            shape = wanted
-        if min(shape) < 1 or not 0 < batch < 2**20:
-            raise UsageError(f"{self.shown} does not say the size of its input", hint="`--input 3x224x224` says it")
-        self.values[given.name] = Activation(INPUT, shape, (0, *range(2, len(shape) + 1), 1) if last else ())
-        return given.name, batch, shape, last
-
-    def _is_channels_last(self, name: str, sizes: Sequence[int]) -> bool:
-        """Whether the first thing that happens to maps is that their channels are put in front."""
-        if len(sizes) < 4:
-            return False
-        front = [0, len(sizes) - 1, *range(1, len(sizes) - 1)]
-        seen, waiting = set(), [name]
-        while waiting:
-            tensor = waiting.pop()
-            for node in self.graph.node:
-                if tensor not in node.input:
-                    continue
-                if node.op_type == "Transpose":
-                    return any(list(each.ints) == front for each in node.attribute if each.name == "perm")
-                if node.op_type in ("Add", "Mul", "Sub", "Div", "Identity", "Cast", "Pad") and node.output[0] not in seen:
-                    seen.add(node.output[0])
-                    waiting.append(node.output[0])
-        return False
-
     def _read_tensors(self) -> None:
         for tensor in self.graph.initializer:
-            kind = _KINDS.get(tensor.data_type)
+            kind = KINDS.get(tensor.data_type)
             if kind is None:
                 word = TensorProto.DataType.Name(tensor.data_type).lower() if tensor.data_type else "nothing"
                 raise CnnspecError(f"{self.shown} keeps tensors of {word}, and numbers of 32 bits are read")
@@ -148,7 +107,7 @@ class GraphReader:
             if min(shape, default=0) < 0:
                 raise CnnspecError(f"{self.shown} is damaged: a tensor has the shape {shape}")
             reference = Stored(tensor.name) if kind == "f" else None
-            self.values[tensor.name] = Known(tensor.name, shape, lambda t=tensor: self._array(t), kind, reference)
+            self.values[tensor.name] = Known(tensor.name, shape, partial(self._array, tensor), kind, reference)
 
     def _array(self, tensor: Any) -> NDArray[Any]:
         self.numbers.add(tensor.name)
@@ -193,7 +152,7 @@ class GraphReader:
 
     def _view(self, node: Any) -> NodeView:
         values = tuple(self.values[name] if name else None for name in node.input)
-        attributes = {each.name: _attribute(each, self.shown) for each in node.attribute}
+        attributes = {each.name: attribute_value(each, self.shown) for each in node.attribute}
         return NodeView(node, values, attributes, self.opset)
 
     def _read_node(self, node: Any) -> bool:
@@ -249,7 +208,7 @@ class GraphReader:
         self.calls[name] = Call(name, node.op_type, tuple(read.name for read in reads), None, message)
         self.gaps.append(name)
         for output in node.output:  # what reads it is read as far as its shape can be guessed
-            shape = reads[0].shape if reads else self.input_shape
+            shape = reads[0].shape if reads else self.input.shape
             self.values[output] = Activation(name, shape, reads[0].order if reads else ())
 
     def _damaged(self, node: Any, error: object) -> CnnspecError:
@@ -272,17 +231,21 @@ class GraphReader:
 
     # What rules ask for ---------------------------------------------------------------------------------------------
 
-    def add(
-        self, node: NodeView, word: str, made: Made, *, inner: bool = False, output: str = ""
-    ) -> Activation:
+    def add(self, node: NodeView, word: str, made: Made, *, inner: bool = False, output: str = "") -> Activation:
         """A call of the network; `inner` is one of which the file has no tensor."""
-        shape = made.shape if isinstance(made.op, Primitive) else made.op.out_shape(*(read.shape for read in made.reads))
+        shape = (
+            made.shape if isinstance(made.op, Primitive) else made.op.out_shape(*(read.shape for read in made.reads))
+        )
         assert shape is not None
         keys = [each.key for each in made.weights.values() if isinstance(each, Stored)]
         reads = [read.name for read in made.reads]
-        name = self.free(self.names.name(node.proto, keys, reads, word) if not inner else self._beside(node, reads, word))
+        name = self.free(
+            self.names.name(node.proto, keys, reads, word) if not inner else self._beside(node, reads, word)
+        )
         call = Call(name, node.kind, tuple(reads), made.op, "", made.weights, shape, inner)
         self.calls[name] = call
+        if node.kind in ("Conv", "ConvTranspose") and keys and self.names.is_folded(node.proto, keys[0]):
+            self.folded.append(name)
         if not inner:
             self.made_by[name] = _lies(output, made, shape)
         return Activation(name, shape, made.order, made.columns)
@@ -299,8 +262,6 @@ class GraphReader:
             return read
         op_name = f"{read.name}_permute" if read.name != INPUT else "permute"
         found = self.calls.get(op_name)
-        from cnnspec.ops import make_op
-
         op = make_op("Permute", dims=read.order)
         shape = op.out_shape(read.shape)
         if found is None or found.op != op:
@@ -355,30 +316,19 @@ class GraphReader:
         kept = {
             tensor.name: tuple(tensor.dims)
             for tensor in self.graph.initializer
-            if _KINDS.get(tensor.data_type) == "f" and (tensor.name in used or tensor.name not in self.numbers)
+            if KINDS.get(tensor.data_type) == "f" and (tensor.name in used or tensor.name not in self.numbers)
         }
         return kept | {key: known.shape for key, known in self.worked_out.items()}
 
     def _notes(self) -> Iterable[str]:
         if self.gaps and any(output.name not in self.values for output in self.graph.output):
             yield "what comes behind the first of them could not be looked at to the end"
-        convs = [call for call in self.calls.values() if call.source_op in ("Conv", "ConvTranspose") and call.weights]
-        folded = [call for call in convs if self._is_folded(call)]
-        if folded:
+        convs = sum(call.source_op in ("Conv", "ConvTranspose") for call in self.calls.values())
+        if self.folded:
             yield (
-                f"the norms behind {len(folded)} of {len(convs)} convolutions were folded into their weights when the file"
-                " was made: they are good for inference, and a training of them would lack the norms"
+                f"the norms behind {len(self.folded)} of {convs} convolutions were folded into them when the file"
+                " was made: the weights are good for inference, and a training of them would lack the norms"
             )
-
-    def _is_folded(self, call: Call) -> bool:
-        """Whether a convolution of torch does not have the weights that its module had."""
-        weight = call.weights["weight"]
-        assert isinstance(weight, Stored)
-        return weight.key.startswith("onnx::") or call.name in self._fused
-
-    @property
-    def _fused(self) -> frozenset[str]:
-        return frozenset()
 
 
 def _lies(output: str, made: Made, shape: Shape) -> Stored:
@@ -387,44 +337,10 @@ def _lies(output: str, made: Made, shape: Shape) -> Stored:
         channels = made.columns[-1]
         last = len(made.columns)
         assert shape == (int(np.prod(made.columns)),)
-        return Stored(output, (-1, *made.columns), (0, last, *range(1, last)), (-1, channels * int(np.prod(made.columns[:-1]))))
+        return Stored(
+            output, (-1, *made.columns), (0, last, *range(1, last)), (-1, channels * int(np.prod(made.columns[:-1])))
+        )
     if made.order:
         order = tuple(made.order.index(axis) for axis in range(len(made.order)))
         return Stored(output, None, order)
     return Stored(output)
-
-
-_KINDS: Final = {
-    TensorProto.FLOAT: "f",
-    TensorProto.DOUBLE: "f",
-    TensorProto.INT64: "i",
-    TensorProto.INT32: "i",
-    TensorProto.BOOL: "b",
-}
-
-
-def array_of(tensor: Any, shown: str) -> NDArray[Any]:
-    """The numbers of a tensor. Raises CnnspecError where they are not those of its shape."""
-    try:
-        array = numpy_helper.to_array(tensor)
-    except Exception as error:
-        raise CnnspecError(f"{shown} is damaged: the tensor `{tensor.name:.60}` cannot be read: {error!s:.100}") from None
-    return array
-
-
-def _attribute(attribute: Any, shown: str) -> Any:
-    match attribute.type:
-        case AttributeProto.INT:
-            return int(attribute.i)
-        case AttributeProto.FLOAT:
-            return float(attribute.f)
-        case AttributeProto.STRING:
-            return attribute.s.decode("utf-8", "replace")
-        case AttributeProto.INTS:
-            return tuple(attribute.ints)
-        case AttributeProto.FLOATS:
-            return tuple(attribute.floats)
-        case AttributeProto.TENSOR:
-            return array_of(attribute.t, shown)
-        case _:
-            return None

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from cnnspec.foreign.network import Filled, Reference
-from cnnspec.onnx_backend.read_values import Activation, Known, Made, Malformed, Missing, NodeView
+from cnnspec.onnx_backend.read_values import Activation, Known, Made, Malformed, Missing, NodeView, Reader, Result, Rule
 from cnnspec.onnx_backend.read_windows import padded, spans_of
 from cnnspec.ops import Shape, make_op
-
-if TYPE_CHECKING:
-    from cnnspec.onnx_backend.read_graph import GraphReader, Result, Rule
 
 __all__ = ["LAYERS"]
 
@@ -23,7 +20,7 @@ def _weight(node: NodeView, number: int) -> Known:
     return known
 
 
-def _conv(reader: GraphReader, node: NodeView) -> Made:
+def _conv(reader: Reader, node: NodeView) -> Made:
     read, weight, bias = reader.plain(node.activation()), _weight(node, 1), node.known(2)
     spans = spans_of(node, read, weight.shape[2:])
     read, padding = padded(reader, node, read, spans)
@@ -40,11 +37,11 @@ def _conv(reader: GraphReader, node: NodeView) -> Made:
     return Made(op, (read,), _references(reader, weight=weight, bias=bias))
 
 
-def _references(reader: GraphReader, **tensors: Known | None) -> dict[str, Reference]:
+def _references(reader: Reader, **tensors: Known | None) -> dict[str, Reference]:
     return {key: reader.reference(known) for key, known in tensors.items() if known is not None}
 
 
-def _conv_transpose(reader: GraphReader, node: NodeView) -> Made:
+def _conv_transpose(reader: Reader, node: NodeView) -> Made:
     read, weight, bias = reader.plain(node.activation()), _weight(node, 1), node.known(2)
     if "output_shape" in node.attributes:
         raise Missing("a transposed convolution that is given the shape of its output")
@@ -68,7 +65,7 @@ def _conv_transpose(reader: GraphReader, node: NodeView) -> Made:
     return Made(op, (read,), _references(reader, weight=weight, bias=bias))
 
 
-def _gemm(reader: GraphReader, node: NodeView) -> Made:
+def _gemm(reader: Reader, node: NodeView) -> Made:
     read, weight, bias = node.activation(), _weight(node, 1), node.known(2)
     if len(read.shape) != 1 or len(weight.shape) != 2:
         raise Malformed("it wants two matrices")
@@ -77,9 +74,7 @@ def _gemm(reader: GraphReader, node: NodeView) -> Made:
     return _linear(reader, read, weight, bias, inputs_first=not node.whole("transB", 0))
 
 
-def _linear(
-    reader: GraphReader, read: Activation, weight: Known, bias: Known | None, *, inputs_first: bool
-) -> Made:
+def _linear(reader: Reader, read: Activation, weight: Known, bias: Known | None, *, inputs_first: bool) -> Made:
     """A linear layer on the last axis; `weight` is `(out, in)`, or the other way round."""
     features, out = weight.shape if inputs_first else weight.shape[::-1]
     if features != read.shape[-1]:
@@ -106,7 +101,7 @@ def _columns_first(weight: Known, columns: Shape, out: int, inputs_first: bool) 
     return maps.seen_as(weight.name, (out, prod(columns)))
 
 
-def _matmul(reader: GraphReader, node: NodeView) -> Result:
+def _matmul(reader: Reader, node: NodeView) -> Result:
     if isinstance(node.value(0), Activation) and isinstance(node.value(1), Activation):
         raise Missing("a product of two matrices that are both worked out anew (attention)")
     read, weight = node.activation(), _weight(node, 1)
@@ -128,7 +123,7 @@ def _matmul(reader: GraphReader, node: NodeView) -> Result:
 # Norms --------------------------------------------------------------------------------------------------------------
 
 
-def _batch_norm(reader: GraphReader, node: NodeView) -> Made:
+def _batch_norm(reader: Reader, node: NodeView) -> Made:
     read = reader.plain(node.activation())
     if node.whole("training_mode", 0) or any(node.proto.output[1:]):
         raise Missing("a batch norm in training")
@@ -151,13 +146,13 @@ def _short(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _instance_norm(reader: GraphReader, node: NodeView) -> Made:
+def _instance_norm(reader: Reader, node: NodeView) -> Made:
     read = reader.plain(node.activation())
     op = make_op(f"InstanceNorm{len(read.shape) - 1}d", eps=_short(node.number("epsilon", 1e-5)), affine=True)
     return Made(op, (read,), _references(reader, weight=_weight(node, 1), bias=_weight(node, 2)))
 
 
-def _group_norm(reader: GraphReader, node: NodeView) -> Made:
+def _group_norm(reader: Reader, node: NodeView) -> Made:
     read, weight, bias = reader.plain(node.activation()), _weight(node, 1), _weight(node, 2)
     if weight.shape != read.shape[:1]:
         raise Missing("a group norm with a factor for each group")
@@ -165,7 +160,7 @@ def _group_norm(reader: GraphReader, node: NodeView) -> Made:
     return Made(op, (read,), _references(reader, weight=weight, bias=bias))
 
 
-def _layer_norm(reader: GraphReader, node: NodeView) -> Made:
+def _layer_norm(reader: Reader, node: NodeView) -> Made:
     read, weight, bias = node.activation(), _weight(node, 1), node.known(2)
     axes = len(read.shape) + 1
     if node.whole("axis", -1) not in (-1, axes - 1) or any(node.proto.output[1:]):
@@ -180,7 +175,7 @@ def _layer_norm(reader: GraphReader, node: NodeView) -> Made:
     return Made(op, (read,), _references(reader, weight=weight, bias=bias), order=read.order)
 
 
-def _response_norm(reader: GraphReader, node: NodeView) -> Made:
+def _response_norm(reader: Reader, node: NodeView) -> Made:
     size = node.whole("size")
     if size % 2 == 0:
         raise Missing(f"a response norm over an even number of channels, {size}")
@@ -190,7 +185,7 @@ def _response_norm(reader: GraphReader, node: NodeView) -> Made:
     return Made(op, (reader.plain(node.activation()),))
 
 
-def _prelu(reader: GraphReader, node: NodeView) -> Made:
+def _prelu(reader: Reader, node: NodeView) -> Made:
     read, slope = reader.plain(node.activation()), _weight(node, 1)
     if slope.size not in (1, read.shape[0]):
         raise Missing(f"a slope of {slope.size:,} numbers for {read.shape[0]} channels")

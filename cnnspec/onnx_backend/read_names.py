@@ -10,43 +10,19 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from os.path import commonprefix
 from typing import Any, Final
 
-__all__ = ["Names", "word_of"]
+__all__ = ["Names"]
 
 _SCOPES: Final = "pkg.torch.onnx.name_scopes"
 _CLASSES: Final = "pkg.torch.onnx.class_hierarchy"
+_RULES: Final = "pkg.onnxscript.rewriter.rule_name"
 _LONGEST: Final = 10_000  # characters of a list of scopes
 _LEAVES: Final = frozenset({"weight", "bias", "running_mean", "running_var"})
 _TENSOR: Final = re.compile(
     r"([._/](weights?|w|b|kernel|bias(es)?|gamma|beta|scale|s|rm|riv|mean|var|moving_mean|moving_variance"
     r"|running_mean|running_var|bn_\w+))?(_0)?(:0)?$"
 )
-_WORDS: Final = {
-    "Gemm": "linear",
-    "MatMul": "linear",
-    "ConvTranspose": "conv_transpose",
-    "BatchNormalization": "bn",
-    "InstanceNormalization": "norm",
-    "LayerNormalization": "norm",
-    "GroupNormalization": "norm",
-    "MaxPool": "maxpool",
-    "AveragePool": "avgpool",
-    "GlobalAveragePool": "avgpool",
-    "GlobalMaxPool": "maxpool",
-    "ReduceMean": "mean",
-    "ReduceSum": "sum",
-    "ReduceMax": "max",
-    "Sum": "add",
-    "Concat": "cat",
-    "Transpose": "permute",
-}
-
-
-def word_of(kind: str) -> str:
-    """What a call of an operator may be called: `conv`, `hardswish`."""
-    return _WORDS.get(kind, kind.lower())
 
 
 class Names:
@@ -78,7 +54,9 @@ class Names:
             self._scopes[id(node)] = scopes[-2] if len(scopes) > 1 else ""
             if len(classes) != len(scopes):
                 continue
-            self.classes.update((path, kind.rpartition(".")[2]) for path, kind in zip(scopes[:-1], classes, strict=False))
+            self.classes.update(
+                (path, kind.rpartition(".")[2]) for path, kind in zip(scopes[:-1], classes, strict=False)
+            )
             kind = classes[-2] if len(classes) > 1 else ""
             if kind.startswith("torch.nn.modules.") and ".container." not in kind:
                 self._modules.add(id(node))
@@ -102,7 +80,7 @@ class Names:
         for node in reversed(nodes):
             if id(node) not in self._scopes:
                 told = [scope.split(".") for name in node.output for scope in readers.get(name, [])]
-                self._scopes[id(node)] = ".".join(commonprefix(told)) if told else ""
+                self._scopes[id(node)] = ".".join(_shared(told))
             for name in node.input:
                 readers.setdefault(name, []).append(self._scopes[id(node)])
 
@@ -123,7 +101,13 @@ class Names:
         if path:
             return path
         scopes = [read.split(".")[:-1] for read in reads]
-        return ".".join([*(commonprefix(scopes) if scopes else []), word])
+        return ".".join([*_shared(scopes), word])
+
+    def is_folded(self, node: Any, weight: str) -> bool:
+        """Whether one of torch's exporters folded a norm into a convolution: its weights are none of a module."""
+        if weight.startswith("onnx::"):
+            return True
+        return any(entry.key == _RULES and "BatchNorm" in entry.value for entry in node.metadata_props)
 
     def parameter(self, node: Any, key: str, word: str) -> str:
         """The name of a tensor that is no weight of a layer."""
@@ -138,8 +122,18 @@ class Names:
         if not told:
             return ""
         short = [_TENSOR.sub("", key) for key in told]
-        path = commonprefix(short).rstrip("._/:") if len(set(short)) > 1 else short[0]
+        path = "".join(_shared(short)).rstrip("._/:") if len(set(short)) > 1 else short[0]
         return re.sub(r"\.+", ".", path.replace("/", ".")).strip(".")
+
+
+def _shared(paths: Sequence[Sequence[str]]) -> list[str]:
+    """What all of these begin with: parts of paths, or letters of words."""
+    shared: list[str] = []
+    for parts in zip(*paths, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    return shared
 
 
 def _listed(text: str | None) -> list[str]:
@@ -168,5 +162,3 @@ def _folder(keys: Iterable[str]) -> str:
     """What the names of all tensors begin with, up to a slash."""
     folders = {key.partition("/")[0] for key in keys}
     return f"{folders.pop()}/" if len(folders) == 1 else ""
-
-

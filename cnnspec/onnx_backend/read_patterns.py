@@ -82,9 +82,9 @@ class _Chains:
         rest = [each for each in node.input if each != name]
         return rest[0] if len(node.input) == 2 and len(rest) == 1 else None
 
-    def with_number(self, node: Any | None, name: str, number: float) -> bool:
+    def with_number(self, node: Any, name: str, number: float) -> bool:
         """Whether a node joins `name` with this number."""
-        other = self.other(node, name) if node is not None else None
+        other = self.other(node, name)
         value = self.number(other) if other else None
         return value is not None and abs(value - number) <= _CLOSE * abs(number)
 
@@ -144,8 +144,9 @@ class _Chains:
             return None
         scaled = self.next(over, "Mul")
         shifted = self.next(scaled, "Add") if scaled is not None else None
-        weight = self.other(scaled, over.output[0]) if scaled is not None else None
-        bias = self.other(shifted, scaled.output[0]) if shifted is not None and scaled is not None else None
+        if scaled is None or shifted is None:
+            return None
+        weight, bias = self.other(scaled, over.output[0]), self.other(shifted, scaled.output[0])
         if not self._is_vector(weight) or not self._is_vector(bias):
             return None
         made = helper.make_node(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cnnspec.foreign.primitives import Affine, Clamped, Divided, Parameter, Power, Subtracted
-from cnnspec.onnx_backend.read_values import Activation, Known, Made, Malformed, Missing, NodeView
+from cnnspec.foreign.primitives import Affine, Clamped, Divided, Power, Subtracted
+from cnnspec.onnx_backend.read_values import Activation, Known, Made, Malformed, Missing, NodeView, Reader, Result, Rule
 from cnnspec.ops import AnyOp, make_op
 
 if TYPE_CHECKING:
     from cnnspec.foreign.primitives import Primitive
-    from cnnspec.onnx_backend.read_graph import GraphReader, Result, Rule
 
 __all__ = ["POINTWISE"]
 
@@ -32,15 +31,15 @@ def _short(value: float) -> float:
     return float(f"{value:.7g}")
 
 
-def _leaky(reader: GraphReader, node: NodeView) -> Made:
+def _leaky(reader: Reader, node: NodeView) -> Made:
     return _each(node, make_op("LeakyReLU", negative_slope=_short(node.number("alpha", 0.01))))
 
 
-def _elu(reader: GraphReader, node: NodeView) -> Made:
+def _elu(reader: Reader, node: NodeView) -> Made:
     return _each(node, make_op("ELU", alpha=_short(node.number("alpha", 1.0))))
 
 
-def _hard_sigmoid(reader: GraphReader, node: NodeView) -> Made:
+def _hard_sigmoid(reader: Reader, node: NodeView) -> Made:
     alpha, beta = node.number("alpha", 0.2), node.number("beta", 0.5)
     if abs(alpha - _SIXTH) < 1e-6 and beta == 0.5:
         return _each(node, make_op("Hardsigmoid"))
@@ -48,7 +47,7 @@ def _hard_sigmoid(reader: GraphReader, node: NodeView) -> Made:
     return _each(node, Clamped(0.0, 1.0), inner)
 
 
-def _clip(reader: GraphReader, node: NodeView) -> Made:
+def _clip(reader: Reader, node: NodeView) -> Made:
     limits = []
     for number, name in ((1, "min"), (2, "max")):
         known = node.known(number)
@@ -60,17 +59,17 @@ def _clip(reader: GraphReader, node: NodeView) -> Made:
     return _each(node, Clamped(low, high))
 
 
-def _gelu(reader: GraphReader, node: NodeView) -> Made:
+def _gelu(reader: Reader, node: NodeView) -> Made:
     return _each(node, make_op("GELU", approximate=node.word("approximate", "none")))
 
 
-def _swish(reader: GraphReader, node: NodeView) -> Made:
+def _swish(reader: Reader, node: NodeView) -> Made:
     if node.number("alpha", 1.0) != 1:
         raise Missing("a swish with a factor inside")
     return _each(node, make_op("SiLU"))
 
 
-def _softmax(reader: GraphReader, node: NodeView) -> Made:
+def _softmax(reader: Reader, node: NodeView) -> Made:
     read = node.activation()
     old = node.opset < 13
     axis = node.whole("axis", 1 if old else -1)
@@ -83,13 +82,13 @@ def _softmax(reader: GraphReader, node: NodeView) -> Made:
     return _each(node, make_op("Softmax", dim=dim))
 
 
-def _dropout(reader: GraphReader, node: NodeView) -> Made:
+def _dropout(reader: Reader, node: NodeView) -> Made:
     ratio = node.known(1) if node.opset >= 12 else None
     rate = float(ratio.array.reshape(-1)[0]) if ratio is not None and ratio.size == 1 else node.number("ratio", 0.5)
     return _each(node, make_op("Dropout", p=_short(rate)))
 
 
-def _negative(reader: GraphReader, node: NodeView) -> Made:
+def _negative(reader: Reader, node: NodeView) -> Made:
     return _each(node, Affine(-1.0))
 
 
@@ -97,7 +96,7 @@ def _power(exponent: float) -> Rule:
     return lambda reader, node: _each(node, Power(exponent))
 
 
-def _pow(reader: GraphReader, node: NodeView) -> Made:
+def _pow(reader: Reader, node: NodeView) -> Made:
     known = node.known(1)
     if known is None or known.size != 1:
         raise Missing("a power with an exponent for each place")
@@ -107,7 +106,7 @@ def _pow(reader: GraphReader, node: NodeView) -> Made:
 # Two values ---------------------------------------------------------------------------------------------------------
 
 
-def _binary(reader: GraphReader, node: NodeView) -> Made:
+def _binary(reader: Reader, node: NodeView) -> Made:
     one, other = node.value(0), node.value(1)
     if isinstance(one, Activation) and isinstance(other, Activation):
         joins: dict[str, AnyOp | Primitive] = {
@@ -124,7 +123,7 @@ def _binary(reader: GraphReader, node: NodeView) -> Made:
     raise Malformed("it lacks an argument")
 
 
-def _join(reader: GraphReader, op: AnyOp | Primitive, reads: tuple[Activation, ...]) -> Made:
+def _join(reader: Reader, op: AnyOp | Primitive, reads: tuple[Activation, ...]) -> Made:
     if any(len(read.shape) != len(reads[0].shape) for read in reads):
         raise Missing("a join of values with different numbers of axes")
     if any(read.columns != reads[0].columns for read in reads):
@@ -139,14 +138,12 @@ def _join(reader: GraphReader, op: AnyOp | Primitive, reads: tuple[Activation, .
     return Made(op, reads, shape=shape, order=reads[0].order, columns=reads[0].columns)
 
 
-def _sum(reader: GraphReader, node: NodeView) -> Result:
+def _sum(reader: Reader, node: NodeView) -> Result:
     reads = tuple(node.activation(number) for number in range(len(node.values)))
     return reads[0] if len(reads) == 1 else _join(reader, make_op("Add"), reads)
 
 
-def _with_known(
-    reader: GraphReader, node: NodeView, read: Activation, known: Known, *, turned: bool = False
-) -> Made:
+def _with_known(reader: Reader, node: NodeView, read: Activation, known: Known, *, turned: bool = False) -> Made:
     """A value and a tensor of the file: a number, or one that is trained."""
     if known.size == 1:
         return _each(node, _affine(node.kind, _short(float(known.array.reshape(-1)[0])), turned), read)

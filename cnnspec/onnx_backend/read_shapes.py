@@ -9,28 +9,38 @@ import numpy as np
 
 from cnnspec.foreign.primitives import Cut, Joined, Padded, Reduced, Reshaped
 from cnnspec.onnx_backend.read_constants import axes_of, ints, resolved, slices_of
-from cnnspec.onnx_backend.read_values import Activation, Known, Made, Malformed, Missing, NodeView, Strung
+from cnnspec.onnx_backend.read_values import (
+    Activation,
+    Known,
+    Made,
+    Malformed,
+    Missing,
+    NodeView,
+    Reader,
+    Result,
+    Rule,
+    Strung,
+)
 from cnnspec.ops import AnyOp, make_op
 
 if TYPE_CHECKING:
     from cnnspec.foreign.primitives import Primitive
-    from cnnspec.onnx_backend.read_graph import GraphReader, Result, Rule
 
 __all__ = ["SHAPES"]
 
 
-def _same(reader: GraphReader, node: NodeView) -> Result:
+def _same(reader: Reader, node: NodeView) -> Result:
     return node.activation()
 
 
-def _reshape(reader: GraphReader, node: NodeView) -> Result:
+def _reshape(reader: Reader, node: NodeView) -> Result:
     read, wanted = node.activation(), node.known(1)
     sizes = node.wholes("shape") if wanted is None else ints(wanted)
     shape = resolved(read.sizes(reader.batch), sizes, allow_zero=bool(node.whole("allowzero", 0)))
     return _seen_as(reader, read, shape)
 
 
-def _seen_as(reader: GraphReader, read: Activation, shape: tuple[int, ...]) -> Result:
+def _seen_as(reader: Reader, read: Activation, shape: tuple[int, ...]) -> Result:
     """The same values in their order as another shape, which counts the batch."""
     if len(shape) == 1 and read.is_plain and not read.columns:
         return Strung(read)
@@ -63,7 +73,7 @@ def _flattened(read: Activation) -> Made:
     return Made(make_op("Flatten"), (read,), columns=(*read.shape[1:], read.shape[0]))
 
 
-def _flatten(reader: GraphReader, node: NodeView) -> Result:
+def _flatten(reader: Reader, node: NodeView) -> Result:
     read = node.activation()
     axes = len(read.shape) + 1
     axis = node.whole("axis", 1)
@@ -72,7 +82,7 @@ def _flatten(reader: GraphReader, node: NodeView) -> Result:
     return read if len(read.shape) == 1 else _flattened(read)
 
 
-def _squeeze(reader: GraphReader, node: NodeView) -> Result:
+def _squeeze(reader: Reader, node: NodeView) -> Result:
     read, axes = node.activation(), axes_of(node)
     sizes = read.sizes(reader.batch)
     count = len(sizes)
@@ -82,7 +92,7 @@ def _squeeze(reader: GraphReader, node: NodeView) -> Result:
     return _seen_as(reader, read, tuple(size for axis, size in enumerate(sizes) if axis not in gone))
 
 
-def _unsqueeze(reader: GraphReader, node: NodeView) -> Result:
+def _unsqueeze(reader: Reader, node: NodeView) -> Result:
     read, axes = node.activation(), axes_of(node) or ()
     count = len(read.shape) + 1 + len(axes)
     if count > 16 or any(not -count <= axis < count for axis in axes):
@@ -91,7 +101,7 @@ def _unsqueeze(reader: GraphReader, node: NodeView) -> Result:
     return _seen_as(reader, read, tuple(1 if axis in new else next(sizes) for axis in range(count)))
 
 
-def _transpose(reader: GraphReader, node: NodeView) -> Result:
+def _transpose(reader: Reader, node: NodeView) -> Result:
     read = node.activation()
     axes = len(read.shape) + 1
     order = node.wholes("perm", tuple(range(axes))[::-1])
@@ -105,7 +115,7 @@ def _transpose(reader: GraphReader, node: NodeView) -> Result:
     return Made(make_op("Permute", dims=order), (read,))
 
 
-def _concat(reader: GraphReader, node: NodeView) -> Result:
+def _concat(reader: Reader, node: NodeView) -> Result:
     reads = tuple(node.activation(number) for number in range(len(node.values)))
     if len({read.order for read in reads}) > 1:
         reads = tuple(map(reader.plain, reads))
@@ -128,7 +138,7 @@ def _concat(reader: GraphReader, node: NodeView) -> Result:
 # Parts --------------------------------------------------------------------------------------------------------------
 
 
-def _slice(reader: GraphReader, node: NodeView) -> Result:
+def _slice(reader: Reader, node: NodeView) -> Result:
     read = node.activation()
     sizes = read.sizes(reader.batch)
     cuts = []
@@ -162,7 +172,7 @@ def _cut(read: Activation, axis: int, start: int, end: int, step: int = 1) -> Ma
     return Made(op, (read,), shape=shape, order=read.order)
 
 
-def _split(reader: GraphReader, node: NodeView) -> Result:
+def _split(reader: Reader, node: NodeView) -> Result:
     read = node.activation()
     axis, count = read.axis(node.whole("axis", 0)), len(node.proto.output)
     size = (reader.batch, *read.shape)[axis]
@@ -175,7 +185,7 @@ def _split(reader: GraphReader, node: NodeView) -> Result:
     return [_cut(read, axis, start, start + size) for start, size in zip(starts, sizes, strict=True)]
 
 
-def _gather(reader: GraphReader, node: NodeView) -> Result:
+def _gather(reader: Reader, node: NodeView) -> Result:
     strung, places = node.value(0), node.known(1)
     if isinstance(strung, Strung) and places is not None and _counts(places):
         return _seen_as(reader, strung.read, places.shape)
@@ -199,7 +209,7 @@ def _counts(places: Known) -> bool:
     return places.kind == "i" and np.array_equal(places.array.reshape(-1), np.arange(places.size))
 
 
-def _pad(reader: GraphReader, node: NodeView) -> Made:
+def _pad(reader: Reader, node: NodeView) -> Made:
     read = node.activation()
     count = len(read.shape) + 1
     pads, axes = axes_of(node, 1, "pads" if node.opset < 11 or "pads" in node.attributes else "\0"), axes_of(node, 3)
@@ -233,7 +243,7 @@ def _pad(reader: GraphReader, node: NodeView) -> Made:
 
 
 def _reduce(how: Literal["mean", "sum", "max", "min"]) -> Rule:
-    def rule(reader: GraphReader, node: NodeView) -> Result:
+    def rule(reader: Reader, node: NodeView) -> Result:
         read, axes = node.activation(), axes_of(node)
         count = len(read.shape) + 1
         if axes is None or not axes:
@@ -255,7 +265,7 @@ def _reduce(how: Literal["mean", "sum", "max", "min"]) -> Rule:
     return rule
 
 
-def _resize(reader: GraphReader, node: NodeView) -> Made:
+def _resize(reader: Reader, node: NodeView) -> Made:
     read = reader.plain(node.activation())
     old = node.opset < 11
     scales, sizes = node.known(1 if old else 2), None if old else node.known(3)
@@ -305,7 +315,7 @@ def _sampling(node: NodeView, rank: int) -> dict[str, Any]:
     raise Missing(f"a resizing by `{places}`")
 
 
-def _depth_to_space(reader: GraphReader, node: NodeView) -> Made:
+def _depth_to_space(reader: Reader, node: NodeView) -> Made:
     if node.word("mode", "DCR") != "CRD":
         raise Missing("channels rearranged into space with the channels inside")
     op = make_op("PixelShuffle", upscale_factor=node.whole("blocksize"))

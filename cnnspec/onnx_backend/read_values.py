@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import prod
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from math import isnan, prod
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from cnnspec.foreign.network import Reference, Stored
 from cnnspec.foreign.primitives import Primitive
@@ -15,7 +15,20 @@ from cnnspec.ops import AnyOp, Shape
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MAX_FOLDED", "Activation", "Known", "Made", "Malformed", "Missing", "NodeView", "Strung", "Value"]
+__all__ = [
+    "MAX_FOLDED",
+    "Activation",
+    "Known",
+    "Made",
+    "Malformed",
+    "Missing",
+    "NodeView",
+    "Reader",
+    "Result",
+    "Rule",
+    "Strung",
+    "Value",
+]
 
 MAX_FOLDED: Final = 2**24  # numbers of what is worked out while a file is read
 
@@ -62,7 +75,7 @@ class Activation:
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """A tensor that depends on no input. `reference` is there where it is one that the file keeps, seen in a new way."""
+    """A tensor that depends on no input. `reference` is there where the file keeps it."""
 
     name: str  # of the tensor in the file
     shape: tuple[int, ...]
@@ -168,7 +181,7 @@ class NodeView:
     def number(self, name: str, default: float) -> float:
         """A number among the attributes."""
         value = self.attributes.get(name, default)
-        if not isinstance(value, float) or value != value:
+        if not isinstance(value, float) or isnan(value):
             raise Malformed(f"`{name}` is no number")
         return value
 
@@ -185,3 +198,29 @@ class NodeView:
         if not isinstance(value, str):
             raise Malformed(f"`{name}` is no word")
         return value
+
+
+class Reader(Protocol):
+    """What rules ask of who reads the graph."""
+
+    batch: int
+    channels_last: bool
+
+    def add(self, node: NodeView, word: str, made: Made, *, inner: bool = False, output: str = "") -> Activation:
+        """A call of the network; `inner` is one of which the file has no tensor."""
+
+    def plain(self, read: Activation) -> Activation:
+        """A value with its axes as they are in the file."""
+
+    def reference(self, known: Known) -> Reference:
+        """A tensor that a layer has."""
+
+    def parameter(self, node: NodeView, known: Known) -> str:
+        """A call that gives a tensor of the file, and its name."""
+
+    def bias_after(self, node: NodeView, features: int) -> Known | None:
+        """The bias that the one node after a product adds, which is part of it then."""
+
+
+Result: TypeAlias = Made | Activation | Strung | list[Made]  # a list has one for each output
+Rule: TypeAlias = Callable[[Reader, NodeView], Result]

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from cnnspec.errors import ShapeError
 from cnnspec.foreign.primitives import Padded
-from cnnspec.onnx_backend.read_values import Activation, Made, Malformed, Missing, NodeView
+from cnnspec.onnx_backend.read_values import Activation, Made, Malformed, Missing, NodeView, Reader, Rule
 from cnnspec.ops import AnyOp, make_op
-
-if TYPE_CHECKING:
-    from cnnspec.onnx_backend.read_graph import GraphReader, Rule
 
 __all__ = ["POOLS", "Spans", "padded", "spans_of"]
 
@@ -68,7 +65,7 @@ def spans_of(node: NodeView, read: Activation, kernel: tuple[int, ...] = ()) -> 
 
 
 def padded(
-    reader: GraphReader, node: NodeView, read: Activation, spans: Spans, value: float = 0.0
+    reader: Reader, node: NodeView, read: Activation, spans: Spans, value: float = 0.0
 ) -> tuple[Activation, tuple[int, ...]]:
     """The input of a window and its own padding: what differs from end to end, or crops, is a layer before it."""
     if spans.is_even and min(spans.before) >= 0 and value == 0:
@@ -76,11 +73,13 @@ def padded(
     ends = zip(reversed(spans.before), reversed(spans.after), strict=True)
     padding = tuple(size for pair in ends for size in pair)
     shape = (read.shape[0], *(b + s + a for b, s, a in zip(spans.before, read.shape[1:], spans.after, strict=True)))
-    op: AnyOp | Padded = make_op(f"ZeroPad{spans.rank}d", padding=padding) if value == 0 else Padded(padding, value=value)
+    op: AnyOp | Padded = (
+        make_op(f"ZeroPad{spans.rank}d", padding=padding) if value == 0 else Padded(padding, value=value)
+    )
     return reader.add(node, "pad", Made(op, (read,), shape=shape), inner=True), (0,) * spans.rank
 
 
-def _pool(reader: GraphReader, node: NodeView) -> Made:
+def _pool(reader: Reader, node: NodeView) -> Made:
     read = reader.plain(node.activation())
     if any(node.proto.output[1:]):
         raise Missing("a max pool that gives the places of its maxima too")
@@ -138,7 +137,7 @@ def _rounded(name: str, read: Activation, spans: Spans, fields: dict[str, Any]) 
         return None
 
 
-def _norm_pool(reader: GraphReader, node: NodeView) -> Made:
+def _norm_pool(reader: Reader, node: NodeView) -> Made:
     read = reader.plain(node.activation())
     spans = spans_of(node, read)
     if any((*spans.before, *spans.after)) or spans.dilation != (1,) * spans.rank:
@@ -150,7 +149,7 @@ def _norm_pool(reader: GraphReader, node: NodeView) -> Made:
 
 
 def _global(kind: str) -> Rule:
-    def rule(reader: GraphReader, node: NodeView) -> Made:
+    def rule(reader: Reader, node: NodeView) -> Made:
         read = reader.plain(node.activation())
         return Made(make_op(f"Adaptive{kind}Pool{len(read.shape) - 1}d", output_size=1), (read,))
 

@@ -59,9 +59,7 @@ class _Candidate:
     attempt: _Attempt
 
 
-def refold(
-    graph: Graph, module_classes: Mapping[str, str] = MappingProxyType({}), *, quick: bool = False
-) -> Refolded:
+def refold(graph: Graph, module_classes: Mapping[str, str] = MappingProxyType({}), *, quick: bool = False) -> Refolded:
     """The text of a spec that is exactly this graph, as a person would have written it.
 
     `module_classes` has the class of each module by its path, as far as they are known. With `quick` it is the first
