@@ -73,6 +73,7 @@ EXTRAS: Final[dict[str, str | None]] = {
     **dict.fromkeys(("numpy", "PIL", "safetensors"), None),
     "tensorboard": "tensorboard",
     "pygls": "lsp",
+    "timm": "timm",
     "lsprotocol": "lsp",
 }
 

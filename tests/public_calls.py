@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from torch import nn
 
 import cnnspec
 from cnnspec import api
@@ -104,6 +105,12 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
                 "max_drop",
                 "data_dir",
             ),
+        ),
+        "from_torch": Public(
+            cnnspec.from_torch, {"module": nn.Conv2d(1, 2, 3), "example": (1, 8, 8)}, ("name", "prove")
+        ),
+        "import_network": Public(
+            cnnspec.import_network, {"source": "net.py:net", "input_shape": (1, 8, 8)}, ("output", "weights", "report")
         ),
         "verify": Public(cnnspec.verify, {"path": model}, ("against", "weights", "data", "data_dir", "report")),
         "bench": Public(

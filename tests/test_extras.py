@@ -26,11 +26,13 @@ CALLS = {
     "evaluate": "cnnspec.evaluate('runs/done', sheet='sheet.png')",
     "export": "cnnspec.export('mlp')",
     "verify": "cnnspec.verify('a.onnx')",
+    "from_torch": "cnnspec.from_torch(None, (3, 8, 8))",
+    "import_network": "cnnspec.import_network('torchvision:alexnet')",
     "bench": "cnnspec.bench('mlp', batches=[1], threads=[1], seconds=0.01)",
 }
 LIGHT = {
     "Assessment", "AxisSizes", "Bench", "Calculation", "Change", "Checked", "Diagnosis", "Difference", "Entry",
-    "EpochMetrics", "Explanation", "ExportResult", "Layer", "LayerReport", "PRECISIONS", "Prediction", "Progress",
+    "EpochMetrics", "Explanation", "ExportResult", "Gap", "GapsError", "ImportResult", "ImportedSpec", "Layer", "LayerReport", "PRECISIONS", "Prediction", "Progress",
     "Report", "Run", "Shared", "SizeRange", "Sizes", "Solution", "StepResult", "Total", "TrainConfig", "TrainResult",
     "UnitField", "CnnspecError", "SpecError", "UsageError", "VerificationError", "__version__", "bundled_networks",
     "bundled_remark", "bundled_text", "calculate", "check", "diff", "examine_installation", "find_run", "fix",
@@ -42,6 +44,7 @@ VERB_CALLS = {
     "export": "export mlp",
     "verify": "verify a.onnx",
     "predict": "predict a.onnx a.png",
+    "import": "import torchvision:alexnet",
     "lsp": "lsp",
     "bench": "bench mlp --batches 1 --threads 1 --seconds 0.01",
 }

@@ -23,6 +23,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("public")
     (place / "spec.yaml").write_text(SPEC)
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(place / "a.png")
+    (place / "net.py").write_text("from torch import nn\n\nnet = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())\n")
     spec = cnnspec.load(place / "spec.yaml")
     cnnspec.train(spec, runs=place / "runs", name="r", **FAST)
     cnnspec.export(spec, place / "m.onnx", verify=False)

@@ -47,7 +47,7 @@ def lift(network: Network) -> Lifted:
     steps = Steps.of(network)
     fold(steps)
     steps.prune()
-    gaps = [gap for step in steps if (gap := _gap(step))]
+    gaps = [gap for step in steps if (gap := _gap(step))] + _shared(steps)
     nodes, wrong = _nodes(steps, network.input_shape)
     gaps += wrong
     weights = {
@@ -73,6 +73,20 @@ def _gap(step: Step) -> Gap | None:
     if isinstance(step.op, Primitive):
         return Gap(step.name, step.source_op, step.op.missing)
     return None
+
+
+def _shared(steps: Steps) -> list[Gap]:
+    """Layers that use a tensor which another layer has: a spec has no shared weights."""
+    owners: dict[str, Step] = {}
+    shared = []
+    for step in steps:
+        keys = [reference.key for reference in step.weights.values() if isinstance(reference, Stored)]
+        owner = next((owners[key] for key in keys if key in owners), None)
+        if owner is not None:
+            shared.append(Gap(step.name, step.source_op, f"weights shared with `{owner.name}`"))
+        for key in keys:
+            owners.setdefault(key, step)
+    return shared
 
 
 def _nodes(steps: Steps, input_shape: Shape) -> tuple[list[Node], list[Gap]]:

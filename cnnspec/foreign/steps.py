@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from cnnspec.foreign.network import Call, Network, Reference
 from cnnspec.foreign.primitives import Primitive
 from cnnspec.graph import INPUT
 from cnnspec.ops import AnyOp, Shape
 
-__all__ = ["Step", "Steps"]
+__all__ = ["Readers", "Rule", "Step", "Steps", "replace_op"]
 
 
 @dataclass(slots=True)
@@ -31,6 +32,13 @@ class Step:
         """The step of a call."""
         gives = "" if call.inner else call.name
         return cls(call.name, call.source_op, call.inputs, call.op, call.gap, call.weights, call.shape, gives)
+
+
+def replace_op(step: Step, op: AnyOp, *inputs: str) -> bool:
+    """Give a step another operator, and other reads where there are any. Always true, as a rule that has done it."""
+    step.op = op
+    step.inputs = inputs or step.inputs
+    return True
 
 
 @dataclass
@@ -100,6 +108,15 @@ class Steps:
                 steps[new.name] = new
         self.by_name = steps
 
+    def take_name(self, step: Step, parameter: Step) -> None:
+        """Give a step the name and the tensor of the parameter that it alone uses."""
+        old, new = step.name, parameter.name
+        step.weights, step.name = parameter.weights, new
+        self.by_name = {new if name == old else name: each for name, each in self.by_name.items() if name != new}
+        self.same[old] = new
+        for other in self.by_name.values():
+            other.inputs = tuple(new if name == old else name for name in other.inputs)
+
     def free(self, name: str) -> str:
         """The name, or with a number the first that is not used."""
         found, number = name, 1
@@ -115,3 +132,7 @@ class Steps:
             if step.name in needed:
                 needed.update(step.inputs)
         self.by_name = {name: step for name, step in self.by_name.items() if name in needed}
+
+
+Readers: TypeAlias = Mapping[str, list[Step]]
+Rule: TypeAlias = Callable[[Step, Steps, Readers], bool]

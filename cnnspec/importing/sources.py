@@ -99,7 +99,8 @@ def parse_source(text: str) -> SourceName | None:
 
 def is_source(spec: str | os.PathLike[str]) -> bool:
     """Whether a network of another maker is named, and no spec and no run. Raises as `parse_source`."""
-    return parse_source(os.fspath(spec)) is not None
+    text = os.fspath(spec)
+    return isinstance(text, str) and parse_source(text) is not None
 
 
 def _is_keras(path: Path) -> bool:

@@ -151,7 +151,8 @@ def _called(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     if name.removesuffix("_") in ("dropout", "feature_dropout", "alpha_dropout"):
         return args[0]
     if name.removesuffix("_") == "bernoulli" or node.meta.get(NOISE):
-        return torch.ones_like(args[0])  # every path is kept
+        device = next((each.device for each in args if isinstance(each, Tensor)), kwargs.get("device"))
+        return torch.ones(node.meta["val"].shape, device=device)  # every path is kept
     if name in ("batch_norm", "instance_norm"):
         return _norm_at_inference(target, args)
     if not writes_in_place(target):

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cnnspec.errors import CnnspecError, MissingExtraError, UsageError
+from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.hints import did_you_mean
 from cnnspec.ops import Shape
 
@@ -66,10 +66,8 @@ def from_file(path: Path, name: str, positional: tuple[Any, ...], arguments: Map
 
 def from_timm(name: str, positional: tuple[Any, ...], arguments: Mapping[str, Any]) -> Origin:
     """A model of timm, without trained weights unless `pretrained=True` asks for them."""
-    try:
-        import timm
-    except ModuleNotFoundError:
-        raise MissingExtraError("timm", "timm") from None
+    import timm
+
     if not timm.is_model(name):
         raise UsageError(f"timm {timm.__version__} has no model `{name}`", hint=did_you_mean(name, timm.list_models()))
     module = _made(f"timm:{name}", timm.create_model, (name, *positional), arguments)
