@@ -26,7 +26,52 @@ from cnnspec.ops import Shape
 
 # The modules of timm that hold convolutional networks; a few models in them have attention all the same.
 _TIMM = frozenset(
-    ["byobnet", "convmixer", "convnext", "cspnet", "cspnext", "densenet", "dla", "dpn", "efficientnet", "fasternet", "focalnet", "ghostnet", "hardcorenas", "hgnet", "hrnet", "inception_next", "inception_resnet_v2", "inception_v3", "inception_v4", "lcnetv2", "mambaout", "metaformer", "mobilenetv3", "nasnet", "nfnet", "pnasnet", "rdnet", "regnet", "repghost", "repvit", "res2net", "resnest", "resnet", "resnetv2", "rexnet", "selecsls", "senet", "sknet", "starnet", "tresnet", "vgg", "vovnet", "xception", "xception_aligned"]
+    [
+        "byobnet",
+        "convmixer",
+        "convnext",
+        "cspnet",
+        "cspnext",
+        "densenet",
+        "dla",
+        "dpn",
+        "efficientnet",
+        "fasternet",
+        "focalnet",
+        "ghostnet",
+        "hardcorenas",
+        "hgnet",
+        "hrnet",
+        "inception_next",
+        "inception_resnet_v2",
+        "inception_v3",
+        "inception_v4",
+        "lcnetv2",
+        "mambaout",
+        "metaformer",
+        "mobilenetv3",
+        "nasnet",
+        "nfnet",
+        "pnasnet",
+        "rdnet",
+        "regnet",
+        "repghost",
+        "repvit",
+        "res2net",
+        "resnest",
+        "resnet",
+        "resnetv2",
+        "rexnet",
+        "selecsls",
+        "senet",
+        "sknet",
+        "starnet",
+        "tresnet",
+        "vgg",
+        "vovnet",
+        "xception",
+        "xception_aligned",
+    ]
 )
 _ATTENTION = ("caformer", "hybrid")
 _LIMIT = 900  # seconds of one network

@@ -72,6 +72,7 @@ EXTRAS: Final[dict[str, str | None]] = {
     **dict.fromkeys(("onnx", "onnxruntime"), "onnx"),
     **dict.fromkeys(("numpy", "PIL", "safetensors"), None),
     "tensorboard": "tensorboard",
+    "h5py": "keras",
     "pygls": "lsp",
     "timm": "timm",
     "lsprotocol": "lsp",

@@ -86,6 +86,21 @@ def _reduce_twice(step: Step, steps: Steps, readers: Readers) -> bool:
     return True
 
 
+def _kept(step: Step, steps: Steps, readers: Readers) -> bool:
+    """Axes that are taken away and put back with size 1 were kept."""
+    before = steps.by_name.get(step.inputs[0]) if step.inputs else None
+    if before is None or not isinstance(step.op, Reshaped) or not isinstance(before.op, Reduced) or before.op.keepdim:
+        return False
+    shape, dims = steps.shape(before.inputs[0]), before.op.dims
+    if shape is None or steps.only_reader(before.name, readers) is None:
+        return False
+    if step.op.shape != tuple(1 if axis in dims else size for axis, size in enumerate(shape, 1)):
+        return False
+    before.op, before.shape, before.gives = Reduced(before.op.how, dims, True), step.shape, step.gives
+    steps.leave_out(step)
+    return True
+
+
 def _reduce(step: Step, steps: Steps, readers: Readers) -> bool:
     """A mean or largest value over all spatial axes is an adaptive pool, without `keepdim` a flatten after it."""
     if not isinstance(step.op, Reduced) or step.op.how not in ("mean", "max"):
@@ -190,6 +205,7 @@ SHAPES: Final[tuple[Rule, ...]] = (
     _shuffle,
     _layer_norm_2d,
     _reduce_twice,
+    _kept,
     _reduce,
     _flatten,
     _cut,

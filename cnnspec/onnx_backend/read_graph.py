@@ -10,11 +10,11 @@ import numpy as np
 from onnx import TensorProto
 
 from cnnspec.errors import CnnspecError, ShapeError
+from cnnspec.foreign.cuts import named_by_cuts
 from cnnspec.foreign.network import Call, Network, Reference, Stored
 from cnnspec.foreign.primitives import Parameter, Primitive
 from cnnspec.graph import INPUT
 from cnnspec.onnx_backend.read_constants import fold_constants, is_foldable, shape_of
-from cnnspec.onnx_backend.read_cuts import named_by_cuts
 from cnnspec.onnx_backend.read_input import input_of
 from cnnspec.onnx_backend.read_layers import LAYERS
 from cnnspec.onnx_backend.read_names import Names
@@ -85,7 +85,7 @@ class GraphReader:
         outputs = self._outputs()
         calls, renamed = list(self.calls.values()), dict[str, str]()
         if not self.names.has_scopes:
-            calls, renamed = named_by_cuts(calls, outputs)
+            calls, renamed = named_by_cuts(calls, outputs, _word)
             self.made_by = {renamed.get(name, name): stored for name, stored in self.made_by.items()}
         return Network(
             self.name,
@@ -329,6 +329,11 @@ class GraphReader:
                 f"the norms behind {len(self.folded)} of {convs} convolutions were folded into them when the file"
                 " was made: the weights are good for inference, and a training of them would lack the norms"
             )
+
+
+def _word(call: Call) -> str:
+    flat = call.source_op == "Reshape" and call.shape is not None and len(call.shape) == 1
+    return "flatten" if flat else word_of(call.source_op)
 
 
 def _lies(output: str, made: Made, shape: Shape) -> Stored:

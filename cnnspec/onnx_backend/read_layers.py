@@ -6,6 +6,7 @@ from math import prod
 from typing import Any, Final
 
 from cnnspec.foreign.network import Filled, Reference
+from cnnspec.foreign.windows import padding_of
 from cnnspec.onnx_backend.read_values import Activation, Known, Made, Malformed, Missing, NodeView, Reader, Result, Rule
 from cnnspec.onnx_backend.read_windows import padded, spans_of
 from cnnspec.ops import Shape, make_op
@@ -23,7 +24,8 @@ def _weight(node: NodeView, number: int) -> Known:
 def _conv(reader: Reader, node: NodeView) -> Made:
     read, weight, bias = reader.plain(node.activation()), _weight(node, 1), node.known(2)
     spans = spans_of(node, read, weight.shape[2:])
-    read, padding = padded(reader, node, read, spans)
+    pad, padding = padding_of(spans)
+    read = padded(reader, node, read, pad)
     op = make_op(
         f"Conv{spans.rank}d",
         out_channels=weight.shape[0],

@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import ceil
-from typing import Any, Final
+from typing import Final
 
-from cnnspec.errors import ShapeError
 from cnnspec.foreign.primitives import Padded
+from cnnspec.foreign.windows import Spans, pool_of, same_ends
 from cnnspec.onnx_backend.read_values import Activation, Made, Malformed, Missing, NodeView, Reader, Rule
-from cnnspec.ops import AnyOp, make_op
+from cnnspec.ops import make_op
 
-__all__ = ["POOLS", "Spans", "padded", "spans_of"]
-
-
-@dataclass(frozen=True)
-class Spans:
-    """A window and its padding, a number for each axis."""
-
-    kernel: tuple[int, ...]
-    stride: tuple[int, ...]
-    dilation: tuple[int, ...]
-    before: tuple[int, ...]
-    after: tuple[int, ...]
-
-    @property
-    def rank(self) -> int:
-        """How many axes it has."""
-        return len(self.kernel)
-
-    @property
-    def is_even(self) -> bool:
-        """Whether both ends have the same padding."""
-        return self.before == self.after
+__all__ = ["POOLS", "padded", "spans_of"]
 
 
 def spans_of(node: NodeView, read: Activation, kernel: tuple[int, ...] = ()) -> Spans:
@@ -51,11 +28,7 @@ def spans_of(node: NodeView, read: Activation, kernel: tuple[int, ...] = ()) -> 
     if how in ("SAME_UPPER", "SAME_LOWER"):
         if node.kind == "ConvTranspose":
             raise Missing(f"a transposed convolution with the padding {how}")
-        total = [
-            max((ceil(size / s) - 1) * s + d * (k - 1) + 1 - size, 0)
-            for size, k, s, d in zip(read.shape[1:], sizes, stride, dilation, strict=True)
-        ]
-        less, more = tuple(each // 2 for each in total), tuple(each - each // 2 for each in total)
+        less, more = same_ends(read.shape[1:], sizes, stride, dilation)
         before, after = (less, more) if how == "SAME_UPPER" else (more, less)
     elif how == "VALID":
         before = after = (0,) * rank
@@ -64,77 +37,29 @@ def spans_of(node: NodeView, read: Activation, kernel: tuple[int, ...] = ()) -> 
     return Spans(sizes, stride, dilation, before, after)
 
 
-def padded(
-    reader: Reader, node: NodeView, read: Activation, spans: Spans, value: float = 0.0
-) -> tuple[Activation, tuple[int, ...]]:
-    """The input of a window and its own padding: what differs from end to end, or crops, is a layer before it."""
-    if spans.is_even and min(spans.before) >= 0 and value == 0:
-        return read, spans.before
-    ends = zip(reversed(spans.before), reversed(spans.after), strict=True)
-    padding = tuple(size for pair in ends for size in pair)
-    shape = (read.shape[0], *(b + s + a for b, s, a in zip(spans.before, read.shape[1:], spans.after, strict=True)))
-    op: AnyOp | Padded = (
-        make_op(f"ZeroPad{spans.rank}d", padding=padding) if value == 0 else Padded(padding, value=value)
-    )
-    return reader.add(node, "pad", Made(op, (read,), shape=shape), inner=True), (0,) * spans.rank
+def padded(reader: Reader, node: NodeView, read: Activation, pad: Padded | None) -> Activation:
+    """The input of a window behind the layer of padding that it wants, if any."""
+    if pad is None:
+        return read
+    pairs = list(zip(pad.padding[::2], pad.padding[1::2], strict=True))[::-1]
+    shape = (read.shape[0], *(b + size + a for (b, a), size in zip(pairs, read.shape[1:], strict=True)))
+    return reader.add(node, "pad", Made(pad, (read,), shape=shape), inner=True)
 
 
 def _pool(reader: Reader, node: NodeView) -> Made:
     read = reader.plain(node.activation())
     if any(node.proto.output[1:]):
         raise Missing("a max pool that gives the places of its maxima too")
-    is_max = node.kind == "MaxPool"
-    spans = spans_of(node, read)
-    fields: dict[str, Any] = {} if is_max else {"count_include_pad": bool(node.whole("count_include_pad", 0))}
-    if not is_max and not any((*spans.before, *spans.after)):
-        fields = {}  # without padding nothing is counted
-    if spans.dilation != (1,) * spans.rank:
-        if not is_max:
-            raise Missing("an average over a window with gaps")
-        fields["dilation"] = spans.dilation
-    if spans.stride != spans.kernel:
-        fields["stride"] = spans.stride
-    name = f"{'Max' if is_max else 'Avg'}Pool{spans.rank}d"
-    rounds_up = bool(node.whole("ceil_mode", 0))
-    ends = _rounded(name, read, spans, fields) if not spans.is_even else None
-    if ends is not None:
-        return Made(ends, (read,))
-    if _takes_all(read, spans) and not fields.get("count_include_pad"):
-        return Made(make_op(f"Adaptive{name}", output_size=1), (read,))
-    narrow = any(2 * p > k for p, k in zip(spans.before, spans.kernel, strict=True))
-    padding = spans.before
-    if not spans.is_even or narrow:
-        if not is_max and not fields.get("count_include_pad"):
-            raise Missing("an average that leaves out a padding that differs from end to end")
-        read, padding = padded(reader, node, read, spans, float("-inf") if is_max else 0.0)
-        fields.pop("count_include_pad", None)
-    op = make_op(name, kernel_size=spans.kernel, padding=padding, ceil_mode=rounds_up, **fields)
-    return Made(op, (read,))
-
-
-def _takes_all(read: Activation, spans: Spans) -> bool:
-    """Whether the only window spans all of the input, whatever of it is padding."""
-    if spans.dilation != (1,) * spans.rank or spans.is_even:
-        return False
-    sizes = zip(read.shape[1:], spans.kernel, spans.stride, spans.before, spans.after, strict=True)
-    return all(k >= b + size and (b + size + a - k) // s == 0 for size, k, s, b, a in sizes)
-
-
-def _rounded(name: str, read: Activation, spans: Spans, fields: dict[str, Any]) -> AnyOp | None:
-    """The pool whose last windows hang over the end as far as a larger padding there would let them."""
-    if fields.get("count_include_pad"):
-        return None
-    out = tuple(
-        (b + size + a - d * (k - 1) - 1) // s + 1
-        for size, k, s, d, b, a in zip(
-            read.shape[1:], spans.kernel, spans.stride, spans.dilation, spans.before, spans.after, strict=True
-        )
+    pool = pool_of(
+        read.shape,
+        spans_of(node, read),
+        is_max=node.kind == "MaxPool",
+        counts_padding=bool(node.whole("count_include_pad", 0)),
+        rounds_up=bool(node.whole("ceil_mode", 0)),
     )
-    op = make_op(name, kernel_size=spans.kernel, padding=spans.before, ceil_mode=True, **fields)
-    try:
-        return op if op.out_shape(read.shape)[1:] == out else None
-    except ShapeError:
-        return None
+    if pool.op is None:
+        raise Missing(pool.missing)
+    return Made(pool.op, (padded(reader, node, read, pool.pad),))
 
 
 def _norm_pool(reader: Reader, node: NodeView) -> Made:

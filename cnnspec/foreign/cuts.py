@@ -7,25 +7,29 @@ size are a stage. Within its scope a call is called after what it is, with a num
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from cnnspec.foreign.network import Call
 from cnnspec.foreign.primitives import Primitive
 from cnnspec.graph import INPUT
-from cnnspec.onnx_backend.read_words import word_of
 from cnnspec.ops import Add, Concat
 
 __all__ = ["named_by_cuts"]
 
 
-def named_by_cuts(calls: Sequence[Call], outputs: Sequence[str]) -> tuple[list[Call], dict[str, str]]:
-    """The calls under their new names, and these by the old ones. Names that say scopes stay."""
+def named_by_cuts(
+    calls: Sequence[Call], outputs: Sequence[str], word: Callable[[Call], str]
+) -> tuple[list[Call], dict[str, str]]:
+    """The calls under their new names, and these by the old ones. Names that say scopes stay.
+
+    `word` is what a call may be called.
+    """
     if any("." in call.name for call in calls if call.weights):
         return list(calls), {}
     names: dict[str, str] = {}
     for scope, part in _scopes(_parts(calls, outputs)):
-        words = [_word(call) for call in part]
+        words = [word(call) for call in part]
         names.update(zip((call.name for call in part), _numbered(scope, words), strict=True))
     return [
         replace(call, name=names[call.name], inputs=tuple(names.get(name, name) for name in call.inputs))
@@ -75,11 +79,6 @@ def _scopes(parts: Sequence[list[Call]]) -> Iterator[tuple[str, list[Call]]]:
         yield f"stage{stage}.{block}", part
         block += 1
     yield "", plain
-
-
-def _word(call: Call) -> str:
-    flat = call.source_op == "Reshape" and call.shape is not None and len(call.shape) == 1
-    return "flatten" if flat else word_of(call.source_op)
 
 
 def _numbered(scope: str, words: Sequence[str]) -> Iterator[str]:
