@@ -7,7 +7,7 @@ size are a stage. Within its scope a call is called after what it is, with a num
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from cnnspec.foreign.network import Call
@@ -15,7 +15,7 @@ from cnnspec.foreign.primitives import Primitive
 from cnnspec.graph import INPUT
 from cnnspec.ops import Add, Concat
 
-__all__ = ["named_by_cuts"]
+__all__ = ["named_by_cuts", "parts_of", "with_names", "words_in"]
 
 
 def named_by_cuts(
@@ -28,16 +28,30 @@ def named_by_cuts(
     if any("." in call.name for call in calls if call.weights):
         return list(calls), {}
     names: dict[str, str] = {}
-    for scope, part in _scopes(_parts(calls, outputs)):
-        words = [word(call) for call in part]
-        names.update(zip((call.name for call in part), _numbered(scope, words), strict=True))
+    for scope, part in _scopes(parts_of(calls, outputs)):
+        names.update(words_in(scope, part, word))
+    return with_names(calls, names), names
+
+
+def with_names(calls: Sequence[Call], names: Mapping[str, str]) -> list[Call]:
+    """The calls under their new names."""
     return [
         replace(call, name=names[call.name], inputs=tuple(names.get(name, name) for name in call.inputs))
         for call in calls
-    ], names
+    ]
 
 
-def _parts(calls: Sequence[Call], outputs: Sequence[str]) -> list[list[Call]]:
+def words_in(scope: str, part: Sequence[Call], word: Callable[[Call], str]) -> Iterator[tuple[str, str]]:
+    """Names for the calls of a scope, by their own: words, with numbers where one is there several times."""
+    words = [word(call) for call in part]
+    counts, seen = Counter(words), Counter[str]()
+    for call, each in zip(part, words, strict=True):
+        seen[each] += 1
+        name = f"{each}{seen[each]}" if counts[each] > 1 else each
+        yield call.name, f"{scope}.{name}" if scope else name
+
+
+def parts_of(calls: Sequence[Call], outputs: Sequence[str]) -> list[list[Call]]:
     """The calls between places where one tensor passes. A join's activation is part of its block."""
     last = {name: number for number, call in enumerate(calls) for name in call.inputs}
     last.update(dict.fromkeys(outputs, len(calls)))
@@ -79,11 +93,3 @@ def _scopes(parts: Sequence[list[Call]]) -> Iterator[tuple[str, list[Call]]]:
         yield f"stage{stage}.{block}", part
         block += 1
     yield "", plain
-
-
-def _numbered(scope: str, words: Sequence[str]) -> Iterator[str]:
-    counts, seen = Counter(words), Counter[str]()
-    for word in words:
-        seen[word] += 1
-        name = f"{word}{seen[word]}" if counts[word] > 1 else word
-        yield f"{scope}.{name}" if scope else name

@@ -41,6 +41,7 @@ class KerasConfig:
     layers: tuple[KerasLayer, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    models: Mapping[str, str] = field(default_factory=dict)  # models in it, and the layers that give their values
 
 
 def read_config(document: object, shown: str) -> KerasConfig:
@@ -52,7 +53,7 @@ def read_config(document: object, shown: str) -> KerasConfig:
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         raise CnnspecError(f"{shown} is no configuration of a Keras model: {type(error).__name__}: {error!s:.100}") from None
     name = document["config"].get("name") if isinstance(document, dict) else None
-    return KerasConfig(str(name or "model"), tuple(reader.in_order()), inputs, tuple(map(reader.resolved, outputs)))
+    return KerasConfig(str(name or "model"), tuple(reader.in_order()), inputs, tuple(map(reader.resolved, outputs)), reader.models())
 
 
 def _refuse_code(document: object, shown: str) -> None:
@@ -81,6 +82,7 @@ class _Reader:
     def __init__(self, shown: str) -> None:
         self.shown = shown
         self.layers: dict[str, KerasLayer] = {}
+        self.nested: list[str] = []
         self.same: dict[str, str] = {}  # nested models and their inputs, and whose value they have
 
     def model(
@@ -152,6 +154,7 @@ class _Reader:
                 if len(outputs) != 1:
                     raise CnnspecError(f"{self.shown}: the model `{path:.60}` in it has {len(outputs)} outputs")
                 self.same[name] = outputs[0]
+                self.nested.append(name)
                 results.append(outputs)
             else:
                 self._add(name, layer, reads, scope, len(calls), number)
@@ -198,6 +201,10 @@ class _Reader:
                     heapq.heappush(ready, (order[reader], reader))
         if done != len(self.layers):
             raise CnnspecError(f"{self.shown} is damaged: its layers read each other in a circle")
+
+    def models(self) -> dict[str, str]:
+        """The layer that gives the value of each model in it."""
+        return {path: self.resolved(path) for path in self.nested}
 
     def resolved(self, path: str) -> str:
         """The layer that has the value of a path."""

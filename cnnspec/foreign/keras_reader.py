@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod, sqrt
 from typing import Any, Final
 
 from cnnspec.errors import CnnspecError, ShapeError, UsageError
-from cnnspec.foreign.cuts import named_by_cuts
 from cnnspec.foreign.keras_config import KerasConfig, KerasLayer
 from cnnspec.foreign.keras_layers import LAYERS, variables_of
 from cnnspec.foreign.keras_moves import MOVES, activation_of
+from cnnspec.foreign.keras_names import named_by_layers
 from cnnspec.foreign.keras_values import KerasGap, Seen
 from cnnspec.foreign.network import Call, Network, Reference, Stored
 from cnnspec.foreign.primitives import Primitive
@@ -77,13 +78,13 @@ class KerasRead:
 
 
 def read_keras(
-    config: KerasConfig, shown: str, input_shape: Shape = (), numbers: Numbers = lambda key: None, *, weights: bool = True
+    config: KerasConfig, shown: str, input_shape: Shape = (), numbers: Numbers = lambda key: None
 ) -> KerasRead:
-    """What a model computes. `numbers` gives those of variables; `weights` says that there are any at all.
+    """What a model computes. `numbers` gives those of variables, where there are any.
 
     Raises CnnspecError for a model that is damaged or refused, and UsageError for an input that does not fit.
     """
-    return _Reader(config, shown, input_shape, numbers).read(weights=weights)
+    return _Reader(config, shown, input_shape, numbers).read()
 
 
 class _Reader:
@@ -92,18 +93,20 @@ class _Reader:
         self.calls: dict[str, Call] = {}
         self.made_by: dict[str, Stored] = {}
         self.values: dict[str, Seen] = {}
-        self.shapes: dict[str, Shape] = {}  # of variables
         self.variables: dict[str, tuple[KerasLayer, int]] = {}
         self.scaling: Scaling | None = None
         self.notes: list[str] = []
         self.gaps: list[str] = []
+        self.made_up: set[str] = set()  # calls whose names say nothing
+        # Layers whose value is that of a model around them: from outside, only that can be asked for.
+        self.given_by = {layer: model for model, layer in config.models.items() if "." not in model}
         formats = {layer.config.get("data_format") for layer in config.layers} - {None}
         if len(formats) > 1:
             raise CnnspecError(f"{shown} has layers with their channels first and layers with them last")
         self.channels_last = formats != {"channels_first"}
         self.input_shape = self._read_input(input_shape)
 
-    def read(self, *, weights: bool) -> KerasRead:
+    def read(self) -> KerasRead:
         """The network."""
         self._read_scalings()
         for layer in self.config.layers:
@@ -122,23 +125,23 @@ class _Reader:
                 raise CnnspecError(
                     f"{self.shown} is damaged: {layer.kind:.40} `{layer.path:.60}`: {type(error).__name__}: {error!s:.100}"
                 ) from None
-        return self._network(weights=weights)
+        return self._network()
 
-    def _network(self, *, weights: bool) -> KerasRead:
+    def _network(self) -> KerasRead:
         outputs = self.gaps or [self.values[path].name for path in self.config.outputs]
         if not outputs or INPUT in outputs:
             raise CnnspecError(f"{self.shown} gives back no layer")
         for layer, number, word in self._all_variables():
             self.variables[f"{layer.path}/{word}"] = (layer, number)
-        calls, renamed = named_by_cuts(list(self.calls.values()), outputs, _word)
+        calls, renamed = named_by_layers(list(self.calls.values()), outputs, self.made_up)
         mean, std = (self.scaling.mean, self.scaling.std) if self.scaling else ((), ())
-        tensors = dict.fromkeys(self.variables, ()) if weights else {}
+        if len(mean) == 1:
+            mean, std = mean * self.input_shape[0], std * self.input_shape[0]
         network = Network(
             self.config.name,
             self.input_shape,
             tuple(calls),
             tuple(dict.fromkeys(renamed.get(name, name) for name in outputs)),
-            tensors={key: self.shapes.get(key, shape) for key, shape in tensors.items()},
             mean=mean,
             std=std,
             notes=tuple(self.notes),
@@ -242,13 +245,14 @@ class _Reader:
 
     def _lies(self, layer: KerasLayer, made: Seen) -> Stored:
         """How Keras's value lies as ours."""
+        path = self.given_by.get(layer.path, layer.path)
         if made.columns:
             last = len(made.columns)
-            return Stored(layer.path, (-1, *made.columns), (0, last, *range(1, last)), (-1, prod(made.columns)))
+            return Stored(path, (-1, *made.columns), (0, last, *range(1, last)), (-1, prod(made.columns)))
         count = len(made.shape)
         if self.channels_last and count > 1:
-            return Stored(layer.path, None, (0, count, *range(1, count)))
-        return Stored(layer.path)
+            return Stored(path, None, (0, count, *range(1, count)))
+        return Stored(path)
 
     def _gap(self, layer: KerasLayer, values: Sequence[Seen], message: str) -> None:
         name = self._free(layer.path)
@@ -275,7 +279,10 @@ class _Reader:
         assert shape is not None
         name = self._free(f"{layer.path}_{word}" if word else layer.path)
         inputs = tuple(read.name for read in reads)
-        self.calls[name] = Call(name, layer.kind, inputs, op, "", dict(weights or {}), shape, inner=bool(word))
+        inner = bool(word) or (bool(layer.scope) and layer.path not in self.given_by)
+        self.calls[name] = Call(name, layer.kind, inputs, op, "", dict(weights or {}), shape, inner=inner)
+        if _is_made_up(layer):
+            self.made_up.add(name)
         return Seen(name, shape, columns)
 
     def activated(self, layer: KerasLayer, activation: Any, value: Seen) -> Seen:
@@ -288,7 +295,9 @@ class _Reader:
             call.name, call.source_op, call.inputs, call.op, "", call.weights, call.shape, inner=True
         )
         name = self._free(f"{layer.path}_{type(op).__name__.lower()}")
-        self.calls[name] = Call(name, layer.kind, (value.name,), op, "", {}, value.shape)
+        self.calls[name] = Call(name, layer.kind, (value.name,), op, "", {}, value.shape, inner=call.inner)
+        if value.name in self.made_up:
+            self.made_up.add(name)
         return Seen(name, value.shape, value.columns)
 
     def _free(self, name: str) -> str:
@@ -299,12 +308,12 @@ class _Reader:
         return found
 
 
-def _word(call: Call) -> str:
-    """What a call may be called where its layer's name says nothing."""
-    op = call.op
-    if op is None or isinstance(op, Primitive):
-        return call.source_op.lower()
-    return type(op).__name__.lower()
+def _is_made_up(layer: KerasLayer) -> bool:
+    """Whether Keras has made the name of a layer out of its class and a number."""
+    word = re.sub(r"\W+", "", layer.kind)
+    word = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", word)
+    word = re.sub(r"([a-z])([A-Z])", r"\1_\2", word).lower()
+    return not layer.scope and re.fullmatch(rf"{re.escape(word)}(_\d+)?", layer.path) is not None
 
 
 def _floats(given: Any) -> tuple[float, ...]:

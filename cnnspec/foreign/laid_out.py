@@ -46,6 +46,8 @@ def shape_here(reference: Reference, tensors: Mapping[str, Shape]) -> Shape | No
         if seen is not None and prod(seen) != prod(shape):
             return None
     shape = reference.view or shape
+    if reference.order is not None and len(reference.order) != len(shape):
+        return None
     if reference.shape is not None:
         return reference.shape
     return shape if reference.order is None else tuple(shape[axis] for axis in reference.order)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -105,9 +106,7 @@ def read_keras_model(path: Path, input_shape: Shape | None) -> KerasModel:
         found = weights.array(layer, variables_of(layer).index(word)).reshape(-1)
         return [float(each) for each in found[:4096]]
 
-    read = read_keras(config, shown, input_shape or (), numbers, weights=weights is not None)
-    if path.suffix.lower() == ".json" and read.network.name:
-        read = replace(read, network=replace(read.network, name=config.name))
+    read = read_keras(config, shown, input_shape or (), numbers)
     if weights is not None:
         read = replace(read, network=replace(read.network, tensors=weights.shapes(read.variables)))
     return KerasModel(path, config, read, weights)
@@ -123,14 +122,18 @@ def _run(model: KerasModel, tensors: Mapping[str, Array], pixels: Array, layers:
         changed = Path(folder) / "model.keras"
         _write(model, tensors, changed)
         try:
-            loaded = keras.saving.load_model(changed, compile=False, safe_mode=True)
-            values = [_layer(loaded, path).output for path in layers]
-            whole = keras.Model(loaded.inputs, values)
-            found = whole.predict_on_batch(pixels)
+            with warnings.catch_warnings(action="ignore"):
+                found = _outputs(keras, changed, pixels, layers)
         except Exception as error:  # Keras raises whatever its backends do
             raise CnnspecError(f"Keras cannot run {model.path}: {str(error).strip()[:200]}") from None
     results = found if isinstance(found, list) else [found]
     return {path: np.asarray(result) for path, result in zip(layers, results, strict=True)}
+
+
+def _outputs(keras: Any, path: Path, pixels: Array, layers: Sequence[str]) -> Any:
+    loaded = keras.saving.load_model(path, compile=False, safe_mode=True)
+    values = [_layer(loaded, each).output for each in layers]
+    return keras.Model(loaded.inputs, values).predict_on_batch(pixels)
 
 
 def _layer(model: Any, path: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,6 +41,11 @@ class OnnxModel:
     def network(self) -> Network:
         """What it computes."""
         return self.file.network
+
+    @property
+    def cannot_run(self) -> str | None:
+        """Why it cannot be compared with its source, if so."""
+        return None if find_spec("onnxruntime") else "onnxruntime is not installed, and it alone runs the source"
 
     @property
     def macs(self) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,11 @@ class OwnExport:
         return Network(
             self.facts.name, self.graph.input_shape, (), self.graph.outputs, tensors=self.graph.state_shapes()
         )
+
+    @property
+    def cannot_run(self) -> str | None:
+        """Why it cannot be compared with its source, if so."""
+        return None if find_spec("onnxruntime") else "onnxruntime is not installed, and it alone runs the source"
 
     @property
     def macs(self) -> int:

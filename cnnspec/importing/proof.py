@@ -45,6 +45,8 @@ def prove(
     checks = [_text(lifted.graph, written, names), _tensors(lifted, model), _macs(written, model)]
     if not all(check.passed for check in checks):
         return checks
+    if model.cannot_run is not None:
+        return [*checks, unchecked("outputs", model.cannot_run)]
     from cnnspec.torch_backend.parts import Parts
 
     own = _varied(model.tensors())
