@@ -34,14 +34,19 @@ class _Group:
 
 def named_by_layers(
     calls: Sequence[Call], outputs: Sequence[str], made_up: Collection[str]
-) -> tuple[list[Call], dict[str, str]]:
-    """The calls under their new names, and these by the old ones. Of layers in `made_up` the names say nothing."""
+) -> tuple[list[Call], dict[str, str], dict[str, str]]:
+    """The calls under their new names, these by the old ones, and of what kind each scope is.
+
+    Of layers in `made_up` the names say nothing.
+    """
     names: dict[str, str] = {}
+    kinds: dict[str, str] = {}
     plain: list[Call] = []
     stage, block, size = 0, 0, None
     for group in _groups(parts_of(calls, outputs), made_up):
         if group.scope and len(group.calls) >= _FEWEST:
             names.update((call.name, f"{group.scope}.{call.name[len(group.scope) + 1 :]}") for call in group.calls)
+            kinds[group.scope] = kind_of(group.scope)
             size = None
         elif group.branches and not group.scope:
             shape = group.calls[-1].shape
@@ -58,26 +63,49 @@ def named_by_layers(
     rest = words_in("", [call for call in plain if _says_nothing(call, made_up)], _word)
     used = Counter(names.values())
     names.update((name, word if not used[word] else f"{word}_") for name, word in rest)
-    return with_names(calls, names), names
+    return with_names(calls, names), names, kinds
 
 
 def _groups(parts: Sequence[list[Call]], made_up: Collection[str]) -> list[_Group]:
-    groups: list[_Group] = []
-    for part in parts:
-        scope = "" if any(_says_nothing(call, made_up) for call in part) else _scope([call.name for call in part])
-        last = groups[-1] if groups else None
-        shared = _shared(last.scope, scope) if last and last.scope and scope else ""
-        if last is not None and shared:
-            last.scope, last.branches = shared, last.branches or len(part) > 1
-            last.calls += part
-        else:
-            groups.append(_Group(scope, list(part), len(part) > 1))
+    """What stands together: a block that branches, with what is called like it before and behind; else a row of layers
+    whose names begin alike, with blocks inside that are called so too."""
+    groups = [_Group(_scope(part, made_up), list(part), len(part) > 1) for part in parts]
+    for near in (_called_alike, _in_a_row):
+        joined: list[_Group] = []
+        for group in groups:
+            scope = near(joined[-1], group) if joined else ""
+            if scope:
+                last = joined[-1]
+                last.scope, last.branches = scope, last.branches or group.branches
+                last.calls += group.calls
+            else:
+                joined.append(group)
+        groups = joined
     return groups
 
 
-def _scope(names: Sequence[str]) -> str:
-    """What names of layers say of the scope that these are in."""
-    if any("." in name for name in names):
+def _called_alike(one: _Group, other: _Group) -> str:
+    """The scope of a block that a layer beside it is called after."""
+    for block, layer in ((one, other), (other, one)):
+        if block.branches and block.scope and all(call.name.startswith(f"{block.scope}_") for call in layer.calls):
+            return block.scope
+    return ""
+
+
+def _in_a_row(one: _Group, other: _Group) -> str:
+    """The scope of layers that are called alike."""
+    first, second = one.scope, other.scope
+    if not first or not second or (one.branches and other.branches):
+        return ""
+    if f"{first}_".startswith(f"{second}_"):
+        return second
+    return first if f"{second}_".startswith(f"{first}_") else ""
+
+
+def _scope(part: Sequence[Call], made_up: Collection[str]) -> str:
+    """What the names of layers say of the scope that these are in."""
+    names = [call.name for call in part]
+    if any("." in name or name in made_up for name in names):
         return ""
     if len(names) == 1:
         found = _PATH.match(names[0])
@@ -89,11 +117,10 @@ def _scope(names: Sequence[str]) -> str:
     return "_".join(words[0][:count])
 
 
-def _shared(one: str, other: str) -> str:
-    """The outer of two scopes of which one is in the other."""
-    if f"{one}_".startswith(f"{other}_"):
-        return other
-    return one if f"{other}_".startswith(f"{one}_") else ""
+def kind_of(scope: str) -> str:
+    """What scopes that are numbered alike are called together: `Block` of `block4b`."""
+    words = re.findall(r"[A-Za-z]{2,}", scope)
+    return "".join(word[:1].upper() + word[1:] for word in words) or "Block"
 
 
 def _says_nothing(call: Call, made_up: Collection[str]) -> bool:

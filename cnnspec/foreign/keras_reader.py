@@ -133,7 +133,7 @@ class _Reader:
             raise CnnspecError(f"{self.shown} gives back no layer")
         for layer, number, word in self._all_variables():
             self.variables[f"{layer.path}/{word}"] = (layer, number)
-        calls, renamed = named_by_layers(list(self.calls.values()), outputs, self.made_up)
+        calls, renamed, kinds = named_by_layers(list(self.calls.values()), outputs, self.made_up)
         mean, std = (self.scaling.mean, self.scaling.std) if self.scaling else ((), ())
         if len(mean) == 1:
             mean, std = mean * self.input_shape[0], std * self.input_shape[0]
@@ -142,6 +142,7 @@ class _Reader:
             self.input_shape,
             tuple(calls),
             tuple(dict.fromkeys(renamed.get(name, name) for name in outputs)),
+            classes=kinds,
             mean=mean,
             std=std,
             notes=tuple(self.notes),
