@@ -51,9 +51,13 @@ def read_config(document: object, shown: str) -> KerasConfig:
     try:
         inputs, outputs = reader.model(document, (), None, 0)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
-        raise CnnspecError(f"{shown} is no configuration of a Keras model: {type(error).__name__}: {error!s:.100}") from None
+        raise CnnspecError(
+            f"{shown} is no configuration of a Keras model: {type(error).__name__}: {error!s:.100}"
+        ) from None
     name = document["config"].get("name") if isinstance(document, dict) else None
-    return KerasConfig(str(name or "model"), tuple(reader.in_order()), inputs, tuple(map(reader.resolved, outputs)), reader.models())
+    return KerasConfig(
+        str(name or "model"), tuple(reader.in_order()), inputs, tuple(map(reader.resolved, outputs)), reader.models()
+    )
 
 
 def _refuse_code(document: object, shown: str) -> None:
@@ -72,7 +76,8 @@ def _refuse_code(document: object, shown: str) -> None:
                 continue
             if not isinstance(module, str) or module.partition(".")[0] != "keras":
                 raise CnnspecError(
-                    f"{shown} wants the class `{kind!s:.60}` of `{module!s:.60}`, which is not Keras's: its code is not here"
+                    f"{shown} wants the class `{kind!s:.60}` of `{module!s:.60}`, which is not Keras's:"
+                    " its code is not in the file"
                 )
 
 
@@ -114,7 +119,7 @@ class _Reader:
                     inputs = last = (path,)
                 continue
             if not last:  # older files say the shape with the first layer only
-                shape = layer["config"]["batch_shape"] if "batch_shape" in layer["config"] else None
+                shape = layer["config"].get("batch_shape")
                 shape = shape or layer["config"]["batch_input_shape"]
                 first = ".".join((*scope, "input_layer"))
                 self.layers[first] = KerasLayer(first, "InputLayer", {"batch_shape": shape}, (), scope)
@@ -138,14 +143,16 @@ class _Reader:
                 continue
             nodes = [[".".join((*scope, each)) for each in node] for node in _inbound(layer["inbound_nodes"])]
             self._called(layer, path, [tuple(node) for node in nodes], scope, depth)
-        outputs = tuple(".".join((*scope, _call(_clean(str(each[0])), int(each[1])))) for each in _listed(config["output_layers"]))
+        outputs = tuple(
+            ".".join((*scope, _call(_clean(str(each[0])), int(each[1])))) for each in _listed(config["output_layers"])
+        )
         return tuple(inputs), outputs
 
     def _called(
         self, layer: Any, path: str, calls: Sequence[tuple[str, ...]], scope: tuple[str, ...], depth: int
     ) -> list[tuple[str, ...]]:
         """What each call of a layer gives."""
-        results = []
+        results: list[tuple[str, ...]] = []
         for number, reads in enumerate(calls):
             name = _call(path, number)
             if layer["class_name"] in _MODELS:
@@ -240,7 +247,9 @@ def _listed(ends: Any) -> list[Any]:
 def _inbound(nodes: Any) -> list[list[str]]:
     """What each call of a layer reads, by the names of layers. Both ways in which Keras has written it."""
     if nodes and isinstance(nodes[0], dict):
-        return [[_history(part["config"]["keras_history"]) for part in _tensors([n["args"], n["kwargs"]])] for n in nodes]
+        return [
+            [_history(part["config"]["keras_history"]) for part in _tensors([n["args"], n["kwargs"]])] for n in nodes
+        ]
     return [[_history(each) for each in node] for node in nodes]
 
 

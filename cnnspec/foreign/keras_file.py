@@ -166,7 +166,9 @@ class KerasWeights:
             if dataset.dtype.kind not in "fiu" or dataset.size is None:
                 raise CnnspecError(f"{self.shown}: a tensor of `{layer.path:.60}` is of {dataset.dtype!s:.40}")
             if dataset.nbytes > MAX_RATIO * dataset.id.get_storage_size() + 4096 or dataset.nbytes > 4 * MAX_WEIGHTS:
-                raise CnnspecError(f"{self.shown}: a tensor of `{layer.path:.60}` would unpack to {dataset.nbytes:,} bytes")
+                raise CnnspecError(
+                    f"{self.shown}: a tensor of `{layer.path:.60}` would unpack to {dataset.nbytes:,} bytes"
+                )
         except CnnspecError:
             raise
         except Exception as error:

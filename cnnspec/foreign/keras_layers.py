@@ -90,7 +90,9 @@ def _conv(reader: LayerReader, layer: KerasLayer, values: Sequence[Seen]) -> See
     fields = {"stride": spans.stride, "padding": padding, "dilation": spans.dilation, "bias": bool(bias)}
     kernel = variable(layer, "kernel")
     if layer.kind.startswith("Depthwise"):
-        return reader.activated(layer, config.get("activation"), _depthwise(reader, layer, value, spans, fields, kernel, bias))
+        return reader.activated(
+            layer, config.get("activation"), _depthwise(reader, layer, value, spans, fields, kernel, bias)
+        )
     op = make_op(
         f"Conv{rank}d",
         out_channels=config["filters"],
@@ -210,7 +212,9 @@ def _affine(layer: KerasLayer, size: int, columns: Shape = ()) -> dict[str, Refe
 def _columns(stored: Stored, columns: Shape) -> Stored:
     """A tensor for each feature, where these are flattened maps."""
     last = len(columns)
-    return replace(stored, view=columns, order=(last - 1, *range(last - 1)), shape=(prod(columns),)) if columns else stored
+    return (
+        replace(stored, view=columns, order=(last - 1, *range(last - 1)), shape=(prod(columns),)) if columns else stored
+    )
 
 
 def _batch_norm(reader: LayerReader, layer: KerasLayer, values: Sequence[Seen]) -> Seen:

@@ -92,7 +92,10 @@ def _axis(reader: LayerReader, value: Seen, axis: int) -> int:
 
 
 def _dropout(reader: LayerReader, layer: KerasLayer, values: Sequence[Seen]) -> Seen:
-    rate, shape = float(layer.config.get("rate", layer.config.get("drop_path_rate", 0.0))), layer.config.get("noise_shape")
+    rate, shape = (
+        float(layer.config.get("rate", layer.config.get("drop_path_rate", 0.0))),
+        layer.config.get("noise_shape"),
+    )
     whole = layer.kind == "StochasticDepth" or (isinstance(shape, list) and shape[1:] == [1] * len(values[0].shape))
     return _each(reader, layer, values[0], make_op("StochasticDepth" if whole else "Dropout", p=rate))
 

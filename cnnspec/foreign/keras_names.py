@@ -1,7 +1,7 @@
 """Names for the layers of a Keras model: what their own names begin with together is a scope.
 
-Keras writes a path into a name (`conv2_block1_1_conv`). Where it made the names up itself (`conv2d_17`) they say nothing,
-and the places where one tensor passes tell the scopes.
+Keras writes a path into a name (`conv2_block1_1_conv`). Where it made the names up itself (`conv2d_17`) they say
+nothing, and the places where one tensor passes tell the scopes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cnnspec.foreign.cuts import parts_of, words_in, with_names
+from cnnspec.foreign.cuts import parts_of, with_names, words_in
 from cnnspec.foreign.network import Call
 from cnnspec.foreign.primitives import Affine, Padded, Primitive, Reduced
 

@@ -48,7 +48,9 @@ class Scaling:
     @property
     def mean(self) -> tuple[float, ...]:
         """Of pixels from 0 to 1, as a header has it; empty where nothing is done to them."""
-        means = tuple(_rounded(-shift / (_BYTE * factor)) for factor, shift in zip(self.factor, self.shift, strict=True))
+        means = tuple(
+            _rounded(-shift / (_BYTE * factor)) for factor, shift in zip(self.factor, self.shift, strict=True)
+        )
         return () if self.is_plain else means
 
     @property
@@ -119,11 +121,20 @@ class _Reader:
             except (KerasGap, ArgumentError, ShapeError) as missing:
                 message = missing.message if isinstance(missing, ShapeError) else str(missing)
                 self._gap(layer, values, message)
-            except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError, StopIteration) as error:
+            except (
+                KeyError,
+                TypeError,
+                ValueError,
+                IndexError,
+                ZeroDivisionError,
+                OverflowError,
+                StopIteration,
+            ) as error:
                 if self.gaps:
                     break
                 raise CnnspecError(
-                    f"{self.shown} is damaged: {layer.kind:.40} `{layer.path:.60}`: {type(error).__name__}: {error!s:.100}"
+                    f"{self.shown} is damaged: {layer.kind:.40} `{layer.path:.60}`:"
+                    f" {type(error).__name__}: {error!s:.100}"
                 ) from None
         return self._network()
 
@@ -190,15 +201,18 @@ class _Reader:
             try:
                 self.scaling = (self.scaling or Scaling()).then(factor, shift)
             except ValueError:
-                raise CnnspecError(f"{self.shown} is damaged: `{readers[0].path:.60}` is not for its channels") from None
+                raise CnnspecError(
+                    f"{self.shown} is damaged: `{readers[0].path:.60}` is not for its channels"
+                ) from None
             place = readers[0].path
             self.values[place] = Seen(INPUT, self.input_shape)
         if self.scaling is not None:
-            if not all(map(_is_factor, self.scaling.factor)) or len(self.scaling.factor) not in (1, self.input_shape[0]):
+            if not all(map(_is_factor, self.scaling.factor)) or len(self.scaling.factor) not in (
+                1,
+                self.input_shape[0],
+            ):
                 raise CnnspecError(f"{self.shown} is damaged: it scales its pixels by {self.scaling.factor[:4]}")
-            self.notes.append(
-                "what it does to pixels from 0 to 255 is in the header: the spec takes them from 0 to 1, with mean and std"
-            )
+            self.notes.append("what it does to pixels from 0 to 255 is in the header: the spec takes them from 0 to 1")
 
     def _scaling(self, layer: KerasLayer) -> tuple[tuple[float, ...], tuple[float, ...]]:
         config = layer.config
@@ -223,8 +237,8 @@ class _Reader:
     def _refuse_shared(self, layer: KerasLayer) -> None:
         if layer.calls > 1 and variables_of(layer):
             raise CnnspecError(
-                f"{self.shown} calls `{layer.path.removesuffix(f'_{layer.number + 1}'):.60}` {layer.calls} times with the same"
-                " weights, and layers of a spec share none"
+                f"{self.shown} calls `{layer.path:.60}` {layer.calls} times with the same weights,"
+                " and layers of a spec share none"
             )
 
     def _result(self, layer: KerasLayer, values: list[Seen]) -> Seen:
@@ -287,7 +301,7 @@ class _Reader:
         return Seen(name, shape, columns)
 
     def activated(self, layer: KerasLayer, activation: Any, value: Seen) -> Seen:
-        """A value behind the activation that a layer has inside: then the layer's own value is that of the activation."""
+        """A value behind the activation that a layer has inside, whose value is then the layer's."""
         op = activation_of(activation, value.shape)
         if op is None:
             return value

@@ -1,4 +1,4 @@
-"""What Keras's layers stand for while a model is read: values with their channels first, and the variables of layers."""
+"""What Keras's layers stand for while a model is read: values with their channels first, and variables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cnnspec.ops import AnyOp, Shape
 __all__ = ["KerasGap", "KerasRule", "LayerReader", "Seen", "each_axis", "variable"]
 
 
-class KerasGap(Exception):  # noqa: N818  # no error: a row in the table of gaps
+class KerasGap(Exception):  # no error: a row in the table of gaps
     """What a layer computes has no operator; the text says what is missing."""
 
 
