@@ -107,7 +107,8 @@ class _Walk:
             first, last = op.merged(shape)
             return field if first == last else self.placed(merged_axes(field, shape, first, last, self.merged))
         if isinstance(op, (Reshape, Unflatten)):
-            return self.placed(regrouped_axes(field, shape, node.shape, op.regroupings(shape), self.merged))
+            groups = op.regroupings(shape)
+            return self.placed(regrouped_axes(field, shape, node.shape, groups, self.merged, self.work))
         if isinstance(op, REDUCTIONS) and (gone := op.gone(shape)):
             kept = self.through(field, replace(node, shape=op.kept_shape(shape)))
             return self.placed(without_axes(kept, shape, gone))
@@ -279,7 +280,7 @@ class _Walk:
             if field.axis != axis:
                 field = self.merged(field)
             if start and any(state.lies_on(axis) for state in field.all_states):
-                field = self.moved(field, partial(moved_on, axis=axis, start=start))
+                field = self.moved(field, partial(moved_on, axis=axis, start=start, work=self.work))
             if start or len(field.parts) == 1:
                 every = (1 << shape[axis]) - 1 if node.shape[axis] <= MOST_CHANNELS else ALL
                 parts += [Part((channels & every) << start, state) for channels, state in field.parts]
