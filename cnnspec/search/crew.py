@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -49,8 +50,8 @@ class Member(Protocol):
 
 
 def worker_command(folder: str, machine: Machine) -> list[str]:
-    """The command of a worker."""
-    return [sys.executable, "-m", "cnnspec.search.worker", folder, json.dumps(asdict(machine))]
+    """The command of a worker that this process starts, and that is not to outlive it."""
+    return [sys.executable, "-m", "cnnspec.search.worker", folder, json.dumps(asdict(machine)), str(os.getpid())]
 
 
 class ProcessMember:

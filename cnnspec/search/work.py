@@ -162,7 +162,7 @@ class Worker:
         if self.study.get_trials(deepcopy=False)[frozen.number].state != TrialState.RUNNING:
             lock.release()  # it has been told while we looked
             return None
-        trial = Trial(self.study, frozen._trial_id)
+        trial = Trial(self.study, frozen._trial_id)  # optuna has no other way to a trial that is running
         for domain in self.plan.section.space.values():  # a process may have been killed before all were noted
             if domain.name not in trial.params:
                 trial._suggest(domain.name, self.proposer.space[domain.name])

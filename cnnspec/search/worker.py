@@ -1,12 +1,12 @@
 """`python -m cnnspec.search.worker`: one of several processes that work on a search, started by the first.
 
-It is told the search's folder and what of the machine is its own, as JSON, and says on stdout why it failed, if it did.
+It is told the search's folder, what of the machine is its own, as JSON, and the process that it is not to outlive. It
+says on stdout why it failed, if it did.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import traceback
 from pathlib import Path
@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
     from cnnspec.errors import CnnspecError
 
     try:
-        _work(Path(arguments[0]), json.loads(arguments[1]))
+        _work(Path(arguments[0]), json.loads(arguments[1]), int(arguments[2]))
     except CnnspecError as error:
         if error.exit_code < 128:
             print(json.dumps({"message": error.message, "hint": error.hint, "exit_code": error.exit_code}))
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _work(path: Path, told: dict[str, object]) -> None:
+def _work(path: Path, told: dict[str, object], parent: int) -> None:
     from cnnspec.search.folder import SearchFolder
     from cnnspec.search.journal import quiet
     from cnnspec.search.progress import SilentSearch
@@ -44,7 +44,7 @@ def _work(path: Path, told: dict[str, object]) -> None:
     from cnnspec.search.work import Worker, check_data, check_space, open_data
     from cnnspec.training.shared import Shared
 
-    folder, parent = SearchFolder(path), os.getppid()
+    folder = SearchFolder(path)
     machine = Machine(**told)  # type: ignore[arg-type]
     with quiet():
         plan, shared, progress = folder.read(), Shared(), SilentSearch()

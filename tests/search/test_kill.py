@@ -35,7 +35,7 @@ def prepare(folder: Path, text: str = SLOW) -> Path:
     return folder / "searches" / "s"
 
 
-def wait_for(condition: object, process: subprocess.Popen[bytes], seconds: float = 240) -> None:
+def wait_for(condition: object, process: subprocess.Popen[bytes], seconds: float = 600) -> None:
     end = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < end
