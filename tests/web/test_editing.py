@@ -93,7 +93,7 @@ def test_a_token_opens_the_page_once_and_then_a_cookie_does(folder: Path) -> Non
     assert "httponly" in opened.headers["set-cookie"].lower()
     assert "samesite=strict" in opened.headers["set-cookie"].lower()
     assert client.get("/api/files").status_code == 200
-    with client.websocket_connect("/lsp", headers=CALLER) as socket:
+    with client.websocket_connect("/lsp", headers={**CALLER, "cookie": "cnnspec=the-token"}) as socket:
         Speaker(socket)
     with pytest.raises(WebSocketDisconnect), client_of(folder, "x").websocket_connect("/lsp", headers=CALLER):
         pass
