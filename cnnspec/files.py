@@ -44,6 +44,8 @@ def atomic_path(path: str | os.PathLike[str], *, sync: bool = False) -> Iterator
         return
     if mode and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # which a rename would take away
         raise CnnspecError(f"cannot write {final}: it is not a regular file")
+    if not final.name:  # nothing, `.` or `/`
+        raise CnnspecError(f"cannot write {str(path)!r}: it names no file")
     temporary = _beside(final)
     try:
         try:

@@ -111,6 +111,7 @@ def _cost(op: AnyOp, shapes: tuple[Shape, ...]) -> _Cost:
 def _totals(rows: list[LayerReport], memory: Memory) -> Totals:
     flops = [row.flops for row in rows]
     params = sum(row.params for row in rows)
+    maps = [row for row in rows if len(row.output_shape) > 1 and not row.sees_everything]
     return Totals(
         layers=len(rows),
         params=params,
@@ -121,4 +122,5 @@ def _totals(rows: list[LayerReport], memory: Memory) -> Totals:
         param_bytes=PARAMETER_BYTES * params,
         peak_inference_bytes=memory.peak_inference,
         training_bytes=None if memory.training is None else memory.training.total,
+        receptive_field=maps[-1].receptive_field if maps else (),
     )

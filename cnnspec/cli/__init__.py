@@ -19,9 +19,9 @@ from cnnspec.errors import CnnspecError, SpecError, UsageError, missing_extra, u
 __all__ = ["VERBS", "app", "main"]
 
 VERBS: Final = (  # as `--help` lists them
-    *("inspect", "calc", "sizes", "diff"),
-    *("check", "explain", "fmt", "schema", "init", "zoo"),
-    *("step", "train", "eval", "runs", "export", "code", "verify", "predict"),
+    *("inspect", "draw", "calc", "sizes", "diff"),
+    *("check", "explain", "fmt", "schema", "init", "import", "zoo"),
+    *("step", "train", "eval", "runs", "search", "export", "code", "verify", "predict"),
     *("bench", "doctor", "serve", "lsp"),
 )
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, assert_never
 
 from cnnspec.codegen.context import Context
 from cnnspec.codegen.expressions import UnsayableError, as_tree, replaced, value_of
 from cnnspec.codegen.known import Pool, holds
 from cnnspec.codegen.layout import Brackets, Node
+from cnnspec.codegen.spelling import literal
 from cnnspec.codegen.torch_names import DERIVED, torch_names
 from cnnspec.language.bind import name_arguments, words_of
 from cnnspec.language.document import Argument, Block, Call, Expr
@@ -18,11 +19,14 @@ from cnnspec.ops import operators
 from cnnspec.ops.torch_call import Kind, TorchCall
 
 __all__ = [
-    "BlockClass", "Made", "as_module", "block_call", "concatenated", "forward_text", "literal",
+    "BlockClass",
+    "Made",
+    "as_module",
+    "block_call",
+    "concatenated",
     "operator_call",
-]  # fmt: skip
+]
 
-_SIGNS: Final = {"operator.add": "+", "operator.mul": "*", "operator.sub": "-", "operator.truediv": "/"}
 _KEPT: Final = 6  # candidates for a size of one value
 
 
@@ -65,16 +69,21 @@ def operator_call(ctx: Context, uses: list[Use], pool: Pool) -> Made:
         return Made(kind, node, _result(ctx, uses, pool))
     if len(names) > 1 or is_param:
         raise UnsayableError("a parameter holds a function")
-    if kind == "factor":
-        size, init = (_value(ctx, uses, calls, index, pool) for index in (0, 1))
-        ctx.file.need("torch")
-        return Made(kind, Brackets("nn.Parameter", (Brackets(calls[0].name, (size, init)),)), _result(ctx, uses, pool))
-    if kind == "function" and len({repr(call.arguments) for call in calls}) > 1:
-        ctx.file.need("Function")
-        ctx.file.need("operator" if calls[0].name.startswith("operator.") else "torch")
-        arguments = tuple(_value(ctx, uses, calls, index, pool) for index in range(len(calls[0].arguments)))
-        return Made("module", Brackets("Function", (calls[0].name, *arguments)), _result(ctx, uses, pool))
-    return Made(kind, "", _result(ctx, uses, pool), calls[0])
+    alike = len({repr(call) for call in calls}) == 1
+    match kind:
+        case "factor" | "term":
+            tensor = Brackets(calls[0].name, tuple(_value(ctx, uses, calls, index, pool) for index in (0, 1)))
+            return Made(kind, Brackets("nn.Parameter", (tensor,)), _result(ctx, uses, pool))
+        case "function" if not alike:
+            ctx.file.need("Function")
+            arguments = _arguments(ctx, uses, calls, pool)
+            return Made("module", Brackets("Function", (calls[0].name, *arguments)), _result(ctx, uses, pool))
+        case "reads" | "fold" if not alike:
+            raise UnsayableError("reads that are joined in several ways in one place")
+        case "function" | "reads" | "fold":
+            return Made(kind, "", _result(ctx, uses, pool), calls[0])
+        case _:
+            assert_never(kind)
 
 
 def as_module(ctx: Context, made: Made) -> Node:
@@ -83,52 +92,10 @@ def as_module(ctx: Context, made: Made) -> Node:
         return made.node
     if made.kind == "function" and made.inline is not None:
         ctx.file.need("Function")
-        ctx.file.need(made.inline.name.partition(".")[0])
-        return Brackets("Function", (made.inline.name, *map(literal, made.inline.arguments)))
+        call = made.inline
+        named = [f"{name}={literal(value)}" for name, value in call.named.items()]
+        return Brackets("Function", (call.name, *map(literal, call.arguments), *named))
     raise UnsayableError(f"a {made.kind} among modules")
-
-
-def forward_text(call: TorchCall, reads: list[str]) -> str:
-    """A function of what it reads."""
-    arguments = [literal(argument) for argument in call.arguments]
-    if call.kind == "fold":
-        sign = _SIGNS.get(call.name)
-        if sign is not None:
-            return f" {sign} ".join(reads)
-        text = reads[0]
-        for read in reads[1:]:
-            text = f"{call.name}({text}, {read})"
-        return text
-    if call.kind == "reads":
-        return f"{call.name}([{', '.join(reads)}]{''.join(f', {argument}' for argument in arguments)})"
-    if call.name == "operator.getitem":
-        (places,) = call.arguments
-        return f"{reads[0]}[{', '.join(map(_place, places))}]"
-    if call.name in _SIGNS and len(arguments) == 1:
-        return f"{reads[0]} {_SIGNS[call.name]} {arguments[0]}"
-    named = [f"{name}={literal(value)}" for name, value in call.named.items()]
-    return f"{call.name}({', '.join([reads[0], *arguments, *named])})"
-
-
-def _place(place: Any) -> str:
-    if not isinstance(place, slice):
-        return repr(place)
-    ends = [place.start, place.stop, *([place.step] if place.step is not None else [])]
-    return ":".join("" if end is None else repr(end) for end in ends)
-
-
-def literal(value: Any) -> str:
-    """A value as a formatter writes it."""
-    if isinstance(value, str):
-        return '"' + value + '"'
-    if isinstance(value, slice):
-        whole = value.start is None and value.step is None
-        given = [value.stop] if whole else [value.start, value.stop, *([value.step] if value.step is not None else [])]
-        return f"slice({', '.join(map(literal, given))})"
-    if isinstance(value, (tuple, list)):
-        items = ", ".join(map(literal, value))
-        return f"[{items}]" if isinstance(value, list) else f"({items}{',' * (len(value) == 1)})"
-    return repr(value)
 
 
 def _module(ctx: Context, names: set[str]) -> str:
@@ -204,6 +171,8 @@ def _unsayable(reason: str) -> str:
 
 def _slices(ctx: Context, uses: list[Use], values: list[Any], pool: Pool) -> str:
     """Places along each axis, `slice(None)` for all."""
+    if len({len(places) for places in values}) > 1:
+        raise UnsayableError("places on several axes")
     texts = []
     for axis in zip(*values, strict=True):
         if any(not isinstance(place, slice) or place.step is not None for place in axis):
@@ -219,24 +188,28 @@ def _slices(ctx: Context, uses: list[Use], values: list[Any], pool: Pool) -> str
 def _said(ctx: Context, uses: list[Use], name: str, expr: Expr, values: list[Any], pool: Pool) -> str:
     """An argument as it is written, where that is what torch is to be given."""
     target = ctx.known.target(uses[0])
-    if expr.word is not None and name in operators()[target][0].words and expr.word in words_of(target, name):
-        if all(value == expr.word for value in values):
-            return literal(expr.word)
+    op_type, _ = operators()[target]
+    if expr.word is not None and name in op_type.words and expr.word in words_of(target, name):
+        if len(set(values)) == 1:
+            return literal(values[0])
         raise UnsayableError("a word that is another for torch")
     tree = as_tree(expr)
     if tree is None:
         raise UnsayableError("a word")
-    if all(_same(value_of(tree, use.frame.scope), value) for use, value in zip(uses, values, strict=True)):
+    whole = name in op_type.listed
+    if all(_same(value_of(tree, use.frame.scope), value, whole) for use, value in zip(uses, values, strict=True)):
         return ctx.text(tree)
     return ctx.text(ctx.choose(values, uses, pool))
 
 
-def _same(written: Any, value: Any) -> bool:
-    """Whether torch makes the same of both: a number stands for one on every axis."""
+def _same(written: Any, value: Any, whole: bool) -> bool:
+    """Whether torch makes the same of both: a number stands for one on every axis, unless a list is always `whole`."""
     if isinstance(written, list):
         written = tuple(written)
     if isinstance(value, tuple) and not isinstance(written, tuple):
-        return bool(value) and all(_same(written, each) for each in value)
+        if whole:
+            return False
+        return bool(value) and all(_same(written, each, whole) for each in value)
     return isinstance(written, bool) == isinstance(value, bool) and bool(written == value)
 
 

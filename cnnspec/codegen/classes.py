@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, Protocol
 
-from cnnspec.codegen.calls import BlockClass, block_call, concatenated, forward_text, operator_call
+from cnnspec.codegen.calls import BlockClass, block_call, concatenated, operator_call
 from cnnspec.codegen.containers import Containers, Fill, assign, condition
 from cnnspec.codegen.context import Context
 from cnnspec.codegen.expressions import UnsayableError
 from cnnspec.codegen.known import Pool, holds
 from cnnspec.codegen.layout import Line, Node, flat
 from cnnspec.codegen.names import is_attribute, local
+from cnnspec.codegen.spelling import forward_text, trained_text
 from cnnspec.graph import INPUT
 from cnnspec.language.document import Block, Body, Item
-from cnnspec.ops.torch_call import TorchCall
+from cnnspec.ops.torch_call import Kind, TorchCall
 
 __all__ = ["Forward", "MappingClass", "Step"]
 
@@ -227,7 +228,7 @@ class MappingClass:
             return self._step(item, Step(key, reads, text, note), out)
         when = condition(ctx, item)
         inline: TorchCall | None = None
-        kind = "module"
+        kind: Kind = "module"
         if item.body is not None:
             before, ctx.pure = ctx.pure, when is not None  # statements would have to stand under the condition
             node, out = self.containers.in_place(item, item.body, pool, local(key, ()))
@@ -244,7 +245,7 @@ class MappingClass:
                 out = [*concatenated([self._pool(read) for read in reads], sizes, uses, ctx), *out]
             text = forward_text(inline, marks)
             flag = None if when is None else self._flag(key, keys, when)
-        elif kind == "factor":
+        elif kind in ("factor", "term"):
             if when is not None:
                 raise UnsayableError("a parameter that may be absent")
             attribute = is_attribute(key)
@@ -252,7 +253,7 @@ class MappingClass:
                 ctx.say(f"self.{key} = ", node)
             else:
                 ctx.say(f'self.register_parameter("{key}", {flat(node)})')
-            text = f"{marks[0]} * " + (f"self.{key}" if attribute else f'self.get_parameter("{key}")')
+            text = trained_text(kind, marks[0], f"self.{key}" if attribute else f'self.get_parameter("{key}")')
         elif when is None:
             assign(ctx, key, node)
         elif len(reads) > 1:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
-from cnnspec.codegen.calls import forward_text, literal
 from cnnspec.codegen.classes import Forward, Step
 from cnnspec.codegen.layout import Brackets, Line, Node
 from cnnspec.codegen.names import is_attribute
+from cnnspec.codegen.spelling import forward_text, literal, trained_text
 from cnnspec.codegen.torch_names import torch_names
 from cnnspec.graph import INPUT, Graph
 from cnnspec.graph import Node as Layer
-from cnnspec.ops import show_shape
+from cnnspec.ops import AnyOp, show_shape
 from cnnspec.ops.torch_call import TorchCall, torch_call
 
 __all__ = ["flat_class"]
@@ -28,17 +28,21 @@ def flat_class(graph: Graph, name: str) -> tuple[list[Line], list[str]]:
         call = torch_call(node.op, *node.input_shapes)
         reads = [steps[read] for read in node.inputs]
         marks = [f"\0{index}\0" for index in range(len(reads))]
-        if call.kind in ("module", "factor"):
-            init += _containers(node.name, made)
-            init.append(_registered(node, call))
-            needed += ["torch"] if call.kind == "factor" else [call.name] if "." not in call.name else []
-        if call.kind == "module":
-            text = f"{_place(node.name)}({', '.join(marks)})"
-        elif call.kind == "factor":
-            text = f"{marks[0]} * {_place(node.name, 'get_parameter')}"
-        else:
-            text = forward_text(call, marks)
-            needed.append(call.name.partition(".")[0])
+        match call.kind:
+            case "module":
+                init += [
+                    *_containers(node.name, made),
+                    _assigned(node.name, Brackets(call.name, _arguments(node, call))),
+                ]
+                needed += [call.name] if "." not in call.name else []
+                text = f"{_place(node.name)}({', '.join(marks)})"
+            case "factor" | "term":
+                init += [*_containers(node.name, made), _parameter(node, call)]
+                text = trained_text(call.kind, marks[0], _place(node.name, "get_parameter"))
+            case "function" | "reads" | "fold":
+                text = forward_text(call, marks)
+            case _:
+                assert_never(call.kind)
         steps[node.name] = len(forward.steps)
         forward.steps.append(Step(node.name, reads, text, show_shape(node.shape), joins=len(reads) > 1))
     names = graph.outputs + graph.aux_outputs
@@ -62,12 +66,9 @@ def _containers(name: str, made: set[str]) -> list[Line]:
     return lines
 
 
-def _registered(node: Layer, call: TorchCall) -> Line:
-    arguments = _arguments(node, call)
-    if call.kind == "module":
-        return _assigned(node.name, Brackets(call.name, arguments))
+def _parameter(node: Layer, call: TorchCall) -> Line:
     parent, _, leaf = node.name.rpartition(".")
-    value = Brackets("nn.Parameter", (Brackets(call.name, arguments),))
+    value = Brackets("nn.Parameter", (Brackets(call.name, _arguments(node, call)),))
     if is_attribute(leaf):
         return Line(2, f"{_place(parent)}.{leaf} = ", value)
     return Line(2, "", Brackets(f"{_place(parent)}.register_parameter", (f'"{leaf}"', value)))
@@ -75,17 +76,18 @@ def _registered(node: Layer, call: TorchCall) -> Line:
 
 def _arguments(node: Layer, call: TorchCall) -> tuple[Node, ...]:
     """What differs from torch's defaults, as short as a person would write it."""
-    short = node.op.arguments()
-    names = torch_names(node.op)
-    arguments = [literal(_shorter(short.get(name), value)) for name, value in zip(names, call.arguments, strict=False)]
-    arguments += [literal(value) for value in call.arguments[len(names) :]]
-    named = [f"{name}={literal(_shorter(short[name], value))}" for name, value in call.named.items() if name in short]
+    op = node.op
+    arguments = [_shorter(op, name, value) for name, value in zip(torch_names(op), call.arguments, strict=False)]
+    given = op.arguments()
+    named = [f"{name}={_shorter(op, name, value)}" for name, value in call.named.items() if name in given]
     return (*arguments, *named)
 
 
-def _shorter(short: Any, value: Any) -> Any:
-    """A number for as many equal ones, which torch makes of it."""
-    return short if isinstance(value, tuple) and isinstance(short, int) and set(value) == {short} else value
+def _shorter(op: AnyOp, name: str, value: Any) -> str:
+    """A value as it is, or one number for as many equal ones where torch makes those of it."""
+    short = op.arguments().get(name)
+    is_same = isinstance(value, tuple) and isinstance(short, int) and set(value) == {short}
+    return literal(short if is_same and name not in op.listed else value)
 
 
 def _assigned(path: str, value: Node) -> Line:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
+from collections.abc import Container
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from cnnspec.language.functions import make_divisible
 
-__all__ = ["helper", "helper_names"]
+__all__ = ["helper_names", "helpers"]
 
 _MODULES: Final = Path(__file__).parent.parent / "torch_backend" / "modules.py"  # read, not imported: it needs torch
 
@@ -19,12 +21,12 @@ _FUNCTION: Final = '''\
 class Function(nn.Module):
     """A function of a tensor as a module."""
 
-    def __init__(self, function, *arguments):
+    def __init__(self, function, *arguments, **named):
         super().__init__()
-        self.function, self.arguments = function, arguments
+        self.function, self.arguments, self.named = function, arguments, named
 
     def forward(self, input: Tensor) -> Tensor:
-        return self.function(input, *self.arguments)
+        return self.function(input, *self.arguments, **self.named)
 '''
 _JOINED: Final = '''\
 class {name}(nn.Sequential):
@@ -53,13 +55,13 @@ def _texts() -> dict[str, str]:
         ),
         "make_divisible": _make_divisible(),
     }
-    text = _MODULES.read_text("utf-8")
-    classes = {
+    text = re.sub(r"  # type: ignore.*", "", _MODULES.read_text("utf-8"))
+    modules = {
         node.name: f"{ast.get_source_segment(text, node)}\n"
         for node in ast.parse(text).body
         if isinstance(node, (ast.ClassDef, ast.FunctionDef))
     }
-    return {**own, **classes}
+    return {**own, **modules}
 
 
 def _make_divisible() -> str:
@@ -82,6 +84,15 @@ def helper_names() -> frozenset[str]:
     return frozenset(_texts())
 
 
-def helper(name: str) -> str:
-    """The text of a function or class."""
-    return _texts()[name]
+def helpers(needed: Container[str]) -> list[str]:
+    """The texts of these functions and classes, and of those that they call themselves."""
+    texts = _texts()
+    waiting = [name for name in texts if name in needed]
+    found: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            used = {node.id for node in ast.walk(ast.parse(texts[name])) if isinstance(node, ast.Name)}
+            waiting += sorted(used & texts.keys())
+    return [texts[name] for name in sorted(found)]

@@ -8,6 +8,7 @@ import re
 from collections.abc import Container, Iterable
 from typing import Final
 
+from cnnspec.codegen.helpers import helper_names
 from cnnspec.language.document import Document
 from cnnspec.language.functions import FUNCTIONS
 
@@ -17,6 +18,7 @@ __all__ = ["IMPORTS", "Names", "camel", "is_attribute"]
 IMPORTS: Final = {
     "math": "import math",
     "operator": "import operator",
+    "Any": "from typing import Any",
     "torch": "import torch",
     "Tensor": "from torch import Tensor, nn",
     "nn": "from torch import Tensor, nn",
@@ -29,7 +31,7 @@ class Names:
     """The names of one file. Parameters and local values keep theirs in every block, with `_` behind where it must."""
 
     def __init__(self, document: Document) -> None:
-        self.taken = {*_TAKEN}
+        self.taken = {*_TAKEN, *helper_names()}
         self.classes: dict[str, str] = {}
         for block in document.blocks:
             self.classes[block] = self.new(block)
@@ -80,7 +82,7 @@ def local(key: str, taken: Container[str]) -> str:
 def imports(used: Iterable[str]) -> list[str]:
     """The lines that import these names, in a formatter's order."""
     wanted = {name for name in used if name in IMPORTS}
-    standard = [IMPORTS[name] for name in ("math", "operator") if name in wanted]
+    standard = [IMPORTS[name] for name in ("math", "operator", "Any") if name in wanted]
     torch = [IMPORTS["torch"]] if "torch" in wanted else []
     both = ", ".join(name for name in ("Tensor", "nn") if name in wanted)
     torch += [f"from torch import {both}"] if both else []

@@ -12,7 +12,7 @@ from cnnspec.codegen.classes import MappingClass, chain
 from cnnspec.codegen.containers import Containers
 from cnnspec.codegen.context import Context, scope_names
 from cnnspec.codegen.expressions import UnsayableError, as_tree
-from cnnspec.codegen.helpers import helper, helper_names
+from cnnspec.codegen.helpers import helpers
 from cnnspec.codegen.known import Known, Pool, holds
 from cnnspec.codegen.layout import Brackets, Line, Node, render
 from cnnspec.codegen.names import imports, local
@@ -278,8 +278,7 @@ class SourceFile:
     def text(self, constants: list[Line], early: list[Line], doc: list[str], main: list[Line]) -> str:
         """All of it: what is imported, the numbers, what torch lacks, the classes, the network."""
         whole = self.whole()
-        helpers = [name for name in sorted(helper_names()) if name in whole.needed]
-        own = [helper(name).rstrip("\n") for name in helpers]
+        own = [text.rstrip("\n") for text in helpers(whole.needed)]
         classes = [render(lines).rstrip("\n") for lines in whole.classes]
         body = [*own, *classes, *([render(constants).rstrip("\n")] if constants else []), render(main).rstrip("\n")]
         parts = "\n\n\n".join(body)

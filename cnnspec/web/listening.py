@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 import sys
+import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +26,7 @@ DRAIN: Final = 1.0  # seconds in which clients that keep a connection are told t
 FINISH: Final = 30.0  # seconds that what is being answered may take then
 HEAD: Final = 10.0  # seconds in which a request has to begin on a new connection
 CONNECTIONS: Final = 512
+MESSAGE: Final = 4_000_000  # bytes of one message on a WebSocket
 
 
 def check_address(host: str, token: str | None) -> None:
@@ -124,8 +126,10 @@ def _listener(host: str, port: int) -> socket.socket:
     return listener
 
 
-def listen(app: ASGIApp, host: str, port: int, *, ready: str) -> int | None:
+def listen(app: ASGIApp, host: str, port: int, *, ready: str, opens: str | None = None) -> int | None:
     """Serve until a signal comes; its number, or None. `ready` with `{address}` is told on stderr once it listens.
+
+    `opens`, with `{address}` too, is then opened in the browser.
 
     Raises CnnspecError where the address cannot be had.
     """
@@ -134,12 +138,15 @@ def listen(app: ASGIApp, host: str, port: int, *, ready: str) -> int | None:
     config = uvicorn.Config(
         draining, http=_protocol(), log_config=None, access_log=False, server_header=False, lifespan="on",
         timeout_graceful_shutdown=int(FINISH), timeout_keep_alive=75, limit_concurrency=CONNECTIONS,
-        h11_max_incomplete_event_size=2**16,
+        h11_max_incomplete_event_size=2**16, ws="websockets-sansio", ws_max_size=MESSAGE,
     )  # fmt: skip
     server = _Server(config, draining, listener)
     name = f"[{host}]" if ":" in host else host
     with listener:
-        print(ready.format(address=f"http://{name}:{listener.getsockname()[1]}"), file=sys.stderr, flush=True)
+        address = f"http://{name}:{listener.getsockname()[1]}"
+        print(ready.format(address=address), file=sys.stderr, flush=True)
+        if opens is not None:
+            webbrowser.open(opens.format(address=address))
         server.run(sockets=[listener])
     return server.received
 
@@ -155,6 +162,8 @@ def _protocol() -> type[asyncio.Protocol]:
 
         def _lose_patience(self) -> None:
             begun: object = self.cycle  # its type does not say that there may be none yet
+            if self.transport.get_protocol() is not self:  # it has become a WebSocket
+                return
             if begun is None and not self.transport.is_closing():
                 self.transport.close()
 

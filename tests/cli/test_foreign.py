@@ -196,9 +196,12 @@ CALLS: dict[str, list[list[str]]] = {
         ["mlp", "--batches", EVIL],
     ],
     "doctor": [["--format", EVIL]],
+    "draw": [[EVIL], ["mlp", "-o", f"{EVIL}.svg"], ["mlp", "-o", f"a.{CSI}"], ["mlp", "--format", EVIL]],
     "serve": [
         ["--predict", EVIL],
-        [],
+        [EVIL],
+        [f"{CSI}.onnx", "--no-open"],
+        ["--port", EVIL],
         ["--predict", f"{CSI}.onnx", "--device", EVIL],
         ["--host", EVIL, "--predict", "x"],
     ],
