@@ -43,6 +43,16 @@ def test_a_layer_behind_a_concatenation_sees_what_its_channels_saw(
     assert (row.receptive_field, row.min_receptive_field) == (field, least)
 
 
+def test_channels_that_are_cut_with_other_axes_are_told_apart_along_a_new_one() -> None:
+    report = one(f"{BRANCHES}  tokens: Reshape([-1, 10])\n  mixed: Reshape([7, -1])(cat)\n", "[3, 15, 14]").analyze(
+        purpose="train"
+    )
+    assert report.layer("tokens").output_shape == (168, 10)
+    assert parts(report, "tokens") == {((0, 84, 1),): (15, 14), ((84, 168, 1),): (21, 20)}
+    assert parts(report, "mixed") == {}  # the fourth of seven holds numbers of both
+    assert report.layer("mixed").receptive_field == (21, 20)
+
+
 def test_the_channels_of_a_concatenation_are_told_apart() -> None:
     text = BRANCHES + "  shuffle: ChannelShuffle(2)\n  part: Slice(0, 4)\n  deep: Conv2d(8, 3, groups=8)(shuffle)\n"
     spec = one(text, "[3, 16, 16]", "[part, deep]")
