@@ -54,15 +54,15 @@ def check_seeds(seeds: range) -> tuple[int, int]:
     return valid, compared
 
 
-@pytest.mark.parametrize("start", range(0, 600, 150))
+@pytest.mark.parametrize("start", range(0, 640, 160))
 def test_every_unit_reads_the_pixels_that_have_a_gradient(start: int) -> None:
-    valid, compared = check_seeds(range(start, start + 150))
+    valid, compared = check_seeds(range(start, start + 160))
     assert valid >= 75
     assert compared >= 70
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("start", range(600, 4200, 300))
+@pytest.mark.parametrize("start", range(640, 4240, 300))
 def test_many_random_graphs(start: int) -> None:
     valid, compared = check_seeds(range(start, start + 300))
     assert valid >= 150
