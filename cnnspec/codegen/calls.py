@@ -208,25 +208,23 @@ def _said(ctx: Context, uses: list[Use], name: str, expr: Expr, values: list[Any
     tree = as_tree(expr)
     if tree is None:
         raise UnsayableError("a word")
-    whole = name in op_type.listed
+    is_listed = name in op_type.listed
     found = [value_of(tree, use.frame.scope) for use in uses]
-    if all(_same(one, value, whole) for one, value in zip(found, values, strict=True)):
-        if name in _TUPLES and any(isinstance(one, list) for one in found):
-            return (
-                ctx.text(ast.Tuple(tree.elts, ast.Load())) if isinstance(tree, ast.List) else f"tuple({ctx.text(tree)})"
-            )
+    if not all(_same(one, value, is_listed) for one, value in zip(found, values, strict=True)):
+        return ctx.text(ctx.choose(values, uses, pool))
+    if name not in _TUPLES or not any(isinstance(one, list) for one in found):
         return ctx.text(tree)
-    return ctx.text(ctx.choose(values, uses, pool))
+    return ctx.text(ast.Tuple(tree.elts, ast.Load())) if isinstance(tree, ast.List) else f"tuple({ctx.text(tree)})"
 
 
-def _same(written: Any, value: Any, whole: bool) -> bool:
-    """Whether torch makes the same of both: a number stands for one on every axis, unless a list is always `whole`."""
+def _same(written: Any, value: Any, is_listed: bool) -> bool:
+    """Whether torch makes the same of both: a number stands for one on every axis, or is as good as a list of one."""
     if isinstance(written, list):
         written = tuple(written)
     if isinstance(value, tuple) and not isinstance(written, tuple):
-        if whole:
-            return False
-        return bool(value) and all(_same(written, each, whole) for each in value)
+        return not is_listed and bool(value) and all(_same(written, each, is_listed) for each in value)
+    if is_listed and isinstance(written, tuple) and not isinstance(value, tuple):
+        return written == (value,)
     return isinstance(written, bool) == isinstance(value, bool) and bool(written == value)
 
 
