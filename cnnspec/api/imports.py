@@ -272,7 +272,7 @@ def read_named(spec: PathLike, input_shape: Shape | None = None) -> Imported:
     """What a SOURCE is as a spec, not proved. Raises as `import_network`."""
     name = parse_source(os.fspath(spec))
     assert name is not None
-    return import_source(name, input_shape)
+    return import_source(name, input_shape, quick=True)
 
 
 def read_text(spec: PathLike, input_shape: Shape | None = None) -> str:

@@ -15,6 +15,8 @@ from cnnspec.ops.reshape import Flatten, Identity, Permute
 
 __all__ = ["SHAPES", "does_nothing", "flattened"]
 
+_KINDS: Final = {"mean": "Mean", "sum": "Sum", "max": "Amax", "min": "Amin"}
+
 
 _MOST_AXES: Final = 4  # that the language has
 
@@ -89,7 +91,19 @@ def _reduce_twice(step: Step, steps: Steps, readers: Readers) -> bool:
     return True
 
 
-_KINDS: Final = {"mean": "Mean", "sum": "Sum", "max": "Amax", "min": "Amin"}
+def _kept(step: Step, steps: Steps, readers: Readers) -> bool:
+    """Axes that are taken away and put back with size 1 were kept."""
+    before = steps.by_name.get(step.inputs[0]) if step.inputs else None
+    if before is None or not isinstance(step.op, Reshaped) or not isinstance(before.op, Reduced) or before.op.keepdim:
+        return False
+    shape, dims = steps.shape(before.inputs[0]), before.op.dims
+    if shape is None or steps.only_reader(before.name, readers) is None:
+        return False
+    if step.op.shape != tuple(1 if axis in dims else size for axis, size in enumerate(shape, 1)):
+        return False
+    before.op, before.shape, before.gives = Reduced(before.op.how, dims, True), step.shape, step.gives
+    steps.leave_out(step)
+    return True
 
 
 def _reduce(step: Step, steps: Steps, readers: Readers) -> bool:
@@ -228,6 +242,7 @@ SHAPES: Final[tuple[Rule, ...]] = (
     _shuffle,
     _layer_norm_2d,
     _reduce_twice,
+    _kept,
     _reduce,
     _flatten,
     _cut,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from cnnspec.errors import ShapeError
 from cnnspec.foreign.folds import fold
+from cnnspec.foreign.laid_out import shape_here
 from cnnspec.foreign.network import Network, Reference, Stored
 from cnnspec.foreign.primitives import Primitive
 from cnnspec.foreign.steps import Step, Steps
@@ -48,7 +49,7 @@ def lift(network: Network) -> Lifted:
     fold(steps)
     steps.prune()
     gaps = [gap for step in steps if (gap := _gap(step))] + _shared(steps)
-    nodes, wrong = _nodes(steps, network.input_shape)
+    nodes, wrong = _nodes(steps, network.input_shape, network.tensors)
     gaps += wrong
     weights = {
         f"{step.name}.{key}" if key else step.name: reference
@@ -89,7 +90,7 @@ def _shared(steps: Steps) -> list[Gap]:
     return shared
 
 
-def _nodes(steps: Steps, input_shape: Shape) -> tuple[list[Node], list[Gap]]:
+def _nodes(steps: Steps, input_shape: Shape, tensors: Mapping[str, Shape]) -> tuple[list[Node], list[Gap]]:
     """The nodes, and where what they give is not what the source gives. After a gap the source's shapes hold."""
     shapes: dict[str, Shape | None] = {INPUT: input_shape}
     nodes: list[Node] = []
@@ -114,5 +115,23 @@ def _nodes(steps: Steps, input_shape: Shape) -> tuple[list[Node], list[Gap]]:
             wrong.append(Gap(step.name, step.source_op, message))
             continue
         shapes[step.name] = given
-        nodes.append(Node(step.name, step.op, step.inputs, inputs, given))
+        node = Node(step.name, step.op, step.inputs, inputs, given)
+        if (misfit := _misfit(node, step.weights, tensors)) is not None:
+            wrong.append(Gap(step.name, step.source_op, misfit))
+            continue
+        nodes.append(node)
     return nodes, wrong
+
+
+def _misfit(node: Node, weights: Mapping[str, Reference], tensors: Mapping[str, Shape]) -> str | None:
+    """What is wrong with the tensors that a layer has in the source, if something is."""
+    for key, wanted in node.tensors.items():
+        if key not in weights:
+            return f"the source has no `{key}` for it"
+        reference = weights[key]
+        if isinstance(reference, Stored) and reference.key not in tensors:
+            continue
+        if (given := shape_here(reference, tensors)) != wanted:
+            told = "another number of values" if given is None else show_shape(given) or "one number"
+            return f"its `{key}` is {told} there, and {show_shape(wanted) or 'one number'} here"
+    return None

@@ -32,6 +32,10 @@ class Model(Protocol):
         """What it computes."""
 
     @property
+    def cannot_run(self) -> str | None:
+        """Why it cannot be run here, so that nothing is compared with it; None where it can."""
+
+    @property
     def macs(self) -> int | None:
         """Multiply-accumulates for one sample, counted on the source by other means than ours; None: not known."""
 

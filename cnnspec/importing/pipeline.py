@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from cnnspec.checks import Check
 from cnnspec.errors import CnnspecError, VerificationError
@@ -22,7 +22,15 @@ if TYPE_CHECKING:
 
     from cnnspec.importing.model import Model
 
-__all__ = ["GapsError", "Imported", "Member", "import_models", "import_source"]
+__all__ = ["GapsError", "Imported", "Member", "SelfDescribed", "import_models", "import_source"]
+
+
+@runtime_checkable
+class SelfDescribed(Protocol):
+    """A source that carries the spec that it was made of."""
+
+    def imported(self, source: str) -> Imported:
+        """It as a spec, not proved yet."""
 
 
 class GapsError(CnnspecError):
@@ -98,9 +106,15 @@ class Imported:
 
 
 def import_source(
-    source: SourceName, input_shape: Shape | None = None, report: Callable[[str], None] = lambda text: None
+    source: SourceName,
+    input_shape: Shape | None = None,
+    report: Callable[[str], None] = lambda text: None,
+    *,
+    quick: bool = False,
 ) -> Imported:
     """The spec of a source, not proved yet. What code of others runs is told first.
+
+    With `quick` the text is any that says it, for who looks at the network only.
 
     Raises GapsError where the language cannot say it, UsageError and CnnspecError where it cannot be read.
     """
@@ -108,11 +122,13 @@ def import_source(
 
     if source.warning:
         report(f"{source.text}: {source.warning}")
-    return import_models(source.text, read_models(source, input_shape))
+    return import_models(source.text, read_models(source, input_shape), quick=quick)
 
 
-def import_models(source: str, models: Sequence[Model]) -> Imported:
+def import_models(source: str, models: Sequence[Model], *, quick: bool = False) -> Imported:
     """Networks that have been read as one spec. Raises GapsError."""
+    if len(models) == 1 and isinstance(models[0], SelfDescribed):
+        return models[0].imported(source)
     lifted = [lift(model.network) for model in models]
     gaps = [gap for each in lifted for gap in each.gaps]
     if gaps:
@@ -120,7 +136,7 @@ def import_models(source: str, models: Sequence[Model]) -> Imported:
     notes = dict.fromkeys(note for each in lifted for note in each.notes)
     graphs = [each.graph for each in lifted if each.graph is not None]
     if len(graphs) == 1:
-        folded = refold(graphs[0], lifted[0].classes)
+        folded = refold(graphs[0], lifted[0].classes, quick=quick)
         only = Member(graphs[0].name, models[0], lifted[0], folded.names)
         return Imported(source, folded.text, (only,), (*notes, *folded.notes))
     family = refold_family([(graph, each.classes) for graph, each in zip(graphs, lifted, strict=True)])

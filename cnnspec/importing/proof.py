@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-__all__ = ["TOLERANCE", "prove"]
+__all__ = ["TOLERANCE", "difference", "prove"]
 
 TOLERANCE: Final = 1e-5  # of the largest magnitude of an output
 _SHOWN: Final = 4
@@ -45,6 +45,8 @@ def prove(
     checks = [_text(lifted.graph, written, names), _tensors(lifted, model), _macs(written, model)]
     if not all(check.passed for check in checks):
         return checks
+    if model.cannot_run is not None:
+        return [*checks, unchecked("outputs", model.cannot_run)]
     from cnnspec.torch_backend.parts import Parts
 
     own = _varied(model.tensors())
@@ -125,7 +127,7 @@ def _outputs(ours: Sequence[Array], theirs: Sequence[Array]) -> Check:
     for one, other in zip(ours, theirs, strict=True):
         if one.shape != other.shape:
             return Check("outputs", False, f"the shape is {one.shape} here, and {other.shape} in the source")
-        worst = max(worst, _difference(one, other))
+        worst = max(worst, difference(one, other))
     return _judged("outputs", worst, "largest difference")
 
 
@@ -154,9 +156,9 @@ def _layers(
         known[node.name] = given.pop(call) if call else ours
         if call:
             compared += 1
-            difference = _difference(ours, known[node.name])
-            if not difference <= worst:
-                worst, where = difference, node.name
+            apart = difference(ours, known[node.name])
+            if not apart <= worst:
+                worst, where = apart, node.name
         for name in [*node.inputs, node.name]:
             if last.get(name, -1) <= number:
                 known.pop(name, None)
@@ -164,7 +166,7 @@ def _layers(
     return _judged("layers", worst, detail, where)
 
 
-def _difference(ours: Array, theirs: Array) -> float:
+def difference(ours: Array, theirs: Array) -> float:
     """The largest difference as a share of the largest magnitude; infinite where one is no number and the other is.
 
     The same infinity at the same place, as a padding before a max pool has it, is no difference.
@@ -176,8 +178,8 @@ def _difference(ours: Array, theirs: Array) -> float:
         ours, theirs = ours[~endless], theirs[~endless]
     if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
         return float("inf")
-    largest, difference = float(np.abs(theirs).max(initial=0)), float(np.abs(ours - theirs).max(initial=0))
-    return difference / largest if largest else difference
+    largest, apart = float(np.abs(theirs).max(initial=0)), float(np.abs(ours - theirs).max(initial=0))
+    return apart / largest if largest else apart
 
 
 def _judged(name: str, worst: float, detail: str, where: str = "") -> Check:

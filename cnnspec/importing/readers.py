@@ -21,7 +21,11 @@ __all__ = ["READERS", "read_models"]
 Reader: TypeAlias = "Callable[[Path, Shape | None], Model]"
 
 # Of files that run nothing: where the function is that reads one, with another input shape where that is given.
-READERS: Final[dict[str, str]] = {}
+READERS: Final[dict[str, str]] = {
+    ".onnx": "cnnspec.importing.onnx_model:read_onnx_model",
+    ".keras": "cnnspec.importing.keras_model:read_keras_model",
+    ".json": "cnnspec.importing.keras_model:read_keras_model",
+}
 
 
 def read_models(source: SourceName, input_shape: Shape | None) -> list[Model]:

@@ -37,6 +37,10 @@ class Captured:
     state: Mapping[str, Tensor]  # the module's own tensors
     batch: int = BATCH  # how many samples it was exported for, or may be run with
 
+    @property
+    def cannot_run(self) -> None:
+        """Torch is here, or it had not been captured."""
+
     @cached_property
     def macs(self) -> int:
         """Multiply-accumulates for one sample, as torch counts them."""
