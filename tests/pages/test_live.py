@@ -26,7 +26,7 @@ def live(browser: Any, tmp_path: Path) -> Iterator[Any]:
     address = found[1]
     wrong: list[str] = []
     page = browser.new_page(viewport={"width": 1400, "height": 900})
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(90_000)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on(
         "console", lambda said: wrong.append(said.text) if said.type == "error" and "409" not in said.text else None
