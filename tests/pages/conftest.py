@@ -12,6 +12,7 @@ import pytest
 
 from cnnspec import api
 
+FLAGS = ("--disable-gpu", "--disable-dev-shm-usage")  # a machine for tests has little of either
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -26,7 +27,7 @@ def browser() -> Iterator[Any]:
         pytest.skip("the browser tests need Chromium, and there is none: `apt-get install chromium`")
     is_root = hasattr(os, "geteuid") and os.geteuid() == 0
     with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"] if is_root else [])
+        found = playwright.chromium.launch(executable_path=path, args=[*FLAGS, *["--no-sandbox"][: int(is_root)]])
         yield found
         found.close()
 

@@ -87,7 +87,7 @@ def test_a_layer_is_selected_in_text_and_graph_alike(live: Any) -> None:
 
 
 def test_a_bundled_network_opens_as_a_copy(live: Any, tmp_path: Path) -> None:
-    live.get_by_label("Open").select_option("zlenet5")
+    live.get_by_label("Open", exact=True).select_option("zlenet5")
     live.wait_for_function("document.querySelectorAll('.cm-hint').length > 10")
     assert live.locator(".file").inner_text() == "lenet5.yaml"
     live.get_by_role("button", name="Save").click()
