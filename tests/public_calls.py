@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from torch import nn
 
 import cnnspec
 from cnnspec import api
@@ -17,6 +18,8 @@ from cnnspec.analysis.layer_sizes import Layer
 from cnnspec.api import Spec, TrainConfig
 
 SPEC: Final = "cnnspec: 1\nname: n\ninput: [1, 8, 8]\nlayers:\n  c: Conv2d(2, 3)\n  f: Flatten\n  out: Linear(10)\n"
+
+SEARCHED: Final = SPEC + "params: {w: 2}\nsearch: {space: {w: [2, 3]}, trials: 1}\n"
 
 FAST: Final = {"batch_size": 512, "epochs": 1, "threads": 1, "channels_last": False, "rotate": 0.0, "shift": 0}
 
@@ -74,6 +77,7 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
             {"spec": "spec.yaml"},
             ("text", "variant", "params", "select", "ignore", "max_nodes"),
         ),
+        "code": Public(cnnspec.code, {"spec": spec, "output": "new.py", "force": True}, ("verify",)),
         "diff": Public(cnnspec.diff, {"before": spec, "after": spec}, ("purpose",)),
         "sizes": Public(cnnspec.sizes, {"spec": "spec.yaml"}, (*where, "layer", "output", "span")),
         "train": Public(
@@ -112,6 +116,12 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
         ),
         "draw": Public(api.draw, {"network": spec, "output": "drawn.svg"}, ("depth", "purpose")),
         "draw_bytes": Public(api.draw_bytes, {"network": spec}, ("kind", "depth", "purpose")),
+        "from_torch": Public(
+            cnnspec.from_torch, {"module": nn.Conv2d(1, 2, 3), "example": (1, 8, 8)}, ("name", "prove")
+        ),
+        "import_network": Public(
+            cnnspec.import_network, {"source": "net.py:net", "input_shape": (1, 8, 8)}, ("output", "weights", "report")
+        ),
         "verify": Public(cnnspec.verify, {"path": model}, ("against", "weights", "data", "data_dir", "report")),
         "bench": Public(
             cnnspec.bench,
@@ -133,11 +143,23 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
         "Spec.explain": Public(spec.explain, {"layer": "c"}, ("purpose",)),
         "Spec.lint": Public(spec.lint, {}, ("select", "ignore", "report")),
         "Spec.build": Public(spec.build, {}),
+        "Spec.code": Public(spec.code, {}, ("verify",)),
         "Spec.record": Public(spec.record, {}),
         "Spec.with_params": Public(spec.with_params, {"params": {}}, ("purpose",)),
         "Spec.at_size": Public(spec.at_size, {"shape": (1, 9, 9)}, ("purpose",)),
         "Spec.elaborate": Public(Spec.elaborate, {"source": spec.source}, where),
         "Spec.from_record": Public(Spec.from_record, {"record": spec.record(), "path": "p", "purpose": "train"}),
+        "judge": Public(cnnspec.judge, {"spec": spec, "limits": {"params": "500k"}}),
+        "screen": Public(api.screen, {"spec": "searched.yaml", "sample": 2}, ("search", "seed")),
+        "search": Public(
+            api.search,
+            {"spec": "searched.yaml", "data": "digits", "name": "s", "workers": 1, "progress": False, **FAST},
+            ("searches", "search", "pareto", "config"),
+        ),
+        "open_search": Public(api.open_search, {"name": "s"}, ("searches", "cost", "picture")),
+        "write_best": Public(
+            api.write_best, {"name": "s", "output": "best.yaml", "force": True}, ("trial", "searches")
+        ),
         "calculate": Public(api.calculate, {"layers": [Layer("Conv2d", {"kernel_size": 3}, input=(8, 8))]}),
         "bundled_networks": Public(api.bundled_networks, {}),
         "bundled_remark": Public(api.bundled_remark, {"name": "lenet5"}),

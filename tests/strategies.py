@@ -17,7 +17,7 @@ from cnnspec.ops import ArgumentError, Shape, make_op
 __all__ = ["specs"]
 
 LARGEST = 30_000  # values of one layer's output: the networks are small enough to be run
-POINTWISE = ("ReLU", "Tanh", "Sigmoid", "SiLU", "GELU", "Identity", "Hardswish", "Dropout")
+POINTWISE = ("ReLU", "Tanh", "Sigmoid", "SiLU", "GELU", "Identity", "Hardswish", "Dropout", "Affine")
 
 
 @dataclass
@@ -85,12 +85,14 @@ def _plain_layer(chain: _Chain, name: str, read: str) -> None:
     draw, rank = chain.draw, chain.rank
     match draw(st.integers(0, 7)):
         case 0:
-            chain.call(name, draw(st.sampled_from(POINTWISE)), {}, read)
+            kind = draw(st.sampled_from(POINTWISE))
+            chain.call(name, kind, {"scale": 0.5, "shift": -1} if kind == "Affine" else {}, read)
         case 1:
             chain.call(name, f"BatchNorm{rank}d", {"affine": draw(st.booleans())}, read)
         case 2:
             padding = [draw(st.integers(0, 3)) for _ in range(2 * rank)]
-            chain.call(name, f"ZeroPad{rank}d", {"padding": padding}, read)
+            kind = draw(st.sampled_from(["Zero", "Reflection", "Replication", "Circular"]))
+            chain.call(name, f"{kind}Pad{rank}d", {"padding": padding}, read)
         case 3:
             chain.call(name, f"AdaptiveAvgPool{rank}d", {"output_size": _axes(draw, rank, st.integers(1, 4))}, read)
         case _:
@@ -98,14 +100,15 @@ def _plain_layer(chain: _Chain, name: str, read: str) -> None:
 
 
 def _join(chain: _Chain, name: str) -> None:
-    kind = chain.draw(st.sampled_from(["Add", "Mul", "Concat"]))
+    kind = chain.draw(st.sampled_from(["Add", "Mul", "Concat", "Sub", "Div"]))
     wanted = chain.shapes[chain.last]
     alike = [
         node
         for node, shape in chain.shapes.items()
         if (shape[1:] == wanted[1:] if kind == "Concat" else shape == wanted)
     ]
-    reads = [chain.draw(st.sampled_from(alike)) for _ in range(chain.draw(st.integers(1, 3)))]
+    count = 2 if kind in ("Sub", "Div") else chain.draw(st.integers(1, 3))
+    reads = [chain.draw(st.sampled_from(alike)) for _ in range(count)]
     shapes = [chain.shapes[read] for read in reads]
     channels = sum(shape[0] for shape in shapes) if kind == "Concat" else wanted[0]
     chain.add(name, {"type": kind, "in": reads}, (channels, *wanted[1:]))

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from cnnspec.analysis.band_figures import centre, span
 from cnnspec.analysis.bands import Band, Bands, distinct, smallest, union
+from cnnspec.analysis.field_work import Work
 from cnnspec.errors import Diagnostic, SpecError
 from cnnspec.graph import Graph, Node
 from cnnspec.ops import Shape
@@ -50,10 +51,9 @@ class FieldState(NamedTuple):
         """Whether some path sees the whole input."""
         return self.context or self.through_global
 
-    @property
-    def lies_on_first(self) -> bool:
-        """Whether units of some axis lie along the first axis of the tensor, after a Permute or a Flatten."""
-        return any(band.carrier == 0 for bands in self.wide for band in bands)
+    def lies_on(self, axis: int) -> bool:
+        """Whether units of some axis of the input lie along this axis of the tensor."""
+        return any(band.carrier == axis for bands in self.wide for band in bands)
 
     def moved(self, band: Callable[[Band], Band]) -> FieldState:
         """The state with each band changed."""
@@ -117,7 +117,7 @@ class TensorField(NamedTuple):
         return tuple(max(span(bands, shape) for bands in axis) for axis in axes)
 
 
-def united(states: Sequence[FieldState]) -> FieldState:
+def united(states: Sequence[FieldState], work: Work) -> FieldState:
     """The union over the states that are local, if any is."""
     local = [state for state in states if not state.through_global] or states
     context = any(state.context for state in states) or len(local) < len(states)
@@ -134,7 +134,7 @@ def united(states: Sequence[FieldState]) -> FieldState:
             paths.append(first.paths[axis])
             continue
         together = [band for state in local for band in state.wide[axis]]
-        wide.append(union(together))
+        wide.append(union(together, work))
         paths.append(chosen(band for state in local for band in state.paths[axis]))
         aligned = aligned and _one_centre(together)
     return first._replace(
@@ -188,7 +188,8 @@ def regrouped(parts: Sequence[Part], window: Window, size: int, units: int) -> l
             needed = sum(1 << read for read in reads if 0 <= read < size)
         key = tuple(number for number, (channels, _) in enumerate(parts) if channels & needed)
         behind[key] = behind.get(key, 0) | 1 << channel
-    return [(channels, [parts[number].state for number in key]) for key, channels in behind.items()]
+    read = [(channels, [parts[number].state for number in key]) for key, channels in behind.items() if key]
+    return read or [(ALL, [state for _, state in parts])]  # of units that read padding alone nothing is said
 
 
 def _moved(channels: int, places: int) -> int:

@@ -14,16 +14,14 @@ over some of the axes alone gives strips: all of those axes, and still a place o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain, product
-from math import prod
 from typing import Final
 
 from cnnspec.analysis.bands import (
-    GONE,
     Band,
     Bands,
-    TooIrregular,
     broadcast,
     carried,
     distinct,
@@ -35,6 +33,7 @@ from cnnspec.analysis.bands import (
     union,
     weight,
 )
+from cnnspec.analysis.field_axes import Rearranged, merged_axes, regrouped_axes, without_axes
 from cnnspec.analysis.field_state import (
     ALL,
     MOST_CHANNELS,
@@ -46,12 +45,14 @@ from cnnspec.analysis.field_state import (
     too_irregular,
     united,
 )
+from cnnspec.analysis.field_work import TooIrregular, Work
 from cnnspec.graph import INPUT, Graph, Node
-from cnnspec.ops import JOINS, AnyOp, Shape
+from cnnspec.ops import JOINS, REDUCTIONS, AnyOp, Shape
 from cnnspec.ops.merge import Concat
-from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm
+from cnnspec.ops.norm import GRN, BatchNorm, GroupNorm, InstanceNorm
 from cnnspec.ops.resample import PixelShuffle
 from cnnspec.ops.reshape import Flatten, Permute
+from cnnspec.ops.unflatten import Reshape, Unflatten
 from cnnspec.ops.window import POINT, Global, Shuffled, Sliding, Window
 
 __all__ = ["fields", "read_windows"]
@@ -59,9 +60,12 @@ __all__ = ["fields", "read_windows"]
 MOST_PHASES_TOGETHER: Final = 2**20  # of all layers; those of one are bounded where bands are made
 
 
-def fields(graph: Graph) -> dict[str, TensorField]:
-    """The field of every node, and of the input under its own name. Raises SpecError for one that is too irregular."""
-    return _Walk(graph).over(graph.nodes)
+def fields(graph: Graph, work: Work | None = None) -> dict[str, TensorField]:
+    """The field of every node, and of the input under its own name; `work` is what it may take, with whoever shares it.
+
+    Raises SpecError for one that is too irregular.
+    """
+    return _Walk(graph, work or Work()).over(graph.nodes)
 
 
 def read_windows(op: AnyOp, shape: Shape) -> tuple[Window, ...]:
@@ -72,8 +76,8 @@ def read_windows(op: AnyOp, shape: Shape) -> tuple[Window, ...]:
 class _Walk:
     """One pass over the nodes. What was worked out is kept by identity: equal layers share operators and states."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, work: Work) -> None:
+        self.graph, self.work = graph, work
         pixels = tuple(pixel(axis) for axis in range(1, len(graph.input_shape)))
         self.start = TensorField((Part(ALL, FieldState(pixels, pixels)),), 0, True)
         # None: pointwise; and whether only channels are mixed
@@ -100,11 +104,23 @@ class _Walk:
         """The field behind an operator with one input."""
         op, shape = node.op, node.input_shapes[0]
         if isinstance(op, Flatten):
-            return self.flattened(field, op, shape)
+            first, last = op.merged(shape)
+            return field if first == last else self.placed(merged_axes(field, shape, first, last, self.merged))
+        if isinstance(op, (Reshape, Unflatten)):
+            groups = op.regroupings(shape)
+            return self.placed(regrouped_axes(field, shape, node.shape, groups, self.merged, self.work))
+        if isinstance(op, REDUCTIONS) and (gone := op.gone(shape)):
+            kept = self.through(field, replace(node, shape=op.kept_shape(shape)))
+            return self.placed(without_axes(kept, shape, gone))
         if isinstance(op, Permute):
             order = op.permuted(shape)
             moved = self.moved(field, lambda band: carried(band, order.index, len(shape)))
             return moved._replace(axis=order.index(field.axis))
+        return self.through(field, node)
+
+    def through(self, field: TensorField, node: Node) -> TensorField:
+        """The field behind windows, on axes that stay where they are."""
+        op, shape = node.op, node.input_shapes[0]
         key = id(op), shape
         if key not in self.windows:
             sizes = zip(read_windows(op, shape), shape, node.shape, strict=True)
@@ -118,7 +134,7 @@ class _Walk:
             return field
         if len(field.parts) == 1:
             state = field.parts[0].state
-            if still and not state.lies_on_first:
+            if still and not state.lies_on(0):
                 return field
             return field._replace(parts=(Part(ALL, self.slid(state, op, chosen, shape)),))
         if isinstance(op, PixelShuffle) and field.axis == 0:
@@ -127,7 +143,7 @@ class _Walk:
         parts = []
         for channels, states in groups:
             state = self.union(states)
-            if not still or state.lies_on_first:
+            if not still or state.lies_on(0):
                 state = self.slid(state, op, chosen, shape)
             parts.append(Part(channels, state))
         return self.tensor(parts, field.axis, node.shape)
@@ -149,6 +165,10 @@ class _Walk:
         parts = tuple(part._replace(state=self.same(part.state.moved(band))) for part in field.parts)
         return field._replace(parts=parts)
 
+    def placed(self, rearranged: Rearranged) -> TensorField:
+        """The field on axes that lie elsewhere."""
+        return self.moved(rearranged.field, rearranged.band)
+
     def same(self, state: FieldState) -> FieldState:
         """The state that is equal to this one."""
         if (known := self.known.get(state)) is not None:
@@ -161,6 +181,7 @@ class _Walk:
 
     def slid(self, state: FieldState, op: AnyOp, windows: tuple[Window, ...], shape: Shape) -> FieldState:
         """What is seen behind windows, on each axis of a tensor of this shape."""
+        together = partial(union, work=self.work)
         closing = opening = False
         for bands in state.wide:
             for band in bands:
@@ -168,7 +189,7 @@ class _Walk:
                     whole = _is_whole(windows[band.carrier], band)
                     closing, opening = closing or whole, opening or not whole
         everything = closing and not opening  # no axis is left on which the units have a place
-        wide = tuple([self.slid_bands(bands, windows, shape, everything, union) for bands in state.wide])
+        wide = tuple([self.slid_bands(bands, windows, shape, everything, together) for bands in state.wide])
         paths = wide
         if state.paths is not state.wide:
             paths = tuple(
@@ -180,7 +201,7 @@ class _Walk:
                 ]
             )
         slid = (
-            tuple(self.slid_bands((band,), windows, shape, everything, union)[0] for band in term)
+            tuple(self.slid_bands((band,), windows, shape, everything, together)[0] for band in term)
             for term in state.terms
         )
         context = state.context or _gathers(op)
@@ -209,7 +230,7 @@ class _Walk:
                 window = Global()
             key = id(bands), window, band.units(shape) if isinstance(window, Global) else 0
             if key not in self.bands:
-                self.bands[key] = bands, (slide(band, window, band.units(shape)),)
+                self.bands[key] = bands, (slide(band, window, band.units(shape), self.work),)
             return self.bands[key][1]
         each = [self.slid_bands((band,), windows, shape, everything, together) for band in bands]
         return together(chain.from_iterable(each))
@@ -222,7 +243,8 @@ class _Walk:
         known = self.unions.get(key)
         if known is None:
             before = self.unions.get(key[:-1])  # dense concatenations grow by one state at a time
-            known = self.unions[key] = states, self.same(united([before[1], states[-1]] if before else states))
+            together = united([before[1], states[-1]] if before else states, self.work)
+            known = self.unions[key] = states, self.same(together)
         return known[1]
 
     def merged(self, field: TensorField) -> TensorField:
@@ -249,46 +271,23 @@ class _Walk:
         return self.tensor([Part(channels, self.union(states)) for channels, states in parts], axis, node.shape)
 
     def concatenated(self, before: list[TensorField], node: Node) -> TensorField:
-        """The channels one after the other, along the first axis."""
+        """Their units one after the other, along one axis, which is that of the channels unless `dim` says another."""
+        assert isinstance(node.op, Concat)
+        axis = node.op.axis(node.shape)
         parts: list[Part] = []
         start = 0
         for field, shape in zip(before, node.input_shapes, strict=True):
-            if field.axis:
+            if field.axis != axis:
                 field = self.merged(field)
-            if start and any(state.lies_on_first for state in field.all_states):
-                field = self.moved(field, partial(moved_on, start=start))
+            if start and any(state.lies_on(axis) for state in field.all_states):
+                field = self.moved(field, partial(moved_on, axis=axis, start=start, work=self.work))
             if start or len(field.parts) == 1:
-                every = (1 << shape[0]) - 1 if node.shape[0] <= MOST_CHANNELS else ALL
+                every = (1 << shape[axis]) - 1 if node.shape[axis] <= MOST_CHANNELS else ALL
                 parts += [Part((channels & every) << start, state) for channels, state in field.parts]
             else:
                 parts += field.parts
-            start += shape[0]
-        return self.tensor(parts, 0, node.shape)
-
-    def flattened(self, field: TensorField, op: Flatten, shape: Shape) -> TensorField:
-        """Axes that become one with others are lost, unless they held one unit."""
-        first, last = op.merged(shape)
-        if first == last:
-            return field
-        size = prod(shape[first : last + 1])
-
-        def flat(band: Band) -> Band:
-            carrier = band.carrier
-            if not first <= carrier <= last:
-                return band._replace(carrier=carrier - (last - first)) if last < carrier < len(shape) else band
-            if shape[carrier] == 1:
-                return band._replace(carrier=GONE)
-            return band._replace(carrier=first, lost=band.lost or (shape[carrier] if shape[carrier] < size else 0))
-
-        inside = first <= field.axis <= last
-        if inside and size > MOST_CHANNELS:
-            field = self.merged(field)
-        parts = field.parts
-        if inside and len(parts) > 1 and size > shape[field.axis]:
-            around = prod(shape[first : field.axis]), prod(shape[field.axis + 1 : last + 1])
-            parts = tuple(Part(_repeated(channels, shape[field.axis], *around), state) for channels, state in parts)
-        axis = first if inside else field.axis - (last - first) if field.axis > last else field.axis
-        return self.moved(field._replace(parts=parts, axis=axis), flat)
+            start += shape[axis]
+        return self.tensor(parts, axis, node.shape)
 
     def shuffled(self, field: TensorField, op: PixelShuffle, windows: tuple[Window, ...], node: Node) -> TensorField:
         """What is seen where r*r channels that see different things become one: a unit reads one of them."""
@@ -318,7 +317,7 @@ class _Walk:
                 take_turns(band, factor, turns) for state, turns in places.items() for band in state.wide[axis]
             ]
             least = [take_turns(band, factor, turns) for state, turns in places.items() for band in state.paths[axis]]
-            wide.append(union(all_bands))
+            wide.append(union(all_bands, self.work))
             paths.append(smallest(least))
         terms = joint_terms(
             [tuple(take_turns(band, factor, [place]) for band in term)]
@@ -329,14 +328,9 @@ class _Walk:
         return whole._replace(wide=tuple(wide), paths=tuple(paths), terms=terms)
 
 
-def _repeated(channels: int, size: int, times: int, each: int) -> int:
-    """Channels as features, where all of them come so many times, each with so many features."""
-    return int("".join(bit * each for bit in f"{channels:0{size}b}") * times, 2)
-
-
 def _gathers(op: AnyOp) -> bool:
     """Whether every unit depends on statistics of all of its channel, or of its group."""
-    return isinstance(op, (BatchNorm, GroupNorm, InstanceNorm)) and op.global_statistics
+    return isinstance(op, (BatchNorm, GroupNorm, InstanceNorm, GRN)) and op.global_statistics
 
 
 def _keeps_apart(window: Window) -> bool:

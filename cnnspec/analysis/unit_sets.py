@@ -7,6 +7,7 @@ raises where that is too much.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from math import prod
 from typing import Final
 
@@ -14,7 +15,18 @@ from cnnspec.analysis.field_state import ALL
 from cnnspec.ops import Shape
 from cnnspec.ops.window import POINT, Adaptive, Global, Grouped, Shuffled, Sliding, Transposed, Window
 
-__all__ = ["WORD", "Product", "as_bits", "before_shuffle", "inside", "through", "unflattened", "units", "within"]
+__all__ = [
+    "WORD",
+    "Product",
+    "as_bits",
+    "before_shuffle",
+    "flattened",
+    "inside",
+    "through",
+    "unflattened",
+    "units",
+    "within",
+]
 
 WORD: Final = 2**15  # places of an axis that are no more work than one
 
@@ -47,6 +59,8 @@ def through(window: Window, bits: int, size: int, own: int, charge: Charge) -> i
     if isinstance(window, Global):
         return ALL if size > 1 else 1
     each = 1 + max(size, own) // WORD
+    if isinstance(window, Sliding) and window.border != "constant":
+        return _with_copies(window, bits, size, own, charge)
     if isinstance(window, Sliding) and window.kernel == window.stride == 1:  # a crop, a pad, a slice
         charge(each)
         moved = within(bits, own) >> window.before if window.before > 0 else within(bits, own) << -window.before
@@ -64,6 +78,22 @@ def through(window: Window, bits: int, size: int, own: int, charge: Charge) -> i
         if len(taps := inside(taps, size)) == size:
             return ALL if size > 1 else 1
         read |= as_bits(taps)
+    return read
+
+
+def _with_copies(window: Sliding, bits: int, size: int, own: int, charge: Charge) -> int:
+    """The same for a window whose padding is copies of the axis: of units in it, the inputs that are copied."""
+    read = through(replace(window, border="constant"), bits, size, own, charge)
+    if read == ALL:
+        return read
+    first = -(-max(window.before, 0) // window.stride)  # of the units that reach into no padding before the axis
+    last = (size - window.extent + window.before) // window.stride  # or behind it
+    for outside in (bits & (1 << min(first, own)) - 1, bits >> last + 1 << last + 1) if last >= first else (bits,):
+        for unit in units(outside, own):
+            taps = window.reads(unit)
+            copies = [*taps[: -(taps.start // taps.step)], *taps[max(0, -((taps.start - size) // taps.step)) :]]
+            charge(1 + len(copies) + max(size, own) // WORD)
+            read |= as_bits([copied for tap in copies if (copied := window.copied(tap, size)) is not None])
     return read
 
 
@@ -162,3 +192,17 @@ def unflattened(bits: int, shape: Shape, charge: Charge) -> Iterator[Product]:
     for needed, first in parts.items():
         for rest in unflattened(needed, shape[1:], charge):
             yield (first, *rest)
+
+
+def flattened(needed: Sequence[int], shape: Shape, charge: Charge) -> int:
+    """A product over some axes as units of the flat axis that they make."""
+    if all(map(_are_all, needed, shape)):
+        return ALL if prod(shape) > 1 else 1
+    bits, each = within(needed[-1], shape[-1]), shape[-1]
+    for axis in reversed(range(len(shape) - 1)):
+        rows = 0
+        for unit in units(needed[axis], shape[axis]):
+            charge(1 + each * shape[axis] // WORD)
+            rows |= bits << unit * each
+        bits, each = rows, each * shape[axis]
+    return bits

@@ -15,6 +15,7 @@ from cnnspec.api.networks import PathLike, Spec, load
 from cnnspec.errors import UsageError
 from cnnspec.files import rewrite
 from cnnspec.graph import Purpose
+from cnnspec.importing.sources import is_source
 from cnnspec.language import MAX_NODES, Source, read_source, read_spec
 from cnnspec.ops import Shape
 from cnnspec.ops.base import Count
@@ -79,10 +80,14 @@ def sizes(
     """
     from cnnspec.analysis.sizes import sizes
 
-    path, implied = zoo.find(os.fspath(spec))
+    if is_source(spec):
+        source, implied, path = _imported(spec, input_shape), None, Path(os.fspath(spec))
+    else:
+        path, implied = zoo.find(os.fspath(spec))
+        source = read_spec(path)
     with zoo.own_copy(os.fspath(spec), path):
         return sizes(
-            read_spec(path),
+            source,
             variant=variant or implied,
             params=params,
             input_shape=input_shape,
@@ -145,13 +150,23 @@ def check(
         source = spec
     elif text is not None:
         source = read_source(spec, text.encode("utf-8", "surrogatepass"))
+    elif is_source(spec):
+        source = _imported(spec)
     else:
         path, implied = zoo.find(os.fspath(spec))
         source, where = read_source(path), zoo.own_copy(os.fspath(spec), path)
     chosen = variant or implied
-    faults = spec_faults(source) if source.document.header.train else []
+    document = source.document
+    faults = spec_faults(source) if document.header.train or document.search else []
     with where:
         return check(source, faults, variant=chosen, params=params, select=select, ignore=ignore, max_nodes=max_nodes)
+
+
+def _imported(spec: PathLike, input_shape: Shape | None = None) -> Source:
+    """The text that a network of another maker becomes."""
+    from cnnspec.api.imports import read_text, shown_as
+
+    return read_spec(shown_as(os.fspath(spec)), read_text(spec, input_shape).encode())
 
 
 @public()

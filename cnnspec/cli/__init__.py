@@ -20,8 +20,8 @@ __all__ = ["VERBS", "app", "main"]
 
 VERBS: Final = (  # as `--help` lists them
     *("inspect", "draw", "calc", "sizes", "diff"),
-    *("check", "explain", "fmt", "schema", "init", "zoo"),
-    *("step", "train", "eval", "runs", "export", "verify", "predict"),
+    *("check", "explain", "fmt", "schema", "init", "import", "zoo"),
+    *("step", "train", "eval", "runs", "search", "export", "code", "verify", "predict"),
     *("bench", "doctor", "serve", "lsp"),
 )
 

@@ -69,6 +69,7 @@ def check(
         try:
             if fix:
                 _fix(file, _codes(select), _codes(ignore))
+            common.tell_of_code(file)
             checked.append(
                 api.check(
                     file,

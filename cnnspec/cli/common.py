@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from cnnspec import api
-from cnnspec.api.terms import MAX_NODES, PURPOSES, Purpose, Shape, parse_setting, show_shape
+from cnnspec.api.terms import MAX_NODES, PURPOSES, Purpose, Shape, parse_setting, parse_source, show_shape
 from cnnspec.cli.render.foreign import json_text, say
 from cnnspec.errors import SpecError, UsageError
 from cnnspec.hints import channels_first, did_you_mean
@@ -37,12 +37,13 @@ __all__ = [
     "print_result",
     "refuse_spec_options",
     "split_mark",
+    "tell_of_code",
     "tell_of_namesake",
 ]
 
 SpecArgument = Annotated[
     str,
-    typer.Argument(metavar="SPEC", help="A path, the name of a bundled network, or `-` for stdin.", show_default=False),
+    typer.Argument(metavar="SPEC", help="A path, a bundled name, `-`, or a SOURCE of `import`.", show_default=False),
 ]
 VariantOption = Annotated[str | None, typer.Option("--variant", metavar="NAME", help="A variant that the spec names.")]
 SetOption = Annotated[
@@ -175,6 +176,13 @@ def tell_of_namesake(name: str) -> None:
         say(f"{name} is the bundled network; the run of this name is {run}", sys.stderr)
 
 
+def tell_of_code(spec: str) -> None:
+    """Where reading a SOURCE runs code of others, say so first. Raises UsageError where it is not well written."""
+    source = parse_source(spec)
+    if source is not None and source.warning:
+        say(f"{spec}: {source.warning}", sys.stderr)
+
+
 def split_mark(data: bytes) -> tuple[bytes, str]:
     """The byte order mark of a spec, which it keeps when it is rewritten, and its text.
 
@@ -197,6 +205,7 @@ def load_spec(
 
     Raises UsageError for an input with other channels than it takes.
     """
+    tell_of_code(spec)
     shape = parse_shape(input_shape) if input_shape else None
     params = dict(parse_setting(text) for text in settings or [])
     try:

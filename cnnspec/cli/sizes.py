@@ -51,6 +51,7 @@ def sizes(
     """
     common.check_choice("--format", form, FORMATS)
     purpose = common.parse_purpose(wanted)
+    common.tell_of_code(spec)
     result = api.sizes(
         spec,
         variant=variant,

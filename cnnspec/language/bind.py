@@ -221,7 +221,10 @@ def _report_faults(
 ) -> None:
     if missing:
         needed = " and ".join(f"`{name}`" for name in missing)
-        example = f"{call.target}({', '.join(operators()[target][0].positional or missing)})"
+        positional = operators()[target][0].positional
+        example = (
+            f"{call.target}({', '.join([*positional, *(f'{name}=…' for name in missing if name not in positional)])})"
+        )
         report(Diagnostic("E105", f"{call.target} needs {needed}", call.place, help=f"write `{example}`"))
     for name, reason, whole in faults:
         place = named[name].expr.place if name in named else call.place

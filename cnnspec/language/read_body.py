@@ -115,7 +115,7 @@ class BodyReader:
 
         def located(node: ast.expr) -> Expr:
             width = (node.end_col_offset or 0) - node.col_offset
-            word = node.id if isinstance(node, ast.Name) else None
+            word = _word(node)
             here = place.shifted(node.col_offset, max(1, width))
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 return Expr(None, here, node.value)
@@ -133,15 +133,16 @@ class BodyReader:
                 self.parts.error("E109", f"the arguments of {line.target} are its reads", target)
             joined: list[tuple[str, Place]] = []
             for arg in args:
-                if arg.name is not None or not isinstance(arg.expr.value, ast.Name):
+                if arg.name is None and not isinstance(arg.expr.value, ast.Name):
                     message, hint = f"the arguments of {line.target} are names of earlier nodes", None
                     if isinstance(arg.expr.value, ast.Constant):
                         message, hint = NAMED_ONLY, f"`layers: {{conv: …, add: {line.target}(conv, …)}}`"
                     self.parts.error("E109", message, arg.place, help=hint)
                     return {}
-                joined.append((arg.expr.value.id, arg.place))
+                if isinstance(arg.expr.value, ast.Name) and arg.name is None:
+                    joined.append((arg.expr.value.id, arg.place))
             sound = reads is None
-            reads, args = tuple(joined), []
+            reads, args = tuple(joined), [arg for arg in args if arg.name is not None]
         else:
             sound = True
         return {
@@ -224,6 +225,13 @@ def _cut_off(children: list[tuple[Scalar | None, Value]], index: int) -> int:
         if unclosed <= 0:
             return count
     return 0
+
+
+def _word(node: ast.expr) -> str | None:
+    """The word that an argument may be: a name, or one with a sign, as `-inf`."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Name):
+        return f"-{node.operand.id}"
+    return node.id if isinstance(node, ast.Name) else None
 
 
 def _without_brackets(line: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Activations that take more than one ONNX node, or that changed between opsets."""
+"""Pointwise operators that take more than one ONNX node, or that changed between opsets."""
 
 from __future__ import annotations
 
@@ -7,8 +7,20 @@ import numpy as np
 from cnnspec.graph import Node
 from cnnspec.onnx_backend.writer import Writer
 from cnnspec.ops.activation import GELU, PReLU, Softplus
+from cnnspec.ops.affine import Affine
 
-__all__ = ["clip", "gelu", "hardswish", "prelu", "softplus"]
+__all__ = ["affine", "clip", "gelu", "hardswish", "prelu", "softplus"]
+
+
+def affine(writer: Writer, op: Affine, node: Node) -> None:
+    """`Mul` and `Add`, as far as they do something."""
+    name, (x,) = node.name, writer.reads(node)
+    if op.shift == 0:
+        writer.add("Mul", [x, writer.constant(f"{name}/scale", op.scale)], name)
+        return
+    if op.scale != 1:
+        x = writer.add("Mul", [x, writer.constant(f"{name}/scale", op.scale)], f"{name}/scaled")
+    writer.add("Add", [x, writer.constant(f"{name}/shift", op.shift)], name)
 
 
 def clip(writer: Writer, node: Node, least: float, most: float) -> None:

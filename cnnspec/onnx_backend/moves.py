@@ -11,15 +11,15 @@ from cnnspec.errors import UsageError
 from cnnspec.graph import Node
 from cnnspec.onnx_backend.writer import Writer
 from cnnspec.ops import Shape
-from cnnspec.ops.pad import ZeroPad
 from cnnspec.ops.resample import Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten
+from cnnspec.ops.unflatten import Unflatten
 from cnnspec.ops.window import Resized
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["channel_shuffle", "flatten", "upsample", "zero_pad"]
+__all__ = ["channel_shuffle", "flatten", "unflatten", "upsample"]
 
 
 def flatten(writer: Writer, op: Flatten, node: Node) -> None:
@@ -33,16 +33,30 @@ def flatten(writer: Writer, op: Flatten, node: Node) -> None:
     writer.add("Reshape", [*writer.reads(node), writer.integers(f"{node.name}/shape", sizes)], node.name)
 
 
+def unflatten(writer: Writer, op: Unflatten, node: Node) -> None:
+    """`Reshape`, which finds the axes behind the cut one where they were only if their sizes are told."""
+    name, (read,), (shape,) = node.name, writer.reads(node), node.input_shapes
+    axis = op.axis(shape) + 1
+    behind = len(shape) - axis
+    if not writer.dynamic_size:
+        sizes = writer.integers(f"{name}/shape", [0, *node.shape])
+    elif not behind:
+        sizes = writer.integers(f"{name}/shape", [0] * axis + list(op.sizes))
+    else:
+        whole = writer.add("Shape", [read], f"{name}/whole")
+        bounds = [
+            writer.integers(f"{name}/{key}", [place]) for key, place in (("from", axis + 1), ("to", len(shape) + 1))
+        ]
+        rest = writer.add("Slice", [whole, *bounds], f"{name}/behind")
+        front = writer.integers(f"{name}/front", [0] * axis + list(op.sizes))
+        sizes = writer.add("Concat", [front, rest], f"{name}/shape", axis=0)
+    writer.add("Reshape", [read, sizes], name)
+
+
 def channel_shuffle(writer: Writer, op: ChannelShuffle, node: Node) -> None:
     channels = node.shape[0]
     order = [(c % op.groups) * (channels // op.groups) + c // op.groups for c in range(channels)]
     writer.add("Gather", [*writer.reads(node), writer.integers(f"{node.name}/order", order)], node.name, axis=1)
-
-
-def zero_pad(writer: Writer, op: ZeroPad, node: Node) -> None:
-    """Torch lists the last axis first and both ends together; ONNX all beginnings, then all ends."""
-    pads = [0, 0, *op.padding[-2::-2], 0, 0, *op.padding[-1::-2]]
-    writer.add("Pad", [*writer.reads(node), writer.integers(f"{node.name}/pads", pads)], node.name)
 
 
 def upsample(writer: Writer, op: Upsample, node: Node) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, helper
 
+from cnnspec.checks import Check, unchecked
 from cnnspec.graph import Graph
 from cnnspec.images import channels_last, normalize
 from cnnspec.ops import Shape, show_shape
@@ -43,31 +44,6 @@ BATCHES: Final = (1, 2, 7, 32)
 TOLERANCES: Final = {"fp32": 1e-5, "fp16": 1e-2}  # of the largest magnitude of the output
 AGREEMENT: Final = 0.99  # of the most probable class, for fp16
 LARGE: Final = 4096  # elements; larger weights say nothing about shapes
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was checked, or that could not be: then `detail` says why, and nothing has failed."""
-
-    name: str
-    passed: bool
-    detail: str
-    figure: float | None = None
-    checked: bool = True
-
-    def __str__(self) -> str:
-        """A line for people."""
-        word = "FAILED" if not self.passed else "ok" if self.checked else "note"
-        return f"{word:8} {self.name}: {self.detail}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """The check as plain data."""
-        return {key: getattr(self, key) for key in self.__dataclass_fields__}
-
-
-def unchecked(name: str, detail: str) -> Check:
-    """The line of a report for what could not be checked."""
-    return Check(name, True, detail, checked=False)
 
 
 def check_structure(model: ModelProto) -> Check:

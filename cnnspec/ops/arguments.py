@@ -56,6 +56,11 @@ class Field(NamedTuple):
         """The words that it takes."""
         return tuple(_words(self.annotation))
 
+    @property
+    def takes_numbers(self) -> bool:
+        """Whether it takes any number, among others."""
+        return float in get_args(self.annotation)
+
 
 def _words(annotation: Any) -> Iterator[str]:
     for part in get_args(annotation):
@@ -113,8 +118,9 @@ class AbstractArguments:
             try:
                 values[name] = _checked(field.annotation, self.spread(name, value, values))
             except _OtherKindError as error:
-                choices = [*["a whole number"][: name in self.per_axis], *(f"`{word}`" for word in field.words)]
-                reason = f"wants {' or '.join(choices)}" if choices else str(error)
+                numbers = ["a whole number"] * (name in self.per_axis) or ["a number"] * field.takes_numbers
+                choices = [*numbers, *(f"`{word}`" for word in field.words)]
+                reason = f"wants {' or '.join(choices)}" if field.words or name in self.per_axis else str(error)
                 faults.append(Fault(name, reason, whole=False))
             except _OutOfBoundsError as error:
                 faults.append(Fault(name, str(error), whole=False))

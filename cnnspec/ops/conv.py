@@ -5,9 +5,10 @@ from typing import ClassVar, Literal
 
 from cnnspec.errors import ShapeError
 from cnnspec.ops.base import AbstractSpatialOp, Count, Initial, Shape, Sizes, elements, show_shape
-from cnnspec.ops.window import GLOBAL, POINT, Grouped, Sliding, Transposed, Window
+from cnnspec.ops.pad import refuse_wide
+from cnnspec.ops.window import GLOBAL, POINT, Border, Grouped, Sliding, Transposed, Window
 
-__all__ = ["Conv", "ConvTranspose"]
+__all__ = ["AbstractSlidingConv", "Conv", "ConvTranspose"]
 
 
 class _AbstractConv(AbstractSpatialOp):
@@ -64,21 +65,27 @@ class _AbstractConv(AbstractSpatialOp):
         return f"{n}*{self.out_channels}*{taps}" + (f" + {self.out_channels}" if self.bias else "")
 
 
-class Conv(_AbstractConv):
-    """`Conv1d`, `Conv2d`, `Conv3d`: slide a window and mix channels. `(C, *W) -> (out_channels, *out)`."""
+class AbstractSlidingConv(_AbstractConv):
+    """A window that slides over the input and mixes channels, whatever its weight is made of."""
 
     slides: ClassVar[bool] = True
     per_axis: ClassVar[dict[str, int]] = {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}
-    words: ClassVar[tuple[str, ...]] = ("padding", "padding_mode")
+    words: ClassVar[tuple[str, ...]] = ("padding",)
 
     padding: Sizes | Literal["same", "valid"] = 0  # type: ignore[assignment]
     dilation: Sizes = 1  # type: ignore[assignment]
-    padding_mode: Literal["zeros"] = "zeros"
 
     def windows(self, *inputs: Shape) -> tuple[Window, ...]:
-        return self._sliding()
+        return self.axes
 
-    def _sliding(self) -> tuple[Sliding, ...]:
+    @property
+    def border(self) -> Border:
+        """What stands in the padding."""
+        return "constant"
+
+    @property
+    def axes(self) -> tuple[Sliding, ...]:
+        """The window along each axis of space."""
         windows = []
         for axis, (kernel, stride, dilation) in enumerate(
             zip(self.kernel_size, self.stride, self.dilation, strict=True)
@@ -90,7 +97,7 @@ class Conv(_AbstractConv):
                 before = after = 0
             else:
                 before = after = self.padding[axis]
-            windows.append(Sliding(kernel, stride, dilation, before, after))
+            windows.append(Sliding(kernel, stride, dilation, before, after, border=self.border))
         return tuple(windows)
 
     def out_shape(self, *inputs: Shape) -> Shape:
@@ -101,7 +108,8 @@ class Conv(_AbstractConv):
             message = f"padding='same' needs stride 1, as in torch; {self._same_for_stride()}"
             raise ShapeError(message, "E204", instead={"padding": self._half()})
         out = []
-        for window, size in zip(self._sliding(), shape[1:], strict=True):
+        for window, size in zip(self.axes, shape[1:], strict=True):
+            refuse_wide(window, size)
             result = window.out_size(size)
             if result < 1:
                 padded = size + window.before + window.after
@@ -138,6 +146,18 @@ class Conv(_AbstractConv):
 
     def other_flops(self, *inputs: Shape) -> int:
         return self._bias_flops(self.out_shape(*inputs))
+
+
+class Conv(AbstractSlidingConv):
+    """`Conv1d`, `Conv2d`, `Conv3d`: slide a window and mix channels. `(C, *W) -> (out_channels, *out)`."""
+
+    words: ClassVar[tuple[str, ...]] = ("padding", "padding_mode")
+
+    padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
+
+    @property
+    def border(self) -> Border:
+        return "constant" if self.padding_mode == "zeros" else self.padding_mode
 
 
 class ConvTranspose(_AbstractConv):

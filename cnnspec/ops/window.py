@@ -19,6 +19,7 @@ __all__ = [
     "GLOBAL",
     "POINT",
     "Adaptive",
+    "Border",
     "Global",
     "Grouped",
     "Resized",
@@ -29,11 +30,15 @@ __all__ = [
 ]
 
 
+Border = Literal["constant", "reflect", "replicate", "circular"]
+
+
 @dataclass(frozen=True, slots=True)
 class Sliding:
     """Unit `i` reads the inputs `i*stride - before + k*dilation` for `k` in `0..kernel-1`.
 
-    `before` and `after` are the padding at both ends; a negative one crops.
+    `before` and `after` are the padding at both ends; a negative one crops. What stands in it, its `border`, is a
+    constant or copies of the axis. `reads` goes on beyond the axis all the same; `copied` says what is read there.
     """
 
     kernel: int
@@ -42,6 +47,7 @@ class Sliding:
     before: int = 0
     after: int = 0
     ceil_mode: bool = False
+    border: Border = "constant"
 
     @property
     def period(self) -> int:
@@ -57,6 +63,21 @@ class Sliding:
         """The inputs of unit `i`, unclipped."""
         first = i * self.stride - self.before
         return range(first, first + self.extent, self.dilation)
+
+    def copied(self, tap: int, size: int) -> int | None:
+        """The input that stands at `tap`, of an axis of this size; None where it is in a constant padding."""
+        if 0 <= tap < size:
+            return tap
+        match self.border:
+            case "constant":
+                return None
+            case "reflect":
+                return -tap if tap < 0 else 2 * (size - 1) - tap
+            case "replicate":
+                return 0 if tap < 0 else size - 1
+            case "circular":  # what a crop has left goes round
+                first = max(0, -self.before)
+                return first + (tap - first) % (size - first - max(0, -self.after))
 
     @property
     def extent(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from types import MappingProxyType
 from typing import Final
 
@@ -59,13 +59,14 @@ class _Candidate:
     attempt: _Attempt
 
 
-def refold(graph: Graph, module_classes: Mapping[str, str] = MappingProxyType({})) -> Refolded:
+def refold(graph: Graph, module_classes: Mapping[str, str] = MappingProxyType({}), *, quick: bool = False) -> Refolded:
     """The text of a spec that is exactly this graph, as a person would have written it.
 
-    `module_classes` has the class of each module by its path, as far as they are known. Raises CnnspecError for a
-    graph that no text can say.
+    `module_classes` has the class of each module by its path, as far as they are known. With `quick` it is the first
+    text that is found, for who wants the names only. Raises CnnspecError for a graph that no text can say.
     """
-    found = [each for attempt in _attempts(graph, module_classes) if (each := _checked(graph, attempt))]
+    candidates = (each for attempt in _attempts(graph, module_classes) if (each := _checked(graph, attempt)))
+    found = list(islice(candidates, 1 if quick else None))
     found.sort(key=lambda each: (each.text.count("\n"), len(each.text)))
     for best in chain(found, _flat(graph)):
         if (formatted := _formatted(graph, best)) is not None:

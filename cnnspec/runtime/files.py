@@ -12,16 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.errors import CnnspecError
 from cnnspec.files import expand_user
+from cnnspec.onnx_backend.guard import read_model_bytes
 from cnnspec.onnx_backend.metadata import check_seal, has_seal
 from cnnspec.ops import Shape
 from cnnspec.runtime.trial import Trial
-from cnnspec.zoo import find_run
 
-__all__ = ["MAX_MODEL_BYTES", "ModelFile", "is_known", "open_model", "remember"]
+__all__ = ["ModelFile", "is_known", "open_model", "remember"]
 
-MAX_MODEL_BYTES: Final = 2**31 - 1  # of one protobuf message
 KNOWN: Final = "known-models-2"  # counted up where the trial becomes stricter: what passed before is tried again
 
 
@@ -43,7 +42,7 @@ def open_model(path: str | os.PathLike[str], *, any_origin: bool = False, input_
     `input_shape` is what it is tried at where it takes several sizes; by default the one that it tells of.
     """
     shown = os.fspath(path)
-    data = _read(Path(path))
+    data = read_model_bytes(Path(path))
     digest, damage = None, None
     if not any_origin:
         digest = check_seal(data, shown)
@@ -58,29 +57,6 @@ def open_model(path: str | os.PathLike[str], *, any_origin: bool = False, input_
         if digest is not None:
             remember(digest)
     return ModelFile(shown, data, digest, damage)
-
-
-def _read(path: Path) -> bytes:
-    """The bytes of a model file. Raises UsageError where there is none, and CnnspecError where it is too large."""
-    try:
-        if path.is_dir():
-            hint = f"`cnnspec export {path}` writes the ONNX file of a run"
-            raise UsageError(f"{path} is a directory, not an ONNX file", hint=hint)
-        if not path.is_file():
-            what = f"{path} is not a regular file" if path.exists() else f"there is no file {path}"
-            run = find_run(path)
-            hint = (
-                f"`cnnspec export {run}` writes that of the run"
-                if run
-                else "`cnnspec export SPEC -o FILE.onnx` makes one"
-            )
-            raise UsageError(what, hint=hint)
-        size = path.stat().st_size
-        if size > MAX_MODEL_BYTES:
-            raise CnnspecError(f"{path} is {size:,} bytes, and an ONNX file has at most {MAX_MODEL_BYTES:,}")
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
 
 
 def _mark(digest: str) -> Path:

@@ -13,26 +13,24 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from math import prod
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from cnnspec.errors import CnnspecError, MissingExtraError
 from cnnspec.images import channels_last
+from cnnspec.onnx_backend.guard import check_parts, parsed
 from cnnspec.ops import Shape
 
 if TYPE_CHECKING:
     from cnnspec.onnx_backend.metadata import Metadata
 
-__all__ = ["MAX_NODES", "SECONDS", "Trial"]
+__all__ = ["SECONDS", "Trial"]
 
 SECONDS: Final = 60.0  # for one file
-MAX_NODES: Final = 200_000
 MEMORY: Final = 8 * 2**30  # bytes of address space, and four times the file
 MAX_VALUES: Final = 2**28  # of one input
 CRASHED: Final = "it crashed the process that tried it"
-DOMAINS: Final = ("", "ai.onnx", "com.microsoft")
 
 
 class Trial:
@@ -123,48 +121,12 @@ def examine(model: bytes, input_shape: Shape) -> None:
 def _check_structure(data: bytes) -> None:
     import onnx
 
-    try:
-        model = onnx.load_model_from_string(data)
-    except Exception as error:  # protobuf's DecodeError, and what the text in it can cause
-        raise CnnspecError(f"it is no ONNX file: {error!s:.200}") from None
-    if len(model.graph.node) > MAX_NODES:
-        raise CnnspecError(f"it has {len(model.graph.node):,} nodes, and at most {MAX_NODES:,} are taken")
-    for part in _parts(model):
-        _check_part(part)
+    model = parsed(data)
+    check_parts(model)
     try:
         onnx.checker.check_model(model)
     except Exception as error:  # the checker's errors have no common base below Exception
         raise CnnspecError(f"it is no valid ONNX file: {str(error).splitlines()[0]:.200}") from None
-
-
-def _parts(model: Any) -> Iterator[Any]:
-    """Every message inside a message, however deep: a list of the places to look at would miss one."""
-    waiting = [model]
-    while waiting:
-        part = waiting.pop()
-        yield part
-        for field, value in part.ListFields():
-            if field.message_type is not None:
-                waiting.extend([value] if hasattr(value, "ListFields") else value)
-
-
-def _check_part(part: Any) -> None:
-    """Raise CnnspecError for what no file may have, wherever it stands."""
-    match part.DESCRIPTOR.full_name.removeprefix("onnx."):
-        case "TensorProto" if part.external_data or part.data_location:
-            raise CnnspecError("it wants to read other files (external data), which is refused")
-        case "SparseTensorProto":
-            raise CnnspecError("it has sparse tensors, which are not taken")
-        case "FunctionProto":
-            raise CnnspecError("it brings functions of its own, which are not taken")
-        case "TrainingInfoProto":
-            raise CnnspecError("it brings a training of its own, which is not taken")
-        case "AttributeProto" if part.HasField("g") or part.graphs:
-            raise CnnspecError("it has a control-flow operator, which is not taken")
-        case "NodeProto" if part.domain not in DOMAINS:
-            raise CnnspecError(f"it wants operators of `{part.domain:.80}`, which are not taken")
-        case "NodeProto" if part.op_type == "EPContext":  # an engine of a device, in a file beside the model
-            raise CnnspecError("it wants to read other files (`EPContext`), which is refused")
 
 
 def _facts(properties: dict[str, str]) -> Metadata | None:

@@ -28,7 +28,7 @@ from cnnspec.training.metrics import EpochMetrics, merit
 from cnnspec.training.plan import Plan, check_origin
 from cnnspec.training.plots import plot_run
 from cnnspec.training.progress import Progress
-from cnnspec.training.run_folder import BEST, LAST, best_fault, best_weights
+from cnnspec.training.run_folder import BEST, LAST, best_fault, best_weights, manifest_fault
 from cnnspec.training.run_writer import RunFolder
 from cnnspec.training.signals import Interrupted, Signals
 from cnnspec.training.write_behind import WriteBehind
@@ -104,6 +104,8 @@ class Keeper:
         state: RunState | None = plan.ranks.share(
             lambda: load_checkpoint(self.folder.checkpoints, self.progress.message)
         )
+        if (fault := plan.ranks.share(lambda: manifest_fault(plan.job.folder))) is not None:
+            self.progress.message(f"{fault}; it is made anew")
         if state is not None:
             self._load(state)
             self._replace_lost_best()

@@ -56,7 +56,7 @@ def train(job: Job, progress: Progress | None = None, shared: Shared | None = No
 
     `shared` is what this run may have in common with others of this process. Raises UsageError where the data or the
     options do not fit, CnnspecError where the loss is no longer finite, memory runs out, a file cannot be written or
-    every checkpoint is damaged, and Interrupted after SIGINT or SIGTERM.
+    every checkpoint is damaged, and Interrupted after a signal that ends it.
     """
     device = pick_device(job.config.device, progress.message if progress is not None and speaks() else Silent().message)
     with process_restored(device):
@@ -127,7 +127,8 @@ def _train(
     begun = resuming and ranks.share(lambda: has_checkpoint(job.folder))
     data = open_images(job, device, ranks, progress, shared)
     seed_generators(job.config.seed, device)
-    model = build_network(job.network.graph, job.config, device, weights=None if begun else job.config.weights)
+    weights = None if begun else job.weights or job.config.weights
+    model = build_network(job.network.graph, job.config, device, weights=weights)
     check_parts(model, job.network.graph, job.config, len(data.train_rows), device, ranks)
     plan = make_plan(job, data, model, device, ranks=ranks, resuming=resuming, progress=progress, shared=shared)
     return run(Learner(plan, model, loaders, record(plan, model)), progress)

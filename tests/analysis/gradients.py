@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import conv, merge, pool, resample
-from cnnspec.ops.pad import ZeroPad
+from cnnspec.ops.pad import PADS
 from cnnspec.torch_backend.layers import layer
 
 CONVS = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
@@ -43,14 +43,14 @@ def _run(node: Node, inputs: list[torch.Tensor]) -> torch.Tensor:
         case pool.MaxPool() | pool.AvgPool():
             size = layer(op, *node.input_shapes)(x.detach()).shape[2:]
             return _sum_pool(op, x, tuple(size))
-        case pool.AdaptiveAvgPool() | ZeroPad() | resample.Upsample():
+        case pool.AdaptiveAvgPool() | resample.Upsample():
+            return layer(op, *node.input_shapes)(x)
+        case _ if isinstance(op, PADS):
             return layer(op, *node.input_shapes)(x)
         case merge.Concat():
-            return torch.cat(inputs, 1)
-        case merge.Add():
-            return sum(inputs[1:], x)
-        case merge.Mul():
-            for other in inputs[1:]:  # a product with positive factors has the gradient of a sum
+            return torch.cat(inputs, op.dim)
+        case merge.Add() | merge.Sub() | merge.Mul() | merge.Div():
+            for other in inputs[1:]:  # with positive operands each depends on them as a sum does
                 x = x + other
             return x
         case _:

@@ -85,11 +85,11 @@ def _node(rng: Random, rank: int, names: list[str]) -> dict[str, object]:
                 "in": recent,
             }
         case "pad":
-            return {
-                "type": f"ZeroPad{rank}d",
-                "padding": [rng.choice((0, 1, 2, -1)) for _ in range(2 * rank)],
-                "in": recent,
-            }
+            padding = [rng.choice((0, 1, 2, -1)) for _ in range(2 * rank)]
+            kind = rng.choice(("ZeroPad", "ZeroPad", "ReflectionPad", "ReplicationPad", "CircularPad"))
+            if kind == "CircularPad":  # beside a crop torch may go round what it never wrote
+                padding = [abs(size) for size in padding]
+            return {"type": f"{kind}{rank}d", "padding": padding, "in": recent}
         case "activation":
             return {"type": rng.choice(ACTIVATIONS), "in": recent}
         case "norm":
@@ -97,5 +97,6 @@ def _node(rng: Random, rank: int, names: list[str]) -> dict[str, object]:
         case "branch":
             return {"type": f"Conv{rank}d", "out_channels": 4, "kernel_size": 3, "padding": 1, "in": recent}
         case _:
+            kinds = ("Add", "Concat", "Mul", "Sub", "Div")
             reads = rng.sample(names, min(len(names), rng.choice((2, 2, 3))))
-            return {"type": rng.choice(("Add", "Concat", "Mul")), "in": reads}
+            return {"type": rng.choice(kinds if len(reads) == 2 else kinds[:3]), "in": reads}

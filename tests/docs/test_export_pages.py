@@ -11,9 +11,9 @@ import typer
 from cnnspec.cli import VERBS, app
 from cnnspec.exporting.proof import MOST_MACS
 from cnnspec.images import MAX_PIXELS
+from cnnspec.onnx_backend.guard import MAX_NODES
 from cnnspec.onnx_backend.options import DEFAULT_OPSET, MAX_OPSET, MIN_OPSET
 from cnnspec.onnx_backend.verify import TOLERANCES
-from cnnspec.runtime.trial import MAX_NODES
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = ("export.md", "inference.md")
@@ -33,7 +33,7 @@ def flags(verb: str) -> set[str]:
 
 def test_there_are_commands() -> None:
     assert len(COMMANDS) > 10
-    assert {verb for _, verb, _ in COMMANDS} == {"export", "verify", "predict", "doctor", "bench"}
+    assert {verb for _, verb, _ in COMMANDS} == {"export", "verify", "predict", "serve", "doctor", "bench"}
 
 
 @pytest.mark.parametrize(("page", "verb", "rest"), COMMANDS, ids=[f"{v}{r}"[:50] for _, v, r in COMMANDS])

@@ -23,6 +23,19 @@ ROWS: list[Row] = [
     ("Conv2d", {"out_channels": 6, "kernel_size": (3, 2), "padding": "same", "dilation": 2}, (IMAGE,)),
     ("Conv2d", {"out_channels": 8, "kernel_size": 3, "groups": 4, "bias": False, "padding": "valid"}, (IMAGE,)),
     ("Conv3d", {"out_channels": 3, "kernel_size": 2, "stride": (1, 2, 2), "padding": (1, 0, 1)}, ((2, 5, 6, 7),)),
+    ("StdConv2d", {"out_channels": 6, "kernel_size": 3, "stride": 2, "padding": 1, "groups": 2}, (IMAGE,)),
+    ("StdConv2d", {"out_channels": 6, "kernel_size": 2, "padding": "same", "bias": True, "eps": 1e-3}, (IMAGE,)),
+    ("ScaledStdConv2d", {"out_channels": 6, "kernel_size": 3, "gamma": 1.7}, (IMAGE,)),
+    ("ScaledStdConv2d", {"out_channels": 4, "kernel_size": 1, "bias": False}, (IMAGE,)),
+    *(
+        (
+            "Conv2d",
+            {"out_channels": 4, "kernel_size": 3, "stride": 2, "padding": (1, 2), "padding_mode": mode},
+            (IMAGE,),
+        )
+        for mode in ("reflect", "replicate", "circular")
+    ),
+    ("Conv1d", {"out_channels": 4, "kernel_size": 4, "padding": "same", "padding_mode": "circular"}, ((4, 15),)),
     ("ConvTranspose1d", {"out_channels": 3, "kernel_size": 4, "stride": 3, "output_padding": 2}, ((4, 6),)),
     (
         "ConvTranspose2d",
@@ -78,6 +91,11 @@ ROWS: list[Row] = [
     ("InstanceNorm2d", {}, (IMAGE,)),
     ("InstanceNorm2d", {"track_running_stats": True, "affine": True}, (IMAGE,)),
     ("InstanceNorm3d", {}, ((2, 5, 6, 7),)),
+    ("BlurPool2d", {}, (IMAGE,)),
+    ("BlurPool2d", {"filt_size": 4, "stride": 3}, (IMAGE,)),
+    ("GRN", {}, (IMAGE,)),
+    ("GRN", {"dim": -1, "eps": 1e-3}, (IMAGE,)),
+    ("GRN", {}, ((3, 20),)),
     ("GroupNorm", {"num_groups": 2}, (IMAGE,)),
     ("GroupNorm", {"num_groups": 2, "affine": False}, ((6, 9),)),
     ("GroupNorm", {"num_groups": 3}, ((6,),)),
@@ -96,6 +114,26 @@ ROWS: list[Row] = [
     ("Linear", {"out_features": 5, "bias": False}, ((3, 12),)),
     ("Scale", {"init": 0.5}, (IMAGE,)),
     ("Scale", {}, ((12,),)),
+    ("Scale", {"dim": -1}, (IMAGE,)),
+    ("Scale", {"dim": None}, (IMAGE,)),
+    ("Bias", {}, (IMAGE,)),
+    ("Bias", {"dim": -1}, ((2, 12),)),
+    ("Bias", {"dim": None}, (IMAGE,)),
+    ("Affine", {"scale": 0.5, "shift": -1}, (IMAGE,)),
+    ("Affine", {"scale": 3}, ((12,),)),
+    ("Affine", {"shift": 2}, (IMAGE,)),
+    ("Affine", {}, (IMAGE,)),
+    *(
+        (name, {"dim": dim, "keepdim": keepdim}, (IMAGE,))
+        for name in ("Mean", "Sum", "Amax", "Amin")
+        for dim, keepdim in (((2, 3), False), (1, True), ((1, 3), False))
+    ),
+    ("Mean", {"dim": (1, -1)}, ((40, 3, 60),)),
+    ("Unflatten", {"dim": 1, "unflattened_size": (2, -1)}, (IMAGE,)),
+    ("Unflatten", {"dim": -1, "unflattened_size": (-1, 1)}, (IMAGE,)),
+    ("Unflatten", {"dim": 1, "unflattened_size": (3, 2, 2)}, ((12,),)),
+    ("Reshape", {"shape": (2, 2, 9, 11)}, (IMAGE,)),
+    ("Reshape", {"shape": (-1, 6)}, (IMAGE,)),
     ("Flatten", {}, (IMAGE,)),
     ("Flatten", {"start_dim": 2}, (IMAGE,)),
     ("Flatten", {"start_dim": 1, "end_dim": 2}, (IMAGE,)),
@@ -103,9 +141,22 @@ ROWS: list[Row] = [
     ("ChannelShuffle", {"groups": 3}, ((6, 4, 5),)),
     ("Slice", {"start": 1, "end": 3}, (IMAGE,)),
     ("Slice", {"start": -2}, (IMAGE,)),
+    ("Slice", {"start": 1, "end": -1, "dim": 2}, (IMAGE,)),
+    ("Slice", {"start": -3, "dim": -1}, ((2, 12),)),
     ("ZeroPad1d", {"padding": (1, 2)}, ((3, 8),)),
     ("ZeroPad2d", {"padding": (1, -2, 3, 0)}, (IMAGE,)),
     ("ZeroPad3d", {"padding": 1}, ((2, 3, 4, 5),)),
+    ("ConstantPad1d", {"padding": (1, 2), "value": 1.5}, ((3, 8),)),
+    ("ConstantPad2d", {"padding": (1, -2, 3, 0), "value": -2}, (IMAGE,)),
+    ("ConstantPad3d", {"padding": 0, "value": 3}, ((2, 3, 4, 5),)),
+    *(
+        (f"{name}{len(shape) - 1}d", {"padding": padding}, (shape,))
+        for name in ("ReflectionPad", "ReplicationPad", "CircularPad")
+        for padding, shape in (((1, 2), (3, 8)), ((3, 2, 1, 0), IMAGE), (-1, IMAGE), (0, IMAGE), (1, (2, 3, 4, 5)))
+    ),
+    ("ReflectionPad2d", {"padding": (-1, 2, 3, -2)}, (IMAGE,)),
+    ("ReplicationPad2d", {"padding": (-1, 2, 3, -2)}, (IMAGE,)),
+    ("CircularPad3d", {"padding": (-1, 2, 0, -2, 3, 0)}, ((2, 3, 4, 5),)),
     ("Upsample", {"scale_factor": 2.0}, (IMAGE,)),
     ("Upsample", {"scale_factor": 1.7}, (IMAGE,)),
     ("Upsample", {"scale_factor": 1.1}, (IMAGE,)),
@@ -151,8 +202,15 @@ ROWS: list[Row] = [
     ("Add", {}, (IMAGE, IMAGE)),
     ("Add", {}, (IMAGE,)),
     ("Add", {}, (IMAGE, IMAGE, IMAGE, IMAGE)),
+    ("Add", {}, ((4, 1, 1), IMAGE)),
+    ("Sub", {}, (IMAGE, (4, 1, 1))),
+    ("Sub", {}, ((4, 9, 1), IMAGE)),
     ("Mul", {}, (IMAGE, (4, 1, 1))),
+    ("Div", {}, (IMAGE, (4, 1, 11))),
+    ("Div", {}, ((4, 1, 1), IMAGE)),
     ("Concat", {}, (IMAGE, (2, 9, 11), (1, 9, 11))),
+    ("Concat", {"dim": 2}, (IMAGE, (4, 1, 11))),
+    ("Concat", {"dim": -1}, ((4, 9, 2), IMAGE)),
 ]
 
 

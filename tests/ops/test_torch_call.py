@@ -11,16 +11,16 @@ from cases import ROWS
 from torch import Tensor, nn
 
 from cnnspec.ops import Shape, make_op
-from cnnspec.ops.torch_call import torch_call
+from cnnspec.ops.torch_call import spelled, torch_call
 from cnnspec.torch_backend import modules
-from cnnspec.torch_backend.layers import layer
+from cnnspec.torch_backend.layers import Trained, layer
 
 NAMES = {"nn": nn, "torch": torch, "operator": operator, **{name: getattr(modules, name) for name in modules.__all__}}
 NAMED = [pytest.param(name, *row, id=f"{name}-{i}") for name, rows in ROWS.items() for i, row in enumerate(rows)]
 
 
 def source(name: str, *arguments: object, **named: object) -> str:
-    return f"{name}({', '.join([*map(str, arguments), *(f'{key}={value!r}' for key, value in named.items())])})"
+    return f"{name}({', '.join([*map(str, arguments), *(f'{key}={spelled(value)}' for key, value in named.items())])})"
 
 
 @pytest.mark.parametrize(("name", "args", "shapes"), NAMED)
@@ -30,17 +30,18 @@ def test_as_source_it_is_what_is_built(name: str, args: dict[str, Any], shapes: 
     reads = [torch.randn(2, *shape) for shape in shapes]
     here = NAMES | {f"x{i}": read for i, read in enumerate(reads)}
     words = [f"x{i}" for i in range(len(reads))]
-    arguments = [repr(argument) for argument in call.arguments]
+    arguments = [spelled(argument) for argument in call.arguments]
     match call.kind:
         case "module":
             assert repr(eval(source(call.name, *arguments, **call.named), here)) == repr(built)
             return
-        case "factor":
-            assert isinstance(built, nn.Parameter)
-            assert torch.equal(eval(source(call.name, *arguments), here), built)
+        case "factor" | "term":
+            assert isinstance(built, Trained)
+            assert torch.equal(eval(source(call.name, *arguments), here), built.parameter)
+            assert built.join is {"factor": torch.mul, "term": torch.add}[call.kind]
             return
         case "function":
-            text = source(call.name, words[0], *arguments)
+            text = source(call.name, words[0], *arguments, **call.named)
         case "reads":
             text = source(call.name, f"[{', '.join(words)}]", *arguments)
         case "fold":

@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from cases import reference
 from draws import draw
+from references import reference
 from torch import nn
 
 from cnnspec.errors import ShapeError
 from cnnspec.ops import ArgumentError, make_op
-from cnnspec.ops.window import Global, Resized, Window
+from cnnspec.ops.window import Global, Resized, Sliding, Window
 
 PLAIN = ("Conv1d", "ConvTranspose1d", "AvgPool1d", "LPPool1d", "AdaptiveAvgPool1d", "ZeroPad1d", "Upsample")
+PLAIN += ("ReflectionPad1d", "ReplicationPad1d", "CircularPad1d")
 
 
 def read_by(module: nn.Module, channels: int, size: int, axes: int = 1) -> list[set[int]]:
@@ -35,6 +36,8 @@ def said_of(window: Window, size: int, units: int) -> list[set[int]]:
     assert not isinstance(window, Global)
     for i in range(units - window.period):
         assert [tap + window.advance for tap in window.reads(i)] == list(window.reads(i + window.period))
+    if isinstance(window, Sliding):
+        return [{window.copied(tap, size) for tap in window.reads(i)} - {None} for i in range(units)]
     return [{tap for tap in window.reads(i) if 0 <= tap < size} for i in range(units)]
 
 

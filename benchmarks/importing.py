@@ -1,0 +1,150 @@
+"""How much of other makers' networks can be said, whether it is equal, and how long the texts are.
+
+    python benchmarks/importing.py [torchvision|timm] [NAME...] [--every N] [--no-proof] [--input CxHxW]
+
+Each network is imported in a process of its own, forked from one that has loaded the libraries; nothing is trained and
+nothing is downloaded. A row says how many layers and lines come out and what the proof found, or what is missing.
+`timm` are the models of its modules of convolutional networks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from multiprocessing.connection import Connection
+from typing import NamedTuple
+
+from cnnspec.errors import CnnspecError, VerificationError
+from cnnspec.importing.pipeline import GapsError, import_source
+from cnnspec.importing.sources import parse_source
+from cnnspec.ops import Shape
+
+# The modules of timm that hold convolutional networks; a few models in them have attention all the same.
+_TIMM = (
+    "byobnet convmixer convnext cspnet cspnext densenet dla dpn efficientnet fasternet focalnet ghostnet "
+    "hardcorenas hgnet hrnet inception_next inception_resnet_v2 inception_v3 inception_v4 lcnetv2 "
+    "mambaout metaformer mobilenetv3 nasnet nfnet pnasnet rdnet regnet repghost repvit res2net resnest "
+    "resnet resnetv2 rexnet selecsls senet sknet starnet tresnet vgg vovnet xception xception_aligned"
+)
+_ATTENTION = ("caformer", "hybrid")
+_LIMIT = 900  # seconds of one network
+
+
+class Row(NamedTuple):
+    """What came of one network."""
+
+    name: str
+    outcome: str  # equal, said (not proved), gaps, refused, unequal, error
+    layers: int = 0
+    lines: int = 0
+    seconds: float = 0.0
+    memory: int = 0  # MB at the peak
+    detail: str = ""
+
+
+def names(library: str) -> list[str]:
+    """The convolutional networks of a library, by SOURCE."""
+    if library == "torchvision":
+        from torchvision import models
+        from torchvision.models import segmentation, video
+
+        attention = ("vit_", "swin", "maxvit", "mvit")
+        found = [name for module in (models, segmentation, video) for name in models.list_models(module=module)]
+        return [f"torchvision:{name}" for name in found if not name.startswith(attention)]
+    import timm
+
+    found = [name for module in _TIMM.split() for name in timm.list_models(module=module)]
+    return [f"timm:{name}" for name in found if not any(word in name for word in _ATTENTION)]
+
+
+def imported(source: str, input_shape: Shape | None, proof: bool) -> Row:
+    """One network, in this process."""
+    import torch
+
+    torch.set_num_threads(1)
+    start = time.process_time()
+    row = Row(source, "equal" if proof else "said")
+    try:
+        name = parse_source(source)
+        assert name is not None
+        made = import_source(name, input_shape)
+        layers, lines = len(made.graph(made.members[0])), made.text.count("\n")
+        row = row._replace(layers=layers, lines=lines, detail="; ".join(made.notes)[:80])
+        if proof:
+            checks = made.proved().checks
+            row = row._replace(detail=f"{max(check.figure or 0 for check in checks):.0e} {row.detail}")
+    except GapsError as error:
+        kinds = collections.Counter(f"{gap.call}: {gap.missing}" for gap in error.gaps)
+        row = row._replace(outcome="gaps", detail=" | ".join(kinds))
+    except VerificationError as error:
+        row = row._replace(outcome="unequal", detail=error.message)
+    except CnnspecError as error:
+        row = row._replace(outcome="refused", detail=error.message)
+    except Exception as error:  # which is what is looked for
+        row = row._replace(outcome="error", detail=f"{type(error).__name__}: {error}"[:200])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return row._replace(seconds=time.process_time() - start, memory=peak)
+
+
+def _work(pipe: Connection, source: str, input_shape: Shape | None, proof: bool) -> None:
+    pipe.send(imported(source, input_shape, proof))
+
+
+def in_a_process(source: str, input_shape: Shape | None, proof: bool) -> Row:
+    """One network, in a process of its own."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=_work, args=(there, source, input_shape, proof))
+    process.start()
+    there.close()
+    try:
+        row = here.recv() if here.poll(_LIMIT) else Row(source, "error", detail=f"took more than {_LIMIT} s")
+    except EOFError:
+        row = Row(source, "error", detail="its process died")
+    process.kill()
+    process.join()
+    return row
+
+
+def main() -> None:
+    """A line for each network, and the figures of all."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--every", type=int, default=1, help="only one of so many")
+    parser.add_argument("--no-proof", action="store_true")
+    parser.add_argument("--input", default="")
+    given = parser.parse_args()
+    libraries = [name for name in given.names if name in ("torchvision", "timm")]
+    sources = [name for name in given.names if name not in libraries]
+    for library in libraries or ([] if sources else ["torchvision", "timm"]):
+        sources += names(library)[:: given.every]
+    import torchvision  # noqa: F401  # before the fork
+
+    shape = tuple(map(int, given.input.split("x"))) if given.input else None
+    rows = []
+    for source in sources:
+        rows.append(in_a_process(source, shape, not given.no_proof))
+        row = rows[-1]
+        figures = f"{row.layers:>6}{row.lines:>6}{row.seconds:>7.1f} s{row.memory:>7} MB"
+        print(f"{row.name:<48}{row.outcome:<8}{figures}  {row.detail}", flush=True)
+    _summary(rows)
+
+
+def _summary(rows: list[Row]) -> None:
+    counts = collections.Counter(row.outcome for row in rows)
+    print(f"\n{len(rows)} networks: {', '.join(f'{count} {word}' for word, count in counts.most_common())}")
+    lines = sorted(row.lines for row in rows if row.lines)
+    if lines:
+        nearest = lines[min(len(lines) - 1, int(0.9 * len(lines)))]
+        print(f"lines: median {statistics.median(lines):.0f}, 90 % at most {nearest}")
+    missing = collections.Counter(kind for row in rows if row.outcome == "gaps" for kind in row.detail.split(" | "))
+    for kind, count in missing.most_common(30):
+        print(f"{count:>5}  {kind}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""Chains of calls that are one operator of the language, and calls that do nothing.
+
+Each rule looks at one step and what is around it, and says whether it has changed anything. Rules that need a whole
+chain come before those that make an operator of a single primitive.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cnnspec.foreign.fold_shapes import SHAPES, does_nothing
+from cnnspec.foreign.fold_values import VALUES
+from cnnspec.foreign.steps import Rule, Steps
+
+__all__ = ["fold"]
+
+_RULES: Final[tuple[Rule, ...]] = (*VALUES, *SHAPES)
+
+
+def fold(steps: Steps) -> None:
+    """Make operators of what the steps compute, as far as there are any."""
+    for step in steps:
+        if does_nothing(step, steps):
+            steps.leave_out(step)
+    for rule in _RULES:
+        readers = steps.readers()
+        for step in steps:
+            if step.name in steps.by_name and rule(step, steps, readers):
+                readers = steps.readers()

@@ -1,0 +1,1 @@
+"""Networks of other makers as specs: read, folded, proved equal, written."""

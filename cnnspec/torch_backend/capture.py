@@ -1,0 +1,122 @@
+"""A live torch module to what it computes: `torch.export` says the calls, the modules they ran in and their tensors.
+
+Nothing is computed: the export works on tensors without values.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.foreign.training import with_training
+from cnnspec.ops import Shape, show_shape
+from cnnspec.torch_backend.captured import Captured
+from cnnspec.torch_backend.program_reader import ProgramReader
+from cnnspec.torch_backend.program_values import BATCH
+
+__all__ = ["capture", "load_program", "read_program"]
+
+
+def capture(module: nn.Module, input_shape: Shape, name: str) -> Captured:
+    """What a module computes for one sample of this shape, at inference and in training. It stays as it is.
+
+    Raises CnnspecError where torch cannot export it.
+    """
+    classes = {path: type(each).__name__ for path, each in module.named_modules()}
+    state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    empty = _without_values(module)
+    example = torch.zeros((BATCH, *input_shape), device="meta")
+    inference = _exported(empty.eval(), example, name)
+    found = read_program(inference, name, classes, state)
+    try:
+        training = _exported(empty.train(), example, name)
+        trained = read_program(training, name, classes, state)
+    except CnnspecError as error:
+        return _with_note(found, f"what it does in training is not known: {error.message}")
+    both = with_training(found.network, trained.network)
+    if both is None:
+        return _with_note(found, "in training it computes something else, of which the spec says nothing")
+    return replace(trained, network=both, inference=inference)
+
+
+def read_program(
+    program: ExportedProgram, name: str, classes: Mapping[str, str], state: Mapping[str, Tensor]
+) -> Captured:
+    """What an exported program computes; `state` has the tensors by their names in it."""
+    reader = ProgramReader(program, name, classes, state)
+    network = reader.read()
+    batch = reader.batch if isinstance(reader.batch, int) else BATCH
+    return Captured(network, program, program, reader.made_by, state, batch)
+
+
+def _with_note(found: Captured, note: str) -> Captured:
+    return replace(found, network=replace(found.network, notes=(*found.network.notes, note)))
+
+
+def _exported(module: nn.Module, example: Tensor, name: str) -> ExportedProgram:
+    try:
+        with warnings.catch_warnings(action="ignore"), _quiet():
+            return torch.export.export(module, (example,), strict=False)
+    except Exception as error:  # the code of the module is anybody's
+        hint = f"it was tried with the input {show_shape(tuple(example.shape[1:]))}; `--input` gives it another"
+        raise CnnspecError(f"torch cannot export {name}: {_reason(error)}", hint=hint) from error
+
+
+def _without_values(module: nn.Module) -> nn.Module:
+    """A copy of a module on the meta device."""
+    memo: dict[int, Any] = {}
+    for tensor in [*module.parameters(), *module.buffers()]:
+        made = torch.empty_like(tensor, device="meta")
+        memo[id(tensor)] = nn.Parameter(made, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made
+    return copy.deepcopy(module, memo)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in ("torch.export", "torch._dynamo", "torch.fx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def load_program(path: Path, name: str) -> Captured:
+    """What `torch.export.save` wrote. Torch unpickles it, which can run code. Raises UsageError and CnnspecError."""
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}")
+    try:
+        with warnings.catch_warnings(action="ignore"), _quiet():
+            program = torch.export.load(path)
+    except Exception as error:  # torch's reader raises whatever a damaged file makes it stumble over
+        raise CnnspecError(f"{path} cannot be read as an exported program: {_reason(error)}") from error
+    state = {key: value for key, value in program.state_dict.items() if isinstance(value, Tensor)}
+    return read_program(program, name, _classes(program), state)
+
+
+def _classes(program: ExportedProgram) -> dict[str, str]:
+    """The classes of the modules, as far as calls ran in them."""
+    found: dict[str, str] = {}
+    for node in program.graph.nodes:
+        for path, kind in (node.meta.get("nn_module_stack") or {}).values():
+            found.setdefault(path, str(kind).rpartition(".")[2])
+    return found
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]

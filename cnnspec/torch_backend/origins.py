@@ -1,0 +1,130 @@
+"""Where a module of torch comes from when its source is named: a Python file, a library of models, an exported program.
+
+All of this runs code of others. What that code raises is told as an error of the source.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import io
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.hints import did_you_mean
+from cnnspec.ops import Shape
+
+__all__ = ["Origin", "from_file", "from_timm", "from_torchvision"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A module as its source makes it, and what the source says of its input."""
+
+    module: nn.Module
+    input_shape: Shape | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+
+def from_file(path: Path, name: str, positional: tuple[Any, ...], arguments: Mapping[str, Any]) -> Origin:
+    """What a function or a class of a Python file makes, or a module that the file holds. Runs the file."""
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}")
+    spec = importlib.util.spec_from_file_location(f"cnnspec_source_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = loaded
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        with _told(str(path)):
+            spec.loader.exec_module(loaded)
+        made: Any = loaded
+        for part in name.split("."):
+            if not hasattr(made, part):
+                known = [each for each, value in vars(loaded).items() if callable(value) and not each.startswith("_")]
+                raise UsageError(f"{path} has no `{name}`", hint=did_you_mean(part, known))
+            made = getattr(made, part)
+        if not isinstance(made, nn.Module):
+            if not callable(made):
+                raise UsageError(f"`{name}` of {path} is no function and no class")
+            made = _made(f"{path}:{name}", made, positional, arguments)
+    finally:
+        sys.path.remove(str(path.resolve().parent))
+    return Origin(made)
+
+
+def from_timm(name: str, positional: tuple[Any, ...], arguments: Mapping[str, Any]) -> Origin:
+    """A model of timm, without trained weights unless `pretrained=True` asks for them."""
+    import timm
+
+    if not timm.is_model(name):
+        raise UsageError(f"timm {timm.__version__} has no model `{name}`", hint=did_you_mean(name, timm.list_models()))
+    module = _made(f"timm:{name}", timm.create_model, (name, *positional), arguments)
+    known: Mapping[str, Any] = getattr(module, "pretrained_cfg", None) or {}
+    shape = known.get("input_size")
+    mean, std = (tuple(map(float, known.get(key) or ())) for key in ("mean", "std"))
+    return Origin(module, tuple(shape) if shape else None, mean, std)
+
+
+def from_torchvision(name: str, positional: tuple[Any, ...], arguments: Mapping[str, Any]) -> Origin:
+    """A model of torchvision, without trained weights unless `weights=` asks for them."""
+    from torchvision import models
+
+    if name not in models.list_models():
+        raise UsageError(f"torchvision has no model `{name}`", hint=did_you_mean(name, models.list_models()))
+    builder = models.get_model_builder(name)
+    given = {"weights": None, **arguments}
+    if given["weights"] is None and "weights_backbone" in inspect.signature(builder).parameters:
+        given.setdefault("weights_backbone", None)
+    if name in ("googlenet", "inception_v3"):
+        given.setdefault("init_weights", False)  # which takes half a minute
+    module = _made(f"torchvision:{name}", builder, positional, given)
+    shape, mean, std = _prepared(models.get_model_weights(name))
+    return Origin(module, shape, mean, std)
+
+
+def _prepared(weights: Any) -> tuple[Shape, tuple[float, ...], tuple[float, ...]]:
+    """The input that the published weights were made for."""
+    best = weights.DEFAULT
+    preset = best.transforms()
+    crop = getattr(preset, "crop_size", None) or 224
+    axes = tuple(crop) if isinstance(crop, (list, tuple)) else (crop,)
+    axes = axes * 2 if len(axes) == 1 else axes
+    video = ".video." in type(best).__module__
+    return (3, *((16,) if video else ()), *axes), tuple(preset.mean), tuple(preset.std)
+
+
+def _made(
+    what: str, function: Callable[..., Any], positional: tuple[Any, ...], arguments: Mapping[str, Any]
+) -> nn.Module:
+    with _told(what), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = function(*positional, **arguments)
+    if not isinstance(made, nn.Module):
+        raise UsageError(f"{what} gives a {type(made).__name__}, and no torch.nn.Module")
+    return made
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """What code of others raises, as an error of it; what it prints and warns of is not ours to print."""
+    try:
+        with warnings.catch_warnings(action="ignore"), redirect_stdout(io.StringIO()):
+            yield
+    except CnnspecError:
+        raise
+    except (Exception, SystemExit) as error:
+        lines = str(error).strip().splitlines()
+        reason = f": {lines[0]:.200}" if lines else ""
+        raise CnnspecError(f"{what} raises {type(error).__name__}{reason}") from error

@@ -1,0 +1,154 @@
+"""Live modules as specs: equal in outputs, weights and costs, and what cannot be said is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_nets import NETWORKS, Headed, Of
+from torch import nn
+from torch.utils import _pytree as pytree
+
+import cnnspec
+from cnnspec import api
+from cnnspec.errors import CnnspecError, UsageError
+
+
+def made(build: Any) -> nn.Module:
+    torch.manual_seed(0)
+    module: nn.Module = build()
+    for buffer in module.buffers():
+        if buffer.is_floating_point():
+            buffer.uniform_(0.5, 1.5)
+    return module
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_module_is_said_and_gives_the_same(name: str) -> None:
+    build, shape = NETWORKS[name]
+    module = made(build)
+    with torch.no_grad():
+        module(torch.zeros(2, *shape))  # lazy layers
+    module.eval()
+    spec = cnnspec.from_torch(module, torch.zeros(1, *shape), name=name)
+    assert {check.name: check.passed for check in spec.checks} == dict.fromkeys(
+        ("text", "tensors", "MACs", "outputs", "layers"), True
+    )
+    built, batch = spec.build().eval(), torch.randn(3, *shape)
+    with torch.no_grad():
+        wanted, found = pytree.tree_leaves(module(batch)), pytree.tree_leaves(built(batch))
+    for one, other in zip(wanted, found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+    again = cnnspec.loads(spec.text)  # the text alone is the network
+    assert again.graph.state_shapes() == {key: tuple(each.shape) for key, each in spec.weights().items()}
+
+
+def test_what_only_training_has_is_kept() -> None:
+    spec = cnnspec.from_torch(made(Headed), (3, 8, 8))
+    assert spec.graph.aux_outputs == ("aux",)
+    assert "StochasticDepth(0.25)" in spec.text
+    assert "Dropout(0.3)" in spec.text
+
+
+def test_the_module_stays_as_it_is() -> None:
+    module = made(Headed).train()
+    module.fc.eval()  # type: ignore[union-attr]
+    before = {key: tensor.clone() for key, tensor in module.state_dict().items()}
+    cnnspec.from_torch(module, (3, 8, 8))
+    assert module.training
+    assert not module.fc.training  # type: ignore[union-attr]
+    assert all(torch.equal(before[key], tensor) for key, tensor in module.state_dict().items())
+
+
+def test_layers_keep_their_names_where_they_can() -> None:
+    build, shape = NETWORKS["resnet"]
+    module = made(build)
+    assert [*cnnspec.from_torch(module, shape).weights()] == [*module.state_dict()]
+
+
+def test_what_is_renamed_is_said() -> None:
+    build, shape = NETWORKS["unet"]
+    spec = cnnspec.from_torch(made(build), shape)
+    assert any("`downs.0` is `downs_0`" in note for note in spec.notes)
+
+
+def gaps(forward: Any, shape: tuple[int, ...] = (3, 8, 8), **children: nn.Module) -> list[tuple[str, str]]:
+    with pytest.raises(api.GapsError) as caught:
+        cnnspec.from_torch(Of(forward, **children), shape)
+    assert caught.value.exit_code == 1
+    return [(gap.layer, gap.missing) for gap in caught.value.gaps]
+
+
+def test_all_gaps_are_told_at_once() -> None:
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        x = torch.fft.rfft(self.conv(x)).real
+        return torch.cumsum(x, 2)
+
+    found = gaps(forward, conv=nn.Conv2d(3, 4, 1))
+    assert any("cumsum" in missing for _, missing in found)
+    assert any("fft" in missing for _, missing in found)
+
+
+def test_a_module_that_is_called_twice_is_refused_by_name() -> None:
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(self.conv(x))
+
+    ((layer, missing),) = gaps(forward, conv=nn.Conv2d(3, 3, 1))
+    assert layer == "conv_2"
+    assert "`conv`" in missing
+
+
+def test_a_reshape_that_mixes_samples_is_refused() -> None:
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x).reshape(1, -1)
+
+    assert "samples" in gaps(forward, conv=nn.Conv2d(3, 4, 1))[0][1]
+
+
+def test_attention_is_called_by_what_it_is() -> None:
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        flat = x.flatten(2)
+        return flat @ flat.transpose(1, 2)
+
+    assert "a product of two layers' values" in [missing for _, missing in gaps(forward)]
+
+
+@pytest.mark.parametrize("shape", [(-1, 8, 8), (3, 0, 8), (), "3x8x8", None, 3, (3.0, 8, 8), [[3]]])
+def test_a_shape_that_is_none_is_an_error_of_ours(shape: object) -> None:
+    with pytest.raises(UsageError):
+        cnnspec.from_torch(nn.Conv2d(3, 4, 3), shape)
+
+
+@pytest.mark.parametrize("module", [None, "resnet18", nn.Conv2d, torch.zeros(3)])
+def test_what_is_no_module_is_an_error_of_ours(module: object) -> None:
+    with pytest.raises(UsageError, match=r"torch\.nn\.Module"):
+        cnnspec.from_torch(module, (3, 8, 8))
+
+
+def test_a_module_that_does_not_take_the_input_says_why() -> None:
+    with pytest.raises(CnnspecError, match="cannot export"):
+        cnnspec.from_torch(nn.Conv2d(4, 4, 3), (3, 8, 8))
+
+
+def test_weights_that_would_be_confused_are_seen() -> None:
+    """Fresh norms have gains of 1 and shifts of 0: two that change places show only where they are varied."""
+    from cnnspec.foreign import Stored
+    from cnnspec.importing.pipeline import import_models
+    from cnnspec.torch_backend.capture import capture
+
+    module = nn.Sequential(nn.BatchNorm2d(3), nn.BatchNorm2d(3)).eval()
+    imported = import_models("two", [capture(module, (3, 4, 4), "two")])
+    (member,) = imported.members
+    keys = dict(member.keys)
+    keys["0.running_mean"], keys["1.running_mean"] = keys["1.running_mean"], keys["0.running_mean"]
+    assert isinstance(keys["0.running_mean"], Stored)
+    member.__dict__["keys"] = keys
+    with pytest.raises(cnnspec.VerificationError, match="outputs"):
+        imported.proved()
+
+
+def test_the_weights_are_arrays_by_name() -> None:
+    weights = cnnspec.from_torch(nn.Conv2d(3, 4, 3), (3, 8, 8)).weights()
+    assert all(isinstance(array, np.ndarray) for array in weights.values())
