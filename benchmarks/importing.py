@@ -25,53 +25,11 @@ from cnnspec.importing.sources import parse_source
 from cnnspec.ops import Shape
 
 # The modules of timm that hold convolutional networks; a few models in them have attention all the same.
-_TIMM = frozenset(
-    [
-        "byobnet",
-        "convmixer",
-        "convnext",
-        "cspnet",
-        "cspnext",
-        "densenet",
-        "dla",
-        "dpn",
-        "efficientnet",
-        "fasternet",
-        "focalnet",
-        "ghostnet",
-        "hardcorenas",
-        "hgnet",
-        "hrnet",
-        "inception_next",
-        "inception_resnet_v2",
-        "inception_v3",
-        "inception_v4",
-        "lcnetv2",
-        "mambaout",
-        "metaformer",
-        "mobilenetv3",
-        "nasnet",
-        "nfnet",
-        "pnasnet",
-        "rdnet",
-        "regnet",
-        "repghost",
-        "repvit",
-        "res2net",
-        "resnest",
-        "resnet",
-        "resnetv2",
-        "rexnet",
-        "selecsls",
-        "senet",
-        "sknet",
-        "starnet",
-        "tresnet",
-        "vgg",
-        "vovnet",
-        "xception",
-        "xception_aligned",
-    ]
+_TIMM = (
+    "byobnet convmixer convnext cspnet cspnext densenet dla dpn efficientnet fasternet focalnet ghostnet "
+    "hardcorenas hgnet hrnet inception_next inception_resnet_v2 inception_v3 inception_v4 lcnetv2 "
+    "mambaout metaformer mobilenetv3 nasnet nfnet pnasnet rdnet regnet repghost repvit res2net resnest "
+    "resnet resnetv2 rexnet selecsls senet sknet starnet tresnet vgg vovnet xception xception_aligned"
 )
 _ATTENTION = ("caformer", "hybrid")
 _LIMIT = 900  # seconds of one network
@@ -100,7 +58,7 @@ def names(library: str) -> list[str]:
         return [f"torchvision:{name}" for name in found if not name.startswith(attention)]
     import timm
 
-    found = [name for module in sorted(_TIMM) for name in timm.list_models(module=module)]
+    found = [name for module in _TIMM.split() for name in timm.list_models(module=module)]
     return [f"timm:{name}" for name in found if not any(word in name for word in _ATTENTION)]
 
 

@@ -100,14 +100,15 @@ def _plain_layer(chain: _Chain, name: str, read: str) -> None:
 
 
 def _join(chain: _Chain, name: str) -> None:
-    kind = chain.draw(st.sampled_from(["Add", "Mul", "Concat"]))
+    kind = chain.draw(st.sampled_from(["Add", "Mul", "Concat", "Sub", "Div"]))
     wanted = chain.shapes[chain.last]
     alike = [
         node
         for node, shape in chain.shapes.items()
         if (shape[1:] == wanted[1:] if kind == "Concat" else shape == wanted)
     ]
-    reads = [chain.draw(st.sampled_from(alike)) for _ in range(chain.draw(st.integers(1, 3)))]
+    count = 2 if kind in ("Sub", "Div") else chain.draw(st.integers(1, 3))
+    reads = [chain.draw(st.sampled_from(alike)) for _ in range(count)]
     shapes = [chain.shapes[read] for read in reads]
     channels = sum(shape[0] for shape in shapes) if kind == "Concat" else wanted[0]
     chain.add(name, {"type": kind, "in": reads}, (channels, *wanted[1:]))

@@ -32,7 +32,8 @@ CALLS = {
 }
 LIGHT = {
     "Assessment", "AxisSizes", "Bench", "Calculation", "Change", "Checked", "Diagnosis", "Difference", "Entry",
-    "EpochMetrics", "Explanation", "ExportResult", "Gap", "GapsError", "ImportResult", "ImportedSpec", "Layer", "LayerReport", "PRECISIONS", "Prediction", "Progress",
+    "EpochMetrics", "Explanation", "ExportResult", "Gap", "GapsError", "ImportResult", "ImportedSpec", "Layer",
+    "LayerReport", "PRECISIONS", "Prediction", "Progress",
     "Report", "Run", "Shared", "SizeRange", "Sizes", "Solution", "StepResult", "Total", "TrainConfig", "TrainResult",
     "UnitField", "CnnspecError", "SpecError", "UsageError", "VerificationError", "__version__", "bundled_networks",
     "bundled_remark", "bundled_text", "calculate", "check", "diff", "examine_installation", "find_run", "fix",

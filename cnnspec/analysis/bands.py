@@ -320,9 +320,9 @@ def broadcast(band: Band, shape: Shape, out: Shape) -> Band:
     return band
 
 
-def moved_on(band: Band, start: int) -> Band:
-    """The band of a tensor that a concatenation puts `start` units further on, where its axis lies along the first."""
-    return band if band.carrier or band.lost else slide(band, Sliding(1, before=start), 0)
+def moved_on(band: Band, axis: int, start: int) -> Band:
+    """The band of a tensor that a concatenation puts `start` units further on, where its axis lies along that one."""
+    return band if band.carrier != axis or band.lost else slide(band, Sliding(1, before=start), 0)
 
 
 def take_turns(band: Band, factor: int, places: Sequence[tuple[int, int]]) -> Band:

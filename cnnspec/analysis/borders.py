@@ -6,8 +6,9 @@ from math import gcd
 from typing import Final
 
 from cnnspec.graph import INPUT, Graph
-from cnnspec.ops import JOINS, AnyOp, Shape
+from cnnspec.ops import JOINS, REDUCTIONS, AnyOp, Shape
 from cnnspec.ops.reshape import Flatten, Permute
+from cnnspec.ops.unflatten import Reshape, Unflatten
 from cnnspec.ops.window import Sliding
 
 __all__ = ["MANY", "Carried", "border_losses", "carried_axes", "dropped"]
@@ -53,6 +54,15 @@ def carried_axes(graph: Graph) -> dict[str, Carried]:
         elif isinstance(node.op, Flatten):
             start, end = node.op.merged(node.input_shapes[0])
             carried[node.name] = (*first[:start], frozenset().union(*first[start : end + 1]), *first[end + 1 :])
+        elif isinstance(node.op, (Reshape, Unflatten)):
+            carried[node.name] = tuple(
+                frozenset().union(*first[group.first : group.stop])
+                for group in node.op.regroupings(node.input_shapes[0])
+                for _ in range(group.out_first, group.out_stop)
+            )
+        elif isinstance(node.op, REDUCTIONS):
+            gone = node.op.gone(node.input_shapes[0])
+            carried[node.name] = tuple(axes for axis, axes in enumerate(first) if axis not in gone)
         elif isinstance(node.op, JOINS):
             sources = zip(*(carried[name] for name in node.inputs), strict=True)
             carried[node.name] = tuple(frozenset().union(*axes) for axes in sources)

@@ -10,21 +10,24 @@ from collections.abc import Sequence
 from math import prod
 from typing import assert_never
 
-from cnnspec.analysis.composed import circular_pad
+from cnnspec.analysis.composed import circular_pad, global_response_norm, reduction
 from cnnspec.analysis.flow import FLOAT, HALF, INT64, Back, Form, Program, Value, flows, gradient
 from cnnspec.analysis.strides import contiguous, is_contiguous, pointwise_strides
 from cnnspec.analysis.tape import Tape
 from cnnspec.ops import AnyOp, Shape, activation, norm
 from cnnspec.ops.affine import Affine
-from cnnspec.ops.conv import Conv, ConvTranspose
+from cnnspec.ops.conv import AbstractSlidingConv, Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
-from cnnspec.ops.merge import Add, Concat, Mul
+from cnnspec.ops.merge import Add, Concat, Div, Mul, Sub
 from cnnspec.ops.pad import CircularPad, ConstantPad, ReflectionPad, ReplicationPad, ZeroPad
-from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, BlurPool, LPPool, MaxPool
+from cnnspec.ops.reduce import Amax, Amin, Mean, Sum
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
-from cnnspec.ops.scale import Scale
+from cnnspec.ops.scale import Bias, Scale
+from cnnspec.ops.std_conv import ScaledStdConv, StdConv
+from cnnspec.ops.unflatten import Reshape, Unflatten
 from cnnspec.ops.window import Sliding
 
 __all__ = ["loss_program", "program"]
@@ -62,6 +65,8 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
     match op:  # the frequent ones first, for speed
         case Conv() | ConvTranspose():
             return _convolution(op, tape, x, out)
+        case StdConv() | ScaledStdConv():
+            return _convolution(op, tape, x, out, _standardised(op, tape, shape))
         case norm.BatchNorm():
             weights = [tape.parameter(shape[:1]), tape.parameter(shape[:1])] if op.affine else []
             wide = op.affine or op.track_running_stats
@@ -72,11 +77,13 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
         case Add():
             return x if len(tape.reads) == 1 else tape.sum(x, tape.reads[1])
         case Concat():
-            return tape.concat(tape.reads)
+            return tape.concat(tape.reads, op.axis(shape) + 1)
         case Linear():
             return _linear(op, tape, x)
-        case Scale():
-            return tape.product(x, tape.parameter((1, shape[0], *(1 for _ in shape[1:]))))
+        case Scale() | Bias():
+            (trained,) = op.parameter_shapes(shape).values()
+            parameter = tape.parameter((*(1 for _ in x.shape[len(trained) :]), *trained))
+            return tape.product(x, parameter) if isinstance(op, Scale) else tape.sum(x, parameter)
         case MaxPool() | AdaptiveMaxPool():
             x = tape.cast(x, FLOAT) if op.rank == 3 else x
             own = INT64 * batch * prod(out)
@@ -89,6 +96,10 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
             if all(size == 1 for size in out[1:]):
                 return _squeezed(tape, _mean(tape, x, op.rank), op.rank)
             return _squeezed(tape, tape.kernel(x, (batch, *out), keeps_input=True, flat=op.rank == 1), op.rank)
+        case BlurPool():
+            return _blur_pool(op, tape, x, (batch, *out))
+        case norm.GRN():
+            return global_response_norm(op, tape, x)
         case LPPool():
             return _norm_pool(op, tape, x, (batch, *out))
         case norm.InstanceNorm():
@@ -136,18 +147,25 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
             return _prelu(op, tape, x)
         case Mul():
             return x if len(tape.reads) == 1 else tape.product(x, tape.reads[1])
+        case Sub():
+            return tape.sum(x, tape.reads[1], negates=True)
+        case Div():
+            return tape.product(x, tape.reads[1], divides=True)
         case Affine():
             x = tape.pointwise(x) if op.scale != 1 or op.shift == 0 else x
             return tape.shifted(x) if op.shift != 0 else x
+        case Mean() | Sum() | Amax() | Amin():
+            return reduction(op, tape, x, (batch, *out))
         case Flatten():
             return x if out == shape else tape.view(x, (batch, *out))
+        case Unflatten() | Reshape():
+            return tape.view(x, (batch, *out))
         case Identity():
             return x
         case Permute():
             return tape.permute(x, (0, *(axis + 1 for axis in op.permuted(shape))))
         case Slice():
-            start, end = op.bounds(shape[0])
-            return tape.part(x, end - start)
+            return tape.part(x, (batch, *out))
         case CircularPad():
             return circular_pad(op, tape, x, (batch, *out))
         case ZeroPad() | ConstantPad() | ChannelShuffle() | PixelShuffle() | Upsample():
@@ -159,19 +177,34 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
             assert_never(op)
 
 
-def _convolution(op: Conv | ConvTranspose, tape: Tape, x: Value, out: Shape) -> Value:
+def _standardised(op: StdConv | ScaledStdConv, tape: Tape, shape: Shape) -> Value:
+    """The weight through a batch norm, each output channel as one of its channels."""
+    sizes = op.parameter_shapes(shape)["weight"]
+    rows = (1, sizes[0], prod(sizes[1:]))
+    gains = []
+    if isinstance(op, ScaledStdConv):
+        gains.append(tape.view(tape.pointwise(tape.parameter(op.parameter_shapes(shape)["gain"])), sizes[:1]))
+    return tape.view(tape.weighted(tape.parameter(rows), rows, gains, own=2 * sizes[0] * FLOAT), sizes)
+
+
+def _convolution(
+    op: AbstractSlidingConv | ConvTranspose, tape: Tape, x: Value, out: Shape, made: Value | None = None
+) -> Value:
+    """A convolution; `made` is its weight where that is no parameter itself."""
     shape = x.shape[1:]
-    weights = [tape.parameter(size, cast=True) for size in reversed(op.parameter_shapes(shape).values())]
+    sizes = op.parameter_shapes(shape)
+    weights = [tape.parameter(sizes["bias"], cast=True)] if op.bias else []
+    weights.append(tape.parameter(sizes["weight"], cast=True) if made is None else tape.cast(made, HALF))
     x = source = tape.cast(x, HALF)
-    if isinstance(op, Conv) and (padded := _padded(op, shape)):
+    if isinstance(op, AbstractSlidingConv) and (padded := _padded(op, shape)):
         x = tape.kernel(x, (x.shape[0], *padded))
     storage = x.form.size if _is_resized(op, x) else 0
     result = tape.weighted(x, (x.shape[0], *out), weights[::-1], storage=storage)
-    tape.hold(source)
+    tape.hold(source, *([] if made is None else [made, weights[-1]]))
     return result
 
 
-def _is_resized(op: Conv | ConvTranspose, x: Value) -> bool:
+def _is_resized(op: AbstractSlidingConv | ConvTranspose, x: Value) -> bool:
     """Whether torch makes the output like the input and then gives it its shape: transposed, over three axes, and too
     small for oneDNN (`use_mkldnn` in torch's Convolution.cpp)."""
     if not (isinstance(op, ConvTranspose) and op.rank == 3 and x.form.width == FLOAT and op.groups == 1):
@@ -179,7 +212,7 @@ def _is_resized(op: Conv | ConvTranspose, x: Value) -> bool:
     return x.shape[0] == 1 and min(op.kernel_size[-2:]) <= 3 and prod(x.shape[:4]) <= 20_480
 
 
-def _padded(op: Conv, shape: Shape) -> Shape | None:
+def _padded(op: AbstractSlidingConv, shape: Shape) -> Shape | None:
     """The copy of the input that torch makes for `same` where one side needs a pixel more than the other."""
     if op.padding != "same":
         return None
@@ -218,6 +251,18 @@ def _mean(tape: Tape, x: Value, rank: int) -> Value:
 
     shape = (*x.shape[:2], *(1 for _ in x.shape[2:]))
     return tape.call(shape, contiguous(shape), x.form.width, [x], backward)
+
+
+def _blur_pool(op: BlurPool, tape: Tape, x: Value, out: Shape) -> Value:
+    """A copy mirrored at its ends, in float32, and a convolution with a filter that is no parameter."""
+    x = tape.cast(x, FLOAT)
+    padded = (size + 2 * op.padding for size in x.shape[2:])
+    mirrored = tape.kernel(x, (*x.shape[:2], *padded), keeps_input=True)
+    (sizes,) = op.constant_shapes(x.shape[1:]).values()
+    filt = tape.constant(sizes, cast=True)
+    result = tape.weighted(tape.cast(mirrored, HALF), out, [filt])
+    tape.hold(mirrored, filt)
+    return result
 
 
 def _norm_pool(op: LPPool, tape: Tape, x: Value, out: Shape) -> Value:

@@ -50,10 +50,9 @@ class FieldState(NamedTuple):
         """Whether some path sees the whole input."""
         return self.context or self.through_global
 
-    @property
-    def lies_on_first(self) -> bool:
-        """Whether units of some axis lie along the first axis of the tensor, after a Permute or a Flatten."""
-        return any(band.carrier == 0 for bands in self.wide for band in bands)
+    def lies_on(self, axis: int) -> bool:
+        """Whether units of some axis of the input lie along this axis of the tensor."""
+        return any(band.carrier == axis for bands in self.wide for band in bands)
 
     def moved(self, band: Callable[[Band], Band]) -> FieldState:
         """The state with each band changed."""
@@ -188,7 +187,8 @@ def regrouped(parts: Sequence[Part], window: Window, size: int, units: int) -> l
             needed = sum(1 << read for read in reads if 0 <= read < size)
         key = tuple(number for number, (channels, _) in enumerate(parts) if channels & needed)
         behind[key] = behind.get(key, 0) | 1 << channel
-    return [(channels, [parts[number].state for number in key]) for key, channels in behind.items()]
+    read = [(channels, [parts[number].state for number in key]) for key, channels in behind.items() if key]
+    return read or [(ALL, [state for _, state in parts])]  # of units that read padding alone nothing is said
 
 
 def _moved(channels: int, places: int) -> int:

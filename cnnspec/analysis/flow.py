@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import NamedTuple, TypeAlias
 
-from cnnspec.analysis.strides import is_contiguous
+from cnnspec.analysis.strides import contiguous, is_contiguous, pointwise_strides
 from cnnspec.ops import Shape
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Value",
     "flows",
     "gradient",
+    "passed",
 ]
 
 FLOAT, HALF, INT64 = 4, 2, 8
@@ -141,6 +142,23 @@ def gradient(
     if slot == PARAMETER:
         return Produced(None, 0 if is_contiguous(own_shape, strides) else size, size, made, summed)
     return Produced(Flow(slot, size, strides, view), 0, size, made, summed)
+
+
+def passed(value: Value, shape: Shape, incoming: Shape, *, width: int, anew: bool = False) -> Produced | None:
+    """The gradient of an operand that was broadcast to `shape` and brought to `width`: the incoming one itself, or one
+    made `anew`, summed where the operand was broadcast and converted where it is narrower. None where it wants none."""
+    slot, form, own_shape, _ = value
+    if not form.grad:
+        return None
+    made = size = prod(shape) * width if anew else 0
+    strides = pointwise_strides(shape, (shape, incoming)) if anew else incoming
+    if own_shape != shape:
+        size, strides = form.size // form.width * width, contiguous(own_shape)
+    summed = size
+    if form.width != width:
+        size, strides = form.size, pointwise_strides(own_shape, (own_shape, strides))
+    flow = None if slot == PARAMETER else Flow(slot, size, strides)
+    return Produced(flow, 0, size, made, summed)
 
 
 def flows(*produced: Produced | None, least: int = 0) -> Back:

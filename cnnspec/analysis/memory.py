@@ -70,7 +70,7 @@ def training_memory(
         key = (id(node.op), node.input_shapes)
         if key not in counts:
             shapes = node.op.parameter_shapes(*node.input_shapes).values()
-            own = node.op.buffer_shapes(*node.input_shapes)
+            own = node.op.buffer_shapes(*node.input_shapes) | node.op.constant_shapes(*node.input_shapes)
             sizes = (prod(shape) * (FLOAT if shape else INT64) for shape in own.values())  # the counter is an int64
             counts[key] = sum(map(prod, shapes)), len(shapes), sum(sizes)
         count, several, others = counts[key]

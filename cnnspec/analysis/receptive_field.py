@@ -14,13 +14,12 @@ over some of the axes alone gives strips: all of those axes, and still a place o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain, product
-from math import prod
 from typing import Final
 
 from cnnspec.analysis.bands import (
-    GONE,
     Band,
     Bands,
     TooIrregular,
@@ -35,6 +34,7 @@ from cnnspec.analysis.bands import (
     union,
     weight,
 )
+from cnnspec.analysis.field_axes import Rearranged, merged_axes, regrouped_axes, without_axes
 from cnnspec.analysis.field_state import (
     ALL,
     MOST_CHANNELS,
@@ -47,11 +47,12 @@ from cnnspec.analysis.field_state import (
     united,
 )
 from cnnspec.graph import INPUT, Graph, Node
-from cnnspec.ops import JOINS, AnyOp, Shape
+from cnnspec.ops import JOINS, REDUCTIONS, AnyOp, Shape
 from cnnspec.ops.merge import Concat
-from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm
+from cnnspec.ops.norm import GRN, BatchNorm, GroupNorm, InstanceNorm
 from cnnspec.ops.resample import PixelShuffle
 from cnnspec.ops.reshape import Flatten, Permute
+from cnnspec.ops.unflatten import Reshape, Unflatten
 from cnnspec.ops.window import POINT, Global, Shuffled, Sliding, Window
 
 __all__ = ["fields", "read_windows"]
@@ -100,11 +101,22 @@ class _Walk:
         """The field behind an operator with one input."""
         op, shape = node.op, node.input_shapes[0]
         if isinstance(op, Flatten):
-            return self.flattened(field, op, shape)
+            first, last = op.merged(shape)
+            return field if first == last else self.placed(merged_axes(field, shape, first, last, self.merged))
+        if isinstance(op, (Reshape, Unflatten)):
+            return self.placed(regrouped_axes(field, shape, node.shape, op.regroupings(shape), self.merged))
+        if isinstance(op, REDUCTIONS) and (gone := op.gone(shape)):
+            kept = self.through(field, replace(node, shape=op.kept_shape(shape)))
+            return self.placed(without_axes(kept, shape, gone))
         if isinstance(op, Permute):
             order = op.permuted(shape)
             moved = self.moved(field, lambda band: carried(band, order.index, len(shape)))
             return moved._replace(axis=order.index(field.axis))
+        return self.through(field, node)
+
+    def through(self, field: TensorField, node: Node) -> TensorField:
+        """The field behind windows, on axes that stay where they are."""
+        op, shape = node.op, node.input_shapes[0]
         key = id(op), shape
         if key not in self.windows:
             sizes = zip(read_windows(op, shape), shape, node.shape, strict=True)
@@ -118,7 +130,7 @@ class _Walk:
             return field
         if len(field.parts) == 1:
             state = field.parts[0].state
-            if still and not state.lies_on_first:
+            if still and not state.lies_on(0):
                 return field
             return field._replace(parts=(Part(ALL, self.slid(state, op, chosen, shape)),))
         if isinstance(op, PixelShuffle) and field.axis == 0:
@@ -127,7 +139,7 @@ class _Walk:
         parts = []
         for channels, states in groups:
             state = self.union(states)
-            if not still or state.lies_on_first:
+            if not still or state.lies_on(0):
                 state = self.slid(state, op, chosen, shape)
             parts.append(Part(channels, state))
         return self.tensor(parts, field.axis, node.shape)
@@ -148,6 +160,10 @@ class _Walk:
         """The field with each band changed."""
         parts = tuple(part._replace(state=self.same(part.state.moved(band))) for part in field.parts)
         return field._replace(parts=parts)
+
+    def placed(self, rearranged: Rearranged) -> TensorField:
+        """The field on axes that lie elsewhere."""
+        return self.moved(rearranged.field, rearranged.band)
 
     def same(self, state: FieldState) -> FieldState:
         """The state that is equal to this one."""
@@ -249,46 +265,23 @@ class _Walk:
         return self.tensor([Part(channels, self.union(states)) for channels, states in parts], axis, node.shape)
 
     def concatenated(self, before: list[TensorField], node: Node) -> TensorField:
-        """The channels one after the other, along the first axis."""
+        """Their units one after the other, along one axis, which is that of the channels unless `dim` says another."""
+        assert isinstance(node.op, Concat)
+        axis = node.op.axis(node.shape)
         parts: list[Part] = []
         start = 0
         for field, shape in zip(before, node.input_shapes, strict=True):
-            if field.axis:
+            if field.axis != axis:
                 field = self.merged(field)
-            if start and any(state.lies_on_first for state in field.all_states):
-                field = self.moved(field, partial(moved_on, start=start))
+            if start and any(state.lies_on(axis) for state in field.all_states):
+                field = self.moved(field, partial(moved_on, axis=axis, start=start))
             if start or len(field.parts) == 1:
-                every = (1 << shape[0]) - 1 if node.shape[0] <= MOST_CHANNELS else ALL
+                every = (1 << shape[axis]) - 1 if node.shape[axis] <= MOST_CHANNELS else ALL
                 parts += [Part((channels & every) << start, state) for channels, state in field.parts]
             else:
                 parts += field.parts
-            start += shape[0]
-        return self.tensor(parts, 0, node.shape)
-
-    def flattened(self, field: TensorField, op: Flatten, shape: Shape) -> TensorField:
-        """Axes that become one with others are lost, unless they held one unit."""
-        first, last = op.merged(shape)
-        if first == last:
-            return field
-        size = prod(shape[first : last + 1])
-
-        def flat(band: Band) -> Band:
-            carrier = band.carrier
-            if not first <= carrier <= last:
-                return band._replace(carrier=carrier - (last - first)) if last < carrier < len(shape) else band
-            if shape[carrier] == 1:
-                return band._replace(carrier=GONE)
-            return band._replace(carrier=first, lost=band.lost or (shape[carrier] if shape[carrier] < size else 0))
-
-        inside = first <= field.axis <= last
-        if inside and size > MOST_CHANNELS:
-            field = self.merged(field)
-        parts = field.parts
-        if inside and len(parts) > 1 and size > shape[field.axis]:
-            around = prod(shape[first : field.axis]), prod(shape[field.axis + 1 : last + 1])
-            parts = tuple(Part(_repeated(channels, shape[field.axis], *around), state) for channels, state in parts)
-        axis = first if inside else field.axis - (last - first) if field.axis > last else field.axis
-        return self.moved(field._replace(parts=parts, axis=axis), flat)
+            start += shape[axis]
+        return self.tensor(parts, axis, node.shape)
 
     def shuffled(self, field: TensorField, op: PixelShuffle, windows: tuple[Window, ...], node: Node) -> TensorField:
         """What is seen where r*r channels that see different things become one: a unit reads one of them."""
@@ -329,14 +322,9 @@ class _Walk:
         return whole._replace(wide=tuple(wide), paths=tuple(paths), terms=terms)
 
 
-def _repeated(channels: int, size: int, times: int, each: int) -> int:
-    """Channels as features, where all of them come so many times, each with so many features."""
-    return int("".join(bit * each for bit in f"{channels:0{size}b}") * times, 2)
-
-
 def _gathers(op: AnyOp) -> bool:
     """Whether every unit depends on statistics of all of its channel, or of its group."""
-    return isinstance(op, (BatchNorm, GroupNorm, InstanceNorm)) and op.global_statistics
+    return isinstance(op, (BatchNorm, GroupNorm, InstanceNorm, GRN)) and op.global_statistics
 
 
 def _keeps_apart(window: Window) -> bool:

@@ -11,15 +11,17 @@ from typing import Final
 
 from cnnspec.analysis.borders import Carried, border_losses, carried_axes
 from cnnspec.graph import INPUT, Graph, Node
-from cnnspec.ops import JOINS, AnyOp, Shape
+from cnnspec.ops import JOINS, REDUCTIONS, AnyOp, Shape
+from cnnspec.ops.base import AbstractAlong
 from cnnspec.ops.conv import ConvTranspose
 from cnnspec.ops.linear import Linear
-from cnnspec.ops.merge import Add, Mul
+from cnnspec.ops.merge import ELEMENTWISE, Concat
 from cnnspec.ops.norm import LayerNorm
 from cnnspec.ops.pad import PADS
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import Flatten, Permute
+from cnnspec.ops.unflatten import Reshape, Unflatten
 from cnnspec.ops.window import Sliding, Window
 
 __all__ = ["Seen", "Skeleton"]
@@ -137,7 +139,7 @@ class Skeleton:
             if _by_windows(step.op):
                 if len(set(step.op.windows(shape))) != 1:
                     return False
-            elif not isinstance(step.op, (Flatten, *JOINS)):
+            elif not isinstance(step.op, (Flatten, *JOINS)) or (isinstance(step.op, Concat) and step.op.dim != 1):
                 return False
         return True
 
@@ -152,6 +154,11 @@ def _kept(node: Node, sources: tuple[_Ref, ...]) -> _Ref | None:
         return _joined(node, sources)
     if isinstance(op, Permute):
         return _Ref(first.value, tuple(first.axes[axis] for axis in op.permuted(node.input_shapes[0])))
+    if isinstance(op, REDUCTIONS):
+        shape = node.input_shapes[0]
+        reduced, gone = op.reduced(shape), op.gone(shape)
+        axes = tuple(-1 if axis in reduced else size for axis, size in enumerate(first.axes) if axis not in gone)
+        return _Ref(first.value if max(axes) >= 0 else 0, axes)
     if isinstance(op, SIZED):
         keeps = first.axes[-1] < 0
     elif isinstance(op, (AdaptiveAvgPool, AdaptiveMaxPool)):
@@ -161,18 +168,21 @@ def _kept(node: Node, sources: tuple[_Ref, ...]) -> _Ref | None:
     elif op.slides or isinstance(op, PADS):
         keeps = first.axes[0] < 0 and all(map(_keeps, op.windows(*node.input_shapes)))
     else:
-        keeps = op.keeps_sizes and (first.axes[0] < 0 or op.pointwise)
+        along = isinstance(op, AbstractAlong) and op.axis(node.input_shapes[0]) == 0
+        keeps = (op.keeps_sizes or along) and (first.axes[0] < 0 or op.pointwise)
     return _Ref(first.value, _fixed_anew(first, node)) if keeps else None
 
 
 def _joined(node: Node, sources: tuple[_Ref, ...]) -> _Ref | None:
-    """A join of tensors that vary alike; a product also takes gates, of size 1 wherever the others vary."""
+    """A join of tensors that vary alike; element by element also gates, of size 1 wherever the others vary."""
     varying = [source for source in sources if not source.fixed]
     first = varying[0]
     if len({source.pattern for source in varying}) > 1 or first.axes[0] >= 0:
         return None
+    if isinstance(node.op, Concat) and first.axes[node.op.axis(node.shape)] >= 0:
+        return None  # sizes are added up
     for source in sources:
-        gate = isinstance(node.op, Mul) and all(
+        gate = isinstance(node.op, ELEMENTWISE) and all(
             size == -1 for axis, size in zip(first.axes, source.axes, strict=True) if axis >= 0
         )
         if source.fixed and not gate:
@@ -212,14 +222,16 @@ def _key(node: Node, sources: tuple[_Ref, ...], blamed: Carried) -> object:
         return node.op.windows(*node.input_shapes), patterns, blamed
     sizes = tuple(source.axes[1:] for source in sources)
     if isinstance(node.op, JOINS):
-        return type(node.op), patterns, sizes
+        return node.op, patterns, sizes
     return (node.op, patterns, sizes) if isinstance(node.op, RESIZING) else None
 
 
 def _stepped(node: Node, sources: tuple[_Ref, ...]) -> tuple[int, ...]:
     """The axes of what a step gives: all vary but the channels, where they are known to be fixed."""
     rank = len(node.shape)
-    known = [source.axes[0] < 0 for source in sources]
-    if rank > 1 and not isinstance(node.op, Flatten) and (all(known) or (isinstance(node.op, Add) and any(known))):
+    known = all(source.axes[0] < 0 for source in sources)
+    if isinstance(node.op, ELEMENTWISE):  # more than one channel in one of them are as many in all, or one
+        known = known or any(source.axes[0] < -1 for source in sources)
+    if rank > 1 and known and not isinstance(node.op, (Flatten, Reshape, Unflatten)):
         return (-node.shape[0], *range(1, rank))
     return tuple(range(rank))

@@ -16,7 +16,8 @@ from cnnspec.analysis.calls import loss_program, program
 from cnnspec.analysis.flow import FLOAT, INT64, Back, Call, Flow, Form, Program
 from cnnspec.analysis.strides import contiguous, pointwise_strides
 from cnnspec.graph import INPUT, Graph, Node
-from cnnspec.ops import Add, AnyOp, Mul, Shape
+from cnnspec.ops import AnyOp, Shape
+from cnnspec.ops.merge import ELEMENTWISE
 
 __all__ = ["OPTIMIZER_STATE", "Peak", "Programs", "Step", "inference_peak", "training_step"]
 
@@ -70,7 +71,7 @@ def _lines(nodes: Iterable[Node], needed: set[str]) -> list[_Line]:
         name, op, reads = node.name, node.op, node.inputs
         if name not in needed:
             continue
-        if len(reads) > 2 and isinstance(op, (Add, Mul)):
+        if len(reads) > 2 and isinstance(op, ELEMENTWISE):
             value = reads[0]
             for turn, read in enumerate(reads[1:], 1):
                 made = name if turn == len(reads) - 1 else f"{name}/{turn}"

@@ -24,6 +24,7 @@ from cnnspec.analysis.flow import (
     Value,
     flows,
     gradient,
+    passed,
 )
 from cnnspec.analysis.strides import (
     channels_last,
@@ -119,6 +120,12 @@ class Tape:
         value = _parameter(shape)
         return self.cast(value, HALF) if cast and self.half else value
 
+    def constant(self, shape: Shape, *, cast: bool = False) -> Value:
+        """A buffer, which wants no gradient; with `cast`, autocast's copy of it in 2 bytes."""
+        value = _parameter(shape)
+        value = value._replace(form=value.form._replace(grad=False))
+        return self.cast(value, HALF) if cast and self.half else value
+
     def cast(self, value: Value, width: int) -> Value:
         """A copy in another width, where autocast is on and the width is another."""
         if not self.half or value.form.width == width:
@@ -127,7 +134,7 @@ class Tape:
         def backward(strides: Shape) -> Back:
             return flows(gradient(value, converted_strides(value.shape, strides)))
 
-        lasting = value.slot == PARAMETER
+        lasting = value.slot == PARAMETER and value.form.grad
         return self.call(value.shape, converted_strides(*value.laid), width, [value], backward, lasting=lasting)
 
     # Views and copies
@@ -172,12 +179,11 @@ class Tape:
 
         return self.call(shape, strides, value.form.width, [value], backward, shares=value, view=True)
 
-    def part(self, value: Value, channels: int) -> Value:
-        """Some of the channels; the gradient is a whole tensor of zeros with the part filled in."""
-        shape = (value.shape[0], channels, *value.shape[2:])
+    def part(self, value: Value, shape: Shape) -> Value:
+        """Some units of an axis; the gradient is a whole tensor of zeros with the part filled in."""
 
         def backward(incoming: Shape) -> Back:
-            if channels == value.shape[1]:  # a slice of everything is an alias
+            if shape == value.shape:  # a slice of everything is an alias
                 return Back((Flow(value.slot, 0, incoming, view=True),), 0, 0)
             return flows(gradient(value, contiguous(value.shape)))
 
@@ -290,34 +296,39 @@ class Tape:
                 strides = pointwise_strides(shape, (shape, incoming), other.laid)
                 strides = strides if value.shape == shape else contiguous(value.shape)
                 produced.append(gradient(value, strides, shape=shape, width=width))
-            return flows(*produced, least=4 * prod(shape) * width if divides else 0)
+            return flows(*produced, least=4 * prod(shape) * width if divides and second.form.grad else 0)
 
-        keeps = [other for value, other in ((first, second), (second, first)) if value.form.grad or divides]
+        keeps = [other for value, other in ((first, second), (second, first)) if value.form.grad]
+        if divides and second.form.grad:  # the quotient is worked out anew
+            keeps = [second, first]
         strides = pointwise_strides(shape, first.laid, second.laid)
         return self.call(shape, strides, width, [first, second], backward, keeps=keeps)
 
-    def sum(self, first: Value, second: Value) -> Value:
-        """Two tensors of one shape added: each gets the gradient itself, converted where it is narrower."""
+    def sum(self, first: Value, second: Value, *, negates: bool = False) -> Value:
+        """Two tensors added, axes of size 1 broadcast; or the second taken from the first, whose gradient is negated.
+
+        Each gets the gradient itself, summed where it was broadcast and converted where it is narrower.
+        """
+        shape = tuple(max(a, b) for a, b in zip(first.shape, second.shape, strict=True))
         width = max(first.form.width, second.form.width)
 
         def backward(incoming: Shape) -> Back:
-            flows = []
-            for value in (first, second):
-                if value.form.grad and value.form.width == width:
-                    flows.append(Flow(value.slot, 0, incoming))
-                elif value.form.grad:
-                    strides = pointwise_strides(value.shape, (value.shape, incoming))
-                    flows.append(Flow(value.slot, value.form.size, strides))
-            return Back(tuple(flows), 0, sum(flow.size for flow in flows))
+            return flows(
+                *(
+                    passed(value, shape, incoming, width=width, anew=negates and value is second)
+                    for value in (first, second)
+                )
+            )
 
-        strides = pointwise_strides(first.shape, first.laid, second.laid)
-        return self.call(first.shape, strides, width, [first, second], backward)
+        strides = pointwise_strides(shape, first.laid, second.laid)
+        return self.call(shape, strides, width, [first, second], backward)
 
-    def concat(self, values: Sequence[Value]) -> Value:
-        """Tensors side by side on the channels: each gets a view of the gradient. Autocast makes them equally wide."""
+    def concat(self, values: Sequence[Value], axis: int) -> Value:
+        """Tensors side by side on an axis: each gets a view of the gradient. Autocast makes them equally wide."""
         width = max(value.form.width for value in values)
         cast = [self.cast(value, width) for value in values]
-        shape = (cast[0].shape[0], sum(value.shape[1] for value in cast), *cast[0].shape[2:])
+        first = cast[0].shape
+        shape = (*first[:axis], sum(value.shape[axis] for value in cast), *first[axis + 1 :])
 
         def backward(incoming: Shape) -> Back:
             return Back(tuple(Flow(value.slot, 0, incoming, view=True) for value in cast if value.form.grad), 0, 0)

@@ -9,8 +9,9 @@ dropped at the layer where they would be, so a border unit comes out right even 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
+from itertools import chain, product
 from operator import or_
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from cnnspec.analysis.unit_sets import (
     Product,
     as_bits,
     before_shuffle,
+    flattened,
     inside,
     through,
     unflattened,
@@ -32,11 +34,12 @@ from cnnspec.analysis.unit_sets import (
 )
 from cnnspec.errors import UsageError
 from cnnspec.graph import INPUT, Graph, Node
-from cnnspec.ops import JOINS
+from cnnspec.ops import JOINS, REDUCTIONS
 from cnnspec.ops.merge import Concat
-from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm
+from cnnspec.ops.norm import GRN, BatchNorm, GroupNorm, InstanceNorm
 from cnnspec.ops.resample import PixelShuffle
 from cnnspec.ops.reshape import Flatten, Permute
+from cnnspec.ops.unflatten import Reshape, Unflatten
 from cnnspec.ops.window import POINT, Global, Grouped, Window
 
 __all__ = ["UnitField", "unit_field"]
@@ -180,10 +183,11 @@ class _Backwards:
         """What a node needs of its inputs, for what is needed of the node."""
         op, shape = node.op, node.input_shapes[0]
         if isinstance(op, Concat):
-            start = 0
-            for name, (channels, *_) in zip(node.inputs, node.input_shapes, strict=True):
-                yield name, ((needed[0] >> start) & ((1 << channels) - 1), *needed[1:])
-                start += channels
+            along, start = op.axis(node.shape), 0
+            for name, (*_, size) in zip(node.inputs, (each[: along + 1] for each in node.input_shapes), strict=True):
+                own = (needed[along] >> start) & ((1 << size) - 1)
+                yield name, (*needed[:along], own, *needed[along + 1 :])
+                start += size
         elif isinstance(op, JOINS):
             yield from self.before_join(node, needed)
         elif isinstance(op, Permute):
@@ -193,10 +197,27 @@ class _Backwards:
             first, last = op.merged(shape)
             for part in unflattened(needed[first], shape[first : last + 1], partial(self.charge, node)):
                 yield node.inputs[0], (*needed[:first], *part, *needed[first + 1 :])
+        elif isinstance(op, (Reshape, Unflatten)):
+            charge = partial(self.charge, node)
+            parts = [
+                list(
+                    unflattened(
+                        flattened(needed[own], node.shape[own], charge), shape[group.first : group.stop], charge
+                    )
+                )
+                for group in op.regroupings(shape)
+                for own in [slice(group.out_first, group.out_stop)]
+            ]
+            for ends in product(*parts):
+                yield node.inputs[0], self.local(node.inputs[0], tuple(chain.from_iterable(ends)))
         else:
+            if isinstance(op, REDUCTIONS):
+                gone, rest = op.gone(shape), iter(needed)
+                needed = tuple(1 if axis in gone else next(rest) for axis in range(len(shape)))
+                node = replace(node, shape=op.kept_shape(shape))
             windows = read_windows(op, shape)
-            if self.everything and isinstance(op, (BatchNorm, GroupNorm, InstanceNorm)) and op.global_statistics:
-                groups = op.num_groups if isinstance(op, GroupNorm) else shape[0]
+            if self.everything and isinstance(op, (BatchNorm, GroupNorm, InstanceNorm, GRN)) and op.global_statistics:
+                groups = op.num_groups if isinstance(op, GroupNorm) else 1 if isinstance(op, GRN) else shape[0]
                 each = shape[0] // groups
                 windows = (Grouped(each, each), *(Global() for _ in shape[1:]))
             charge = partial(self.charge, node)

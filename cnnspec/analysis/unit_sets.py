@@ -15,7 +15,18 @@ from cnnspec.analysis.field_state import ALL
 from cnnspec.ops import Shape
 from cnnspec.ops.window import POINT, Adaptive, Global, Grouped, Shuffled, Sliding, Transposed, Window
 
-__all__ = ["WORD", "Product", "as_bits", "before_shuffle", "inside", "through", "unflattened", "units", "within"]
+__all__ = [
+    "WORD",
+    "Product",
+    "as_bits",
+    "before_shuffle",
+    "flattened",
+    "inside",
+    "through",
+    "unflattened",
+    "units",
+    "within",
+]
 
 WORD: Final = 2**15  # places of an axis that are no more work than one
 
@@ -181,3 +192,17 @@ def unflattened(bits: int, shape: Shape, charge: Charge) -> Iterator[Product]:
     for needed, first in parts.items():
         for rest in unflattened(needed, shape[1:], charge):
             yield (first, *rest)
+
+
+def flattened(needed: Sequence[int], shape: Shape, charge: Charge) -> int:
+    """A product over some axes as units of the flat axis that they make."""
+    if all(map(_are_all, needed, shape)):
+        return ALL if prod(shape) > 1 else 1
+    bits, each = within(needed[-1], shape[-1]), shape[-1]
+    for axis in reversed(range(len(shape) - 1)):
+        rows = 0
+        for unit in units(needed[axis], shape[axis]):
+            charge(1 + each * shape[axis] // WORD)
+            rows |= bits << unit * each
+        bits, each = rows, each * shape[axis]
+    return bits

@@ -99,11 +99,12 @@ class FieldViews:
             ]
         )
         local = [figures for _, figures in parts if not figures.sees_everything]
-        return _largest(local or [parts[0][1]], field.global_context, field.aligned), parts
+        along = field.axis > 0 and any(state.lies_on(field.axis) for _, state in field.parts)  # places, not channels
+        return _largest(local or [parts[0][1]], field.global_context, field.aligned), () if along else parts
 
     def _figures(self, state: FieldState, shape: Shape) -> FieldFigures:
         """What a state's units see; the number of channels matters only where an axis lies along them."""
-        key = (id(state), shape, 1) if state.lies_on_first else (id(state), shape[1:], 0)
+        key = (id(state), shape, 1) if state.lies_on(0) else (id(state), shape[1:], 0)
         if key not in self._states:
             self._states[key] = _figures(state, shape)
         return self._states[key]

@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
+from cnnspec.api.imports import WeightedSpec
 from cnnspec.api.networks import PathLike, load
 from cnnspec.errors import UsageError, needs_extra
 from cnnspec.exporting.options import PRECISIONS, ExportOptions, ExportResult, Quantization
-from cnnspec.exporting.subject import Subject, of_run, of_spec
+from cnnspec.exporting.subject import Subject, of_known, of_run, of_spec
 from cnnspec.language import Network
 from cnnspec.onnx_backend.options import DEFAULT_OPSET, Lowering
 from cnnspec.ops.arguments import Bounds
@@ -53,7 +54,8 @@ def export(
 ) -> ExportResult:
     """Write a run or a spec as one ONNX file, `output` or `exports/NAME.onnx`, and prove it equal to the network.
 
-    A spec takes its weights from what `weights` names, a file of safetensors or of `torch.save`, a run's folder or its
+    A SOURCE of `import_network`, and a spec that was made of one, has the weights of that. Another
+    spec takes its weights from what `weights` names, a file of safetensors or of `torch.save`, a run's folder or its
     name in `runs`, or gets random ones from `seed`. `precision` is fp32, fp16 or
     int8; eight bits are calibrated with the data `calibrate`, by default those of the run, and lose at most `max_drop`
     of the accuracy. `fold` is on by default for fp16 and int8. The rest is as in `Lowering` and `ExportOptions`.
@@ -91,6 +93,8 @@ def _subject(network: Network | Run | PathLike, weights: PathLike | None, seed: 
             raise UsageError("a run has weights of its own", hint="name its spec to give it others")
         return of_run(network)
     spec = network if isinstance(network, Network) else load(network)
+    if isinstance(spec, WeightedSpec) and weights is None:
+        return of_known(spec, spec.weights, spec.origin)
     return of_spec(spec, weights, seed)
 
 

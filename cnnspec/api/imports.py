@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from cnnspec.api.specs import PathLike, Spec
 from cnnspec.checks import Check
 from cnnspec.errors import UsageError, needs_extra
-from cnnspec.graph import Purpose
+from cnnspec.graph import Graph, Purpose
+from cnnspec.importing.own import OwnExport, own_export
 from cnnspec.importing.pipeline import GapsError, Imported, import_models, import_source
-from cnnspec.importing.sources import parse_source
-from cnnspec.language import read_spec
+from cnnspec.importing.sources import is_source, parse_source
+from cnnspec.language import MAX_NODES, read_spec
 from cnnspec.ops import Shape
 from cnnspec.public import public
 
@@ -22,7 +25,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-__all__ = ["GapsError", "ImportResult", "ImportedSpec", "from_torch", "import_network", "load_source", "read_named"]
+__all__ = [
+    "GapsError",
+    "ImportResult",
+    "ImportedSpec",
+    "WeightedSpec",
+    "from_torch",
+    "import_network",
+    "load_source",
+    "read_named",
+    "read_text",
+    "shown_as",
+]
 
 
 @dataclass(frozen=True)
@@ -91,6 +105,8 @@ def import_network(
     if weights is not None and len(name.named) > 1:
         raise UsageError("weights are of one network, and several are imported", hint="import one of them by itself")
     check_targets(output, weights)
+    if name.kind == "file" and (own := own_export(name.stands_at)) is not None:
+        return _carried(own, output, weights)
     imported = import_source(name, input_shape, report)
     report("comparing with the source")
     imported = imported.proved()
@@ -120,7 +136,61 @@ def _result(imported: Imported, paths: tuple[Path, ...]) -> ImportResult:
     )
 
 
-class ImportedSpec(Spec):
+def _carried(own: OwnExport, output: PathLike | None, weights: PathLike | None) -> ImportResult:
+    """The spec that an exported file carries, which its seal proves."""
+    from cnnspec.importing.write import write_files
+
+    text, network = own.metadata.spec, own.metadata.network()
+    write_files(text, output, own.tensors if weights is not None else None, weights)
+    graph = network.graph.network("inference")
+    return ImportResult(
+        str(own.path),
+        text,
+        len(graph),
+        sum(node.params for node in graph),
+        graph.macs,
+        (),
+        ("the spec that the file carries" + (f"; it is its variant {network.variant}" if network.variant else ""),),
+        (Check("seal", True, "the file is as it was written"),),
+        (),
+        {},
+        tuple(Path(path) for path in (output, weights) if path is not None),
+    )
+
+
+class WeightedSpec(Spec):
+    """A spec whose weights are known: those of what it was made of."""
+
+    origin: str
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """The weights by the spec's `state_dict` names."""
+        raise NotImplementedError
+
+    @needs_extra("train")
+    def build(self) -> nn.Module:
+        """The network as a `torch.fx.GraphModule` with these weights, in training mode."""
+        import torch
+
+        from cnnspec.torch_backend import build_module
+
+        module = build_module(self.graph.network("train"))
+        state = {name: torch.from_numpy(array) for name, array in self.weights().items()}
+        module.load_state_dict(state, strict=False)  # counters of batch norm may be missing
+        return module
+
+
+class CarriedSpec(WeightedSpec):
+    """The spec that an exported file carries."""
+
+    own: OwnExport
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """The weights in the file. Raises CnnspecError where they are rounded to bytes."""
+        return self.own.tensors()
+
+
+class ImportedSpec(WeightedSpec):
     """A spec that was made of a network of another maker, with that network's weights.
 
     It is a Spec with all its verbs. `build` gives the network with the weights, which is evaluated as the source is.
@@ -131,9 +201,10 @@ class ImportedSpec(Spec):
     @classmethod
     def of(cls, imported: Imported, *, variant: str | None = None, **options: Any) -> ImportedSpec:
         """The spec of what was imported. Raises as `Spec.elaborate`."""
-        source = read_spec(f"{imported.source}", imported.text.encode())
+        source = read_spec(shown_as(imported.source), imported.text.encode())
         spec = cls.elaborate(source, variant=variant, **options)
         object.__setattr__(spec, "imported", imported)
+        object.__setattr__(spec, "origin", f"those of {imported.source}")
         return spec
 
     @property
@@ -156,26 +227,17 @@ class ImportedSpec(Spec):
         member = next(each for each in self.imported.members if each.variant == self.variant)
         return member.tensors()
 
-    @needs_extra("train")
-    def build(self) -> nn.Module:
-        """The network as a `torch.fx.GraphModule` with the source's weights, in training mode."""
-        import torch
-
-        from cnnspec.torch_backend import build_module
-
-        module = build_module(self.graph.network("train"), device="meta")
-        state = {name: torch.from_numpy(array.copy()) for name, array in self.weights().items()}
-        module.load_state_dict(state, assign=True)
-        for parameter in module.parameters():
-            parameter.requires_grad_(True)
-        return module
-
     def save(self, output: PathLike, *, weights: PathLike | None = None) -> None:
         """Write the text, and the weights as safetensors. Raises UsageError and CnnspecError."""
         from cnnspec.importing.write import check_targets, write
 
         check_targets(output, weights)
         write(self.imported, output, weights)
+
+
+def shown_as(source: str) -> str:
+    """What the text of a source is called in messages; by its name it is YAML."""
+    return f"{source} as a spec" if source.lower().endswith(".json") else source
 
 
 def load_source(
@@ -185,8 +247,22 @@ def load_source(
     input_shape: Shape | None,
     max_nodes: int,
     purpose: Purpose,
-) -> ImportedSpec:
-    """The spec of a SOURCE, not proved. Raises as `import_network`."""
+) -> Spec:
+    """The spec of a SOURCE, not proved, or the one that an exported file carries. Raises as `import_network`."""
+    name = parse_source(os.fspath(spec))
+    if name is not None and name.kind == "file" and (own := own_export(name.stands_at)) is not None:
+        carried = own.metadata.network()
+        spec_of = CarriedSpec.elaborate(
+            carried.source,
+            variant=variant or carried.variant,
+            params={**(carried.params if variant is None else {}), **(params or {})},
+            input_shape=input_shape or own.metadata.input_shape,
+            max_nodes=max_nodes,
+            purpose=purpose,
+        )
+        object.__setattr__(spec_of, "own", own)
+        object.__setattr__(spec_of, "origin", f"those in {own.path}")
+        return spec_of
     return ImportedSpec.of(
         read_named(spec, input_shape), variant=variant, params=params, max_nodes=max_nodes, purpose=purpose
     )
@@ -197,6 +273,47 @@ def read_named(spec: PathLike, input_shape: Shape | None = None) -> Imported:
     name = parse_source(os.fspath(spec))
     assert name is not None
     return import_source(name, input_shape, quick=True)
+
+
+def read_text(spec: PathLike, input_shape: Shape | None = None) -> str:
+    """The text that a SOURCE becomes, or that an exported file carries. Raises as `import_network`."""
+    name = parse_source(os.fspath(spec))
+    if name is not None and name.kind == "file" and (own := own_export(name.stands_at)) is not None:
+        return own.metadata.spec
+    return read_named(spec, input_shape).text
+
+
+def refuse_code(weights: str | None) -> None:
+    """Raise UsageError where a file names weights of a SOURCE that runs code: only who calls may do so."""
+    source = parse_source(weights) if weights is not None else None
+    if source is not None and source.warning:
+        hint = f"`--weights {weights}` says that it may"
+        raise UsageError(f"the spec or the configuration names weights by {weights}, which {source.warning}", hint=hint)
+
+
+@contextmanager
+def source_weights(weights: str | None, graph: Graph) -> Iterator[str | None]:
+    """A file with the weights of a SOURCE, for as long as the block runs; None where something else is named.
+
+    They bear the names of the spec that the source becomes or, where a network is called as its source is, the
+    source's own. Raises as `import_network`.
+    """
+    if weights is None or not is_source(weights):
+        yield None
+        return
+    from cnnspec.importing.write import weights_bytes
+
+    source = load_source(weights, None, None, graph.input_shape, MAX_NODES, "train")
+    assert isinstance(source, WeightedSpec)
+    tensors = source.weights()
+    wanted = graph.state_shapes().keys()
+    if isinstance(source, ImportedSpec) and tensors.keys() != wanted:
+        own = source.imported.members[0].model.tensors()
+        tensors = dict(own) if own.keys() == wanted else tensors
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "weights.safetensors")
+        path.write_bytes(weights_bytes(tensors))
+        yield str(path)
 
 
 @needs_extra("train")

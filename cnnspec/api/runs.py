@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnnspec.api.imports import refuse_code, source_weights
 from cnnspec.api.networks import PathLike, load
 from cnnspec.errors import CnnspecError, SpecError, UsageError, needs_extra
 from cnnspec.language import Network
@@ -47,9 +48,9 @@ def train(
     False. `shared` is what runs of this process have in common; see `Shared`.
 
     `options` are the fields of TrainConfig; they win over the file `config`, that over the spec's `train:`, and that
-    over the defaults. Raises SpecError for what is wrong in `train:`, UsageError where an option, the data or the
-    run's name do not fit, and CnnspecError where training fails. Torch's settings and random numbers are afterwards
-    what they were.
+    over the defaults. `weights` may be a SOURCE of `import_network`; one that runs code of others only as an option.
+    Raises SpecError for what is wrong in `train:`, UsageError where an option, the data or the run's name do not fit,
+    and CnnspecError where training fails. Torch's settings and random numbers are afterwards what they were.
     """
     network = spec if isinstance(spec, Network) else load(spec)
     network.graph.network("train")  # which has to take the input too
@@ -61,6 +62,8 @@ def train(
         (str(config), in_file),
         ("the options", options),
     )
+    if resolved.weights != options.get("weights"):
+        refuse_code(resolved.weights)
     first = True
     if "WORLD_SIZE" in os.environ:  # started by torchrun: all processes agree on the folder, and the first checks it
         name = name or network.name
@@ -79,7 +82,8 @@ def train(
     with reserve(Path(runs), name, network.name, existing=existing, write=first) as folder:
         if existing == "resume" and "WORLD_SIZE" not in os.environ:
             existing, resolved = _as_demanded(folder, network, resolved)
-        return _run(Job(network, resolved, folder, existing), progress, shared)
+        with source_weights(resolved.weights, network.graph) as weights:
+            return _run(Job(network, resolved, folder, existing, weights=weights), progress, shared)
 
 
 @needs_extra("train")

@@ -163,9 +163,9 @@ def check(
 
 def _imported(spec: PathLike, input_shape: Shape | None = None) -> Source:
     """The text that a network of another maker becomes."""
-    from cnnspec.api.imports import read_named
+    from cnnspec.api.imports import read_text, shown_as
 
-    return read_spec(os.fspath(spec), read_named(spec, input_shape).text.encode())
+    return read_spec(shown_as(os.fspath(spec)), read_text(spec, input_shape).encode())
 
 
 @public()

@@ -104,6 +104,8 @@ def train(
             input_shape=input_shape or "x".join(map(str, written.get("input") or [])) or None,
             purpose="train",
         )
+        if "weights" in given:
+            common.tell_of_code(given["weights"])
         with _watched() as progress:
             result = api.train(
                 network,

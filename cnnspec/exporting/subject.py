@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Weights = Mapping[str, NDArray[np.float32 | np.int64]]  # by `state_dict` name; only counters are integers
 
-__all__ = ["Subject", "ends_in_softmax", "macs", "of_run", "of_spec", "read_arrays"]
+__all__ = ["Subject", "ends_in_softmax", "macs", "of_known", "of_run", "of_spec", "read_arrays"]
 
 SHOWN: Final = 8  # names listed in a message
 
@@ -64,6 +64,11 @@ def of_spec(network: Network, weights: str | os.PathLike[str] | None, seed: int)
 
         make, origin = partial(initial_weights, network.graph, seed), f"random, seed {seed}"
     return Subject(network, make, origin, network.name, network.graph.classes, trained=weights is not None)
+
+
+def of_known(network: Network, make_weights: Callable[[], Weights], origin: str) -> Subject:
+    """A spec with weights that are known."""
+    return Subject(network, make_weights, origin, network.name, network.graph.classes)
 
 
 def read_arrays(source: str | os.PathLike[str], graph: Graph) -> dict[str, NDArray[np.float32]]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from math import prod
 from typing import Any, Final
 
-from cnnspec.foreign.primitives import Cut, Padded, Reduced, Reshaped
+from cnnspec.foreign.primitives import Blurred, Cut, Joined, Padded, Reduced, Reshaped
 from cnnspec.foreign.steps import Readers, Rule, Step, Steps, replace_op
-from cnnspec.ops import Shape, make_op
+from cnnspec.ops import AnyOp, Shape, make_op
 from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.norm import LayerNorm
 from cnnspec.ops.pool import MaxPool
 from cnnspec.ops.reshape import Flatten, Identity, Permute
 
 __all__ = ["SHAPES", "does_nothing", "flattened"]
+
+
+_MOST_AXES: Final = 4  # that the language has
 
 
 def does_nothing(step: Step, steps: Steps) -> bool:
@@ -101,17 +104,22 @@ def _kept(step: Step, steps: Steps, readers: Readers) -> bool:
     return True
 
 
+_KINDS: Final = {"mean": "Mean", "sum": "Sum", "max": "Amax", "min": "Amin"}
+
+
 def _reduce(step: Step, steps: Steps, readers: Readers) -> bool:
     """A mean or largest value over all spatial axes is an adaptive pool, without `keepdim` a flatten after it."""
-    if not isinstance(step.op, Reduced) or step.op.how not in ("mean", "max"):
+    if not isinstance(step.op, Reduced) or step.op.how not in _KINDS:
         return False
-    shape = steps.shape(step.inputs[0])
-    if shape is None or not 2 <= len(shape) <= 4 or step.op.dims != tuple(range(2, len(shape) + 1)):
-        return False
+    shape, keepdim = steps.shape(step.inputs[0]), step.op.keepdim
+    everything = shape is not None and 2 <= len(shape) <= 4 and step.op.dims == tuple(range(2, len(shape) + 1))
+    if shape is None or not everything or step.op.how not in ("mean", "max"):
+        kept = {"keepdim": True} if keepdim else {}
+        return replace_op(step, make_op(_KINDS[step.op.how], dim=step.op.dims, **kept))
     kind = "Avg" if step.op.how == "mean" else "Max"
     pool = make_op(f"Adaptive{kind}Pool{len(shape) - 1}d", output_size=1)
     pooled = (shape[0], *(1 for _ in shape[1:]))
-    if step.op.keepdim:
+    if keepdim:
         return replace_op(step, pool)
     scope = step.name.rpartition(".")[0]
     flat = steps.free(f"{scope}.flatten".lstrip("."))
@@ -121,12 +129,31 @@ def _reduce(step: Step, steps: Steps, readers: Readers) -> bool:
 
 
 def _flatten(step: Step, steps: Steps, readers: Readers) -> bool:
-    """A reshape that makes one axis of several neighbours."""
+    """A reshape that makes one axis of several neighbours, or several of one, or others."""
     shape = steps.shape(step.inputs[0]) if step.inputs else None
     if not isinstance(step.op, Reshaped) or shape is None:
         return False
-    found = flattened(shape, step.op.shape)
-    return found is not None and replace_op(step, found)
+    wanted = step.op.shape
+    found = flattened(shape, wanted)
+    if found is not None:
+        return replace_op(step, found)
+    if not wanted or len(wanted) > _MOST_AXES:
+        return False
+    return replace_op(step, _unflattened(shape, wanted) or make_op("Reshape", shape=wanted))
+
+
+def _unflattened(shape: Shape, wanted: Shape) -> AnyOp | None:
+    """The Unflatten that makes `wanted` of `shape`, if there is one. The largest of the new axes is what is left."""
+    more = len(wanted) - len(shape)
+    if more < 1:
+        return None
+    for axis, size in enumerate(shape):
+        cut = wanted[axis : axis + more + 1]
+        if (*shape[:axis], *cut, *shape[axis + 1 :]) == wanted and prod(cut) == size:
+            largest = cut.index(max(cut))
+            sizes = tuple(-1 if number == largest else each for number, each in enumerate(cut))
+            return make_op("Unflatten", dim=axis + 1, unflattened_size=sizes)
+    return None
 
 
 def flattened(shape: Shape, wanted: Shape) -> Flatten | None:
@@ -145,26 +172,36 @@ def flattened(shape: Shape, wanted: Shape) -> Flatten | None:
 
 
 def _cut(step: Step, steps: Steps, readers: Readers) -> bool:
-    """A part of the channels is a Slice, of another axis a padding that crops; every n-th place a pool of one place."""
+    """Neighbours along an axis are a Slice; every n-th place of the map is a pool of one place."""
     shape = steps.shape(step.inputs[0]) if step.inputs else None
     if not isinstance(step.op, Cut) or shape is None:
         return False
     cut, rank = step.op, len(shape) - 1
     size = shape[cut.dim - 1]
-    if cut.dim == 1:
-        end = {} if cut.end == size else {"end": cut.end}
-        return cut.step == 1 and replace_op(step, make_op("Slice", start=cut.start, **end))
-    if not 1 <= rank <= 3:
-        return False
     if cut.step == 1:
-        padding = [0] * (2 * rank)
-        last = 2 * (rank + 1 - cut.dim)
-        padding[last : last + 2] = [-cut.start, cut.end - size]
-        return replace_op(step, make_op(f"ZeroPad{rank}d", padding=tuple(padding)))
-    if cut.start != 0 or len(range(0, cut.end, cut.step)) != len(range(0, size, cut.step)):
+        end = {} if cut.end == size else {"end": cut.end}
+        return replace_op(step, make_op("Slice", start=cut.start, **end, **({} if cut.dim == 1 else {"dim": cut.dim})))
+    whole = cut.start == 0 and len(range(0, cut.end, cut.step)) == len(range(0, size, cut.step))
+    if not whole or cut.dim == 1 or not 1 <= rank <= 3:
         return False
     stride = tuple(cut.step if axis == cut.dim - 2 else 1 for axis in range(rank))
     return replace_op(step, make_op(f"MaxPool{rank}d", kernel_size=1, stride=stride))
+
+
+def _join(step: Step, steps: Steps, readers: Readers) -> bool:
+    return isinstance(step.op, Joined) and replace_op(step, make_op("Concat", dim=step.op.dim))
+
+
+def _blur(step: Step, steps: Steps, readers: Readers) -> bool:
+    """A blur of an image that is mirrored at its ends as far as the filter wants it."""
+    before = steps.by_name.get(step.inputs[0]) if step.inputs else None
+    if not isinstance(step.op, Blurred) or before is None or not isinstance(before.op, Padded):
+        return False
+    filt_size, stride = step.op.filt_size, step.op.stride
+    around = (stride + filt_size - 2) // 2
+    if before.op.mode != "reflect" or before.op.padding != (around,) * 4:
+        return False
+    return replace_op(step, make_op("BlurPool2d", filt_size=filt_size, stride=stride), *before.inputs)
 
 
 def _crops(step: Step, steps: Steps, readers: Readers) -> bool:
@@ -202,6 +239,7 @@ def _pad(step: Step, steps: Steps, readers: Readers) -> bool:
 
 
 SHAPES: Final[tuple[Rule, ...]] = (
+    _blur,
     _shuffle,
     _layer_norm_2d,
     _reduce_twice,
@@ -209,6 +247,7 @@ SHAPES: Final[tuple[Rule, ...]] = (
     _reduce,
     _flatten,
     _cut,
+    _join,
     _crops,
     _pad,
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isclose
 from typing import Final
 
-from cnnspec.foreign.primitives import Affine, Clamped, Divided, Padded, Parameter, Power, Reshaped
+from cnnspec.foreign.network import Stored
+from cnnspec.foreign.primitives import Affine, Clamped, Divided, Padded, Parameter, Power, Reduced, Reshaped, Subtracted
 from cnnspec.foreign.steps import Readers, Rule, Step, Steps, replace_op
-from cnnspec.ops import Mul, make_op
+from cnnspec.ops import Add, Mul, make_op
 from cnnspec.ops.activation import Hardsigmoid, Hardtanh, ReLU6, Sigmoid, Softplus, Tanh
 from cnnspec.ops.pool import AvgPool
 
@@ -130,17 +132,85 @@ def _local_response(step: Step, steps: Steps, readers: Readers) -> bool:
 
 
 def _trained(step: Step, steps: Steps, readers: Readers) -> bool:
-    """A product with a trained factor for each channel, whose name it takes."""
-    if not isinstance(step.op, Mul) or len(step.inputs) != 2:
+    """A product or a sum with a trained number for each unit of an axis, or for all; it takes the parameter's name."""
+    if not isinstance(step.op, (Mul, Add)) or len(step.inputs) != 2:
         return False
     for one, other in (step.inputs, step.inputs[::-1]):
-        factor, shape = steps.by_name.get(other), steps.shape(one)
-        if factor is None or not isinstance(factor.op, Parameter) or shape is None:
+        trained, shape = steps.by_name.get(other), steps.shape(one)
+        if trained is None or not isinstance(trained.op, Parameter) or shape is None or len(readers[other]) != 1:
             continue
-        if factor.op.shape == (shape[0], *(1 for _ in shape[1:])) and len(readers[factor.name]) == 1:
-            steps.take_name(step, factor)
-            return replace_op(step, make_op("Scale"), one)
+        along = [axis for axis, size in enumerate(trained.op.shape) if size != 1]
+        if len(along) > 1 or any(shape[axis] != trained.op.shape[axis] for axis in along):
+            continue
+        (reference,) = trained.weights.values()
+        if not isinstance(reference, Stored):
+            continue
+        seen = (shape[along[0]], *(1 for _ in shape[along[0] + 1 :])) if along else (1,)
+        if not along and len(shape) and shape[0] == 1 and len(trained.op.shape) == len(shape):
+            along = [0]  # one channel: a number for each is one for all
+            seen = (1, *(1 for _ in shape[1:]))
+        dim = None if not along else along[0] + 1
+        trained.weights = {"": replace(reference, shape=seen)}
+        name = "Scale" if isinstance(step.op, Mul) else "Bias"
+        steps.take_name(step, trained)
+        return replace_op(step, make_op(name, **({} if dim == 1 else {"dim": dim})), one)
     return False
+
+
+def _response_norm(step: Step, steps: Steps, readers: Readers) -> bool:
+    """`x + (bias + weight * (x * share))`, the share that of each channel's norm in the mean of all."""
+    if not isinstance(step.op, Add) or len(step.inputs) != 2:
+        return False
+    for read, other in (step.inputs, step.inputs[::-1]):
+        shift, bias = _with_parameter(steps, other, Add)
+        gained, weight = _with_parameter(steps, shift, Mul)
+        product = steps.by_name.get(gained)
+        if bias is None or weight is None or product is None or not isinstance(product.op, Mul):
+            continue
+        share = steps.by_name.get(next((name for name in product.inputs if name != read), ""))
+        if share is None or read not in product.inputs or not isinstance(share.op, Divided):
+            continue
+        norm, mean = (steps.by_name.get(name) for name in share.inputs)
+        average = steps.by_name.get(mean.inputs[0]) if mean is not None and isinstance(mean.op, Affine) else None
+        if norm is None or mean is None or average is None or average.inputs != (norm.name,) or norm.inputs != (read,):
+            continue
+        if not (isinstance(norm.op, Reduced) and norm.op.how == "norm" and isinstance(average.op, Reduced)):
+            continue
+        shape, dims = steps.shape(read), average.op.dims
+        assert isinstance(mean.op, Affine)
+        if shape is None or average.op.how != "mean" or len(dims) != 1 or mean.op.factor != 1:
+            continue
+        if sorted((*norm.op.dims, *dims)) != [*range(1, len(shape) + 1)]:
+            continue
+        (dim,), size = dims, (shape[dims[0] - 1],)
+        found = {"weight": weight, "bias": bias}
+        step.weights = {key: replace(each, shape=size) for key, each in found.items()}
+        scope = bias.key.rpartition(".")[0]
+        steps.rename(step, steps.free(scope or "grn"))
+        return replace_op(step, make_op("GRN", eps=mean.op.shift, **({} if dim == 1 else {"dim": dim})), read)
+    return False
+
+
+def _with_parameter(steps: Steps, name: str, kind: type[Add | Mul]) -> tuple[str, Stored | None]:
+    """What a sum or product with a parameter reads, and that parameter's tensor."""
+    step = steps.by_name.get(name)
+    if step is None or not isinstance(step.op, kind) or len(step.inputs) != 2:
+        return "", None
+    for one, other in (step.inputs, step.inputs[::-1]):
+        trained = steps.by_name.get(other)
+        if trained is not None and isinstance(trained.op, Parameter):
+            (reference,) = trained.weights.values()
+            return one, reference if isinstance(reference, Stored) else None
+    return "", None
+
+
+def _two_reads(step: Step, steps: Steps, readers: Readers) -> bool:
+    """Differences, quotients and squares."""
+    if isinstance(step.op, Subtracted):
+        return replace_op(step, make_op("Sub"))
+    if isinstance(step.op, Divided):
+        return replace_op(step, make_op("Div"))
+    return step.op == Power(2.0) and replace_op(step, make_op("Mul"), *step.inputs * 2)
 
 
 def _affine(step: Step, steps: Steps, readers: Readers) -> bool:
@@ -158,6 +228,8 @@ VALUES: Final[tuple[Rule, ...]] = (
     _gate,
     _hardswish,
     _local_response,
+    _response_norm,
     _trained,
+    _two_reads,
     _affine,
 )

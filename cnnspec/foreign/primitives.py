@@ -14,6 +14,7 @@ from cnnspec.ops import Shape, show_shape
 
 __all__ = [
     "Affine",
+    "Blurred",
     "Clamped",
     "Cut",
     "Divided",
@@ -116,9 +117,9 @@ class Reshaped(Primitive):
 
 @dataclass(frozen=True, slots=True)
 class Reduced(Primitive):
-    """Mean, sum, largest or smallest value over `dims`, in rising order; `keepdim` leaves them with size 1."""
+    """Mean, sum, largest or smallest value, or Euclidean norm, over `dims`; `keepdim` leaves them with size 1."""
 
-    how: Literal["mean", "sum", "max", "min", "var"]
+    how: Literal["mean", "sum", "max", "min", "norm"]
     dims: tuple[int, ...]
     keepdim: bool
 
@@ -165,3 +166,15 @@ class Padded(Primitive):
     def missing(self) -> str:
         filled = self.mode if self.mode != "constant" else f"{self.value:g}"
         return f"padding {self.padding} with {filled}"
+
+
+@dataclass(frozen=True, slots=True)
+class Blurred(Primitive):
+    """Each channel of an image under the binomial filter of so many taps along each axis, without padding."""
+
+    filt_size: int
+    stride: int
+
+    @property
+    def missing(self) -> str:
+        return f"a blur of {self.filt_size}x{self.filt_size} whose image is not mirrored at its ends"

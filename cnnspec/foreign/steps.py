@@ -110,9 +110,14 @@ class Steps:
 
     def take_name(self, step: Step, parameter: Step) -> None:
         """Give a step the name and the tensor of the parameter that it alone uses."""
-        old, new = step.name, parameter.name
-        step.weights, step.name = parameter.weights, new
-        self.by_name = {new if name == old else name: each for name, each in self.by_name.items() if name != new}
+        step.weights = parameter.weights
+        del self.by_name[parameter.name]
+        self.rename(step, parameter.name)
+
+    def rename(self, step: Step, new: str) -> None:
+        """Give a step another name, which no step has."""
+        old, step.name = step.name, new
+        self.by_name = {new if name == old else name: each for name, each in self.by_name.items()}
         self.same[old] = new
         for other in self.by_name.values():
             other.inputs = tuple(new if name == old else name for name in other.inputs)

@@ -60,6 +60,12 @@ class SourceName:
         return f"runs the code of {self.kind}" if self.kind in _LIBRARIES else None
 
     @property
+    def stands_at(self) -> Path:
+        """The file, of a source that is one."""
+        assert self.path is not None
+        return self.path
+
+    @property
     def stem(self) -> str:
         """What a network may be called after it."""
         if self.named:

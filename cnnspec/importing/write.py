@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from cnnspec.importing.pipeline import Imported
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["check_targets", "write"]
+__all__ = ["check_targets", "weights_bytes", "write", "write_files"]
 
 
 def check_targets(output: str | os.PathLike[str] | None, weights: str | os.PathLike[str] | None) -> None:
@@ -32,10 +32,20 @@ def check_targets(output: str | os.PathLike[str] | None, weights: str | os.PathL
 
 def write(imported: Imported, output: str | os.PathLike[str] | None, weights: str | os.PathLike[str] | None) -> None:
     """Write the text, and the weights of its one network."""
-    if weights is not None:
-        write_atomic(weights, weights_bytes(imported.members[0].tensors()))
+    write_files(imported.text, output, imported.members[0].tensors, weights)
+
+
+def write_files(
+    text: str,
+    output: str | os.PathLike[str] | None,
+    tensors: Callable[[], Mapping[str, NDArray[Any]]] | None,
+    weights: str | os.PathLike[str] | None,
+) -> None:
+    """Write a text and its weights, each whole or not at all."""
+    if weights is not None and tensors is not None:
+        write_atomic(weights, weights_bytes(tensors()))
     if output is not None:
-        write_atomic(output, imported.text)
+        write_atomic(output, text)
 
 
 def weights_bytes(tensors: Mapping[str, NDArray[Any]]) -> bytes:

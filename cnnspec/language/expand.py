@@ -31,6 +31,7 @@ MAX_ELEMENTS: Final = 2**63 - 1  # of one tensor
 AXIS_LIMIT: Final = 2**31 - 1
 COPY_WORK: Final = 40  # of one copy of an item, in parts of an expression
 CALL_WORK: Final = 100  # of one call of a block
+_JOIN_THEM: Final = "join them with Add, Mul or Concat"
 
 JOIN_OF: Final[dict[str, AnyOp]] = {"add": Add(), "mul": Mul(), "concat": Concat()}
 
@@ -228,7 +229,7 @@ class Expander:
         lost = Ref(name, None)
         if item.body is not None:
             if len(reads) != 1:
-                hint = "join them with Add, Mul or Concat" if reads else None
+                hint = _JOIN_THEM if reads else None
                 self.log.error(frame, "E109", f"a body reads one node, not {len(reads)}", item.place, help=hint)
                 return lost
             return self.body(item.body, name, reads[0], frame)[0]
@@ -278,13 +279,18 @@ class Expander:
     ) -> Ref:
         """Add a node to the graph. `item` is what it was written as, unless a body joins its branches."""
         lost = Ref(name, None)
+        fewest, most = op.arity
         if not isinstance(op, JOINS) and len(reads) != 1:
             message = f"{op.op_name} reads one node, not {len(reads)}"
-            hint = "join them with Add, Mul or Concat" if reads else None
+            hint = _JOIN_THEM if reads else None
             self.log.error(frame, "E109", message, origin.place, help=hint)
             return lost
         if not reads:
             message = f"{op.op_name} wants the names of the nodes that it joins"
+            self.log.error(frame, "E109", message, origin.place, help=f"write `{op.op_name}(one, other)`")
+            return lost
+        if len(reads) < fewest or (most is not None and len(reads) > most):
+            message = f"{op.op_name} reads {fewest} nodes, not {len(reads)}"
             self.log.error(frame, "E109", message, origin.place, help=f"write `{op.op_name}(one, other)`")
             return lost
         if len(self.nodes) >= self.max_nodes:

@@ -23,17 +23,24 @@ class Projection(NamedTuple):
 
 
 def projection(reads: list[tuple[str, Shape]]) -> Projection | None:
-    """The 1x1 convolution, with its stride, that gives one read the shape of the first that differs from it.
+    """The 1x1 convolution, with its stride, that gives one read the shape of the first that it does not go with.
 
     `reads` are names and shapes, the earliest node first: that is the shortcut, unless only the other can be shrunk.
     None where no stride leads from one to the other.
     """
     name, shape = reads[0]
-    other, wanted = next(read for read in reads if read[1] != shape)
+    apart = [read for read in reads if not _broadcasts(shape, read[1])]
+    if not apart:  # others do not go together
+        return None
+    other, wanted = apart[0]
     for one, start, end in ((name, shape, wanted), (other, wanted, shape)):
         if (call := _projection(start, end)) is not None:
             return Projection(one, call, end)
     return None
+
+
+def _broadcasts(one: Shape, other: Shape) -> bool:
+    return len(one) == len(other) and all(a == b or 1 in (a, b) for a, b in zip(one, other, strict=True))
 
 
 def _projection(start: Shape, end: Shape) -> str | None:

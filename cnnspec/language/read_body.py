@@ -133,15 +133,16 @@ class BodyReader:
                 self.parts.error("E109", f"the arguments of {line.target} are its reads", target)
             joined: list[tuple[str, Place]] = []
             for arg in args:
-                if arg.name is not None or not isinstance(arg.expr.value, ast.Name):
+                if arg.name is None and not isinstance(arg.expr.value, ast.Name):
                     message, hint = f"the arguments of {line.target} are names of earlier nodes", None
                     if isinstance(arg.expr.value, ast.Constant):
                         message, hint = NAMED_ONLY, f"`layers: {{conv: …, add: {line.target}(conv, …)}}`"
                     self.parts.error("E109", message, arg.place, help=hint)
                     return {}
-                joined.append((arg.expr.value.id, arg.place))
+                if isinstance(arg.expr.value, ast.Name) and arg.name is None:
+                    joined.append((arg.expr.value.id, arg.place))
             sound = reads is None
-            reads, args = tuple(joined), []
+            reads, args = tuple(joined), [arg for arg in args if arg.name is not None]
         else:
             sound = True
         return {

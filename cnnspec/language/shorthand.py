@@ -125,7 +125,7 @@ def _write(
         args = _by_position(args, op_type)
     listed = ", ".join(value if name is None else f"{name}={value}" for name, value in args)
     if target in JOIN_NAMES and reads is not None:
-        listed, reads = ", ".join(reads), None
+        listed, reads = ", ".join([*reads, listed] if listed else reads), None
     line = f"{target}({listed})" if listed or reads is not None else target
     if reads is not None:
         line += f"({', '.join(reads)})"
@@ -181,7 +181,7 @@ def short_form(value: MapValue, callees: Callees) -> str | None:
             args.append((key.value, text))
         else:
             return None
-    if target.value in JOIN_NAMES and (args or not parts["reads"]):
+    if target.value in JOIN_NAMES and not parts["reads"]:
         return None
     try:
         line = _write(target.value, args, **parts, callees=callees)
@@ -227,17 +227,19 @@ def long_form(text: str, callees: Callees) -> dict[str, Any] | None:
     line: Line = parse_line(text)
     mapping: dict[str, Any] = {"type": line.target}
     if line.target in JOIN_NAMES:
-        mapping["in"] = [arg.value.id for arg in line.args if isinstance(arg.value, ast.Name)]
+        mapping["in"] = [arg.value.id for arg in line.args if arg.name is None and isinstance(arg.value, ast.Name)]
+        args = [arg for arg in line.args if arg.name is not None]
     else:
-        positional = callees.positional(line.target)
-        tuples = callees.operator(line.target) is not None
-        for index, arg in enumerate(line.args):
-            if arg.name is None and index >= len(positional):
-                return None
-            name = arg.name or positional[index]
-            if name in mapping or name in _KEYS:
-                return None
-            mapping[name] = _plain(arg.value, text, tuples=tuples)
+        args = list(line.args)
+    positional = callees.positional(line.target)
+    tuples = callees.operator(line.target) is not None
+    for index, arg in enumerate(args):
+        if arg.name is None and index >= len(positional):
+            return None
+        name = arg.name or positional[index]
+        if name in mapping or name in _KEYS:
+            return None
+        mapping[name] = _plain(arg.value, text, tuples=tuples)
     if line.reads is not None:
         names = [name for name, _ in line.reads]
         mapping["in"] = names[0] if len(names) == 1 else names

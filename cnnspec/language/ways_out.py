@@ -11,7 +11,7 @@ from cnnspec.hints import channels_first
 from cnnspec.language.document import Document, Item
 from cnnspec.language.projection import Projection, projection
 from cnnspec.language.values import Ref
-from cnnspec.ops import AbstractSpatialOp, Add, AnyOp, Shape
+from cnnspec.ops import AbstractSpatialOp, Add, AnyOp, Shape, Sub
 from cnnspec.places import Edit, Fix, LayerBefore
 
 __all__ = ["WayOut", "WaysOut"]
@@ -57,7 +57,7 @@ class WaysOut:
             return WayOut(f"channels come first: write `input: {list(meant)}`", self.written(meant))
         if error.code == "E201":
             return WayOut(f"`cnnspec sizes {self.path}` tells the input sizes that fit", None, True)
-        if isinstance(op, Add):
+        if isinstance(op, (Add, Sub)):
             order = {node.name: number for number, node in enumerate(nodes)}
             early = sorted(reads, key=lambda ref: order.get(ref.name, -1))
             found = projection([(ref.name, ref.shape or ()) for ref in early])

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from cnnspec.graph import Node
+from cnnspec.onnx_backend.standardised import standardised
 from cnnspec.onnx_backend.writer import Writer
-from cnnspec.ops.conv import Conv, ConvTranspose
+from cnnspec.ops.conv import AbstractSlidingConv, ConvTranspose
+from cnnspec.ops.std_conv import ScaledStdConv, StdConv
 
 __all__ = ["conv", "conv_transpose"]
 
 
-def conv(writer: Writer, op: Conv, node: Node) -> None:
+def conv(writer: Writer, op: AbstractSlidingConv, node: Node) -> None:
+    """`Conv`; a weight that is standardised in training is a constant here."""
     windows = op.windows(*node.input_shapes)
+    if isinstance(op, (StdConv, ScaledStdConv)):
+        gain = writer.array(node, "gain") if isinstance(op, ScaledStdConv) else None
+        weight = writer.constant(node.tensor_name("weight"), standardised(op, node, writer.array(node, "weight"), gain))
+    else:
+        weight = writer.weight(node, "weight")
     writer.add(
         "Conv",
-        [*writer.reads(node), *writer.weights(node, "weight", "bias")],
+        [*writer.reads(node), weight, *writer.weights(node, "bias")],
         node.name,
         kernel_shape=op.kernel_size,
         strides=op.stride,

@@ -21,11 +21,18 @@ from cnnspec.images import NHWC_TO_NCHW, channels_last, scale_and_shift
 from cnnspec.onnx_backend.activations import affine, clip, gelu, hardswish, prelu, softplus
 from cnnspec.onnx_backend.convs import conv, conv_transpose
 from cnnspec.onnx_backend.fold import fold_batch_norms
-from cnnspec.onnx_backend.moves import channel_shuffle, flatten, upsample
-from cnnspec.onnx_backend.norms import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm
+from cnnspec.onnx_backend.moves import channel_shuffle, flatten, unflatten, upsample
+from cnnspec.onnx_backend.norms import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    local_response_norm,
+    response_norm,
+)
 from cnnspec.onnx_backend.options import Lowering
 from cnnspec.onnx_backend.pads import pad
-from cnnspec.onnx_backend.pools import adaptive_pool, average_pool, lp_pool, max_pool
+from cnnspec.onnx_backend.pools import adaptive_pool, average_pool, blur_pool, lp_pool, max_pool, reduction
 from cnnspec.onnx_backend.writer import Writer
 from cnnspec.ops.activation import (
     ELU,
@@ -45,15 +52,19 @@ from cnnspec.ops.activation import (
     Tanh,
 )
 from cnnspec.ops.affine import Affine
+from cnnspec.ops.base import LIMIT
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
-from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
+from cnnspec.ops.norm import GRN, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
 from cnnspec.ops.pad import CircularPad, ConstantPad, ReflectionPad, ReplicationPad, ZeroPad
-from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, BlurPool, LPPool, MaxPool
+from cnnspec.ops.reduce import Amax, Amin, Mean, Sum
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
-from cnnspec.ops.scale import Scale
+from cnnspec.ops.scale import Bias, Scale
+from cnnspec.ops.std_conv import ScaledStdConv, StdConv
+from cnnspec.ops.unflatten import Reshape, Unflatten
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -171,7 +182,7 @@ def lower_layer(writer: Writer, node: Node) -> None:
     """Write one layer. The last tensor written has the layer's name."""
     op, name, reads = node.op, node.name, writer.reads(node)
     match op:
-        case Conv():
+        case Conv() | StdConv() | ScaledStdConv():
             conv(writer, op, node)
         case ConvTranspose():
             conv_transpose(writer, op, node)
@@ -183,6 +194,10 @@ def lower_layer(writer: Writer, node: Node) -> None:
             lp_pool(writer, op, node)
         case AdaptiveAvgPool() | AdaptiveMaxPool():
             adaptive_pool(writer, op, node)
+        case BlurPool():
+            blur_pool(writer, op, node)
+        case GRN():
+            response_norm(writer, op, node)
         case BatchNorm():
             batch_norm(writer, op, node)
         case InstanceNorm():
@@ -198,19 +213,28 @@ def lower_layer(writer: Writer, node: Node) -> None:
         case Scale():
             factor = writer.constant(f"{name}/factor", writer.array(node, ""))  # `name` itself is what comes out
             writer.add("Mul", [*reads, factor], name)
+        case Bias():
+            writer.add("Add", [*reads, writer.constant(f"{name}/term", writer.array(node, ""))], name)
         case Affine():
             affine(writer, op, node)
+        case Mean() | Sum() | Amax() | Amin():
+            reduction(writer, op, node)
         case Flatten():
             flatten(writer, op, node)
+        case Unflatten():
+            unflatten(writer, op, node)
+        case Reshape():
+            sizes = writer.integers(f"{name}/shape", [0, *(op.sizes if writer.dynamic_size else node.shape)])
+            writer.add("Reshape", [*reads, sizes], name)
         case Permute():
             order = op.permuted(node.input_shapes[0])
             writer.add("Transpose", reads, name, perm=[0, *(axis + 1 for axis in order)])
         case ChannelShuffle():
             channel_shuffle(writer, op, node)
         case Slice():
-            bounds = [[bound] for bound in (*op.bounds(node.input_shapes[0][0]), 1)]
+            bounds = op.start, LIMIT if op.end is None else op.end, op.axis(node.input_shapes[0]) + 1
             parts = zip(("start", "end", "axis"), bounds, strict=True)
-            writer.add("Slice", [*reads, *(writer.integers(f"{name}/{key}", value) for key, value in parts)], name)
+            writer.add("Slice", [*reads, *(writer.integers(f"{name}/{key}", [value]) for key, value in parts)], name)
         case ZeroPad() | ReflectionPad() | ReplicationPad() | CircularPad():
             pad(writer, op.axes, reads[0], name)
         case ConstantPad():
@@ -253,12 +277,10 @@ def lower_layer(writer: Writer, node: Node) -> None:
             writer.add("Sigmoid", reads, name)
         case Softmax():
             writer.add("Softmax", reads, name, axis=op.dim)
-        case ops.Add():
-            _join(writer, "Add", reads, name)
-        case ops.Mul():
-            _join(writer, "Mul", reads, name)
+        case ops.Add() | ops.Sub() | ops.Mul() | ops.Div():
+            _join(writer, op.op_name, reads, name)
         case ops.Concat():
-            writer.add("Concat", reads, name, axis=1)
+            writer.add("Concat", reads, name, axis=op.axis(node.shape) + 1)
         case _:
             assert_never(op)
 

@@ -13,12 +13,13 @@ from cnnspec.onnx_backend.writer import Writer
 from cnnspec.ops import Shape
 from cnnspec.ops.resample import Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten
+from cnnspec.ops.unflatten import Unflatten
 from cnnspec.ops.window import Resized
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["channel_shuffle", "flatten", "upsample"]
+__all__ = ["channel_shuffle", "flatten", "unflatten", "upsample"]
 
 
 def flatten(writer: Writer, op: Flatten, node: Node) -> None:
@@ -30,6 +31,26 @@ def flatten(writer: Writer, op: Flatten, node: Node) -> None:
     # 0 keeps the size of the axis in the same place; the axes after the merged ones have moved
     sizes = [0] * start + [-1] + list(shape[end:])
     writer.add("Reshape", [*writer.reads(node), writer.integers(f"{node.name}/shape", sizes)], node.name)
+
+
+def unflatten(writer: Writer, op: Unflatten, node: Node) -> None:
+    """`Reshape`, which finds the axes behind the cut one where they were only if their sizes are told."""
+    name, (read,), (shape,) = node.name, writer.reads(node), node.input_shapes
+    axis = op.axis(shape) + 1
+    behind = len(shape) - axis
+    if not writer.dynamic_size:
+        sizes = writer.integers(f"{name}/shape", [0, *node.shape])
+    elif not behind:
+        sizes = writer.integers(f"{name}/shape", [0] * axis + list(op.sizes))
+    else:
+        whole = writer.add("Shape", [read], f"{name}/whole")
+        bounds = [
+            writer.integers(f"{name}/{key}", [place]) for key, place in (("from", axis + 1), ("to", len(shape) + 1))
+        ]
+        rest = writer.add("Slice", [whole, *bounds], f"{name}/behind")
+        front = writer.integers(f"{name}/front", [0] * axis + list(op.sizes))
+        sizes = writer.add("Concat", [front, rest], f"{name}/shape", axis=0)
+    writer.add("Reshape", [read, sizes], name)
 
 
 def channel_shuffle(writer: Writer, op: ChannelShuffle, node: Node) -> None:

@@ -8,9 +8,9 @@ from cnnspec.errors import CnnspecError
 from cnnspec.graph import Node
 from cnnspec.images import NCHW_TO_NHWC, NHWC_TO_NCHW
 from cnnspec.onnx_backend.writer import Writer
-from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
+from cnnspec.ops.norm import GRN, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
 
-__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm"]
+__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "response_norm"]
 
 
 def _affine(writer: Writer, node: Node, size: int) -> list[str]:
@@ -96,3 +96,18 @@ def local_response_norm(writer: Writer, op: LocalResponseNorm, node: Node) -> No
     base = writer.add("Add", [scaled, writer.constant(f"{name}/k", op.k)], f"{name}/base")
     divisor = writer.add("Pow", [base, writer.constant(f"{name}/beta", op.beta)], f"{name}/divisor")
     writer.add("Div", [x, divisor], name)
+
+
+def response_norm(writer: Writer, op: GRN, node: Node) -> None:
+    """`input + bias + weight * input * share`, where a channel's share is its norm over the mean of all."""
+    name, (x,), channels = node.name, writer.reads(node), op.axis(node.shape) + 1
+    places = [axis for axis in range(1, len(node.shape) + 1) if axis != channels]
+    norms = writer.reduce("ReduceL2", x, places, f"{name}/norms")
+    mean = writer.reduce("ReduceMean", norms, [channels], f"{name}/mean")
+    mean = writer.add("Add", [mean, writer.constant(f"{name}/eps", op.eps)], f"{name}/padded")
+    shares = writer.add("Div", [norms, mean], f"{name}/shares")
+    along = (-1, *(1 for _ in node.shape[channels:]))
+    scale = writer.constant(f"{name}.weight", writer.array(node, "weight").reshape(along))
+    shift = writer.constant(f"{name}.bias", writer.array(node, "bias").reshape(along))
+    scaled = writer.add("Mul", [writer.add("Mul", [x, shares], f"{name}/shared"), scale], f"{name}/scaled")
+    writer.add("Add", [x, writer.add("Add", [scaled, shift], f"{name}/shifted")], name)

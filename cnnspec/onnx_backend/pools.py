@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import comb, prod
 from typing import Any, Final
 
 import numpy as np
@@ -10,11 +10,13 @@ from onnx import helper
 
 from cnnspec.errors import UsageError
 from cnnspec.graph import Node
+from cnnspec.onnx_backend.pads import pad
 from cnnspec.onnx_backend.writer import Writer
-from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, BlurPool, LPPool, MaxPool
+from cnnspec.ops.reduce import Amax, Amin, Mean, Sum
 from cnnspec.ops.window import Adaptive, Sliding
 
-__all__ = ["adaptive_pool", "average_pool", "lp_pool", "max_pool"]
+__all__ = ["adaptive_pool", "average_pool", "blur_pool", "lp_pool", "max_pool", "reduction"]
 
 # onnxruntime's `GlobalAveragePool` adds up one number after the other: of 300x300 it loses 1e-5 of the mean, where
 # means of means lose 4e-7 and take no longer. For small maps the node that everybody knows is as exact.
@@ -124,6 +126,18 @@ def adaptive_pool(writer: Writer, op: AdaptiveAvgPool | AdaptiveMaxPool, node: N
             read = _adaptive_axis(writer, read, op, axis, window, output)
 
 
+def reduction(writer: Writer, op: Mean | Sum | Amax | Amin, node: Node) -> None:
+    """One axis after the other where all of them at once may be long sums, in which runtimes lose digits."""
+    (read,), (shape,) = writer.reads(node), node.input_shapes
+    kind = {Mean: "ReduceMean", Sum: "ReduceSum", Amax: "ReduceMax", Amin: "ReduceMin"}[type(op)]
+    axes = [axis + 1 for axis in op.reduced(shape)]
+    if writer.dynamic_size or prod(shape[axis - 1] for axis in axes) > SERIAL:
+        for axis in axes[:0:-1]:  # the last first, so that the others keep their numbers
+            read = writer.reduce(kind, read, [axis], f"{node.name}/axis{axis}", keepdims=op.keepdim)
+        axes = axes[:1]
+    writer.reduce(kind, read, axes, node.name, keepdims=op.keepdim)
+
+
 def _adaptive_axis(
     writer: Writer, read: str, op: AdaptiveAvgPool | AdaptiveMaxPool, axis: int, window: Adaptive, output: str
 ) -> str:
@@ -182,3 +196,19 @@ def _computed_places(
     inside = node("Cast", "inside", node("Less", "within", reach, past), to=kind)
     share = node("Div", "share", inside, node("Cast", "widths", node("Sub", "reads", past, first), to=kind))
     return places, node("Reshape", "shares", share, constant("each", each))
+
+
+def blur_pool(writer: Writer, op: BlurPool, node: Node) -> None:
+    """`Pad` that mirrors, and a convolution of each channel with the binomial filter."""
+    name, channels = node.name, node.shape[0]
+    read = pad(writer, op.axes, writer.reads(node)[0], f"{name}/mirrored")
+    row = np.array([comb(op.filt_size - 1, k) for k in range(op.filt_size)]) / 2 ** (op.filt_size - 1)
+    filt = np.broadcast_to(np.outer(row, row), (channels, 1, *op.kernel_size))
+    writer.add(
+        "Conv",
+        [read, writer.constant(f"{name}/filter", filt)],
+        name,
+        kernel_shape=op.kernel_size,
+        strides=[op.stride] * op.rank,
+        group=channels,
+    )

@@ -10,7 +10,9 @@ from onnx import ModelProto, numpy_helper
 from cnnspec.errors import CnnspecError
 from cnnspec.graph import Graph
 from cnnspec.onnx_backend.fold import foldable
+from cnnspec.onnx_backend.standardised import unstandardised
 from cnnspec.ops.norm import BatchNorm
+from cnnspec.ops.std_conv import ScaledStdConv, StdConv
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +28,7 @@ def recover_weights(model: ModelProto, graph: Graph, *, folded: bool) -> dict[st
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
 
     def read(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        for given in (name, f"{name}/transposed", f"{name}/factor"):
+        for given in (name, f"{name}/transposed", f"{name}/factor", f"{name}/term"):
             if given in tensors:
                 array = numpy_helper.to_array(tensors[given])
                 array = array.T if given.endswith("/transposed") else array
@@ -49,8 +51,13 @@ def recover_weights(model: ModelProto, graph: Graph, *, folded: bool) -> dict[st
                 if key in plain
             }
             continue
+        if isinstance(node.op, (StdConv, ScaledStdConv)):
+            whole = unstandardised(node.op, node, read(node.tensor_name("weight"), node.tensors["weight"]))
+            state |= {node.tensor_name(key): array.astype(np.float32) for key, array in whole.items()}
         for key, shape in node.tensors.items():
             name = node.tensor_name(key)
+            if name in state:
+                continue
             if key == "num_batches_tracked":
                 continue
             if key == "bias" and node.name in norm_of:

@@ -26,25 +26,31 @@ from cnnspec.ops.base import AXES, AbstractOp, AbstractSpatialOp, Shape, show_sh
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
-from cnnspec.ops.merge import Add, Concat, Mul
-from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
+from cnnspec.ops.merge import Add, Concat, Div, Mul, Sub
+from cnnspec.ops.norm import GRN, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
 from cnnspec.ops.pad import CircularPad, ConstantPad, ReflectionPad, ReplicationPad, ZeroPad
-from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, BlurPool, LPPool, MaxPool
+from cnnspec.ops.reduce import Amax, Amin, Mean, Sum
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
-from cnnspec.ops.scale import Scale
+from cnnspec.ops.scale import Bias, Scale
+from cnnspec.ops.std_conv import ScaledStdConv, StdConv
+from cnnspec.ops.unflatten import Reshape, Unflatten
 
 __all__ = [
     "AXES",
     "JOINS",
+    "REDUCTIONS",
     "AbstractOp",
     "AbstractSpatialOp",
     "Add",
     "AnyOp",
     "ArgumentError",
     "Concat",
+    "Div",
     "Mul",
     "Shape",
+    "Sub",
     "make_op",
     "operators",
     "show_shape",
@@ -53,9 +59,12 @@ __all__ = [
 AnyOp = (
     Conv
     | ConvTranspose
+    | StdConv
+    | ScaledStdConv
     | MaxPool
     | AvgPool
     | LPPool
+    | BlurPool
     | AdaptiveAvgPool
     | AdaptiveMaxPool
     | BatchNorm
@@ -64,10 +73,18 @@ AnyOp = (
     | LayerNorm
     | LayerNorm2d
     | LocalResponseNorm
+    | GRN
     | Linear
     | Scale
+    | Bias
     | Affine
+    | Mean
+    | Sum
+    | Amax
+    | Amin
     | Flatten
+    | Unflatten
+    | Reshape
     | Permute
     | ChannelShuffle
     | Slice
@@ -97,11 +114,14 @@ AnyOp = (
     | Sigmoid
     | Softmax
     | Add
+    | Sub
     | Mul
+    | Div
     | Concat
 )
 
-JOINS: Final = (Add, Mul, Concat)
+JOINS: Final = (Add, Sub, Mul, Div, Concat)
+REDUCTIONS: Final = (Mean, Sum, Amax, Amin)
 
 
 @cache

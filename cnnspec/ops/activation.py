@@ -1,10 +1,9 @@
 """Activations: pointwise, except softmax."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops.arguments import Bounds
-from cnnspec.ops.base import AbstractOp, Count, Initial, Shape, elements, show_shape
+from cnnspec.ops.base import AbstractOp, Axis, Count, Initial, Shape, axis_of, elements, show_shape
 from cnnspec.ops.window import GLOBAL, POINT, Window
 
 __all__ = [
@@ -187,27 +186,20 @@ class Softmax(AbstractOp):
     features_last: ClassVar[bool] = False
 
     positional: ClassVar[tuple[str, ...]] = ("dim",)
-    dim: Annotated[int, Bounds(ge=-4, le=4)] = 1
+    dim: Axis = 1
 
     def out_shape(self, *inputs: Shape) -> Shape:
         """Keeps the shape."""
         (shape,) = inputs
-        if not -len(shape) <= self.dim <= len(shape) or self.dim == 0:
-            raise ShapeError(
-                f"dim={self.dim} is no axis of {show_shape(shape)} (0 is the batch, 1 the channels)", "E204"
-            )
+        axis_of(self.dim, shape)
         return shape
 
     def windows(self, *inputs: Shape) -> tuple[Window, ...]:
-        along = self._axis(inputs[0]) - 1
+        along = axis_of(self.dim, inputs[0]) - 1
         return tuple(GLOBAL if axis == along else POINT for axis in range(len(inputs[0]) - 1))
 
     def channel_window(self, *inputs: Shape) -> Window:
-        return POINT if self._axis(inputs[0]) else GLOBAL
-
-    def _axis(self, shape: Shape) -> int:
-        """The axis of the shape, which has no batch."""
-        return (self.dim if self.dim > 0 else len(shape) + 1 + self.dim) - 1
+        return POINT if axis_of(self.dim, inputs[0]) else GLOBAL
 
     def other_flops(self, *inputs: Shape) -> int:
         """Five per element: compare, subtract, exponential, add, divide."""

@@ -21,12 +21,15 @@ from cnnspec.ops.window import POINT, Window
 
 __all__ = [
     "AXES",
+    "AbstractAlong",
     "AbstractOp",
     "AbstractSpatialOp",
+    "Axis",
     "Count",
     "Initial",
     "Shape",
     "Sizes",
+    "axis_of",
     "show_shape",
 ]
 
@@ -39,11 +42,20 @@ LIMIT = 2**31 - 1  # torch and onnxruntime index one axis with 32 bits in many k
 
 Count = Annotated[int, Bounds(ge=1, le=LIMIT)]
 Sizes = tuple[int, ...]
+Axis = Annotated[int, Bounds(ge=-5, le=5)]  # of a tensor with its batch, as torch counts: 1 is the channels
 
 
 def show_shape(shape: Shape) -> str:
     """`(6, 28, 28)` as people write it: `6x28x28`."""
     return "x".join(str(size) for size in shape)
+
+
+def axis_of(dim: int, shape: Shape) -> int:
+    """Which axis of `shape` torch's `dim` is, which counts the batch. Raises ShapeError where there is none."""
+    axis = (dim if dim > 0 else len(shape) + 1 + dim) - 1
+    if dim == 0 or not 0 <= axis < len(shape):
+        raise ShapeError(f"dim={dim} is no axis of {show_shape(shape)} (0 is the batch, 1 the channels)", "E204")
+    return axis
 
 
 class Initial(NamedTuple):
@@ -66,6 +78,7 @@ class AbstractOp(AbstractArguments):
     positional: ClassVar[tuple[str, ...]] = ()  # arguments that may be given by position, in order
     inferred: ClassVar[str | None] = None  # torch's argument that follows from the input shape
     arity: ClassVar[tuple[int, int | None]] = (1, 1)  # fewest and most inputs
+    listed: ClassVar[tuple[str, ...]] = ()  # arguments of which one number is a list of one, and not one for all
     ranks: ClassVar[tuple[int, ...]] = ()  # for `Conv2d` and its siblings: spatial dimensions there are
 
     # No fact below has a default, which could be forgotten; the tests look for all of them.
@@ -88,7 +101,7 @@ class AbstractOp(AbstractArguments):
         arguments: dict[str, Any] = {}
         for name, field in self.fields().items():
             value = getattr(self, name)
-            if isinstance(value, tuple) and len(set(value)) == 1:
+            if isinstance(value, tuple) and len(set(value)) == 1 and (len(value) == 1 or name not in self.listed):
                 value = value[0]
             if name != "rank" and (field.required or value != field.default):
                 arguments[name] = value
@@ -114,6 +127,10 @@ class AbstractOp(AbstractArguments):
         """Tensors that are saved but not trained, by their name in torch's `state_dict`."""
         return {}
 
+    def constant_shapes(self, *inputs: Shape) -> dict[str, Shape]:
+        """Tensors that a built layer holds and that are not saved, since they follow from its arguments."""
+        return {}
+
     def parameter_formula(self, *inputs: Shape) -> str | None:
         """The parameter count as arithmetic with the numbers put in, without the result."""
         return None
@@ -133,6 +150,17 @@ class AbstractOp(AbstractArguments):
     @abstractmethod
     def other_flops(self, *inputs: Shape) -> int | None:
         """Operations besides the multiply-accumulates, per sample; None where they are not known."""
+
+
+class AbstractAlong(AbstractOp):
+    """An operator along one axis, which its argument `dim` chooses. The facts that it says hold for every choice.
+
+    Along the channels, the default, all other axes come out as they went in, and no axis becomes one of features.
+    """
+
+    @abstractmethod
+    def axis(self, shape: Shape) -> int:
+        """The axis of `shape`, 0 for the channels or where `dim` is None. Raises ShapeError."""
 
 
 class AbstractSpatialOp(AbstractOp):

@@ -7,7 +7,7 @@ from cnnspec.errors import ShapeError
 from cnnspec.ops.base import AbstractSpatialOp, Count, Initial, Shape, Sizes, elements, show_shape
 from cnnspec.ops.window import GLOBAL, POINT, Grouped, Sliding, Transposed, Window
 
-__all__ = ["Conv", "ConvTranspose"]
+__all__ = ["AbstractSlidingConv", "Conv", "ConvTranspose"]
 
 
 class _AbstractConv(AbstractSpatialOp):
@@ -64,16 +64,15 @@ class _AbstractConv(AbstractSpatialOp):
         return f"{n}*{self.out_channels}*{taps}" + (f" + {self.out_channels}" if self.bias else "")
 
 
-class Conv(_AbstractConv):
-    """`Conv1d`, `Conv2d`, `Conv3d`: slide a window and mix channels. `(C, *W) -> (out_channels, *out)`."""
+class AbstractSlidingConv(_AbstractConv):
+    """A window that slides over the input and mixes channels, whatever its weight is made of."""
 
     slides: ClassVar[bool] = True
     per_axis: ClassVar[dict[str, int]] = {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}
-    words: ClassVar[tuple[str, ...]] = ("padding", "padding_mode")
+    words: ClassVar[tuple[str, ...]] = ("padding",)
 
     padding: Sizes | Literal["same", "valid"] = 0  # type: ignore[assignment]
     dilation: Sizes = 1  # type: ignore[assignment]
-    padding_mode: Literal["zeros"] = "zeros"
 
     def windows(self, *inputs: Shape) -> tuple[Window, ...]:
         return self._sliding()
@@ -138,6 +137,14 @@ class Conv(_AbstractConv):
 
     def other_flops(self, *inputs: Shape) -> int:
         return self._bias_flops(self.out_shape(*inputs))
+
+
+class Conv(AbstractSlidingConv):
+    """`Conv1d`, `Conv2d`, `Conv3d`: slide a window and mix channels. `(C, *W) -> (out_channels, *out)`."""
+
+    words: ClassVar[tuple[str, ...]] = ("padding", "padding_mode")
+
+    padding_mode: Literal["zeros"] = "zeros"
 
 
 class ConvTranspose(_AbstractConv):

@@ -74,11 +74,11 @@ def _about(op: type[AbstractOp]) -> str:
 
 def _call(name: str, op: type[AbstractOp], fields: dict[str, Field]) -> str:
     """The call as Python writes signatures: what comes after `*` is given by name."""
-    if op.arity[1] is None:
-        return f"{name}(node, node, …)"
+    reads = [] if op.arity == (1, 1) else ["node", "node"] if op.arity[1] else ["node", "node", "…"]
     written = {key: key if field.required else f"{key}={field.default}" for key, field in fields.items()}
     by_name = [text for key, text in written.items() if key not in op.positional]
-    return f"{name}({', '.join([*(written[key] for key in op.positional), *['*'][: len(by_name)], *by_name])})"
+    by_name = by_name if reads else [*["*"][: len(by_name)], *by_name]
+    return f"{name}({', '.join([*reads, *(written[key] for key in op.positional), *by_name])})"
 
 
 def _arguments(op: type[AbstractOp], fields: dict[str, Field]) -> str:

@@ -1,11 +1,11 @@
 """Joins: the operators that read several nodes."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops.base import AbstractOp, Shape, elements, show_shape
+from cnnspec.ops.base import AbstractOp, Axis, Shape, axis_of, elements, show_shape
 
-__all__ = ["Add", "Concat", "Mul"]
+__all__ = ["ELEMENTWISE", "Add", "Concat", "Div", "Mul", "Sub"]
 
 
 class _AbstractJoin(AbstractOp):
@@ -22,58 +22,80 @@ class _AbstractJoin(AbstractOp):
     arity: ClassVar[tuple[int, int | None]] = (1, None)
 
 
-class Add(_AbstractJoin):
-    """The sum of its reads, which have equal shapes."""
+class _AbstractElementwise(_AbstractJoin):
+    """Combines its reads number by number, as torch broadcasts: axes of size 1 are as long as the others want.
 
-    def out_shape(self, *inputs: Shape) -> Shape:
-        """Keeps the shape."""
-        for shape in inputs[1:]:
-            if shape != inputs[0]:
-                raise ShapeError(
-                    f"wants equal shapes, not {show_shape(inputs[0])} and {show_shape(shape)}", "E205", verb=True
-                )
-        return inputs[0]
-
-    def other_flops(self, *inputs: Shape) -> int:
-        return (len(inputs) - 1) * elements(inputs[0])
-
-
-class Mul(_AbstractJoin):
-    """The product of its reads; axes of size 1 are broadcast, as in a squeeze-and-excitation gate."""
+    All have as many axes as the first: the batch is one of them, and the others cannot move beside it.
+    """
 
     def out_shape(self, *inputs: Shape) -> Shape:
         """Each axis as long as the longest: `(C, H, W), (C, 1, 1) -> (C, H, W)`."""
-        return self.products(*inputs)[-1]
+        return self.results(*inputs)[-1]
 
-    def products(self, *inputs: Shape) -> list[Shape]:
-        """The shapes of the first read, of its product with the second, and so on. Raises ShapeError."""
+    def results(self, *inputs: Shape) -> list[Shape]:
+        """The shapes of the first read, of what it and the second give, and so on. Raises ShapeError."""
         out = inputs[0]
         shapes = [out]
         for shape in inputs[1:]:
             if len(shape) != len(out) or any(a != b and 1 not in (a, b) for a, b in zip(out, shape, strict=True)):
-                raise ShapeError(f"cannot broadcast {show_shape(out)} and {show_shape(shape)}", "E205", verb=True)
+                message = f"wants equal shapes, or 1 in place of a size, not {show_shape(out)} and {show_shape(shape)}"
+                raise ShapeError(message, "E205", verb=True)
             out = tuple(max(a, b) for a, b in zip(out, shape, strict=True))
             shapes.append(out)
         return shapes
 
     def other_flops(self, *inputs: Shape) -> int:
-        return sum(map(elements, self.products(*inputs)[1:]))
+        return sum(map(elements, self.results(*inputs)[1:]))
+
+
+class Add(_AbstractElementwise):
+    """The sum of its reads; axes of size 1 are broadcast."""
+
+
+class Sub(_AbstractElementwise):
+    """The first of two reads less the second; axes of size 1 are broadcast."""
+
+    arity: ClassVar[tuple[int, int | None]] = (2, 2)
+
+
+class Mul(_AbstractElementwise):
+    """The product of its reads; axes of size 1 are broadcast, as in a squeeze-and-excitation gate."""
+
+
+class Div(_AbstractElementwise):
+    """The first of two reads divided by the second; axes of size 1 are broadcast."""
+
+    arity: ClassVar[tuple[int, int | None]] = (2, 2)
 
 
 class Concat(_AbstractJoin):
-    """Its reads side by side on the channel axis; all other axes are equal."""
+    """Its reads side by side on the axis `dim`, by default the channels; all other axes are equal.
+
+    `dim` counts the batch, as in torch: `Concat(a, b, dim=2)` puts them one below the other.
+    """
+
+    dim: Axis = 1
+
+    def axis(self, shape: Shape) -> int:
+        """The axis of `shape` on which they are joined. Raises ShapeError."""
+        return axis_of(self.dim, shape)
 
     def out_shape(self, *inputs: Shape) -> Shape:
-        """`(A, *W), (B, *W) -> (A + B, *W)`."""
+        """`(A, *W), (B, *W) -> (A + B, *W)` for `dim=1`."""
+        first = inputs[0]
+        axis = self.axis(first)
         for shape in inputs[1:]:
-            if shape[1:] != inputs[0][1:]:
+            if len(shape) != len(first) or (*shape[:axis], *shape[axis + 1 :]) != (*first[:axis], *first[axis + 1 :]):
+                what = "channels" if axis == 0 else f"axis {axis + 1}"
                 raise ShapeError(
-                    "joins channels, and all other axes must be equal:"
-                    f" {show_shape(inputs[0])} and {show_shape(shape)}",
+                    f"joins {what}, and all other axes must be equal: {show_shape(first)} and {show_shape(shape)}",
                     "E205",
                     verb=True,
                 )
-        return (sum(shape[0] for shape in inputs), *inputs[0][1:])
+        return (*first[:axis], sum(shape[axis] for shape in inputs), *first[axis + 1 :])
 
     def other_flops(self, *inputs: Shape) -> int:
         return 0
+
+
+ELEMENTWISE: Final = (Add, Sub, Mul, Div)

@@ -4,10 +4,21 @@ from typing import Annotated, ClassVar
 
 from cnnspec.errors import ShapeError
 from cnnspec.ops.arguments import Bounds
-from cnnspec.ops.base import AbstractOp, AbstractSpatialOp, Count, Initial, Shape, elements, show_shape
+from cnnspec.ops.base import (
+    AbstractAlong,
+    AbstractOp,
+    AbstractSpatialOp,
+    Axis,
+    Count,
+    Initial,
+    Shape,
+    axis_of,
+    elements,
+    show_shape,
+)
 from cnnspec.ops.window import GLOBAL, POINT, Sliding, Window
 
-__all__ = ["BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "LayerNorm2d", "LocalResponseNorm"]
+__all__ = ["GRN", "BatchNorm", "GroupNorm", "InstanceNorm", "LayerNorm", "LayerNorm2d", "LocalResponseNorm"]
 
 Positive = Annotated[float, Bounds(gt=0)]
 
@@ -266,3 +277,49 @@ class LocalResponseNorm(AbstractOp):
     def other_flops(self, *inputs: Shape) -> int:
         """`size + 4` per element: its square, the sums, two for the base, the power and the division."""
         return (self.size + 4) * elements(inputs[0])
+
+
+class GRN(AbstractAlong):
+    """Each channel by how large it is beside the others, with a trained gain and shift, added to what it reads.
+
+    Global response normalisation of ConvNeXt V2 (Woo et al. 2023): the Euclidean norm of each channel over all its
+    places, divided by the mean of those norms. Gain and shift start at 0, so that it begins as the identity. `dim` is
+    the axis of the channels, counted as in torch: 1, or -1 where they come last. Keeps the shape.
+    """
+
+    pointwise: ClassVar[bool] = False
+    keeps_sizes: ClassVar[bool] = False  # with dim=-1 its weights are as wide as the last axis
+    slides: ClassVar[bool] = False
+    activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = False
+    keeps_groups: ClassVar[bool] = True
+    windowed: ClassVar[bool] = False
+    features_last: ClassVar[bool] = True  # with dim=-1
+    global_statistics: ClassVar[bool] = True  # every unit depends on all others
+
+    eps: Positive = 1e-6
+    dim: Axis = 1
+
+    def axis(self, shape: Shape) -> int:
+        return axis_of(self.dim, shape)
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        (shape,) = inputs
+        self.axis(shape)
+        if len(shape) < 2:
+            raise ShapeError(f"wants channels and at least one axis, not {show_shape(shape)}", "E202", verb=True)
+        return shape
+
+    def parameter_shapes(self, *inputs: Shape) -> dict[str, Shape]:
+        channels = (inputs[0][self.axis(inputs[0])],)
+        return {"weight": channels, "bias": channels}
+
+    def parameter_formula(self, *inputs: Shape) -> str:
+        return f"2*{inputs[0][self.axis(inputs[0])]}"
+
+    def initial(self, key: str, *inputs: Shape) -> Initial:
+        return Initial(0)
+
+    def other_flops(self, *inputs: Shape) -> int:
+        """Six per element: its square, the sum of squares, the quotient, gain, shift and the sum."""
+        return 6 * elements(inputs[0])

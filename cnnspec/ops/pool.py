@@ -8,7 +8,7 @@ from cnnspec.ops.arguments import Bounds
 from cnnspec.ops.base import AbstractSpatialOp, Count, Shape, Sizes, elements, show_shape
 from cnnspec.ops.window import GLOBAL, POINT, Adaptive, Sliding, Window
 
-__all__ = ["AdaptiveAvgPool", "AdaptiveMaxPool", "AvgPool", "LPPool", "MaxPool"]
+__all__ = ["AdaptiveAvgPool", "AdaptiveMaxPool", "AvgPool", "BlurPool", "LPPool", "MaxPool"]
 
 
 def _refuse_narrow(op: AbstractSpatialOp, kernel_size: Sizes, shape: Shape) -> None:
@@ -151,6 +151,69 @@ class LPPool(AbstractSpatialOp):
     def other_flops(self, *inputs: Shape) -> int:
         """`2k` per output: the powers, the sums and the root."""
         return elements(self.out_shape(*inputs)) * 2 * prod(self.kernel_size)
+
+
+class BlurPool(AbstractSpatialOp):
+    """`BlurPool2d`: each channel under a binomial filter, and one place in `stride` of it. `(C, H, W) -> (C, *out)`.
+
+    Zhang 2019, Making Convolutional Networks Shift-Invariant Again. The filter is fixed and no parameter: 1 2 1 over 4
+    on each axis for `filt_size=3`. The image is mirrored at its ends by `(stride - 1 + filt_size - 1) // 2`.
+    """
+
+    ranks: ClassVar[tuple[int, ...]] = (2,)
+    pointwise: ClassVar[bool] = False
+    keeps_sizes: ClassVar[bool] = False
+    slides: ClassVar[bool] = True
+    activation: ClassVar[bool] = False
+    passive: ClassVar[bool] = False
+    keeps_groups: ClassVar[bool] = True
+    windowed: ClassVar[bool] = True
+    features_last: ClassVar[bool] = False
+    positional: ClassVar[tuple[str, ...]] = ("filt_size",)
+
+    filt_size: Annotated[int, Bounds(ge=2, le=64)] = 3
+    stride: Count = 2
+
+    @property
+    def kernel_size(self) -> Sizes:
+        """The filter along each axis."""
+        return (self.filt_size,) * self.rank
+
+    @property
+    def padding(self) -> int:
+        """How far each end is mirrored."""
+        return (self.stride + self.filt_size - 2) // 2
+
+    @property
+    def axes(self) -> tuple[Sliding, ...]:
+        """The window along each axis."""
+        return (Sliding(self.filt_size, self.stride, 1, self.padding, self.padding, border="reflect"),) * self.rank
+
+    def windows(self, *inputs: Shape) -> tuple[Window, ...]:
+        return self.axes
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        """`out = floor((W + 2*padding - filt_size) / stride) + 1` on each axis."""
+        (shape,) = inputs
+        self.check_rank(shape)
+        if self.padding >= min(shape[1:]):
+            raise ShapeError(
+                f"the padding {self.padding} is not smaller than an axis that it mirrors: {show_shape(shape)}"
+            )
+        return (shape[0], *_slide(self.axes, shape))
+
+    def constant_shapes(self, *inputs: Shape) -> dict[str, Shape]:
+        return {"filt": (inputs[0][0], 1, *self.kernel_size)}
+
+    def macs(self, *inputs: Shape) -> int:
+        """One multiply-accumulate per output element and place of the filter."""
+        return elements(self.out_shape(*inputs)) * prod(self.kernel_size)
+
+    def mac_formula(self, *inputs: Shape) -> str:
+        return f"{show_shape(self.out_shape(*inputs))} outputs * {prod(self.kernel_size)} taps"
+
+    def other_flops(self, *inputs: Shape) -> int:
+        return 0
 
 
 class _AbstractAdaptivePool(AbstractSpatialOp):

@@ -5,12 +5,10 @@ from typing import Annotated, ClassVar
 
 from cnnspec.errors import ShapeError
 from cnnspec.ops.arguments import Bounds
-from cnnspec.ops.base import LIMIT, AbstractOp, Count, Shape, show_shape
-from cnnspec.ops.window import Shuffled, Sliding, Window
+from cnnspec.ops.base import AXES, LIMIT, AbstractAlong, AbstractOp, Axis, Count, Shape, axis_of, show_shape
+from cnnspec.ops.window import POINT, Shuffled, Sliding, Window
 
 __all__ = ["ChannelShuffle", "Flatten", "Identity", "Permute", "Slice"]
-
-Axis = Annotated[int, Bounds(ge=-5, le=5)]
 
 
 class Identity(AbstractOp):
@@ -144,11 +142,14 @@ class ChannelShuffle(AbstractOp):
         return 0
 
 
-class Slice(AbstractOp):
-    """The channels `start` to `end - 1`; negative numbers count from the end, and `end=None` means all that follow."""
+class Slice(AbstractAlong):
+    """Of the axis `dim` the units `start` to `end - 1`; negative numbers count from its end, `end=None` is all of it.
+
+    `dim` counts the batch, as in torch: 1 is the channels.
+    """
 
     pointwise: ClassVar[bool] = False
-    keeps_sizes: ClassVar[bool] = True
+    keeps_sizes: ClassVar[bool] = False  # along another axis than the first
     slides: ClassVar[bool] = False
     activation: ClassVar[bool] = False
     passive: ClassVar[bool] = False
@@ -158,24 +159,38 @@ class Slice(AbstractOp):
     positional: ClassVar[tuple[str, ...]] = ("start", "end")
     start: Annotated[int, Bounds(ge=-LIMIT, le=LIMIT)]
     end: Annotated[int, Bounds(ge=-LIMIT, le=LIMIT)] | None = None
+    dim: Axis = 1
 
-    def bounds(self, channels: int) -> tuple[int, int]:
-        """First channel and the one after the last, both counted from the front."""
-        end = channels if self.end is None else self.end
-        return (self.start + channels if self.start < 0 else self.start, end + channels if end < 0 else end)
+    def axis(self, shape: Shape) -> int:
+        return axis_of(self.dim, shape)
+
+    def bounds(self, size: int) -> tuple[int, int]:
+        """First unit and the one after the last, both counted from the front."""
+        end = size if self.end is None else self.end
+        return (self.start + size if self.start < 0 else self.start, end + size if end < 0 else end)
 
     def out_shape(self, *inputs: Shape) -> Shape:
-        """`(C, *W) -> (end - start, *W)`."""
+        """`(C, *W) -> (end - start, *W)` for `dim=1`."""
         (shape,) = inputs
-        start, end = self.bounds(shape[0])
-        if not 0 <= start < end <= shape[0]:
-            raise ShapeError(f"there are no channels {start} to {end - 1} in {show_shape(shape)}", "E204")
-        return (end - start, *shape[1:])
+        axis = self.axis(shape)
+        start, end = self.bounds(shape[axis])
+        if not 0 <= start < end <= shape[axis]:
+            what = "channels" if axis == 0 else f"places on the axis {AXES[len(shape) - 1][axis - 1]}"
+            raise ShapeError(f"there are no {what} {start} to {end - 1} in {show_shape(shape)}", "E204")
+        return (*shape[:axis], end - start, *shape[axis + 1 :])
+
+    def windows(self, *inputs: Shape) -> tuple[Window, ...]:
+        """The unit `start` further on, along the axis that is cut."""
+        shape, cut = inputs[0], self.axis(inputs[0])
+        return tuple(self._window(shape[axis]) if axis == cut else POINT for axis in range(1, len(shape)))
 
     def channel_window(self, *inputs: Shape) -> Window:
-        """The channel `start` further on."""
-        start, end = self.bounds(inputs[0][0])
-        return Sliding(1, before=-start, after=end - inputs[0][0])
+        """The channel `start` further on, where channels are cut."""
+        return POINT if self.axis(inputs[0]) else self._window(inputs[0][0])
+
+    def _window(self, size: int) -> Window:
+        start, end = self.bounds(size)
+        return Sliding(1, before=-start, after=end - size)
 
     def other_flops(self, *inputs: Shape) -> int:
         return 0

@@ -8,20 +8,23 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, assert_never
 
-from cnnspec.ops import Add, AnyOp, Concat, Mul, Shape, activation, norm
+from cnnspec.ops import Add, AnyOp, Concat, Div, Mul, Shape, Sub, activation, norm
 from cnnspec.ops.affine import Affine
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.pad import CircularPad, ConstantPad, ReflectionPad, ReplicationPad, ZeroPad
-from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, LPPool, MaxPool
+from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, BlurPool, LPPool, MaxPool
+from cnnspec.ops.reduce import Amax, Amin, Mean, Sum
 from cnnspec.ops.resample import PixelShuffle, Upsample
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Identity, Permute, Slice
-from cnnspec.ops.scale import Scale
+from cnnspec.ops.scale import Bias, Scale
+from cnnspec.ops.std_conv import ScaledStdConv, StdConv
+from cnnspec.ops.unflatten import Reshape, Unflatten
 
 __all__ = ["Kind", "TorchCall", "spelled", "torch_call"]
 
-Kind: TypeAlias = Literal["module", "function", "reads", "fold", "factor"]
+Kind: TypeAlias = Literal["module", "function", "reads", "fold", "factor", "term"]
 
 ALL: Final = slice(None)
 
@@ -35,7 +38,8 @@ class TorchCall(NamedTuple):
     - function: it is called with the read before its arguments;
     - reads: with the list of reads before its arguments;
     - fold: with two of them, then with the result and the next;
-    - factor: it makes a tensor, which is a parameter of its own and multiplies the read.
+    - factor: it makes a tensor, which is a parameter of its own and multiplies the read;
+    - term: it makes such a parameter, which is added to the read.
     """
 
     name: str
@@ -51,6 +55,11 @@ def torch_call(op: AnyOp, *inputs: Shape) -> TorchCall:
         case Conv():
             named = _named(op, "stride", "padding", "dilation", "groups", "bias", "padding_mode")
             return TorchCall(f"nn.{op.op_name}", (shape[0], op.out_channels, op.kernel_size), named)
+        case StdConv() | ScaledStdConv():
+            named = _named(op, "stride", "padding", "dilation", "groups", "bias", "eps")
+            if isinstance(op, ScaledStdConv):
+                named |= _named(op, "gamma", "gain_init")
+            return TorchCall(op.op_name, (shape[0], op.out_channels, op.kernel_size), named)
         case ConvTranspose():
             named = _named(op, "stride", "padding", "output_padding", "groups", "bias", "dilation", "padding_mode")
             return TorchCall(f"nn.{op.op_name}", (shape[0], op.out_channels, op.kernel_size), named)
@@ -68,6 +77,10 @@ def torch_call(op: AnyOp, *inputs: Shape) -> TorchCall:
             sizes = (op.kernel_size, op.stride or op.kernel_size)
             kernel, stride = (each[0] if op.rank == 1 else each for each in sizes)  # LPPool1d takes no tuple
             return TorchCall(f"nn.{op.op_name}", (op.norm_type, kernel, stride), _named(op, "ceil_mode"))
+        case BlurPool():
+            return TorchCall("BlurPool2d", shape[:1], _named(op, "filt_size", "stride"))
+        case norm.GRN():
+            return TorchCall("GRN", (shape[op.axis(shape)],), _named(op, "eps", "dim"))
         case norm.BatchNorm() | norm.InstanceNorm():
             named = _named(op, "eps", "momentum", "affine", "track_running_stats")
             return TorchCall(f"nn.{op.op_name}", shape[:1], named)
@@ -82,23 +95,31 @@ def torch_call(op: AnyOp, *inputs: Shape) -> TorchCall:
             return TorchCall(name, (op.size,), _named(op, "alpha", "beta", "k"))
         case Linear():
             return TorchCall("nn.Linear", (shape[-1], op.out_features), _named(op, "bias"))
-        case Scale():
-            (factor,) = op.parameter_shapes(*inputs).values()
-            return TorchCall("torch.full", (factor, op.init), kind="factor")
+        case Scale() | Bias():
+            (parameter,) = op.parameter_shapes(*inputs).values()
+            return TorchCall("torch.full", (parameter, op.init), kind="factor" if isinstance(op, Scale) else "term")
         case Affine():
             if op.shift == 0:
                 return TorchCall("operator.mul", (op.scale,), kind="function")
             if op.scale == 1:
                 return TorchCall("operator.add", (op.shift,), kind="function")
             return TorchCall("Affine", (op.scale, op.shift))
+        case Mean() | Sum() | Amax() | Amin():
+            return TorchCall(f"torch.{op.op_name.lower()}", (op.dim, op.keepdim), kind="function")
         case Flatten():
             return TorchCall("nn.Flatten", (op.start_dim, op.end_dim))
+        case Unflatten():
+            return TorchCall("nn.Unflatten", (op.dim, op.sizes))
+        case Reshape():
+            return TorchCall("Reshape", (op.sizes,))
         case Permute():
             return TorchCall("torch.permute", (op.dims,), kind="function")
         case ChannelShuffle():
             return TorchCall("nn.ChannelShuffle", (op.groups,))
         case Slice():
-            return TorchCall("operator.getitem", ((ALL, slice(*op.bounds(shape[0]))),), kind="function")
+            axis = op.axis(shape)
+            index = (ALL, *(ALL for _ in range(axis)), slice(*op.bounds(shape[axis])))
+            return TorchCall("operator.getitem", (index,), kind="function")
         case ZeroPad() | ReflectionPad() | ReplicationPad() | CircularPad():
             return TorchCall(f"nn.{op.op_name}", (op.padding,))
         case ConstantPad():
@@ -138,10 +159,14 @@ def torch_call(op: AnyOp, *inputs: Shape) -> TorchCall:
             return TorchCall(f"nn.{op.op_name}")
         case Add():
             return TorchCall("operator.add", kind="fold")
+        case Sub():
+            return TorchCall("operator.sub", kind="fold")
         case Mul():
             return TorchCall("operator.mul", kind="fold")
+        case Div():
+            return TorchCall("operator.truediv", kind="fold")
         case Concat():
-            return TorchCall("torch.cat", (1,), kind="reads")
+            return TorchCall("torch.cat", (op.dim,), kind="reads")
         case _:
             assert_never(op)
 

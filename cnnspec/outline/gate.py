@@ -14,7 +14,7 @@ __all__ = ["is_same_network", "matching_names"]
 class _Values:
     """Numbers for values: two nodes have one number only if they give the same, whatever they are called.
 
-    A concatenation of concatenations is one of their parts, and of two operands either order is the same.
+    A concatenation of concatenations is one of their parts, and two operands of a sum or a product have either order.
     """
 
     def __init__(self) -> None:

@@ -41,21 +41,22 @@ def settle(places: Places) -> bool:
 
 def _chain_concatenations(places: Places) -> None:
     """A concatenation whose beginning was concatenated before reads that one; one of a single value goes."""
-    known: dict[tuple[str, ...], str] = {}
+    known: dict[tuple[Concat, tuple[str, ...]], str] = {}
     for name in list(places.nodes):
         reads = tuple(places.same.get(read, read) for read in places.reads[name])
         places.reads[name] = reads
-        if not isinstance(places.nodes[name].op, Concat):
+        op = places.nodes[name].op
+        if not isinstance(op, Concat):
             continue
         if len(reads) == 1 and name not in places.outputs:
             places.same[name] = reads[0]
             del places.nodes[name], places.reads[name], places.paths[name]
             continue
         for count in range(len(reads) - 1, 1, -1):
-            if reads[:count] in known:
-                places.reads[name] = (known[reads[:count]], *reads[count:])
+            if (op, reads[:count]) in known:
+                places.reads[name] = (known[op, reads[:count]], *reads[count:])
                 break
-        known.setdefault(reads, name)
+        known.setdefault((op, reads), name)
 
 
 # Moves --------------------------------------------------------------------------------------------------------------

@@ -113,10 +113,10 @@ class _Writer:
         if reads is not None and not all(map(_is_readable, reads)):
             return None
         args = self.arguments(item)
-        if is_join(item) and (args or not reads):
-            return None
         if is_join(item):
-            args, reads = [(None, read) for read in reads or ()], None
+            if not reads:
+                return None
+            args, reads = [*((None, read) for read in reads), *args], None
         listed = ", ".join(text if name is None else f"{name}={text}" for name, text in args)
         line = f"{item.target}({listed})" if listed or reads is not None else item.target
         line += f"({', '.join(reads)})" if reads is not None else ""

@@ -5,16 +5,20 @@ That a call works in place says nothing of what it computes, and is not kept.
 
 from __future__ import annotations
 
-from math import prod
-from typing import Any, Final
+from dataclasses import replace
+from math import comb, prod
+from typing import Any, Final, NamedTuple
 
+import torch
 from torch import fx
 
 from cnnspec.foreign.network import Stored
-from cnnspec.foreign.primitives import Primitive
+from cnnspec.foreign.primitives import Blurred, Primitive
 from cnnspec.ops import make_op
 from cnnspec.torch_backend.program_values import (
+    Activation,
     Arguments,
+    Computed,
     Made,
     Missing,
     Noise,
@@ -44,21 +48,80 @@ def _weights(arguments: Arguments, **names: str) -> dict[str, Stored]:
 
 
 def _conv(node: fx.Node, arguments: Arguments) -> Made:
-    read, weight = read_of(arguments), _weight(arguments, "weight")
+    read, given = read_of(arguments), arguments["weight"]
+    if isinstance(given, Weight) and not given.trained:
+        return _filter(read, given, arguments)
+    standard = _standardised(given) if isinstance(given, Computed) else None
+    weight = standard.weight if standard else _weight(arguments, "weight")
     assert weight is not None
     rank = len(weight.shape) - 2
     padding = arguments["padding"]
-    op = make_op(
-        f"Conv{rank}d",
-        out_channels=weight.shape[0],
-        kernel_size=weight.shape[2:],
-        stride=_each(arguments["stride"], rank),
-        padding=padding if isinstance(padding, str) else _each(padding, rank),
-        dilation=_each(arguments["dilation"], rank),
-        groups=arguments["groups"],
-        bias=arguments["bias"] is not None,
-    )
-    return Made(op, (read,), _weights(arguments, weight="weight", bias="bias"))
+    named: dict[str, Any] = {
+        "out_channels": weight.shape[0],
+        "kernel_size": weight.shape[2:],
+        "stride": _each(arguments["stride"], rank),
+        "padding": padding if isinstance(padding, str) else _each(padding, rank),
+        "dilation": _each(arguments["dilation"], rank),
+        "groups": arguments["groups"],
+        "bias": arguments["bias"] is not None,
+    }
+    weights = {"weight": weight.reference, **_weights(arguments, bias="bias")}
+    if standard is None:
+        return Made(make_op(f"Conv{rank}d", **named), (read,), weights)
+    if standard.gain is None:
+        return Made(make_op(f"StdConv{rank}d", **named, eps=standard.eps), (read,), weights)
+    gamma = float(f"{standard.scale * prod(weight.shape[1:]) ** 0.5:.12g}")
+    op = make_op(f"ScaledStdConv{rank}d", **named, eps=standard.eps, gamma=gamma)
+    return Made(op, (read,), {**weights, "gain": standard.gain.reference})
+
+
+class _Standard(NamedTuple):
+    """A weight with mean 0 and variance 1 over all that an output channel reads, times a gain and a constant."""
+
+    weight: Weight
+    eps: float
+    gain: Weight | None = None
+    scale: float = 1.0
+
+
+def _standardised(given: Computed) -> _Standard | None:
+    """The weight that a batch norm of its rows has standardised, seen again as it was."""
+    norm = given.arguments.get("input")
+    if given.name not in _VIEWS or not isinstance(norm, Computed) or norm.name != "batch_norm":
+        return None
+    rows, gain = norm.arguments["input"], norm.arguments["weight"]
+    if not isinstance(rows, Weight) or not norm.arguments["training"] or norm.arguments["bias"] is not None:
+        return None
+    if rows.shape[:2] != (1, given.shape[0]) or len(rows.shape) != 3:
+        return None
+    weight = Weight(replace(rows.reference, shape=None), given.shape, True)
+    eps = float(norm.arguments["eps"])
+    if gain is None:
+        return _Standard(weight, eps)
+    while isinstance(gain, Computed) and gain.name in _VIEWS:
+        gain = gain.arguments["input"]
+    if not isinstance(gain, Computed) or gain.name != "mul":
+        return None
+    factor, scale = gain.arguments["input"], gain.arguments["other"]
+    if not isinstance(factor, Weight) or not isinstance(scale, (int, float)):
+        return None
+    return _Standard(weight, eps, factor, float(scale))
+
+
+_VIEWS: Final = ("view", "reshape", "_unsafe_view", "view_as", "reshape_as")
+
+
+def _filter(read: Activation, weight: Weight, arguments: Arguments) -> Made:
+    """A fixed filter: that of a blur, for each channel by itself."""
+    stride, size = {*_each(arguments["stride"], 2)}, weight.shape[-1]
+    alone = arguments["groups"] == read.shape[0] == weight.shape[0] and weight.shape[1] == 1
+    plain = len(stride) == 1 and not any(_each(arguments["padding"], 2)) and {*_each(arguments["dilation"], 2)} == {1}
+    if weight.values is None or len(weight.shape) != 4 or not alone or not plain or arguments["bias"] is not None:
+        raise Missing("a convolution with a filter that is not trained")
+    row = torch.tensor([float(comb(size - 1, tap)) for tap in range(size)]) / 2 ** (size - 1)
+    if weight.shape[2:] != (size, size) or not torch.allclose(weight.values.float().cpu(), row[:, None] * row):
+        raise Missing("a convolution with a filter that is not trained, and no blur")
+    return Made(Blurred(size, stride.pop()), (read,))
 
 
 def _each(values: Any, rank: int) -> tuple[int, ...]:

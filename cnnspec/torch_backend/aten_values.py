@@ -45,7 +45,8 @@ def _viewed(node: fx.Node, arguments: Arguments) -> Value:
     """The same values in their order, whatever torch calls it."""
     read, shape = arguments["input"], tuple(node.meta["val"].shape)
     if isinstance(read, Weight):
-        return Weight(replace(read.reference, shape=shape), shape, read.trained)
+        seen = None if read.values is None else read.values.reshape(shape)
+        return Weight(replace(read.reference, shape=shape), shape, read.trained, seen)
     return Made(Reshaped(shape[1:]), (read_of(arguments),))
 
 
@@ -84,8 +85,10 @@ def _same(node: fx.Node, arguments: Arguments) -> Value:
 
 def _expand(node: fx.Node, arguments: Arguments) -> Value:
     read, shape = arguments["input"], tuple(node.meta["val"].shape)
-    if isinstance(read, Activation) and read.shape == shape[1:]:
-        return read
+    if isinstance(read, Weight) and not read.trained and read.values is not None:
+        return replace(read, shape=shape, values=read.values.expand(shape))
+    if isinstance(read, Activation) and len(read.shape) == len(shape) - 1:
+        return read  # joins broadcast by themselves, and whoever else reads it gets another shape than in the source
     raise Missing("values that are repeated along an axis")
 
 
@@ -293,6 +296,25 @@ def _div(node: fx.Node, arguments: Arguments) -> Value:
     raise Missing("a quotient with what is no value of a layer")
 
 
+def _addcmul(node: fx.Node, arguments: Arguments) -> list[Made]:
+    """A sum with a product."""
+    term, one, other = (arguments[name] for name in ("input", "tensor1", "tensor2"))
+    read = one if isinstance(one, Activation) else other
+    if arguments.get("value", 1) != 1 or not isinstance(read, Activation):
+        raise Missing("a sum with a product that has a factor")
+    one, other, term = (aligned(each, read) if isinstance(each, Weight) else each for each in (one, other, term))
+    if not all(isinstance(each, _BOTH) for each in (one, other, term)):
+        raise Missing("a sum with a product of what is no value of a layer")
+    return [Made(make_op("Mul"), (one, other)), Made(make_op("Add"), (PREVIOUS, term))]
+
+
+def _norm(node: fx.Node, arguments: Arguments) -> Value:
+    order = arguments.get("ord", arguments.get("p"))
+    if order not in (2, None):
+        raise Missing(f"the {order}-norm")
+    return _reduce("norm")(node, arguments)
+
+
 def _neg(node: fx.Node, arguments: Arguments) -> Made:
     return Made(Affine(-1.0), (read_of(arguments),))
 
@@ -337,6 +359,8 @@ VALUES: Final[dict[str, Rule]] = {
     **dict.fromkeys(("sub", "rsub"), _sub),
     "mul": _mul,
     "div": _div,
+    "addcmul": _addcmul,
+    **dict.fromkeys(("norm", "linalg_vector_norm"), _norm),
     "neg": _neg,
     "pow": _pow,
     "square": _fixed_power(2.0),

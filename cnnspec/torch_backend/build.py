@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 
 from cnnspec.graph import INPUT, Graph
-from cnnspec.torch_backend.layers import layer
+from cnnspec.torch_backend.layers import Trained, layer
 
 __all__ = ["build_module"]
 
@@ -70,9 +70,9 @@ def _trace(graph: Graph, root: nn.Module) -> fx.Graph:
         if isinstance(made, nn.Module):
             _place(root, node.name).add_module(_leaf(node.name), made)
             values[node.name] = traced.call_module(node.name, reads)
-        elif isinstance(made, nn.Parameter):
-            _place(root, node.name).register_parameter(_leaf(node.name), made)
-            values[node.name] = traced.call_function(torch.mul, (*reads, traced.get_attr(node.name)))
+        elif isinstance(made, Trained):
+            _place(root, node.name).register_parameter(_leaf(node.name), made.parameter)
+            values[node.name] = traced.call_function(made.join, (*reads, traced.get_attr(node.name)))
         else:  # a function of proxies writes its own fx nodes
             result: Any = made(*(fx.Proxy(value, tracer) for value in reads))
             values[node.name] = result.node

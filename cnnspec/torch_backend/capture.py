@@ -54,7 +54,7 @@ def read_program(
     program: ExportedProgram, name: str, classes: Mapping[str, str], state: Mapping[str, Tensor]
 ) -> Captured:
     """What an exported program computes; `state` has the tensors by their names in it."""
-    reader = ProgramReader(program, name, classes)
+    reader = ProgramReader(program, name, classes, state)
     network = reader.read()
     batch = reader.batch if isinstance(reader.batch, int) else BATCH
     return Captured(network, program, program, reader.made_by, state, batch)

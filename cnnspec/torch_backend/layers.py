@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from functools import partial, reduce
-from typing import Any, Final, TypeAlias, assert_never
+from typing import Any, Final, NamedTuple, TypeAlias, assert_never
 
 import torch
 from torch import nn
@@ -14,10 +14,19 @@ from cnnspec.ops import AnyOp, Shape
 from cnnspec.ops.torch_call import torch_call
 from cnnspec.torch_backend import modules
 
-__all__ = ["Function", "Layer", "layer"]
+__all__ = ["Function", "Layer", "Trained", "layer"]
 
 Function: TypeAlias = Callable[..., Any]  # of tensors, or of the fx proxies that stand for them
-Layer: TypeAlias = nn.Module | nn.Parameter | Function
+
+
+class Trained(NamedTuple):
+    """A parameter by itself, and what joins it with what is read."""
+
+    parameter: nn.Parameter
+    join: Function
+
+
+Layer: TypeAlias = nn.Module | Trained | Function
 
 NAMESPACES: Final = {"": modules, "nn": nn, "torch": torch, "operator": operator}
 
@@ -25,7 +34,7 @@ NAMESPACES: Final = {"": modules, "nn": nn, "torch": torch, "operator": operator
 def layer(op: AnyOp, *inputs: Shape) -> Layer:
     """The torch form of `op` for these input shapes (without the batch axis), freshly initialised as torch does.
 
-    It is a module, or a function of the tensors that it reads, or a parameter that multiplies what it reads.
+    It is a module, or a function of the tensors that it reads, or a parameter that is joined with what it reads.
     """
     call = torch_call(op, *inputs)
     namespace, _, name = call.name.rpartition(".")
@@ -34,8 +43,9 @@ def layer(op: AnyOp, *inputs: Shape) -> Layer:
         case "module":
             module: nn.Module = called(*call.arguments, **call.named)
             return module
-        case "factor":
-            return nn.Parameter(called(*call.arguments, **call.named))
+        case "factor" | "term":
+            join = torch.mul if call.kind == "factor" else torch.add
+            return Trained(nn.Parameter(called(*call.arguments, **call.named)), join)
         case "fold":
             return partial(_folded, called)
         case "function":

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from math import comb
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Affine", "LayerNorm2d", "LocalResponseNorm3d", "StochasticDepth"]
+__all__ = [
+    "GRN",
+    "Affine",
+    "BlurPool2d",
+    "LayerNorm2d",
+    "LocalResponseNorm3d",
+    "Reshape",
+    "ScaledStdConv2d",
+    "StdConv2d",
+    "StochasticDepth",
+]
 
 
 class Affine(nn.Module):
@@ -22,6 +35,62 @@ class Affine(nn.Module):
 
     def extra_repr(self) -> str:
         return f"scale={self.scale}, shift={self.shift}"
+
+
+class BlurPool2d(nn.Module):
+    """Each channel, mirrored at its ends, under a fixed binomial filter, and one place in `stride` of it."""
+
+    filt: Tensor
+
+    def __init__(self, channels: int, filt_size: int, stride: int) -> None:
+        super().__init__()
+        self.filt_size, self.stride = filt_size, stride
+        self.padding = [(stride + filt_size - 2) // 2] * 4
+        self.register_buffer("filt", _binomial(channels, filt_size), persistent=False)  # it follows from the size
+        self.register_load_state_dict_post_hook(_with_values)  # type: ignore[no-untyped-call]
+
+    def forward(self, input: Tensor) -> Tensor:
+        """`(batch, C, H, W) -> (batch, C, *out)`."""
+        mirrored = functional.pad(input, self.padding, mode="reflect")
+        return functional.conv2d(mirrored, self.filt, stride=self.stride, groups=len(self.filt))
+
+    def extra_repr(self) -> str:
+        return f"{len(self.filt)}, filt_size={self.filt_size}, stride={self.stride}"
+
+
+def _binomial(channels: int, size: int) -> Tensor:
+    row = torch.tensor([float(comb(size - 1, k)) for k in range(size)]) / 2 ** (size - 1)
+    filt: Tensor = (row[:, None] * row).repeat(channels, 1, 1, 1)
+    return filt
+
+
+def _with_values(module: BlurPool2d, _: object) -> None:
+    """Give the filter of a layer that was made without memory its values, as a state has none."""
+    if module.filt.is_meta:
+        with torch.device("cpu"):
+            module.filt = _binomial(len(module.filt), module.filt_size)
+
+
+class GRN(nn.Module):
+    """Global response normalisation: `input + bias + weight * input * share`, with the share of each channel's norm."""
+
+    def __init__(self, channels: int, eps: float, dim: int) -> None:
+        super().__init__()
+        self.eps, self.dim = eps, dim
+        self.weight = nn.Parameter(torch.zeros(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """`(batch, C, *)`, or with the channels on the axis `dim`."""
+        channels = self.dim % input.dim()
+        places = [axis for axis in range(1, input.dim()) if axis != channels]
+        norms = torch.linalg.vector_norm(input, dim=places, keepdim=True)
+        shares = norms / (norms.mean(channels, keepdim=True) + self.eps)
+        along = [-1, *[1] * (input.dim() - 1 - channels)]
+        return input + torch.addcmul(self.bias.view(along), self.weight.view(along), input * shares)
+
+    def extra_repr(self) -> str:
+        return f"{len(self.weight)}, eps={self.eps}, dim={self.dim}"
 
 
 class LayerNorm2d(nn.LayerNorm):
@@ -42,6 +111,65 @@ class LocalResponseNorm3d(nn.LocalResponseNorm):
     def forward(self, input: Tensor) -> Tensor:
         """`(batch, C, D, H, W) -> (batch, C, D, H, W)`."""
         return super().forward(input.contiguous())
+
+
+class Reshape(nn.Module):
+    """The values in the same order on axes of the sizes `shape`, without the batch."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, input: Tensor) -> Tensor:
+        """`(batch, *) -> (batch, *shape)`."""
+        return input.reshape(input.shape[0], *self.shape)
+
+    def extra_repr(self) -> str:
+        return f"shape={self.shape}"
+
+
+class StdConv2d(nn.Conv2d):
+    """A convolution whose weight is standardised over all that an output channel reads, each time anew."""
+
+    def __init__(self, *arguments: Any, eps: float, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.eps = eps
+
+    def forward(self, input: Tensor) -> Tensor:
+        """`(batch, C, H, W) -> (batch, out_channels, *out)`."""
+        weight = _standardised(self.weight, None, self.eps)
+        return functional.conv2d(input, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+    def extra_repr(self) -> str:
+        return f"{_of_conv(self)}, eps={self.eps}"
+
+
+class ScaledStdConv2d(nn.Conv2d):
+    """A convolution with a standardised weight times `gain * gamma / √fan_in`."""
+
+    def __init__(self, *arguments: Any, eps: float, gamma: float, gain_init: float, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.eps, self.gamma, self.gain_init = eps, gamma, gain_init
+        self.gain = nn.Parameter(torch.full((self.out_channels, 1, 1, 1), gain_init))
+        self.scale = gamma * self.weight[0].numel() ** -0.5
+
+    def forward(self, input: Tensor) -> Tensor:
+        """`(batch, C, H, W) -> (batch, out_channels, *out)`."""
+        weight = _standardised(self.weight, (self.gain * self.scale).view(-1), self.eps)
+        return functional.conv2d(input, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+    def extra_repr(self) -> str:
+        return f"{_of_conv(self)}, eps={self.eps}, gamma={self.gamma}, gain_init={self.gain_init}"
+
+
+def _of_conv(module: nn.Conv2d) -> str:
+    return str(nn.Conv2d.extra_repr(module))  # type: ignore[no-untyped-call]
+
+
+def _standardised(weight: Tensor, gain: Tensor | None, eps: float) -> Tensor:
+    """A weight with mean 0 and variance 1 over all axes but the first, times a gain: as batch norm does it."""
+    rows = weight.reshape(1, weight.shape[0], -1)
+    return functional.batch_norm(rows, None, None, gain, training=True, momentum=0.0, eps=eps).reshape_as(weight)
 
 
 class StochasticDepth(nn.Module):

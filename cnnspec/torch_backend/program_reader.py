@@ -23,6 +23,7 @@ from cnnspec.torch_backend.program_values import (
     NOISE,
     PREVIOUS,
     Activation,
+    Arguments,
     Computed,
     Made,
     Missing,
@@ -43,10 +44,13 @@ _KEYS: Final = frozenset({"weight", "bias", "running_mean", "running_var", "num_
 class ProgramReader:
     """Reads one program."""
 
-    def __init__(self, program: ExportedProgram, name: str, classes: Mapping[str, str]) -> None:
+    def __init__(
+        self, program: ExportedProgram, name: str, classes: Mapping[str, str], state: Mapping[str, Tensor]
+    ) -> None:
         self.program = program
         self.name = name
         self.classes = classes
+        self.state = state
         self.values: dict[fx.Node, Value] = {}
         self.calls: dict[str, Call] = {}
         self.made_by: dict[str, str] = {}  # of each call, the node
@@ -81,7 +85,9 @@ class ProgramReader:
                 self.values[node] = self.program.constants[str(spec.target)]
             elif isinstance(node.meta.get("val"), Tensor):
                 shape = tuple(node.meta["val"].shape)
-                self.values[node] = Weight(Stored(str(spec.target)), shape, spec.kind == InputKind.PARAMETER)
+                trained = spec.kind == InputKind.PARAMETER
+                values = None if trained else self.state.get(str(spec.target))
+                self.values[node] = Weight(Stored(str(spec.target)), shape, trained, values)
         if len(inputs) != 1:
             raise CnnspecError(f"{self.name} reads {len(inputs)} inputs, and a spec has one")
         self.batch, *axes = inputs[0].meta["val"].shape
@@ -106,14 +112,18 @@ class ProgramReader:
         try:
             return self._given(node, read_call(node, arguments))
         except Missing as missing:
-            return self._gap(node, values, str(missing))
+            return self._gap(node, arguments, str(missing))
         except ArgumentError as error:
-            return self._gap(node, values, str(error))
+            return self._gap(node, arguments, str(error))
 
     def _item(self, node: fx.Node, several: Value, number: Value) -> Value:
         """One result of a call that has several."""
         if not isinstance(several, (list, tuple)) or number >= len(several):
-            return Computed(node, _shape(node) or ()) if not isinstance(several, Activation) else several
+            return (
+                Computed(base_name(node.target), _shape(node) or (), {})
+                if not isinstance(several, Activation)
+                else several
+            )
         found = several[number]
         if isinstance(found, Activation):
             self.made_by.setdefault(found.name, node.name)
@@ -182,11 +192,15 @@ class ProgramReader:
         assert callable(node.target)
         return node.target(*args, **kwargs)
 
-    def _gap(self, node: fx.Node, values: list[Value], missing: str) -> Value:
-        reads = [each for each in pytree.tree_leaves(values, is_leaf=_is_value) if isinstance(each, Activation)]
+    def _gap(self, node: fx.Node, arguments: Arguments, missing: str) -> Value:
+        reads = [
+            each
+            for each in pytree.tree_leaves(list(arguments.values()), is_leaf=_is_value)
+            if isinstance(each, Activation)
+        ]
         shape = _shape(node)
         if not reads:
-            return Computed(node, shape or ())
+            return Computed(base_name(node.target), shape or (), arguments)
         name = self._name(node, {})
         inputs = tuple(each.name for each in reads)
         without_batch = None if shape is None else shape[1:]

@@ -50,14 +50,16 @@ class Weight:
     reference: Stored
     shape: Shape
     trained: bool
+    values: Tensor | None = None  # of what is not trained
 
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """What is worked out from weights alone; `node` is how."""
+    """What is worked out from weights alone: how, and of what."""
 
-    node: fx.Node
+    name: str  # of the operator
     shape: Shape
+    arguments: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ class TrainConfig(BaseModel):
     # Start
     seed: Seed = Field(0, description="of initialisation, order, augmentation and splits")
     init: Literal["torch", "xavier", "kaiming", "orthogonal"] = Field("torch", description="initialisation of weights")
-    weights: Word | None = Field(None, description="weights to start from: a file, or a run")
+    weights: Word | None = Field(None, description="weights to start from: a file, a run, or a SOURCE")
     reset: tuple[Word, ...] = Field((), description="layers that start fresh in spite of `weights`")
     freeze: tuple[Word, ...] = Field((), description="layers that stay as they are, their batch norm's statistics too")
 

@@ -19,7 +19,8 @@ Existing = Literal["refuse", "overwrite", "resume"]
 class Job:
     """A run to start, or to continue: the network, the options and the folder.
 
-    `data` is what the images are opened by, where that is not what the options say: they may be of another folder.
+    `data` is what the images are opened by, where that is not what the options say: they may be of another folder; and
+    `weights` the file that it starts from, where the options name a network of another maker.
     """
 
     network: Network
@@ -27,6 +28,7 @@ class Job:
     folder: Path
     existing: Existing = "refuse"
     data: str | None = None
+    weights: str | None = None
 
 
 @dataclass(frozen=True)

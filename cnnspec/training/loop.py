@@ -127,7 +127,8 @@ def _train(
     begun = resuming and ranks.share(lambda: has_checkpoint(job.folder))
     data = open_images(job, device, ranks, progress, shared)
     seed_generators(job.config.seed, device)
-    model = build_network(job.network.graph, job.config, device, weights=None if begun else job.config.weights)
+    weights = None if begun else job.weights or job.config.weights
+    model = build_network(job.network.graph, job.config, device, weights=weights)
     check_parts(model, job.network.graph, job.config, len(data.train_rows), device, ranks)
     plan = make_plan(job, data, model, device, ranks=ranks, resuming=resuming, progress=progress, shared=shared)
     return run(Learner(plan, model, loaders, record(plan, model)), progress)

@@ -48,11 +48,9 @@ def _run(node: Node, inputs: list[torch.Tensor]) -> torch.Tensor:
         case _ if isinstance(op, PADS):
             return layer(op, *node.input_shapes)(x)
         case merge.Concat():
-            return torch.cat(inputs, 1)
-        case merge.Add():
-            return sum(inputs[1:], x)
-        case merge.Mul():
-            for other in inputs[1:]:  # a product with positive factors has the gradient of a sum
+            return torch.cat(inputs, op.dim)
+        case merge.Add() | merge.Sub() | merge.Mul() | merge.Div():
+            for other in inputs[1:]:  # with positive operands each depends on them as a sum does
                 x = x + other
             return x
         case _:

@@ -6,12 +6,26 @@ import json
 from typing import Any
 
 from cnnspec.graph import Graph, Node
-from cnnspec.ops import conv, dropout, linear, merge, norm, pad, pool, resample, reshape, scale
+from cnnspec.ops import (
+    conv,
+    dropout,
+    linear,
+    merge,
+    norm,
+    pad,
+    pool,
+    reduce,
+    resample,
+    reshape,
+    scale,
+    std_conv,
+    unflatten,
+)
 from cnnspec.ops.activation import Softmax
 
 __all__ = ["FEATURES", "features"]
 
-_SAMPLE_NORMS = (norm.GroupNorm, norm.LayerNorm, norm.LayerNorm2d)
+_SAMPLE_NORMS = (norm.GRN, norm.GroupNorm, norm.LayerNorm, norm.LayerNorm2d)
 _BY_OPERATOR: dict[type[Any], str] = {
     reshape.Slice: "Slice",
     reshape.ChannelShuffle: "ChannelShuffle",
@@ -26,8 +40,19 @@ _BY_OPERATOR: dict[type[Any], str] = {
     norm.LayerNorm: "LayerNorm",
     norm.LayerNorm2d: "LayerNorm2d",
     norm.LocalResponseNorm: "LocalResponseNorm",
+    norm.GRN: "GRN",
+    pool.BlurPool: "BlurPool",
+    std_conv.StdConv: "StdConv",
+    std_conv.ScaledStdConv: "StdConv",
     scale.Scale: "Scale",
+    scale.Bias: "Bias",
     dropout.Dropout: "Dropout",
+    unflatten.Unflatten: "Unflatten",
+    unflatten.Reshape: "Reshape",
+    reduce.Mean: "Mean",
+    reduce.Sum: "Sum",
+    reduce.Amax: "Amax",
+    reduce.Amin: "Amin",
     pad.ConstantPad: "ConstantPad",
     pad.ReflectionPad: "ReflectionPad",
     pad.ReplicationPad: "ReplicationPad",
@@ -55,6 +80,10 @@ FEATURES = frozenset(
         "kernel above 5",
         "crop beyond -1",
         "groups after Concat",
+        *(f"{name} along another axis" for name in ("Slice", "Concat", "GRN")),
+        "Scale or Bias along another axis",
+        "Add or Mul that broadcasts",
+        "Sub or Div that broadcasts",
         "ceil_mode",
         "blocks",
         "variants",
@@ -90,6 +119,11 @@ def features(graph: Graph, text: str) -> set[str]:
 def _of_arguments(node: Node) -> set[str]:
     op, (shape, *_) = node.op, node.input_shapes
     found = set[str]()
+    if getattr(op, "dim", 1) != 1:
+        trained = isinstance(op, (scale.Scale, scale.Bias))
+        found |= {f"{'Scale or Bias' if trained else op.op_name} along another axis"} & FEATURES
+    if isinstance(op, merge.ELEMENTWISE) and len(set(node.input_shapes)) > 1:
+        found.add(f"{'Add or Mul' if isinstance(op, (merge.Add, merge.Mul)) else 'Sub or Div'} that broadcasts")
     if isinstance(op, _SAMPLE_NORMS) or (isinstance(op, norm.InstanceNorm) and not op.track_running_stats):
         found.add("statistics of the sample")
     if getattr(op, "inplace", False):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -22,17 +23,28 @@ import torch
 from taps import clipped, taps, whole_axes
 
 from cnnspec.graph import INPUT, Graph, Node
-from cnnspec.ops import Shape, conv, merge, norm
+from cnnspec.ops import JOINS, Shape, conv, merge, norm, pool
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.reshape import ChannelShuffle, Flatten, Permute, Slice
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "ops"))
-from cases import reference
+from references import reference
 
 __all__ = ["Layout", "Seen", "index_sets", "sees_all", "transform"]
 
 Array = np.ndarray[Any, Any]
-_WINDOWS = ("Conv", "ConvTranspose", "MaxPool", "AvgPool", "LPPool", "AdaptiveAvgPool", "AdaptiveMaxPool")
+_WINDOWS = (
+    "Conv",
+    "StdConv",
+    "ScaledStdConv",
+    "ConvTranspose",
+    "MaxPool",
+    "AvgPool",
+    "LPPool",
+    "AdaptiveAvgPool",
+    "AdaptiveMaxPool",
+    "BlurPool",
+)
 _PADS = ("ZeroPad", "ConstantPad")
 _COPYING = ("ReflectionPad", "ReplicationPad", "CircularPad")
 
@@ -88,7 +100,7 @@ def _moved(node: Node) -> Array | None:
     """Of an operator that only moves values: the flat input index of each output, as torch moves a ramp."""
     op, shape = node.op, node.input_shapes[0]
     name = type(op).__name__
-    if name not in ("Slice", "ChannelShuffle", "PixelShuffle", "Permute", "Flatten", *_COPYING):
+    if name not in ("Slice", "ChannelShuffle", "PixelShuffle", "Permute", "Flatten", "Reshape", "Unflatten", *_COPYING):
         return None
     ramp = torch.arange(prod(shape), dtype=torch.float64).reshape(1, *shape)
     given = {key: getattr(op, key) for key in type(op).fields() if key != "rank"}
@@ -104,14 +116,14 @@ def transform(node: Node, inputs: list[Array], union: Any, *, clamp: bool = Fals
     """
     op, x, rank = node.op, inputs[0], len(node.input_shapes[0])
     if isinstance(op, merge.Concat):
-        return np.concatenate(inputs)
-    if isinstance(op, (merge.Add, merge.Mul)):
+        return np.concatenate(inputs, axis=op.axis(node.shape))
+    if isinstance(op, merge.ELEMENTWISE):
         for other in inputs[1:]:
             x = union(x, other)
         return x
     if (index := _moved(node)) is not None:
         return x.reshape(-1, *x.shape[rank:])[index]
-    if isinstance(op, (conv.Conv, conv.ConvTranspose)):
+    if isinstance(op, (conv.AbstractSlidingConv, conv.ConvTranspose)):
         grouped = union.reduce(x.reshape(op.groups, -1, *x.shape[1:]), axis=1)
         x = np.repeat(grouped, op.out_channels // op.groups, axis=0)
     elif isinstance(op, norm.LocalResponseNorm):
@@ -120,10 +132,13 @@ def transform(node: Node, inputs: list[Array], union: Any, *, clamp: bool = Fals
             for at in range(len(x))
         ]
         x = _gather(x, 0, table, union)
-    for axis in range(len(node.input_shapes[0])):
-        if axis == 0 and isinstance(op, (conv.Conv, conv.ConvTranspose, norm.LocalResponseNorm)):
+    gone = _gone(node)
+    given = iter(node.shape)
+    out = tuple(1 if axis in gone else next(given) for axis in range(rank))
+    for axis in range(rank):
+        if axis == 0 and isinstance(op, (conv.AbstractSlidingConv, conv.ConvTranspose, norm.LocalResponseNorm)):
             continue
-        size, units = node.input_shapes[0][axis], node.shape[axis]
+        size, units = node.input_shapes[0][axis], out[axis]
         if axis in whole_axes(node):
             joined = union.reduce(x, axis=axis, keepdims=True)
             x = np.repeat(joined, units, axis=axis)
@@ -132,10 +147,22 @@ def transform(node: Node, inputs: list[Array], union: Any, *, clamp: bool = Fals
         elif axis > 0 and (type(op).__name__ in (*_WINDOWS, *_PADS, "Upsample")):
             found = taps(node, axis)
             table = clipped(found, size, units)
+            if isinstance(op, pool.BlurPool):
+                table = [
+                    sorted({abs(t) if t < size else 2 * size - 2 - t for t in found.reads(i)}) for i in range(units)
+                ]
             if clamp:
                 table = [row or [min(max(next(iter(found.reads(i)), 0), 0), size - 1)] for i, row in enumerate(table)]
             x = _gather(x, axis, table, union)
-    return x
+    return x.reshape(*node.shape, *x.shape[rank:])
+
+
+def _gone(node: Node) -> set[int]:
+    """The axes of the input that a mean, a sum or an extreme drops."""
+    op, rank = node.op, len(node.input_shapes[0])
+    if type(op).__name__ not in ("Mean", "Sum", "Amax", "Amin") or op.keepdim:  # type: ignore[union-attr]
+        return set()
+    return {(dim - 1) % (rank + 1) for dim in op.dim}  # type: ignore[union-attr]
 
 
 def _gather(x: Array, axis: int, table: list[list[int]], union: Any) -> Array:
@@ -171,13 +198,13 @@ def _after(node: Node, before: list[Seen]) -> Seen:
     context = transform(node, [state.context | state.everything for state in before], np.logical_or, clamp=True)
     layout = _layout(node, before)
     op = node.op
-    if isinstance(op, (norm.BatchNorm, norm.GroupNorm, norm.InstanceNorm)) and op.global_statistics:
-        groups = op.num_groups if isinstance(op, norm.GroupNorm) else node.shape[0]
+    if isinstance(op, (norm.BatchNorm, norm.GroupNorm, norm.InstanceNorm, norm.GRN)) and op.global_statistics:
+        groups = op.num_groups if isinstance(op, norm.GroupNorm) else 1 if isinstance(op, norm.GRN) else node.shape[0]
         split = every.reshape(groups, -1, every.shape[-1])
         joined = np.bitwise_or.reduce(split, axis=1, keepdims=True)
         every, context = np.broadcast_to(joined, split.shape).reshape(every.shape), np.ones_like(context)
     if isinstance(op, merge.Concat):  # channels stay apart
-        context = np.concatenate([state.context for state in before])
+        context = np.concatenate([state.context for state in before], axis=op.axis(node.shape))
     if sees_all(node, before[0].layout):
         everything, local = np.ones_like(everything), np.zeros_like(local)
     if everything.any() and local is not every:
@@ -203,17 +230,27 @@ def sees_all(node: Node, layout: Layout) -> bool:
 def _layout(node: Node, before: list[Seen]) -> Layout:
     op, shape = node.op, node.input_shapes[0]
     layout = before[0].layout
-    if isinstance(op, (merge.Add, merge.Mul, merge.Concat)):
+    if isinstance(op, JOINS):
         local = [state for state in before if not state.sees_everything] or before
         layout = local[0].layout
         alike = {(state.layout.place, state.layout.lost) for state in local}
         odd = len(alike) > 1 or any(state.layout.odd for state in local)
-        layout = replace(layout, odd=odd or (isinstance(op, merge.Concat) and 0 in layout.place))
+        layout = replace(layout, odd=odd or (isinstance(op, merge.Concat) and op.axis(node.shape) in layout.place))
     elif isinstance(op, Permute):
         order = op.permuted(shape)
         return replace(layout, place=tuple(None if at is None else order.index(at) for at in layout.place))
     elif isinstance(op, Flatten):
         return _flattened(layout, op, shape)
+    elif type(op).__name__ in ("Reshape", "Unflatten"):
+        return _reshaped(layout, shape, node.shape)
+    elif gone := _gone(node):
+        kept = [axis for axis in range(len(shape)) if axis not in gone]
+        place = tuple(None if at is None or at in gone else kept.index(at) for at in layout.place)
+        units = tuple(1 if at in gone else count for at, count in zip(layout.place, layout.units, strict=True))
+        lost = {axis for axis in layout.lost if layout.place[axis] not in gone}
+        return replace(layout, place=place, units=units, lost=frozenset(lost))
+    elif isinstance(op, Slice) and (cut := op.axis(shape)):
+        layout = replace(layout, odd=layout.odd or any(layout.place[axis] == cut for axis in layout.lost))
     elif isinstance(op, (Slice, ChannelShuffle, norm.LocalResponseNorm)) or getattr(op, "groups", 1) > 1:
         carried = any(at == 0 and shape[0] > 1 for at in layout.place)
         layout = replace(layout, odd=layout.odd or carried)
@@ -241,3 +278,32 @@ def _flattened(layout: Layout, op: Flatten, shape: Shape) -> Layout:
             if shape[at] < total:
                 lost.add(axis)
     return replace(layout, place=tuple(place), lost=frozenset(lost))
+
+
+def cut_axes(shape: Shape, out: Shape) -> dict[int, int | None]:
+    """For each axis of more than one unit the axis that it becomes a part of; None where it becomes several."""
+    borders, ends = ({prod(sizes[:stop]) for stop in range(len(sizes) + 1)} for sizes in (shape, out))
+    common = sorted(borders & ends)
+    found: dict[int, int | None] = {}
+    for low, high in pairwise(common):
+        axes = [axis for axis, size in enumerate(shape) if size > 1 and low <= prod(shape[:axis]) < high]
+        own = [axis for axis, size in enumerate(out) if size > 1 and low <= prod(out[:axis]) < high]
+        found |= dict.fromkeys(axes, own[0] if len(own) == 1 else None)
+    return found
+
+
+def _reshaped(layout: Layout, shape: Shape, out: Shape) -> Layout:
+    """Axes that are cut count as read whole; those that are merged with others are lost."""
+    becomes = cut_axes(shape, out)
+    place: list[int | None] = []
+    units = list(layout.units)
+    lost = set(layout.lost)
+    for axis, at in enumerate(layout.place):
+        to = None if at is None else becomes.get(at)
+        place.append(to)
+        if to is None:
+            units[axis] = 1 if at is not None else units[axis]
+            lost -= {axis} if at is not None else set()
+        elif at is not None and shape[at] < out[to]:
+            lost.add(axis)
+    return replace(layout, place=tuple(place), units=tuple(units), lost=frozenset(lost))

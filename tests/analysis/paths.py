@@ -13,7 +13,7 @@ from itertools import product
 from math import lcm, prod
 
 import numpy as np
-from index_sets import Array, Layout, Seen, sees_all, transform
+from index_sets import Array, Layout, Seen, cut_axes, sees_all, transform
 from taps import SAME, Taps, taps, whole_axes
 
 from cnnspec.graph import INPUT, Graph, Node
@@ -114,6 +114,10 @@ def _to(node: Node, before: list[list[Path] | None], seen: list[Seen]) -> list[P
 def _step(node: Node, read: int, layout: Layout, axis: int) -> Taps:
     place = layout.place[axis]
     if place is None:
+        return SAME
+    if type(node.op).__name__ in ("Reshape", "Unflatten"):
+        if cut_axes(node.input_shapes[0], node.shape).get(place, place) is None:
+            return Taps(lambda i: range(layout.units[axis]), 1, 0)
         return SAME
     if axis in layout.lost:  # as a part of the flat axis
         return Taps(lambda i: range(layout.units[axis]), 1, 0) if place in whole_axes(node) else SAME

@@ -97,5 +97,6 @@ def _node(rng: Random, rank: int, names: list[str]) -> dict[str, object]:
         case "branch":
             return {"type": f"Conv{rank}d", "out_channels": 4, "kernel_size": 3, "padding": 1, "in": recent}
         case _:
+            kinds = ("Add", "Concat", "Mul", "Sub", "Div")
             reads = rng.sample(names, min(len(names), rng.choice((2, 2, 3))))
-            return {"type": rng.choice(("Add", "Concat", "Mul")), "in": reads}
+            return {"type": rng.choice(kinds if len(reads) == 2 else kinds[:3]), "in": reads}

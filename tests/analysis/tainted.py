@@ -23,7 +23,7 @@ from cnnspec.ops import Shape, norm
 from cnnspec.ops.resample import Upsample
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "ops"))
-from cases import reference
+from references import reference
 
 __all__ = ["run_node", "tainted"]
 
@@ -34,7 +34,7 @@ def run_node(node: Node, inputs: list[Tensor], built: Callable[[nn.Module], obje
     """The node's own torch layer with fresh weights, as at inference; `built` is told the layer."""
     op = node.op
     args: dict[str, Any] = {key: getattr(op, key) for key in type(op).fields() if key not in _FOLLOW}
-    args = {key: value for key, value in args.items() if value is not None}
+    args = {key: value for key, value in args.items() if value is not None or key == "dim"}
     if op.op_name == "LPPool1d":  # takes no tuples
         args = {key: value[0] if isinstance(value, tuple) else value for key, value in args.items()}
     shapes = tuple(tuple(value.shape[1:]) for value in inputs)
@@ -76,7 +76,7 @@ def _run(node: Node, inputs: list[Tensor], *, statistics: bool) -> Tensor:
             share = share.to(torch.float32)  # which decide the index; for other orders of axes torch has other kernels
         reached = functional.interpolate(share, op.size, op.scale_factor, op.mode, op.align_corners).abs() > NOISE
         return torch.where(reached, torch.nan, 1.0).to(torch.float64)
-    if isinstance(op, (norm.GroupNorm, norm.InstanceNorm)) and not statistics:
+    if isinstance(op, (norm.GroupNorm, norm.InstanceNorm, norm.GRN)) and not statistics:
         return x
     y = run_node(node, inputs)
     return torch.where(y.isnan(), torch.nan, 1.0).to(torch.float64)  # nothing grows out of bounds

@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional
 
 from cnnspec.graph import Node
-from cnnspec.ops import conv, merge, pad, pool, reshape
+from cnnspec.ops import REDUCTIONS, conv, merge, pad, pool, reshape, unflatten
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.resample import PixelShuffle, Upsample
 
@@ -129,7 +129,7 @@ def whole_axes(node: Node) -> set[int]:
     """The axes of the input tensor (0 is the channels) that each unit reads whole, if they are longer than 1."""
     op, shape = node.op, node.input_shapes[0]
     match type(op).__name__:
-        case "Conv" | "ConvTranspose" | "LayerNorm2d":
+        case "Conv" | "StdConv" | "ScaledStdConv" | "ConvTranspose" | "LayerNorm2d":
             axes = {0}
         case "Linear" | "LayerNorm":
             axes = {len(shape) - 1}
@@ -137,6 +137,8 @@ def whole_axes(node: Node) -> set[int]:
             axes = {op.dim - 1 if op.dim > 0 else len(shape) + op.dim}  # type: ignore[union-attr]
         case "AdaptiveAvgPool" | "AdaptiveMaxPool":
             axes = {axis for axis in range(1, len(shape)) if node.shape[axis] == 1}
+        case "Mean" | "Sum" | "Amax" | "Amin":
+            axes = {(dim - 1) % (len(shape) + 1) for dim in op.dim}  # type: ignore[union-attr]
         case _:
             axes = set()
     return {axis for axis in axes if shape[axis] > 1}
@@ -148,14 +150,14 @@ def taps(node: Node, axis: int, read: int = 0) -> Taps:
     size = shape[axis]
     if axis in whole_axes(node):
         return Taps(lambda i: range(size), 1, 0)
-    if isinstance(op, (reshape.Flatten, reshape.Permute)):
+    if isinstance(op, (reshape.Flatten, reshape.Permute, unflatten.Reshape, unflatten.Unflatten, *REDUCTIONS)):
         return SAME  # a unit is where it was, on an axis that moved
-    if size == 1 < node.shape[axis] and (axis == 0 or isinstance(op, (Linear, merge.Mul))):
+    if size == 1 < node.shape[axis] and (axis == 0 or isinstance(op, (Linear, *merge.ELEMENTWISE))):
         return Taps(lambda i: (0,), 1, 0)  # repeated
     if axis == 0:
         return SAME
     match op:
-        case conv.Conv():
+        case conv.AbstractSlidingConv():
             kernel, dilation = op.kernel_size[at], op.dilation[at]
             if op.padding == "same":
                 return _sliding(kernel, op.stride[at], dilation, dilation * (kernel - 1) // 2)
@@ -166,12 +168,17 @@ def taps(node: Node, axis: int, read: int = 0) -> Taps:
             return _sliding(op.kernel_size[at], (op.stride or op.kernel_size)[at], op.dilation[at], op.padding[at])
         case pool.AvgPool():
             return _sliding(op.kernel_size[at], (op.stride or op.kernel_size)[at], 1, op.padding[at])
+        case pool.BlurPool():
+            return _sliding(op.filt_size, op.stride, 1, (op.filt_size + op.stride - 2) // 2)
         case pool.LPPool():
             return _sliding(op.kernel_size[at], (op.stride or op.kernel_size)[at])
         case pool.AdaptiveAvgPool() | pool.AdaptiveMaxPool():
             return SAME if node.shape[axis] == size else _adaptive(size, node.shape[axis])
         case pad.ZeroPad() | pad.ConstantPad() | pad.ReflectionPad() | pad.ReplicationPad() | pad.CircularPad():
             return _sliding(1, 1, 1, op.padding[2 * (op.rank - 1 - at)])
+        case reshape.Slice():
+            start = op.bounds(size)[0] if op.axis(shape) == axis else 0
+            return _sliding(1, 1, 1, -start, regular=op.start >= 0)
         case Upsample():
             return _interpolated(op, shape[1:], node.shape[1:], at)
         case PixelShuffle():

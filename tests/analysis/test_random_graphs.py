@@ -21,7 +21,7 @@ from cnnspec import SpecError
 from cnnspec.analysis import analyze
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "ops"))
-from cases import reference
+from references import reference
 
 NIGHTLY = int(os.environ.get("CNNSPEC_GRAPHS", "8000"))
 

@@ -121,9 +121,24 @@ OPERATORS = [
     ("[3, 9, 8]", "ConvTranspose2d(4, 2)"),
     ("[3, 9, 8]", "Conv2d(4, 2, padding=same)"),
     ("[3, 9, 8]", "Conv2d(4, 3, padding=1, groups=2, bias=False)"),
+    *(("[3, 9, 8]", f"BlurPool2d{options}") for options in ("", "(4)", "(2, stride=1)")),
+    *((shape, f"GRN{options}") for shape in ("[3, 9]", "[3, 9, 8]") for options in ("", "(dim=-1)")),
+    ("[3, 9, 8]", "StdConv2d(4, 3)"),
+    ("[3, 9, 8]", "StdConv2d(6, 3, padding=same, groups=2, bias=True)"),
+    ("[3, 9, 8]", "ScaledStdConv2d(4, 3, stride=2)"),
+    ("[3, 9, 8]", "ScaledStdConv2d(4, 1, bias=False)"),
     ("[3, 9, 8]", "Linear(5)"),
     ("[3, 9, 8]", "Linear(5, bias=False)"),
-    ("[3, 9, 8]", "Scale(0.1)"),
+    *(("[3, 9, 8]", f"{name}(0.1{dim})") for name in ("Scale", "Bias") for dim in ("", ", dim=-1", ", dim=None")),
+    *(("[3, 9, 8]", f"Slice({bounds})") for bounds in ("1, 3, dim=2", "1, dim=-1", "0, dim=3")),
+    *(("[3, 9, 8]", f"Concat(a, input2, dim={dim})") for dim in (2, 3)),
+    *(("[3, 9, 8]", f"Unflatten({options})") for options in ("1, unflattened_size=[2, -1]", "3, unflattened_size=-1")),
+    *(("[3, 9, 8]", f"Reshape({shape})") for shape in ("[-1, 12]", "[2, -1, 9, 8]", "-1")),
+    *(
+        ("[3, 9, 8]", f"{name}({options})")
+        for name in ("Mean", "Sum", "Amax", "Amin")
+        for options in ("[2, 3]", "1", "1, keepdim=True", "[1, 3], keepdim=True")
+    ),
     *(("[3, 9, 8]", f"Affine{options}") for options in ("", "(2)", "(shift=1)", "(0.5, shift=-1)")),
     *(("[3, 9, 8]", f"{name}2d(2)") for name in ("MaxPool", "AvgPool", "AdaptiveAvgPool", "AdaptiveMaxPool")),
     *(("[3, 9]", f"{name}1d(2)") for name in ("MaxPool", "AvgPool", "AdaptiveAvgPool", "AdaptiveMaxPool")),
@@ -169,8 +184,14 @@ OPERATORS = [
         )
     ),
     ("[3, 9, 8]", "ConstantPad2d([1, 0, 2, 0], value=-inf)"),
-    *(("[3, 9, 8]", f"{name}(a, input2)") for name in ("Add", "Mul", "Concat")),
+    *(("[3, 9, 8]", f"{name}(a, input2)") for name in ("Add", "Sub", "Mul", "Div", "Concat")),
     *(("[3, 9, 8]", f"{name}(a, a, input2)") for name in ("Add", "Mul", "Concat")),
+    *(
+        ("[3, 9, 8]", f"AdaptiveAvgPool2d({size})(input2); g: {name}({reads})")
+        for name in ("Add", "Sub", "Mul", "Div")
+        for size in ("1", "[1, 8]", "[9, 1]")
+        for reads in ("a, o", "o, a")
+    ),
 ]
 
 

@@ -62,7 +62,10 @@ def measured(node: Node, inputs: list[torch.Tensor]) -> tuple[torch.Tensor, tupl
         parameters = sum(parameter.numel() for parameter in module.parameters())
 
     counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter if node.op.op_name.startswith(("Conv", "Linear")) else nullcontext():
+    with (
+        torch.no_grad(),
+        counter if node.op.op_name.startswith(("Conv", "Std", "Scaled", "BlurPool", "Linear")) else nullcontext(),
+    ):
         y = run_node(node, inputs, count)
     macs = counter.get_total_flops() // 2 // inputs[0].shape[0]  # 2 FLOPs a MAC; 0 where nothing was counted
     return y, (tuple(y.shape[1:]), parameters, macs)

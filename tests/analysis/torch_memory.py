@@ -60,8 +60,9 @@ class LiveTensors(TorchDispatchMode):
     `test_second_gradients_are_added_as_without_the_tracker` holds the rule against the profiler.
     """
 
-    def __init__(self, known: set[int]) -> None:
+    def __init__(self, known: set[int], terms: set[int]) -> None:
         super().__init__()
+        self.terms = terms  # the parameters that are added by a layer of their own, into a new tensor
         self.known, self.alive, self.now, self.peak = known, dict[int, int](), 0, 0
         self.backward = False
         self.sums: list[str] = []
@@ -83,7 +84,8 @@ class LiveTensors(TorchDispatchMode):
         if not isinstance(second, torch.Tensor):
             return False
         if not self.backward:
-            return second.dim() == 1 and first.dim() > 2
+            own = second.untyped_storage()._cdata in self.terms
+            return second.dim() == 1 and first.dim() > 2 and not own
         uses = torch._C._storage_Use_Count(first.untyped_storage()._cdata)
         alone = first._use_count() <= 4 and uses <= 2 and not first._is_view()  # this call's own among them
         self.sums.append("add_" if alone else "add")
@@ -98,10 +100,14 @@ def peak_of_live_tensors(graph: Graph, batch: int) -> int:
     module = build_module(graph).eval()
     own = {tensor.untyped_storage()._cdata for tensor in [*module.parameters(), *module.buffers()]}
     x = torch.zeros(batch, *graph.input_shape)
-    tracker = LiveTensors(own | {x.untyped_storage()._cdata})
+    tracker = LiveTensors(own | {x.untyped_storage()._cdata}, _terms(graph, module))
     with torch.no_grad(), tracker:
         module(x)
     return tracker.peak + x.untyped_storage().nbytes()
+
+
+def _terms(graph: Graph, module: torch.nn.Module) -> set[int]:
+    return {param.untyped_storage()._cdata for name, param in module.named_parameters() if name in graph.by_name}
 
 
 def trained_names(graph: Graph) -> set[str]:
@@ -136,7 +142,7 @@ def step_of_live_tensors(
     own = {
         tensor.untyped_storage()._cdata: tensor for tensor in [*params.values(), *module.buffers(), *state, x, *labels]
     }
-    tracker = LiveTensors(set(own))
+    tracker = LiveTensors(set(own), _terms(graph, module))
     with tracker:
         with autocast(precision):
             losses = _losses(module(x), labels)

@@ -8,12 +8,14 @@ from random import Random
 from typing import Any
 
 from cnnspec.errors import ShapeError
-from cnnspec.ops import ArgumentError, Shape, make_op
+from cnnspec.ops import JOINS, ArgumentError, Shape, make_op
 
 __all__ = ["MOST_UNITS", "Args", "Builder"]
 
 MOST_UNITS = 4_000  # of one tensor
 LONGEST = {1: 60, 2: 30, 3: 14}  # the longest axis by spatial dimensions
+
+JOINED = tuple(join.__name__ for join in JOINS)
 
 Args = dict[str, Any]
 
@@ -39,7 +41,7 @@ class Builder:
     def put(self, kind: str, args: Args, *reads: str) -> str | None:
         """Add a layer if it fits: its name, or None."""
         shapes = [self.shapes[read] for read in reads]
-        if kind in ("Add", "Mul", "Concat") and len({self.axes[read] for read in reads}) > 1:
+        if kind in JOINED and len({self.axes[read] for read in reads}) > 1:
             return None  # axes of different meaning
         try:
             concrete = {k: tuple(v) if isinstance(v, list) else v for k, v in args.items()}
@@ -56,6 +58,18 @@ class Builder:
         axes = self.axes[reads[0]]
         if kind == "Permute":
             axes = tuple(axes[axis] for axis in op.permuted(shapes[0]))  # type: ignore[union-attr]
+        elif kind in ("Mean", "Sum", "Amax", "Amin"):
+            gone = op.gone(shapes[0])  # type: ignore[union-attr]
+            axes = tuple(axis for place, axis in enumerate(axes) if place not in gone)
+        elif kind in ("Reshape", "Unflatten"):
+            groups = op.regroupings(shapes[0])  # type: ignore[union-attr]
+            axes = tuple(
+                axes[group.first]
+                if group.stop - group.first == group.out_stop - group.out_first == 1
+                else (axes[group.first : group.stop], place)
+                for group in groups
+                for place in range(group.out_stop - group.out_first)
+            )
         elif kind == "Flatten":
             first, last = op.merged(shapes[0])  # type: ignore[union-attr]
             merged = axes[first] if first == last else axes[first : last + 1]

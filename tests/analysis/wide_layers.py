@@ -19,8 +19,9 @@ PLAIN = (
     "Softplus",
     "Identity",
     "StochasticDepth",
-    *("Dropout", "Scale") * 4,
+    *("Dropout", "Scale", "Bias") * 3,
 )
+ELEMENTWISE = ("Add", "Sub", "Mul", "Div")
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
@@ -41,7 +42,10 @@ def _conv(b: Builder, read: str) -> bool:
     }
     if rng.random() < 0.25:
         args |= {"stride": 1, "padding": rng.choice(("same", "same", "valid"))}
-    return b.put(f"Conv{b.rank}d", args, read) is not None
+    kind = f"Conv{b.rank}d"
+    if b.rank == 2 and rng.random() < 0.3:
+        kind = rng.choice(("StdConv2d", "ScaledStdConv2d"))
+    return b.put(kind, args, read) is not None
 
 
 def _transposed(b: Builder, read: str) -> bool:
@@ -61,6 +65,9 @@ def _transposed(b: Builder, read: str) -> bool:
 
 
 def _pool(b: Builder, read: str) -> bool:
+    if b.rank == 2 and b.rng.random() < 0.45:
+        args = {"filt_size": b.rng.choice((2, 3, 3, 4, 5)), "stride": b.rng.choice((1, 2, 2, 3))}
+        return b.put("BlurPool2d", args, read) is not None
     kind = b.rng.choice(("MaxPool", "AvgPool", "LPPool"))
     args: Args = {
         "kernel_size": b.sizes((1, 2, 3, 3, 6)),
@@ -116,8 +123,12 @@ def _activation(b: Builder, read: str) -> bool:
     if b.rng.random() < 0.4:
         return b.put(b.rng.choice(INPLACE), {"inplace": True}, read) is not None
     kind = b.rng.choice(PLAIN)
-    args = {"StochasticDepth": {"p": 0.2}, "Affine": {"scale": b.rng.choice((1, 0.5)), "shift": b.rng.choice((0, 2))}}
-    return b.put(kind, args.get(kind, {}), read) is not None
+    args: Args = {"p": 0.2} if kind == "StochasticDepth" else {}
+    if kind in ("Scale", "Bias") and b.rng.random() < 0.5:
+        args["dim"] = b.rng.choice((None, -1, 1, len(b.shapes[read])))
+    if kind == "Affine":
+        args = {"scale": b.rng.choice((1, 0.5)), "shift": b.rng.choice((0, 2))}
+    return b.put(kind, args, read) is not None
 
 
 def _norm(b: Builder, read: str) -> bool:
@@ -127,6 +138,7 @@ def _norm(b: Builder, read: str) -> bool:
         (f"InstanceNorm{rank}d", {"affine": rng.random() < 0.5, "track_running_stats": rng.random() < 0.25}),
         ("GroupNorm", {"num_groups": rng.choice([g for g in (1, 2, 3) if shape[0] % g == 0])}),
         ("LayerNorm", {}),
+        ("GRN", {"dim": rng.choice((1, -1))}),
         *[("LayerNorm2d", Args())] * (3 if rank == 2 else 0),
     ]
     if rank < 3 or not any("Permute" in str(entry) for entry in b.layers.values()):  # torch's views the axes as one
@@ -136,13 +148,15 @@ def _norm(b: Builder, read: str) -> bool:
 
 def _softmax(b: Builder, read: str) -> bool:
     axes = len(b.shapes[read])
-    return b.put("Softmax", {"dim": b.rng.choice([1, 2, *range(1, axes + 1), axes, -axes])}, read) is not None
+    return b.put("Softmax", {"dim": b.rng.choice([1, 2, *range(1, axes + 1), axes, axes, -axes])}, read) is not None
 
 
 def _channels(b: Builder, read: str) -> bool:
     """Layers that move channels, or keep some of them."""
     rng, channels = b.rng, b.shapes[read][0]
-    match rng.randrange(3):
+    match rng.randrange(4):
+        case 3:
+            return _cut(b, read)
         case 0 if channels > 1:
             start = rng.randrange(channels)
             end = rng.randint(start + 1, channels)
@@ -158,6 +172,19 @@ def _channels(b: Builder, read: str) -> bool:
                 read = b.put("Conv2d", {"out_channels": factor**2 * 2, "kernel_size": 1}, read) or read
             return b.put("PixelShuffle", {"upscale_factor": factor}, read) is not None
     return False
+
+
+def _cut(b: Builder, read: str) -> bool:
+    """Some units of any axis."""
+    rng, shape = b.rng, b.shapes[read]
+    axis = rng.randrange(len(shape))
+    start = rng.randrange(shape[axis])
+    end = rng.choice((None, rng.randint(start + 1, shape[axis])))
+    if rng.random() < 0.3:
+        start -= shape[axis]
+    return (
+        b.put("Slice", {"start": start, "end": end, "dim": rng.choice((axis + 1, axis - len(shape)))}, read) is not None
+    )
 
 
 def _branches(b: Builder, read: str) -> bool:
@@ -196,19 +223,25 @@ def _skip(b: Builder, read: str) -> bool:
         before = b.rng.choice((0, 0, 1, -1, 3, wanted - size))
         padding += [before, wanted - size - before]
     fitted = b.put(f"ZeroPad{b.rank}d", {"padding": padding}, up) if any(padding) else up
-    return fitted is not None and b.put(b.rng.choice(("Add", "Mul", "Concat")), {}, read, fitted) is not None
+    return fitted is not None and b.put(b.rng.choice((*ELEMENTWISE, "Concat")), {}, read, fitted) is not None
 
 
 def _gate(b: Builder, read: str) -> bool:
-    """Squeeze and excitation, over all axes or over some."""
+    """Squeeze and excitation, over all axes or over some, of each channel or of all; or another such join."""
     out: int | list[int | None] = 1
     if b.rank > 1 and b.rng.random() < 0.4:
         out = [b.rng.choice((1, None)) for _ in range(b.rank)]
     pool = b.put(f"{b.rng.choice(('AdaptiveAvgPool', 'AdaptiveMaxPool'))}{b.rank}d", {"output_size": out}, read)
     if pool is None:
         return False
-    gate = b.put(f"Conv{b.rank}d", {"out_channels": b.shapes[read][0], "kernel_size": 1}, pool)
-    return gate is not None and b.put("Mul", {}, read, b.put("Sigmoid", {}, gate) or gate) is not None
+    channels = b.rng.choice((b.shapes[read][0], b.shapes[read][0], 1))
+    gate = b.put(f"Conv{b.rank}d", {"out_channels": channels, "kernel_size": 1}, pool)
+    if gate is None:
+        return False
+    reads = [read, b.put("Sigmoid", {}, gate) or gate]
+    if b.rng.random() < 0.4:
+        reads.reverse()
+    return b.put(b.rng.choice(("Mul", *ELEMENTWISE)), {}, *reads) is not None
 
 
 def _tokens(b: Builder, read: str) -> bool:
@@ -230,11 +263,37 @@ def _tokens(b: Builder, read: str) -> bool:
     if moved is None:
         return False
     width = b.shapes[moved][-1] if rng.random() < 0.5 else rng.choice((2, 3, 4))
-    choices = (("LayerNorm", {}), ("Linear", {"out_features": width}), ("Softmax", {"dim": -1}), ("GELU", {}))
+    choices: list[tuple[str, Args]] = [
+        ("LayerNorm", {}), ("Linear", {"out_features": width}), ("Softmax", {"dim": -1}), ("GELU", {}),
+        ("Scale", {"dim": -1}),
+        ("GRN", {"dim": -1}), ("Bias", {"dim": -1}), ("Slice", {"start": 0, "end": 1, "dim": -1}),
+    ]  # fmt: skip
     inner = b.put(*rng.choice(choices), moved)
+    if inner is not None and rng.random() < 0.3 and b.shapes[inner][:-1] == b.shapes[moved][:-1]:
+        inner = b.put("Concat", {"dim": -1}, *rng.sample((inner, moved), 2))
     if inner is not None and rng.random() < 0.6:
         b.put("Permute", {"dims": [0, *(order.index(axis) for axis in range(1, len(order)))]}, inner)
     return True
+
+
+def _cut(b: Builder, read: str) -> bool:
+    """An axis as several, or all of them anew."""
+    shape = b.shapes[read]
+    if b.rng.random() < 0.6 and len(shape) < 4:
+        axis = b.rng.choice((0, 0, b.rng.randrange(len(shape))))
+        parts = [part for part in (1, 2, 3, 4) if shape[axis] % part == 0]
+        sizes = b.rng.sample((b.rng.choice(parts), -1), 2)
+        return b.put("Unflatten", {"dim": axis + 1, "unflattened_size": sizes}, read) is not None
+    parts = [part for part in (2, 3, 4, 6, *shape) if prod(shape) % part == 0]
+    return b.put("Reshape", {"shape": b.rng.sample((b.rng.choice(parts), -1), 2)}, read) is not None
+
+
+def _reduction(b: Builder, read: str) -> bool:
+    """Some axes as one value, which may go."""
+    axes = range(1, len(b.shapes[read]) + 1)
+    dims = b.rng.sample(axes, b.rng.choice((1, 1, min(2, len(axes)))))
+    args = {"dim": dims if len(dims) > 1 else dims[0], "keepdim": b.rng.random() < 0.6}
+    return b.put(b.rng.choice(("Mean", "Sum", "Amax", "Amin")), args, read) is not None
 
 
 def _linear(b: Builder, read: str) -> bool:
@@ -246,14 +305,17 @@ def _flatten(b: Builder, read: str) -> bool:
 
 
 def _join(b: Builder, read: str) -> bool:
-    kind = b.rng.choice(("Add", "Mul", "Concat", "Concat"))
+    kind = b.rng.choice((*ELEMENTWISE, "Concat", "Concat"))
     shape, axes = b.shapes[read], b.axes[read]
     alike = [
         name
         for name in b.shapes
         if b.axes[name] == axes and (b.shapes[name][1:] == shape[1:] if kind == "Concat" else b.shapes[name] == shape)
     ]
-    reads = [read, *(b.rng.choice(alike) for _ in range(b.rng.choice((1, 1, 2))))]
+    if kind == "Concat" and b.rng.random() < 0.1:
+        return b.put(kind, {"dim": b.rng.randint(1, len(shape))}, read, b.rng.choice(alike)) is not None
+    others = 1 if kind in ("Sub", "Div") else b.rng.choice((1, 1, 2))
+    reads = [read, *(b.rng.choice(alike) for _ in range(others))]
     return (len(set(reads)) > 1 or b.rng.random() < 0.1) and b.put(kind, {}, *reads) is not None
 
 
@@ -292,27 +354,31 @@ _Kinds = list[tuple[Callable[[Builder, str], bool], int]]
 SPATIAL: _Kinds = [
     (_conv, 8),
     (_transposed, 3),
-    (_pool, 4),
+    (_pool, 5),
     (_adaptive, 2),
     (_upsample, 6),
-    (_pad, 4),
-    (_activation, 4),
-    (_norm, 5),
-    (_softmax, 2),
+    (_pad, 5),
+    (_activation, 5),
+    (_norm, 6),
+    (_softmax, 3),
     (_channels, 4),
     (_branches, 4),
     (_skip, 2),
-    (_gate, 2),
-    (_tokens, 5),
+    (_gate, 3),
+    (_tokens, 6),
     (_linear, 1),
+    (_reduction, 2),
+    (_cut, 2),
     (_join, 5),
-    (_structure, 6),
+    (_structure, 7),
 ]
 ELSEWHERE: _Kinds = [
     (_linear, 3),
     (_activation, 2),
     (_softmax, 1),
     (_flatten, 2),
+    (_reduction, 1),
+    (_cut, 1),
     (_join, 2),
     (_norm, 1),
     (_conv, 1),

@@ -57,6 +57,37 @@ def test_a_file_is_proved_with_nothing_but_itself(tmp_path: Path, options: dict[
     assert result.passed
 
 
+GROWN = """\
+cnnspec: 1
+name: grown
+input: [3, 16, 16]
+layers:
+  stem: StdConv2d(8, 3, padding=1)
+  act: ReLU
+  pool: BlurPool2d
+  conv: ScaledStdConv2d(8, 3, padding=1, gamma=1.7)
+  grn: GRN
+  term: Bias(0.5)
+  gain: Scale(0.5, dim=None)
+  squeeze: AdaptiveAvgPool2d(1)(conv)
+  shifted: Sub(gain, squeeze)
+  top: Slice(0, 3, dim=2)
+  cat: Concat(top, shifted, dim=2)
+  head: AdaptiveAvgPool2d(1)
+  flat: Flatten
+  fc: Linear(4)
+"""
+
+
+@pytest.mark.parametrize("options", [{}, {"precision": "fp16"}, {"opset": 13}])
+def test_weights_that_are_not_stored_as_they_are_trained_are_found_again(
+    tmp_path: Path, options: dict[str, object]
+) -> None:
+    (tmp_path / "grown.yaml").write_text(GROWN)
+    path = cnnspec.export(tmp_path / "grown.yaml", tmp_path / "g.onnx", **options).path  # type: ignore[arg-type]
+    assert api.verify(path).passed
+
+
 @pytest.mark.parametrize("options", [{}, {"preprocess": True}])
 def test_a_network_that_ends_in_a_softmax_is_compared_without_one_more(
     tmp_path: Path, options: dict[str, object]

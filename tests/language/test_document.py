@@ -25,7 +25,7 @@ def test_reserved_names_are_torchs() -> None:
 
 
 def test_joins_are_the_operators_with_many_reads() -> None:
-    assert JOIN_NAMES == ("Add", "Mul", "Concat")
+    assert JOIN_NAMES == ("Add", "Sub", "Mul", "Div", "Concat")
 
 
 # Rule 1: the header

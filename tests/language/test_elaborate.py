@@ -109,6 +109,12 @@ def test_reads_stay_in_their_body() -> None:
         ("{a: ReLU, b: Add}", ("E109", "Add")),
         ("{a: ReLU, b: {type: Add}}", ("E109", "Add")),
         ("{a: ReLU, b: 'Add(a)(a)'}", ("E109", "Add")),
+        ("{a: ReLU, b: 'Sub(a)'}", ("E109", "Sub")),
+        ("{a: ReLU, b: 'Add(a, input, dim=2)'}", ("E104", "dim")),
+        ("{a: ReLU, b: 'Concat(a, input, axis=2)'}", ("E104", "axis")),
+        ("{a: ReLU, b: 'Concat(a, input, dim=0)'}", ("E204", "Concat")),
+        ("{a: ReLU, b: 'Concat(dim=2)'}", ("E109", "Concat")),
+        ("{a: ReLU, b: 'Div(a, a, a)'}", ("E109", "Div")),
         ("{a: {layers: {x: ReLU}}, b: Tanh()(x)}", ("E109", "x")),
         ("{a: {layers: {x: ReLU}}, b: Tanh()(a.x)}", ("E110", "a.x")),
         ("{a: {layers: {x: ReLU}}, b: {type: Tanh, in: a.x}}", ("E109", "a.x")),
@@ -128,6 +134,12 @@ def test_reads_among_the_arguments_get_a_hint() -> None:
 
 def test_arguments_may_have_the_name_of_their_node() -> None:
     assert graph("params: {squeeze: 4}\nlayers:\n  squeeze: Conv2d(squeeze, 1)\n").output_shape == (4, 32, 32)
+
+
+def test_a_concatenation_along_another_axis() -> None:
+    line = graph("params: {axis: 2}\nlayers:\n  a: ReLU\n  b: Concat(a, input, dim=axis)\n")
+    mapping = graph("layers:\n  a: ReLU\n  b: {type: Concat, dim: -2, in: [a, input]}\n")
+    assert line.output_shape == mapping.output_shape == (3, 64, 32)
 
 
 def test_shapes_of_joins() -> None:

@@ -34,7 +34,7 @@ SHORTCUTS = [
     ("Conv2d(8, 3, stride=(1, 2), padding=1)", "[3, 9, 9]", "Add(input, a)"),
     ("Conv1d(4, 4, stride=4)", "[2, 64]", "Add(input, a)"),
     ("Linear(7)", "[5]", "Add(input, a)"),
-    ("AdaptiveAvgPool2d(1)", "[5, 9, 7]", "Add(input, a)"),
+    ("AdaptiveAvgPool2d(2)", "[5, 9, 7]", "Add(input, a)"),
 ]
 
 

@@ -1,105 +1,16 @@
-"""Chosen configurations of every operator, and the torch module that each one must equal.
-
-`reference` builds the module from `torch.nn` and torchvision alone, so that it is a truth from outside. Random
-configurations are in `draws`.
-"""
+"""Chosen configurations of every operator. `references` has the torch module of each, `draws` has random ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torchvision import ops as vision
-from torchvision.models.convnext import LayerNorm2d
+from axis_cases import AXIS_ROWS
 
 from cnnspec.ops import Shape
 
 Row = tuple[dict[str, Any], tuple[Shape, ...]]  # the arguments, and the shapes of the inputs
 
 SPACE = {1: (9,), 2: (9, 8), 3: (7, 6, 5)}  # spatial sizes for the rows
-
-
-class Function(nn.Module):
-    """A function of tensors as a module."""
-
-    def __init__(self, function: Callable[..., Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.function(*inputs)
-
-
-class ScaleReference(nn.Module):
-    """Torch has no such module: this is the line `self.layer_scale * x` of torchvision's ConvNeXt."""
-
-    def __init__(self, shape: Shape, init: float = 1.0) -> None:
-        super().__init__()
-        self.register_parameter("layer_scale", nn.Parameter(torch.ones(shape[0], *[1] * (len(shape) - 1)) * init))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layer_scale * x
-
-
-def _product(*inputs: Tensor) -> Tensor:
-    out = inputs[0]
-    for other in inputs[1:]:
-        out = out * other
-    return out
-
-
-def _equal_sum(*inputs: Tensor) -> Tensor:
-    if len({tuple(x.shape) for x in inputs}) > 1:
-        raise ValueError("Add wants equal shapes")  # torch broadcasts, the language does not
-    return sum(inputs[1:], inputs[0])
-
-
-def reference(name: str, args: dict[str, Any], shapes: tuple[Shape, ...]) -> nn.Module:
-    """What `name(**args)` is in torch, for inputs of these shapes."""
-    shape = shapes[0]
-    match name:
-        case "Add":
-            return Function(_equal_sum)
-        case "Mul":
-            return Function(_product)
-        case "Concat":
-            return Function(lambda *inputs: torch.cat(inputs, 1))
-        case "Slice":
-            start, end = args["start"], args.get("end")
-            length = (shape[0] if end is None else end) - start
-            length += shape[0] * (end is not None and end < 0) - shape[0] * (start < 0)
-            return Function(lambda x: x.narrow(1, start, length))
-        case "Affine":
-            return Function(lambda x: x * args.get("scale", 1.0) + args.get("shift", 0.0))
-        case "ConstantPad1d" | "ConstantPad2d" | "ConstantPad3d":
-            return getattr(nn, name)(args["padding"], float(args["value"]))
-        case "Permute":
-            return vision.Permute(list(args["dims"]))
-        case "Scale":
-            return ScaleReference(shape, **args)
-        case "StochasticDepth":
-            return vision.StochasticDepth(args["p"], args.get("mode", "row"))
-        case "LayerNorm2d":
-            return LayerNorm2d(**{"normalized_shape": shape[0], **args})
-        case "LayerNorm":
-            return nn.LayerNorm(**{"normalized_shape": shape[-1], **args})
-        case "GroupNorm":
-            return nn.GroupNorm(**{"num_channels": shape[0], **args})
-        case "Linear":
-            return nn.Linear(**{"in_features": shape[-1], **args})
-        case "Softmax":
-            return nn.Softmax(args.get("dim", 1))
-        case _ if name.startswith("Conv"):
-            return getattr(nn, name)(**{"in_channels": shape[0], **args})
-        case _ if name.startswith(("BatchNorm", "InstanceNorm")):
-            return getattr(nn, name)(**{"num_features": shape[0], **args})
-        case _:
-            return getattr(nn, name)(**args)
-
-
-# Chosen rows ---------------------------------------------------------------------------------------------------------
 
 
 def _per_rank(
@@ -117,9 +28,32 @@ def _per_rank(
 
 
 IMAGE = (4, 6, 5)
+_TRAINED: list[Row] = [
+    ({}, ((7,),)),
+    ({"init": 2}, ((4, 9),)),
+    ({"init": -0.5}, ((2, 3, 4, 5),)),
+    ({"dim": -1}, (IMAGE,)),
+    ({"init": 0.1, "dim": 2}, (IMAGE,)),
+    ({"init": 0.5, "dim": None}, (IMAGE,)),
+]
+_STD_CONV: list[Row] = [
+    ({"out_channels": 6, "kernel_size": 3}, (IMAGE,)),
+    ({"out_channels": 8, "kernel_size": (3, 1), "stride": (2, 1), "padding": (1, 0), "bias": True}, (IMAGE,)),
+    ({"out_channels": 8, "kernel_size": 3, "groups": 4, "padding": "same", "dilation": 2, "eps": 1e-5}, (IMAGE,)),
+    ({"out_channels": 4, "kernel_size": 2, "groups": 2, "padding": "valid", "in_channels": 4}, (IMAGE,)),
+]
+_FACES: tuple[Shape, ...] = ((1, 6, 5), (4, 1, 5), (4, 6, 1))
+_BROADCAST: list[Row] = [
+    ({}, (IMAGE, IMAGE)),
+    ({}, ((4, 1, 1), IMAGE)),
+    ({}, ((1, 6, 5), (4, 1, 5))),
+    ({}, ((7,), (1,))),
+    ({}, ((4, 9), (1, 9))),
+]
 _POINTWISE: tuple[Shape, ...] = ((7,), (4, 9), IMAGE, (2, 3, 4, 5))
 
 ROWS: dict[str, list[Row]] = {
+    **AXIS_ROWS,
     **_per_rank(
         "Conv",
         ({"out_channels": 6, "kernel_size": 3}, 4),
@@ -128,6 +62,11 @@ ROWS: dict[str, list[Row]] = {
         ({"out_channels": 4, "kernel_size": 2, "groups": 4, "padding": "valid", "in_channels": 4}, 4),
         ({"out_channels": 4, "kernel_size": 4, "padding": "same"}, 4),
     ),
+    "StdConv2d": _STD_CONV,
+    "ScaledStdConv2d": [
+        *_STD_CONV,
+        ({"out_channels": 6, "kernel_size": 3, "gamma": 1.7, "eps": 1e-3, "gain_init": 0.5, "bias": False}, (IMAGE,)),
+    ],
     **_per_rank(
         "ConvTranspose",
         ({"out_channels": 6, "kernel_size": 2, "stride": 2}, 4),
@@ -185,10 +124,18 @@ ROWS: dict[str, list[Row]] = {
         ({"affine": True, "track_running_stats": True, "num_features": 5}, 5),
     ),
     **_per_rank("ZeroPad", ({"padding": 2}, 3), ({"padding": 0}, 3)),
-    **_per_rank("ConstantPad", ({"padding": 2, "value": 1.5}, 3), ({"padding": 1, "value": "-inf"}, 3)),
-    **_per_rank("ReflectionPad", ({"padding": 2}, 3), ({"padding": 0}, 3)),
-    **_per_rank("ReplicationPad", ({"padding": 2}, 3), ({"padding": 0}, 3)),
-    **_per_rank("CircularPad", ({"padding": 2}, 3), ({"padding": 0}, 3)),
+    "BlurPool2d": [
+        ({}, (IMAGE,)),
+        ({"filt_size": 5}, ((1, 7, 6),)),
+        ({"filt_size": 4, "stride": 1}, (IMAGE,)),
+        ({"filt_size": 2, "stride": 3}, (IMAGE,)),
+    ],
+    "GRN": [
+        ({}, (IMAGE,)),
+        ({"eps": 1e-3}, ((8, 9),)),
+        ({"dim": -1}, (IMAGE,)),
+        ({"dim": 2}, ((2, 3, 4, 5),)),
+    ],
     "GroupNorm": [
         ({"num_groups": 2}, (IMAGE,)),
         ({"num_groups": 1, "eps": 1e-3}, ((6, 9),)),
@@ -220,13 +167,8 @@ ROWS: dict[str, list[Row]] = {
         ({"out_features": 1}, ((2, 3, 4, 5),)),
         ({"out_features": 4}, ((8,),)),
     ],
-    "Scale": [({"init": 1e-6}, (IMAGE,)), ({}, ((7,),)), ({"init": 2}, ((4, 9),)), ({"init": -0.5}, ((2, 3, 4, 5),))],
-    "Affine": [
-        ({"scale": 0.5, "shift": -1}, (IMAGE,)),
-        ({"scale": 3}, ((7,),)),
-        ({"shift": 0.25}, ((4, 9),)),
-        ({"scale": -1.5, "shift": 2.0}, ((2, 3, 4, 5),)),
-    ],
+    "Scale": [({"init": 1e-6}, (IMAGE,)), *_TRAINED],
+    "Bias": [({}, (IMAGE,)), *_TRAINED],
     "Flatten": [
         ({}, (IMAGE,)),
         ({"start_dim": 2}, (IMAGE,)),
@@ -252,6 +194,8 @@ ROWS: dict[str, list[Row]] = {
         ({"start": -3, "end": -1}, ((4, 9),)),
         ({"start": 0, "end": 2}, ((2, 3, 4, 5),)),
         ({"start": 0, "end": 4}, ((8, 9),)),
+        ({"start": 1, "end": -1, "dim": 2}, (IMAGE,)),
+        ({"start": -3, "dim": -1}, ((2, 3, 4, 5),)),
     ],
     "Upsample": [
         ({"scale_factor": 2}, (IMAGE,)),
@@ -287,18 +231,17 @@ ROWS: dict[str, list[Row]] = {
         ({"dim": 2}, (IMAGE,)),
         ({"dim": 1}, ((2, 3, 4, 5),)),
     ],
-    "Add": [({}, (IMAGE, IMAGE)), ({}, (IMAGE,)), ({}, ((7,),) * 3), ({}, ((4, 9),) * 4)],
-    "Mul": [
-        ({}, (IMAGE, IMAGE)),
-        ({}, ((4, 1, 1), IMAGE)),
-        ({}, ((1, 6, 5), (4, 1, 5), (4, 6, 1))),
-        ({}, ((7,), (1,))),
-    ],
+    "Add": [({}, (IMAGE,)), ({}, ((7,),) * 3), ({}, ((4, 9),) * 4), *_BROADCAST, ({}, _FACES)],
+    "Sub": _BROADCAST,
+    "Mul": [*_BROADCAST, ({}, _FACES)],
+    "Div": _BROADCAST,
     "Concat": [
         ({}, (IMAGE, (2, 6, 5))),
         ({}, (IMAGE,)),
         ({}, ((7,), (3,), (1,))),
         ({}, ((4, 9), (5, 9))),
+        ({"dim": 2}, (IMAGE, (4, 3, 5))),
+        ({"dim": -1}, ((2, 6, 4), (2, 6, 1), (2, 6, 3))),
     ],
     **{name: [({}, (shape,)) for shape in _POINTWISE] for name in ("Identity", "Tanh", "Sigmoid")},
     **{
@@ -321,13 +264,10 @@ ROWS: dict[str, list[Row]] = {
 }
 for _rank in (1, 2, 3):
     _shape = (3, *SPACE[_rank])
-    for _name in ("ZeroPad", "ConstantPad", "ReflectionPad", "ReplicationPad", "CircularPad"):
-        _more = {"value": -2} if _name == "ConstantPad" else {}
-        _crop = (-1, 2, 0, -2, 1, 1) if _name != "CircularPad" else (-1, 0, 0, -2, 1, 3)
-        ROWS[f"{_name}{_rank}d"] += [
-            ({"padding": (1, 0, 2, 3, 4, 1)[: 2 * _rank], **_more}, (_shape,)),
-            ({"padding": _crop[: 2 * _rank], **_more}, (_shape,)),
-        ]
+    ROWS[f"ZeroPad{_rank}d"] += [
+        ({"padding": (1, 0, 2, 3, 4, 1)[: 2 * _rank]}, (_shape,)),
+        ({"padding": (-1, 2, 0, -2, 1, 1)[: 2 * _rank]}, (_shape,)),
+    ]
 ROWS["BatchNorm1d"].append(({}, ((6,),)))
 ROWS["AvgPool2d"].append(({"kernel_size": 2, "divisor_override": 3}, ((3, 9, 8),)))
 ROWS["AvgPool3d"].append(({"kernel_size": 2, "divisor_override": 3}, ((3, 7, 6, 5),)))

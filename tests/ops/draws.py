@@ -31,6 +31,13 @@ def _maybe(rng: Random, args: dict[str, Any], **more: Callable[[], Any]) -> dict
     return {**args, **{key: make() for key, make in more.items() if rng.random() < 0.5}}
 
 
+def _dim(rng: Random, shape: Shape) -> int:
+    """An axis of a tensor with its batch, sometimes one that there is not."""
+    return rng.choice(
+        (*range(1, len(shape) + 1), *range(-len(shape), 0), 0, len(shape) + 1)[: None if rng.random() < 0.3 else -2]
+    )
+
+
 def _flag(rng: Random) -> Callable[[], bool]:
     return lambda: rng.random() < 0.5
 
@@ -51,11 +58,16 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
     rank = int(name[-2]) if name.endswith(("1d", "2d", "3d")) and name != "LayerNorm2d" else 0
     family = name[:-2] if rank else name
     # One axis less is an unbatched input to torch, and these two do not look at the number of axes.
-    wrong_rank = rank and family not in ("ZeroPad", "ConstantPad", "AdaptiveAvgPool") and rng.random() < 0.04
+    wrong_rank = (
+        rank
+        and family != "BlurPool"
+        and family not in ("ZeroPad", "ConstantPad", "AdaptiveAvgPool")
+        and rng.random() < 0.04
+    )
     shape = (rng.choice((1, 2, 3, 4, 6)), *_space(rng, rank + 1 if wrong_rank else rank))
     real = lambda: round(rng.uniform(0.001, 2), 3)  # noqa: E731  # short on purpose
     match family:
-        case "Conv" | "ConvTranspose":
+        case "Conv" | "ConvTranspose" | "StdConv" | "ScaledStdConv":
             groups = rng.choice((1, 1, 1, 2, 3))
             channels = shape[0] if rng.random() < 0.1 else groups * rng.choice((1, 2, 3))
             shape = (channels, *shape[1:])
@@ -67,6 +79,8 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
             args = _maybe(rng, args, bias=_flag(rng), padding=lambda: _some(rng, rank, 0, 1, 2))
             if family == "ConvTranspose":
                 return _maybe(rng, args, output_padding=lambda: _some(rng, rank, 0, 0, 1, 2)), (shape,)
+            if family.endswith("StdConv"):
+                args = _maybe(rng, args, eps=real, **({"gamma": real, "gain_init": real} if family[1] == "c" else {}))
             if rng.random() < 0.25:
                 args["padding"] = rng.choice(("same", "valid"))
             return args, (shape,)
@@ -97,6 +111,13 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
             return args | ({"value": rng.choice((0, -1.5, 2, "-inf", "inf"))} if family == "ConstantPad" else {}), (
                 shape,
             )
+        case "BlurPool":
+            return _maybe(rng, {}, filt_size=lambda: rng.randint(2, 7), stride=lambda: rng.choice((1, 2, 2, 3))), (
+                shape,
+            )
+        case "GRN":
+            shape = _any_shape(rng, 1 + (rng.random() < 0.9))
+            return _maybe(rng, {}, eps=real, dim=lambda: _dim(rng, shape)), (shape,)
         case "GroupNorm":
             shape = (rng.choice((1, 2, 4, 6, 8, 12)), *_any_shape(rng)[1:])
             args = {"num_groups": rng.choice((1, 2, 3, 4, 6))} | _written(rng, "num_channels", shape[0])
@@ -112,10 +133,29 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
             shape = _any_shape(rng)
             args = {"out_features": rng.randint(1, 9)} | _written(rng, "in_features", shape[-1])
             return _maybe(rng, args, bias=_flag(rng)), (shape,)
-        case "Scale":
-            return _maybe(rng, {}, init=real), (_any_shape(rng),)
+        case "Scale" | "Bias":
+            shape = _any_shape(rng)
+            return _maybe(rng, {}, init=real, dim=lambda: rng.choice((None, _dim(rng, shape)))), (shape,)
         case "Affine":
             return _maybe(rng, {}, scale=real, shift=real), (_any_shape(rng),)
+        case "Mean" | "Sum" | "Amax" | "Amin":
+            shape = _any_shape(rng)
+            dims = rng.sample(range(1, len(shape) + 1), rng.randint(1, len(shape)))
+            dims = [dim - len(shape) - 1 if rng.random() < 0.3 else dim for dim in dims]
+            if rng.random() < 0.15:
+                dims.append(rng.choice((0, 1, -1, 3)))
+            return _maybe(rng, {"dim": tuple(dims) if len(dims) > 1 else dims[0]}, keepdim=_flag(rng)), (shape,)
+        case "Unflatten":
+            shape = tuple(rng.choice((1, 2, 4, 6, 12)) for _ in range(rng.randint(1, 4)))
+            dim = rng.choice((*range(-len(shape), 0), *range(1, len(shape) + 1))) if rng.random() < 0.95 else 5
+            sizes = [rng.choice((1, 2, 2, 4)) for _ in range(rng.randint(0, 2))]
+            sizes.insert(rng.randint(0, len(sizes)), -1 if rng.random() < 0.9 else 3)
+            return {"dim": dim, "unflattened_size": tuple(sizes) if len(sizes) > 1 else sizes[0]}, (shape,)
+        case "Reshape":
+            shape = tuple(rng.choice((1, 2, 4, 6, 12)) for _ in range(rng.randint(1, 4)))
+            sizes = [rng.choice((1, 2, 3, 4)) for _ in range(rng.randint(0, 4))]
+            sizes.insert(rng.randint(0, len(sizes)), -1 if rng.random() < 0.9 else rng.choice((6, 12)))
+            return {"shape": tuple(sizes) if len(sizes) > 1 else sizes[0]}, (shape,)
         case "Flatten":
             shape = _any_shape(rng)
             dim = lambda: rng.choice((*range(-len(shape), 0), -1, 1, 2, 3, 4))  # noqa: E731  # 0 is the batch
@@ -132,10 +172,12 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
             return {"groups": rng.choice((1, 2, 3, 4))}, ((rng.choice((2, 4, 6, 12)), *_any_shape(rng)[1:]),)
         case "Slice":
             shape = _any_shape(rng)
-            start = rng.randint(-shape[0] - 1, shape[0] - 1)
-            end = rng.choice((None, rng.randint(1, shape[0] + 1), -1))
-            first, last = start % shape[0], shape[0] if end is None else end if end > 0 else end + shape[0]
-            return {"start": start} | ({} if first == last else {"end": end}), (shape,)
+            args = {} if rng.random() < 0.5 else {"dim": _dim(rng, shape)}
+            size = (0, *shape, *[1] * 9)[args.get("dim", 1)] or 1
+            start = rng.randint(-size - 1, size - 1)
+            end = rng.choice((None, rng.randint(1, size + 1), -1))
+            first, last = start % size, size if end is None else end if end > 0 else end + size
+            return args | {"start": start} | ({} if first == last else {"end": end}), (shape,)
         case "Upsample":
             mode = rng.choice(("nearest", "nearest-exact", "linear", "bilinear", "bicubic", "trilinear"))
             axes = {"linear": 1, "trilinear": 3, "bilinear": 2, "bicubic": 2}.get(mode, rng.randint(1, 3))
@@ -161,20 +203,22 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
         case "Softmax":
             shape = _any_shape(rng)
             return _maybe(rng, {}, dim=lambda: rng.choice((*range(-len(shape), 0), 1, 1, 2, 3))), (shape,)
-        case "Add" | "Mul" | "Concat":
+        case "Add" | "Sub" | "Mul" | "Div" | "Concat":
             first = _any_shape(rng)
             shapes = []
-            for _ in range(rng.randint(1, 4)):
+            args = {"dim": _dim(rng, first)} if family == "Concat" and rng.random() < 0.5 else {}
+            along = args.get("dim", 1) - 1 if args.get("dim", 1) > 0 else args["dim"]
+            for _ in range(2 if family in ("Sub", "Div") else rng.randint(1, 4)):
                 other = list(first)
-                if family == "Concat":
-                    other[0] = rng.randint(1, 9)
+                if family == "Concat" and -len(first) <= along < len(first):
+                    other[along] = rng.randint(1, 9)
                 axis = rng.randrange(len(other))
-                if rng.random() < (0.5 if family == "Mul" else 0.15):
+                if rng.random() < (0.15 if family == "Concat" else 0.5):
                     other[axis] = 1
                 elif rng.random() < 0.15:
                     other[axis] += 1
                 shapes.append(tuple(other))
-            return {}, tuple(shapes)
+            return args, tuple(shapes)
         case "ELU":
             return _maybe(rng, {}, alpha=real, inplace=_flag(rng)), (_any_shape(rng),)
         case "LeakyReLU":

@@ -6,7 +6,8 @@ import inspect
 from typing import Any
 
 import pytest
-from cases import ROWS, reference
+from cases import ROWS
+from references import reference
 from torch import nn
 
 import cnnspec
@@ -14,7 +15,26 @@ from cnnspec.errors import SpecError
 from cnnspec.ops import make_op, operators
 from cnnspec.ops.base import AbstractOp
 
-OURS = {"Add", "Mul", "Concat", "Slice", "Scale", "Affine"}  # torch has no module of this meaning
+OURS = {
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Concat",
+    "Slice",
+    "Scale",
+    "Bias",
+    "Affine",
+    "BlurPool2d",
+    "GRN",
+    "StdConv2d",
+    "ScaledStdConv2d",
+    "Reshape",
+    "Mean",
+    "Sum",
+    "Amax",
+    "Amin",
+}  # torch has no module of this meaning
 LEFT_OUT = {
     "device",
     "dtype",

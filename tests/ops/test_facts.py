@@ -8,13 +8,14 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from cases import ROWS, reference
+from cases import ROWS
+from references import reference
 from torch import nn
 
 from cnnspec.errors import ShapeError
 from cnnspec.ops import AbstractOp, AnyOp, Shape, make_op, operators
 from cnnspec.ops.activation import Softmax
-from cnnspec.ops.norm import GroupNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
+from cnnspec.ops.norm import GRN, GroupNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
 
 FACTS = ("pointwise", "keeps_sizes", "slides", "activation", "passive", "keeps_groups", "windowed", "features_last")
 GROWN = (1, 2, 3, 5, 6, 8, 12)  # sizes that an axis is given in place of its own
@@ -120,7 +121,14 @@ def test_groups_are_kept_where_no_gradient_crosses_them(kind: type[AnyOp]) -> No
     if kind.arity != (1, 1):
         assert not kind.keeps_groups
         return
-    if kind in (Softmax, GroupNorm, LayerNorm, LayerNorm2d, LocalResponseNorm):  # a sum of others scales the values,
+    if kind in (
+        Softmax,
+        GroupNorm,
+        LayerNorm,
+        LayerNorm2d,
+        LocalResponseNorm,
+        GRN,
+    ):  # a sum of others scales the values,
         assert kind.keeps_groups  # and each stays where it is
         return
     torch.manual_seed(0)

@@ -13,17 +13,18 @@ from typing import Any
 
 import pytest
 import torch
-from cases import ROWS, Row, reference
+from cases import ROWS, Row
 from draws import draw
+from references import reference
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cnnspec.errors import ShapeError
 from cnnspec.ops import AnyOp, ArgumentError, Shape, make_op, operators
-from cnnspec.torch_backend.layers import layer
+from cnnspec.torch_backend.layers import Trained, layer
 
 RANDOM = 300  # random configurations for each operator
-NEVER_INVALID = {"Identity", "Tanh", "Sigmoid", "Scale", "ReLU", "ReLU6", "SiLU", "Mish", "Hardswish", "Hardsigmoid"}
+NEVER_INVALID = {"Identity", "Tanh", "Sigmoid", "ReLU", "ReLU6", "SiLU", "Mish", "Hardswish", "Hardsigmoid"}
 NEVER_INVALID |= {"Affine", "ELU", "LeakyReLU", "Softplus", "GELU"}  # whatever `draw` makes of them
 NAMED = [pytest.param(name, *row, id=f"{name}-{i}") for name, rows in ROWS.items() for i, row in enumerate(rows)]
 
@@ -96,9 +97,9 @@ def built(op: AnyOp, shapes: tuple[Shape, ...]) -> nn.Module:
     if isinstance(made, nn.Module):
         return made
     module = nn.Module()
-    if isinstance(made, nn.Parameter):
-        module.register_parameter("layer_scale", made)
-        module.forward = lambda x: x * made  # type: ignore[assignment]
+    if isinstance(made, Trained):
+        module.register_parameter("layer_scale", made.parameter)
+        module.forward = lambda x: made.join(x, made.parameter)  # type: ignore[assignment]
     else:
         module.forward = made  # type: ignore[assignment]
     return module

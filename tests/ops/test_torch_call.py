@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cnnspec.ops import Shape, make_op
 from cnnspec.ops.torch_call import spelled, torch_call
 from cnnspec.torch_backend import modules
-from cnnspec.torch_backend.layers import layer
+from cnnspec.torch_backend.layers import Trained, layer
 
 NAMES = {"nn": nn, "torch": torch, "operator": operator, **{name: getattr(modules, name) for name in modules.__all__}}
 NAMED = [pytest.param(name, *row, id=f"{name}-{i}") for name, rows in ROWS.items() for i, row in enumerate(rows)]
@@ -35,9 +35,10 @@ def test_as_source_it_is_what_is_built(name: str, args: dict[str, Any], shapes: 
         case "module":
             assert repr(eval(source(call.name, *arguments, **call.named), here)) == repr(built)
             return
-        case "factor":
-            assert isinstance(built, nn.Parameter)
-            assert torch.equal(eval(source(call.name, *arguments), here), built)
+        case "factor" | "term":
+            assert isinstance(built, Trained)
+            assert torch.equal(eval(source(call.name, *arguments), here), built.parameter)
+            assert built.join is {"factor": torch.mul, "term": torch.add}[call.kind]
             return
         case "function":
             text = source(call.name, words[0], *arguments)

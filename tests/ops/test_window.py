@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from cases import reference
 from draws import draw
+from references import reference
 from torch import nn
 
 from cnnspec.errors import ShapeError

@@ -74,4 +74,6 @@ def parts(graph: Graph, name: str) -> tuple[str, ...]:
     node = graph.by_name.get(name)
     if node is None or node.op.op_name != "Concat":
         return (name,)  # of the graph, or the input
-    return tuple(part for read in node.inputs for part in parts(graph, read))
+    alike = [graph.by_name[read].op == node.op if read in graph.by_name else False for read in node.inputs]
+    found = (parts(graph, read) if same else (read,) for read, same in zip(node.inputs, alike, strict=True))
+    return tuple(part for each in found for part in each)

@@ -52,7 +52,7 @@ def scoped(draw: Any) -> tuple[Graph, dict[str, str]]:
                 flat.add(name, "BatchNorm2d", read)
             case 2:
                 alike = [each for each in known if flat.shapes[each] == flat.shapes[read]]
-                flat.add(name, draw(st.sampled_from(["Add", "Mul"])), read, draw(st.sampled_from(alike)))
+                flat.add(name, draw(st.sampled_from(["Add", "Mul", "Sub", "Div"])), read, draw(st.sampled_from(alike)))
             case 3:
                 others = draw(st.lists(st.sampled_from(known), max_size=2))
                 flat.add(name, "Concat", read, *others)

@@ -8,7 +8,7 @@ from math import prod
 from cnnspec.analysis.lint.base import Found, MeasuredNetwork, flattened_before, rule
 from cnnspec.graph import INPUT
 from cnnspec.ops import show_shape
-from cnnspec.ops.conv import Conv, ConvTranspose
+from cnnspec.ops.conv import AbstractSlidingConv, ConvTranspose
 from cnnspec.ops.linear import Linear
 
 __all__ = ["dense_holds_most", "slow_channels"]
@@ -47,7 +47,7 @@ def slow_channels(network: MeasuredNetwork) -> Iterator[Found]:
     NVIDIA, Convolutional Layers User's Guide, section 5.1: channels in and out as multiples of 8 in half precision.
     Layers on the input, outputs, depthwise convolutions and light layers are left out.
     """
-    for node, op in network.of((Conv, ConvTranspose)):
+    for node, op in network.of((AbstractSlidingConv, ConvTranspose)):
         total = network.totals(node).macs
         channels, macs = node.input_shapes[0][0], network.rows[node.name].macs
         if macs < max(HEAVY, SHARE * total) or op.groups == channels or node.inputs[0] == INPUT:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from math import prod
+from typing import Final
 
 from cnnspec.analysis.layer_report import LayerReport
 from cnnspec.analysis.lint.base import Found, MeasuredNetwork, per_axis, rule
 from cnnspec.graph import INPUT, Node
-from cnnspec.ops import JOINS, show_shape
-from cnnspec.ops.conv import Conv
+from cnnspec.ops import JOINS, REDUCTIONS, show_shape
+from cnnspec.ops.conv import AbstractSlidingConv
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, MaxPool
 from cnnspec.ops.window import Global, Sliding
 
 __all__ = ["field_exceeds_input", "gridding", "late_downsampling", "misaligned_branches", "narrow_classifier"]
+
+GLOBAL_POOLS: Final = (AdaptiveAvgPool, AdaptiveMaxPool, *REDUCTIONS)  # where a window of theirs is the whole axis
 
 
 def _covered_before(network: MeasuredNetwork, node: Node) -> bool:
@@ -23,6 +26,8 @@ def _covered_before(network: MeasuredNetwork, node: Node) -> bool:
         return False
     row = network.rows[node.inputs[0]]
     if row.sees_everything or len(row.min_receptive_field) != len(network.pixels) or not network.pixels:
+        return False
+    if not any(row.effective_stride):  # a reshape cut the axes: that each unit reads all of them is the most it can
         return False
     return all(seen >= size for seen, size in zip(row.min_receptive_field, network.pixels, strict=True))
 
@@ -34,7 +39,11 @@ def field_exceeds_input(network: MeasuredNetwork) -> Iterator[Found]:
     Richter, Byttner, Krumnack, Schallner and Shenk 2021, Should You Go Deeper?: layers whose input already sees the
     whole image add nothing to the solution.
     """
-    covered = [node for node, op in network.of(Conv) if prod(op.kernel_size) > 1 and _covered_before(network, node)]
+    covered = [
+        node
+        for node, op in network.of(AbstractSlidingConv)
+        if prod(op.kernel_size) > 1 and _covered_before(network, node)
+    ]
     for runs in (True, False):  # at inference; then in auxiliary heads, whose parameters are not among its own
         late = [node for node in covered if (node.name in network.inference) is runs]
         if not late:
@@ -85,7 +94,7 @@ def _last_global_pool(network: MeasuredNetwork, node: Node) -> Node | None:
     pool: Node | None = node
     while pool is not None:
         windows = pool.op.windows(*pool.input_shapes)
-        if isinstance(pool.op, (AdaptiveAvgPool, AdaptiveMaxPool)) and any(isinstance(w, Global) for w in windows):
+        if isinstance(pool.op, GLOBAL_POOLS) and any(isinstance(w, Global) for w in windows):
             return pool
         read = pool.input_shapes[0]
         if len(read) > 1 and len(pool.shape) < len(read) and prod(read[1:]) > 1:
@@ -103,7 +112,7 @@ def gridding(network: MeasuredNetwork) -> Iterator[Found]:
     if not any(_holes(network.rows[name]) for name in network.graph.outputs if name in network.rows):
         return
     worst: Found | None = None
-    for node, op in network.of((Conv, MaxPool)):
+    for node, op in network.of((AbstractSlidingConv, MaxPool)):
         row = network.rows[node.name]
         holes = _holes(row)
         dilated = {
@@ -129,7 +138,11 @@ def _holes(row: LayerReport) -> dict[int, str]:
 @rule("W313", "downsampling later than the receptive field needs")
 def late_downsampling(network: MeasuredNetwork) -> Iterator[Found]:
     """A stride behind convolutions that had nothing left to see: they ran at a needless resolution."""
-    late = {node.name for node, op in network.of(Conv) if prod(op.kernel_size) > 1 and _covered_before(network, node)}
+    late = {
+        node.name
+        for node, op in network.of(AbstractSlidingConv)
+        if prod(op.kernel_size) > 1 and _covered_before(network, node)
+    }
     behind: set[str] = set()
     for node in network.graph.nodes:
         if node.name in late or not behind.isdisjoint(node.inputs):

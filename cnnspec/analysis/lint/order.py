@@ -8,7 +8,8 @@ from cnnspec.analysis.lint.base import Found, MeasuredNetwork, rule
 from cnnspec.graph import INPUT, Node
 from cnnspec.ops import AXES, JOINS, AnyOp, show_shape
 from cnnspec.ops.activation import Softmax
-from cnnspec.ops.conv import Conv, ConvTranspose
+from cnnspec.ops.base import AbstractAlong
+from cnnspec.ops.conv import AbstractSlidingConv, ConvTranspose
 from cnnspec.ops.dropout import Dropout
 from cnnspec.ops.linear import Linear
 from cnnspec.ops.norm import BatchNorm, InstanceNorm
@@ -29,7 +30,7 @@ __all__ = [
 @rule("W305", "a bias before batch norm")
 def bias_before_norm(network: MeasuredNetwork) -> Iterator[Found]:
     """The mean that the norm subtracts takes the bias with it (Ioffe and Szegedy 2015, section 3.2)."""
-    for node, op in network.of((Conv, ConvTranspose, Linear)):
+    for node, op in network.of((AbstractSlidingConv, ConvTranspose, Linear)):
         readers = network.readers[node.name]
         norms = [reader.name for reader in readers if isinstance(reader.op, (BatchNorm, InstanceNorm))]
         if op.bias and norms and len(norms) == len(readers) and node.name not in network.graph.outputs:
@@ -101,7 +102,8 @@ def dense_on_map(network: MeasuredNetwork) -> Iterator[Found]:
     """A dense layer on a feature map: it mixes the places of the last axis, not the channels."""
     maps = {INPUT} if len(network.graph.input_shape) > 2 else set()
     for node in network.graph.nodes:
-        if node.op.windowed or not (node.op.features_last or maps.isdisjoint(node.inputs)):
+        kept = isinstance(node.op, AbstractAlong) and node.op.axis(node.input_shapes[0]) == 0
+        if node.op.windowed or not ((node.op.features_last and not kept) or maps.isdisjoint(node.inputs)):
             maps.add(node.name)
         elif isinstance(node.op, Linear) and not maps.isdisjoint(node.inputs) and node.name in network.live:
             shape = node.input_shapes[0]
@@ -141,10 +143,10 @@ def groups_never_mix(network: MeasuredNetwork) -> Iterator[Found]:
     for node in network.graph.nodes:
         before = None if isinstance(node.op, JOINS) else mixed.get(node.inputs[0])
         if (
-            isinstance(node.op, Conv)
+            isinstance(node.op, AbstractSlidingConv)
             and 1 < node.op.groups < node.input_shapes[0][0]
             and before is not None
-            and isinstance(before.op, (Conv, ConvTranspose))
+            and isinstance(before.op, (AbstractSlidingConv, ConvTranspose))
             and before.op.groups == node.op.groups
             and node.name in network.live
         ):

@@ -8,7 +8,7 @@ from math import prod
 from cnnspec.analysis.borders import MANY, border_losses
 from cnnspec.analysis.lint.base import Found, MeasuredNetwork, per_axis, rule
 from cnnspec.graph import Node
-from cnnspec.ops.conv import Conv, ConvTranspose
+from cnnspec.ops.conv import AbstractSlidingConv, ConvTranspose
 from cnnspec.ops.pool import MaxPool
 from cnnspec.ops.window import Sliding
 
@@ -30,7 +30,7 @@ def border_pixels_dropped(network: MeasuredNetwork) -> Iterator[Found]:
         (shape,) = node.input_shapes
         parts = {axis: f"{lost} of {shape[axis + 1]}" for axis, lost in border_losses(op, shape).items()}
         if parts:
-            mend = "padding" if isinstance(op, Conv) else "`ceil_mode=True`"
+            mend = "padding" if isinstance(op, AbstractSlidingConv) else "`ceil_mode=True`"
             yield Found(
                 node,
                 f"`{node.name}` never reads the last pixels of its input: {per_axis(parts, op.rank)}",
@@ -69,7 +69,7 @@ def _spans(network: MeasuredNetwork, node: Node) -> str:
 @rule("W311", "padding larger than half the window")
 def padding_beyond_half(network: MeasuredNetwork) -> Iterator[Found]:
     """More padding than half the window: some windows read hardly anything else."""
-    for node, op in network.of(Conv):
+    for node, op in network.of(AbstractSlidingConv):
         parts = {
             axis: f"{window.before} for a window of {window.extent}"
             for axis, window, _ in network.sliding(node)
@@ -86,7 +86,7 @@ def padding_beyond_half(network: MeasuredNetwork) -> Iterator[Found]:
 @rule("W319", "weights that read only padding")
 def weights_on_padding(network: MeasuredNetwork) -> Iterator[Found]:
     """Taps of the kernel that no position of the window lays on a real pixel: they are never trained."""
-    for node, op in network.of(Conv):
+    for node, op in network.of(AbstractSlidingConv):
         used = [_used_taps(window, size) for _, window, size in network.sliding(node)]
         taps = prod(op.kernel_size)
         if prod(used) < taps:
@@ -147,7 +147,7 @@ def _meets(start: int, stride: int, reach: int, size: int) -> bool:
 @rule("W317", "an even window with padding=same")
 def even_same_padding(network: MeasuredNetwork) -> Iterator[Found]:
     """`padding=same` with an even window puts the odd pixel at the far end: the grid moves by half a pixel."""
-    for node, op in network.of(Conv):
+    for node, op in network.of(AbstractSlidingConv):
         parts = {
             axis: str(window.extent) for axis, window, _ in network.sliding(node) if window.before != window.after
         }  # fmt: skip

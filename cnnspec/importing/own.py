@@ -1,0 +1,60 @@
+"""Files that `cnnspec export` wrote: they carry their spec, so that it is read from there and nothing is made anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnspec.errors import CnnspecError, UsageError, needs_extra
+from cnnspec.onnx_backend.metadata import Metadata, check_seal, has_seal, read_metadata
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["OwnExport", "own_export"]
+
+_MOST_BYTES = 2**31 - 1  # of one protobuf message
+
+
+@dataclass(frozen=True)
+class OwnExport:
+    """An exported file that is as it was written."""
+
+    path: Path
+    data: bytes
+    metadata: Metadata
+
+    @needs_extra("onnx")
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """The weights in the file by the spec's names. Raises CnnspecError for one that was quantised."""
+        import onnx
+
+        from cnnspec.onnx_backend.recover import recover_weights
+
+        if self.metadata.precision == "int8":
+            raise CnnspecError(f"{self.path} has its weights rounded to bytes", hint="import the file it was made from")
+        graph = self.metadata.network().graph.network("inference")
+        return recover_weights(onnx.load_model_from_string(self.data), graph, folded=self.metadata.folded)
+
+
+@needs_extra("onnx")
+def own_export(path: Path) -> OwnExport | None:
+    """The file, if cnnspec wrote it. Raises CnnspecError where it is damaged, and UsageError where there is none."""
+    if path.suffix.lower() != ".onnx":
+        return None
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}")
+    if path.stat().st_size > _MOST_BYTES:
+        raise CnnspecError(f"{path} is larger than an ONNX file can be")
+    data = path.read_bytes()
+    if not has_seal(data):
+        return None
+    check_seal(data, str(path))
+    import onnx
+
+    try:
+        model = onnx.load_model_from_string(data)
+    except Exception as error:  # protobuf's own, whose class differs from version to version
+        raise CnnspecError(f"{path} cannot be read as ONNX") from error
+    return OwnExport(path, data, read_metadata({prop.key: prop.value for prop in model.metadata_props}, str(path)))
