@@ -46,8 +46,8 @@ _OUTSIDE: Final = {
     ),
     **dict.fromkeys(("embedding", "embeddingbag"), "inputs are images and signals, not tokens"),
     **dict.fromkeys(
-        ("reshape", "view", "unflatten", "fold", "unfold", "squeeze", "unsqueeze", "transpose", "repeatvector"),
-        "`Flatten`, `Permute` and `Slice` change shapes",
+        ("view", "fold", "unfold", "squeeze", "unsqueeze", "transpose", "repeatvector"),
+        "`Reshape`, `Flatten`, `Unflatten`, `Permute` and `Slice` change shapes",
     ),
     **dict.fromkeys(
         (

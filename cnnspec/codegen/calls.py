@@ -27,6 +27,7 @@ __all__ = [
     "operator_call",
 ]
 
+_TUPLES: Final = frozenset({"scale_factor"})  # arguments that torch does not take as a list
 _KEPT: Final = 6  # candidates for a size of one value
 
 
@@ -72,7 +73,8 @@ def operator_call(ctx: Context, uses: list[Use], pool: Pool) -> Made:
     alike = len({repr(call) for call in calls}) == 1
     match kind:
         case "factor" | "term":
-            tensor = Brackets(calls[0].name, tuple(_value(ctx, uses, calls, index, pool) for index in (0, 1)))
+            size, init = (_value(ctx, uses, calls, index, pool) for index in (0, 1))
+            tensor = Brackets(calls[0].name, (size, _as_float(ctx, uses, init)))
             return Made(kind, Brackets("nn.Parameter", (tensor,)), _result(ctx, uses, pool))
         case "function" if not alike:
             ctx.file.need("Function")
@@ -96,6 +98,16 @@ def as_module(ctx: Context, made: Made) -> Node:
         named = [f"{name}={literal(value)}" for name, value in call.named.items()]
         return Brackets("Function", (call.name, *map(literal, call.arguments), *named))
     raise UnsayableError(f"a {made.kind} among modules")
+
+
+def _as_float(ctx: Context, uses: list[Use], text: str) -> str:
+    """What a trained number starts with: of a whole one torch would make a tensor of whole numbers."""
+    given = _written(uses, ctx).get("init")
+    tree = None if given is None else as_tree(given.expr)
+    if tree is None or all(isinstance(value_of(tree, use.frame.scope), float) for use in uses):
+        return text
+    is_plain = not any(isinstance(node, ast.Name) for node in ast.walk(tree))
+    return literal(float(value_of(tree, {}))) if is_plain else f"float({text})"
 
 
 def _module(ctx: Context, names: set[str]) -> str:
@@ -196,20 +208,23 @@ def _said(ctx: Context, uses: list[Use], name: str, expr: Expr, values: list[Any
     tree = as_tree(expr)
     if tree is None:
         raise UnsayableError("a word")
-    whole = name in op_type.listed
-    if all(_same(value_of(tree, use.frame.scope), value, whole) for use, value in zip(uses, values, strict=True)):
+    is_listed = name in op_type.listed
+    found = [value_of(tree, use.frame.scope) for use in uses]
+    if not all(_same(one, value, is_listed) for one, value in zip(found, values, strict=True)):
+        return ctx.text(ctx.choose(values, uses, pool))
+    if name not in _TUPLES or not any(isinstance(one, list) for one in found):
         return ctx.text(tree)
-    return ctx.text(ctx.choose(values, uses, pool))
+    return ctx.text(ast.Tuple(tree.elts, ast.Load())) if isinstance(tree, ast.List) else f"tuple({ctx.text(tree)})"
 
 
-def _same(written: Any, value: Any, whole: bool) -> bool:
-    """Whether torch makes the same of both: a number stands for one on every axis, unless a list is always `whole`."""
+def _same(written: Any, value: Any, is_listed: bool) -> bool:
+    """Whether torch makes the same of both: a number stands for one on every axis, or is as good as a list of one."""
     if isinstance(written, list):
         written = tuple(written)
     if isinstance(value, tuple) and not isinstance(written, tuple):
-        if whole:
-            return False
-        return bool(value) and all(_same(written, each, whole) for each in value)
+        return not is_listed and bool(value) and all(_same(written, each, is_listed) for each in value)
+    if is_listed and isinstance(written, tuple) and not isinstance(value, tuple):
+        return written == (value,)
     return isinstance(written, bool) == isinstance(value, bool) and bool(written == value)
 
 

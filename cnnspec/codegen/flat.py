@@ -8,7 +8,7 @@ from cnnspec.codegen.classes import Forward, Step
 from cnnspec.codegen.layout import Brackets, Line, Node
 from cnnspec.codegen.names import is_attribute
 from cnnspec.codegen.spelling import forward_text, literal, trained_text
-from cnnspec.codegen.torch_names import torch_names
+from cnnspec.codegen.torch_names import DERIVED, torch_names
 from cnnspec.graph import INPUT, Graph
 from cnnspec.graph import Node as Layer
 from cnnspec.ops import AnyOp, show_shape
@@ -77,8 +77,16 @@ def _parameter(node: Layer, call: TorchCall) -> Line:
 def _arguments(node: Layer, call: TorchCall) -> tuple[Node, ...]:
     """What differs from torch's defaults, as short as a person would write it."""
     op = node.op
-    arguments = [_shorter(op, name, value) for name, value in zip(torch_names(op), call.arguments, strict=False)]
     given = op.arguments()
+    own = op.fields().keys() - DERIVED if call.name.startswith("nn.") else frozenset()
+    arguments: list[Node] = []
+    left_out = False
+    for name, value in zip(torch_names(op), call.arguments, strict=False):
+        if name in own and name not in given:
+            left_out = True
+            continue
+        text = _shorter(op, name, value)
+        arguments.append(f"{name}={text}" if left_out else text)
     named = [f"{name}={_shorter(op, name, value)}" for name, value in call.named.items() if name in given]
     return (*arguments, *named)
 

@@ -48,7 +48,8 @@ def lift(network: Network) -> Lifted:
     steps = Steps.of(network)
     fold(steps)
     steps.prune()
-    gaps = [gap for step in steps if (gap := _gap(step))] + _shared(steps)
+    gaps = [gap for step in steps if (gap := _gap(step))]
+    gaps += [] if network.equal_once else _shared(steps)
     nodes, wrong = _nodes(steps, network.input_shape, network.tensors)
     gaps += wrong
     weights = {

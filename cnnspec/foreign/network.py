@@ -70,3 +70,4 @@ class Network:
     std: tuple[float, ...] = ()
     labels: tuple[str, ...] = ()  # of the classes that it tells apart
     notes: tuple[str, ...] = ()  # what has to be said of how it was read
+    equal_once: bool = False  # equal tensors are kept once: that two layers have one does not say that they share it

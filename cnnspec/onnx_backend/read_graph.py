@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -95,6 +96,7 @@ class GraphReader:
             classes=self.names.classes,
             tensors=self._tensors(),
             notes=tuple(self._notes()),
+            equal_once=True,
         )
 
     def _read_tensors(self) -> None:
@@ -324,6 +326,17 @@ class GraphReader:
         if self.gaps and any(output.name not in self.values for output in self.graph.output):
             yield "what comes behind the first of them could not be looked at to the end"
         convs = sum(call.source_op in ("Conv", "ConvTranspose") for call in self.calls.values())
+        owners = Counter(
+            each.key
+            for call in self.calls.values()
+            for key, each in call.weights.items()
+            if key == "weight" and isinstance(each, Stored) and call.source_op in LAYERS
+        )
+        if several := [key for key, count in owners.items() if count > 1]:
+            yield (
+                f"{len(several)} tensors are those of several layers, as `{several[0]}`: the file keeps equal ones once,"
+                " and here each layer has its own"
+            )
         if self.folded:
             yield (
                 f"the norms behind {len(self.folded)} of {convs} convolutions were folded into them when the file"

@@ -156,8 +156,10 @@ def _instance_norm(reader: Reader, node: NodeView) -> Made:
 
 def _group_norm(reader: Reader, node: NodeView) -> Made:
     read, weight, bias = reader.plain(node.activation()), _weight(node, 1), _weight(node, 2)
-    if weight.shape != read.shape[:1]:
+    channels = read.shape[:1]
+    if (weight.size, bias.size) != channels * 2:
         raise Missing("a group norm with a factor for each group")
+    weight, bias = weight.seen_as(weight.name, channels), bias.seen_as(bias.name, channels)
     op = make_op("GroupNorm", num_groups=node.whole("num_groups"), eps=_short(node.number("epsilon", 1e-5)))
     return Made(op, (read,), _references(reader, weight=weight, bias=bias))
 

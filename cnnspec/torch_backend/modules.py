@@ -150,7 +150,7 @@ class StdConv2d(nn.Conv2d):
         return functional.conv2d(input, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
     def extra_repr(self) -> str:
-        return f"{_of_conv(self)}, eps={self.eps}"
+        return f"{super().extra_repr()}, eps={self.eps}"  # type: ignore[no-untyped-call]
 
 
 class ScaledStdConv2d(nn.Conv2d):
@@ -178,11 +178,8 @@ class ScaledStdConv2d(nn.Conv2d):
         return functional.conv2d(input, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
     def extra_repr(self) -> str:
-        return f"{_of_conv(self)}, eps={self.eps}, gamma={self.gamma}, gain_init={self.gain_init}"
-
-
-def _of_conv(module: nn.Conv2d) -> str:
-    return str(nn.Conv2d.extra_repr(module))  # type: ignore[no-untyped-call]
+        given = f"eps={self.eps}, gamma={self.gamma}, gain_init={self.gain_init}"
+        return f"{super().extra_repr()}, {given}"  # type: ignore[no-untyped-call]
 
 
 def _standardised(weight: Tensor, gain: Tensor | None, eps: float) -> Tensor:

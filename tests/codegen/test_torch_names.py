@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-from ops.cases import ROWS
+from cases import ROWS
 from torch import nn
 
 from cnnspec.codegen.torch_names import torch_names

@@ -17,6 +17,7 @@ from cnnspec.drawing.boxes import Scene
 from cnnspec.drawing.write import drawn
 from cnnspec.graph import INPUT
 
+ROOT = Path(__file__).parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
 EVIL = '"</title><script>alert(1)</script>\u202e\x1b[31m"]);-->'
 
@@ -32,6 +33,14 @@ def test_an_svg_is_well_formed_and_holds_no_script_and_no_address(name: str) -> 
             "svg", "title", "style", "defs", "marker", "path", "rect", "text",
         }  # fmt: skip
         assert not re.search(r"(?:https?:)?//(?!www\.w3\.org/2000/svg)", text)
+
+
+def test_the_pictures_in_the_docs_are_what_is_drawn() -> None:
+    example = re.search(r"```yaml\n(# net.yaml\n.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert example
+    small = api.draw_bytes(cnnspec.loads(example[1]))
+    assert (ROOT / "docs" / "small.svg").read_bytes() == small
+    assert (ROOT / "docs" / "resnet18.svg").read_bytes() == api.draw_bytes("resnet18", depth=2)
 
 
 def test_shapes_stand_beside_the_lines() -> None:

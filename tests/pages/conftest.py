@@ -12,6 +12,7 @@ import pytest
 
 from cnnspec import api
 
+FLAGS = ("--disable-gpu", "--disable-dev-shm-usage")  # a machine for tests has little of either
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -26,7 +27,7 @@ def browser() -> Iterator[Any]:
         pytest.skip("the browser tests need Chromium, and there is none: `apt-get install chromium`")
     is_root = hasattr(os, "geteuid") and os.geteuid() == 0
     with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"] if is_root else [])
+        found = playwright.chromium.launch(executable_path=path, args=[*FLAGS, *["--no-sandbox"][: int(is_root)]])
         yield found
         found.close()
 
@@ -41,7 +42,7 @@ def open_page(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         path = tmp_path / f"page{len(pages)}.html"
         api.draw(network, path)
         page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme)
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(90_000)
         pages.append(page)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)

@@ -26,7 +26,7 @@ def live(browser: Any, tmp_path: Path) -> Iterator[Any]:
     address = found[1]
     wrong: list[str] = []
     page = browser.new_page(viewport={"width": 1400, "height": 900})
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(90_000)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on(
         "console", lambda said: wrong.append(said.text) if said.type == "error" and "409" not in said.text else None
@@ -87,7 +87,7 @@ def test_a_layer_is_selected_in_text_and_graph_alike(live: Any) -> None:
 
 
 def test_a_bundled_network_opens_as_a_copy(live: Any, tmp_path: Path) -> None:
-    live.get_by_label("Open").select_option("zlenet5")
+    live.get_by_label("Open", exact=True).select_option("zlenet5")
     live.wait_for_function("document.querySelectorAll('.cm-hint').length > 10")
     assert live.locator(".file").inner_text() == "lenet5.yaml"
     live.get_by_role("button", name="Save").click()

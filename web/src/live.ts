@@ -4,5 +4,6 @@ import { mount } from 'svelte';
 import Live from './Live.svelte';
 import './page.css';
 
+document.documentElement.dataset.theme = matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';
 const nonce = document.querySelector<HTMLMetaElement>('meta[name=nonce]')!.content;
 mount(Live, { target: document.getElementById('app')!, props: { nonce } });
