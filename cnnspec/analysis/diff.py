@@ -170,7 +170,8 @@ def diff(first: Graph, first_report: Report, second: Graph, second_report: Repor
 
 def _totals(first: Totals | None, second: Totals | None) -> tuple[Total, ...]:
     before, after = (totals.to_dict() if totals else {} for totals in (first, second))
-    pairs = [Total(name, before.get(name), after.get(name)) for name in before or after]
+    counts = [name for name in before or after if name != "receptive_field"]  # of several axes: no number, no ratio
+    pairs = [Total(name, before.get(name), after.get(name)) for name in counts]
     return tuple(total for total in pairs if total.before or total.after)
 
 
