@@ -301,7 +301,9 @@ def _variable(name: str) -> str:
 
 
 def _stands_alone(tree: ast.expr, own: Any, known: Known) -> bool:
-    """Whether a default means the same where a class is defined: numbers, and layers of torch's."""
+    """Whether a default means the same where a class is defined: numbers, and layers of torch's; no lists."""
+    if any(isinstance(node, ast.List) for node in ast.walk(tree)):
+        return False  # all calls would share one
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     return all(name in operators() and name not in own and name not in known.names.values for name in names)
 

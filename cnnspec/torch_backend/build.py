@@ -10,6 +10,7 @@ import torch
 from torch import fx, nn
 
 from cnnspec.graph import INPUT, Graph
+from cnnspec.torch_backend.attributes import empty_graph
 from cnnspec.torch_backend.layers import Trained, layer
 
 __all__ = ["build_module"]
@@ -51,17 +52,17 @@ def build_module(graph: Graph, *, device: torch.device | str | None = None) -> f
     module = kind(root, traced, re.sub(r"\W|^(?=\d)", "_", graph.name))
     if isinstance(module, ModeModule):
         module.graphs = {
-            True: _pruned(traced, graph.outputs + graph.aux_outputs),
-            False: _pruned(traced, graph.outputs),
+            True: _pruned(graph, traced, graph.outputs + graph.aux_outputs),
+            False: _pruned(graph, traced, graph.outputs),
         }
         return module.train()
-    module.graph = _pruned(traced, graph.outputs)
+    module.graph = _pruned(graph, traced, graph.outputs)
     return module
 
 
 def _trace(graph: Graph, root: nn.Module) -> fx.Graph:
     """Every node as an fx node, in order; modules and parameters are put into `root`."""
-    traced = fx.Graph()
+    traced = empty_graph(graph)
     tracer = fx.proxy.GraphAppendingTracer(traced)
     values: dict[str, fx.Node] = {INPUT: traced.placeholder(INPUT)}
     for node in graph:
@@ -95,9 +96,9 @@ def _leaf(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _pruned(traced: fx.Graph, outputs: tuple[str, ...]) -> fx.Graph:
+def _pruned(graph: Graph, traced: fx.Graph, outputs: tuple[str, ...]) -> fx.Graph:
     """The part of the graph that `outputs` need, giving back a tensor for one of them and a dict for several."""
-    pruned = fx.Graph()
+    pruned = empty_graph(graph)
     (last,) = (node for node in traced.nodes if node.op == "output")
     wanted: dict[str, fx.Node] = last.args[0]
     needed: set[fx.Node] = set()

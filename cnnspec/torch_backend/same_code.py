@@ -28,10 +28,7 @@ def check_code(written: Written, graph: Graph) -> list[str]:
     The source runs in a namespace of its own, on the CPU. Both networks have the same random weights, and in training
     the same random numbers. Raises VerificationError where they differ, CnnspecError where it cannot be built.
     """
-    try:
-        own = build_module(graph, device="meta")
-    except SyntaxError as error:  # torch.fx writes a forward of its own, with names as they are
-        raise CnnspecError("torch.fx cannot call a layer by a word of Python's", hint=_WITHOUT) from error
+    own = build_module(graph, device="meta")
     made = _made(written)
     checks = [_check_tensors(own, made)]
     with _alone():

@@ -228,6 +228,101 @@ layers: {a: B(1), b: B(2)}
 """,
         ("class Part(nn.Module):", "Part(in_channels, i)"),
     ),
+    "axes that are reduced, cut and put together anew": (
+        """
+input: [4, 8, 8]
+blocks:
+  Centred: {params: {d: [2, 3], keep: True}, layers: {m: "Mean(d, keepdim=keep)", r: "Sub(input, m)"}}
+  Halves: {layers: {a: "Slice(0, in_channels // 2)", b: "Slice(in_channels // 2)(input)", q: "Div(a, b)"}}
+  Cut:
+    params: {g: 2}
+    layers:
+      - "Unflatten(1, unflattened_size=[g, -1])"
+      - Flatten(1, end_dim=2)
+      - "Reshape([in_channels, -1])"
+      - Reshape(-1)
+      - "Unflatten(1, unflattened_size=[in_channels, 8, 8])"
+layers:
+  a: Centred
+  b: "Centred([1])"
+  c: "Centred(d=[1, -1])"
+  d: Cut
+  e: Cut(4)
+  f: Halves
+  g: Slice(-4, dim=-1)
+  h: Concat(g, g, dim=2)
+  i: {concat: ["Amax([3, 2], keepdim=True)", "Slice(0, 1, dim=3)", "Sum(3, keepdim=True)"], when: False}
+  j: {add: ["Amax(3, keepdim=True)", "Slice(0, 1, dim=3)"]}
+  k: "Amin([1, 3])"
+""",
+        (
+            "self.m = Function(torch.mean, d, keepdim=keep)",
+            "nn.Unflatten(1, unflattened_size=[g, -1])",
+            "Reshape((-1,))",
+            "return a / b",
+            "torch.cat([g, g], 2)",
+            "g = x[:, :, :, 4:8]",
+            "Function(torch.amax, 3, keepdim=True)",
+            "return torch.amin(x, (1, 3))",
+        ),
+    ),
+    "paddings, and layers that torch does not have": (
+        """
+input: [4, 16, 16]
+blocks:
+  P:
+    params: {p: 1, v: 0.5}
+    layers: [ReflectionPad2d(p), "ReplicationPad2d([p, 0, 1, p])", CircularPad2d(p), "ConstantPad2d(p, value=v)"]
+  S:
+    params: {out: int, stride: 1, c: -1}
+    layers:
+      - StdConv2d(out, 3, stride=stride, padding=1)
+      - ScaledStdConv2d(out, 3, padding=same, gamma=1.5)
+      - GRN
+      - BlurPool2d(stride=stride)
+      - Conv2d(out, 3, padding=1, padding_mode=circular)
+      - Affine(c, shift=0.5)
+layers:
+  a: P
+  b: "P(2, 1)"
+  c: ["ConstantPad2d(1, value=-inf)", MaxPool2d(3)]
+  d: S(4)
+  e: "S(8, 2, 2)"
+  f: Bias(1)
+  g: Scale(2, dim=None)
+  h: Bias(dim=-1)
+  i: {mul: [Bias(0.5), Affine(2), "Affine(shift=-1)"]}
+""",
+        (
+            'nn.ConstantPad2d(1, value=float("-inf"))',
+            "nn.ReplicationPad2d([p, 0, 1, p])",
+            "StdConv2d(in_channels, out, 3, stride=stride, padding=1)",
+            "BlurPool2d(out, stride=stride)",
+            'padding_mode="circular"',
+            "def _standardised(",
+            "import math",
+            "torch.full((8, 1, 1), 1.0)",
+            "x = x + self.f",
+            "x = x * self.g",
+            " - 1.0",
+        ),
+    ),
+    "names of what a source has of its own": (
+        """
+input: [4, 8, 8]
+params: {Any: 4, helpers: 2}
+blocks:
+  Function: {params: {init: 2}, layers: [Sigmoid, "Scale(init)"]}
+  Added: {layers: ["Slice(0, helpers)", "Conv2d(Any, 1)"]}
+layers:
+  Concatenated: {concat: [Function, "Slice(0, 2)"]}
+  _binomial: BlurPool2d
+  Affine: "Affine(2, shift=1)"
+  x: {add: [Added, "Conv2d(Any, 1)"]}
+  y: Function(3)
+""",
+        ("class Function_(nn.", "class Added_(nn.", "float(init)"),
+    ),
     "one dimension, and three": (
         """
 input: [2, 20]

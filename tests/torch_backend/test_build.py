@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import keyword
 import pickle
 
 import pytest
@@ -100,3 +102,29 @@ def test_inplace_is_honoured() -> None:
 def test_the_meta_device_holds_no_memory() -> None:
     module = build_module(cnnspec.load("lenet5").graph, device="meta")
     assert all(tensor.is_meta for tensor in module.state_dict().values())
+
+
+def test_words_of_python_name_layers_wherever_they_stand() -> None:
+    words: dict[str, object] = dict.fromkeys(set(keyword.kwlist) - {"True", "False", "None"}, "Tanh")
+    words |= {"if": "Conv2d(3, 1)", "1": {"layers": {"class": "Conv2d(3, 1)", "0-1": {"layers": {"is": "Scale"}}}}}
+    words["in"] = {"layers": {"else": "Bias", "a": "BatchNorm2d", "or": {"concat": {"not": "Tanh", "__x": "ReLU"}}}}
+    words["iffy"] = "Conv2d(3, 1)"
+    graph = cnnspec.loads(
+        json.dumps({"cnnspec": 1, "name": "for", "input": [3, 4, 4], "layers": words}), path="words.json"
+    ).graph
+    module = build_module(graph).eval()
+    image = torch.randn(2, 3, 4, 4)
+    assert list(module.state_dict()) == list(graph.state_shapes())
+    assert 'getattr(getattr(self, "1"), "class")' in module.code
+    expected = module(image)
+    assert torch.equal(copy.deepcopy(module)(image), expected)
+    again = pickle.loads(pickle.dumps(module))
+    assert torch.equal(again(image), expected)
+    assert torch.equal(pickle.loads(pickle.dumps(again))(image), expected)
+
+
+def test_heads_may_be_named_by_words_of_python() -> None:
+    module = build_module(cnnspec.loads(HEADS.replace("aux", "in").replace("in_outputs", "aux_outputs")).graph)
+    image = torch.randn(2, 3, 8, 8)
+    assert list(module(image)) == ["fc", "in"]
+    assert torch.equal(copy.deepcopy(module).eval()(image), module.eval()(image))
