@@ -12,9 +12,9 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.utils import _pytree as pytree
 
-from cnnspec.errors import CnnspecError
+from cnnspec.errors import CnnspecError, ShapeError
 from cnnspec.foreign.network import Call, Network, Stored
-from cnnspec.foreign.primitives import Parameter
+from cnnspec.foreign.primitives import Cut, Joined, Parameter, Primitive
 from cnnspec.graph import INPUT
 from cnnspec.ops import ArgumentError, Shape
 from cnnspec.torch_backend.aten import read_call
@@ -157,14 +157,15 @@ class ProgramReader:
         before: Activation | None = None
         for number, made in enumerate(calls, 1):
             last = number == len(calls)
-            inputs = tuple(self._read_name(before if each is PREVIOUS and before else each) for each in made.reads)
+            reads = [before if each is PREVIOUS and before else each for each in made.reads]
+            inputs = tuple(map(self._read_name, reads))
             name = self._name(node, made.weights)
-            here = shape[1:] if last else None
+            here = shape[1:] if last else _inner_shape(made, reads)
             word = f"aten.{base_name(node.target)}"
             self.calls[name] = Call(name, word, inputs, made.op, "", made.weights, here, inner=not last)
             if last and not several:
                 self.made_by[name] = node.name
-            before = Activation(name, shape[1:])
+            before = Activation(name, here or ())
         assert before is not None
         return before
 
@@ -232,6 +233,25 @@ class ProgramReader:
             number += 1
             found = f"{name}_{number}"
         return found
+
+
+def _inner_shape(made: Made, reads: list[Activation | Weight]) -> Shape | None:
+    """What a call gives that torch does not have by itself."""
+    shapes = [read.shape for read in reads]
+    match made.op:
+        case Cut(dim, start, end, step):
+            size = len(range(start, end, step))
+            return (*shapes[0][: dim - 1], size, *shapes[0][dim:])
+        case Joined(dim):
+            joined = sum(shape[dim - 1] for shape in shapes)
+            return (*shapes[0][: dim - 1], joined, *shapes[0][dim:])
+        case Primitive():
+            return None
+        case op:
+            try:
+                return op.out_shape(*shapes)
+            except ShapeError:
+                return None
 
 
 def _is_node(each: object) -> bool:
