@@ -14,7 +14,9 @@ from cnnspec.graph import Graph
 __all__ = ["empty_graph"]
 
 _WORDS: Final = frozenset(keyword.kwlist)
-_AFTER_DOT: Final = re.compile(rf"\.({'|'.join(keyword.kwlist)})\b")
+_TEXT_OR_WORD: Final = re.compile(
+    rf"""'[^']*'|"[^"]*"|\.(?P<word>{"|".join(keyword.kwlist)})\b"""
+)  # no name has a quote
 
 
 def empty_graph(graph: Graph) -> fx.Graph:
@@ -43,9 +45,12 @@ def _spelled(lines: list[str]) -> list[str]:
 
 
 def _with_getattr(line: str) -> str:
-    while (found := _AFTER_DOT.search(line)) is not None:
-        start = _start(line, found.start())
-        line = f'{line[:start]}getattr({line[start : found.start()]}, "{found[1]}"){line[found.end() :]}'
+    place = 0
+    while (found := _TEXT_OR_WORD.search(line, place)) is not None:
+        place = found.end()
+        if found["word"] is not None:  # and no text, as the name of an output
+            place = _start(line, found.start())
+            line = f'{line[:place]}getattr({line[place : found.start()]}, "{found["word"]}"){line[found.end() :]}'
     return line
 
 

@@ -27,3 +27,17 @@ def test_they_are_those_of_the_signatures() -> None:
                 assert len(names) >= len(call.arguments)
                 checked += 1
     assert checked > 100
+
+
+def test_modules_of_our_own_have_the_defaults_of_their_operators() -> None:
+    checked = 0
+    for name, rows in ROWS.items():
+        arguments, shapes = rows[0]
+        op = make_op(name, **arguments)
+        call = torch_call(op, *shapes)
+        if call.kind == "module" and "." not in call.name:
+            for parameter in inspect.signature(getattr(modules, call.name)).parameters.values():
+                if parameter.default is not parameter.empty and parameter.name in op.fields():
+                    assert parameter.default == op.fields()[parameter.name].default
+                    checked += 1
+    assert checked > 8

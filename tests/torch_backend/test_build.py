@@ -123,6 +123,15 @@ def test_words_of_python_name_layers_wherever_they_stand() -> None:
     assert torch.equal(pickle.loads(pickle.dumps(again))(image), expected)
 
 
+def test_outputs_below_words_of_python_keep_their_names() -> None:
+    layers = {"self": {"layers": {"if": "Conv2d(4, 1)"}}, "class": {"layers": {"is": "Tanh"}}}
+    spec = {"cnnspec": 1, "name": "a", "input": [3, 4, 4], "outputs": ["self.if", "class.is"], "layers": layers}
+    module = cnnspec.loads(json.dumps(spec), path="a.json").build()
+    given = module(torch.zeros(2, 3, 4, 4))
+    assert list(given) == ["self.if", "class.is"]
+    assert torch.equal(given["class.is"], given["self.if"].tanh())
+
+
 def test_heads_may_be_named_by_words_of_python() -> None:
     module = build_module(cnnspec.loads(HEADS.replace("aux", "in").replace("in_outputs", "aux_outputs")).graph)
     image = torch.randn(2, 3, 8, 8)
