@@ -15,11 +15,12 @@ from cnnspec.analysis.field_state import ALL, FieldState, TensorField
 from cnnspec.analysis.receptive_field import fields, read_windows
 from cnnspec.analysis.view import channel_ranges
 from cnnspec.graph import Graph, Node
-from cnnspec.ops import JOINS, Shape
+from cnnspec.ops import JOINS, REDUCTIONS, Shape
 from cnnspec.ops.merge import Concat
-from cnnspec.ops.norm import BatchNorm, GroupNorm, InstanceNorm
+from cnnspec.ops.norm import GRN, BatchNorm, GroupNorm, InstanceNorm
 from cnnspec.ops.resample import PixelShuffle
 from cnnspec.ops.reshape import Flatten, Permute
+from cnnspec.ops.unflatten import Reshape, Unflatten
 from cnnspec.ops.window import Adaptive, Global, Grouped, Resized, Shuffled, Sliding, Transposed, Window
 
 __all__ = ["Geometry"]
@@ -47,18 +48,21 @@ class Geometry:
         """How a layer reads: `w` its windows, or what else it does with axes."""
         op, shape = node.op, node.input_shapes[0]
         if isinstance(op, Concat):
-            return {"do": "concat"}
+            return {"do": "concat", "along": op.axis(node.shape)}
         if isinstance(op, JOINS):
             return {"do": "join"}
         if isinstance(op, Permute):
             return {"do": "permute", "order": list(op.permuted(shape))}
         if isinstance(op, Flatten):
             return {"do": "flatten", "merged": list(op.merged(shape))}
+        if isinstance(op, (Reshape, Unflatten)) or (isinstance(op, REDUCTIONS) and op.gone(shape)):
+            return {"do": "other"}  # the axes lie elsewhere behind it: a page does not go back through it
         found: Data = {"w": self.numbers(read_windows(op, shape), shape, node.shape)}
         if isinstance(op, PixelShuffle):
             found |= {"do": "shuffle", "factor": op.upscale_factor}
-        if isinstance(op, (BatchNorm, GroupNorm, InstanceNorm)) and op.global_statistics:
-            each = shape[0] // op.num_groups if isinstance(op, GroupNorm) else 1
+        if isinstance(op, (BatchNorm, GroupNorm, InstanceNorm, GRN)) and op.global_statistics:
+            groups = op.num_groups if isinstance(op, GroupNorm) else 1 if isinstance(op, GRN) else shape[0]
+            each = shape[0] // groups
             whole: tuple[Window, ...] = (Grouped(each, each), *(Global() for _ in shape[1:]))
             found["whole"] = self.numbers(whole, shape, node.shape)  # where all that is read counts
         return found

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any, Final, TypeAlias, get_args
 
 from cnnspec.ops import AbstractOp, AnyOp
-from cnnspec.ops.conv import Conv, ConvTranspose
+from cnnspec.ops.conv import AbstractSlidingConv, ConvTranspose
 
-__all__ = ["KINDS", "details", "kind_of"]
+__all__ = ["KINDS", "KIND_OF", "details", "kind_of"]
 
 Kind: TypeAlias = str
 
-# The kinds by the name of an operator's family, as legends have them.
+# The kinds, as legends have them.
 KINDS: Final[dict[Kind, str]] = {
     "conv": "convolution",
     "linear": "dense",
@@ -27,12 +27,20 @@ KINDS: Final[dict[Kind, str]] = {
     "scale": "scale",
 }
 
-_KIND_OF: Final[dict[type[AbstractOp], Kind]] = {op: op.__module__.rpartition(".")[2] for op in get_args(AnyOp)}
+# Families that are drawn as another one; all others are a kind of their own.
+_DRAWN_AS: Final = {"std_conv": "conv", "affine": "scale", "reduce": "pool", "unflatten": "reshape"}
+
+
+def _family(op: type[AbstractOp]) -> str:
+    return op.__module__.rpartition(".")[2]
+
+
+KIND_OF: Final[dict[type[AbstractOp], Kind]] = {op: _DRAWN_AS.get(_family(op), _family(op)) for op in get_args(AnyOp)}
 
 
 def kind_of(op: AnyOp) -> Kind:
-    """The kind of a layer: the name of its family."""
-    return _KIND_OF[type(op)]
+    """The kind of a layer."""
+    return KIND_OF[type(op)]
 
 
 def details(op: AnyOp) -> str:
@@ -51,7 +59,7 @@ def details(op: AnyOp) -> str:
     stride = given.pop("stride", None)
     if stride is not None and stride != op.arguments().get("kernel_size"):  # the default of pools
         words.append(f"/{_times(stride, 1)}")
-    if isinstance(op, (Conv, ConvTranspose)):
+    if isinstance(op, (AbstractSlidingConv, ConvTranspose)):
         groups = given.pop("groups", 1)
         if groups == op.out_channels:
             words.append("depthwise")

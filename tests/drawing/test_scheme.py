@@ -11,8 +11,11 @@ from strategies import specs
 import cnnspec
 from cnnspec import zoo
 from cnnspec.drawing.flat import Flat
+from cnnspec.drawing.palette import LIGHT
 from cnnspec.drawing.scheme import Box, Card, Group, scheme
+from cnnspec.drawing.words import KIND_OF, KINDS
 from cnnspec.graph import Graph
+from cnnspec.ops import operators
 
 DEEP = 64
 
@@ -73,6 +76,13 @@ def test_random_networks(spec: dict[str, object]) -> None:
     import json
 
     check(cnnspec.loads(json.dumps(spec), path="random.json").graph)
+
+
+def test_every_operator_has_a_kind_with_colours() -> None:
+    for name, (op, _) in operators().items():
+        kind = KIND_OF[op]
+        assert kind in KINDS, name
+        assert kind in LIGHT.kinds
 
 
 def test_equal_groups_in_a_row_are_one() -> None:

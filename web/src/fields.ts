@@ -118,10 +118,14 @@ class Backwards {
     if (layer.do === 'concat') {
       let start = 0;
       for (const [place, name] of layer.reads.entries()) {
-        const channels = layer.shapes[place][0];
-        yield [name, [(needed[0] >> BigInt(start)) & full(channels), ...needed.slice(1)]];
-        start += channels;
+        const size = layer.shapes[place][layer.along!];
+        const part = needed.slice();
+        part[layer.along!] = (needed[layer.along!] >> BigInt(start)) & full(size);
+        yield [name, part];
+        start += size;
       }
+    } else if (layer.do === 'other') {
+      throw new TooMuch();
     } else if (layer.do === 'join') {
       yield* this.beforeJoin(layer, needed);
     } else if (layer.do === 'permute') {

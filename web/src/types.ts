@@ -42,7 +42,8 @@ export interface Layer {
   aux?: boolean;
   dead?: boolean;
   told: number[][];
-  do?: 'concat' | 'join' | 'permute' | 'flatten' | 'shuffle';
+  do?: 'concat' | 'join' | 'permute' | 'flatten' | 'shuffle' | 'other';
+  along?: number;
   w?: number[];
   whole?: number[];
   order?: number[];
