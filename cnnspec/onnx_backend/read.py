@@ -66,8 +66,13 @@ def read_onnx(model: Any, name: str, shown: str, input_shape: Shape = ()) -> Onn
 
     Raises CnnspecError for a file that is damaged or refused, and UsageError for an input that does not fit.
     """
-    reader = GraphReader(model, name, shown, input_shape)
-    network = reader.read()
+    try:
+        reader = GraphReader(model, name, shown, input_shape)
+        network = reader.read()
+    except CnnspecError:
+        raise
+    except Exception as error:  # names that are no text, and whatever else a damaged message has
+        raise CnnspecError(f"{shown} is damaged: {type(error).__name__}: {error!s:.100}") from error
     given = reader.input
     batch = None if given.batch == ANY_BATCH else given.batch
     return OnnxFile(network, model, shown, given.name, batch, given.order, reader.made_by, reader.worked_out)
