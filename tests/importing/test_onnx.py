@@ -245,6 +245,24 @@ def elsewhere() -> Any:
     return model
 
 
+def test_tensors_in_files_of_the_folder_are_read(tmp_path: Path) -> None:
+    model = elsewhere()
+    (entry,) = model.graph.initializer[0].external_data
+    (tmp_path / "data.bin").write_bytes(np.ones((2, 3, 1, 1), np.float32).tobytes())
+    entry.value = "data.bin"
+    assert "outputs" in passed(imported(tmp_path, model))
+    for location in (str(tmp_path / "data.bin"), "a/../data.bin", "link.bin", "none.bin", "", "."):
+        (tmp_path / "link.bin").unlink(missing_ok=True)
+        (tmp_path / "link.bin").symlink_to("/etc/passwd")
+        entry.value = location
+        with pytest.raises(CnnspecError, match="external data"):
+            imported(tmp_path, model)
+    entry.value = "data.bin"
+    model.graph.initializer[0].external_data.add(key="length", value="1000")
+    with pytest.raises(CnnspecError, match="has fewer"):
+        imported(tmp_path, model)
+
+
 def two_inputs() -> Any:
     model = graph_of([helper.make_node("Add", ["x", "z"], ["y"])])
     model.graph.input.append(helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, [1, 3, 8, 8]))
