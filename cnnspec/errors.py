@@ -72,10 +72,14 @@ EXTRAS: Final[dict[str, str | None]] = {
     **dict.fromkeys(("onnx", "onnxruntime"), "onnx"),
     **dict.fromkeys(("numpy", "PIL", "safetensors"), None),
     "tensorboard": "tensorboard",
+    "optuna": "search",
+    "ray": "ray",
     "h5py": "keras",
     "pygls": "lsp",
     "timm": "timm",
     "lsprotocol": "lsp",
+    **dict.fromkeys(("starlette", "uvicorn", "httptools", "websockets", "anyio"), "web"),
+    **dict.fromkeys(("reportlab", "pypdfium2"), "draw"),
 }
 
 _INSTALLED_AS: Final = {"PIL": "pillow", "sklearn": "scikit-learn"}

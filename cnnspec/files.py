@@ -15,8 +15,8 @@ from typing import BinaryIO, Final
 from cnnspec.errors import CnnspecError, UsageError
 
 __all__ = [
-    "atomic_path", "check_inflation", "check_regular", "expand_user", "is_open_pipe", "read_stream", "rewrite",
-    "sync_folder", "write_atomic",
+    "atomic_path", "check_inflation", "check_regular", "check_rewritable", "expand_user", "is_open_pipe", "read_stream",
+    "rewrite", "rewritten_path", "sync_folder", "write_atomic",
 ]  # fmt: skip
 
 INFLATION: Final = 250  # bytes that one byte of a file may stand for, beyond what may be unpacked of any:
@@ -44,6 +44,8 @@ def atomic_path(path: str | os.PathLike[str], *, sync: bool = False) -> Iterator
         return
     if mode and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # which a rename would take away
         raise CnnspecError(f"cannot write {final}: it is not a regular file")
+    if not final.name:  # nothing, `.` or `/`
+        raise CnnspecError(f"cannot write {str(path)!r}: it names no file")
     temporary = _beside(final)
     try:
         try:
@@ -75,16 +77,23 @@ def _mode(path: Path) -> int:
 @contextmanager
 def _for_device(device: Path) -> Iterator[Path]:
     """A file whose content goes to a device, as `/dev/null`: a rename would put it in the device's place."""
+    with _elsewhere() as temporary:
+        yield temporary
+        try:
+            device.write_bytes(temporary.read_bytes())
+        except OSError as error:
+            raise CnnspecError(f"cannot write {device}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _elsewhere() -> Iterator[Path]:
+    """A file that nobody else sees, and that is gone afterwards."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
         temporary = Path(folder, "content")
         temporary.touch()
         yield temporary
-        try:
-            device.write_bytes(temporary.read_bytes())
-        except OSError as error:
-            raise CnnspecError(f"cannot write {device}: {error.strerror or error}") from error
 
 
 def write_atomic(path: str | os.PathLike[str], data: str | bytes, *, sync: bool = False) -> None:
@@ -99,35 +108,58 @@ def _beside(final: Path) -> Path:
 
 
 def rewrite(path: str | os.PathLike[str], data: bytes) -> None:
-    """Give a file other content, whole or not at all, and leave the rest as it is: mode, owner, and where links lead.
+    """Give a file that somebody named other content; see `rewritten_path`."""
+    with rewritten_path(path) as temporary:
+        temporary.write_bytes(data)
 
-    A link is followed, and the file that it names is written. A file of several hard links, or of another owner, has
-    to keep its place on the disk, so that it is written over; until that has succeeded its old content is kept beside
-    it, and is put back after an error. A path that names nothing becomes a new file. Raises CnnspecError where the
-    system refuses to write, and for a file that is read-only: also for the superuser, whom the system would not stop.
+
+@contextmanager
+def rewritten_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new file to write to, whose content goes where somebody who names `path` means it, whole or not at all.
+
+    What is there keeps all else: mode, owner, and where links lead. A link is followed, and the file that it names is
+    written. A file of several hard links, or of another owner, has to keep its place on the disk, so that it is written
+    over; until that has succeeded its old content is kept beside it, and is put back after an error. A path that names
+    nothing becomes a new file. Raises CnnspecError as `check_rewritable`, and where the system refuses to write.
     """
-    final = Path(os.path.realpath(path))
-    try:
-        status = final.stat()
-    except FileNotFoundError:
-        write_atomic(final, data)
+    final = check_rewritable(path)
+    if not stat.S_ISREG(_mode(final)):
+        with atomic_path(final) as temporary:
+            yield temporary
         return
-    except OSError as error:
-        raise CnnspecError(f"cannot write {path}: {error.strerror or error}") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise CnnspecError(f"cannot write {path}: it is not a regular file")
-    if not (status.st_mode & 0o222 and os.access(final, os.W_OK)):
-        raise CnnspecError(f"cannot write {path}: it is read-only", hint=f"`chmod u+w {path}` lets it be written")
+    status = final.stat()
     if status.st_nlink > 1 or not _can_be_given(status):
-        _write_over(final, data)
+        with _elsewhere() as temporary:
+            yield temporary
+            _write_over(final, temporary.read_bytes())
         return
     with atomic_path(final) as temporary:
         temporary.chmod(0o600)
-        temporary.write_bytes(data)
+        yield temporary
         if (status.st_uid, status.st_gid) != (temporary.stat().st_uid, temporary.stat().st_gid):
             os.chown(temporary, status.st_uid, status.st_gid)
         shutil.copystat(final, temporary)  # the mode, and what a system keeps besides
         os.utime(temporary)
+
+
+def check_rewritable(path: str | os.PathLike[str]) -> Path:
+    """The file that is written where somebody names `path`: it itself, or what a link leads to in the end.
+
+    Raises CnnspecError where that is read-only, also for the superuser, whom the system would not stop; and for a link
+    that leads in a circle.
+    """
+    try:
+        final = Path(os.path.realpath(path))
+        mode = final.stat().st_mode
+    except FileNotFoundError:
+        return final
+    except ValueError:  # a NUL, or a letter that the system cannot write: `atomic_path` tells of it
+        return Path(path)
+    except OSError as error:
+        raise CnnspecError(f"cannot write {path}: {error.strerror or error}") from error
+    if stat.S_ISREG(mode) and not (mode & 0o222 and os.access(final, os.W_OK)):
+        raise CnnspecError(f"cannot write {path}: it is read-only", hint=f"`chmod u+w {path}` lets it be written")
+    return final
 
 
 def _can_be_given(status: os.stat_result) -> bool:

@@ -1,5 +1,7 @@
-"""SIGINT and SIGTERM for a process that is one command: it ends with 130 or 143, wherever it is, and at once when told
-a second time.
+"""SIGINT, SIGTERM and SIGHUP for a process that is one command: it ends with 130, 143 or 129, wherever it is, and at
+once when told a second time.
+
+SIGHUP comes when the terminal goes. Where it is ignored, as `nohup` has it, it stays so.
 
 What a signal raises while a module is imported may be swallowed there, or leaves half a module behind, on which
 something else fails later: it is raised when the import is over. The process takes signals on before it imports
@@ -19,12 +21,19 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import NoReturn
 
-__all__ = ["Patience", "Stopped", "handler", "leave_at_once"]
+__all__ = ["Patience", "Stopped", "handler", "leave_at_once", "numbers"]
 
-_NUMBERS = (signal.SIGINT, signal.SIGTERM)
 _LOOK_AGAIN = 0.01  # seconds between two looks whether the import is over
 _ONE_PRESS = 3.0  # seconds in which several signals are one: a launcher sends its own after the terminal's
 _IMPORTING = "<frozen importlib._bootstrap>"  # the file of Python's own code below whatever is imported
+
+
+def numbers() -> list[int]:
+    """The signals that end a command."""
+    ending: list[int] = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        ending.append(signal.SIGHUP)
+    return ending
 
 
 class Stopped(KeyboardInterrupt):
@@ -74,20 +83,22 @@ class Handler:
         self._waiting = False  # for an import to be over
         self._own = False  # what comes is what was put off
         self._main = 0  # the thread that runs handlers
+        self._numbers: list[int] = []  # the signals that are ours
 
     def install(self) -> None:
         """Take on the signals of this process."""
         self._main = _thread.get_ident()
-        for number in _NUMBERS:
+        self._numbers = numbers()
+        for number in self._numbers:
             signal.signal(number, self)
         sys.unraisablehook = self._once_more
         if sys.platform != "win32":
             # Blocked until it is released: what comes before that would be lost in the new process.
-            os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=self._release)
+            os.register_at_fork(before=self._block, after_in_parent=self._unblock, after_in_child=self._release)
 
     def ignore(self) -> None:
         """Let signals change nothing any more: at the very end, when nothing is left to be stopped."""
-        for number in _NUMBERS:
+        for number in self._numbers:
             if signal.getsignal(number) is self:
                 signal.signal(number, signal.SIG_IGN)
 
@@ -129,21 +140,18 @@ class Handler:
 
     def _release(self) -> None:
         """A process that is forked off is no command: what ends it is up to who started it."""
-        if signal.getsignal(signal.SIGINT) is self:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        if signal.getsignal(signal.SIGTERM) is self:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        _unblock()
+        for number in self._numbers:
+            if signal.getsignal(number) is self:
+                signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        self._unblock()
 
+    def _block(self) -> None:
+        if sys.platform != "win32":
+            signal.pthread_sigmask(signal.SIG_BLOCK, self._numbers)
 
-def _block() -> None:
-    if sys.platform != "win32":
-        signal.pthread_sigmask(signal.SIG_BLOCK, _NUMBERS)
-
-
-def _unblock() -> None:
-    if sys.platform != "win32":
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _NUMBERS)
+    def _unblock(self) -> None:
+        if sys.platform != "win32":
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self._numbers)
 
 
 def _importing(frame: FrameType | None) -> bool:

@@ -19,6 +19,8 @@ from cnnspec.api import Spec, TrainConfig
 
 SPEC: Final = "cnnspec: 1\nname: n\ninput: [1, 8, 8]\nlayers:\n  c: Conv2d(2, 3)\n  f: Flatten\n  out: Linear(10)\n"
 
+SEARCHED: Final = SPEC + "params: {w: 2}\nsearch: {space: {w: [2, 3]}, trials: 1}\n"
+
 FAST: Final = {"batch_size": 512, "epochs": 1, "threads": 1, "channels_last": False, "rotate": 0.0, "shift": 0}
 
 
@@ -75,6 +77,7 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
             {"spec": "spec.yaml"},
             ("text", "variant", "params", "select", "ignore", "max_nodes"),
         ),
+        "code": Public(cnnspec.code, {"spec": spec, "output": "new.py", "force": True}, ("verify",)),
         "diff": Public(cnnspec.diff, {"before": spec, "after": spec}, ("purpose",)),
         "sizes": Public(cnnspec.sizes, {"spec": "spec.yaml"}, (*where, "layer", "output", "span")),
         "train": Public(
@@ -86,6 +89,11 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
             cnnspec.resume, {"run": run}, ("epochs", "patience", "device", "checkpoint_every", "progress", "shared")
         ),
         "evaluate": Public(cnnspec.evaluate, {"target": run, "device": "cpu"}, ("data", "data_dir", "split", "sheet")),
+        "step": Public(
+            cnnspec.step,
+            {"spec": spec, "data": "digits"},
+            ("image", "label", "data", "index", "invert", "lr", "momentum", "optimizer", "loss", "seed", "weights"),
+        ),
         "export": Public(
             cnnspec.export,
             {"network": spec, "output": "out.onnx", "verify": False},
@@ -106,6 +114,8 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
                 "data_dir",
             ),
         ),
+        "draw": Public(api.draw, {"network": spec, "output": "drawn.svg"}, ("depth", "purpose")),
+        "draw_bytes": Public(api.draw_bytes, {"network": spec}, ("kind", "depth", "purpose")),
         "from_torch": Public(
             cnnspec.from_torch, {"module": nn.Conv2d(1, 2, 3), "example": (1, 8, 8)}, ("name", "prove")
         ),
@@ -124,6 +134,8 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
         ),
         "Predictor.__call__": Public(predictor, {"images": "a.png"}),
         "Predictor.stream": Public(predictor.stream, {"images": ["a.png"]}, ("on_error",)),
+        "Predictor.pixels": Public(predictor.pixels, {"image": "a.png"}, ("invert",)),
+        "Predictor.probabilities": Public(predictor.probabilities, {"pixels": np.zeros((1, 8, 8, 1), np.uint8)}),
         "Predictor.run": Public(predictor.run, {"inputs": np.zeros((1, 1, 8, 8), np.float32)}),
         "Spec.analyze": Public(spec.analyze, {}, ("purpose", "batch", "optimizer", "precision")),
         "Spec.field": Public(spec.field, {"layer": "c"}, ("unit", "channel")),
@@ -131,11 +143,23 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
         "Spec.explain": Public(spec.explain, {"layer": "c"}, ("purpose",)),
         "Spec.lint": Public(spec.lint, {}, ("select", "ignore", "report")),
         "Spec.build": Public(spec.build, {}),
+        "Spec.code": Public(spec.code, {}, ("verify",)),
         "Spec.record": Public(spec.record, {}),
         "Spec.with_params": Public(spec.with_params, {"params": {}}, ("purpose",)),
         "Spec.at_size": Public(spec.at_size, {"shape": (1, 9, 9)}, ("purpose",)),
         "Spec.elaborate": Public(Spec.elaborate, {"source": spec.source}, where),
         "Spec.from_record": Public(Spec.from_record, {"record": spec.record(), "path": "p", "purpose": "train"}),
+        "judge": Public(cnnspec.judge, {"spec": spec, "limits": {"params": "500k"}}),
+        "screen": Public(api.screen, {"spec": "searched.yaml", "sample": 2}, ("search", "seed")),
+        "search": Public(
+            api.search,
+            {"spec": "searched.yaml", "data": "digits", "name": "s", "workers": 1, "progress": False, **FAST},
+            ("searches", "search", "pareto", "config"),
+        ),
+        "open_search": Public(api.open_search, {"name": "s"}, ("searches", "cost", "picture")),
+        "write_best": Public(
+            api.write_best, {"name": "s", "output": "best.yaml", "force": True}, ("trial", "searches")
+        ),
         "calculate": Public(api.calculate, {"layers": [Layer("Conv2d", {"kernel_size": 3}, input=(8, 8))]}),
         "bundled_networks": Public(api.bundled_networks, {}),
         "bundled_remark": Public(api.bundled_remark, {"name": "lenet5"}),

@@ -24,34 +24,57 @@ CALLS = {
     "train": "cnnspec.train('mlp', epochs=1, batch_size=512, threads=1, channels_last=False)",
     "resume": "cnnspec.resume('runs/begun')",
     "evaluate": "cnnspec.evaluate('runs/done', sheet='sheet.png')",
+    "step": "cnnspec.step('mlp', data='digits')",
     "export": "cnnspec.export('mlp')",
+    "draw": "cnnspec.api.draw('mlp', 'a.pdf')",
+    "draw_bytes": "cnnspec.api.draw_bytes('mlp', 'png')",
     "verify": "cnnspec.verify('a.onnx')",
     "from_torch": "cnnspec.from_torch(None, (3, 8, 8))",
     "import_network": "cnnspec.import_network('torchvision:alexnet')",
     "bench": "cnnspec.bench('mlp', batches=[1], threads=[1], seconds=0.01)",
+    "search": "cnnspec.api.search('net.yaml', data='digits', searches=str(time.time_ns()))",
+    "open_search": "cnnspec.api.open_search('made')",
+    "write_best": "cnnspec.api.write_best('made', f'{time.time_ns()}.yaml')",
 }
 LIGHT = {
-    "Assessment", "AxisSizes", "Bench", "Calculation", "Change", "Checked", "Diagnosis", "Difference", "Entry",
-    "EpochMetrics", "Explanation", "ExportResult", "Gap", "GapsError", "ImportResult", "ImportedSpec", "Layer",
-    "LayerReport", "PRECISIONS", "Prediction", "Progress",
-    "Report", "Run", "Shared", "SizeRange", "Sizes", "Solution", "StepResult", "Total", "TrainConfig", "TrainResult",
-    "UnitField", "CnnspecError", "SpecError", "UsageError", "VerificationError", "__version__", "bundled_networks",
-    "bundled_remark", "bundled_text", "calculate", "check", "diff", "examine_installation", "find_run", "fix",
-    "format_text", "init", "is_run", "json_schema", "list_runs", "load", "loads", "open_run", "sizes", "spec_files",
+    "Assessment", "AxisSizes", "Bench", "Calculation", "Change", "Checked", "CnnspecError", "Code", "Diagnosis",
+    "Difference", "Entry", "EpochMetrics", "Explanation", "ExportResult", "Figures", "Gap", "GapsError",
+    "ImportResult", "ImportedSpec", "Layer", "LayerReport", "PICTURES", "PRECISIONS", "Prediction", "Progress",
+    "Report", "Run", "Screen", "SearchProgress", "SearchResult", "Shared", "SizeRange", "Sizes", "Solution",
+    "SpecError", "StepResult", "Total", "TrainConfig", "TrainResult", "TrainingStep", "TrialRecord", "UnitField",
+    "UsageError", "Verdict", "VerificationError", "Violation", "__version__", "bundled_networks", "bundled_remark",
+    "bundled_text", "calculate", "check", "code", "diff", "examine_installation", "find_run", "fix", "format_text",
+    "init", "is_run", "json_schema", "judge", "list_runs", "load", "loads", "open_run", "screen", "sizes",
+    "spec_files",
 }  # fmt: skip
 VERB_CALLS = {
     "train": "train mlp --epochs 1",
     "eval": "eval runs/done",
+    "step": "step mlp",
     "export": "export mlp",
     "verify": "verify a.onnx",
     "predict": "predict a.onnx a.png",
     "import": "import torchvision:alexnet",
     "lsp": "lsp",
+    "draw": "draw mlp -o a.pdf",
+    "serve": "serve --predict a.onnx",
+    "search": "search net.yaml --data digits",
     "bench": "bench mlp --batches 1 --threads 1 --seconds 0.01",
 }
 LIGHT_VERBS = {
-    "inspect", "calc", "sizes", "diff", "check", "explain", "fmt", "schema", "init", "zoo", "runs", "doctor",
+    "inspect", "calc", "sizes", "diff", "check", "explain", "fmt", "schema", "init", "zoo", "runs", "doctor", "code",
 }  # fmt: skip
+
+# A search whose limits have something measured among them.
+SEARCHED = """\
+cnnspec: 1
+name: net
+input: [1, 8, 8]
+params: {width: 4}
+train: {epochs: 1, batch_size: 512, threads: 1, channels_last: false}
+layers: ["Conv2d(width, 3)", Flatten, Linear(10)]
+search: {space: {width: [2, 4]}, limits: {latency: 1s}, trials: 1}
+"""
 
 BLOCKED = """
 import json, sys
@@ -62,7 +85,8 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 """
 CALL_ALL = """
-import cnnspec
+import time
+import cnnspec, cnnspec.api
 outcomes = {}
 for name, call in json.loads(sys.argv[1]).items():
     try:
@@ -97,6 +121,7 @@ def prepare(folder: Path) -> None:
         (folder / "runs" / name / "classes.json").write_text(json.dumps([str(digit) for digit in range(10)]))
     (folder / "a.onnx").touch()
     (folder / "a.png").touch()
+    (folder / "net.yaml").write_text(SEARCHED)
 
 
 def test_every_public_name_and_verb_is_known_to_need_an_extra_or_not() -> None:
@@ -139,6 +164,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         api.train("mlp", runs=folder / "runs", name=name, epochs=1, batch_size=512, threads=1, channels_last=False)
     api.export(folder / "runs" / "done", folder / "a.onnx")
     Image.new("L", (28, 28)).save(folder / "a.png")
+    (folder / "net.yaml").write_text(SEARCHED)
+    api.search(folder / "net.yaml", data="digits", name="made", searches=folder / "searches", progress=False)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end a command with 130 and 143 from its first moment on, and without a traceback."""
+"""SIGINT, SIGTERM and SIGHUP end a command with 130, 143 and 129 from its first moment on, and without a traceback."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-NUMBERS = (signal.SIGINT, signal.SIGTERM)
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if os.name == "posix" else (signal.SIGINT, signal.SIGTERM)
 
 # Says on stdout when the process has taken signals on: the next that it imports is the command line.
 STARTED = """
@@ -39,9 +39,9 @@ def end_early(arguments: list[str], seconds: float, number: int, folder: Path) -
 
 
 def check_early(arguments: list[str], times: list[float], folder: Path) -> None:
-    """Signals of both kinds in turn, one for each of these times."""
+    """Signals of all kinds in turn, one for each of these times."""
     for index, seconds in enumerate(times):
-        number = NUMBERS[index % 2]
+        number = NUMBERS[index % len(NUMBERS)]
         code, messages = end_early(arguments, seconds, number, folder)
         assert code == 128 + number, (seconds, number, code, messages)
         assert "Traceback" not in messages, (seconds, number, messages)
@@ -155,3 +155,20 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     done = run_python(HANDLED + code)
     assert (done.stdout, done.stderr) == ("-15\n", "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGHUP is POSIX")
+@pytest.mark.parametrize("taken", ["from cnnspec.interrupts import handler; handler.install()", "pass"])
+def test_a_hangup_that_is_ignored_stays_so(taken: str) -> None:
+    """As `nohup` starts a command: also in a run, and in a program that calls `train`."""
+    code = f"""
+import os, signal
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+{taken}
+from cnnspec.training.signals import Signals
+os.kill(os.getpid(), signal.SIGHUP)
+with Signals() as signals:
+    os.kill(os.getpid(), signal.SIGHUP)
+    print(signals.received, signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)
+"""
+    assert run_python(code).stdout == "None True\n"

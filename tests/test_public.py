@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from public_calls import FAST, SPEC, BytesPath, Public, draws, make, public_calls
+from public_calls import FAST, SEARCHED, SPEC, BytesPath, Public, draws, make, public_calls
 
 import cnnspec
 from cnnspec import api
@@ -22,6 +22,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run, an exported file, a spec and an image."""
     place = tmp_path_factory.mktemp("public")
     (place / "spec.yaml").write_text(SPEC)
+    (place / "searched.yaml").write_text(SEARCHED)
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(place / "a.png")
     (place / "net.py").write_text("from torch import nn\n\nnet = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())\n")
     spec = cnnspec.load(place / "spec.yaml")
@@ -48,7 +49,7 @@ def methods(kind: type) -> set[str]:
 
 def test_everything_public_is_called(calls: dict[str, Public]) -> None:
     errors = {name for name in cnnspec.__all__ if name.endswith("Error")}
-    named = {*cnnspec.__all__, *api.__all__} - errors - {"__version__", "PRECISIONS", "Spec"}
+    named = {*cnnspec.__all__, *api.__all__} - errors - {"__version__", "PICTURES", "PRECISIONS", "Spec"}
     made = {"TrainConfig", "Predictor"}  # the other types are what calls are given and give
     values = {name for name in named if isinstance(getattr(api, name, None), type)} - made
     wanted = (named - values) | methods(cnnspec.Spec) | methods(cnnspec.Predictor) | {"Predictor.__call__"}

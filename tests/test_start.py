@@ -41,6 +41,7 @@ def loaded(*arguments: str) -> set[str]:
         "inspect lenet5 --explain C1",
         "inspect lenet5 --field C3",
         "check lenet5",
+        "draw resnet18 -o /dev/null --format svg",
         "calc conv2d --input 32 --kernel-size 5",
         "diff resnet18 resnet34",
         "sizes lenet5",

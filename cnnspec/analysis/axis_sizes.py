@@ -89,7 +89,7 @@ class Line:
         self,
         axis: str,
         declared: int,
-        widths: tuple[object, ...] | None,
+        has_weights: bool,
         span: tuple[int, int] | None,
         wanted: tuple[int, ...] | None,
     ) -> AxisSizes:
@@ -97,7 +97,7 @@ class Line:
         smallest = self.smallest(here)
         first, last = span or self.span(smallest, here)
         valid = [(size, seen) for size in range(first, last + 1) if (seen := self.seen(size)) is not None]
-        fitting = [size for size, seen in valid if seen.widths == widths]
+        fitting = [size for size, seen in valid if not seen.differing]
         outputs = [
             replace(one, output=output)
             for output, group in groupby(valid, key=lambda pair: pair[1].out[self.carrier])
@@ -111,7 +111,7 @@ class Line:
             (first, last),
             tuple(outputs),
             size_ranges(size for size, seen in valid if self.axis not in seen.losing),
-            None if widths is None or len(fitting) == len(valid) else size_ranges(fitting),
+            size_ranges(fitting) if has_weights and len(fitting) < len(valid) else None,
             giving,
             nearest,
         )

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from functools import cache
 from math import gcd, lcm
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeGuard
 
+from cnnspec.analysis.field_work import TooIrregular, Work
 from cnnspec.ops import Shape
 from cnnspec.ops.window import Global, Sliding, Window
 
@@ -21,7 +22,6 @@ __all__ = [
     "Band",
     "Bands",
     "Reads",
-    "TooIrregular",
     "broadcast",
     "carried",
     "distinct",
@@ -41,14 +41,9 @@ FEW_TAPS: Final = 64
 HOLES_UP_TO: Final = 2**22  # pixels of a span; in a larger one holes are not looked for
 LONGEST_PERIOD: Final = 4096  # beyond it two alternatives are not compared phase by phase
 MOST_PHASES: Final = 2**18  # units after which what they read has to repeat
-MOST_UNIONS: Final = 2**22  # of what units read, to know what those of one layer behind them read
 FURTHEST_STEP: Final = 2**63  # pixels: figures of thousands of digits are no figures
 BITS: Final = 2048  # of a mask that count as much as one more unit
 MOST_PATHS: Final = 64  # alternatives that are followed: beyond them those of today's smallest spans
-
-
-class TooIrregular(ValueError):
-    """What units read repeats so late that it is not worked out. States the fact; the walk adds the place."""
 
 
 class Reads(NamedTuple):
@@ -197,9 +192,10 @@ def _listed(phases: Iterable[Reads | None]) -> list[Reads | None]:
     return listed
 
 
-def slide(band: Band, window: Window, units: int) -> Band:
+def slide(band: Band, window: Window, units: int, work: Work) -> Band:
     """What the units behind `window` read, given what the `units` before it read."""
     if isinstance(window, Global):
+        work.spend(min(units, len(band.phases)))
         return band._replace(step=0, phases=(_union(band, range(units)),))
     if isinstance(window, Sliding) and len(band.phases) == 1 and (only := band.phases[0]) is not None:
         taps = window.dilation * band.step
@@ -211,15 +207,27 @@ def slide(band: Band, window: Window, units: int) -> Band:
     turns = len(band.phases) // gcd(advance, len(band.phases))
     if period * turns > MOST_PHASES:
         raise TooIrregular(f"what its units read repeats after {period * turns:,} of them only")
-    if period * turns * min(len(window.reads(0)), len(band.phases)) > MOST_UNIONS:
-        raise TooIrregular("its units read very many that read differently")
+    taps_read = window.reads(0)
+    parts = min(len(taps_read), len(band.phases)) if _is_comb(taps_read) else len(taps_read)
+    distance = (taps_read[-1] - taps_read[0]) * abs(band.step) // len(band.phases) if taps_read else 0
+    work.spend(period * turns * parts, min(distance + _widest(band), HOLES_UP_TO))
     phases = _listed(_union(band, window.reads(i)) for i in range(period * turns))
     return _shortest(band.step * advance * turns // len(band.phases), phases, band)
 
 
+def _is_comb(taps: Sequence[int]) -> TypeGuard[range]:
+    """Whether they are many and regular, so that not each has to be taken by itself."""
+    return isinstance(taps, range) and len(taps) > FEW_TAPS
+
+
+def _widest(band: Band) -> int:
+    """The longest span of pixels that a unit reads."""
+    return max([reads.size for reads in band.phases if reads], default=0)
+
+
 def _union(band: Band, taps: Sequence[int]) -> Reads | None:
     """What the units `taps` read together."""
-    if not isinstance(taps, range) or len(taps) <= FEW_TAPS:
+    if not _is_comb(taps):
         return merged([band.at(tap) for tap in taps])
     if len(band.phases) > 1:  # each phase of the band in turn
         turns = len(band.phases) // gcd(taps.step, len(band.phases))
@@ -248,7 +256,7 @@ def _comb(reads: Reads | None, step: int, copies: int) -> Reads | None:
     return Reads(reads.low, high, mask)
 
 
-def union(parts: Iterable[Band]) -> Bands:
+def union(parts: Iterable[Band], work: Work) -> Bands:
     """What all of them read together: bands of one stride on one axis become one."""
     alike: dict[tuple[int, int, tuple[int, int]], list[Band]] = {}
     for band in dict.fromkeys(parts):
@@ -264,6 +272,7 @@ def union(parts: Iterable[Band]) -> Bands:
             continue
         if period > MOST_PHASES:
             raise TooIrregular(f"what its units read repeats after {period:,} of them only")
+        work.spend(period * len(bands), min(max(map(_widest, bands)), HOLES_UP_TO))
         phases = _listed(merged([band.at(i) for band in bands]) for i in range(period))
         joined.append(_shortest(pixels * period // units, phases, bands[0]))
     return tuple(joined)
@@ -278,7 +287,9 @@ def smallest(alternatives: Iterable[Band]) -> Bands:
     for band in sorted([band for band in bands if any(band.phases)] or bands, key=_size):
         if not any(_never_larger(other, band) for other in kept):
             kept.append(band)
-    return tuple(kept[:MOST_PATHS])
+            if len(kept) == MOST_PATHS:
+                break
+    return tuple(kept)
 
 
 def distinct(alternatives: Iterable[Band]) -> Bands:
@@ -320,9 +331,9 @@ def broadcast(band: Band, shape: Shape, out: Shape) -> Band:
     return band
 
 
-def moved_on(band: Band, axis: int, start: int) -> Band:
+def moved_on(band: Band, axis: int, start: int, work: Work) -> Band:
     """The band of a tensor that a concatenation puts `start` units further on, where its axis lies along that one."""
-    return band if band.carrier != axis or band.lost else slide(band, Sliding(1, before=start), 0)
+    return band if band.carrier != axis or band.lost else slide(band, Sliding(1, before=start), 0, work)
 
 
 def take_turns(band: Band, factor: int, places: Sequence[tuple[int, int]]) -> Band:

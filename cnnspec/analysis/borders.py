@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import gcd
-from typing import Final
 
 from cnnspec.graph import INPUT, Graph
 from cnnspec.ops import JOINS, REDUCTIONS, AnyOp, Shape
@@ -11,9 +10,7 @@ from cnnspec.ops.reshape import Flatten, Permute
 from cnnspec.ops.unflatten import Reshape, Unflatten
 from cnnspec.ops.window import Sliding
 
-__all__ = ["MANY", "Carried", "border_losses", "carried_axes", "dropped"]
-
-MANY: Final = 10_000  # taps beyond which they are not looked at one by one
+__all__ = ["Carried", "border_losses", "carried_axes", "dropped", "remainders_below"]
 
 Carried = tuple[frozenset[int], ...]  # for each axis of a tensor, the spatial axes of the input that lie on it
 
@@ -26,11 +23,34 @@ def dropped(window: Sliding, size: int) -> int:
     edge = (window.out_size(size) - 1) * window.stride - window.before + window.extent
     if edge >= size:
         return 0
-    turns = min(window.kernel, window.stride // gcd(window.dilation, window.stride))
-    if window.dilation == 1 or turns > MANY:
-        return max(0, size - edge - max(0, window.stride - window.extent))
-    phases = {tap * window.dilation % window.stride for tap in range(turns)}
-    return sum((phase - window.before - edge) % window.stride < size - edge for phase in phases)
+    phases = min(window.kernel, window.stride // gcd(window.dilation, window.stride))  # from then on they come again
+    return remainders_below(size - edge, phases, window.dilation, -window.before - edge, window.stride)
+
+
+def remainders_below(limit: int, count: int, factor: int, start: int, divisor: int) -> int:
+    """For how many `i` in `0..count-1` the remainder of `factor*i + start` by `divisor` is below `limit`.
+
+    No number is looked at by itself: a remainder is below, where the quotient of what lies `limit` before is one less.
+    """
+    below = min(limit, divisor)
+    return _quotients(count, factor, start, divisor) - _quotients(count, factor, start - below, divisor)
+
+
+def _quotients(count: int, factor: int, start: int, divisor: int) -> int:
+    """The sum of `(factor*i + start) // divisor` for `i` in `0..count-1`, in as many turns as the numbers have digits.
+
+    Whole parts are taken out; of what is left the points below the line are counted by columns instead of rows, which
+    exchanges factor and divisor as Euclid does.
+    """
+    total = 0
+    while count > 0:
+        whole, factor = divmod(factor, divisor)
+        total += whole * count * (count - 1) // 2
+        whole, start = divmod(start, divisor)
+        total += whole * count
+        count, start = divmod(factor * count + start, divisor)
+        factor, divisor = divisor, factor
+    return total
 
 
 def border_losses(op: AnyOp, *shapes: Shape) -> dict[int, int]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import assert_never
 
-from cnnspec.analysis.composed import circular_pad, global_response_norm, reduction
+from cnnspec.analysis.composed import global_response_norm, padding_by_copies, reduction
 from cnnspec.analysis.flow import FLOAT, HALF, INT64, Back, Form, Program, Value, flows, gradient
 from cnnspec.analysis.strides import contiguous, is_contiguous, pointwise_strides
 from cnnspec.analysis.tape import Tape
@@ -166,13 +166,10 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
             return tape.permute(x, (0, *(axis + 1 for axis in op.permuted(shape))))
         case Slice():
             return tape.part(x, (batch, *out))
-        case CircularPad():
-            return circular_pad(op, tape, x, (batch, *out))
         case ZeroPad() | ConstantPad() | ChannelShuffle() | PixelShuffle() | Upsample():
             return tape.kernel(x, (batch, *out))
-        case ReflectionPad() | ReplicationPad():
-            x = x if isinstance(op, ReflectionPad) and op.rank == 3 else tape.cast(x, FLOAT)
-            return tape.kernel(x, (batch, *out), keeps_input=True)
+        case ReflectionPad() | ReplicationPad() | CircularPad():
+            return padding_by_copies(op.axes, tape, x)
         case _:
             assert_never(op)
 
@@ -193,14 +190,16 @@ def _convolution(
     """A convolution; `made` is its weight where that is no parameter itself."""
     shape = x.shape[1:]
     sizes = op.parameter_shapes(shape)
+    copies = isinstance(op, AbstractSlidingConv) and op.border != "constant"
+    given = x = padding_by_copies(op.axes, tape, x) if isinstance(op, AbstractSlidingConv) and copies else x
     weights = [tape.parameter(sizes["bias"], cast=True)] if op.bias else []
     weights.append(tape.parameter(sizes["weight"], cast=True) if made is None else tape.cast(made, HALF))
     x = source = tape.cast(x, HALF)
-    if isinstance(op, AbstractSlidingConv) and (padded := _padded(op, shape)):
+    if isinstance(op, AbstractSlidingConv) and not copies and (padded := _padded(op, shape)):
         x = tape.kernel(x, (x.shape[0], *padded))
     storage = x.form.size if _is_resized(op, x) else 0
     result = tape.weighted(x, (x.shape[0], *out), weights[::-1], storage=storage)
-    tape.hold(source, *([] if made is None else [made, weights[-1]]))
+    tape.hold(given, source, *([] if made is None else [made, weights[-1]]))
     return result
 
 

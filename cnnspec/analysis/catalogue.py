@@ -59,9 +59,7 @@ def catalogue() -> Iterator[Entry]:
     for name, (path, variant) in sorted(zoo.names().items(), key=lambda item: item[1][0]):
         source = read_spec(path)
         report = analyze(source.elaborate(variant=variant))
-        maps = [row.receptive_field for row in report.layers if not row.sees_everything]
         reference = source.document.header.reference
-        field = maps[-1] if maps else ()
         totals, train = report.inference, report.train or report.inference
         figures = totals.params, totals.macs, train.params, train.macs
-        yield Entry(name, path.stem, variant, reference, report.input, *figures, field)
+        yield Entry(name, path.stem, variant, reference, report.input, *figures, totals.receptive_field)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cnnspec.analysis import analyze
+from cnnspec.analysis.field_work import Work
 from cnnspec.analysis.lint import lint
 from cnnspec.analysis.sizes import sizes
 from cnnspec.diagnostics import count
@@ -70,7 +71,12 @@ def check(
     left, tries = TOGETHER * max_nodes, TOGETHER
     for name in chosen:
         if left < 0:
-            fault = _too_many_variants(source, name, TOGETHER * max_nodes)
+            fault = _too_many_variants(
+                source,
+                name,
+                f"the variants are more work together than networks of {TOGETHER * max_nodes:,} nodes",
+                "`--max-nodes` raises the limit",
+            )
             diagnostics[_key(fault)] = fault
             break
         outcome = source.outcome(variant=name, params=params, max_nodes=max_nodes)
@@ -88,10 +94,17 @@ def check(
             diagnostics.setdefault(_key(diagnostic), told)
     if not diagnostics:
         silenced = source.document.header.lint.ignore
+        work = Work()
         for name, graph in zip(chosen, graphs, strict=True):
             try:
-                report = analyze(graph, purpose="train")
+                report = analyze(graph, purpose="train", work=work)
             except SpecError as error:  # too irregular to be analysed
+                if work.over and graph is not graphs[0]:
+                    fault = _too_many_variants(
+                        source, name, "the receptive fields of the variants are too much work together"
+                    )
+                    diagnostics[_key(fault)] = fault
+                    break
                 diagnostics.update({_key(fault): fault for fault in error.diagnostics})
                 continue
             for warning in lint(graph, report, select=select, ignore=ignore, silenced=silenced):
@@ -106,13 +119,13 @@ def _key(diagnostic: Diagnostic) -> tuple[str, Place | str]:
     return diagnostic.code, diagnostic.place or diagnostic.message
 
 
-def _too_many_variants(source: Source, first: str | None, nodes: int) -> Diagnostic:
+def _too_many_variants(source: Source, first: str | None, fact: str, *ways: str) -> Diagnostic:
     """The error for a spec whose variants are too much to be checked in one go, from `first` on."""
     return Diagnostic(
         "E119",
-        f"the variants are more work together than networks of {nodes:,} nodes: from `{first:.60}` on none is checked",
+        f"{fact}: from `{first:.60}` on none is checked",
         source.document.places.get("variants"),
-        help="`--variant NAME` checks one, and `--max-nodes` raises the limit",
+        help=", and ".join(("`--variant NAME` checks one", *ways)),
     )
 
 

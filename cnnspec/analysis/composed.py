@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
-from cnnspec.analysis.flow import INT64, Back, Flow, Value, flows, gradient, passed
+from cnnspec.analysis.flow import FLOAT, INT64, Back, Flow, Value, flows, gradient, passed
 from cnnspec.analysis.strides import contiguous, pointwise_strides
 from cnnspec.analysis.tape import Tape
 from cnnspec.ops import Shape, norm
-from cnnspec.ops.pad import CircularPad
 from cnnspec.ops.reduce import Amax, Amin, Mean, Sum
+from cnnspec.ops.window import Sliding
 
-__all__ = ["circular_pad", "global_response_norm", "reduction"]
+__all__ = ["global_response_norm", "padding_by_copies", "reduction"]
 
 
-def circular_pad(op: CircularPad, tape: Tape, x: Value, out: Shape) -> Value:
+def padding_by_copies(windows: Sequence[Sliding], tape: Tape, x: Value) -> Value:
+    """Padding by copies of the axes, the same for all. Autocast runs it in float32, unless volumes are mirrored."""
+    sizes = (size + window.before + window.after for window, size in zip(windows, x.shape[2:], strict=True))
+    out = (*x.shape[:2], *sizes)
+    if windows[0].border == "circular":
+        return _circular_pad(windows, tape, x, out)
+    x = x if windows[0].border == "reflect" and len(windows) == 3 else tape.cast(x, FLOAT)
+    return tape.kernel(x, out, keeps_input=True)
+
+
+def _circular_pad(windows: Sequence[Sliding], tape: Tape, x: Value, out: Shape) -> Value:
     """The middle is copied into an empty tensor, then to each end what lies at the other one, the last axis first."""
-    axes = list(enumerate(op.axes, 2))[::-1]
+    axes = list(enumerate(windows, 2))[::-1]
     middle = x
     for axis, window in axes:
         middle = _part(tape, middle, axis, x.shape[axis] + min(window.before, 0) + min(window.after, 0))
@@ -51,29 +62,6 @@ def _filled(tape: Tape, whole: Value | None, part: Value, shape: Shape) -> Value
 
     reads = [part] if whole is None else [whole, part]
     return tape.call(shape, contiguous(shape), part.form.width, reads, backward, shares=whole)
-
-
-def reduction(op: Mean | Sum | Amax | Amin, tape: Tape, x: Value, out: Shape) -> Value:
-    """The gradient is spread over what was read: as a view of a sum's, divided for a mean, and for an extreme shared by
-    the places that have it, which a mask shows."""
-    reduced = {axis + 1 for axis in op.reduced(x.shape[1:])}
-    gone = {axis + 1 for axis in op.gone(x.shape[1:])}
-
-    def backward(incoming: Shape) -> Back:
-        given = iter(incoming)
-        spread = tuple(0 if axis in gone else (next(given) * (axis not in reduced)) for axis in range(len(x.shape)))
-        strides = pointwise_strides(x.shape, (x.shape, spread))
-        match op:
-            case Sum():
-                return Back((Flow(x.slot, 0, spread, view=True),), 0, 0)
-            case Mean():
-                return flows(gradient(x, strides))
-            case Amax() | Amin():
-                shared = prod(out) * (INT64 + x.form.width)  # how many places have it, and the share of each
-                return flows(gradient(x, strides), least=prod(x.shape) + shared + x.form.size)
-
-    extreme = isinstance(op, (Amax, Amin))
-    return tape.call(out, contiguous(out), x.form.width, [x], backward, keeps=[x] * extreme, keeps_output=extreme)
 
 
 def global_response_norm(op: norm.GRN, tape: Tape, x: Value) -> Value:
@@ -128,3 +116,26 @@ def _gained(tape: Tape, x: Value, gain: Value, shift: Value) -> Value:
     return tape.call(
         x.shape, pointwise_strides(x.shape, shift.laid, gain.laid, x.laid), width, [shift, gain, x], backward, keeps=[x]
     )
+
+
+def reduction(op: Mean | Sum | Amax | Amin, tape: Tape, x: Value, out: Shape) -> Value:
+    """The gradient is spread over what was read: as a view of a sum's, divided for a mean, and for an extreme shared by
+    the places that have it, which a mask shows."""
+    reduced = {axis + 1 for axis in op.reduced(x.shape[1:])}
+    gone = {axis + 1 for axis in op.gone(x.shape[1:])}
+
+    def backward(incoming: Shape) -> Back:
+        given = iter(incoming)
+        spread = tuple(0 if axis in gone else (next(given) * (axis not in reduced)) for axis in range(len(x.shape)))
+        strides = pointwise_strides(x.shape, (x.shape, spread))
+        match op:
+            case Sum():
+                return Back((Flow(x.slot, 0, spread, view=True),), 0, 0)
+            case Mean():
+                return flows(gradient(x, strides))
+            case Amax() | Amin():
+                shared = prod(out) * (INT64 + x.form.width)  # how many places have it, and the share of each
+                return flows(gradient(x, strides), least=prod(x.shape) + shared + x.form.size)
+
+    extreme = isinstance(op, (Amax, Amin))
+    return tape.call(out, contiguous(out), x.form.width, [x], backward, keeps=[x] * extreme, keeps_output=extreme)

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from math import prod
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from cnnspec.analysis.bands import GONE, Band, slide
 from cnnspec.analysis.field_state import MOST_CHANNELS, Part, TensorField
+from cnnspec.analysis.field_work import Work
 from cnnspec.ops import Shape
 from cnnspec.ops.unflatten import Regrouping
 from cnnspec.ops.window import GLOBAL
 
 __all__ = ["Rearranged", "merged_axes", "regrouped_axes", "without_axes"]
+
+ELEMENTS: Final = 8  # looked at one by one, that take as long as a union
 
 Merge = Callable[[TensorField], TensorField]  # as if every channel saw what any does
 
@@ -68,7 +71,7 @@ def without_axes(field: TensorField, shape: Shape, gone: Collection[int]) -> Rea
 
 
 def regrouped_axes(
-    field: TensorField, shape: Shape, out: Shape, groups: Collection[Regrouping], merge: Merge
+    field: TensorField, shape: Shape, out: Shape, groups: Collection[Regrouping], merge: Merge, work: Work
 ) -> Rearranged:
     """Axes that become others. One that is cut has no place on any of those it becomes: each unit counts as reading all
     of it. Channels that are cut stay apart where they see alike along all of the new axes but one."""
@@ -81,14 +84,14 @@ def regrouped_axes(
         else:
             cut.update(before)
         if group.first <= field.axis < group.stop:
-            field = _cut_channels(field, shape, out, group, before, after, merge)
+            field = _cut_channels(field, shape, out, group, after, merge, work)
 
     def moved(band: Band) -> Band:
         carrier = band.carrier
         if carrier >= len(shape):
             return band
         if carrier in cut:
-            return slide(band, GLOBAL, band.units(shape))._replace(carrier=GONE, lost=0)
+            return slide(band, GLOBAL, band.units(shape), work)._replace(carrier=GONE, lost=0)
         if carrier not in places:
             return band._replace(carrier=GONE)
         place = places[carrier]
@@ -107,27 +110,37 @@ def _cut_channels(
     shape: Shape,
     out: Shape,
     group: Regrouping,
-    before: list[int],
     after: list[int],
     merge: Merge,
+    work: Work,
 ) -> TensorField:
     """The parts of a field along one of the axes that the channels become, merged where no axis tells them apart."""
     if len(after) < 2 or len(field.parts) == 1:
         merged = merged_axes(field, shape, group.first, group.stop - 1, merge).field
         return merged._replace(axis=after[0] if after else group.out_first)
-    size = shape[field.axis]
-    for axis in after if before == [field.axis] else []:
-        each = prod(out[axis + 1 : group.out_stop])
-        parts = [(_taken(part.channels, size, each, out[axis]), part.state) for part in field.parts]
-        if sum(channels.bit_count() for channels, _ in parts) == out[axis]:
-            return field._replace(parts=tuple(Part(*part) for part in parts), axis=axis)
+    elements = prod(out[group.out_first : group.out_stop])
+    for axis in after if elements <= MOST_CHANNELS else []:
+        work.spend(elements // ELEMENTS)
+        parts = _told_apart(field, shape, out, group, axis)
+        if parts is not None:
+            return field._replace(parts=parts, axis=axis)
     return merge(field)._replace(axis=after[0])
 
 
-def _taken(channels: int, size: int, each: int, units: int) -> int:
-    """The units along one of the new axes that some of these channels become."""
-    found = 0
-    for channel in range(size):
-        if channels >> channel & 1:
-            found |= 1 << channel // each % units
-    return found
+def _told_apart(field: TensorField, shape: Shape, out: Shape, group: Regrouping, axis: int) -> tuple[Part, ...] | None:
+    """The parts along one of the new axes; None where one of its units is made of channels of several."""
+    part_of = [0] * shape[field.axis]
+    for number, part in enumerate(field.parts):
+        for channel, bit in enumerate(reversed(f"{part.channels:b}")):
+            if bit == "1":
+                part_of[channel] = number
+    around, each = prod(shape[field.axis + 1 : group.stop]), prod(out[axis + 1 : group.out_stop])
+    found: list[set[int]] = [set() for _ in range(out[axis])]
+    for element in range(prod(out[group.out_first : group.out_stop])):
+        found[element // each % out[axis]].add(part_of[element // around % shape[field.axis]])
+    if any(len(numbers) > 1 for numbers in found):
+        return None
+    channels = [0] * len(field.parts)
+    for unit, (number,) in enumerate(found):
+        channels[number] |= 1 << unit
+    return tuple(Part(*pair) for pair in zip(channels, (part.state for part in field.parts), strict=True))

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from cnnspec.analysis.band_figures import centre, span
 from cnnspec.analysis.bands import Band, Bands, distinct, smallest, union
+from cnnspec.analysis.field_work import Work
 from cnnspec.errors import Diagnostic, SpecError
 from cnnspec.graph import Graph, Node
 from cnnspec.ops import Shape
@@ -116,7 +117,7 @@ class TensorField(NamedTuple):
         return tuple(max(span(bands, shape) for bands in axis) for axis in axes)
 
 
-def united(states: Sequence[FieldState]) -> FieldState:
+def united(states: Sequence[FieldState], work: Work) -> FieldState:
     """The union over the states that are local, if any is."""
     local = [state for state in states if not state.through_global] or states
     context = any(state.context for state in states) or len(local) < len(states)
@@ -133,7 +134,7 @@ def united(states: Sequence[FieldState]) -> FieldState:
             paths.append(first.paths[axis])
             continue
         together = [band for state in local for band in state.wide[axis]]
-        wide.append(union(together))
+        wide.append(union(together, work))
         paths.append(chosen(band for state in local for band in state.paths[axis]))
         aligned = aligned and _one_centre(together)
     return first._replace(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import NamedTuple
 
+from cnnspec.analysis.field_work import Work
 from cnnspec.analysis.memory import PRECISIONS, peak_inference, training_memory
 from cnnspec.analysis.receptive_field import fields
 from cnnspec.analysis.report import LayerReport, Memory, Report, Totals
@@ -27,14 +28,15 @@ def analyze(
     optimizer: str = "sgd-momentum",
     precision: str = "fp32",
     frozen: Sequence[str] = (),
+    work: Work | None = None,
 ) -> Report:
     """The report on `graph.network(purpose)`, with the totals of the other purpose beside its own.
 
     `batch`, `optimizer` (a key of OPTIMIZER_STATE) and `precision` (a key of PRECISIONS) say what memory is for;
     MACs and FLOPs are per sample. Parameters below the names `frozen` are not trainable; memory is for a step that
-    trains all.
+    trains all. `work` is what receptive fields may take, where several networks share it.
     """
-    states, views = fields(graph), FieldViews()
+    states, views = fields(graph, work), FieldViews()
     live = graph.ancestors(graph.outputs)
     trained = live | graph.ancestors(graph.aux_outputs)
     shown = graph.network(purpose).by_name
@@ -109,6 +111,7 @@ def _cost(op: AnyOp, shapes: tuple[Shape, ...]) -> _Cost:
 def _totals(rows: list[LayerReport], memory: Memory) -> Totals:
     flops = [row.flops for row in rows]
     params = sum(row.params for row in rows)
+    maps = [row for row in rows if len(row.output_shape) > 1 and not row.sees_everything]
     return Totals(
         layers=len(rows),
         params=params,
@@ -119,4 +122,5 @@ def _totals(rows: list[LayerReport], memory: Memory) -> Totals:
         param_bytes=PARAMETER_BYTES * params,
         peak_inference_bytes=memory.peak_inference,
         training_bytes=None if memory.training is None else memory.training.total,
+        receptive_field=maps[-1].receptive_field if maps else (),
     )

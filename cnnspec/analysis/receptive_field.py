@@ -22,7 +22,6 @@ from typing import Final
 from cnnspec.analysis.bands import (
     Band,
     Bands,
-    TooIrregular,
     broadcast,
     carried,
     distinct,
@@ -46,6 +45,7 @@ from cnnspec.analysis.field_state import (
     too_irregular,
     united,
 )
+from cnnspec.analysis.field_work import TooIrregular, Work
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import JOINS, REDUCTIONS, AnyOp, Shape
 from cnnspec.ops.merge import Concat
@@ -60,9 +60,12 @@ __all__ = ["fields", "read_windows"]
 MOST_PHASES_TOGETHER: Final = 2**20  # of all layers; those of one are bounded where bands are made
 
 
-def fields(graph: Graph) -> dict[str, TensorField]:
-    """The field of every node, and of the input under its own name. Raises SpecError for one that is too irregular."""
-    return _Walk(graph).over(graph.nodes)
+def fields(graph: Graph, work: Work | None = None) -> dict[str, TensorField]:
+    """The field of every node, and of the input under its own name; `work` is what it may take, with whoever shares it.
+
+    Raises SpecError for one that is too irregular.
+    """
+    return _Walk(graph, work or Work()).over(graph.nodes)
 
 
 def read_windows(op: AnyOp, shape: Shape) -> tuple[Window, ...]:
@@ -73,8 +76,8 @@ def read_windows(op: AnyOp, shape: Shape) -> tuple[Window, ...]:
 class _Walk:
     """One pass over the nodes. What was worked out is kept by identity: equal layers share operators and states."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, work: Work) -> None:
+        self.graph, self.work = graph, work
         pixels = tuple(pixel(axis) for axis in range(1, len(graph.input_shape)))
         self.start = TensorField((Part(ALL, FieldState(pixels, pixels)),), 0, True)
         # None: pointwise; and whether only channels are mixed
@@ -104,7 +107,8 @@ class _Walk:
             first, last = op.merged(shape)
             return field if first == last else self.placed(merged_axes(field, shape, first, last, self.merged))
         if isinstance(op, (Reshape, Unflatten)):
-            return self.placed(regrouped_axes(field, shape, node.shape, op.regroupings(shape), self.merged))
+            groups = op.regroupings(shape)
+            return self.placed(regrouped_axes(field, shape, node.shape, groups, self.merged, self.work))
         if isinstance(op, REDUCTIONS) and (gone := op.gone(shape)):
             kept = self.through(field, replace(node, shape=op.kept_shape(shape)))
             return self.placed(without_axes(kept, shape, gone))
@@ -177,6 +181,7 @@ class _Walk:
 
     def slid(self, state: FieldState, op: AnyOp, windows: tuple[Window, ...], shape: Shape) -> FieldState:
         """What is seen behind windows, on each axis of a tensor of this shape."""
+        together = partial(union, work=self.work)
         closing = opening = False
         for bands in state.wide:
             for band in bands:
@@ -184,7 +189,7 @@ class _Walk:
                     whole = _is_whole(windows[band.carrier], band)
                     closing, opening = closing or whole, opening or not whole
         everything = closing and not opening  # no axis is left on which the units have a place
-        wide = tuple([self.slid_bands(bands, windows, shape, everything, union) for bands in state.wide])
+        wide = tuple([self.slid_bands(bands, windows, shape, everything, together) for bands in state.wide])
         paths = wide
         if state.paths is not state.wide:
             paths = tuple(
@@ -196,7 +201,7 @@ class _Walk:
                 ]
             )
         slid = (
-            tuple(self.slid_bands((band,), windows, shape, everything, union)[0] for band in term)
+            tuple(self.slid_bands((band,), windows, shape, everything, together)[0] for band in term)
             for term in state.terms
         )
         context = state.context or _gathers(op)
@@ -225,7 +230,7 @@ class _Walk:
                 window = Global()
             key = id(bands), window, band.units(shape) if isinstance(window, Global) else 0
             if key not in self.bands:
-                self.bands[key] = bands, (slide(band, window, band.units(shape)),)
+                self.bands[key] = bands, (slide(band, window, band.units(shape), self.work),)
             return self.bands[key][1]
         each = [self.slid_bands((band,), windows, shape, everything, together) for band in bands]
         return together(chain.from_iterable(each))
@@ -238,7 +243,8 @@ class _Walk:
         known = self.unions.get(key)
         if known is None:
             before = self.unions.get(key[:-1])  # dense concatenations grow by one state at a time
-            known = self.unions[key] = states, self.same(united([before[1], states[-1]] if before else states))
+            together = united([before[1], states[-1]] if before else states, self.work)
+            known = self.unions[key] = states, self.same(together)
         return known[1]
 
     def merged(self, field: TensorField) -> TensorField:
@@ -274,7 +280,7 @@ class _Walk:
             if field.axis != axis:
                 field = self.merged(field)
             if start and any(state.lies_on(axis) for state in field.all_states):
-                field = self.moved(field, partial(moved_on, axis=axis, start=start))
+                field = self.moved(field, partial(moved_on, axis=axis, start=start, work=self.work))
             if start or len(field.parts) == 1:
                 every = (1 << shape[axis]) - 1 if node.shape[axis] <= MOST_CHANNELS else ALL
                 parts += [Part((channels & every) << start, state) for channels, state in field.parts]
@@ -311,7 +317,7 @@ class _Walk:
                 take_turns(band, factor, turns) for state, turns in places.items() for band in state.wide[axis]
             ]
             least = [take_turns(band, factor, turns) for state, turns in places.items() for band in state.paths[axis]]
-            wide.append(union(all_bands))
+            wide.append(union(all_bands, self.work))
             paths.append(smallest(least))
         terms = joint_terms(
             [tuple(take_turns(band, factor, [place]) for band in term)]

@@ -35,6 +35,7 @@ class Totals(NamedTuple):
     param_bytes: int
     peak_inference_bytes: int  # tensors alive at the worst step, the input included, weights not
     training_bytes: int | None  # the peak of a whole step; None where heads do not take the input
+    receptive_field: tuple[int, ...]  # of the last feature map, before a global pool or dense layer; empty without one
 
     def to_dict(self) -> dict[str, Any]:
         """The totals as `--format json` prints them."""

@@ -32,8 +32,9 @@ from cnnspec.ops.resample import Upsample
 __all__ = ["Sizes", "sizes"]
 
 SLOW_TRIES: Final = 40  # sizes tried where each needs a new elaboration
-MOST_WORK: Final = 2**22  # layers, over all sizes that are tried; one that is elaborated counts as
-ANEW: Final = 8
+# Layers, over all sizes that are tried: some seconds, and six times what any bundled network wants.
+MOST_WORK: Final = 2**19
+ANEW: Final = 8  # so many is one that is elaborated
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +133,16 @@ def sizes(
     wanted = _per_axis(output, rank)
     alike = rank > 1 and not slow and len({base[1:], declared[1:]}) == 1 and skeleton.alike(base)
     alike = alike and len(set(carriers)) == rank and len(set(wanted or (0,))) == 1
-    here = tried(base)
-    assert here is not None
     answers: list[AxisSizes] = []
     for index, axis in enumerate(AXES[rank]):
         if alike and answers:
             answers.append(replace(answers[0], axis=axis))
             continue
         line = Line(tried, base, index, carriers[index], WIDEST if not slow else SLOW_TRIES)
-        answers.append(line.answers(axis, declared[index + 1], here.widths if valid else None, span, wanted))
+        answers.append(line.answers(axis, declared[index + 1], valid, span, wanted))
     alike = rank > 1 and all(replace(axis, axis="") == replace(answers[0], axis="") for axis in answers)
-    tied = {step for seen in tried.memo.values() if seen for step in _differing(seen.widths, here.widths)}
-    names = tuple(skeleton.steps[skeleton.tied[step]].name for step in sorted(tied) if step < len(skeleton.tied))
+    tied = {number for seen in tried.memo.values() if seen for number in seen.differing}
+    names = tuple(name for number, name in enumerate(skeleton.tied) if number in tied)
     smallest = _together(tried, base, tuple(axis.smallest for axis in answers))
     other: Shape | None = smallest
     if whole.refused or len(whole.network("inference")) < len(whole):
@@ -171,7 +170,7 @@ class _Tries:
                 )
             try:
                 skeleton = self.skeleton if self.anew is None else Skeleton(self.anew(shape), self.layer)
-                self.memo[shape] = skeleton.at(shape)
+                self.memo[shape] = skeleton.at(shape, self.skeleton.widths)
             except (ShapeError, SpecError):
                 self.memo[shape] = None
         return self.memo[shape]
@@ -247,10 +246,6 @@ def _per_axis(output: tuple[int, ...] | None, rank: int) -> tuple[int, ...] | No
     if len(output) == 1:
         return output * rank
     raise UsageError(f"the output has {rank} axes, and {len(output)} sizes are wanted", hint="one number, or one each")
-
-
-def _differing(widths: tuple[object, ...], others: tuple[object, ...]) -> list[int]:
-    return [index for index, pair in enumerate(zip(widths, others, strict=False)) if pair[0] != pair[1]]
 
 
 def _together(tried: Callable[[Shape], Seen | None], base: Shape, smallest: Shape) -> Shape:

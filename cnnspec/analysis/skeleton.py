@@ -32,6 +32,9 @@ RESIZING: Final = (AdaptiveAvgPool, AdaptiveMaxPool, Upsample, PixelShuffle)
 SIZED: Final = (Linear, LayerNorm)  # their parameters are as wide as the last axis
 
 
+Widths = dict[str, Shape]  # of a layer's weights
+
+
 @dataclass(frozen=True, slots=True)
 class _Ref:
     """A tensor: each axis is an axis of one of the values that are worked out, or of the same size at every input.
@@ -62,18 +65,21 @@ class _Step:
 
     op: AnyOp
     sources: tuple[_Ref, ...]
-    name: str
     flat: bool  # it reads and gives features, which have no axes
     blamed: Carried  # the input axes that have dropped pixels where one of its spatial axes drops some
+    number: int | None  # among the steps with weights that are as wide as something of the input
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One input size: the measured layer's shape, the axes that lose border pixels, the widths of tied weights."""
+    """One input size: the measured layer's shape, the axes that lose border pixels, the tied weights of other widths.
+
+    Those are told by their places in `Skeleton.tied`, and no widths are kept: of thousands of sizes they are gigabytes.
+    """
 
     out: Shape
     losing: frozenset[int]
-    widths: tuple[object, ...]
+    differing: tuple[int, ...]
 
 
 class Skeleton:
@@ -81,7 +87,8 @@ class Skeleton:
 
     def __init__(self, graph: Graph, layer: str) -> None:
         self.steps: list[_Step] = []
-        self.tied: list[int] = []
+        self.tied: list[str] = []  # the layers whose weights are as wide as something of the input
+        self.widths: list[Widths] = []  # of these, at the graph's input
         channels, *sizes = graph.input_shape
         self.always: frozenset[int] = frozenset()  # axes that lose pixels at every size, behind a pool to a fixed one
         refs = {INPUT: _Ref(0, (-channels, *range(1, len(sizes) + 1)) if sizes else (0,))}
@@ -101,28 +108,34 @@ class Skeleton:
             key = _key(node, sources, blamed) if all(source.axes[0] < 0 for source in sources) else None
             if key is None or key not in known:
                 flat = all(len(shape) == 1 for shape in (node.shape, *node.input_shapes))
-                self.steps.append(_Step(node.op, sources, node.name, flat, blamed))
+                number = None
                 if isinstance(node.op, SIZED) or (key is None and node.op.parameter_shapes(*node.input_shapes)):
-                    self.tied.append(len(self.steps) - 1)
+                    number = len(self.tied)
+                    self.tied.append(node.name)
+                    self.widths.append(node.op.parameter_shapes(*node.input_shapes))
+                self.steps.append(_Step(node.op, sources, flat, blamed, number))
                 if key is not None:
                     known[key] = len(self.steps)
             refs[node.name] = _Ref(len(self.steps) if key is None else known[key], _stepped(node, sources))
         self.measured = refs[layer]
 
-    def at(self, shape: Shape) -> Seen:
-        """What this input shape gives. Raises ShapeError where some layer refuses it."""
+    def at(self, shape: Shape, widths: list[Widths]) -> Seen:
+        """What this input shape gives; `widths` are those that tied weights are to have.
+
+        Raises ShapeError where some layer refuses it.
+        """
         values = [shape]
         losing = set(self.always)
-        widths: list[object] = []
-        tied = set(self.tied)
-        for place, step in enumerate(self.steps):
+        differing = list(range(len(self.tied), len(widths)))
+        for step in self.steps:
             shapes = [source.shape(values) for source in step.sources]
             values.append(step.op.out_shape(*shapes))
             if step.blamed:
                 losing.update(*(step.blamed[axis] for axis in border_losses(step.op, *shapes)))
-            if place in tied:
-                widths.append(step.op.parameter_shapes(*shapes))
-        return Seen(self.measured.shape(values), frozenset(losing), tuple(widths))
+            number = step.number
+            if number is not None and widths[number : number + 1] != [step.op.parameter_shapes(*shapes)]:
+                differing.append(number)
+        return Seen(self.measured.shape(values), frozenset(losing), tuple(differing))
 
     def alike(self, shape: Shape) -> bool:
         """Whether nothing tells the axes apart: then one of them stands for all."""

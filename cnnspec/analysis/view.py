@@ -12,7 +12,15 @@ from cnnspec.analysis.bands import Band, Bands
 from cnnspec.analysis.field_state import FieldState, TensorField
 from cnnspec.ops import Shape, show_shape
 
-__all__ = ["ChannelField", "FieldFigures", "FieldParts", "FieldViews", "channel_fields", "plain_number"]
+__all__ = [
+    "ChannelField",
+    "FieldFigures",
+    "FieldParts",
+    "FieldViews",
+    "channel_fields",
+    "channel_ranges",
+    "plain_number",
+]
 
 
 class FieldFigures(NamedTuple):
@@ -68,7 +76,7 @@ FieldParts = tuple[tuple[int, FieldFigures], ...]  # channels as bits, and what 
 
 def channel_fields(parts: FieldParts) -> tuple[ChannelField, ...]:
     """The parts with their channels written out."""
-    return tuple(ChannelField(_ranges(channels), figures) for channels, figures in parts)
+    return tuple(ChannelField(channel_ranges(channels), figures) for channels, figures in parts)
 
 
 class FieldViews:
@@ -174,7 +182,7 @@ def _largest(parts: Sequence[FieldFigures], context: bool, aligned: bool) -> Fie
     )
 
 
-def _ranges(bits: int) -> tuple[tuple[int, int, int], ...]:
+def channel_ranges(bits: int) -> tuple[tuple[int, int, int], ...]:
     """Channels as (start, stop, step): neighbours, or single ones at one distance, are one range."""
     ranges: list[tuple[int, int, int]] = []
     start = 0

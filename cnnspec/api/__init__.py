@@ -22,10 +22,15 @@ if TYPE_CHECKING:
     from cnnspec.analysis.report import Report
     from cnnspec.analysis.sizes import Sizes
     from cnnspec.analysis.unit_field import UnitField
+    from cnnspec.api.compared import Code
+    from cnnspec.api.drawings import PICTURES, draw, draw_bytes
     from cnnspec.api.exports import bench, export, verify
     from cnnspec.api.imports import GapsError, ImportedSpec, ImportResult, from_torch, import_network
     from cnnspec.api.networks import Spec, build, load, loads
     from cnnspec.api.runs import evaluate, list_runs, resume, train
+    from cnnspec.api.searches import judge, open_search, screen, search, write_best
+    from cnnspec.api.sources import code
+    from cnnspec.api.steps import step
     from cnnspec.api.tools import (
         bundled_networks,
         bundled_remark,
@@ -46,15 +51,22 @@ if TYPE_CHECKING:
     from cnnspec.runtime.doctor import Diagnosis, examine_installation
     from cnnspec.runtime.predictor import Prediction, Predictor
     from cnnspec.scoring.assess import Assessment
+    from cnnspec.search.judge import Figures, Verdict, Violation
+    from cnnspec.search.progress import SearchProgress
+    from cnnspec.search.records import TrialRecord
+    from cnnspec.search.screen import Screen
+    from cnnspec.search.start import SearchResult
     from cnnspec.training.config import TrainConfig
     from cnnspec.training.job import TrainResult
     from cnnspec.training.metrics import EpochMetrics
     from cnnspec.training.progress import Progress
     from cnnspec.training.run_folder import Run, is_run, open_run
     from cnnspec.training.shared import Shared
+    from cnnspec.training.told_step import TrainingStep
     from cnnspec.zoo import find_run
 
 __all__ = [
+    "PICTURES",
     "PRECISIONS",
     "Assessment",
     "AxisSizes",
@@ -62,12 +74,14 @@ __all__ = [
     "Calculation",
     "Change",
     "Checked",
+    "Code",
     "Diagnosis",
     "Difference",
     "Entry",
     "EpochMetrics",
     "Explanation",
     "ExportResult",
+    "Figures",
     "Gap",
     "GapsError",
     "ImportResult",
@@ -79,6 +93,9 @@ __all__ = [
     "Progress",
     "Report",
     "Run",
+    "Screen",
+    "SearchProgress",
+    "SearchResult",
     "Shared",
     "SizeRange",
     "Sizes",
@@ -88,7 +105,11 @@ __all__ = [
     "Total",
     "TrainConfig",
     "TrainResult",
+    "TrainingStep",
+    "TrialRecord",
     "UnitField",
+    "Verdict",
+    "Violation",
     "bench",
     "build",
     "bundled_networks",
@@ -96,7 +117,10 @@ __all__ = [
     "bundled_text",
     "calculate",
     "check",
+    "code",
     "diff",
+    "draw",
+    "draw_bytes",
     "evaluate",
     "examine_installation",
     "export",
@@ -108,15 +132,21 @@ __all__ = [
     "init",
     "is_run",
     "json_schema",
+    "judge",
     "list_runs",
     "load",
     "loads",
     "open_run",
+    "open_search",
     "resume",
+    "screen",
+    "search",
     "sizes",
     "spec_files",
+    "step",
     "train",
     "verify",
+    "write_best",
 ]
 
 LATER: Final = {
@@ -131,10 +161,15 @@ LATER: Final = {
     "cnnspec.analysis.report": ("Report",),
     "cnnspec.analysis.sizes": ("Sizes",),
     "cnnspec.analysis.unit_field": ("UnitField",),
+    "cnnspec.api.compared": ("Code",),
+    "cnnspec.api.drawings": ("PICTURES", "draw", "draw_bytes"),
     "cnnspec.api.exports": ("bench", "export", "verify"),
     "cnnspec.api.imports": ("GapsError", "ImportResult", "ImportedSpec", "from_torch", "import_network"),
     "cnnspec.api.networks": ("Spec", "build", "load", "loads"),
     "cnnspec.api.runs": ("evaluate", "list_runs", "resume", "train"),
+    "cnnspec.api.searches": ("judge", "open_search", "screen", "search", "write_best"),
+    "cnnspec.api.sources": ("code",),
+    "cnnspec.api.steps": ("step",),
     "cnnspec.api.tools": (
         "bundled_networks",
         "bundled_remark",
@@ -155,12 +190,18 @@ LATER: Final = {
     "cnnspec.runtime.doctor": ("Diagnosis", "examine_installation"),
     "cnnspec.runtime.predictor": ("Prediction", "Predictor"),
     "cnnspec.scoring.assess": ("Assessment",),
+    "cnnspec.search.judge": ("Figures", "Verdict", "Violation"),
+    "cnnspec.search.progress": ("SearchProgress",),
+    "cnnspec.search.records": ("TrialRecord",),
+    "cnnspec.search.screen": ("Screen",),
+    "cnnspec.search.start": ("SearchResult",),
     "cnnspec.training.config": ("TrainConfig",),
     "cnnspec.training.job": ("TrainResult",),
     "cnnspec.training.metrics": ("EpochMetrics",),
     "cnnspec.training.progress": ("Progress",),
     "cnnspec.training.run_folder": ("Run", "is_run", "open_run"),
     "cnnspec.training.shared": ("Shared",),
+    "cnnspec.training.told_step": ("TrainingStep",),
     "cnnspec.zoo": ("find_run",),
 }
 __getattr__ = import_later(__name__, LATER)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cnnspec import zoo
 from cnnspec.api.specs import PathLike, Spec
-from cnnspec.errors import needs_extra
+from cnnspec.errors import CnnspecError, needs_extra
 from cnnspec.graph import Graph, Purpose
 from cnnspec.importing.sources import is_source
 from cnnspec.language import MAX_NODES, Network, read_spec
@@ -49,9 +49,11 @@ def load(
         path, implied = zoo.find(os.fspath(spec))
         source, shape = read_spec(path), input_shape
     else:
-        from cnnspec.training.run_folder import open_run
+        from cnnspec.training.run_folder import manifest_fault, open_run
 
         trained = open_run(run, figures=False).network
+        if (fault := manifest_fault(run)) is not None:
+            raise CnnspecError(fault, hint=f"`cnnspec train --resume {run}` makes it anew")
         source, implied, shape = trained.source, trained.variant, input_shape or trained.input_override
         params = {**(trained.params if variant is None else {}), **(params or {})}
     with zoo.own_copy(os.fspath(spec), Path(source.path)):

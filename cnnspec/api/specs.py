@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cnnspec.analysis.lint import Finding
     from cnnspec.analysis.memory import Optimizer, Precision
     from cnnspec.analysis.unit_field import UnitField
+    from cnnspec.api.compared import Code
 
 __all__ = ["PathLike", "Spec"]
 
@@ -124,3 +125,13 @@ class Spec(Network):
         from cnnspec.torch_backend import build_module
 
         return build_module(self.graph.network("train"))
+
+    @public()
+    def code(self, *, verify: bool = True) -> Code:
+        """The network as stand-alone source for PyTorch, compared with `build` where torch is installed.
+
+        Raises VerificationError where they differ.
+        """
+        from cnnspec.api.compared import compared_code
+
+        return compared_code(self, verify)

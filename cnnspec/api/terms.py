@@ -18,11 +18,16 @@ if TYPE_CHECKING:
     from cnnspec.graph import INPUT, PURPOSES, Purpose
     from cnnspec.importing.sources import parse_source
     from cnnspec.language.elaborate import MAX_NODES
+    from cnnspec.language.figures import show_figure
+    from cnnspec.language.search_section import COSTS
     from cnnspec.language.spec_source import STDIN, parse_setting, read_file
     from cnnspec.ops import AXES, Shape, operators, show_shape
     from cnnspec.ops.describe import describe, families, siblings, summary
     from cnnspec.runtime.session import BATCH_SIZE, DEVICES, check_device
     from cnnspec.runtime.sources import expand
+    from cnnspec.search.progress import SearchLines, trial_line
+    from cnnspec.search.records import Standing
+    from cnnspec.search.space import show_value
     from cnnspec.training.progress import Lines, epoch_line, speaks, time_left
     from cnnspec.training.run_folder import read_config
     from cnnspec.training.signals import Interrupted
@@ -31,6 +36,7 @@ __all__ = [
     "AXES",
     "BATCH_SIZE",
     "CONVENTION",
+    "COSTS",
     "DEVICES",
     "FURTHEST",
     "INPUT",
@@ -44,7 +50,9 @@ __all__ = [
     "Lines",
     "Paint",
     "Purpose",
+    "SearchLines",
     "Shape",
+    "Standing",
     "check_device",
     "count",
     "describe",
@@ -59,11 +67,14 @@ __all__ = [
     "read_file",
     "render",
     "render_all",
+    "show_figure",
     "show_shape",
+    "show_value",
     "siblings",
     "speaks",
     "summary",
     "time_left",
+    "trial_line",
     "visible",
 ]
 
@@ -77,6 +88,11 @@ LATER: Final = {
     "cnnspec.importing.sources": ("parse_source",),
     "cnnspec.language.elaborate": ("MAX_NODES",),
     "cnnspec.language.spec_source": ("STDIN", "parse_setting", "read_file"),
+    "cnnspec.language.figures": ("show_figure",),
+    "cnnspec.language.search_section": ("COSTS",),
+    "cnnspec.search.progress": ("SearchLines", "trial_line"),
+    "cnnspec.search.records": ("Standing",),
+    "cnnspec.search.space": ("show_value",),
     "cnnspec.ops": ("AXES", "Shape", "operators", "show_shape"),
     "cnnspec.ops.describe": ("describe", "families", "siblings", "summary"),
     "cnnspec.runtime.session": ("BATCH_SIZE", "DEVICES", "check_device"),

@@ -156,7 +156,8 @@ def check(
         path, implied = zoo.find(os.fspath(spec))
         source, where = read_source(path), zoo.own_copy(os.fspath(spec), path)
     chosen = variant or implied
-    faults = spec_faults(source) if source.document.header.train else []
+    document = source.document
+    faults = spec_faults(source) if document.header.train or document.search else []
     with where:
         return check(source, faults, variant=chosen, params=params, select=select, ignore=ignore, max_nodes=max_nodes)
 

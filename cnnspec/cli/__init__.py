@@ -19,10 +19,10 @@ from cnnspec.errors import CnnspecError, SpecError, UsageError, missing_extra, u
 __all__ = ["VERBS", "app", "main"]
 
 VERBS: Final = (  # as `--help` lists them
-    *("inspect", "calc", "sizes", "diff"),
+    *("inspect", "draw", "calc", "sizes", "diff"),
     *("check", "explain", "fmt", "schema", "init", "import", "zoo"),
-    *("train", "eval", "runs", "export", "verify", "predict"),
-    *("bench", "doctor", "lsp"),
+    *("step", "train", "eval", "runs", "search", "export", "code", "verify", "predict"),
+    *("bench", "doctor", "serve", "lsp"),
 )
 
 WrongUsage: Final = typer.BadParameter.__mro__[1]  # typer carries click inside, and does not export this base

@@ -6,10 +6,8 @@ import hashlib
 import os
 import zlib
 from dataclasses import replace
-from math import prod
 from pathlib import Path
 from typing import Any, Final
-from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 import torch
@@ -17,9 +15,10 @@ from PIL import Image
 from torch import Tensor
 
 from cnnspec.data.folder import open_folder
+from cnnspec.data.npz import read_npz
 from cnnspec.data.sets import DataSet, Images, OpenOptions, check_classifier, check_fit, named_as, stratified
 from cnnspec.errors import CnnspecError, UsageError, needs_extra
-from cnnspec.files import check_inflation, expand_user
+from cnnspec.files import expand_user
 from cnnspec.graph import Graph
 from cnnspec.hints import did_you_mean
 from cnnspec.images import SUFFIXES, prepare
@@ -42,7 +41,6 @@ _TORCHVISION: Final[dict[str, tuple[str, dict[str, Any], dict[str, Any], int, in
 NAMES: Final = ("digits", *_TORCHVISION, "fake")
 _DIGITS: Final = tuple("0123456789")
 _TEST_FRACTION: Final = 0.2  # of digits, npz files and folders without test images of their own
-NPZ_SMALL: Final = 2**30  # bytes that an array of any file may have
 _SPLIT_SEED: Final = 0  # the test images are the same whatever the seed of the run
 
 
@@ -140,24 +138,7 @@ def _npz(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
     if not path.is_file():
         what = f"{path} is not a regular file" if path.exists() else f"there is no file {path}"
         raise UsageError(f"--data: {what}")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if "x" not in arrays or "y" not in arrays:
-                few = ", ".join(arrays.files[:10]) + ", …" * (len(arrays.files) > 10)
-                raise UsageError(f"{path} has no arrays `x` and `y`; it has: {few or 'none'}")
-            for member in arrays.zip.infolist():
-                if member.filename in ("x.npy", "y.npy"):
-                    _check_member(path, arrays.zip, member)
-            x, y = arrays["x"], arrays["y"]
-    except (OSError, ValueError, EOFError, KeyError, zlib.error, NotImplementedError) as error:
-        raise CnnspecError(f"{path} cannot be read as .npz: {error}") from error
-    except Exception as error:  # zipfile's errors have no common base
-        if isinstance(error, CnnspecError):
-            raise
-        raise CnnspecError(f"{path} cannot be read as .npz: {error}") from error
-    for key, array in (("x", x), ("y", y)):
-        if not isinstance(array, np.ndarray):  # a member that is no .npy comes as its bytes
-            raise CnnspecError(f"{path}: `{key}` is no array, but a file of another kind")
+    x, y = read_npz(path)
     if y.ndim != 1:
         raise CnnspecError(f"{path}: `y` is one whole number per image, not {y.dtype} {y.shape}")
     if x.ndim not in (3, 4) or len(x) != len(y):
@@ -183,26 +164,6 @@ def _npz(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
     names = graph.classes if len(graph.classes) == classes else tuple(str(i) for i in range(classes))
     train, test = Images(images[kept], labels[kept]), Images(images[held], labels[held])
     return replace(in_memory(path.name, names, train, test, options), place=Path(os.path.abspath(path)))
-
-
-def _check_member(path: Path, archive: ZipFile, member: ZipInfo) -> None:
-    """Raise CnnspecError for an array that is no data set's, or far larger than its file, before it is read.
-
-    Others than these two would be refused too, once they were in memory.
-    """
-    with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-    name = member.filename.removesuffix(".npy")
-    if name == "x" and dtype != np.uint8:
-        raise CnnspecError(f"{path}: `x` holds {dtype}, and images are uint8, 0 to 255")
-    if name == "y" and dtype.kind not in "iu":
-        raise CnnspecError(f"{path}: `y` is one whole number per image, not {dtype} {shape}")
-    declared = prod(shape) * dtype.itemsize
-    if declared > member.file_size:
-        raise CnnspecError(f"{path}: `{name}` is cut off: it declares {declared:,} bytes and has {member.file_size:,}")
-    check_inflation(f"`{name}` of {path}", path.stat().st_size, declared, small=NPZ_SMALL)
 
 
 def _fake(graph: Graph, options: OpenOptions) -> DataSet:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from cnnspec.editor.snapshot import Snapshot
 from cnnspec.language.bind import argument_names
 from cnnspec.language.document import BODIES, INLINE, Block, Body, Document
+from cnnspec.language.figures import FIGURES
 from cnnspec.language.functions import FUNCTIONS
 from cnnspec.language.read_body import JOIN_NAMES
 from cnnspec.language.read_parts import ITEM_KEYS, TOP_KEYS
+from cnnspec.language.search_section import COSTS, KINDS, SAMPLERS, SEARCH_KEYS
 from cnnspec.language.values import layer_names
 from cnnspec.ops import operators
 from cnnspec.ops.describe import argument_line, call_line, summary
@@ -77,6 +79,9 @@ def _document(snapshot: Snapshot) -> Document:
 def _here(document: Document, lines: Sequence[str], line: int, before: str) -> Iterator[Completion]:
     path = _path(lines, line, before)
     block = _block(document, path)
+    if path and path[0] == "search":
+        yield from _search(document, path, before)
+        return
     if _OPEN_READS.search(before) is not None and before.count("(") > before.count(")"):
         yield from _reads(block, line)
         return
@@ -105,6 +110,26 @@ def _here(document: Document, lines: Sequence[str], line: int, before: str) -> I
 
 def _keys(keys: Sequence[str]) -> Iterator[Completion]:
     return (Completion(key, "key", "", f"{key}: ", 0) for key in keys)
+
+
+def _search(document: Document, path: Sequence[str], before: str) -> Iterator[Completion]:
+    """What may be written in the section `search`."""
+    inside = path[1] if len(path) > 1 else None
+    if inside is None:
+        yield from _told(SEARCH_KEYS)
+    elif inside == "space" and (len(path) > 2 or before.count("{") - before.count("}") > 1):
+        yield from _told({**KINDS, "step": "how far apart the values are"})
+    elif inside == "space":
+        yield from (Completion(p.name, "parameter", "", f"{p.name}: ", 0) for p in document.main.params)
+    elif inside == "limits":
+        yield from _told({name: figure.meaning for name, figure in FIGURES.items()})
+    elif inside in ("cost", "sampler"):
+        words = COSTS if inside == "cost" else SAMPLERS
+        yield from (Completion(word, "word", SEARCH_KEYS[inside], word, 0) for word in words)
+
+
+def _told(keys: Mapping[str, str]) -> Iterator[Completion]:
+    return (Completion(key, "key", meaning, f"{key}: ", 0) for key, meaning in keys.items())
 
 
 def _layers(document: Document, block: Block) -> Iterator[Completion]:

@@ -13,11 +13,13 @@ from cnnspec.errors import SpecError, UsageError
 from cnnspec.language.document import Expr
 from cnnspec.language.elaborate import MAX_NODES
 from cnnspec.language.expand import Use
+from cnnspec.language.figures import FIGURES
 from cnnspec.language.results import show
+from cnnspec.language.search_section import SEARCH_KEYS
 from cnnspec.language.values import Log, UnknownValue, Values
 from cnnspec.ops import show_shape
 from cnnspec.ops.describe import argument_line, describe
-from cnnspec.places import Diagnostic, Span
+from cnnspec.places import Diagnostic, Place, Span
 
 __all__ = ["Hover", "hover"]
 
@@ -47,6 +49,9 @@ def hover(snapshot: Snapshot, line: int, column: int, findings: Iterable[Diagnos
     if occurrence is not None:
         place = occurrence.place
         parts += _about(snapshot, names, occurrence)
+    elif (key := _search_key(snapshot, line, column)) is not None:
+        place = key[0]
+        parts.append(key[1])
     elif (value := _expression_at(snapshot, line, column)) is not None:
         place = value[0].place
         parts += _values(snapshot, *value)
@@ -60,6 +65,16 @@ def _page(finding: Diagnostic) -> str:
         return explain_code(finding.code).strip()
     except UsageError:  # of a place that has no pages of its own
         return finding.message
+
+
+def _search_key(snapshot: Snapshot, line: int, column: int) -> tuple[Place, str] | None:
+    """The key of the section `search` at a place, and what it is."""
+    section = snapshot.source.document.search
+    for key, place in section.places.items() if section is not None else ():
+        if place.covers(line, column):
+            name = key.removeprefix("limits.")
+            return place, f"`{name}`: {SEARCH_KEYS[key] if key == name else FIGURES[name].meaning}"
+    return None
 
 
 def _about(snapshot: Snapshot, names: Names, found: Occurrence) -> list[str]:

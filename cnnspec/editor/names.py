@@ -81,6 +81,11 @@ class Names:
                 if setting.name in shared:
                     yield Occurrence(shared[setting.name], setting.place)
                 yield from self._expr(setting.expr, shared)
+        for domain in document.search.space.values() if document.search is not None else ():
+            if domain.name in shared:
+                yield Occurrence(shared[domain.name], domain.place)
+            for expr, _ in domain.written:
+                yield from self._expr(expr, shared)
         for block in document.blocks.values():
             yield Occurrence(Symbol("block", block.name, ""), block.place, True)
             yield from self._block(block, {**shared, **_held(block, block.name)})

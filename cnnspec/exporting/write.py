@@ -15,7 +15,7 @@ from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.exporting.draft import Draft
 from cnnspec.exporting.options import ExportOptions
 from cnnspec.exporting.subject import Subject, ends_in_softmax, macs
-from cnnspec.files import atomic_path
+from cnnspec.files import check_rewritable, rewritten_path
 from cnnspec.onnx_backend.metadata import Metadata, seal, write_metadata
 from cnnspec.runtime.files import remember
 from cnnspec.version import __version__
@@ -34,7 +34,8 @@ def output_path(subject: Subject, output: str | os.PathLike[str] | None, options
         raise UsageError(f"{path} is a directory", hint=f"name a file: -o {path / (subject.stem + '.onnx')}")
     if path.suffix != ".onnx":
         raise UsageError(f"{path} does not end in .onnx", hint=f"name a file: -o {path.with_suffix('.onnx')}")
-    folder = next(folder for folder in path.absolute().parents if os.path.exists(folder))
+    final = check_rewritable(path).absolute()
+    folder = next(folder for folder in final.parents if os.path.exists(folder))
     if not folder.is_dir():
         raise UsageError(f"cannot write {path}: {folder} is a file")
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -55,7 +56,7 @@ def write(draft: Draft) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CnnspecError(f"cannot make the folder {folder}: {error.strerror or error}") from None
-    with atomic_path(draft.path) as temporary, open(temporary, "wb") as file:
+    with rewritten_path(draft.path) as temporary, open(temporary, "wb") as file:
         file.writelines(parts)
     remember(digest)
     return len(content)

@@ -15,6 +15,8 @@ from cnnspec.ops.reshape import Flatten, Identity, Permute
 
 __all__ = ["SHAPES", "does_nothing", "flattened"]
 
+_KINDS: Final = {"mean": "Mean", "sum": "Sum", "max": "Amax", "min": "Amin"}
+
 
 _MOST_AXES: Final = 4  # that the language has
 
@@ -102,9 +104,6 @@ def _kept(step: Step, steps: Steps, readers: Readers) -> bool:
     before.op, before.shape, before.gives = Reduced(before.op.how, dims, True), step.shape, step.gives
     steps.leave_out(step)
     return True
-
-
-_KINDS: Final = {"mean": "Mean", "sum": "Sum", "max": "Amax", "min": "Amin"}
 
 
 def _reduce(step: Step, steps: Steps, readers: Readers) -> bool:

@@ -6,34 +6,43 @@ their union, would lose the place of a word inside a line, and every start would
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from cnnspec.errors import Place
+from cnnspec.language.figures import Limit
 
 __all__ = [
     "BODIES",
     "FAULT",
     "INLINE",
     "NOTHING",
+    "OF_TRAINING",
     "TYPES",
     "Argument",
     "Block",
     "Body",
     "Call",
+    "Choice",
     "Document",
+    "Domain",
     "Expr",
     "Header",
     "Item",
     "LintOptions",
     "Param",
+    "SearchSection",
 ]
+
+Choice: TypeAlias = int | float | bool | str | None  # a value that a search may try
 
 BODIES: Final = ("layers", "add", "mul", "concat")
 INLINE: Final = "inline"  # children that take their places in the list around them
 TYPES: Final = ("int", "float", "bool", "size", "list", "layer")
+OF_TRAINING: Final = "train."  # before the name of a training option that varies in a search
 FAULT: Final = object()  # the value of an `Expr` that could not be read; its error has been reported
 
 
@@ -127,6 +136,71 @@ class Block(NamedTuple):
     body: Body | None = None
 
 
+@dataclass(frozen=True)
+class Domain:
+    """The values that one name of the space may have: a list of choices, or a range with both ends."""
+
+    name: str
+    place: Place
+    kind: Literal["choices", "int", "float", "log"]
+    values: tuple[Choice, ...]  # the choices, or the two ends; a list is written as an expression, as `--set` takes it
+    step: float | None = None  # None: every number between the ends
+    written: tuple[tuple[Expr, Place], ...] = ()  # the values as they stand in the text
+
+    def __repr__(self) -> str:
+        return f"<Domain of {self.name}: {self.kind} {list(self.values)}>"
+
+    @property
+    def option(self) -> str | None:
+        """The training option that varies, or None for a parameter of the spec."""
+        return self.name.removeprefix(OF_TRAINING) if self.name.startswith(OF_TRAINING) else None
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The first and the last value of a range."""
+        first, last = self.values
+        assert isinstance(first, (int, float))
+        assert isinstance(last, (int, float))
+        return first, last
+
+    @property
+    def count(self) -> int | None:
+        """How many values there are; None where there is no end of them."""
+        if self.kind == "choices":
+            return len(self.values)
+        if self.step is None:
+            return None if self.ends[0] < self.ends[1] else 1
+        first, last = self.ends
+        return 1 + round((last - first) / self.step)
+
+    def every(self) -> Sequence[Choice]:
+        """All values of a domain that has a number of them."""
+        if self.kind == "choices":
+            return self.values
+        first, step = self.ends[0], self.step or 0
+        return [first + number * step for number in range(self.count or 0)]
+
+
+class SearchSection(NamedTuple):
+    """What a search is told. `places` are those of its keys, and of `limits.params`, …"""
+
+    space: Mapping[str, Domain] = MappingProxyType({})
+    limits: Mapping[str, Limit] = MappingProxyType({})
+    trials: int = 50
+    epochs: int | None = None  # None: those of the training options
+    cost: str = "macs"
+    prune: bool = True
+    sampler: str = "tpe"
+    plain: Mapping[str, Any] = MappingProxyType({})  # as it is written
+    places: Mapping[str, Place] = MappingProxyType({})
+
+    @property
+    def size(self) -> int | None:
+        """How many candidates the space has; None where there is no end of them."""
+        counts = [domain.count for domain in self.space.values()]
+        return None if None in counts else math.prod(count for count in counts if count is not None)
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """A whole spec, read but not yet worked out."""
@@ -140,6 +214,7 @@ class Document:
     variants: dict[str, tuple[Argument, ...]]
     places: dict[str, Place] = field(default_factory=dict)  # of the top-level keys, and of `outputs.0`, …
     train_places: dict[str, tuple[Place, Place]] = field(default_factory=dict)  # of the keys and values of `train`
+    search: SearchSection | None = None
 
 
 # The document of a text that is none.

@@ -30,7 +30,7 @@ __all__ = [
 
 BLOCK_KEYS: Final = ("params", "let", "inputs", *BODIES)
 HEADER_KEYS: Final = Header._fields
-TOP_KEYS: Final = (*HEADER_KEYS, "input", "variants", "blocks", "params", "let", *BODIES)
+TOP_KEYS: Final = (*HEADER_KEYS, "input", "variants", "blocks", "params", "let", *BODIES, "search")
 ITEM_KEYS: Final = ("type", *BODIES, INLINE, "in", "repeat", "when")
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}\Z")

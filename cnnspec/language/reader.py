@@ -7,6 +7,7 @@ from another error.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Final
 
 from cnnspec.errors import Diagnostic, Place
@@ -54,7 +55,19 @@ class _Reader:
         train = root.get("train")
         entries = train.entries if isinstance(train, MapValue) else ()
         options = {key.value: (key.place, value.place) for key, value in entries}
-        return Document(header, main, shape, mean, std, blocks, variants, places, options)
+        document = Document(header, main, shape, mean, std, blocks, variants, places, options)
+        return document if root.get("search") is None else self.with_search(document, root)
+
+    def with_search(self, document: Document, root: MapValue) -> Document:
+        """The document with its section `search`, whose readers no other spec waits for."""
+        from cnnspec.language.search_section import check_space, read_search
+
+        value = root.get("search")
+        assert value is not None
+        section = read_search(value, self.parts)
+        for fault in () if section is None else check_space(section, document):
+            self.parts.keep(fault)
+        return replace(document, search=section)
 
     def without_inputs(self, root: MapValue) -> tuple[MapValue, tuple[tuple[str, Place], ...]]:
         """The document without the names of `inputs`, which are reported, and these names: more is not said of them."""

@@ -10,9 +10,11 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from cnnspec.language.document import BODIES, INLINE, TYPES
+from cnnspec.language.document import BODIES, INLINE, TYPES, SearchSection
+from cnnspec.language.figures import FIGURES
 from cnnspec.language.read_body import JOIN_NAMES
 from cnnspec.language.read_header import MAX_TEXT, NAME, WARNING
+from cnnspec.language.search_section import COSTS, KINDS, SAMPLERS, SEARCH_KEYS
 from cnnspec.ops import AbstractOp, operators
 
 __all__ = ["json_schema"]
@@ -93,6 +95,38 @@ def _header() -> Schema:
             "properties": {"ignore": warnings},
             "additionalProperties": False,
         },
+    }
+
+
+def _search() -> Schema:
+    """The section `search`."""
+    number: Schema = {"type": "number"}
+    ends: Schema = {"type": "array", "items": number, "minItems": 2, "maxItems": 2}
+    ranges = {kind: {**ends, "description": meaning} for kind, meaning in KINDS.items()}
+    domain = _choose(
+        [({"type": "object"}, {"properties": {**ranges, "step": number}, "additionalProperties": False})],
+        {"type": "array", "minItems": 1, "description": "The values to choose from."},
+    )
+    limits: Schema = {
+        name: {"type": ["string", "number"], "description": f"{figure.meaning}; as `500k`, `1MB`, `2ms`, `>= 28`"}
+        for name, figure in FIGURES.items()
+    }
+    count: Schema = {"type": "integer", "minimum": 1}
+    keys: Schema = {
+        "space": {"type": "object", "minProperties": 1, "additionalProperties": domain},
+        "limits": {"type": "object", "properties": limits, "additionalProperties": False},
+        "trials": {**count, "default": SearchSection().trials},
+        "epochs": count,
+        "cost": {"enum": [*COSTS], "default": SearchSection().cost},
+        "prune": {"type": "boolean", "default": SearchSection().prune},
+        "sampler": {"enum": [*SAMPLERS], "default": SearchSection().sampler},
+    }
+    return {
+        "type": "object",
+        "description": "What may vary in a search for the best network, what it may cost, and how long to look.",
+        "properties": {key: {**keys[key], "description": meaning} for key, meaning in SEARCH_KEYS.items()},
+        "required": ["space"],
+        "additionalProperties": False,
     }
 
 
@@ -178,6 +212,7 @@ def json_schema() -> Schema:
             "additionalProperties": _ref("block"),
         },
         **{body: _ref("body") for body in BODIES},
+        "search": _search(),
     }
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cnnspec.graph import Node
+from cnnspec.onnx_backend.pads import pad
 from cnnspec.onnx_backend.standardised import standardised
 from cnnspec.onnx_backend.writer import Writer
 from cnnspec.ops.conv import AbstractSlidingConv, ConvTranspose
@@ -13,21 +14,23 @@ __all__ = ["conv", "conv_transpose"]
 
 def conv(writer: Writer, op: AbstractSlidingConv, node: Node) -> None:
     """`Conv`; a weight that is standardised in training is a constant here."""
-    windows = op.windows(*node.input_shapes)
     if isinstance(op, (StdConv, ScaledStdConv)):
         gain = writer.array(node, "gain") if isinstance(op, ScaledStdConv) else None
         weight = writer.constant(node.tensor_name("weight"), standardised(op, node, writer.array(node, "weight"), gain))
     else:
         weight = writer.weight(node, "weight")
+    reads, pads = writer.reads(node), [w.before for w in op.axes] + [w.after for w in op.axes]
+    if op.border != "constant" and any(pads):
+        reads, pads = [pad(writer, op.axes, reads[0], f"{node.name}/padded")], [0] * len(pads)
     writer.add(
         "Conv",
-        [*writer.reads(node), weight, *writer.weights(node, "bias")],
+        [*reads, weight, *writer.weights(node, "bias")],
         node.name,
         kernel_shape=op.kernel_size,
         strides=op.stride,
         dilations=op.dilation,
         group=op.groups,
-        pads=[getattr(w, "before", 0) for w in windows] + [getattr(w, "after", 0) for w in windows],
+        pads=pads,
     )
 
 

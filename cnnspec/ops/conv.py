@@ -5,7 +5,8 @@ from typing import ClassVar, Literal
 
 from cnnspec.errors import ShapeError
 from cnnspec.ops.base import AbstractSpatialOp, Count, Initial, Shape, Sizes, elements, show_shape
-from cnnspec.ops.window import GLOBAL, POINT, Grouped, Sliding, Transposed, Window
+from cnnspec.ops.pad import refuse_wide
+from cnnspec.ops.window import GLOBAL, POINT, Border, Grouped, Sliding, Transposed, Window
 
 __all__ = ["AbstractSlidingConv", "Conv", "ConvTranspose"]
 
@@ -75,9 +76,16 @@ class AbstractSlidingConv(_AbstractConv):
     dilation: Sizes = 1  # type: ignore[assignment]
 
     def windows(self, *inputs: Shape) -> tuple[Window, ...]:
-        return self._sliding()
+        return self.axes
 
-    def _sliding(self) -> tuple[Sliding, ...]:
+    @property
+    def border(self) -> Border:
+        """What stands in the padding."""
+        return "constant"
+
+    @property
+    def axes(self) -> tuple[Sliding, ...]:
+        """The window along each axis of space."""
         windows = []
         for axis, (kernel, stride, dilation) in enumerate(
             zip(self.kernel_size, self.stride, self.dilation, strict=True)
@@ -89,7 +97,7 @@ class AbstractSlidingConv(_AbstractConv):
                 before = after = 0
             else:
                 before = after = self.padding[axis]
-            windows.append(Sliding(kernel, stride, dilation, before, after))
+            windows.append(Sliding(kernel, stride, dilation, before, after, border=self.border))
         return tuple(windows)
 
     def out_shape(self, *inputs: Shape) -> Shape:
@@ -100,7 +108,8 @@ class AbstractSlidingConv(_AbstractConv):
             message = f"padding='same' needs stride 1, as in torch; {self._same_for_stride()}"
             raise ShapeError(message, "E204", instead={"padding": self._half()})
         out = []
-        for window, size in zip(self._sliding(), shape[1:], strict=True):
+        for window, size in zip(self.axes, shape[1:], strict=True):
+            refuse_wide(window, size)
             result = window.out_size(size)
             if result < 1:
                 padded = size + window.before + window.after
@@ -144,7 +153,11 @@ class Conv(AbstractSlidingConv):
 
     words: ClassVar[tuple[str, ...]] = ("padding", "padding_mode")
 
-    padding_mode: Literal["zeros"] = "zeros"
+    padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
+
+    @property
+    def border(self) -> Border:
+        return "constant" if self.padding_mode == "zeros" else self.padding_mode
 
 
 class ConvTranspose(_AbstractConv):

@@ -7,7 +7,7 @@ from cnnspec.errors import ShapeError
 from cnnspec.ops.base import LIMIT, AbstractSpatialOp, Shape, Sizes, show_shape
 from cnnspec.ops.window import Border, Sliding, Window
 
-__all__ = ["PADS", "CircularPad", "ConstantPad", "ReflectionPad", "ReplicationPad", "ZeroPad"]
+__all__ = ["PADS", "CircularPad", "ConstantPad", "ReflectionPad", "ReplicationPad", "ZeroPad", "refuse_wide"]
 
 
 class _AbstractPad(AbstractSpatialOp):
@@ -55,7 +55,7 @@ class _AbstractPad(AbstractSpatialOp):
             left = size + min(window.before, 0) + min(window.after, 0)
             if window.out_size(size) < 1 or left < _LEAST.get(self.border, left):
                 raise ShapeError(f"the padding {self.padding} leaves nothing of {show_shape(shape)}")
-            _refuse_wide(window, size, left)
+            refuse_wide(window, size)
         return (shape[0], *(window.out_size(size) for window, size in zip(self.axes, shape[1:], strict=True)))
 
     def other_flops(self, *inputs: Shape) -> int:
@@ -65,11 +65,12 @@ class _AbstractPad(AbstractSpatialOp):
 _LEAST: Final[dict[Border, int]] = {"constant": 0, "circular": 1}  # that crops leave: no padding makes up for less
 
 
-def _refuse_wide(window: Sliding, size: int, left: int) -> None:
+def refuse_wide(window: Sliding, size: int) -> None:
     """Raise ShapeError where the padding wants more places than there are to copy: torch copies each once."""
     widest = max(window.before, window.after)
     if window.border == "reflect" and widest >= size:
         raise ShapeError(f"the padding {widest} is not smaller than the axis that it mirrors, of {size}")
+    left = size + min(window.before, 0) + min(window.after, 0)
     if window.border == "circular" and widest > left:
         raise ShapeError(f"the padding {widest} is wider than what goes round, an axis of {left}")
 

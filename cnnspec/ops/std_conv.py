@@ -4,8 +4,10 @@ In training the weight is standardised anew in each step; at inference it is one
 has it, so that these cost as much as other convolutions.
 """
 
+from math import prod
 from typing import Annotated, ClassVar
 
+from cnnspec.errors import ShapeError
 from cnnspec.ops.arguments import Bounds
 from cnnspec.ops.base import Initial, Shape
 from cnnspec.ops.conv import AbstractSlidingConv
@@ -15,28 +17,35 @@ __all__ = ["ScaledStdConv", "StdConv"]
 Positive = Annotated[float, Bounds(gt=0)]
 
 
-class StdConv(AbstractSlidingConv):
+class _AbstractStdConv(AbstractSlidingConv):
+    """What both kinds share: an output channel reads more than one value, or there is no variance."""
+
+    ranks: ClassVar[tuple[int, ...]] = (2,)
+
+    def check_channels(self, shape: Shape) -> None:
+        super().check_channels(shape)
+        if shape[0] // self.groups * prod(self.kernel_size) == 1:
+            raise ShapeError("an output channel has one weight, which cannot be standardised", "E204")
+
+
+class StdConv(_AbstractStdConv):
     """`StdConv2d`: a convolution whose weight has mean 0 and variance 1 over all that an output channel reads.
 
     `(C, H, W) -> (out_channels, *out)`. Weight standardisation (Qiao et al. 2019), as in BiT (Kolesnikov et al. 2020).
     `eps` is added to the variance.
     """
 
-    ranks: ClassVar[tuple[int, ...]] = (2,)
-
     bias: bool = False
     eps: Positive = 1e-6
 
 
-class ScaledStdConv(AbstractSlidingConv):
+class ScaledStdConv(_AbstractStdConv):
     """`ScaledStdConv2d`: a convolution with a standardised weight, times a trained `gain` per output channel.
 
     `(C, H, W) -> (out_channels, *out)`. Scaled weight standardisation (Brock, De and Smith 2021): over the root of the
     fan-in, and times `gamma`, which makes up for what the activation before it takes of the variance. `gain` starts at
     `gain_init`.
     """
-
-    ranks: ClassVar[tuple[int, ...]] = (2,)
 
     eps: Positive = 1e-6
     gamma: float = 1.0

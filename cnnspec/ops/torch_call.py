@@ -105,7 +105,9 @@ def torch_call(op: AnyOp, *inputs: Shape) -> TorchCall:
                 return TorchCall("operator.add", (op.shift,), kind="function")
             return TorchCall("Affine", (op.scale, op.shift))
         case Mean() | Sum() | Amax() | Amin():
-            return TorchCall(f"torch.{op.op_name.lower()}", (op.dim, op.keepdim), kind="function")
+            dims = op.dim[0] if isinstance(op.dim, tuple) and len(op.dim) == 1 else op.dim
+            named = {"keepdim": True} if op.keepdim else {}
+            return TorchCall(f"torch.{op.op_name.lower()}", (dims,), named, kind="function")
         case Flatten():
             return TorchCall("nn.Flatten", (op.start_dim, op.end_dim))
         case Unflatten():

@@ -164,7 +164,7 @@ class Predictor:
             names: list[str] = []
             for source in sources:
                 try:
-                    full[len(names)] = self._pixels(source)
+                    full[len(names)] = self.pixels(source)
                 except CnnspecError as error:
                     if on_error is None:
                         raise
@@ -172,7 +172,7 @@ class Predictor:
                 else:
                     names.append(_name(source))
             full[len(names) :] = 0
-            probabilities = self._probabilities(full)
+            probabilities = self.probabilities(full)
             for name, row in zip(names, probabilities, strict=False):
                 yield Prediction(name, row, classes)
 
@@ -203,18 +203,31 @@ class Predictor:
             ) from None
         return dict(zip(self._outputs, outputs, strict=True))
 
-    def _pixels(self, source: ImageLike) -> NDArray[np.uint8]:
-        if isinstance(source, str | bytes | os.PathLike):
-            return read_image(source, self.metadata.input_shape, invert=self.invert, max_pixels=self.max_pixels)
-        if not isinstance(source, Image.Image):
-            raise UsageError(f"{shown(source)} is no image", hint="a path, the bytes of a file, or Pillow's")
-        return prepare(source, self.metadata.input_shape, invert=self.invert)
+    @public(ImageLike="cnnspec.runtime.predictor")
+    def pixels(self, image: ImageLike, *, invert: bool | None = None) -> NDArray[np.uint8]:
+        """An image as the network sees it, `(H, W, C)` bytes; without `invert` as this predictor was made.
 
-    def _probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """`(N, classes)` for bytes `(N, H, W, C)`."""
+        Raises UsageError for a missing file, and CnnspecError for what is not a readable image.
+        """
+        invert = self.invert if invert is None else invert
+        if isinstance(image, str | bytes | os.PathLike):
+            return read_image(image, self.metadata.input_shape, invert=invert, max_pixels=self.max_pixels)
+        if not isinstance(image, Image.Image):
+            raise UsageError(f"{shown(image)} is no image", hint="a path, the bytes of a file, or Pillow's")
+        return prepare(image, self.metadata.input_shape, invert=invert)
+
+    @public(NDArray="numpy.typing")
+    def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """`(N, classes)` for what `pixels` gives of N images, `(N, H, W, C)`. Raises CnnspecError as `run`.
+
+        A file whose batch is fixed runs as often as it takes.
+        """
         about = self.metadata
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != channels_last(check_shape(about.input_shape)):
+            wanted = show_shape(channels_last(about.input_shape))
+            raise UsageError(f"the pixels are {pixels.dtype} {pixels.shape}, and not uint8 (N, {wanted})")
         inputs = pixels if about.bytes_last else normalize(pixels, about.mean, about.std)
-        scores: NDArray[np.float32] = next(iter(self._run(inputs).values()))
+        scores: NDArray[np.float32] = next(iter(self.run(inputs).values()))
         if scores.shape != (len(pixels), len(self.classes)):
             raise CnnspecError(f"{self.path} gives {show_shape(scores.shape)} for {len(pixels)} images")
         if about.output_kind == "probabilities":

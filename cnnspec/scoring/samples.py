@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from cnnspec.errors import CnnspecError, needs_extra
+from cnnspec.errors import CnnspecError, UsageError, needs_extra
 from cnnspec.graph import Graph
 from cnnspec.images import NCHW_TO_NHWC
 from cnnspec.training import TrainConfig, resolve_config
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cnnspec.data.sets import DataSet
 
-__all__ = ["accuracy", "labelled", "open_set", "real_images", "some_images"]
+__all__ = ["accuracy", "labelled", "open_set", "pick", "real_images", "some_images"]
 
 SAMPLES: Final = 256  # images that a comparison looks at
 _FOLDERS: Final = {  # where torchvision keeps a downloaded set
@@ -99,6 +99,27 @@ def labelled(data: DataSet, batch: int) -> Iterator[tuple[NDArray[np.uint8], NDA
     rows = torch.arange(len(source)) if data.test is not None else data.val_rows
     for images, labels in batches(source, rows, batch, torch.device("cpu")):
         yield _last(images), labels.numpy()
+
+
+def pick(data: DataSet, label: int | None, index: int) -> tuple[NDArray[np.uint8], int, str]:
+    """One image of the evaluation set, of a class or of all: `(H, W, C)`, its label, and its place in words.
+
+    Raises UsageError where there are not as many.
+    """
+    import torch
+
+    from cnnspec.data.batches import batches
+
+    source, split = (data.test, "test") if data.test is not None else (data.val, "validation")
+    rows = torch.arange(len(source)) if data.test is not None else data.val_rows
+    labels = source.labels[rows]
+    of_class = rows if label is None else rows[labels == label]
+    if index >= len(of_class):
+        what = f"{len(of_class):,} {split} images" + ("" if label is None else f" of class {data.classes[label]}")
+        raise UsageError(f"{data.name} has {what}, and number {index} is none of them", hint="they count from 0")
+    row = of_class[index : index + 1]
+    ((images, found),) = batches(source, row, 1, torch.device("cpu"))
+    return _last(images)[0], int(found[0]), f"{split} image {int((rows == row).nonzero())}"
 
 
 def accuracy(run: Callable[[NDArray[np.uint8]], NDArray[np.float32]], data: DataSet, batch: int) -> tuple[float, int]:

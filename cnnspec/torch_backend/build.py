@@ -76,6 +76,7 @@ def _trace(graph: Graph, root: nn.Module) -> fx.Graph:
         else:  # a function of proxies writes its own fx nodes
             result: Any = made(*(fx.Proxy(value, tracer) for value in reads))
             values[node.name] = result.node
+        values[node.name].meta["layer"] = node.name  # what else is known of it stands in the graph
     traced.output({name: values[name] for name in graph.outputs + graph.aux_outputs})
     return traced
 

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.nn.parameter import is_lazy
 
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.foreign.training import with_training
@@ -33,9 +34,9 @@ def capture(module: nn.Module, input_shape: Shape, name: str) -> Captured:
 
     Raises CnnspecError where torch cannot export it.
     """
+    empty = _without_values(module)
     classes = {path: type(each).__name__ for path, each in module.named_modules()}
     state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    empty = _without_values(module)
     example = torch.zeros((BATCH, *input_shape), device="meta")
     inference = _exported(empty.eval(), example, name)
     found = read_program(inference, name, classes, state)
@@ -74,7 +75,10 @@ def _exported(module: nn.Module, example: Tensor, name: str) -> ExportedProgram:
 
 
 def _without_values(module: nn.Module) -> nn.Module:
-    """A copy of a module on the meta device."""
+    """A copy of a module on the meta device. Raises UsageError for layers whose sizes are not known yet."""
+    if any(is_lazy(parameter) for parameter in [*module.parameters(), *module.buffers()]):
+        hint = "call the module once with an example"
+        raise UsageError("the module has lazy layers, whose sizes are not known yet", hint=hint)
     memo: dict[int, Any] = {}
     for tensor in [*module.parameters(), *module.buffers()]:
         made = torch.empty_like(tensor, device="meta")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial, reduce
 from typing import Any, Final, NamedTuple, TypeAlias, assert_never
 
@@ -49,7 +49,7 @@ def layer(op: AnyOp, *inputs: Shape) -> Layer:
         case "fold":
             return partial(_folded, called)
         case "function":
-            return partial(_with_read, called, call.arguments)
+            return partial(_with_read, called, call.arguments, call.named)
         case "reads":
             return partial(_with_reads, called, call.arguments)
         case _:
@@ -60,8 +60,8 @@ def _folded(join: Function, *reads: Any) -> Any:
     return reduce(join, reads)
 
 
-def _with_read(function: Function, arguments: tuple[Any, ...], read: Any) -> Any:
-    return function(read, *arguments)
+def _with_read(function: Function, arguments: tuple[Any, ...], named: Mapping[str, Any], read: Any) -> Any:
+    return function(read, *arguments, **named)
 
 
 def _with_reads(function: Function, arguments: tuple[Any, ...], *reads: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import comb
+import math
 from typing import Any
 
 import torch
@@ -42,7 +42,7 @@ class BlurPool2d(nn.Module):
 
     filt: Tensor
 
-    def __init__(self, channels: int, filt_size: int, stride: int) -> None:
+    def __init__(self, channels: int, filt_size: int = 3, stride: int = 2) -> None:
         super().__init__()
         self.filt_size, self.stride = filt_size, stride
         self.padding = [(stride + filt_size - 2) // 2] * 4
@@ -59,7 +59,7 @@ class BlurPool2d(nn.Module):
 
 
 def _binomial(channels: int, size: int) -> Tensor:
-    row = torch.tensor([float(comb(size - 1, k)) for k in range(size)]) / 2 ** (size - 1)
+    row = torch.tensor([float(math.comb(size - 1, k)) for k in range(size)]) / 2 ** (size - 1)
     filt: Tensor = (row[:, None] * row).repeat(channels, 1, 1, 1)
     return filt
 
@@ -74,7 +74,7 @@ def _with_values(module: BlurPool2d, _: object) -> None:
 class GRN(nn.Module):
     """Global response normalisation: `input + bias + weight * input * share`, with the share of each channel's norm."""
 
-    def __init__(self, channels: int, eps: float, dim: int) -> None:
+    def __init__(self, channels: int, eps: float = 1e-6, dim: int = 1) -> None:
         super().__init__()
         self.eps, self.dim = eps, dim
         self.weight = nn.Parameter(torch.zeros(channels))
@@ -131,8 +131,17 @@ class Reshape(nn.Module):
 class StdConv2d(nn.Conv2d):
     """A convolution whose weight is standardised over all that an output channel reads, each time anew."""
 
-    def __init__(self, *arguments: Any, eps: float, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        *,
+        bias: bool = False,
+        eps: float = 1e-6,
+        **named: Any,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, bias=bias, **named)
         self.eps = eps
 
     def forward(self, input: Tensor) -> Tensor:
@@ -147,8 +156,18 @@ class StdConv2d(nn.Conv2d):
 class ScaledStdConv2d(nn.Conv2d):
     """A convolution with a standardised weight times `gain * gamma / √fan_in`."""
 
-    def __init__(self, *arguments: Any, eps: float, gamma: float, gain_init: float, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        *,
+        eps: float = 1e-6,
+        gamma: float = 1.0,
+        gain_init: float = 1.0,
+        **named: Any,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, **named)
         self.eps, self.gamma, self.gain_init = eps, gamma, gain_init
         self.gain = nn.Parameter(torch.full((self.out_channels, 1, 1, 1), gain_init))
         self.scale = gamma * self.weight[0].numel() ** -0.5

@@ -108,7 +108,10 @@ class ProgramReader:
         if base_name(node.target) == "getitem":
             return self._item(node, *values)
         if all(map(is_constant, values)) and not _draws(node):
-            return self._worked_out(node)
+            try:
+                return self._worked_out(node)
+            except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+                return self._gap(node, arguments, f"a constant that cannot be worked out: {error!s:.80}")
         try:
             return self._given(node, read_call(node, arguments))
         except Missing as missing:

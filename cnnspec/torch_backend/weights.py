@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from cnnspec.errors import CnnspecError, UsageError
-from cnnspec.files import write_atomic
+from cnnspec.files import rewrite
 from cnnspec.graph import unwrapped
 
 __all__ = ["check_state", "kind_fault", "load_weights", "read_weights", "save_weights", "weights_bytes"]
@@ -116,8 +116,8 @@ def weights_bytes(state: nn.Module | Mapping[str, Tensor]) -> bytes:
 
 
 def save_weights(state: nn.Module | Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
-    """Write a module's weights as safetensors, atomically. Raises CnnspecError where they cannot be written."""
-    write_atomic(path, weights_bytes(state))
+    """Write a module's weights as safetensors, whole or not at all. Raises CnnspecError where that cannot be."""
+    rewrite(path, weights_bytes(state))
 
 
 def _counters(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

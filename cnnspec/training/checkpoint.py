@@ -25,7 +25,7 @@ from cnnspec.training.metrics import EpochMetrics
 from cnnspec.training.plan import Origin
 from cnnspec.training.run_folder import Natural
 
-__all__ = ["RunState", "check_content", "load_checkpoint", "save_checkpoint"]
+__all__ = ["RunState", "check_content", "load_checkpoint", "save_checkpoint", "snapshot"]
 
 FORMAT: Final = 1  # of what is saved; the next one is for a state that this program could not go on from
 KEPT: Final = 2
@@ -90,6 +90,21 @@ def check_content(state: RunState) -> None:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def snapshot(state: RunState) -> RunState:
+    """A copy of `state` in this machine's memory, which does not change while training goes on."""
+    return cast(RunState, _copied(state))
+
+
+def _copied(value: object) -> object:
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copied(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_copied(each) for each in value)
+    return value
 
 
 def save_checkpoint(folder: Path, state: RunState) -> Path:

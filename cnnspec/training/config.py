@@ -5,9 +5,9 @@ Precedence: the defaults below, the spec's `train:`, a file given with `--config
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
@@ -18,8 +18,8 @@ from cnnspec.language import Source
 from cnnspec.limits import MAX_THREADS
 
 __all__ = [
-    "OptionError", "OptionFault", "Precision", "Seed", "TrainConfig", "data_folder", "option_faults", "resolve_config",
-    "spec_faults",
+    "MAY_CHANGE", "OptionError", "OptionFault", "Precision", "Seed", "TrainConfig", "data_folder", "option_faults",
+    "resolve_config", "spec_faults",
 ]  # fmt: skip
 
 Count = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
@@ -33,6 +33,13 @@ NonNegative = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
 Precision = Literal["fp32", "bf16", "fp16"]
 Word = Annotated[str, Field(strict=True, min_length=1, max_length=4096)]
+
+# Options that may change between two parts of a run: where it runs, and when it ends.
+MAY_CHANGE: Final = {
+    "cache", "channels_last", "checkpoint_every", "compile", "cuda_graph", "data", "data_dir", "device", "epochs",
+    "loading", "max_pixels", "patience", "pool_first", "skip_bad", "steps_per_graph", "tensorboard", "threads",
+    "weights", "workers",
+}  # fmt: skip
 
 
 class OptionError(UsageError):
@@ -176,7 +183,7 @@ def option_faults(options: Mapping[str, object]) -> list[OptionFault]:
 
 
 def spec_faults(source: Source) -> list[Diagnostic]:
-    """What is wrong with the options that a spec names below `train:`, with their places."""
+    """What is wrong with the options that a spec names below `train:` and in its `search:`, with their places."""
     document = source.document
     faults = []
     for fault in option_faults(document.header.train):
@@ -184,7 +191,24 @@ def spec_faults(source: Source) -> list[Diagnostic]:
         message = fault.message if fault.unknown else f"`{fault.key}` of `train`: {fault.message}"
         listed = None if fault.hint or not fault.unknown else "`cnnspec train --help` lists them, with `-` for `_`"
         faults.append(Diagnostic("E107", message, place, fault.hint, help=listed))
-    return faults
+    return [*faults, *_space_faults(source)]
+
+
+def _space_faults(source: Source) -> Iterator[Diagnostic]:
+    """What is wrong with the options that a spec lets vary in `search: {space: …}`, with their places."""
+    section = source.document.search
+    for domain in section.space.values() if section is not None else ():
+        if domain.option is None:
+            continue
+        for value, (_, place) in zip(domain.values, domain.written, strict=True):
+            fault = next(iter(option_faults({domain.option: value})), None)
+            if fault is None and value is not None:
+                continue
+            if fault is not None and fault.unknown:
+                yield Diagnostic("E120", fault.message, domain.place, fault.hint)
+                break
+            message = "null is no value" if fault is None else fault.message
+            yield Diagnostic("E120", f"`{domain.name}`: {message}", place)
 
 
 def resolve_config(*layers: tuple[str, Mapping[str, object]]) -> TrainConfig:

@@ -52,8 +52,10 @@ def make_loss(config: TrainConfig, counts: Tensor, device: torch.device) -> Call
     return cross_entropy if config.loss == "cross-entropy" else squared_error
 
 
-def make_optimizer(config: TrainConfig, model: nn.Module, device: torch.device) -> torch.optim.Optimizer:
-    """The update rule over the parameters that train, fused where torch has it."""
+def make_optimizer(
+    config: TrainConfig, model: nn.Module, device: torch.device, *, fused: bool = True
+) -> torch.optim.Optimizer:
+    """The update rule over the parameters that train, fused where torch has it and nobody forbids it."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [{"params": trained, "weight_decay": config.weight_decay}]
     if not config.decay_norms:
@@ -63,7 +65,7 @@ def make_optimizer(config: TrainConfig, model: nn.Module, device: torch.device) 
         ]
     if config.nesterov and (config.optimizer != "sgd" or not config.momentum):
         raise UsageError("--nesterov is for SGD with momentum", hint="`--no-nesterov`")
-    fused = device.type in ("cpu", "cuda")
+    fused = fused and device.type in ("cpu", "cuda")
     if config.optimizer == "sgd":
         sgd = torch.optim.SGD(groups, config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused)
         if config.momentum:  # torch's own buffers hold anything after a first step that fp16's scaler skips

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import torch
@@ -15,7 +16,7 @@ from cnnspec.data.batches import to_device
 from cnnspec.errors import CnnspecError
 from cnnspec.torch_backend import kind_fault, read_weights, weights_bytes
 from cnnspec.training.board import Board, open_board
-from cnnspec.training.checkpoint import RunState, check_content, load_checkpoint, save_checkpoint
+from cnnspec.training.checkpoint import RunState, check_content, load_checkpoint, save_checkpoint, snapshot
 from cnnspec.training.counters import Counters, check_finite, mean_loss
 from cnnspec.training.device import image_memory, synchronize
 from cnnspec.training.distributed import agree
@@ -27,9 +28,10 @@ from cnnspec.training.metrics import EpochMetrics, merit
 from cnnspec.training.plan import Plan, check_origin
 from cnnspec.training.plots import plot_run
 from cnnspec.training.progress import Progress
-from cnnspec.training.run_folder import BEST, LAST, best_fault, best_weights
+from cnnspec.training.run_folder import BEST, LAST, best_fault, best_weights, manifest_fault
 from cnnspec.training.run_writer import RunFolder
 from cnnspec.training.signals import Interrupted, Signals
+from cnnspec.training.write_behind import WriteBehind
 
 __all__ = ["Keeper", "keep"]
 
@@ -44,8 +46,8 @@ def keep(plan: Plan, learner: Learner, progress: Progress) -> Iterator[Keeper]:
     Raises UsageError where there is a run that is not to be touched or another process writes it, and CnnspecError
     where it is not the run that it was or its files cannot be read or written.
     """
-    with RunFolder(plan.job.folder, write=plan.ranks.first) as folder, Signals() as signals:
-        keeper = Keeper(plan, learner, progress, folder, signals)
+    with RunFolder(plan.job.folder, write=plan.ranks.first) as folder, Signals() as signals, WriteBehind() as writer:
+        keeper = Keeper(plan, learner, progress, folder, signals, writer)
         keeper.resume() if plan.resuming else keeper.start()
         yield keeper
 
@@ -53,8 +55,17 @@ def keep(plan: Plan, learner: Learner, progress: Progress) -> Iterator[Keeper]:
 class Keeper:
     """Counts, saves, publishes and ends a run."""
 
-    def __init__(self, plan: Plan, learner: Learner, progress: Progress, folder: RunFolder, signals: Signals) -> None:
-        self.plan, self.learner, self.progress, self.folder, self.signals = plan, learner, progress, folder, signals
+    def __init__(
+        self,
+        plan: Plan,
+        learner: Learner,
+        progress: Progress,
+        folder: RunFolder,
+        signals: Signals,
+        writer: WriteBehind,
+    ) -> None:
+        self.plan, self.learner, self.progress = plan, learner, progress
+        self.folder, self.signals, self.writer = folder, signals, writer
         self.counters = Counters()
         self.losses = torch.zeros(plan.steps_per_epoch, device=plan.device)  # of this epoch's steps
         self.counted = True  # what is recognised in this epoch, from its first image on
@@ -93,11 +104,13 @@ class Keeper:
         state: RunState | None = plan.ranks.share(
             lambda: load_checkpoint(self.folder.checkpoints, self.progress.message)
         )
+        if (fault := plan.ranks.share(lambda: manifest_fault(plan.job.folder))) is not None:
+            self.progress.message(f"{fault}; it is made anew")
         if state is not None:
             self._load(state)
             self._replace_lost_best()
             if self.counters.position == 0:
-                self._publish()
+                self.writer.give(*self._published())
         if plan.ranks.first:
             self.folder.write_config(plan.job, plan.config, plan.data.place)
         if self.over:
@@ -220,8 +233,7 @@ class Keeper:
         self.losses.zero_()
         self.learner.recognised = 0
         self.counted = True
-        self._save()
-        self._publish()
+        self._save(*self._published())
         asked = bool(self.progress.epoch(metrics))
         if self.board is not None:
             self.board.write(metrics)
@@ -238,6 +250,7 @@ class Keeper:
         data = plan.data
         best = counters.best
         assert best is not None  # a run has an epoch
+        self.writer.wait()
         source, rows = plan.val, data.val_rows  # for the confusion matrix, where there are no test images
         if data.test is not None:
             source, rows = to_device(data.test, plan.device, image_memory(plan.device)), torch.arange(len(data.test))
@@ -276,31 +289,37 @@ class Keeper:
         )
         self.last_look, self.looked_at = now, seen
 
-    def _save(self) -> None:
-        """A checkpoint of everything that the rest of the run depends on."""
+    def _save(self, *after: Callable[[], object]) -> None:
+        """A checkpoint of everything that the rest of the run depends on, and `after` it what may only then be written.
+
+        It is written while the run goes on, from copies. Raises CnnspecError where a loss was not finite, or where the
+        one before could not be written.
+        """
         plan = self.plan
         losses = plan.ranks.total(self.losses) / plan.ranks.count
         right = plan.ranks.total(self.learner.recognised)
         check_finite(self.learner.model, losses, self.counters)
+        self.writer.wait()  # so that there is one copy at a time
         if plan.ranks.first:
             state: RunState = {
                 **self.learner.state(), "counters": self.counters.record(), "origin": plan.origin, "losses": losses,
                 "right": right,
             }  # fmt: skip
-            save_checkpoint(self.folder.checkpoints, state)
+            self.writer.give(partial(save_checkpoint, self.folder.checkpoints, snapshot(state)), *after)
         self.last_save = time.perf_counter()
 
-    def _publish(self) -> None:
-        """The files that people read. A run that was cut off before this writes them when it continues."""
-        counters = self.counters
+    def _published(self) -> Iterator[Callable[[], None]]:
+        """What writes the files that people read. A run that was cut off before this does so when it continues."""
+        counters, folder = self.counters, self.folder
         if not self.plan.ranks.first or not counters.history:
             return
         names = (BEST, LAST) if counters.best is counters.history[-1] else (LAST,)
-        self.folder.write_weights(names, weights_bytes(self.learner.scored), counters.epoch)
-        self.folder.write_metrics(counters.history)
+        yield partial(folder.write_weights, names, weights_bytes(self.learner.scored), counters.epoch)
+        yield partial(folder.write_metrics, tuple(counters.history))
 
     def _interruption(self, signal: int) -> Interrupted:
-        """The error for a signal that ends the run, with the way to continue."""
+        """The error for a signal that ends the run, with the way to continue. Raises CnnspecError as `_save`."""
+        self.writer.wait()
         return Interrupted(
             signal,
             f"stopped after {self.counters.step} of {self.plan.steps} steps; nothing is lost",

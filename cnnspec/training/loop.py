@@ -56,7 +56,7 @@ def train(job: Job, progress: Progress | None = None, shared: Shared | None = No
 
     `shared` is what this run may have in common with others of this process. Raises UsageError where the data or the
     options do not fit, CnnspecError where the loss is no longer finite, memory runs out, a file cannot be written or
-    every checkpoint is damaged, and Interrupted after SIGINT or SIGTERM.
+    every checkpoint is damaged, and Interrupted after a signal that ends it.
     """
     device = pick_device(job.config.device, progress.message if progress is not None and speaks() else Silent().message)
     with process_restored(device):

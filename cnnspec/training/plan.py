@@ -17,7 +17,7 @@ from cnnspec.data.duplicates import count_duplicates
 from cnnspec.data.prepare import Augment
 from cnnspec.data.sets import DataSet, Images, ImageSet
 from cnnspec.errors import CnnspecError, UsageError
-from cnnspec.training.config import TrainConfig
+from cnnspec.training.config import MAY_CHANGE, TrainConfig
 from cnnspec.training.device import image_memory
 from cnnspec.training.distributed import Ranks
 from cnnspec.training.job import Job
@@ -32,13 +32,6 @@ __all__ = ["Origin", "Plan", "check_origin", "make_plan", "origin_of"]
 
 _TOGETHER: Final = 10  # steps that are recorded as one, at most: a signal waits for them
 _SCORED: Final = 256  # images that are scored at once, at most
-
-# Options that may change between two parts of a run: where it runs, and when it ends.
-_MAY_CHANGE: Final = {
-    "cache", "channels_last", "checkpoint_every", "compile", "cuda_graph", "data", "data_dir", "device", "epochs",
-    "loading", "max_pixels", "patience", "pool_first", "skip_bad", "steps_per_graph", "tensorboard", "threads",
-    "weights", "workers",
-}  # fmt: skip
 
 
 class Origin(TypedDict):
@@ -194,7 +187,7 @@ def origin_of(job: Job, data: DataSet) -> Origin:
     return {
         "images": data.digest,
         "spec": repr([record.spec, record.variant, sorted(record.params.items()), record.input_shape]),
-        "options": job.config.model_dump(mode="json", exclude=_MAY_CHANGE),
+        "options": job.config.model_dump(mode="json", exclude=MAY_CHANGE),
     }
 
 

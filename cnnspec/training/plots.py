@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL.Image import Image
 
 from cnnspec.diagnostics import visible
-from cnnspec.files import atomic_path
+from cnnspec.files import atomic_path, rewritten_path
 from cnnspec.training.fonts import drawable
 from cnnspec.training.metrics import EpochMetrics
 
@@ -45,7 +45,8 @@ def plot_curves(metrics: Sequence[EpochMetrics], path: Path) -> None:
     accuracy.legend()
     rate.plot(epochs, [epoch.lr for epoch in metrics], color="tab:grey")
     rate.set(xlabel="epoch", title="learning rate")
-    _write(figure, path)
+    with atomic_path(path) as temporary:
+        _save(figure, temporary)
 
 
 def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], path: Path) -> None:
@@ -68,12 +69,12 @@ def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], path
                 if value:
                     dark = shares[true][predicted] > 0.5
                     axes.text(predicted, true, str(value), ha="center", va="center", color="w" if dark else "k", size=7)
-    _write(figure, path)
-
-
-def _write(figure: Figure, path: Path) -> None:
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+        _save(figure, temporary)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, format="png", dpi=110)
 
 
 def plot_mistakes(images: Sequence[Image], captions: Sequence[tuple[str, str, float, str | None]], path: Path) -> None:
@@ -95,7 +96,8 @@ def plot_mistakes(images: Sequence[Image], captions: Sequence[tuple[str, str, fl
     for axes, image, title in zip(figure.axes, images, titles, strict=False):
         axes.imshow(image, cmap="gray", vmin=0, vmax=255)
         axes.set_title(title, fontsize=8, family=families, parse_math=False)
-    _write(figure, path)
+    with rewritten_path(path) as temporary:
+        _save(figure, temporary)
 
 
 def _short(name: str) -> str:

@@ -32,9 +32,10 @@ class Progress(Protocol):
         """`seen` of `images` of epoch `epoch` of `epochs` are done; `loss` is the mean of this epoch so far."""
 
     def epoch(self, metrics: EpochMetrics) -> bool | None:
-        """An epoch has been trained, evaluated and saved. True ends the run here, as its last epoch would.
+        """An epoch has been trained and evaluated. True ends the run here, as its last epoch would.
 
-        That is not remembered: a run that is resumed goes on.
+        That is not remembered: a run that is resumed goes on. The epoch is being saved meanwhile; a process that is
+        killed before that trains it again, and tells it again, with the same figures.
         """
 
 

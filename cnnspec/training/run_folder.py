@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,14 +41,15 @@ from cnnspec.zoo import RUNS, find_run, is_run
 
 __all__ = [
     "BEST", "CHECKPOINTS", "LAST", "DataPlace", "Natural", "Run", "WeightsRecord", "best_fault", "best_weights",
-    "check_links", "find_weights", "has_checkpoint", "is_run", "network_files", "open_run", "read_config", "read_json",
-    "read_manifest",
+    "check_links", "find_weights", "has_checkpoint", "is_run", "manifest_fault", "network_files", "open_run",
+    "read_config", "read_json", "read_manifest",
 ]  # fmt: skip
 
 T = TypeVar("T")
 
 BEST: Final = "best.safetensors"
 LAST: Final = "last.safetensors"
+MANIFEST: Final = "manifest.json"
 CHECKPOINTS: Final = "checkpoints"
 
 
@@ -195,7 +197,7 @@ def best_weights(run: Path) -> Path:
     if not path.is_file():
         raise CnnspecError(f"{run} has no weights yet", hint=f"let it finish an epoch: `cnnspec train --resume {run}`")
     check_links(run)
-    accepted = read_manifest(run / "manifest.json").get(BEST, WeightsRecord())
+    accepted = read_manifest(run / MANIFEST).get(BEST, WeightsRecord())
     if digest_of(path) not in accepted.sha256:
         raise CnnspecError(
             f"{path} is not what the run wrote: its digest is not in manifest.json",
@@ -225,8 +227,18 @@ def read_manifest(path: Path) -> dict[str, WeightsRecord]:
 
 def best_fault(run: Path) -> str | None:
     """What is wrong with the best weights of a run, if anything."""
+    return _fault(lambda: best_weights(run))
+
+
+def manifest_fault(run: Path) -> str | None:
+    """What is wrong with a run's manifest, if there is one."""
+    path = run / MANIFEST
+    return _fault(lambda: read_manifest(path)) if path.exists() else None
+
+
+def _fault(read: Callable[[], object]) -> str | None:
     try:
-        best_weights(run)
+        read()
     except CnnspecError as error:
         return error.message
     return None

@@ -68,6 +68,7 @@ def reserve(runs: Path, name: str | None, spec_name: str, *, existing: Existing,
         raise UsageError(f"`{name}` is no name for a run: letters, digits, `.`, `_` and `-`")
     folder = runs / (spec_name if name is None else name)
     made: list[Path] = []
+    ready = False
     try:
         if name is not None:
             _check_name(folder, existing)
@@ -78,18 +79,26 @@ def reserve(runs: Path, name: str | None, spec_name: str, *, existing: Existing,
             folder.mkdir(exist_ok=True)
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except (OSError, ValueError) as error:
-        _unmake(made)
-        raise CnnspecError(f"cannot write to {folder}: {getattr(error, 'strerror', error)}") from None
-    try:
+        ready = True
         yield folder
-    except BaseException:
-        if made or (write and name is None):
-            with suppress(CnnspecError, OSError), RunFolder(folder):
-                if [path.name for path in folder.iterdir()] == [LOCK]:
-                    (folder / LOCK).unlink()
+    except BaseException as error:
+        own = bool(made) or (write and ready and name is None)
+        if write and ready:
+            _take_back(folder, own=own)
+        if own:
             _unmake([folder, *made[1:]])
+        if not ready and isinstance(error, (OSError, ValueError)):
+            raise CnnspecError(f"cannot write to {folder}: {getattr(error, 'strerror', error)}") from None
         raise
+
+
+def _take_back(folder: Path, *, own: bool) -> None:
+    """Take away what is there of a run that has not begun: of a folder that is not our own no more than the lock."""
+    with suppress(CnnspecError, OSError), RunFolder(folder):
+        there = list(folder.iterdir())
+        if _is_free(folder) and (own or [path.name for path in there] == [LOCK]):
+            for path in there:
+                path.unlink()
 
 
 def _make_first_free(folder: Path) -> Path:
@@ -161,7 +170,11 @@ class RunFolder:
             raise UsageError(
                 f"another process is writing to {path}", hint="wait for it, or give this run another `--name`"
             ) from None
-        self._sweep()
+        try:
+            self._sweep()
+        except BaseException:
+            self.close()
+            raise
 
     def _sweep(self) -> None:
         """Take away the half-written files of a process that was killed: nobody else writes here."""

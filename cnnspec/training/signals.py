@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end a run after the step that is running, with everything saved."""
+"""SIGINT, SIGTERM and SIGHUP end a run after the step that is running, with everything saved."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Interrupted", "Signals"]
 
 
 class Interrupted(CnnspecError):
-    """A signal ended the run. The exit code is the shell's: 130 for SIGINT, 143 for SIGTERM."""
+    """A signal ended the run. The exit code is the shell's: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP."""
 
     def __init__(self, number: int, message: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -22,7 +22,7 @@ class Interrupted(CnnspecError):
 
 
 class Signals:
-    """While entered, SIGINT and SIGTERM are noted in `received` instead of acting.
+    """While entered, signals that end a command are noted in `received` instead of acting.
 
     A second one does what it did before: it ends a process that is one command, and interrupts any other program.
     One that came before, and was swallowed, is noted too.
@@ -35,7 +35,7 @@ class Signals:
 
     def __enter__(self) -> Signals:
         if threading.current_thread() is threading.main_thread():  # Python allows it nowhere else
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in interrupts.numbers():
                 self._before[number] = signal.signal(number, self._note)
         return self
 

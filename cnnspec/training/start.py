@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.data.sets import DataSet
@@ -28,7 +28,7 @@ from cnnspec.training.progress import Progress
 from cnnspec.training.run_folder import find_weights
 from cnnspec.training.shared import Shared
 
-__all__ = ["build_network", "check_norms", "check_parts", "data_options", "open_images"]
+__all__ = ["build_network", "check_norms", "check_parts", "data_options", "fresh_network", "open_images"]
 
 
 def data_options(config: TrainConfig, device: torch.device, report: Callable[[str], None]) -> OpenOptions:
@@ -75,8 +75,19 @@ def open_images(job: Job, device: torch.device, ranks: Ranks, progress: Progress
 
 
 def build_network(graph: Graph, config: TrainConfig, device: torch.device, *, weights: str | None) -> nn.Module:
-    """The network on the device, fresh or with the weights that it starts from."""
+    """The network on the device, fresh or with the weights that it starts from, and made fast."""
     check_norms(graph)
+    model = fresh_network(graph, config, weights=weights)
+    if config.pool_first:
+        pool_first(model)
+    rectify_in_place(model)
+    if device.type == "cpu":
+        multiply_whole(model, graph)
+    return model.to(device)
+
+
+def fresh_network(graph: Graph, config: TrainConfig, *, weights: str | None) -> fx.GraphModule:
+    """The network as it is declared, fresh or with the weights that it starts from."""
     model = build_module(graph)
     initialise(model, config.init)
     if weights is not None:
@@ -92,12 +103,7 @@ def build_network(graph: Graph, config: TrainConfig, device: torch.device, *, we
     elif config.reset and config.weights is None:
         raise UsageError("--reset wants --weights: without them every layer starts fresh")
     freeze(model, config.freeze)
-    if config.pool_first:
-        pool_first(model)
-    rectify_in_place(model)
-    if device.type == "cpu":
-        multiply_whole(model, graph)
-    return model.to(device)
+    return model
 
 
 def check_norms(graph: Graph) -> None:

@@ -80,6 +80,7 @@ FEATURES = frozenset(
         "kernel above 5",
         "crop beyond -1",
         "groups after Concat",
+        "convolution padded by copies",
         *(f"{name} along another axis" for name in ("Slice", "Concat", "GRN")),
         "Scale or Bias along another axis",
         "Add or Mul that broadcasts",
@@ -134,6 +135,8 @@ def _of_arguments(node: Node) -> set[str]:
         found.add("adaptive size above 4")
     if isinstance(op, (conv.Conv, conv.ConvTranspose, pool.MaxPool, pool.AvgPool)) and max(op.kernel_size) > 5:
         found.add("kernel above 5")
+    if getattr(op, "padding_mode", "zeros") != "zeros":
+        found.add("convolution padded by copies")
     if getattr(op, "ceil_mode", False):
         found.add("ceil_mode")
     if isinstance(op, pad.ZeroPad) and min(op.padding) < -1:

@@ -7,7 +7,7 @@ from random import Random
 
 from cnnspec.language import read_spec
 
-__all__ = ["hostile_spec"]
+__all__ = ["LONGEST", "hostile_spec"]
 
 HUGE = (2**31 - 1, 2**31 - 2, 16_000_000, 1_000_003, 262_144, 99_991, 65_536, 40_000, 39_979)
 ODD = (1, 2, 3, 4, 5, 6, 7, 9, 11, 13, 31, 64, 97, 101, 210, 1009, 1013, 2310)
@@ -148,3 +148,39 @@ def hostile_spec(seed: int) -> str:
     if author.chance(0.1):
         return head + _repeated_variants(author, items)
     return head + "layers:\n" + "".join(f"  - {item}\n" for item in items or ["ReLU"])
+
+
+_VARIANTS = "".join(f"  v{n}: {{n: {n * 17 % 41}}}\n" for n in range(300))
+_CALLS = "".join(f"  B{n}: {{layers: [B{n + 1}, B{n + 1}]}}\n" for n in range(12))
+LONGEST = {  # specs that once took longest
+    "variants": f"""cnnspec: 1
+input: [3, 1024, 28]
+params: {{n: 1}}
+variants:
+{_VARIANTS}layers:
+  - "Conv2d(1, 4)"
+  - {{layers: ["Upsample(size=[11, 6], mode=nearest)", "Upsample(size=[1, 262144], mode=nearest)"], repeat: 2}}
+  - "AdaptiveMaxPool2d([13, 1000003]) * n"
+""",
+    "features": """cnnspec: 1
+input: [12, 1013]
+layers:
+  - "LayerNorm * 50"
+  - "LocalResponseNorm(5)"
+  - {layers: ["Linear(65536)", "GroupNorm(1)"], repeat: 2501}
+""",
+    "volumes": """cnnspec: 1
+input: [1, 64, 1000003, 64]
+layers:
+  - "LayerNorm"
+  - "Upsample(size=101, mode=trilinear) * 5000"
+  - "Conv3d(262144, 2, stride=97)"
+  - "InstanceNorm3d"
+""",
+    "blocks": f"""cnnspec: 1
+input: [12, 16000000]
+blocks:
+{_CALLS}  B12: {{layers: ["LayerNorm"]}}
+layers: [B0]
+""",
+}

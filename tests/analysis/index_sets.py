@@ -134,8 +134,8 @@ def transform(node: Node, inputs: list[Array], union: Any, *, clamp: bool = Fals
         x = _gather(x, 0, table, union)
     gone = _gone(node)
     given = iter(node.shape)
-    out = tuple(1 if axis in gone else next(given) for axis in range(rank))
-    for axis in range(rank):
+    out = tuple(1 if axis in gone else next(given) for axis in range(len(node.input_shapes[0])))
+    for axis in range(len(node.input_shapes[0])):
         if axis == 0 and isinstance(op, (conv.AbstractSlidingConv, conv.ConvTranspose, norm.LocalResponseNorm)):
             continue
         size, units = node.input_shapes[0][axis], out[axis]
@@ -148,13 +148,22 @@ def transform(node: Node, inputs: list[Array], union: Any, *, clamp: bool = Fals
             found = taps(node, axis)
             table = clipped(found, size, units)
             if isinstance(op, pool.BlurPool):
-                table = [
-                    sorted({abs(t) if t < size else 2 * size - 2 - t for t in found.reads(i)}) for i in range(units)
-                ]
+                table = [sorted({_copied(tap, size, "reflect") for tap in found.reads(i)}) for i in range(units)]
+            if getattr(op, "padding_mode", "zeros") != "zeros":
+                table = [sorted({_copied(tap, size, op.padding_mode) for tap in found.reads(i)}) for i in range(units)]
             if clamp:
                 table = [row or [min(max(next(iter(found.reads(i)), 0), 0), size - 1)] for i, row in enumerate(table)]
             x = _gather(x, axis, table, union)
     return x.reshape(*node.shape, *x.shape[rank:])
+
+
+def _copied(tap: int, size: int, mode: str) -> int:
+    """The input of which a copy stands at `tap`, which may lie outside."""
+    if mode == "circular":
+        return tap % size
+    if mode == "replicate":
+        return min(max(tap, 0), size - 1)
+    return abs(tap) if tap < size else 2 * (size - 1) - tap
 
 
 def _gone(node: Node) -> set[int]:
@@ -241,6 +250,8 @@ def _layout(node: Node, before: list[Seen]) -> Layout:
         return replace(layout, place=tuple(None if at is None else order.index(at) for at in layout.place))
     elif isinstance(op, Flatten):
         return _flattened(layout, op, shape)
+    elif isinstance(op, Slice) and (cut := op.axis(shape)):
+        layout = replace(layout, odd=layout.odd or any(layout.place[axis] == cut for axis in layout.lost))
     elif type(op).__name__ in ("Reshape", "Unflatten"):
         return _reshaped(layout, shape, node.shape)
     elif gone := _gone(node):
@@ -249,8 +260,6 @@ def _layout(node: Node, before: list[Seen]) -> Layout:
         units = tuple(1 if at in gone else count for at, count in zip(layout.place, layout.units, strict=True))
         lost = {axis for axis in layout.lost if layout.place[axis] not in gone}
         return replace(layout, place=place, units=units, lost=frozenset(lost))
-    elif isinstance(op, Slice) and (cut := op.axis(shape)):
-        layout = replace(layout, odd=layout.odd or any(layout.place[axis] == cut for axis in layout.lost))
     elif isinstance(op, (Slice, ChannelShuffle, norm.LocalResponseNorm)) or getattr(op, "groups", 1) > 1:
         carried = any(at == 0 and shape[0] > 1 for at in layout.place)
         layout = replace(layout, odd=layout.odd or carried)

@@ -9,6 +9,7 @@ from unittest.mock import patch
 import pytest
 from work import calls_of
 
+from cnnspec.analysis import analyze
 from cnnspec.api import check, format_text
 from cnnspec.cli.render.diagnostics import FORMS, Listing
 from cnnspec.language import Source
@@ -65,6 +66,17 @@ def test_variants_of_all_kinds_are_bounded_together(count: int, layers: str) -> 
     text = HEAD + variants(count) + layers
     assert outcomes(lambda: codes(text, max_nodes=1000)) < count / 3
     assert "E119" in codes(text, max_nodes=1000)
+
+
+def test_the_fields_of_all_variants_are_bounded_together() -> None:
+    layers = "".join(
+        f"  - {layer}\n" for layer in ("AdaptiveAvgPool2d([1013, a])", "Conv2d(1, [501, 1], padding=same)")
+    )
+    text = "cnnspec: 1\ninput: [3, 1021, 28]\n" + variants(40) + f"layers:\n{layers}"
+    with patch("cnnspec.analysis.check.analyze", side_effect=analyze) as analysed:
+        assert "E119" in codes(text)
+    assert analysed.call_count < 8
+    assert not check("net.yaml", text=text, variant="v39").errors
 
 
 def test_fmt_compares_no_more_variants_than_that() -> None:

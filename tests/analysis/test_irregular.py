@@ -14,6 +14,11 @@ IRREGULAR = [
     ("[1, 64]", "".join(f"  - ConvTranspose1d(1, 101, stride={stride})\n" for stride in (97, 89, 83))),
     ("[1, 10, 10]", "  - Conv2d(1, 6, stride=99991, padding=6) * 100\n"),  # units ever further apart
     ("[1, 1009]", "  - AdaptiveAvgPool1d(40000)\n  - AdaptiveAvgPool1d(39979)\n  - AvgPool1d(30000, stride=7)\n"),
+    # each layer after the first within what one may take, and all of them in minutes
+    (
+        "[1, 2027]",
+        "  - AdaptiveAvgPool1d(1999)\n" + "  - Conv1d(1, 701, padding=same)\n  - Conv1d(1, 699, padding=same)\n" * 2,
+    ),
     (  # and holes of which masks of gigabytes would have to be kept
         "[1, 4001609]",
         "  - Upsample(size=1024, mode=nearest)\n  - Conv1d(1, 16, padding=same) * 5000\n",

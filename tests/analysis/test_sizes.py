@@ -82,7 +82,7 @@ def test_a_skeleton_gives_what_elaboration_gives() -> None:
             shape = (graph.input_shape[0], *(rng.randint(1, 30) for _ in graph.input_shape[1:]))
             anew = elaborated(source, shape)
             try:
-                seen = skeleton.at(shape)
+                seen = skeleton.at(shape, skeleton.widths)
             except ShapeError:
                 assert anew is None, shape
                 refused += 1
@@ -104,9 +104,9 @@ def test_a_skeleton_of_a_classic_gives_what_elaboration_gives(name: str) -> None
             anew = spec.source.elaborate(variant=spec.variant, input_shape=shape)
         except SpecError:
             with pytest.raises(ShapeError):
-                skeleton.at(shape)
+                skeleton.at(shape, skeleton.widths)
             continue
-        assert skeleton.at(shape).out == anew.nodes[-1].shape
+        assert skeleton.at(shape, skeleton.widths).out == anew.nodes[-1].shape
     assert len(skeleton.steps) < len(spec.graph)
 
 

@@ -132,6 +132,12 @@ OPERATORS = [
     *(("[3, 9, 8]", f"{name}(0.1{dim})") for name in ("Scale", "Bias") for dim in ("", ", dim=-1", ", dim=None")),
     *(("[3, 9, 8]", f"Slice({bounds})") for bounds in ("1, 3, dim=2", "1, dim=-1", "0, dim=3")),
     *(("[3, 9, 8]", f"Concat(a, input2, dim={dim})") for dim in (2, 3)),
+    *(
+        (shape, f"Conv{rank}d(4, 3, padding=1, padding_mode={mode})")
+        for mode in ("reflect", "replicate", "circular")
+        for rank, shape in ((1, "[3, 9]"), (2, "[3, 9, 8]"), (3, "[3, 4, 5, 6]"))
+    ),
+    ("[3, 9, 8]", "Conv2d(4, 2, padding=same, padding_mode=reflect)"),
     *(("[3, 9, 8]", f"Unflatten({options})") for options in ("1, unflattened_size=[2, -1]", "3, unflattened_size=-1")),
     *(("[3, 9, 8]", f"Reshape({shape})") for shape in ("[-1, 12]", "[2, -1, 9, 8]", "-1")),
     *(

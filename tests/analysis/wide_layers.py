@@ -45,6 +45,8 @@ def _conv(b: Builder, read: str) -> bool:
     kind = f"Conv{b.rank}d"
     if b.rank == 2 and rng.random() < 0.3:
         kind = rng.choice(("StdConv2d", "ScaledStdConv2d"))
+    elif rng.random() < 0.15:
+        args["padding_mode"] = rng.choice(("reflect", "replicate", "circular"))
     return b.put(kind, args, read) is not None
 
 
@@ -276,7 +278,7 @@ def _tokens(b: Builder, read: str) -> bool:
     return True
 
 
-def _cut(b: Builder, read: str) -> bool:
+def _reshaped(b: Builder, read: str) -> bool:
     """An axis as several, or all of them anew."""
     shape = b.shapes[read]
     if b.rng.random() < 0.6 and len(shape) < 4:
@@ -367,8 +369,8 @@ SPATIAL: _Kinds = [
     (_gate, 3),
     (_tokens, 6),
     (_linear, 1),
-    (_reduction, 2),
-    (_cut, 2),
+    (_reduction, 3),
+    (_reshaped, 2),
     (_join, 5),
     (_structure, 7),
 ]
@@ -378,7 +380,7 @@ ELSEWHERE: _Kinds = [
     (_softmax, 1),
     (_flatten, 2),
     (_reduction, 1),
-    (_cut, 1),
+    (_reshaped, 1),
     (_join, 2),
     (_norm, 1),
     (_conv, 1),

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 
 import cnnspec
 from cnnspec import files, images, limits
+from cnnspec.data import npz as npz_reader
 from cnnspec.data import open as data_open
 from cnnspec.data.folder import decode
 from cnnspec.data.sets import OpenOptions
@@ -93,14 +95,14 @@ def test_arrays_are_looked_at_before_they_are_read(tmp_path: Path, monkeypatch: 
     cut = tmp_path / "cut.npz"
     head = io.BytesIO()
     np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": (2**40, 8, 8)})
-    with data_open.ZipFile(cut, "w") as archive:
+    with ZipFile(cut, "w") as archive:
         archive.writestr("x.npy", head.getvalue())
         archive.writestr("y.npy", head.getvalue())
     monkeypatch.setattr(np.lib.format, "read_array", lambda *_, **__: pytest.fail("it is read"))
-    monkeypatch.setattr(data_open, "NPZ_SMALL", 2**20)
+    monkeypatch.setattr(npz_reader, "SMALL", 2**20)
     for path, message in (
         (wide, "`x` holds float64"),
-        (bomb, "`x` of .* would unpack .* bytes to 16,384,000"),
+        (bomb, "`x` and `y` of .* would unpack .* bytes to 16,416,000"),
         (cut, "`x` is cut off"),
     ):
         with pytest.raises(CnnspecError, match=message):

@@ -45,6 +45,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         spec = "cnnspec: 1\nname: n\ninput: [1, 8, 8]\nlayers:\n  a: Conv2d(4, 3)\n  f: Flatten\n  out: Linear(10)\n"
         Path(f"{CSI}.yaml").write_text(spec)
         Path(f"{CSI}-bad.yaml").write_text('cnnspec: 1\ninput: [1, 8, 8]\nlayers:\n  a: "Conv2d(\\e[31m)"\n')
+        Path(f"{CSI}-fix.yaml").write_text(
+            'cnnspec: 1\nname: "n\\e[31m"\ninput: [1, 8, 8]\nlayers:\n  - Conv2d(4, kernel=3)\n'
+        )
         path = Path(api.export("mlp", "m.onnx", verify=False).path)
         model = onnx.load(path)
         for entry in model.metadata_props:
@@ -106,6 +109,8 @@ CALLS: dict[str, list[list[str]]] = {
     "diff": [[f"{CSI}.yaml", "mlp"], [EVIL, "mlp"], ["mlp", f"{CSI}-bad.yaml"]],
     "check": [
         [EVIL, "--fix"],
+        [f"{CSI}-bad.yaml", "--fix"],
+        *([f"{CSI}-fix.yaml", "--fix", "--format", form] for form in ("github", "json")),
         [f"{CSI}.yaml", f"{CSI}-bad.yaml"],
         *([f"{CSI}-bad.yaml", "--format", form] for form in ("json", "github", "sarif", "junit")),
         [EVIL],
@@ -115,6 +120,15 @@ CALLS: dict[str, list[list[str]]] = {
     "schema": [[EVIL]],
     "init": [[f"{CSI}-new.yaml"], [f"{CSI}.txt"], [f"no{CSI}/{CSI}.yaml"]],
     "zoo": [[EVIL]],
+    "step": [
+        ["mlp", "--label", EVIL],
+        ["mlp", "--data", EVIL],
+        ["mlp", "--image", f"{EVIL}.png", "--label", "1"],
+        [f"runs/{EVIL}"],
+        [f"runs/{EVIL}", "--format", "json"],
+        ["two.yaml", "--data", "folder", "--label", f"{EVIL}a"],
+        [EVIL],
+    ],
     "train": [
         ["mlp", "--data", EVIL],
         ["mlp", "--data", f"{CSI}.npz"],
@@ -151,6 +165,14 @@ CALLS: dict[str, list[list[str]]] = {
         ["mlp", "--weights", EVIL],
         ["mlp", "-o", f"m.onnx/{EVIL}.onnx"],
     ],
+    "code": [
+        [f"{CSI}.yaml"],
+        [f"{CSI}.yaml", "-o", f"{CSI}-out.py"],
+        [EVIL],
+        ["mlp", "-o", EVIL],
+        ["mlp", "-o", f"m.onnx/{EVIL}.py"],
+        ["mlp", "--variant", EVIL],
+    ],
     "verify": [
         [f"{CSI}.onnx"],
         ["told.onnx"],
@@ -174,6 +196,15 @@ CALLS: dict[str, list[list[str]]] = {
         ["mlp", "--batches", EVIL],
     ],
     "doctor": [["--format", EVIL]],
+    "draw": [[EVIL], ["mlp", "-o", f"{EVIL}.svg"], ["mlp", "-o", f"a.{CSI}"], ["mlp", "--format", EVIL]],
+    "serve": [
+        ["--predict", EVIL],
+        [EVIL],
+        [f"{CSI}.onnx", "--no-open"],
+        ["--port", EVIL],
+        ["--predict", f"{CSI}.onnx", "--device", EVIL],
+        ["--host", EVIL, "--predict", "x"],
+    ],
     "lsp": [["--tcp", EVIL], ["--tcp", "-1"]],
 }
 

@@ -150,3 +150,31 @@ def test_the_outline_is_that_of_the_text() -> None:
     assert [part.name for part in parts[1].children] == ["out", "stride", "conv", "relu", "sum"]
     assert parts[1].span.end_line == 13
     assert (7, 13) in list(folds(TEXT.split("\n")))
+
+
+SEARCHED = (
+    TEXT
+    + """search:
+  space:
+    width: {int: [4, 32]}
+  limits: {params: 500k}
+"""
+)
+
+
+def test_a_search_section_is_completed_explained_and_renamed_with_the_rest() -> None:
+    assert {"space", "limits", "trials"} <= {*labels(TEXT + "search:\n  |")}
+    assert {"width"} == {*labels(TEXT + "search:\n  space:\n    |")}
+    assert {"int", "float", "log", "step"} == {*labels(TEXT + "search:\n  space:\n    width: {|")}
+    assert {"int", "log"} < {*labels(TEXT + "search:\n  space: {width: {|")}
+    assert {"params", "field", "latency"} < {*labels(TEXT + "search:\n  limits: {|")}
+    assert {"tpe", "random"} == {*labels(TEXT + "search:\n  sampler: |")}
+    snapshot = look(SEARCHED)
+    assert "parameters" in said("params", 2, snapshot)
+    assert "what a network may cost" in said("limits", 0, snapshot)
+    assert "parameter `width`" in said("width", 5, snapshot)
+    names = Names(snapshot.source.document, snapshot.lines)
+    found = names.at(*at(SEARCHED, "width", 5))
+    assert found is not None
+    places = [each.place.line for each in names.of(found.symbol)]
+    assert places == [3, 5, 15, 16, 17, 22]

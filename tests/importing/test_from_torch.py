@@ -132,6 +132,11 @@ def test_a_module_that_does_not_take_the_input_says_why() -> None:
         cnnspec.from_torch(nn.Conv2d(4, 4, 3), (3, 8, 8))
 
 
+def test_lazy_layers_want_an_example_first() -> None:
+    with pytest.raises(UsageError, match="lazy"):
+        cnnspec.from_torch(nn.LazyConv2d(4, 3), (3, 8, 8))
+
+
 def test_weights_that_would_be_confused_are_seen() -> None:
     """Fresh norms have gains of 1 and shifts of 0: two that change places show only where they are varied."""
     from cnnspec.foreign import Stored

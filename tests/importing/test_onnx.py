@@ -1,4 +1,4 @@
-"""ONNX files as specs: what torch's exporters write, the models of the onnx package, and graphs with their channels last."""
+"""ONNX files as specs: what torch's exporters write, the onnx package's models, graphs with their channels last."""
 
 from __future__ import annotations
 
@@ -323,7 +323,8 @@ def test_gaps_are_told_all_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("word", ["a b/ü.c", "input", "type", "..", "/", "1.2", "x" * 300])
 def test_any_names_become_keys(word: str, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    tensors = [initial(f"{word}{n}.weight", random.standard_normal((3, 3, 1, 1)).astype(np.float32)) for n in range(3)]  # fmt: skip
+    arrays = [random.standard_normal((3, 3, 1, 1)).astype(np.float32) for _ in range(3)]
+    tensors = [initial(f"{word}{n}.weight", array) for n, array in enumerate(arrays)]
     nodes = [
         helper.make_node("Conv", ["x", tensors[0].name], ["a"], name=f"{word}/1"),
         helper.make_node("Conv", ["a", tensors[1].name], ["b"], name=f"{word}/2"),

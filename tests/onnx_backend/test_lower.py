@@ -27,6 +27,15 @@ ROWS: list[Row] = [
     ("StdConv2d", {"out_channels": 6, "kernel_size": 2, "padding": "same", "bias": True, "eps": 1e-3}, (IMAGE,)),
     ("ScaledStdConv2d", {"out_channels": 6, "kernel_size": 3, "gamma": 1.7}, (IMAGE,)),
     ("ScaledStdConv2d", {"out_channels": 4, "kernel_size": 1, "bias": False}, (IMAGE,)),
+    *(
+        (
+            "Conv2d",
+            {"out_channels": 4, "kernel_size": 3, "stride": 2, "padding": (1, 2), "padding_mode": mode},
+            (IMAGE,),
+        )
+        for mode in ("reflect", "replicate", "circular")
+    ),
+    ("Conv1d", {"out_channels": 4, "kernel_size": 4, "padding": "same", "padding_mode": "circular"}, ((4, 15),)),
     ("ConvTranspose1d", {"out_channels": 3, "kernel_size": 4, "stride": 3, "output_padding": 2}, ((4, 6),)),
     (
         "ConvTranspose2d",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cnnspec.ops import Shape
 
-__all__ = ["AXIS_ROWS", "axis_reference"]
+__all__ = ["AXIS_ROWS", "PADDED_CONVS", "axis_reference"]
 
 IMAGE = (4, 6, 5)
 VOLUME = (2, 3, 4, 5)
@@ -78,6 +78,12 @@ def _padded(
         for rank in SPACE
     }
 
+
+PADDED_CONVS = [
+    ({"out_channels": 4, "kernel_size": 3, "padding": 1, "padding_mode": "reflect"}, 4),
+    ({"out_channels": 4, "kernel_size": 4, "padding": "same", "padding_mode": "replicate"}, 4),
+    ({"out_channels": 4, "kernel_size": 3, "stride": 2, "padding": 2, "padding_mode": "circular", "groups": 2}, 4),
+]
 
 AXIS_ROWS: dict[str, list[tuple[dict[str, Any], tuple[Shape, ...]]]] = {
     **_padded("ConstantPad", CROP, value=1.5),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from axis_cases import AXIS_ROWS
+from axis_cases import AXIS_ROWS, PADDED_CONVS
 
 from cnnspec.ops import Shape
 
@@ -61,6 +61,7 @@ ROWS: dict[str, list[Row]] = {
         ({"out_channels": 8, "kernel_size": 3, "groups": 4, "padding": "same", "dilation": 2}, 4),
         ({"out_channels": 4, "kernel_size": 2, "groups": 4, "padding": "valid", "in_channels": 4}, 4),
         ({"out_channels": 4, "kernel_size": 4, "padding": "same"}, 4),
+        *PADDED_CONVS,
     ),
     "StdConv2d": _STD_CONV,
     "ScaledStdConv2d": [

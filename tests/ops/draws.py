@@ -83,6 +83,8 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
                 args = _maybe(rng, args, eps=real, **({"gamma": real, "gain_init": real} if family[1] == "c" else {}))
             if rng.random() < 0.25:
                 args["padding"] = rng.choice(("same", "valid"))
+            if family == "Conv" and rng.random() < 0.25:
+                args["padding_mode"] = rng.choice(("reflect", "replicate", "circular"))
             return args, (shape,)
         case "MaxPool" | "AvgPool" | "LPPool":
             some = (

@@ -90,6 +90,18 @@ def _joined(dim: int = 1) -> nn.Module:
     return Function(concat)
 
 
+def _going_round(module: nn.Module) -> nn.Module:
+    """Where crops leave nothing that goes round, torch gives memory that it never wrote."""
+
+    def refuse_nothing(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        ends = zip(inputs[0].shape[:1:-1], module.padding[::2], module.padding[1::2], strict=False)
+        if any(size + min(before, 0) + min(after, 0) < 1 for size, before, after in ends):
+            raise ValueError("the padding leaves nothing of an axis")
+
+    module.register_forward_pre_hook(refuse_nothing)
+    return module
+
+
 def _renamed(args: dict[str, Any]) -> dict[str, Any]:
     return {"in_channel" if key == "in_channels" else key: value for key, value in args.items()}
 
@@ -108,10 +120,6 @@ def reference(name: str, args: dict[str, Any], shapes: tuple[Shape, ...]) -> nn.
             return _joined(**args)
         case "Slice":
             return _narrowed(**args)
-        case "Affine":
-            return Function(lambda x: x * args.get("scale", 1.0) + args.get("shift", 0.0))
-        case "ConstantPad1d" | "ConstantPad2d" | "ConstantPad3d":
-            return getattr(nn, name)(args["padding"], float(args["value"]))
         case "Permute":
             return vision.Permute(list(args["dims"]))
         case "Scale":
@@ -140,6 +148,8 @@ def reference(name: str, args: dict[str, Any], shapes: tuple[Shape, ...]) -> nn.
             return StdConv2d(**{"padding": 0, "in_channel": shape[0], **_renamed(args)})
         case "ScaledStdConv2d":
             return ScaledStdConv2d(**{"padding": 0, "in_channels": shape[0], **args})
+        case _ if name.startswith("CircularPad"):
+            return _going_round(getattr(nn, name)(**args))
         case _ if name.startswith("Conv"):
             return getattr(nn, name)(**{"in_channels": shape[0], **args})
         case _ if name.startswith(("BatchNorm", "InstanceNorm")):

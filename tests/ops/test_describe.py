@@ -63,6 +63,8 @@ def test_an_argument_takes_what_the_page_says_and_nothing_else() -> None:
             for value in PROBES:
                 if value is None and BESIDE.get((name, argument)) == {}:  # the other of the two is then required
                     continue
+                if value == 0 and argument in ("shape", "unflattened_size"):  # -1 is a size that follows, 0 is none
+                    continue
                 assert takes(said, value) == accepts(name, argument, value), (name, argument, said, value)
                 compared += 1
             rank = operators()[name][1] or 2

@@ -41,7 +41,7 @@ def test_as_source_it_is_what_is_built(name: str, args: dict[str, Any], shapes: 
             assert built.join is {"factor": torch.mul, "term": torch.add}[call.kind]
             return
         case "function":
-            text = source(call.name, words[0], *arguments)
+            text = source(call.name, words[0], *arguments, **call.named)
         case "reads":
             text = source(call.name, f"[{', '.join(words)}]", *arguments)
         case "fold":

@@ -40,6 +40,8 @@ class Cut:
         self.safe: dict[int, int] = {}  # inode: time of its last change that is on the disk
         self.renamed: list[tuple[Path, Path, bytes | None]] = []  # with what had the name before
         self.genuine = {name: getattr(os, name) for name in CALLS}
+        if byte is not None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it, and takes this in the main thread only
 
     def arm(self) -> None:
         self.safe = {found.st_ino: found.st_mtime_ns for found in (path.stat() for path in self._files())}
@@ -47,7 +49,6 @@ class Cut:
             setattr(os, name, self._watched(name))
         if self.byte is not None:
             resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it
             resource.setrlimit(resource.RLIMIT_FSIZE, (self.byte, UNLIMITED))
 
     def end(self) -> None:

@@ -14,11 +14,12 @@ from small_runs import OPTIONS, TEXT, job, run
 import cnnspec
 from cnnspec.api import EpochMetrics, Shared
 from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.files import write_atomic
 from cnnspec.training import plan, start
 from cnnspec.training.loop import train
 from cnnspec.training.progress import Silent
 from cnnspec.training.run_folder import open_run
-from cnnspec.training.run_writer import reserve
+from cnnspec.training.run_writer import RunFolder, reserve
 
 
 class Until(Silent):
@@ -145,6 +146,48 @@ def test_a_run_that_comes_to_nothing_leaves_no_folder(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no data set"):
         cnnspec.train(cnnspec.loads(TEXT), data="nothing", name="a", runs=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+MOMENTS = [("os.access", 1), ("RunFolder._sweep", 1), *(("write_atomic", call) for call in (1, 2, 3, 4))]
+
+
+@pytest.mark.parametrize("existing", ["refuse", "overwrite"])
+@pytest.mark.parametrize("name", ["small", None])
+@pytest.mark.parametrize(("moment", "call"), MOMENTS, ids=str)
+def test_an_interrupt_before_the_run_has_begun_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, call: int, name: str | None, existing: Any
+) -> None:
+    calls = 0
+
+    def interrupt(*given: object, **options: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+        real(*given, **options)
+
+    place = f"cnnspec.training.run_writer.{moment}"
+    real = write_atomic
+    monkeypatch.setattr(place, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        cnnspec.train(cnnspec.loads(TEXT), name=name, runs=tmp_path / "deep" / "runs", existing=existing, **OPTIONS)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("existing", ["refuse", "overwrite"])
+def test_an_interrupt_leaves_a_folder_that_was_there_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: Any
+) -> None:
+    def interrupt(folder: RunFolder, *given: object) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    (tmp_path / "small").mkdir()
+    monkeypatch.setattr(RunFolder, "start", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        cnnspec.train(cnnspec.loads(TEXT), name="small", runs=tmp_path, existing=existing, **OPTIONS)
+    assert list(tmp_path.rglob("*")) == [tmp_path / "small"]
 
 
 def test_where_no_run_can_be_written_is_told_before_images_are_read(

@@ -84,7 +84,7 @@ def test_a_run_cut_off_anywhere_ends_bit_for_bit_the_same(
 ) -> None:
     """A signal arrives during the `at`-th save, of 11 in each epoch and one after it."""
     count = 0
-    save = keeper.save_checkpoint
+    save = keeper.snapshot
 
     def saving(*arguments: Any) -> Path:
         nonlocal count
@@ -94,7 +94,7 @@ def test_a_run_cut_off_anywhere_ends_bit_for_bit_the_same(
             signal.raise_signal(number)
         return save(*arguments)
 
-    monkeypatch.setattr(keeper, "save_checkpoint", saving)
+    monkeypatch.setattr(keeper, "snapshot", saving)
     with pytest.raises(Interrupted) as caught:
         run(tmp_path / "run", checkpoint_every=0.0)
     assert caught.value.exit_code == 128 + number
@@ -141,7 +141,7 @@ def test_a_damaged_newest_checkpoint_costs_only_the_steps_since(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = 0
-    save = keeper.save_checkpoint
+    save = keeper.snapshot
 
     def saving(*arguments: Any) -> Path:
         nonlocal count
@@ -150,7 +150,7 @@ def test_a_damaged_newest_checkpoint_costs_only_the_steps_since(
             signal.raise_signal(signal.SIGINT)
         return save(*arguments)
 
-    monkeypatch.setattr(keeper, "save_checkpoint", saving)
+    monkeypatch.setattr(keeper, "snapshot", saving)
     with pytest.raises(Interrupted):
         run(tmp_path / "run", checkpoint_every=0.0)
     newest = max((tmp_path / "run" / "checkpoints").glob("*.pt"))

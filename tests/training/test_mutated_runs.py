@@ -64,7 +64,7 @@ def check(runs: Path, shared: api.Shared, *, resume: bool) -> None:
 
 def test_mutated_runs_are_an_error_of_ours(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    attack(made, tmp_path, 200, seed=1)
+    attack(made, tmp_path, 500, seed=1)
 
 
 @pytest.mark.long

@@ -323,7 +323,7 @@ def test_a_second_signal_interrupts_a_program_that_trains(clock: list[float]) ->
 
 def stop_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupt the next run after so many saves."""
-    save = keeper.save_checkpoint
+    save = keeper.snapshot
     saved = 0
 
     def saving(*arguments: Any) -> Path:
@@ -333,7 +333,7 @@ def stop_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
             signal.raise_signal(signal.SIGINT)
         return save(*arguments)
 
-    monkeypatch.setattr(keeper, "save_checkpoint", saving)
+    monkeypatch.setattr(keeper, "snapshot", saving)
 
 
 def test_a_run_goes_on_without_the_weights_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,18 @@ from PIL import Image
 from cnnspec import api
 from cnnspec.errors import CnnspecError
 from cnnspec.training.plots import plot_confusion, plot_mistakes
-from cnnspec.training.run_folder import best_weights
+from cnnspec.training.progress import Silent
+from cnnspec.training.run_folder import best_weights, open_run
+
+
+class Messages(Silent):
+    """A listener that keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.said.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +133,20 @@ def test_class_names_are_drawn_as_they_are(tmp_path: Path) -> None:
     plot_confusion([[1, 0, 0], [0, 1, 0], [0, 0, 1]], names, tmp_path / "confusion.png")
     plot_mistakes([Image.new("L", (8, 8))], [(names[0], names[1], 0.5, names[2])], tmp_path / "mistakes.png")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["confusion.png", "mistakes.png"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"best.safetensors": 1}', "\0" * 9, "[" * 100_000])
+def test_a_damaged_manifest_is_told_and_made_anew(run: Path, content: str) -> None:
+    manifest = run / "manifest.json"
+    manifest.write_text(content, "utf-8")
+    with pytest.raises(CnnspecError, match=r"manifest\.json (is damaged|cannot be read)") as caught:
+        api.load(run)
+    assert "\n" not in caught.value.message
+    assert caught.value.hint == f"`cnnspec train --resume {run}` makes it anew"
+    listener = Messages()
+    api.resume(run, progress=listener)
+    assert [said for said in listener.said if said.endswith("; it is made anew")] == [
+        f"{caught.value.message}; it is made anew"
+    ]
+    assert api.load(run).graph
+    assert open_run(run).weights.name == "best.safetensors"

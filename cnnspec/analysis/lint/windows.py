@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from math import prod
 
-from cnnspec.analysis.borders import MANY, border_losses
+from cnnspec.analysis.borders import border_losses, remainders_below
 from cnnspec.analysis.lint.base import Found, MeasuredNetwork, per_axis, rule
 from cnnspec.graph import Node
 from cnnspec.ops.conv import AbstractSlidingConv, ConvTranspose
@@ -118,30 +119,31 @@ def pool_of_padding(network: MeasuredNetwork) -> Iterator[Found]:
 
 def _first_on_padding(window: Sliding, size: int) -> int | None:
     """The first position of the window in which none of its taps reads a real pixel."""
-    for unit in range(min(window.out_size(size), MANY)):
-        start = unit * window.stride - window.before
-        first = -(start // window.dilation) if start < 0 else 0  # of the taps that do not lie before the input
-        if first >= window.kernel or start + first * window.dilation >= size:
-            return unit
-    return None
+    if window.before >= window.extent:
+        return 0
+    if window.dilation > size:  # then its taps may step over the input, as long as it begins before that
+
+        def all_read(units: int) -> bool:
+            return remainders_below(size, units, window.stride, -window.before, window.dilation) == units
+
+        early = max(0, min(window.out_size(size), -(-window.before // window.stride)))
+        if not all_read(early):
+            return bisect_left(range(early + 1), True, key=lambda units: not all_read(units)) - 1
+    behind = max(0, -(-(size + window.before) // window.stride))
+    return behind if behind < window.out_size(size) else None
 
 
 def _used_taps(window: Sliding, size: int) -> int:
-    """Taps that read a real pixel in some position of the window."""
+    """Taps that read a real pixel, or a copy of one, in some position of the window."""
+    if window.border != "constant":
+        return window.kernel
     reach = (window.out_size(size) - 1) * window.stride
-    if size < window.stride and window.kernel <= MANY:  # the window steps over the pixels: look at every tap
-        starts = (tap * window.dilation - window.before for tap in range(window.kernel))
-        return sum(_meets(start, window.stride, reach, size) for start in starts)
-    # Steps no longer than the input leave out no tap from the first that comes so far to the last that starts in it.
+    # From the first that comes so far to the last that starts in the input.
     first = max(0, -(-(window.before - reach) // window.dilation))
-    last = min(window.kernel - 1, (size - 1 + window.before) // window.dilation)
-    return max(0, last - first + 1)
-
-
-def _meets(start: int, stride: int, reach: int, size: int) -> bool:
-    """Whether one of the positions `start`, `start + stride`, ... up to `start + reach` is in the input."""
-    step = 0 if start >= 0 else -(start // stride) * stride
-    return step <= reach and start + step < size
+    taps = max(0, min(window.kernel - 1, (size - 1 + window.before) // window.dilation) - first + 1)
+    if size >= window.stride:
+        return taps
+    return remainders_below(size, taps, window.dilation, first * window.dilation - window.before, window.stride)
 
 
 @rule("W317", "an even window with padding=same")

@@ -1,0 +1,262 @@
+"""What a search costs and finds: verdicts, feasible candidates, kills, processes, and digits.
+
+    python benchmarks/search.py verdict feasible          # a minute, processor time and counts
+    python benchmarks/search.py kills --count 40          # real processes, killed at random moments
+    python benchmarks/search.py processes                 # one process and two, in turn: a machine for itself
+    python benchmarks/search.py digits --searches 3       # against simple_cnn and random search: hours
+
+Each prints what it measured as rows of a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cnnspec
+from cnnspec import api
+
+# `simple_cnn` with what may vary, within its own parameters and operations.
+SIMPLE = """\
+cnnspec: 1
+name: simple
+input: {shape: [1, 28, 28], mean: [0.1307], std: [0.3081]}
+params: {width: 10, second: 20, kernel: 5, act: ReLU, norm: False, hidden: 0}
+train: {threads: 1, channels_last: false}
+layers:
+  conv1: Conv2d(width, kernel, padding=kernel // 2)
+  norm1: BatchNorm2d if norm
+  act1: act
+  pool1: MaxPool2d(2)
+  conv2: Conv2d(second, kernel, padding=kernel // 2)
+  norm2: BatchNorm2d if norm
+  act2: act
+  pool2: MaxPool2d(2)
+  flatten: Flatten
+  fc1: Linear(hidden) if hidden > 0
+  act3: act if hidden > 0
+  fc: Linear(10)
+search:
+  space:
+    width: {int: [4, 32], step: 2}
+    second: {int: [8, 64], step: 4}
+    kernel: [3, 5, 7]
+    act: [ReLU, SiLU, GELU]
+    norm: [true, false]
+    hidden: {int: [0, 64], step: 16}
+    train.lr: {log: [0.005, 0.3]}
+    train.weight_decay: {log: [1.0e-5, 1.0e-2]}
+  limits: {LIMITS}
+  trials: TRIALS
+  epochs: 8
+"""
+
+
+def simple(trials: int = 60, **changes: str) -> str:
+    """The spec of SIMPLE within what `simple_cnn` takes."""
+    totals = cnnspec.load("simple_cnn").analyze().totals
+    text = SIMPLE.replace("LIMITS", f"params: {totals.params}, macs: {totals.macs}").replace("TRIALS", str(trials))
+    for before, after in changes.items():
+        text = text.replace(before, after)
+    return text
+
+
+def seconds_each(act: Callable[[], object], count: int) -> float:
+    """Processor time of one of so many calls, after two that do not count."""
+    for _ in range(2):
+        act()
+    start = time.process_time()
+    for _ in range(count):
+        act()
+    return (time.process_time() - start) / count
+
+
+def verdict() -> None:
+    """Processor time from a candidate's parameters to its verdict."""
+    print("| verdict | processor time | wanted |\n|---|--:|--:|")
+    limits = {"params": "500k", "macs": "20M", "field": ">= 28", "peak": "1MB"}
+    source = random.Random(0)
+    for name, spec, varied, most in (
+        ("simple_cnn-like", cnnspec.loads(simple()), lambda: {"width": source.randrange(4, 32)}, 5),
+        ("resnet50", cnnspec.load("resnet50"), lambda: {"num_classes": source.randrange(10, 1000)}, 25),
+    ):
+        each = seconds_each(lambda s=spec, v=varied: cnnspec.judge(s.with_params(v()), limits), 50)
+        print(f"| {name} | {each * 1e3:.1f} ms | {most} ms |")
+
+
+def feasible(trials: int = 60) -> None:
+    """The share of candidates within the limits among those looked at for the second half of the trials."""
+    from optuna.trial import TrialState, create_trial
+
+    from cnnspec.search.folder import SearchPlan
+    from cnnspec.search.journal import distributions, quiet
+    from cnnspec.search.propose import Proposer
+    from cnnspec.search.screen import screen
+    from cnnspec.training.config import TrainConfig
+
+    print("| limits | at random | second half | times |\n|---|--:|--:|--:|")
+    totals = cnnspec.load("simple_cnn").analyze().totals
+    for share in (1, 4):
+        text = simple().replace(f"params: {totals.params}", f"params: {totals.params * share}")
+        text = text.replace(f"macs: {totals.macs}", f"macs: {totals.macs * share}")
+        spec = cnnspec.loads(text, purpose="train")
+        section = spec.source.document.search
+        assert section is not None
+        plan = SearchPlan(spec, section, TrainConfig(epochs=8))
+        at_random = [each.fits for each in screen(spec, section, sample=2000).looked]
+        looked: list[bool] = []
+        proposer = Proposer(plan, screen(spec, section))
+        look = proposer._look
+
+        def counting(candidate, look=look, looked=looked):
+            seen = look(candidate)
+            looked.append(seen.fits)
+            return seen
+
+        proposer._look = counting  # type: ignore[method-assign]
+        known: list = []
+        half = 0
+        with quiet():
+            for number in range(trials):
+                half = len(looked) if number == trials // 2 else half
+                found = proposer.next(known)
+                assert found.verdict is not None
+                value = 0.9 + 0.1 * min(
+                    1.0, found.verdict.figures.params / (share * totals.params)
+                )  # larger ones are better
+                known.append(
+                    create_trial(
+                        state=TrialState.COMPLETE, value=value, params=dict(found.candidate.values),
+                        distributions=distributions(section), user_attrs={"architecture": found.architecture},
+                    )
+                )  # fmt: skip
+        first, second = statistics.mean(at_random), statistics.mean(looked[half:])
+        print(f"| {share} times those of simple_cnn | {first:.0%} | {second:.0%} | {second / first:.1f} |")
+
+
+def command(folder: Path, *more: str) -> subprocess.Popen[bytes]:
+    """The search of `folder/net.yaml`, begun or continued."""
+    arguments = ["search", "net.yaml", "--data", "digits", "--name", "s", "--device", "cpu", *more]
+    return subprocess.Popen([sys.executable, "-m", "cnnspec", *arguments], cwd=folder, stderr=subprocess.DEVNULL)
+
+
+def kills(count: int) -> None:
+    """Kill a driver with its two workers, or another process beside it, at random moments; count what is lost."""
+    moments, lost = random.Random(0), []
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        text = simple(trials=max(4, count // 4)).replace("epochs: 8", "epochs: 20\n  prune: false")
+        (folder / "net.yaml").write_text(text)
+        crew = [command(folder, "--workers", "2"), command(folder)]
+        for _ in range(count):
+            time.sleep(moments.uniform(5, 20))
+            victim = moments.randrange(2)
+            crew[victim].send_signal(signal.SIGKILL)
+            crew[victim].wait()
+            now = time.time()
+            running = [
+                each.run for each in api.open_search(folder / "searches" / "s").trials if each.status == "running"
+            ]
+            saved = [max((p.stat().st_mtime for p in run.glob("checkpoints/*.pt")), default=0.0) for run in running]
+            lost += [now - at for at in saved if at]
+            crew[victim] = command(folder, *(["--workers", "2"] if victim == 0 else []))
+        for process in crew:
+            process.wait()
+        result = api.open_search(folder / "searches" / "s")
+        alike = 0
+        for record in result.trials:
+            run = api.open_run(record.run)
+            uncut = cnnspec.train(
+                run.network, runs=folder / "uncut", name=record.name, progress=None, **run.config.model_dump()
+            )
+            alike += (Path(uncut.run) / "best.safetensors").read_bytes() == (
+                record.run / "best.safetensors"
+            ).read_bytes()
+    print("| kills | trials | of them complete | bitwise as uncut | most training lost |\n|--:|--:|--:|--:|--:|")
+    done = sum(each.status == "complete" for each in result.trials)
+    print(f"| {count} | {result.plan.section.trials} | {done} | {alike} | {max(lost, default=0):.1f} s |")
+
+
+def processes() -> None:
+    """Trials an hour of one process and of two, in turn."""
+    speeds: dict[int, float] = {}
+    for workers in (1, 2):
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            (folder / "net.yaml").write_text(simple(trials=24).replace("epochs: 8", "epochs: 8\n  prune: false"))
+            start = time.perf_counter()
+            assert command(folder, "--workers", str(workers)).wait() == 0
+            speeds[workers] = 24 / (time.perf_counter() - start) * 3600
+    print("| processes | trials an hour |\n|--:|--:|")
+    for workers, speed in speeds.items():
+        print(f"| {workers} | {speed:,.0f} |")
+    print(f"times: {speeds[2] / speeds[1]:.2f}, wanted 1.6")
+
+
+def retrained(network: object, config: dict[str, object], times: int, folder: Path) -> list[float]:
+    """Test accuracies of so many trainings with seeds that no search has used."""
+    runs = [
+        cnnspec.train(
+            network, runs=folder, name=f"r{seed}", existing="overwrite", progress=None, **config | {"seed": seed}
+        )
+        for seed in range(1000, 1000 + times)
+    ]
+    return [float(run.test_accuracy or 0) for run in runs]
+
+
+def digits(searches: int, trials: int, times: int) -> None:
+    """The winners of searches, of random searches with as many feasible trials, and simple_cnn itself, retrained."""
+    found: dict[str, list[float]] = {"tpe": [], "random": []}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for sampler in found:
+            for seed in range(searches):
+                text = simple(trials=trials).replace("epochs: 8", f"epochs: 8\n  sampler: {sampler}")
+                spec = cnnspec.loads(text, purpose="train")
+                name = f"{sampler}{seed}"
+                result = api.search(spec, data="digits", name=name, searches=folder, progress=False, seed=seed)
+                assert result.best is not None
+                run = api.open_run(result.best.run)
+                found[sampler] += retrained(run.network, run.config.model_dump(), times, folder / "again")
+        options = {"data": "digits", "epochs": 8, "threads": 1, "channels_last": False}
+        found["simple_cnn"] = retrained(cnnspec.load("simple_cnn"), options, times * searches, folder / "again")
+    print("| | trainings | mean test accuracy | standard error |\n|---|--:|--:|--:|")
+    for name, values in found.items():
+        error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+        print(f"| {name} | {len(values)} | {statistics.mean(values):.2%} | {error:.2%} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="+", choices=["verdict", "feasible", "kills", "processes", "digits"])
+    parser.add_argument("--count", type=int, default=40, help="kills")
+    parser.add_argument("--searches", type=int, default=3)
+    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--times", type=int, default=10, help="trainings of each winner")
+    given = parser.parse_args()
+    print(f"{os.cpu_count()} cores")
+    for part in given.parts:
+        match part:
+            case "verdict":
+                verdict()
+            case "feasible":
+                feasible()
+            case "kills":
+                kills(given.count)
+            case "processes":
+                processes()
+            case "digits":
+                digits(given.searches, given.trials, given.times)
+
+
+if __name__ == "__main__":
+    main()

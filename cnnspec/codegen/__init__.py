@@ -1,0 +1,5 @@
+"""A network as stand-alone source for PyTorch."""
+
+from cnnspec.codegen.write import Written, write_code
+
+__all__ = ["Written", "write_code"]

@@ -1,0 +1,297 @@
+"""Calls of operators and blocks as the source has them: in torch's words, with the sizes that the language infers."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, Protocol, assert_never
+
+from cnnspec.codegen.context import Context
+from cnnspec.codegen.expressions import UnsayableError, as_tree, replaced, value_of
+from cnnspec.codegen.known import Pool, holds
+from cnnspec.codegen.layout import Brackets, Node
+from cnnspec.codegen.spelling import literal
+from cnnspec.codegen.torch_names import DERIVED, torch_names
+from cnnspec.language.bind import name_arguments, words_of
+from cnnspec.language.document import Argument, Block, Call, Expr
+from cnnspec.language.expand import Use
+from cnnspec.ops import operators
+from cnnspec.ops.torch_call import Kind, TorchCall
+
+__all__ = [
+    "BlockClass",
+    "Made",
+    "as_module",
+    "block_call",
+    "concatenated",
+    "operator_call",
+]
+
+_KEPT: Final = 6  # candidates for a size of one value
+
+
+class BlockClass(NamedTuple):
+    """The class of a block: what it takes before the block's parameters, and what its channels may be."""
+
+    name: str
+    first: tuple[str, ...]
+    returns: Pool
+
+
+class Made(NamedTuple):
+    """A call in the source. A function has no module: `inline` is how it is written around what it reads."""
+
+    kind: Kind
+    node: Node
+    pool: Pool
+    inline: TorchCall | None = None
+
+
+class _Classes(Protocol):
+    def block_class(self, block: Block) -> BlockClass:
+        """The class of a block, written where it is not there yet."""
+
+
+def operator_call(ctx: Context, uses: list[Use], pool: Pool) -> Made:
+    """The call of an operator, for all of its copies."""
+    item = uses[0].item
+    assert item.call is not None
+    calls = [ctx.known.call(use) for use in uses]
+    kinds = {call.kind for call in calls}
+    if len(kinds) > 1:
+        raise UnsayableError("one line is a module here and a function there")
+    kind = calls[0].kind
+    names = {call.name for call in calls}
+    is_param = item.call.target not in operators() or item.call.target in uses[0].frame.scope
+    if kind == "module":
+        head = ctx.name(item.call.target) if is_param else _module(ctx, names)
+        node = Brackets(head, tuple(_arguments(ctx, uses, calls, pool)))
+        return Made(kind, node, _result(ctx, uses, pool))
+    if len(names) > 1 or is_param:
+        raise UnsayableError("a parameter holds a function")
+    alike = len({repr(call) for call in calls}) == 1
+    match kind:
+        case "factor" | "term":
+            tensor = Brackets(calls[0].name, tuple(_value(ctx, uses, calls, index, pool) for index in (0, 1)))
+            return Made(kind, Brackets("nn.Parameter", (tensor,)), _result(ctx, uses, pool))
+        case "function" if not alike:
+            ctx.file.need("Function")
+            arguments = _arguments(ctx, uses, calls, pool)
+            return Made("module", Brackets("Function", (calls[0].name, *arguments)), _result(ctx, uses, pool))
+        case "reads" | "fold" if not alike:
+            raise UnsayableError("reads that are joined in several ways in one place")
+        case "function" | "reads" | "fold":
+            return Made(kind, "", _result(ctx, uses, pool), calls[0])
+        case _:
+            assert_never(kind)
+
+
+def as_module(ctx: Context, made: Made) -> Node:
+    """A call as a module, for places where functions cannot stand."""
+    if made.kind == "module":
+        return made.node
+    if made.kind == "function" and made.inline is not None:
+        ctx.file.need("Function")
+        call = made.inline
+        named = [f"{name}={literal(value)}" for name, value in call.named.items()]
+        return Brackets("Function", (call.name, *map(literal, call.arguments), *named))
+    raise UnsayableError(f"a {made.kind} among modules")
+
+
+def _module(ctx: Context, names: set[str]) -> str:
+    if len(names) > 1:
+        raise UnsayableError("one line is several modules")
+    (name,) = names
+    if "." not in name:
+        ctx.file.need(name)
+    return name
+
+
+def _written(uses: list[Use], ctx: Context) -> dict[str, Argument]:
+    """The arguments of a call by torch's names."""
+    call = uses[0].item.call
+    assert call is not None
+    op_type, _ = operators()[ctx.known.target(uses[0])]
+    return name_arguments(call, op_type.positional, lambda _: None)
+
+
+def _arguments(ctx: Context, uses: list[Use], calls: list[TorchCall], pool: Pool) -> list[Node]:
+    """What a module is made with; what has torch's default is left out."""
+    ops = [ctx.known.op(use) for use in uses]
+    written = _written(uses, ctx)
+    names = torch_names(ops[0])
+    if len({len(call.arguments) for call in calls} | {len(torch_names(op)) for op in ops}) > 1:
+        if all(call.name in (calls[0].name, "nn.Identity") for call in calls):  # which takes anything
+            kept = [index for index, call in enumerate(calls) if call.arguments]
+            return _arguments(ctx, [uses[i] for i in kept], [calls[i] for i in kept], pool)
+        raise UnsayableError("layers with other arguments in one place")
+    arguments: list[Node] = []
+    by_name = False
+    for index, name in enumerate(names):
+        torchs_own = calls[0].name.startswith("nn.") and name in ops[0].fields() and name not in DERIVED
+        if name not in written and torchs_own:
+            by_name = True
+            continue
+        text = _value(ctx, uses, calls, index, pool)
+        by_name = by_name or (torchs_own and written[name].name is not None and name not in type(ops[0]).positional)
+        arguments.append(f"{name}={text}" if by_name else text)
+    for name in dict.fromkeys(name for call in calls for name in call.named):
+        if name not in written and not any(name in op.arguments() for op in ops):
+            continue  # all have torch's default
+        if any(name not in call.named for call in calls):
+            raise UnsayableError("layers with other arguments in one place")
+        values = [call.named[name] for call in calls]
+        if name in written:
+            arguments.append(f"{name}={_said(ctx, uses, name, written[name].expr, values, pool)}")
+        else:
+            arguments.append(f"{name}={ctx.text(ctx.choose(values, uses, pool))}")
+    return arguments
+
+
+def _value(ctx: Context, uses: list[Use], calls: list[TorchCall], index: int, pool: Pool) -> str:
+    """An argument that torch takes by position."""
+    op = ctx.known.op(uses[0])
+    names = torch_names(op)
+    values = [call.arguments[index] for call in calls]
+    written = _written(uses, ctx)
+    name = names[index] if index < len(names) else ""
+    if name in written:
+        return _said(ctx, uses, name, written[name].expr, values, pool)
+    hints = [tree for arg in written.values() if (tree := as_tree(arg.expr)) is not None]
+    if isinstance(values[0], tuple) and any(isinstance(part, slice) for part in values[0]):
+        return _slices(ctx, uses, values, [*hints, *pool])
+    if all(isinstance(value, str) for value in values):
+        return literal(values[0]) if len(set(values)) == 1 else _unsayable("words that differ")
+    return ctx.text(ctx.choose(values, uses, pool, hints if name not in DERIVED else None))
+
+
+def _unsayable(reason: str) -> str:
+    raise UnsayableError(reason)
+
+
+def _slices(ctx: Context, uses: list[Use], values: list[Any], pool: Pool) -> str:
+    """Places along each axis, `slice(None)` for all."""
+    if len({len(places) for places in values}) > 1:
+        raise UnsayableError("places on several axes")
+    texts = []
+    for axis in zip(*values, strict=True):
+        if any(not isinstance(place, slice) or place.step is not None for place in axis):
+            raise UnsayableError("places with steps")
+        if all(place == slice(None) for place in axis):
+            texts.append("slice(None)")
+            continue
+        ends = [[place.start for place in axis], [place.stop for place in axis]]
+        texts.append(f"slice({', '.join(ctx.text(ctx.choose(end, uses, pool)) for end in ends)})")
+    return f"({', '.join(texts)}{',' * (len(texts) == 1)})"
+
+
+def _said(ctx: Context, uses: list[Use], name: str, expr: Expr, values: list[Any], pool: Pool) -> str:
+    """An argument as it is written, where that is what torch is to be given."""
+    target = ctx.known.target(uses[0])
+    op_type, _ = operators()[target]
+    if expr.word is not None and name in op_type.words and expr.word in words_of(target, name):
+        if len(set(values)) == 1:
+            return literal(values[0])
+        raise UnsayableError("a word that is another for torch")
+    tree = as_tree(expr)
+    if tree is None:
+        raise UnsayableError("a word")
+    whole = name in op_type.listed
+    if all(_same(value_of(tree, use.frame.scope), value, whole) for use, value in zip(uses, values, strict=True)):
+        return ctx.text(tree)
+    return ctx.text(ctx.choose(values, uses, pool))
+
+
+def _same(written: Any, value: Any, whole: bool) -> bool:
+    """Whether torch makes the same of both: a number stands for one on every axis, unless a list is always `whole`."""
+    if isinstance(written, list):
+        written = tuple(written)
+    if isinstance(value, tuple) and not isinstance(written, tuple):
+        if whole:
+            return False
+        return bool(value) and all(_same(written, each, whole) for each in value)
+    return isinstance(written, bool) == isinstance(value, bool) and bool(written == value)
+
+
+def _result(ctx: Context, uses: list[Use], pool: Pool) -> Pool:
+    """What sizes of the result may be called."""
+    known = ctx.known
+    shapes = [known.shape(use.result.name) for use in uses]
+    found: Pool = []
+    for arg in _written(uses, ctx).values():
+        tree = as_tree(arg.expr)
+        if tree is not None and any(ctx.chosen(tree, [shape[axis] for shape in shapes], uses) for axis in (0, -1)):
+            found.append(tree)
+    keeps = known.ins(uses) == known.outs(uses)
+    kept = [tree for tree in pool if keeps or not holds(tree, "@")]
+    reads = {known.shape(use.reads[0])[1:] for use in uses}
+    if len(reads) == 1 and all(len(shape) == 1 for shape in shapes):  # perhaps channels and places as one
+        (places,) = reads
+        found += [tree for each in kept if (tree := _times(each, places)) is not None and places]
+    return [*found, *kept][:_KEPT]
+
+
+def _times(tree: ast.expr, places: tuple[int, ...]) -> ast.expr | None:
+    for size in places:
+        if size > 1:
+            tree = ast.BinOp(tree, ast.Mult(), ast.Constant(size))
+    return tree
+
+
+def concatenated(pools: list[Pool], values: list[list[int]], uses: list[Use], ctx: Context) -> Pool:
+    """What the channels of several values after each other may be called."""
+    total: ast.expr | None = None
+    for pool, sizes in zip(pools, values, strict=True):
+        part = next((tree for tree in pool if not holds(tree, "@") and ctx.chosen(tree, sizes, uses)), None)
+        if part is None:
+            return []
+        total = part if total is None else ast.BinOp(total, ast.Add(), part)
+    return [] if total is None else [total]
+
+
+# Blocks -------------------------------------------------------------------------------------------------------------
+
+
+def block_call(ctx: Context, file: _Classes, uses: list[Use], pool: Pool, others: Sequence[Pool] = ()) -> Made:
+    """The call of a block, for all of its copies. `others` are what the channels of its other inputs may be called."""
+    item, known = uses[0].item, ctx.known
+    assert item.call is not None
+    blocks = {name: known.document.blocks[name] for name in dict.fromkeys(map(known.target, uses))}
+    classes = {name: file.block_class(block) for name, block in blocks.items()}
+    firsts = {made.first for made in classes.values()}
+    if len(firsts) > 1:
+        raise UnsayableError("blocks that take other sizes in one place")
+    block = next(iter(blocks.values()))
+    reads = {f"{name}_channels": number for number, (name, _) in enumerate(block.inputs) if number}
+    first: dict[str, ast.expr] = {}
+    for name in firsts.pop():
+        number = reads.get(name, 0)
+        axis = -1 if name == "in_features" else 0
+        values = [known.shape(use.reads[number])[axis] for use in uses]
+        first[name] = ctx.choose(values, uses, others[number - 1] if number else pool)
+    arguments: list[Node] = [ctx.text(tree) for tree in first.values()]
+    for arg in item.call.args:
+        tree = as_tree(arg.expr)
+        if tree is None:
+            raise UnsayableError("a word")
+        text = ctx.text(tree)
+        arguments.append(text if arg.name is None else f"{known.names.values[arg.name]}={text}")
+    head = ctx.name(item.call.target)
+    returns: Pool = []
+    for name, each in blocks.items():
+        returns += _returned(classes[name].returns, each, item.call, first)
+    return Made("module", Brackets(head, tuple(arguments)), returns[:_KEPT])
+
+
+def _returned(returns: Pool, block: Block, call: Call, first: dict[str, ast.expr]) -> Pool:
+    """What the block says of its channels, in the words of the caller."""
+    named = name_arguments(call, tuple(param.name for param in block.params), lambda _: None)
+    known: dict[str, ast.expr | None] = {"in_channels": None, "in_features": None, **first}
+    for param in block.params:
+        given = named.get(param.name)
+        tree = as_tree(given.expr if given is not None else param.default)
+        known[param.name] = replaced(tree, known) if given is None and tree is not None else tree
+    for name, expr in block.let:
+        tree = as_tree(expr)
+        known[name] = None if tree is None else replaced(tree, known)
+    return [tree for each in returns if (tree := replaced(each, known)) is not None]

@@ -1,0 +1,47 @@
+"""The page of a network: one file of HTML that opens offline and asks for nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from cnnspec.analysis.lint import lint
+from cnnspec.analysis.network_report import analyze
+from cnnspec.drawing.blocks import block_names
+from cnnspec.drawing.page_data import page_data
+from cnnspec.graph import Purpose
+from cnnspec.language import Network
+
+__all__ = ["built", "data_of", "embedded", "to_page"]
+
+_DATA: Final = '<script type="application/json" id="data">null</script>'
+_STRAY: Final = re.compile("[\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def to_page(network: Network, purpose: Purpose = "inference") -> str:
+    """The network's page as the text of an HTML file."""
+    return built("page").replace(_DATA, _DATA.replace("null", embedded(data_of(network, purpose))), 1)
+
+
+def data_of(network: Network, purpose: Purpose = "inference") -> dict[str, Any]:
+    """All that the page shows of a network, as plain data."""
+    report = analyze(network.graph, purpose=purpose)
+    silenced = network.source.document.header.lint.ignore
+    findings = lint(network.graph, report, silenced=silenced)
+    return page_data(network, report, findings, block_names(network))
+
+
+@cache
+def built(name: str) -> str:
+    """A page as it was built from `web/`, without data."""
+    return (Path(__file__).parents[1] / "web" / f"{name}.html").read_text("utf-8")
+
+
+def embedded(data: Mapping[str, Any]) -> str:
+    """Data as JSON that nothing in it can end: no `<`, no letter that turns the direction of writing."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    return _STRAY.sub(lambda letter: f"\\u{ord(letter[0]):04x}", text)

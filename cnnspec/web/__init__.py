@@ -1,0 +1,1 @@
+"""What is shown and served over HTTP. Importing this package imports no server."""

@@ -1,0 +1,259 @@
+"""Small specs, one for each thing that the language can say, and words that their source has to have."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["FEATURES", "LAYER_BY_LAYER"]
+
+HEAD: Final = "cnnspec: 1\nname: net\n"
+
+FEATURES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "a condition on a stride": (
+        """
+input: [3, 8, 8]
+blocks:
+  Residual:
+    params: {out: int, stride: 1}
+    layers:
+      conv: Conv2d(out, 3, stride=stride, padding=1)
+      project: Conv2d(out, 1, stride=stride)(input) if stride != 1 or in_channels != out
+      add: Add(conv, project)
+layers: {one: Residual(3), two: "Residual(8, 2)", three: Residual(8)}
+""",
+        ("class Residual(nn.Module):", "nn.Identity()", "return conv + project"),
+    ),
+    "a join that may be absent": (
+        """
+input: [3, 8, 8]
+blocks:
+  Skip:
+    params: {out: int}
+    layers:
+      conv: Conv2d(out, 3, padding=1)
+      add: Add(input, conv) if in_channels == out
+      relu: ReLU
+layers: {a: Skip(3), b: Skip(4), c: Skip(4)}
+""",
+        ("self.has_add = in_channels == out", "if self.has_add else conv"),
+    ),
+    "copies that grow with i": (
+        """
+input: [3, 16, 16]
+blocks: {Stage: {params: {n: int}, layers: ["Conv2d(in_channels * (i + 2), 3, padding=1) * n", ReLU]}}
+layers: {one: Stage(2), two: Stage(1)}
+""",
+        ("for i in range(n):", "channels = in_channels"),
+    ),
+    "names with expressions": (
+        """
+input: [3, 16, 16]
+blocks: {Dense: {params: {growth: int, n: int}, layers: {"layer{i+1}-x": Layer(growth) * n}},
+         Layer: {params: {growth: int}, layers: {conv: "Conv2d(growth, 3, padding=1)", cat: "Concat(input, conv)"}}}
+layers: {one: "Dense(4, 3)", two: "Dense(2, 2)"}
+""",
+        ('f"layer{i + 1}-x"', "channels += growth"),
+    ),
+    "named copies, inline copies, copies in copies": (
+        """
+input: [2, 16, 16]
+params: {plan: [2, 4]}
+layers:
+  stem: Conv2d(4, 3, padding=1) * 2
+  body:
+    - repeat: len(plan)
+      inline:
+        - repeat: i + 1
+          inline: ["Conv2d(plan[0] * (i + 1), 1)", BatchNorm2d]
+        - MaxPool2d(2) if i == 0
+    - ReLU * 0
+""",
+        ("range(len(plan))", "body.append("),
+    ),
+    "a layer as a parameter": (
+        """
+input: [3, 8, 8]
+params: {kinds: [ReLU, Tanh]}
+blocks: {ConvAct: {params: {out: int, act: SiLU}, layers: ["Conv2d(out, 3, padding=1)", act]}}
+layers:
+  - ConvAct(4)
+  - ConvAct(4, None)
+  - ConvAct(5, kinds[i]) * 2
+""",
+        ("act=nn.SiLU", "if act is not None:", "kinds = [nn.ReLU, nn.Tanh]"),
+    ),
+    "blocks as a parameter": (
+        """
+input: [3, 8, 8]
+params: {block: B}
+blocks:
+  A: {params: {out: int}, layers: ["Conv2d(out, 3, padding=1)"]}
+  B: {params: {out: int}, layers: ["Conv2d(out, 1)", ReLU]}
+  Pair: {params: {first: layer, second: layer}, layers: {a: first(4), b: second(6)}}
+layers: {one: "Pair(A, block)", two: "Pair(B, A)", three: block(3) * 2}
+""",
+        ("block = B", "Pair(3, A, block)"),
+    ),
+    "several inputs": (
+        """
+input: [4, 16, 16]
+blocks:
+  Up:
+    inputs: [below, skip]
+    params: {out: int}
+    layers:
+      up: ConvTranspose2d(in_channels // 2, 2, stride=2)
+      cat: Concat(skip, up)
+      conv: Conv2d(out, 3, padding=1)
+layers:
+  wide: Conv2d(3, 3, padding=1)
+  low: MaxPool2d(2)
+  lower: Conv2d(8, 3, padding=1)
+  down: MaxPool2d(2)
+  up1: Up(10)(down, lower)
+  up2: Up(2)(up1, wide)
+""",
+        ("in_channels, skip_channels, out", "def forward(self, below: Tensor, skip: Tensor)"),
+    ),
+    "names of Python, digits and dashes": (
+        """
+input: [3, 8, 8]
+params: {class: 4, self: 3, nn: 2, torch: 1, list: 5}
+let: {super: list + nn}
+blocks:
+  def:
+    params: {range: int, lambda: 1, x: 3}
+    layers: {"7": "Conv2d(range * x, 1)", list: ReLU, __hidden: "Conv2d(x, 1)"}
+layers:
+  "1": {type: def, range: nn}
+  a-b: Conv2d(super, 3)
+  in_: Tanh
+  x: Sigmoid
+  sum: Add(in_, x)
+  print: {type: ReLU, in: a-b}
+  self: Conv2d(self, 1)(sum)
+  last: Add(self, self)
+""",
+        ('self.add_module("a-b"', "class def_(nn.Module):", 'self.add_module("__hidden"'),
+    ),
+    "side by side in every way": (
+        """
+input: [4, 8, 8]
+layers:
+  a: {concat: ["Conv2d(2, 1)", [ReLU, "Conv2d(3, 1)"], "Slice(1, 3)", "Tanh * 2"]}
+  b: {add: {one: "Conv2d(15, 1)", two: ["Conv2d(15, 3, padding=1)", BatchNorm2d], none: Identity if False}}
+  c: {mul: [Sigmoid, Identity, Tanh if False]}
+  d:
+    - add: ["Conv2d(5, 1)", {layers: {p: "Conv2d(5, 1)", q: "Mul(p, p)"}}]
+    - mul: [Sigmoid]
+""",
+        ("Concatenated(",),
+    ),
+    "words and lists as arguments": (
+        """
+input: [3, 9, 8]
+params: {k: 3}
+layers:
+  a: {type: Conv2d, out_channels: 6, kernel_size: [k, 1], padding: same, groups: 3, bias: False}
+  b: Upsample(scale_factor=2, mode=bilinear)
+  c: LPPool2d(2, kernel_size=(2, 3), stride=2)
+  d: "AdaptiveMaxPool2d((None, 3))"
+  e: PReLU(6)
+  f: Hardtanh(max_val=2.0)
+  g: LocalResponseNorm(3)
+  h: GroupNorm(3)
+  i: LayerNorm2d(eps=1e-6)
+  j: Scale(0.5)
+  k: Permute([0, 2, 3, 1])
+  l: LayerNorm
+  m: Linear(4)
+  n: StochasticDepth(0.3)
+  o: Softmax(dim=1)
+  p: Flatten(1, end_dim=2)
+""",
+        ('padding="same"', "[k, 1]", "torch.permute(", "self.j = nn.Parameter("),
+    ),
+    "several outputs and heads of training": (
+        """
+input: [3, 8, 8]
+outputs: [out, mid]
+aux_outputs: [aux]
+layers:
+  stem: Conv2d(4, 3)
+  mid: BatchNorm2d
+  drop: Dropout
+  head: ["Conv2d(3, 1)", Dropout]
+  aux: Flatten
+  idle: Dropout()(mid)
+  tail: Conv2d(5, 1)(drop)
+  out: Dropout
+""",
+        ("if self.training:", 'return {"out": out, "mid": mid, "aux": aux}'),
+    ),
+    "values that others need": (
+        """
+input: [3, size, size]
+params: {width: 1.25, size: 8, depths: [1, 2, 3, 4]}
+let: {base: make_divisible(8 * width), deep: "depths[1:len(depths) - 1]"}
+blocks:
+  B:
+    params: {out: base + 1, hidden: 2 * out}
+    let: {k: "3 if hidden > 20 else 1", pad: k // 2, spare: k + 1}
+    layers: ["Conv2d(hidden, k, padding=pad)", "Conv2d(max(out, ceil(width)), 1)"]
+layers: [B, B(5), "B(5, hidden=30)", "Conv2d(sum(deep) + round(width, 0), 1)"]
+""",
+        ("def make_divisible(", "depths[1 : len(depths) - 1]", "if hidden is None:", "math.ceil(width)"),
+    ),
+    "sizes that are no channels": (
+        """
+input: [2, 6, 6]
+blocks:
+  Head: {params: {out: int}, layers: [Flatten, Linear(out)]}
+layers:
+  a: Conv2d(3, 3)
+  b: {concat: [Head(4), "Head(5)"]}
+""",
+        ("Linear(", "class Head(nn.Sequential):"),
+    ),
+    "a body in place with names, in copies": (
+        """
+input: [4, 8, 8]
+params: {act: Tanh}
+blocks:
+  B:
+    params: {n: int}
+    layers:
+      part: {repeat: n, layers: {conv: "Conv2d(in_channels, 3, padding=i)", gate: act, mul: "Mul(conv, gate)"}}
+layers: {a: B(1), b: B(2)}
+""",
+        ("class Part(nn.Module):", "Part(in_channels, i)"),
+    ),
+    "one dimension, and three": (
+        """
+input: [2, 20]
+layers: ["Conv1d(4, 3)", BatchNorm1d, AvgPool1d(2), "LPPool1d(2, kernel_size=3)", Flatten, Linear(3)]
+""",
+        ("nn.LPPool1d(2, kernel_size=3)",),
+    ),
+}
+
+LAYER_BY_LAYER: Final = {
+    "an output inside of a block": """
+input: [3, 8, 8]
+outputs: [b.conv, c]
+blocks: {B: {layers: {conv: "Conv2d(4, 3)", drop: Dropout, "3": "Conv2d(2, 1)"}}}
+layers: {b: B, c: Tanh}
+""",
+    "copies that are read by their names": """
+input: [3, 16, 16]
+layers:
+  conv{i}: Conv2d(4, 3, padding=1) * 3
+  add: Add(conv0, conv2)
+""",
+    "what nothing needs inside of a block": """
+input: [3, 8, 8]
+blocks:
+  B: {layers: {conv: "Conv2d(3, 1)", drop: Dropout, gate: "Tanh()(conv)", x: "Mul(gate, drop) if in_channels > 3"}}
+layers: {a: B, n: "Conv2d(4, 1)", b: B}
+""",
+}

@@ -1,0 +1,88 @@
+"""What the page works out by itself is what Python works out: fields of units, and places of boxes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import cnnspec
+from cnnspec import zoo
+from cnnspec.drawing.layered import Spacing, arrange
+from cnnspec.drawing.page import data_of
+from cnnspec.errors import CnnspecError
+
+SOME = ("lenet5", "unet", "googlenet", "shufflenet_v2_x0_5", "m5", "c3d", "mobilenet_v3_small", "densenet121")
+ASK = """([data, asked]) => asked.map(([layer, unit]) => {
+    const field = cnnspec.unitField(data, layer, unit);
+    return field && [field.unclipped, field.clipped, field.pixels, field.context];
+})"""
+
+
+def sampled(spec: cnnspec.Spec, data: dict[str, Any], count: int, seed: int) -> Iterator[tuple[list[Any], list[Any]]]:
+    """Units of every layer, at corners and anywhere, and what Python says of each as the page would."""
+    draw = random.Random(seed)
+    for number, layer in enumerate(data["layers"]):
+        try:
+            middle = spec.field(layer["name"]).unit
+        except CnnspecError:
+            continue
+        sizes = [layer["shape"][carrier] for carrier in sorted(layer["carriers"]) if carrier < len(layer["shape"])]
+        if len(sizes) != len(middle):
+            continue
+        for turn in range(count):
+            unit = [draw.choice((0, size - 1)) if turn == 0 else draw.randrange(size) for size in sizes]
+            field = spec.field(layer["name"], tuple(unit))
+            unclipped = field.unclipped and [list(bounds) for bounds in field.unclipped]
+            clipped = field.clipped and [list(bounds) for bounds in field.clipped]
+            yield [number, unit], [unclipped, clipped, list(field.pixels), field.global_context]
+
+
+def compare(page: Any, name: str, count: int) -> int:
+    spec = cnnspec.load(name)
+    data = data_of(spec)
+    pairs = list(sampled(spec, data, count, seed=len(name)))
+    answers = page.evaluate(ASK, [data, [asked for asked, _ in pairs]])
+    for (asked, wanted), answer in zip(pairs, answers, strict=True):
+        where = (name, data["layers"][asked[0]]["name"], asked[1])
+        unclipped, clipped, pixels, context = answer
+        if wanted[0] is not None:
+            assert unclipped == wanted[0], where
+        assert clipped == wanted[1], where
+        assert pixels == wanted[2] or clipped is None, where
+        assert context == wanted[3], where
+    return len(pairs)
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_fields_of_units(name: str, open_page: Callable[..., Any]) -> None:
+    assert compare(open_page("lenet5"), name, 1) >= 10
+
+
+@pytest.mark.long
+def test_fields_of_units_of_the_whole_zoo(open_page: Callable[..., Any]) -> None:
+    page = open_page("lenet5")
+    assert sum(compare(page, name, 3) for name in sorted(zoo.names())) > 20_000
+
+
+def test_boxes_stand_where_draw_puts_them(open_page: Callable[..., Any]) -> None:
+    page = open_page("lenet5")
+    draw = random.Random(1)
+    for _ in range(60):
+        count = draw.randint(1, 14)
+        sizes = [(float(draw.randint(0, 200)), float(draw.randint(0, 90))) for _ in range(count)]
+        pairs = [(draw.randrange(target), target) for target in range(1, count) for _ in range(draw.randint(1, 3))]
+        edges = list(dict.fromkeys(pairs))
+        anchors = [(float(draw.randint(-20, 20)), float(draw.randint(-20, 20))) for _ in edges]
+        last = [count - 1] if draw.random() < 0.3 else []
+        mine = arrange(sizes, edges, Spacing(), anchors=anchors, last=last)
+        spacing = Spacing()._asdict()
+        theirs = page.evaluate("(given) => cnnspec.arrange(...given)", [sizes, edges, spacing, anchors, last])
+        flat = [*mine.tops, *(point for route in mine.routes for point in route), (mine.width, mine.height)]
+        points = [*theirs["tops"], *(point for route in theirs["routes"] for point in route)]
+        other = [*((point["x"], point["y"]) for point in points), (theirs["width"], theirs["height"])]
+        assert len(flat) == len(other)
+        for one, two in zip(flat, other, strict=True):
+            assert one == pytest.approx(two, abs=1e-6)

@@ -1,0 +1,96 @@
+"""The live editor in a real browser: typing, hints, a mistake and its fix by key, saving, and the network beside it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SPEC = "cnnspec: 1\nname: small\ninput: [1, 8, 8]\nlayers:\n  conv: Conv2d(4, 3)\n"
+
+
+@pytest.fixture
+def live(browser: Any, tmp_path: Path) -> Iterator[Any]:
+    """The page of `cnnspec serve` for a folder with one spec, which at the end has said nothing is wrong."""
+    (tmp_path / "net.yaml").write_text(SPEC)
+    command = [sys.executable, "-m", "cnnspec", "serve", str(tmp_path), "--no-open", "--port", "0"]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert server.stderr is not None
+    found = re.search(r" is edited at (http://127\.0\.0\.1:\d+/);", server.stderr.readline())
+    assert found is not None
+    address = found[1]
+    wrong: list[str] = []
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.set_default_timeout(30_000)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on(
+        "console", lambda said: wrong.append(said.text) if said.type == "error" and "409" not in said.text else None
+    )
+    page.on("request", lambda asked: wrong.append(asked.url) if not asked.url.startswith(address) else None)
+    page.goto(address)
+    page.wait_for_selector(".cm-hint")
+    yield page
+    page.close()
+    server.terminate()
+    server.wait(20)
+    assert not wrong, wrong
+
+
+def hints(page: Any) -> list[str]:
+    found: list[str] = page.locator(".cm-hint").all_text_contents()
+    return found
+
+
+def test_a_spec_is_typed_mended_and_saved(live: Any, tmp_path: Path) -> None:
+    assert hints(live) == ["→ 4x6x6  rf 3x3"]
+    live.locator(".cm-content").click()
+    live.keyboard.press("Control+End")
+    live.keyboard.insert_text("  pool: MaxPol2d(2)\n")
+    live.wait_for_selector(".cm-lintRange-error")
+    assert live.locator(".errors").inner_text() == "1 error"
+    assert hints(live)[0] == "→ 4x6x6  rf 3x3"  # the rest is not darkened
+    live.keyboard.press("ArrowUp")
+    live.keyboard.press("Control+.")
+    live.wait_for_function("document.querySelectorAll('.cm-hint').length === 2")
+    assert "MaxPool2d(2)" in live.locator(".cm-content").inner_text()
+    assert hints(live)[1] == "→ 4x3x3  rf 4x4"
+    live.get_by_role("tab", name="Table").click()
+    live.wait_for_function("document.querySelectorAll('.rows .row').length === 2")
+    live.keyboard.press("Control+s") if live.locator(".cm-content:focus").count() else live.get_by_role(
+        "button", name="Save"
+    ).click()
+    live.wait_for_function("document.querySelector('.dirty') === null")
+    assert (tmp_path / "net.yaml").read_text() == SPEC + "  pool: MaxPool2d(2)\n"
+
+
+def test_a_file_that_changed_on_the_disk_is_not_written_over(live: Any, tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text(SPEC + "# theirs\n")
+    live.locator(".cm-content").click()
+    live.keyboard.press("Control+End")
+    live.keyboard.insert_text("# mine\n")
+    live.keyboard.press("Control+s")
+    live.get_by_role("alert").wait_for()
+    assert (tmp_path / "net.yaml").read_text() == SPEC + "# theirs\n"
+    live.get_by_role("button", name="Take the one on the disk").click()
+    live.wait_for_function("document.querySelector('.cm-content').innerText.includes('# theirs')")
+
+
+def test_a_layer_is_selected_in_text_and_graph_alike(live: Any) -> None:
+    live.locator(".cm-line", has_text="conv:").click()
+    live.wait_for_selector("svg .layer.selected")
+    assert live.locator(".inspector h2").inner_text() == "conv"
+
+
+def test_a_bundled_network_opens_as_a_copy(live: Any, tmp_path: Path) -> None:
+    live.get_by_label("Open").select_option("zlenet5")
+    live.wait_for_function("document.querySelectorAll('.cm-hint').length > 10")
+    assert live.locator(".file").inner_text() == "lenet5.yaml"
+    live.get_by_role("button", name="Save").click()
+    live.get_by_role("button", name="Save", exact=True).last.click()
+    live.wait_for_function("document.querySelector('.dirty') === null")
+    assert re.match("cnnspec: 1", (tmp_path / "lenet5.yaml").read_text())

@@ -1,0 +1,42 @@
+// Builds each page as one file with its script and style inside, and the rule that nothing else may run or be loaded.
+// The same sources give the same bytes.
+
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { build } from 'vite';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const target = join(here, '..', 'cnnspec', 'web');
+const PAGES = ['page', 'live'];
+
+const digest = (text) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
+
+mkdirSync(target, { recursive: true });
+for (const page of PAGES) {
+  const result = await build({
+    root: here,
+    configFile: false,
+    logLevel: 'warn',
+    plugins: [svelte({ configFile: false, emitCss: true })],
+    build: {
+      write: false,
+      target: 'es2022',
+      modulePreload: false,
+      cssCodeSplit: false,
+      rollupOptions: { input: join(here, `src/${page}.ts`), output: { format: 'iife', entryFileNames: `${page}.js` } },
+    },
+  });
+  const { output } = Array.isArray(result) ? result[0] : result;
+  const script = output.find((file) => file.type === 'chunk').code.replaceAll('</script', '<\\/script').trim();
+  const style = output.find((file) => file.fileName.endsWith('.css')).source.toString().trim();
+  const policy = `default-src 'none'; script-src ${digest(script)}; style-src ${digest(style)}; base-uri 'none'; form-action 'none'`;
+  const html = readFileSync(join(here, `${page}.html`), 'utf8')
+    .replace('<title>', () => `<meta http-equiv="Content-Security-Policy" content="${policy}" />\n    <title>`)
+    .replace('</head>', () => `<style>${style}</style>\n  </head>`)
+    .replace(/<script type="module"[^>]*><\/script>/, () => `<script>${script}</script>`);
+  writeFileSync(join(target, `${page}.html`), html);
+  console.log(`cnnspec/web/${page}.html: ${html.length.toLocaleString('en')} letters`);
+}
