@@ -10,7 +10,8 @@ from typing import Final
 
 from cnnspec.foreign.fold_shapes import SHAPES, does_nothing
 from cnnspec.foreign.fold_values import VALUES
-from cnnspec.foreign.steps import Rule, Steps
+from cnnspec.foreign.steps import Readers, Rule, Step, Steps
+from cnnspec.ops import ArgumentError
 
 __all__ = ["fold"]
 
@@ -25,5 +26,13 @@ def fold(steps: Steps) -> None:
     for rule in _RULES:
         readers = steps.readers()
         for step in steps:
-            if step.name in steps.by_name and rule(step, steps, readers):
+            if step.name in steps.by_name and _applies(rule, step, steps, readers):
                 readers = steps.readers()
+
+
+def _applies(rule: Rule, step: Step, steps: Steps, readers: Readers) -> bool:
+    """Whether a rule has made something. What no operator can be made of stays as it is, and is a gap in the end."""
+    try:
+        return rule(step, steps, readers)
+    except ArgumentError:
+        return False

@@ -102,7 +102,8 @@ class _Reader:
         self.made_up: set[str] = set()  # calls whose names say nothing
         # Layers whose value is that of a model around them: from outside, only that can be asked for.
         self.given_by = {layer: model for model, layer in config.models.items() if "." not in model}
-        formats = {layer.config.get("data_format") for layer in config.layers} - {None}
+        told = [layer.config.get("data_format") for layer in config.layers]
+        formats = {each for each in told if isinstance(each, str)}
         if len(formats) > 1:
             raise CnnspecError(f"{shown} has layers with their channels first and layers with them last")
         self.channels_last = formats != {"channels_first"}
@@ -139,6 +140,9 @@ class _Reader:
         return self._network()
 
     def _network(self) -> KerasRead:
+        lost = [path for path in self.config.outputs if path not in self.values]
+        if lost and not self.gaps:
+            raise CnnspecError(f"{self.shown} is damaged: its output `{lost[0]:.60}` is not there")
         outputs = self.gaps or [self.values[path].name for path in self.config.outputs]
         if not outputs or INPUT in outputs:
             raise CnnspecError(f"{self.shown} gives back no layer")

@@ -124,7 +124,7 @@ def _run(model: ModelProto, file: OnnxFile, batch: NDArray[np.float32], names: S
 def read_onnx_model(path: Path, input_shape: Shape | None) -> Model:
     """A file as a model. Raises UsageError where there is none, and CnnspecError for one that is refused."""
     data = read_model_bytes(path)
-    model = opened(data, str(path))
+    model = opened(data, str(path), path.parent)
     if is_own(model):
         from cnnspec.importing.own_export import OwnExport
 

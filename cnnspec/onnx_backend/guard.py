@@ -9,7 +9,7 @@ from typing import Any, Final
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.zoo import find_run
 
-__all__ = ["DOMAINS", "MAX_MODEL_BYTES", "MAX_NODES", "check_parts", "parsed", "read_model_bytes"]
+__all__ = ["DOMAINS", "MAX_MODEL_BYTES", "MAX_NODES", "bring_in", "check_parts", "parsed", "read_model_bytes"]
 
 MAX_MODEL_BYTES: Final = 2**31 - 1  # of one protobuf message
 MAX_NODES: Final = 200_000
@@ -53,10 +53,47 @@ def parsed(data: bytes) -> Any:
     return model
 
 
-def check_parts(model: Any, *, external: bool = False) -> None:
-    """Raise CnnspecError for what is refused. `external` says that tensors in other files are looked at elsewhere."""
+def bring_in(model: Any, folder: Path) -> None:
+    """Take the tensors that lie in other files of its folder into a model. Raises CnnspecError for any other place."""
+    total = 0
+    for tensor in model.graph.initializer:
+        if not (tensor.external_data or tensor.data_location):
+            continue
+        told = {entry.key: entry.value for entry in tensor.external_data}
+        path = _beside(folder, told.get("location", ""))
+        try:
+            offset, length = int(told.get("offset") or 0), int(told.get("length") or path.stat().st_size)
+            if min(offset, length) < 0 or offset + length > path.stat().st_size:
+                raise CnnspecError(f"it wants {length:,} bytes from {offset:,} on of {path.name}, which has fewer")
+            total += length
+            if total > MAX_MODEL_BYTES:
+                raise CnnspecError(f"its tensors have more than {MAX_MODEL_BYTES:,} bytes")
+            with open(path, "rb") as file:
+                file.seek(offset)
+                tensor.raw_data = file.read(length)
+        except (OSError, ValueError) as error:
+            raise CnnspecError(f"its tensors in {path.name} cannot be read: {error!s:.100}") from None
+        tensor.ClearField("external_data")
+        tensor.ClearField("data_location")
+
+
+def _beside(folder: Path, location: str) -> Path:
+    """A file of the folder, which no way round leads out of."""
+    path = folder / location
+    try:
+        real = path.resolve(strict=True)
+        inside = real.parent.is_relative_to(folder.resolve()) and real.is_file()
+    except (OSError, ValueError, RuntimeError):
+        inside = False
+    if not location or not inside or Path(location).is_absolute() or ".." in Path(location).parts:
+        raise CnnspecError(f"it wants to read `{location:.80}` (external data), which is no file in its folder")
+    return real
+
+
+def check_parts(model: Any) -> None:
+    """Raise CnnspecError for what is refused."""
     for part in _parts(model):
-        _check_part(part, external)
+        _check_part(part)
 
 
 def _parts(model: Any) -> Iterator[Any]:
@@ -70,9 +107,9 @@ def _parts(model: Any) -> Iterator[Any]:
                 waiting.extend([value] if hasattr(value, "ListFields") else value)
 
 
-def _check_part(part: Any, external: bool) -> None:
+def _check_part(part: Any) -> None:
     match part.DESCRIPTOR.full_name.removeprefix("onnx."):
-        case "TensorProto" if (part.external_data or part.data_location) and not external:
+        case "TensorProto" if part.external_data or part.data_location:
             raise CnnspecError(EXTERNAL)
         case "SparseTensorProto":
             raise CnnspecError("it has sparse tensors, which are not taken")

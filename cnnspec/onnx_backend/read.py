@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnspec.errors import CnnspecError
 from cnnspec.foreign.network import Network, Stored
-from cnnspec.onnx_backend.guard import check_parts, parsed
+from cnnspec.onnx_backend.guard import bring_in, check_parts, parsed
 from cnnspec.onnx_backend.read_graph import GraphReader
 from cnnspec.onnx_backend.read_input import ANY_BATCH
 from cnnspec.onnx_backend.read_tensors import array_of
@@ -46,10 +47,15 @@ class OnnxFile:
         return found
 
 
-def opened(data: bytes, shown: str) -> Any:
-    """The model that a file has (`onnx.ModelProto`). Raises CnnspecError for a file that is damaged or refused."""
+def opened(data: bytes, shown: str, folder: Path | None = None) -> Any:
+    """The model that a file has (`onnx.ModelProto`), with its tensors in other files of its `folder`.
+
+    Raises CnnspecError for a file that is damaged or refused.
+    """
     try:
         model = parsed(data)
+        if folder is not None:
+            bring_in(model, folder)
         check_parts(model)
     except CnnspecError as error:
         raise CnnspecError(f"{shown}: {error.message}", hint=error.hint) from None
@@ -66,8 +72,13 @@ def read_onnx(model: Any, name: str, shown: str, input_shape: Shape = ()) -> Onn
 
     Raises CnnspecError for a file that is damaged or refused, and UsageError for an input that does not fit.
     """
-    reader = GraphReader(model, name, shown, input_shape)
-    network = reader.read()
+    try:
+        reader = GraphReader(model, name, shown, input_shape)
+        network = reader.read()
+    except CnnspecError:
+        raise
+    except Exception as error:  # names that are no text, and whatever else a damaged message has
+        raise CnnspecError(f"{shown} is damaged: {type(error).__name__}: {error!s:.100}") from error
     given = reader.input
     batch = None if given.batch == ANY_BATCH else given.batch
     return OnnxFile(network, model, shown, given.name, batch, given.order, reader.made_by, reader.worked_out)

@@ -334,7 +334,7 @@ class GraphReader:
         )
         if several := [key for key, count in owners.items() if count > 1]:
             yield (
-                f"{len(several)} tensors are those of several layers, as `{several[0]}`: the file keeps equal ones once,"
+                f"{len(several)} tensors are those of several layers, as `{several[0]}`: a file keeps equal ones once,"
                 " and here each layer has its own"
             )
         if self.folded:

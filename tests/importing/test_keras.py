@@ -25,7 +25,7 @@ layers = keras.layers
 
 
 def residual() -> Any:
-    """Scaled pixels, an uneven `same`, norms that lack a gain or a shift, a join, a dense layer on maps, a flattening."""
+    """Scaled pixels, an uneven `same`, norms without a gain or a shift, a join, a dense layer on maps, a flattening."""
     given = keras.Input((13, 10, 3))
     x = layers.Rescaling(1 / 127.5, offset=-1)(given)
     x = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu", name="block1_conv")(x)

@@ -1,4 +1,4 @@
-"""ONNX files as specs: what torch's exporters write, the models of the onnx package, and graphs with their channels last."""
+"""ONNX files as specs: what torch's exporters write, the onnx package's models, graphs with their channels last."""
 
 from __future__ import annotations
 
@@ -245,6 +245,24 @@ def elsewhere() -> Any:
     return model
 
 
+def test_tensors_in_files_of_the_folder_are_read(tmp_path: Path) -> None:
+    model = elsewhere()
+    (entry,) = model.graph.initializer[0].external_data
+    (tmp_path / "data.bin").write_bytes(np.ones((2, 3, 1, 1), np.float32).tobytes())
+    entry.value = "data.bin"
+    assert "outputs" in passed(imported(tmp_path, model))
+    for location in (str(tmp_path / "data.bin"), "a/../data.bin", "link.bin", "none.bin", "", "."):
+        (tmp_path / "link.bin").unlink(missing_ok=True)
+        (tmp_path / "link.bin").symlink_to("/etc/passwd")
+        entry.value = location
+        with pytest.raises(CnnspecError, match="external data"):
+            imported(tmp_path, model)
+    entry.value = "data.bin"
+    model.graph.initializer[0].external_data.add(key="length", value="1000")
+    with pytest.raises(CnnspecError, match="has fewer"):
+        imported(tmp_path, model)
+
+
 def two_inputs() -> Any:
     model = graph_of([helper.make_node("Add", ["x", "z"], ["y"])])
     model.graph.input.append(helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, [1, 3, 8, 8]))
@@ -305,7 +323,8 @@ def test_gaps_are_told_all_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("word", ["a b/ü.c", "input", "type", "..", "/", "1.2", "x" * 300])
 def test_any_names_become_keys(word: str, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    tensors = [initial(f"{word}{n}.weight", random.standard_normal((3, 3, 1, 1)).astype(np.float32)) for n in range(3)]  # fmt: skip
+    arrays = [random.standard_normal((3, 3, 1, 1)).astype(np.float32) for _ in range(3)]
+    tensors = [initial(f"{word}{n}.weight", array) for n, array in enumerate(arrays)]
     nodes = [
         helper.make_node("Conv", ["x", tensors[0].name], ["a"], name=f"{word}/1"),
         helper.make_node("Conv", ["a", tensors[1].name], ["b"], name=f"{word}/2"),
