@@ -140,17 +140,17 @@ def _carried(own: OwnExport, output: PathLike | None, weights: PathLike | None) 
     """The spec that an exported file carries, which its seal proves."""
     from cnnspec.importing.write import write_files
 
-    text, network = own.metadata.spec, own.metadata.network()
-    write_files(text, output, own.tensors if weights is not None else None, weights)
+    said, network = own.said, own.metadata.network()
+    write_files(said.text, output, own.tensors if weights is not None else None, weights)
     graph = network.graph.network("inference")
     return ImportResult(
         str(own.path),
-        text,
+        said.text,
         len(graph),
         sum(node.params for node in graph),
         graph.macs,
         (),
-        ("the spec that the file carries" + (f"; it is its variant {network.variant}" if network.variant else ""),),
+        (said.note,),
         (Check("seal", True, "the file is as it was written"),),
         (),
         {},
@@ -279,7 +279,7 @@ def read_text(spec: PathLike, input_shape: Shape | None = None) -> str:
     """The text that a SOURCE becomes, or that an exported file carries. Raises as `import_network`."""
     name = parse_source(os.fspath(spec))
     if name is not None and name.kind == "file" and (own := own_export(name.stands_at)) is not None:
-        return own.metadata.spec
+        return own.said.text
     return read_named(spec, input_shape).text
 
 

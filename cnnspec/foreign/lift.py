@@ -61,7 +61,8 @@ def lift(network: Network) -> Lifted:
     left_over = tuple(key for key in network.tensors if key not in used)
     graph = None
     if not gaps:
-        outputs, aux = (tuple(map(steps.resolved, names)) for names in (network.outputs, network.aux_outputs))
+        names, count = tuple(map(steps.resolved, steps.outputs)), len(network.outputs)
+        outputs, aux = names[:count], names[count:]
         graph = Graph(
             network.name, network.input_shape, tuple(nodes), outputs, aux, network.mean, network.std, network.labels
         )

@@ -138,7 +138,8 @@ def _outputs(keras: Any, path: Path, pixels: Array, layers: Sequence[str]) -> An
 
 def _layer(model: Any, path: str) -> Any:
     for part in path.split("."):
-        model = next(layer for layer in model.operations if layer.name.replace(".", "_").replace("/", "_") == part)
+        inside = getattr(model, "operations", model.layers)  # functions too, where there may be some
+        model = next(layer for layer in inside if layer.name.replace(".", "_").replace("/", "_") == part)
     return model
 
 

@@ -15,7 +15,7 @@ from onnx import ModelProto, ValueInfoProto, numpy_helper
 from cnnspec.foreign.laid_out import laid_out
 from cnnspec.foreign.network import Network
 from cnnspec.onnx_backend.guard import read_model_bytes
-from cnnspec.onnx_backend.read import OnnxFile, is_own, opened, read_onnx
+from cnnspec.onnx_backend.read import OnnxFile, opened, read_onnx
 from cnnspec.ops import Shape
 
 if TYPE_CHECKING:
@@ -125,8 +125,4 @@ def read_onnx_model(path: Path, input_shape: Shape | None) -> Model:
     """A file as a model. Raises UsageError where there is none, and CnnspecError for one that is refused."""
     data = read_model_bytes(path)
     model = opened(data, str(path), path.parent)
-    if is_own(model):
-        from cnnspec.importing.own_export import OwnExport
-
-        return OwnExport.read(data, model, path, input_shape)
     return OnnxModel(read_onnx(model, path.stem, str(path), input_shape or ()))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnnspec.errors import CnnspecError, UsageError, needs_extra
+from cnnspec.errors import CnnspecError, SpecError, UsageError, needs_extra
+from cnnspec.language import read_spec
 from cnnspec.onnx_backend.metadata import Metadata, check_seal, has_seal, read_metadata
+from cnnspec.outline import refold
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,6 +22,14 @@ __all__ = ["OwnExport", "own_export"]
 _MOST_BYTES = 2**31 - 1  # of one protobuf message
 
 
+class Said(NamedTuple):
+    """A text, the names in it of nodes that are called otherwise in the file, and what it is."""
+
+    text: str
+    names: Mapping[str, str]
+    note: str
+
+
 @dataclass(frozen=True)
 class OwnExport:
     """An exported file that is as it was written."""
@@ -24,6 +37,20 @@ class OwnExport:
     path: Path
     data: bytes
     metadata: Metadata
+
+    @cached_property
+    def said(self) -> Said:
+        """Its spec as a text that comes to its network by itself: its own, or where a variant or parameters were chosen
+        that of what they came to."""
+        network = self.metadata.network()
+        text = self.metadata.spec
+        if self.metadata.spec_kind == "yaml":
+            with suppress(SpecError):
+                if read_spec("spec.yaml", text.encode()).elaborate().nodes == network.graph.nodes:
+                    return Said(text, {}, "the spec that the file carries")
+        folded = refold(network.graph)
+        note = "what the spec that the file carries came to with its variant, parameters and input"
+        return Said(folded.text, folded.names, note)
 
     @needs_extra("onnx")
     def tensors(self) -> dict[str, NDArray[Any]]:
@@ -35,7 +62,14 @@ class OwnExport:
         if self.metadata.precision == "int8":
             raise CnnspecError(f"{self.path} has its weights rounded to bytes", hint="import the file it was made from")
         graph = self.metadata.network().graph.network("inference")
-        return recover_weights(onnx.load_model_from_string(self.data), graph, folded=self.metadata.folded)
+        found = recover_weights(onnx.load_model_from_string(self.data), graph, folded=self.metadata.folded)
+        names = self.said.names
+        return {
+            f"{names.get(node.name, node.name)}{key.removeprefix(node.name)}": found[key]
+            for node in graph
+            for key in map(node.tensor_name, node.tensors)
+            if key in found
+        }
 
 
 @needs_extra("onnx")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 from cnnspec.checks import Check
 from cnnspec.errors import CnnspecError, VerificationError
@@ -22,15 +22,7 @@ if TYPE_CHECKING:
 
     from cnnspec.importing.model import Model
 
-__all__ = ["GapsError", "Imported", "Member", "SelfDescribed", "import_models", "import_source"]
-
-
-@runtime_checkable
-class SelfDescribed(Protocol):
-    """A source that carries the spec that it was made of."""
-
-    def imported(self, source: str) -> Imported:
-        """It as a spec, not proved yet."""
+__all__ = ["GapsError", "Imported", "Member", "import_models", "import_source"]
 
 
 class GapsError(CnnspecError):
@@ -127,8 +119,6 @@ def import_source(
 
 def import_models(source: str, models: Sequence[Model], *, quick: bool = False) -> Imported:
     """Networks that have been read as one spec. Raises GapsError."""
-    if len(models) == 1 and isinstance(models[0], SelfDescribed):
-        return models[0].imported(source)
     lifted = [lift(model.network) for model in models]
     gaps = [gap for each in lifted for gap in each.gaps]
     if gaps:

@@ -19,7 +19,7 @@ from cnnspec.ops import Shape
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["OnnxFile", "is_own", "opened", "read_onnx"]
+__all__ = ["OnnxFile", "opened", "read_onnx"]
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,6 @@ def opened(data: bytes, shown: str, folder: Path | None = None) -> Any:
     except CnnspecError as error:
         raise CnnspecError(f"{shown}: {error.message}", hint=error.hint) from None
     return model
-
-
-def is_own(model: Any) -> bool:
-    """Whether a model says that cnnspec wrote it."""
-    return any(entry.key == "cnnspec.spec" for entry in model.metadata_props)
 
 
 def read_onnx(model: Any, name: str, shown: str, input_shape: Shape = ()) -> OnnxFile:

@@ -59,7 +59,7 @@ def windows() -> Any:
     given = keras.Input((11, 12, 3))
     x = layers.ZeroPadding2D(((1, 2), (0, 3)))(given)
     x = layers.Conv2D(4, (2, 3), dilation_rate=(2, 1), groups=1)(x)
-    x = layers.AveragePooling2D(3, strides=2, padding="same")(x)
+    x = layers.AveragePooling2D((2, 3), strides=2, padding="same")(x)
     x = layers.Conv2DTranspose(6, 4, strides=2, padding="same")(x)
     x = layers.Cropping2D(((1, 0), (2, 1)))(x)
     x = layers.UpSampling2D(2, interpolation="bilinear")(x)
