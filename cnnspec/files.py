@@ -151,7 +151,7 @@ def check_rewritable(path: str | os.PathLike[str]) -> Path:
     try:
         final = Path(os.path.realpath(path))
         mode = final.stat().st_mode
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # whoever makes its folder tells of that
         return final
     except ValueError:  # a NUL, or a letter that the system cannot write: `atomic_path` tells of it
         return Path(path)

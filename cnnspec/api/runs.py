@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnspec.api.imports import refuse_code, source_weights
 from cnnspec.api.networks import PathLike, load
 from cnnspec.errors import CnnspecError, SpecError, UsageError, needs_extra
 from cnnspec.language import Network
@@ -52,6 +51,8 @@ def train(
     Raises SpecError for what is wrong in `train:`, UsageError where an option, the data or the run's name do not fit,
     and CnnspecError where training fails. Torch's settings and random numbers are afterwards what they were.
     """
+    from cnnspec.api.imports import refuse_code, source_weights
+
     network = spec if isinstance(spec, Network) else load(spec)
     network.graph.network("train")  # which has to take the input too
     if faults := spec_faults(network.source):

@@ -84,9 +84,11 @@ def test_what_is_no_spec_names_the_way(spec: Path, capsys: Capture) -> None:
     assert f"name its spec: {run / 'spec.yaml'}" in capsys.readouterr().err
     exported = run / "net.onnx"
     exported.write_bytes(b"\x08\x08")
-    for verb in ("inspect", "check", "fmt"):
-        assert call(verb, exported) == 2
-        assert f"`cnnspec verify {exported}`" in capsys.readouterr().err
+    assert call("fmt", exported) == 2
+    assert f"`cnnspec verify {exported}`" in capsys.readouterr().err
+    for verb in ("inspect", "check"):  # they read ONNX files, and this is none
+        assert call(verb, exported) == 1
+        assert str(exported) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("value", "layer"), [("false", "Tanh"), ("False", "Tanh"), ("true", "ReLU")])

@@ -33,7 +33,7 @@ def flags(verb: str) -> set[str]:
 
 def test_there_are_commands() -> None:
     assert len(COMMANDS) > 10
-    assert {verb for _, verb, _ in COMMANDS} == {"export", "verify", "predict", "serve", "doctor", "bench"}
+    assert {verb for _, verb, _ in COMMANDS} == {"export", "import", "verify", "predict", "serve", "doctor", "bench"}
 
 
 @pytest.mark.parametrize(("page", "verb", "rest"), COMMANDS, ids=[f"{v}{r}"[:50] for _, v, r in COMMANDS])
