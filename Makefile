@@ -39,14 +39,14 @@ web-check: web  ## the committed pages are what their sources give
 	git diff --exit-code --stat -- cnnspec/web
 
 web/node_modules: web/package-lock.json
-	cd web && npm ci --no-audit --no-fund && touch node_modules
+	cd web && npm install --no-save --no-audit --no-fund && touch node_modules
 
 vscode: editors/vscode/node_modules  ## dist/cnnspec.vsix, the extension for Visual Studio Code
 	mkdir -p dist
 	cd editors/vscode && npm run --silent check && npm run --silent build && npm run --silent pack
 
 editors/vscode/node_modules: editors/vscode/package-lock.json
-	cd editors/vscode && npm ci --no-audit --no-fund && touch node_modules
+	cd editors/vscode && npm install --no-save --no-audit --no-fund && touch node_modules
 
 clean:
 	rm -rf $(VENV) .venv-min .mypy_cache .ruff_cache .import_linter_cache
