@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnnspec.errors import CnnspecError, SpecError, UsageError, needs_extra
+from cnnspec.errors import CnnspecError, SpecError, needs_extra
 from cnnspec.language import read_spec
+from cnnspec.onnx_backend.guard import parsed, read_model_bytes
 from cnnspec.onnx_backend.metadata import Metadata, check_seal, has_seal, read_metadata
 from cnnspec.outline import refold
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["OwnExport", "own_export"]
-
-_MOST_BYTES = 2**31 - 1  # of one protobuf message
 
 
 class Said(NamedTuple):
@@ -55,14 +54,12 @@ class OwnExport:
     @needs_extra("onnx")
     def tensors(self) -> dict[str, NDArray[Any]]:
         """The weights in the file by the spec's names. Raises CnnspecError for one that was quantised."""
-        import onnx
-
         from cnnspec.onnx_backend.recover import recover_weights
 
         if self.metadata.precision == "int8":
             raise CnnspecError(f"{self.path} has its weights rounded to bytes", hint="import the file it was made from")
         graph = self.metadata.network().graph.network("inference")
-        found = recover_weights(onnx.load_model_from_string(self.data), graph, folded=self.metadata.folded)
+        found = recover_weights(parsed(self.data), graph, folded=self.metadata.folded)
         names = self.said.names
         return {
             f"{names.get(node.name, node.name)}{key.removeprefix(node.name)}": found[key]
@@ -77,18 +74,12 @@ def own_export(path: Path) -> OwnExport | None:
     """The file, if cnnspec wrote it. Raises CnnspecError where it is damaged, and UsageError where there is none."""
     if path.suffix.lower() != ".onnx":
         return None
-    if not path.is_file():
-        raise UsageError(f"there is no file {path}")
-    if path.stat().st_size > _MOST_BYTES:
-        raise CnnspecError(f"{path} is larger than an ONNX file can be")
-    data = path.read_bytes()
+    data = read_model_bytes(path)
     if not has_seal(data):
         return None
     check_seal(data, str(path))
-    import onnx
-
     try:
-        model = onnx.load_model_from_string(data)
-    except Exception as error:  # protobuf's own, whose class differs from version to version
-        raise CnnspecError(f"{path} cannot be read as ONNX") from error
+        model = parsed(data)
+    except CnnspecError as error:
+        raise CnnspecError(f"{path}: {error.message}") from None
     return OwnExport(path, data, read_metadata({prop.key: prop.value for prop in model.metadata_props}, str(path)))
