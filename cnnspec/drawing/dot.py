@@ -27,14 +27,10 @@ def to_dot(scene: Scene) -> str:
     ]
     for place in flat.places:
         lines += _box(place, "  ")
-    outputs: dict[str, str] = {}
+    for tensor, name in flat.outputs.items():
+        lines.append(f'  {name} [label="{output_word(graph, tensor)}", shape=oval];')
     for arrow in flat.arrows:
-        if arrow.target is None and arrow.tensor not in outputs:
-            outputs[arrow.tensor] = f"out{len(outputs)}"
-            lines.append(f'  {outputs[arrow.tensor]} [label="{output_word(graph, arrow.tensor)}", shape=oval];')
-    for arrow in flat.arrows:
-        source = "input" if arrow.source is None else f"b{arrow.source}"
-        target = outputs[arrow.tensor] if arrow.target is None else f"b{arrow.target}"
+        source, target = flat.ends(arrow)
         label = "" if arrow.source is None else f' [label=" {times(graph.shape_of(arrow.tensor))}"]'
         lines.append(f"  {source} -> {target}{label};")
     return "\n".join([*lines, "}"]) + "\n"

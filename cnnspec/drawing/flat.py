@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from cnnspec.drawing.scheme import Box, Card, Group
@@ -47,6 +48,17 @@ class Flat:
         self._count = 0
         self.places = self._inside(self.root, self.depth)
         self.arrows = tuple(dict.fromkeys(self._arrows(self.root, self.places, is_root=True)))
+
+    @cached_property
+    def outputs(self) -> dict[str, str]:
+        """What the outputs of the network are called in a text, by the tensor that each is."""
+        tensors = dict.fromkeys(arrow.tensor for arrow in self.arrows if arrow.target is None)
+        return {tensor: f"out{number}" for number, tensor in enumerate(tensors)}
+
+    def ends(self, arrow: Arrow) -> tuple[str, str]:
+        """What an arrow leads from and to, as both are called in a text."""
+        source = "input" if arrow.source is None else f"b{arrow.source}"
+        return source, self.outputs[arrow.tensor] if arrow.target is None else f"b{arrow.target}"
 
     def _inside(self, group: Group, depth: int) -> tuple[Place, ...]:
         return tuple(self._place(child, group.name, depth - 1) for child in group.children)

@@ -22,14 +22,10 @@ def to_mermaid(scene: Scene) -> str:
     lines = ["flowchart TB", f'  input(["input {times(graph.input_shape)}"])']
     for place in flat.places:
         lines += _box(place, "  ")
-    outputs: dict[str, str] = {}
+    for tensor, name in flat.outputs.items():
+        lines.append(f'  {name}(["{output_word(graph, tensor)}"])')
     for arrow in flat.arrows:
-        if arrow.target is None and arrow.tensor not in outputs:
-            outputs[arrow.tensor] = f"out{len(outputs)}"
-            lines.append(f'  {outputs[arrow.tensor]}(["{output_word(graph, arrow.tensor)}"])')
-    for arrow in flat.arrows:
-        source = "input" if arrow.source is None else f"b{arrow.source}"
-        target = outputs[arrow.tensor] if arrow.target is None else f"b{arrow.target}"
+        source, target = flat.ends(arrow)
         label = "" if arrow.source is None else f'|"{times(graph.shape_of(arrow.tensor))}"|'
         lines.append(f"  {source} -->{label} {target}")
     seen = dict.fromkeys(kind for place in flat.places for kind in _kinds(place))
