@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -158,14 +159,14 @@ def _carried(own: OwnExport, output: PathLike | None, weights: PathLike | None) 
     )
 
 
-class WeightedSpec(Spec):
+class WeightedSpec(Spec, ABC):
     """A spec whose weights are known: those of what it was made of."""
 
     origin: str
 
+    @abstractmethod
     def weights(self) -> dict[str, NDArray[Any]]:
         """The weights by the spec's `state_dict` names."""
-        raise NotImplementedError
 
     @needs_extra("train")
     def build(self) -> nn.Module:
