@@ -107,3 +107,23 @@ def test_a_read_only_file_is_told_before_anything_is_worked_out(old: Path, monke
     old.chmod(0o444)
     with pytest.raises(CnnspecError, match="read-only"):
         api.export(api.loads(NET), old, verify=False)
+
+
+def test_pictures_and_imported_specs_go_where_a_link_leads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cnnspec import api
+
+    monkeypatch.chdir(tmp_path)
+    api.export("mlp", "mlp.onnx", verify=False)
+    for name, write in (
+        ("net.svg", lambda link: api.draw("lenet5", link)),
+        ("net.yaml", lambda link: api.import_network("mlp.onnx", link)),
+    ):
+        (tmp_path / "there").mkdir(exist_ok=True)
+        target, link = tmp_path / "there" / name, tmp_path / name
+        target.write_text("old")
+        target.chmod(0o640)
+        link.symlink_to(target)
+        write(link)
+        assert link.is_symlink()
+        assert target.stat().st_mode & 0o777 == 0o640
+        assert target.read_text() != "old"

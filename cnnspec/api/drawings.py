@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from cnnspec.api.networks import PathLike, load
 from cnnspec.errors import UsageError
-from cnnspec.files import expand_user, write_atomic
+from cnnspec.files import expand_user, rewrite
 from cnnspec.graph import Purpose
 from cnnspec.hints import did_you_mean
 from cnnspec.language import Network
@@ -40,7 +40,7 @@ def draw(
     """
     path = expand_user(output)
     kind = path.suffix.removeprefix(".").lower()
-    write_atomic(path, draw_bytes(network, kind, depth=depth, purpose=purpose))
+    rewrite(path, draw_bytes(network, kind, depth=depth, purpose=purpose))
     return path
 
 

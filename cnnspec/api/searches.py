@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cnnspec.api.networks import PathLike, load
 from cnnspec.errors import SpecError, UsageError, needs_extra
-from cnnspec.files import write_atomic
+from cnnspec.files import rewrite
 from cnnspec.language import Network, read_file
 from cnnspec.language.document import SearchSection
 from cnnspec.language.figures import MEASURED, parse_limit
@@ -178,5 +178,5 @@ def write_best(
         raise UsageError(f"{os.fspath(output)} is there already", hint="`--force` writes over it")
     if Path(output).suffix.lower() == ".json" and not result.plan.network.source.json:
         raise UsageError(f"the spec of {result.path} is YAML", hint="let the name end in .yaml")
-    write_atomic(output, fixed_spec(result.plan, record))
+    rewrite(output, fixed_spec(result.plan, record).encode())
     return record.run

@@ -12,7 +12,7 @@ from cnnspec import api
 from cnnspec.cli import common
 from cnnspec.cli.render.foreign import visible
 from cnnspec.errors import UsageError
-from cnnspec.files import write_atomic
+from cnnspec.files import rewrite
 
 app = typer.Typer()
 
@@ -70,5 +70,5 @@ def draw(
     if piped:
         sys.stdout.buffer.write(data)
         return
-    write_atomic(path, data)
+    rewrite(path, data)
     print(f"{visible(str(path))}: {len(data):,} bytes", file=sys.stderr)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnspec.errors import UsageError
-from cnnspec.files import write_atomic
+from cnnspec.files import rewrite
 from cnnspec.importing.pipeline import Imported
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ def write_files(
 ) -> None:
     """Write a text and its weights, each whole or not at all."""
     if weights is not None and tensors is not None:
-        write_atomic(weights, weights_bytes(tensors()))
+        rewrite(weights, weights_bytes(tensors()))
     if output is not None:
-        write_atomic(output, text)
+        rewrite(output, text.encode())
 
 
 def weights_bytes(tensors: Mapping[str, NDArray[Any]]) -> bytes:
