@@ -116,7 +116,7 @@ def test_pictures_and_imported_specs_go_where_a_link_leads(tmp_path: Path, monke
     api.export("mlp", "mlp.onnx", verify=False)
     for name, write in (
         ("net.svg", lambda link: api.draw("lenet5", link)),
-        ("net.yaml", lambda link: api.import_network("mlp.onnx", link)),
+        ("net.yaml", lambda link: api.import_network("mlp.onnx", link, force=True)),
     ):
         (tmp_path / "there").mkdir(exist_ok=True)
         target, link = tmp_path / "there" / name, tmp_path / name

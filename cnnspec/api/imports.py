@@ -87,6 +87,7 @@ def import_network(
     *,
     weights: PathLike | None = None,
     input_shape: Shape | None = None,
+    force: bool = False,
     report: Callable[[str], None] = lambda text: None,
 ) -> ImportResult:
     """Make a spec of a network of another maker, prove it equal, and write it to `output`.
@@ -94,7 +95,7 @@ def import_network(
     `source` is `net.py:factory(width=64)`, `timm:NAME`, `torchvision:NAME` or `pt2:FILE`, which run code of others, or
     a file that runs nothing. Several models of a library, with commas between, become one spec with variants. `weights`
     is where the source's own are written, as safetensors, by the spec's names. `input_shape`, without the batch axis,
-    is what it is read for; by default what the source says.
+    is what it is read for; by default what the source says. A spec that is there is written over with `force` only.
     Raises CnnspecError with everything that the language cannot say (`GapsError`) and for what cannot be read,
     VerificationError where the spec is not what the source computes, and then writes nothing, and UsageError.
     """
@@ -105,7 +106,7 @@ def import_network(
         raise UsageError(f"`{source}` is no source that can be imported", hint=SOURCES)
     if weights is not None and len(name.named) > 1:
         raise UsageError("weights are of one network, and several are imported", hint="import one of them by itself")
-    check_targets(output, weights)
+    check_targets(output, weights, force=force)
     if name.kind == "file" and (own := own_export(name.stands_at)) is not None:
         return _carried(own, output, weights)
     imported = import_source(name, input_shape, report)
@@ -228,11 +229,14 @@ class ImportedSpec(WeightedSpec):
         member = next(each for each in self.imported.members if each.variant == self.variant)
         return member.tensors()
 
-    def save(self, output: PathLike, *, weights: PathLike | None = None) -> None:
-        """Write the text, and the weights as safetensors. Raises UsageError and CnnspecError."""
+    def save(self, output: PathLike, *, weights: PathLike | None = None, force: bool = False) -> None:
+        """Write the text, and the weights as safetensors; over a spec that is there with `force` only.
+
+        Raises UsageError and CnnspecError.
+        """
         from cnnspec.importing.write import check_targets, write
 
-        check_targets(output, weights)
+        check_targets(output, weights, force=force)
         write(self.imported, output, weights)
 
 

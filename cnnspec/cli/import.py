@@ -34,6 +34,7 @@ def import_(
         str | None,
         typer.Option("--weights", metavar="FILE", help="Where to write the source's weights: net.safetensors."),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a spec that is there.")] = False,
     form: Annotated[str, common.format_option(FORMATS, "How to print the result.")] = "text",
     input_shape: common.InputOption = None,
 ) -> None:
@@ -55,7 +56,12 @@ def import_(
     shape = common.parse_shape(input_shape) if input_shape else None
     try:
         result = api.import_network(
-            source, output, weights=weights, input_shape=shape, report=lambda text: say(text, sys.stderr)
+            source,
+            output,
+            weights=weights,
+            input_shape=shape,
+            force=force,
+            report=lambda text: say(text, sys.stderr),
         )
     except api.GapsError as error:
         if form == "json":

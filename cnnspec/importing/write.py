@@ -17,8 +17,15 @@ if TYPE_CHECKING:
 __all__ = ["check_targets", "weights_bytes", "write", "write_files"]
 
 
-def check_targets(output: str | os.PathLike[str] | None, weights: str | os.PathLike[str] | None) -> None:
-    """Raise UsageError for files that could not be what they are called, before anything is done."""
+def check_targets(
+    output: str | os.PathLike[str] | None, weights: str | os.PathLike[str] | None, *, force: bool
+) -> None:
+    """Raise UsageError for files that could not be what they are called, before anything is done.
+
+    Without `force` for a spec that is there already, too: somebody may have written it by hand.
+    """
+    if output is not None and os.path.lexists(output) and not force:
+        raise UsageError(f"{os.fspath(output)} is there already", hint="`--force` writes over it")
     if output is not None and Path(output).suffix not in (".yaml", ".yml"):
         raise UsageError(f"{os.fspath(output)} does not end in .yaml", hint="a spec is written as YAML")
     if weights is not None and Path(weights).suffix != ".safetensors":

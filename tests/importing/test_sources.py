@@ -187,6 +187,9 @@ def test_an_export_is_read_from_what_it_carries(folder: Path) -> None:
     source = cnnspec.export("mlp", "mlp.onnx", verify=False)
     result = cnnspec.import_network("mlp.onnx", "net.yaml", weights="net.safetensors")
     assert result.text == api.bundled_text("mlp")
+    with pytest.raises(UsageError, match="is there already"):
+        cnnspec.import_network("mlp.onnx", "net.yaml")
+    assert cnnspec.import_network("mlp.onnx", "net.yaml", force=True).text == result.text
     assert load_file("net.safetensors").keys() == cnnspec.load("net.yaml").graph.state_shapes().keys()
     assert cnnspec.load("mlp.onnx").graph.macs == cnnspec.load("mlp").graph.macs
     damaged = bytearray(Path(source.path).read_bytes())
