@@ -99,7 +99,8 @@ def check_state(module: nn.Module, state: Mapping[str, Tensor], source: str, *, 
     unlike = [f"{name} ({kind})" for name, kind in kinds.items()]
     found = ("missing", missing), ("left over", left_over), ("of another kind", unlike), ("of another shape", wrong)
     faults = [
-        f"{len(names)} {what}: {', '.join(f'{name:.{LONGEST_NAME}}' for name in names[:SHOWN])}{', …' if len(names) > SHOWN else ''}"
+        f"{len(names)} {what}: {', '.join(f'{name:.{LONGEST_NAME}}' for name in names[:SHOWN])}"
+        + ", …" * (len(names) > SHOWN)
         for what, names in found
         if names
     ]
