@@ -22,7 +22,9 @@ from cnnspec.places import Diagnostic, Edit, Fix, Span
 
 __all__ = [
     "CHOOSE",
+    "COLOURS",
     "actions",
+    "colours",
     "completions",
     "definition",
     "diagnostics",
@@ -49,6 +51,17 @@ _ITEM_KINDS: Final = {
     "function": types.CompletionItemKind.Function,
     "word": types.CompletionItemKind.EnumMember,
 }
+_COLOURED: Final = {  # a kind of name, and what editors colour alike
+    "operator": types.SemanticTokenTypes.Class,
+    "block": types.SemanticTokenTypes.Type,
+    "argument": types.SemanticTokenTypes.Parameter,
+    "parameter": types.SemanticTokenTypes.Variable,
+    "local": types.SemanticTokenTypes.Variable,
+    "layer": types.SemanticTokenTypes.Property,
+}
+COLOURS: Final = types.SemanticTokensLegend(
+    [kind.value for kind in dict.fromkeys(_COLOURED.values())], [types.SemanticTokenModifiers.Declaration.value]
+)
 _SYMBOL_KINDS: Final = {
     "block": types.SymbolKind.Class,
     "parameter": types.SymbolKind.Variable,
@@ -196,6 +209,22 @@ def _symbol(part: Part, positions: Positions) -> types.DocumentSymbol:
         detail=part.detail,
         children=[_symbol(child, positions) for child in part.children],
     )
+
+
+def colours(document: Document, _: types.SemanticTokensParams) -> types.SemanticTokens:
+    """The names of a text by what they name, each from where the one before begins."""
+    positions, snapshot = document.positions, document.look()
+    found = {}
+    for each in Names(snapshot.source.document, snapshot.lines).all:
+        where = positions.range(each.place.span)
+        if each.symbol.kind in _COLOURED and where.start.line == where.end.line:
+            found[where.start.line, where.start.character] = where.end.character, each
+    data, line, column = [], 0, 0
+    for (at, start), (end, each) in sorted(found.items(), key=lambda item: item[0]):
+        kind = COLOURS.token_types.index(_COLOURED[each.symbol.kind].value)
+        data += [at - line, start - column if at == line else start, end - start, kind, int(each.defines)]
+        line, column = at, start
+    return types.SemanticTokens(data)
 
 
 def folding(document: Document, _: types.FoldingRangeParams) -> list[types.FoldingRange]:
