@@ -8,7 +8,7 @@ from typing import Any, Final
 from lsprotocol import types
 
 from cnnspec.editor.complete import complete, signature
-from cnnspec.editor.fixes import apply, disjoint, fix_of
+from cnnspec.editor.fixes import apply, disjoint, sound_fix
 from cnnspec.editor.hints import Show, hints
 from cnnspec.editor.hover import hover
 from cnnspec.editor.names import RENAMED, Names, Occurrence
@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 CHOOSE: Final = "cnnspec.choose"
+MOST_TRIED: Final = 8  # findings for which a fix is tried at a time
 _ITEM_KINDS: Final = {
     "key": types.CompletionItemKind.Keyword,
     "operator": types.CompletionItemKind.Class,
@@ -237,18 +238,24 @@ def folding(document: Document, _: types.FoldingRangeParams) -> list[types.Foldi
 
 
 def actions(document: Document, params: types.CodeActionParams) -> list[types.CodeAction]:
-    """What mends the findings in a range, and all of them where there are several."""
-    positions, lines = document.positions, document.look().lines
+    """What mends the findings in a range, tried; and all of them where there are several."""
+    positions, found = document.positions, document.findings()
     start, end = positions.offset(params.range.start), positions.offset(params.range.end)
+    wheres = [None if each.place is None else positions.range(each.place.span) for each in found]
+    touched = [
+        where is not None and positions.offset(where.start) <= end and start <= positions.offset(where.end)
+        for where in wheres
+    ]
+    if not any(touched):
+        return []
     near: list[types.CodeAction] = []
     every: list[Fix] = []
-    for finding in document.findings():
-        fix = fix_of(finding, lines)
-        if fix is None or finding.place is None:
+    for is_near, finding in sorted(zip(touched, found, strict=True), key=lambda pair: not pair[0])[:MOST_TRIED]:
+        fix = sound_fix(finding, document.text, found, document.findings_in)
+        if fix is None:
             continue
         every.append(fix)
-        where = positions.range(finding.place.span)
-        if positions.offset(where.start) <= end and start <= positions.offset(where.end):
+        if is_near:
             action = _action(document, fix.title, [fix])
             action.diagnostics = [_diagnostic(finding, positions)]
             action.is_preferred = True

@@ -6,9 +6,10 @@ import random
 from typing import Any
 
 SNIPPETS = (
-    "  - Conv2d(8, 3)\n", "  extra: ReLU\n", "  x: Add(a, input)\n", ": ", "- ", "\n", "  ", "(", ")", "[", "]", "{", "}",
-    ",", "#", '"', "'", "\t", "\r\n", "\r", "é", "🎈", "\u2028", "\u0085", "\ufeff", "\x00", "\ud800", " if i == 0 else 2",
-    " * 3", "stride=2", "padding=same", "&a", "*a", "---\n", "params: {w: 8}\n", "blocks:\n  B:\n    layers: [ReLU]\n",
+    "  - Conv2d(8, 3)\n", "  extra: ReLU\n", "  x: Add(a, input)\n", ": ", "- ", "\n", "  ", "(", ")", "[", "]", "{",
+    "}", ",", "#", '"', "'", "\t", "\r\n", "\r", "é", "🎈", "\u2028", "\u0085", "\ufeff", "\x00", "\ud800",
+    " if i == 0 else 2", " * 3", "stride=2", "padding=same", "&a", "*a", "---\n", "params: {w: 8}\n",
+    "blocks:\n  B:\n    layers: [ReLU]\n",
     "inpt", "0", "-1", "1e9", "Linear(10)", "search:\n  space: {w: {int: [1, 2]}}\n", "variants: {v: {w: 3}}\n",
 )  # fmt: skip
 
