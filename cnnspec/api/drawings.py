@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cnnspec.api.networks import PathLike, load
-from cnnspec.errors import UsageError
+from cnnspec.errors import CnnspecError, UsageError, needs_extra
 from cnnspec.files import expand_user, rewrite
 from cnnspec.graph import Purpose
 from cnnspec.hints import did_you_mean
@@ -18,9 +18,10 @@ from cnnspec.public import public
 from cnnspec.zoo import find_run
 
 if TYPE_CHECKING:
+    from cnnspec.runtime.predictor import Predictor
     from cnnspec.training.run_folder import Run
 
-__all__ = ["PICTURES", "draw", "draw_bytes"]
+__all__ = ["PICTURES", "draw", "draw_bytes", "draw_why"]
 
 PAGE: Final = "html"
 PICTURES: Final = (PAGE, "svg", "png", "pdf", "mmd", "dot")
@@ -101,6 +102,42 @@ def draw_bytes(
         raise UsageError("two runs stand side by side", hint="`cnnspec runs` lists the runs")
     parts = page_parts(network, run, second, Shown(weights, images, data, values, report))
     return to_page(network, purpose, parts).encode()
+
+
+@needs_extra("onnx")
+@public(Predictor="cnnspec.runtime.predictor")
+def draw_why(
+    model: Predictor | PathLike,
+    images: tuple[str, ...],
+    output: PathLike,
+    *,
+    classes: Count = 2,
+    on_error: Callable[[CnnspecError], None] | None = None,
+    report: Callable[[str], None] = lambda text: None,
+) -> Path:
+    """Draw why an exported network answers as it does: a PNG with maps for the most probable `classes` of each image.
+
+    `images` are files, folders and patterns, of which the first 25 are drawn. Grad-CAM needs torch; without it there is
+    occlusion alone, which `report` is told. A bad image goes to `on_error`; without it, it raises.
+    Raises UsageError where there are no images, and for another ending than .png.
+    """
+    path = expand_user(output)
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path} is to be a picture", hint="give it the ending .png")
+    from cnnspec.pages.answers import answers, sheet
+    from cnnspec.runtime.predictor import Predictor
+    from cnnspec.runtime.sources import expand
+
+    def refuse(error: CnnspecError) -> None:
+        raise error
+
+    sources = expand(images)
+    predictor = model if isinstance(model, Predictor) else Predictor(model)
+    found = answers(predictor, sources, classes=classes, on_error=on_error or refuse, report=report)
+    if not found:
+        raise UsageError("there is no image that can be read, and so nothing to draw")
+    rewrite(path, sheet(found))
+    return path
 
 
 def _run_named(name: PathLike) -> Run | None:
