@@ -20,6 +20,7 @@ for (const page of PAGES) {
     root: here,
     configFile: false,
     logLevel: 'warn',
+    resolve: { alias: { 'd3-transition': join(here, 'src', 'still.ts') } },
     plugins: [svelte({ configFile: false, emitCss: true })],
     build: {
       write: false,
