@@ -29,9 +29,9 @@ def to_page(network: Network, purpose: Purpose = "inference", parts: Mapping[str
     return with_data({**data_of(network, purpose), **parts})
 
 
-def with_data(data: Mapping[str, Any]) -> str:
-    """The page with this data."""
-    return built("page").replace(_DATA, _DATA.replace("null", embedded(data)), 1)
+def with_data(data: Mapping[str, Any], name: str = "page") -> str:
+    """A page with this data."""
+    return built(name).replace(_DATA, _DATA.replace("null", embedded(data)), 1)
 
 
 def data_of(network: Network, purpose: Purpose = "inference") -> dict[str, Any]:
