@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 from pygls.protocol import LanguageServerProtocol
 
+if TYPE_CHECKING:
+    from cattrs import Converter
+    from pygls.lsp.server import LanguageServer
+
 __all__ = ["Protocol"]
 
 _log: Final = logging.getLogger(__name__)
+# The texts are kept in one place, by what is registered for these: the workspace would read files from the disk of which
+# a client says that they have changed.
+_KEPT_ELSEWHERE: Final = (
+    types.TEXT_DOCUMENT_DID_OPEN, types.TEXT_DOCUMENT_DID_CHANGE, types.TEXT_DOCUMENT_DID_CLOSE,
+    types.NOTEBOOK_DOCUMENT_DID_OPEN, types.NOTEBOOK_DOCUMENT_DID_CHANGE, types.NOTEBOOK_DOCUMENT_DID_CLOSE,
+)  # fmt: skip
 _NO_JSON: Final = types.ErrorCodes.ParseError
 _NO_MESSAGE: Final = types.ErrorCodes.InvalidRequest
 _TOO_EARLY: Final = types.ErrorCodes.ServerNotInitialized
@@ -23,14 +33,10 @@ class Protocol(LanguageServerProtocol):
 
     _begun = False
 
-    # The texts are kept in one place, by what is registered for these: the workspace would read files from the disk of
-    # which a client says that they have changed.
-    lsp_text_document__did_open = None
-    lsp_text_document__did_change = None
-    lsp_text_document__did_close = None
-    lsp_notebook_document__did_open = None
-    lsp_notebook_document__did_change = None
-    lsp_notebook_document__did_close = None
+    def __init__(self, server: LanguageServer, converter: Converter) -> None:
+        super().__init__(server, converter)
+        for method in _KEPT_ELSEWHERE:
+            del self.fm.builtin_features[method]
 
     def take(self, body: bytes | str) -> bool:
         """Take one message on; False after the one that says that the client has gone."""

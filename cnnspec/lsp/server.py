@@ -17,14 +17,20 @@ from cnnspec.lsp.documents import Document, Documents, shown
 from cnnspec.lsp.protocol import Protocol
 from cnnspec.version import __version__
 
-__all__ = ["make_server"]
+__all__ = ["Server", "make_server"]
 
 PAUSE: Final = 0.15  # seconds without an edit after which a text is looked through
 
 
-def make_server() -> LanguageServer:
+class Server(LanguageServer):
+    """A language server as its transports see it."""
+
+    protocol: Protocol
+
+
+def make_server() -> Server:
     """A server for one client, whose messages its `protocol` takes on; `serve` reads them."""
-    server = LanguageServer(
+    server = Server(
         "cnnspec",
         __version__,
         text_document_sync_kind=types.TextDocumentSyncKind.Incremental,
