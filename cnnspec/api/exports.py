@@ -114,9 +114,9 @@ def verify(
     """Check an ONNX file: its structure, its shapes and its numbers. Needs the extras `onnx` and `train`.
 
     It is compared with the network `against`, or with the spec that it carries; the weights are those of the run, of
-    the file `weights`, or the ones in the ONNX file. On `data`, a data set, the figure of its task is worked
-    out again, and has to be the one that the file tells of. Raises CnnspecError for what is no ONNX file, and UsageError for `weights`
-    without `against`.
+    the file `weights`, or the ones in the ONNX file. On `data`, a data set, the figure of its task is worked out again,
+    and has to be the one that the file tells of. Raises CnnspecError for what is no ONNX file, and UsageError for
+    `weights` without `against`.
     """
     if against is None and weights is not None:
         raise UsageError("weights alone say nothing of the network", hint="`--against SPEC` names it")
