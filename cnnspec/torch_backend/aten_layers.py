@@ -15,6 +15,7 @@ from torch import fx
 from cnnspec.foreign.network import Stored
 from cnnspec.foreign.primitives import Blurred, Primitive
 from cnnspec.ops import make_op
+from cnnspec.ops.activation import PReLU
 from cnnspec.torch_backend.program_values import (
     Activation,
     Arguments,
@@ -207,7 +208,8 @@ def _layer_norm(node: fx.Node, arguments: Arguments) -> Made:
 def _prelu(node: fx.Node, arguments: Arguments) -> Made:
     weight = _weight(arguments, "weight")
     assert weight is not None
-    op = make_op("PReLU", num_parameters=prod(weight.shape))
+    given = {} if weight.start in (None, PReLU.init) else {"init": weight.start}
+    op = make_op("PReLU", num_parameters=prod(weight.shape), **given)
     return Made(op, (read_of(arguments),), _weights(arguments, weight="weight"))
 
 

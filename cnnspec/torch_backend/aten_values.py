@@ -35,7 +35,7 @@ from cnnspec.torch_backend.program_values import (
     read_of,
 )
 
-__all__ = ["VALUES"]
+__all__ = ["LEFT_OUT", "VALUES"]
 
 
 # Shapes -------------------------------------------------------------------------------------------------------------
@@ -46,7 +46,7 @@ def _viewed(node: fx.Node, arguments: Arguments) -> Value:
     read, shape = arguments["input"], tuple(node.meta["val"].shape)
     if isinstance(read, Weight):
         seen = None if read.values is None else read.values.reshape(shape)
-        return Weight(replace(read.reference, shape=shape), shape, read.trained, seen)
+        return replace(read, reference=replace(read.reference, shape=shape), shape=shape, values=seen)
     return Made(Reshaped(shape[1:]), (read_of(arguments),))
 
 
@@ -73,7 +73,8 @@ def _permute(node: fx.Node, arguments: Arguments) -> Value:
     if isinstance(read, Weight):
         if read.reference.order is not None or read.reference.shape is not None:
             raise Missing("a weight whose axes change places twice")
-        return Weight(replace(read.reference, order=tuple(dims)), tuple(read.shape[dim] for dim in dims), read.trained)
+        shape = tuple(read.shape[dim] for dim in dims)
+        return replace(read, reference=replace(read.reference, order=tuple(dims)), shape=shape, values=None)
     if dims[0] != 0:
         raise Missing("an order of axes that moves the batch")
     return Made(make_op("Permute", dims=tuple(dims)), (read_of(arguments),))
@@ -219,7 +220,7 @@ def aligned(weight: Weight, read: Activation) -> Weight:
     if len(shape) > axes:
         raise Missing("a parameter for each sample of the batch")
     seen = (1,) * (axes - len(shape)) + shape
-    return Weight(replace(weight.reference, shape=seen), seen, True)
+    return replace(weight, reference=replace(weight.reference, shape=seen), shape=seen, values=None)
 
 
 _BOTH: Final = (Activation, Weight)
@@ -337,12 +338,14 @@ def _clamp(node: fx.Node, arguments: Arguments) -> Made:
     return Made(Clamped(*(None if limit is None else float(limit) for limit in (low, high))), (read_of(arguments),))
 
 
+LEFT_OUT: Final = ("feature_dropout", "alpha_dropout", "feature_alpha_dropout")  # noise that no operator makes
+
 VALUES: Final[dict[str, Rule]] = {
     **dict.fromkeys(("view", "reshape", "_unsafe_view", "squeeze", "unsqueeze", "view_as", "unflatten"), _viewed),
     "flatten": _flatten,
     **dict.fromkeys(("permute", "transpose", "movedim"), _permute),
     **dict.fromkeys(("contiguous", "clone", "to", "alias", "detach", "lift_fresh_copy", "type_as", "_to_copy"), _same),
-    **dict.fromkeys(("feature_dropout", "alpha_dropout", "feature_alpha_dropout"), _same),
+    **dict.fromkeys(LEFT_OUT, _same),
     **dict.fromkeys(("expand", "expand_as"), _expand),
     "slice": _slice,
     "select": _select,
