@@ -230,10 +230,6 @@ def _number(value: Value) -> Any:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
-def _pixel_shuffle(node: fx.Node, arguments: Arguments) -> Made:
-    return Made(make_op("PixelShuffle", upscale_factor=arguments["upscale_factor"]), (read_of(arguments),))
-
-
 def _softmax(node: fx.Node, arguments: Arguments) -> Made:
     return Made(make_op("Softmax", dim=arguments["dim"]), (read_of(arguments),))
 
@@ -338,7 +334,6 @@ LAYERS: Final[dict[str, Rule]] = {
     "upsample_bilinear2d": _upsample("bilinear"),
     "upsample_bicubic2d": _upsample("bicubic"),
     "upsample_trilinear3d": _upsample("trilinear"),
-    "pixel_shuffle": _pixel_shuffle,
     "dropout": _dropout,
     **dict.fromkeys(("empty", "new_empty"), _noise),
     "bernoulli": _bernoulli,

@@ -18,7 +18,7 @@ from cnnspec.foreign.primitives import Cut, Joined, Parameter, Primitive
 from cnnspec.graph import INPUT
 from cnnspec.ops import ArgumentError, Shape
 from cnnspec.torch_backend.aten import read_call
-from cnnspec.torch_backend.aten_values import LEFT_OUT
+from cnnspec.torch_backend.aten_shapes import LEFT_OUT
 from cnnspec.torch_backend.program_values import (
     BATCH,
     NOISE,
