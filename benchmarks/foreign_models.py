@@ -34,7 +34,7 @@ _EXPORTED = (
 _BUNDLED: dict[str, dict[str, int]] = {"lenet5_1998": {}, "unet_same": {"size": 64, "width": 8}}
 _KERAS = (
     "Xception VGG16 VGG19 ResNet50 ResNet50V2 ResNet101V2 InceptionV3 InceptionResNetV2 MobileNet MobileNetV2 "
-    "MobileNetV3Small MobileNetV3Large DenseNet121 DenseNet201 NASNetMobile EfficientNetB0 EfficientNetV2B0 "
+    "MobileNetV3Small MobileNetV3Large DenseNet121 DenseNet201 EfficientNetB0 EfficientNetB3 EfficientNetV2B0 "
     "EfficientNetV2S ConvNeXtTiny"
 )
 
@@ -94,7 +94,8 @@ def made(source: str, folder: Path) -> str:
         import keras
 
         path = folder / f"{name}.keras"
-        getattr(keras.applications, name)(weights=None).save(path)
+        size = {"input_shape": (224, 224, 3)} if name.startswith("MobileNetV3") else {}  # they would take any
+        getattr(keras.applications, name)(weights=None, **size).save(path)
         return str(path)
     return source
 

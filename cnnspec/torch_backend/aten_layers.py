@@ -17,6 +17,7 @@ from cnnspec.foreign.primitives import Blurred, Primitive
 from cnnspec.ops import make_op
 from cnnspec.ops.activation import PReLU
 from cnnspec.torch_backend.program_values import (
+    PREVIOUS,
     Activation,
     Arguments,
     Computed,
@@ -185,14 +186,16 @@ def _instance_norm(node: fx.Node, arguments: Arguments) -> Made:
     return Made(op, made.reads, made.weights)
 
 
-def _group_norm(node: fx.Node, arguments: Arguments) -> Made:
-    op = make_op(
-        "GroupNorm",
-        num_groups=arguments["num_groups"],
-        eps=float(arguments["eps"]),
-        affine=arguments["weight"] is not None,
-    )
-    return Made(op, (read_of(arguments),), _weights(arguments, weight="weight", bias="bias"))
+def _group_norm(node: fx.Node, arguments: Arguments) -> Value:
+    """A group norm; one with gains and no shifts is one without either, and a factor for each channel."""
+    read, weight = read_of(arguments), _weight(arguments, "weight")
+    given = {"num_groups": arguments["num_groups"], "eps": float(arguments["eps"])}
+    if weight is None or arguments["bias"] is not None:
+        op = make_op("GroupNorm", **given, affine=weight is not None)
+        return Made(op, (read,), _weights(arguments, weight="weight", bias="bias"))
+    along = (*weight.shape, *(1 for _ in read.shape[1:]))
+    gains = replace(weight, reference=replace(weight.reference, shape=along), shape=along)
+    return [Made(make_op("GroupNorm", **given, affine=False), (read,)), Made(make_op("Mul"), (PREVIOUS, gains))]
 
 
 def _layer_norm(node: fx.Node, arguments: Arguments) -> Made:

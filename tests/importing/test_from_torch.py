@@ -177,3 +177,12 @@ def test_what_all_numbers_of_a_trained_tensor_are_is_how_it_starts() -> None:
     module.beta = nn.Parameter(torch.tensor([[[0.5]], [[0.25]], [[0.5]]]))  # type: ignore[assignment]
     spec = cnnspec.from_torch(module, (3, 4, 4))
     assert [node.op.arguments() for node in spec.graph] == [{"init": 1e-6}, {"init": 0.1}, {}]
+
+
+def test_gains_without_shifts_are_a_norm_and_a_factor() -> None:
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.group_norm(self.conv(x), 2, self.norm.weight)
+
+    spec = cnnspec.from_torch(Of(forward, conv=nn.Conv2d(3, 4, 1), norm=nn.GroupNorm(2, 4)), (3, 4, 4))
+    assert [node.op.op_name for node in spec.graph] == ["Conv2d", "GroupNorm", "Scale"]
+    assert spec.weights().keys() == {"conv.weight", "conv.bias", "norm.weight"}
