@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from cnnspec.analysis.lint import lint
@@ -16,15 +18,20 @@ from cnnspec.drawing.page_data import page_data
 from cnnspec.graph import Purpose
 from cnnspec.language import Network
 
-__all__ = ["built", "data_of", "embedded", "to_page"]
+__all__ = ["built", "data_of", "embedded", "to_page", "with_data"]
 
 _DATA: Final = '<script type="application/json" id="data">null</script>'
 _STRAY: Final = re.compile("[\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
-def to_page(network: Network, purpose: Purpose = "inference") -> str:
-    """The network's page as the text of an HTML file."""
-    return built("page").replace(_DATA, _DATA.replace("null", embedded(data_of(network, purpose))), 1)
+def to_page(network: Network, purpose: Purpose = "inference", parts: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """The network's page as the text of an HTML file. `parts` are further keys of its data, as `runs`."""
+    return with_data({**data_of(network, purpose), **parts})
+
+
+def with_data(data: Mapping[str, Any], name: str = "page") -> str:
+    """A page with this data."""
+    return built(name).replace(_DATA, _DATA.replace("null", embedded(data)), 1)
 
 
 def data_of(network: Network, purpose: Purpose = "inference") -> dict[str, Any]:
@@ -42,6 +49,21 @@ def built(name: str) -> str:
 
 
 def embedded(data: Mapping[str, Any]) -> str:
-    """Data as JSON that nothing in it can end: no `<`, no letter that turns the direction of writing."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    """Data as JSON that nothing in it can end: no `<`, no letter that turns the direction of writing.
+
+    A number that is not finite, which JSON has not, is null.
+    """
+    try:
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        text = json.dumps(_finite(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = text.replace("<", "\\u003c")
     return _STRAY.sub(lambda letter: f"\\u{ord(letter[0]):04x}", text)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
