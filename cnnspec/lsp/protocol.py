@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["Protocol"]
 
 _log: Final = logging.getLogger(__name__)
-# The texts are kept in one place, by what is registered for these: the workspace would read files from the disk of which
-# a client says that they have changed.
+# The texts are kept in one place, by what is registered for these: the workspace would read files from the disk when a
+# client says that they have changed.
 _KEPT_ELSEWHERE: Final = (
     types.TEXT_DOCUMENT_DID_OPEN, types.TEXT_DOCUMENT_DID_CHANGE, types.TEXT_DOCUMENT_DID_CLOSE,
     types.NOTEBOOK_DOCUMENT_DID_OPEN, types.NOTEBOOK_DOCUMENT_DID_CHANGE, types.NOTEBOOK_DOCUMENT_DID_CLOSE,
