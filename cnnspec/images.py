@@ -191,12 +191,15 @@ def check_inflated(image: Image.Image, size: int) -> None:
 
 @cache  # networks are few, and batches of one image many
 def scale_and_shift(
-    mean: tuple[float, ...], std: tuple[float, ...], channels: int
+    mean: tuple[float, ...], std: tuple[float, ...], channels: int, top: int = 255
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Per channel `a` and `b` with `a*byte + b = (byte/255 - mean) / std`; no mean is 0, no std is 1."""
+    """Per channel `a` and `b` with `a*value + b = (value/top - mean) / std`; no mean is 0, no std is 1.
+
+    `top` is 255 for bytes, and 1 for numbers that are in the units of mean and std.
+    """
     centre = np.asarray(mean or (0.0,), np.float64)
     spread = np.asarray(std or (1.0,), np.float64)
-    scale = np.broadcast_to(1 / (255 * spread), (channels,)).astype(np.float32)
+    scale = np.broadcast_to(1 / (top * spread), (channels,)).astype(np.float32)
     shift = np.broadcast_to(-centre / spread, (channels,)).astype(np.float32)
     return scale, shift
 

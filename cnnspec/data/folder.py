@@ -23,18 +23,19 @@ from cnnspec.data.sets import (
     Images,
     ImageSet,
     OpenOptions,
+    Streamed,
     check_fit,
-    stratified,
+    decode,
+    split_parts,
 )  # fmt: skip
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import atomic_path
 from cnnspec.graph import Graph
-from cnnspec.images import MAX_PIXELS, SUFFIXES, check_shape, read_image
+from cnnspec.images import SUFFIXES, check_shape
 
-__all__ = ["LoaderPool", "decode", "open_folder"]
+__all__ = ["LoaderPool", "open_folder"]
 
 IGNORED: Final = ("thumbs.db", "desktop.ini")  # what systems leave in folders of pictures
-_TEST_FRACTION: Final = 0.2
 
 
 def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
@@ -87,7 +88,7 @@ def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
             raise CnnspecError(f"{path}: no image of {', '.join(empty[:SHOWN])} is left in {part}")
     contents = _contents(train_folder, listed["train"][0])
     place = Path(os.path.abspath(path))
-    return replace(_split(path.resolve().name, classes, sources, size, options), place=place, contents=contents)
+    return replace(split_parts(path.resolve().name, classes, sources, options), place=place, contents=contents)
 
 
 def _contents(folder: Path, paths: Sequence[Path]) -> str:
@@ -101,38 +102,6 @@ def _contents(folder: Path, paths: Sequence[Path]) -> str:
 
     facts = (f"{path.relative_to(folder).as_posix()} {size(path)}" for path in paths)
     return hashlib.sha256("\n".join(facts).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _split(
-    name: str, classes: tuple[str, ...], sources: dict[str, ImageSet], size: int, options: OpenOptions
-) -> DataSet:
-    train, val, test = sources["train"], sources.get("val"), sources.get("test")
-    rows = torch.arange(len(train))
-    if val is None and test is None:  # hold back test images first, so that they do not depend on the seed
-        rows, held = stratified(train.labels, _TEST_FRACTION, 0)
-        test = _pick(train, held)
-    if val is not None:
-        train_rows, val_rows = rows, torch.arange(len(val))
-    else:
-        kept, chosen = stratified(train.labels[rows], options.val_fraction, options.seed)
-        train_rows, val_rows, val = rows[kept], rows[chosen], train
-    if isinstance(train, Images):
-        how = f"{size / 1e6:,.1f} MB, {f'decoded in {options.cache}' if train.mapped else 'all in memory'}"
-    else:
-        short = f": {size / 1e9:.1f} GB do not fit into memory" if options.loading == "auto" else ""
-        how = f"decoded while training{short}"
-    remark = (
-        f"{name}: {len(train_rows):,} images of {len(classes)} classes to train, {len(val_rows):,} to validate,"
-        f" {len(test) if test else 0:,} to test; {how}"
-    )
-    return DataSet(name, classes, train, train_rows, val, val_rows, test, remark)
-
-
-def _pick(source: ImageSet, rows: Tensor) -> ImageSet:
-    paths = tuple(source.paths[row] for row in rows.tolist())
-    if isinstance(source, Images):
-        return replace(source, images=source.images[rows], labels=source.labels[rows], paths=paths)
-    return replace(source, labels=source.labels[rows], paths=paths)
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
@@ -193,15 +162,6 @@ def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
             yield entry
 
 
-def decode(path: Path, shape: tuple[int, int, int], max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """An image as `(C, H, W)` uint8. Raises CnnspecError that says what is wrong with the file."""
-    try:
-        pixels = read_image(path, shape, max_pixels=max_pixels)
-    except UsageError as error:  # one of many files, and not what was named
-        raise CnnspecError(error.message) from None
-    return np.array(np.moveaxis(pixels, -1, 0), order="C")  # a copy: the original is read-only
-
-
 def _load(
     paths: list[Path], labels: Tensor, shape: tuple[int, int, int], resident: bool, options: OpenOptions, bad: list[str]
 ) -> ImageSet:
@@ -260,16 +220,15 @@ def _mapped(path: Path, count: int, shape: tuple[int, int, int]) -> Tensor:
 class _Decoded(Dataset[tuple[Tensor, Tensor] | CnnspecError]):
     """Images, decoded by worker processes. A file that cannot be read gives its error: raised, only a text arrives."""
 
-    def __init__(self, source: Files) -> None:
+    def __init__(self, source: Streamed) -> None:
         self.source = source
 
     def __len__(self) -> int:
         return len(self.source)
 
     def __getitem__(self, row: int) -> tuple[Tensor, Tensor] | CnnspecError:
-        source = self.source
         try:
-            return torch.from_numpy(decode(source.paths[row], source.shape, source.max_pixels)), source.labels[row]
+            return self.source.read(row), self.source.labels[row]
         except CnnspecError as error:
             return error
 
@@ -310,7 +269,7 @@ class LoaderPool:
         self._idle.clear()
 
     def stream(
-        self, source: Files, chosen: list[Tensor], device: torch.device, workers: int
+        self, source: Streamed, chosen: list[Tensor], device: torch.device, workers: int
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of the `chosen` rows, decoded by worker processes, in memory from which the device can copy.
 
@@ -332,12 +291,12 @@ class LoaderPool:
 
 @dataclass(frozen=True, eq=False)
 class _Loader:
-    source: Files
+    source: Streamed
     sampler: _Chosen
     batches: DataLoader[tuple[Tensor, Tensor] | CnnspecError]
 
 
-def _make_loader(source: Files, device: torch.device, workers: int) -> _Loader:
+def _make_loader(source: Streamed, device: torch.device, workers: int) -> _Loader:
     sampler = _Chosen()
     batches: DataLoader[tuple[Tensor, Tensor] | CnnspecError] = DataLoader(
         _Decoded(source),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import struct
 from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 
+from cnnspec.arrays import Array
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import check_inflation
 
@@ -18,8 +19,6 @@ __all__ = ["read_npz"]
 SMALL: Final = 2**30  # bytes that both arrays may come to whatever the file's size
 LONGEST_HEADER: Final = 10_000  # bytes; numpy looks at the length of one only when it has read it
 SHOWN: Final = 10  # names of members in a message
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def read_npz(path: Path) -> tuple[Array, Array]:

@@ -14,7 +14,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from cnnspec.data.collect import open_given
 from cnnspec.data.folder import open_folder
+from cnnspec.data.given import IN_PYTHON, Given
+from cnnspec.data.labels import check_labels
 from cnnspec.data.npz import read_npz
 from cnnspec.data.sets import DataSet, Images, OpenOptions, check_classifier, check_fit, named_as, stratified
 from cnnspec.errors import CnnspecError, UsageError, needs_extra
@@ -44,8 +47,8 @@ _TEST_FRACTION: Final = 0.2  # of digits, npz files and folders without test ima
 _SPLIT_SEED: Final = 0  # the test images are the same whatever the seed of the run
 
 
-def open_data(name: str, graph: Graph, options: OpenOptions) -> DataSet:
-    """The data set `name` for this network: one of NAMES, a folder of images, or a `.npz` file.
+def open_data(name: str | Given, graph: Graph, options: OpenOptions) -> DataSet:
+    """The data set `name` for this network: one of NAMES, a folder of images, a `.npz` file, or samples from Python.
 
     With `options.classes`, its classes are those, found by their names. Raises UsageError where it does not exist or
     does not fit the network, and CnnspecError where it is damaged.
@@ -55,8 +58,15 @@ def open_data(name: str, graph: Graph, options: OpenOptions) -> DataSet:
     return named_as(data, options.classes) if options.classes else data
 
 
-def _open(name: str, graph: Graph, options: OpenOptions) -> DataSet:
+def _open(name: str | Given, graph: Graph, options: OpenOptions) -> DataSet:
+    if isinstance(name, Given):
+        return open_given(name, graph, options)
     path = expand_user(name)
+    if name == IN_PYTHON and not path.exists():
+        raise UsageError(
+            "these data were handed over in Python, and are nowhere else",
+            hint="there: `cnnspec.resume(run, data=…)`, `cnnspec.evaluate(run, data=…)`; or `--data` with a folder",
+        )
     if name == "digits":
         return _digits(graph, options)
     if name == "fake":
@@ -204,11 +214,3 @@ def fit_size(pixels: Tensor, shape: Shape) -> Tensor:
         plane = image[0] if shape[0] == 1 else image.permute(1, 2, 0)
         fitted[row] = torch.from_numpy(prepare(Image.fromarray(plane.numpy()), shape).copy()).permute(2, 0, 1)
     return fitted
-
-
-def check_labels(labels: Tensor, classes: int, name: str) -> None:
-    """Raise CnnspecError unless every label is one of `classes` classes."""
-    wrong = ((labels < 0) | (labels >= classes)).nonzero()
-    if len(wrong):
-        row = int(wrong[0])
-        raise CnnspecError(f"{name}: image {row} has the label {int(labels[row])}; labels are 0 to {classes - 1}")

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
+from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from cnnspec.data.classes import match_classes, some
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
-from cnnspec.images import MAX_PIXELS
+from cnnspec.images import MAX_PIXELS, read_image
 from cnnspec.ops import Shape, show_shape
 from cnnspec.ops.linear import Linear
 
 __all__ = [
-    "DataSet", "Files", "ImageSet", "Images", "OpenOptions", "check_classifier", "check_fit", "named_as", "stratified",
+    "DataSet", "Drawn", "Files", "ImageSet", "Images", "OpenOptions", "Streamed", "check_classifier", "check_fit",
+    "decode", "named_as", "pick_rows", "split_parts", "stratified",
 ]  # fmt: skip
+
+_TEST_FRACTION: Final = 0.2  # of samples that come without test samples of their own
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class OpenOptions:
 
 @dataclass(frozen=True)
 class Images:
-    """Images in memory: `(N, C, H, W)` uint8, and labels `(N,)` int64."""
+    """Samples in memory: `(N, C, …)`, uint8 or float32, and labels `(N,)` int64."""
 
     images: Tensor
     labels: Tensor
@@ -49,6 +55,11 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def nbytes(self) -> int:
+        """What the samples come to."""
+        return self.images.nbytes
 
 
 @dataclass(frozen=True)
@@ -63,8 +74,41 @@ class Files:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def read(self, row: int) -> Tensor:
+        """One image, `(C, H, W)`. Raises CnnspecError that says what is wrong with the file."""
+        return torch.from_numpy(decode(self.paths[row], self.shape, self.max_pixels))
 
-ImageSet = Images | Files
+    @property
+    def nbytes(self) -> int:
+        """What the images come to where all of them are decoded."""
+        return len(self) * prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Samples that a data set of Python gives when a batch needs them; labels `(N,)` int64."""
+
+    source: Callable[[int], Tensor]  # gives what the network reads of one
+    rows: Tensor  # of the source, `(N,)`
+    labels: Tensor
+    size: int  # bytes of a sample
+    paths: tuple[Path, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, row: int) -> Tensor:
+        """One sample, `(C, …)`. Raises UsageError and CnnspecError where it cannot be read."""
+        return self.source(int(self.rows[row]))
+
+    @property
+    def nbytes(self) -> int:
+        """What the samples come to."""
+        return len(self) * self.size
+
+
+Streamed = Files | Drawn
+ImageSet = Images | Streamed
 
 
 @dataclass(frozen=True)
@@ -81,6 +125,7 @@ class DataSet:
     remark: str = ""  # one line for people: sizes, and how the images are held
     contents: str = ""  # what tells these training images from others, however they are held
     place: Path | None = None  # the folder or file that it was read from, if it is no set with a name
+    fixed: bool = True  # whether every reading gives the same samples
 
     @property
     def digest(self) -> str:
@@ -92,6 +137,56 @@ class DataSet:
     def counts(self) -> Tensor:
         """How many training images each class has."""
         return torch.bincount(self.train.labels[self.train_rows], minlength=len(self.classes))
+
+
+def split_parts(name: str, classes: tuple[str, ...], sources: Mapping[str, ImageSet], options: OpenOptions) -> DataSet:
+    """The samples in `sources`, by `train`, `val` and `test`, as a data set.
+
+    Without a `val`, a part of the training samples chooses the best epoch. Without `val` and `test`, a fifth is held
+    back as test samples, the same whatever the seed.
+    """
+    train, val, test = sources["train"], sources.get("val"), sources.get("test")
+    size = sum(source.nbytes for source in sources.values())
+    rows = torch.arange(len(train))
+    if val is None and test is None:  # hold back test samples first, so that they do not depend on the seed
+        rows, held = stratified(train.labels, _TEST_FRACTION, 0)
+        test = pick_rows(train, held)
+    if val is not None:
+        train_rows, val_rows = rows, torch.arange(len(val))
+    else:
+        kept, chosen = stratified(train.labels[rows], options.val_fraction, options.seed)
+        train_rows, val_rows, val = rows[kept], rows[chosen], train
+    if isinstance(train, Images):
+        how = f"{size / 1e6:,.1f} MB, {f'decoded in {options.cache}' if train.mapped else 'all in memory'}"
+    else:
+        short = f": {size / 1e9:.1f} GB do not fit into memory" if options.loading == "auto" else ""
+        how = f"decoded while training{short}"
+    remark = (
+        f"{name}: {len(train_rows):,} images of {len(classes)} classes to train, {len(val_rows):,} to validate,"
+        f" {len(test) if test else 0:,} to test; {how}"
+    )
+    return DataSet(name, classes, train, train_rows, val, val_rows, test, remark)
+
+
+def pick_rows(source: ImageSet, rows: Tensor) -> ImageSet:
+    """These samples alone."""
+    paths = tuple(source.paths[row] for row in rows.tolist()) if source.paths else ()
+    match source:
+        case Images():
+            return replace(source, images=source.images[rows], labels=source.labels[rows], paths=paths)
+        case Files():
+            return replace(source, labels=source.labels[rows], paths=paths)
+        case Drawn():
+            return replace(source, rows=source.rows[rows], labels=source.labels[rows], paths=paths)
+
+
+def decode(path: Path, shape: tuple[int, int, int], max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """An image as `(C, H, W)` uint8. Raises CnnspecError that says what is wrong with the file."""
+    try:
+        pixels = read_image(path, shape, max_pixels=max_pixels)
+    except UsageError as error:  # one of many files, and not what was named
+        raise CnnspecError(error.message) from None
+    return np.array(np.moveaxis(pixels, -1, 0), order="C")  # a copy: the original is read-only
 
 
 def stratified(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:

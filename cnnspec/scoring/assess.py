@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from cnnspec.data.given import Given
     from cnnspec.data.sets import DataSet, ImageSet
 
 __all__ = ["Assessment", "ClassScore", "Mistake", "assess_folder", "assess_model", "assess_run", "measure"]
@@ -88,7 +89,7 @@ class Assessment:
 
 
 def assess_run(
-    run: Run, *, data: str | None = None, data_dir: str | None = None, split: str = "test",
+    run: Run, *, data: str | Given | None = None, data_dir: str | None = None, split: str = "test",
     skip_bad: bool = False, max_pixels: int | None = None, device: str = "auto", sheet: Path | None = None,
 ) -> Assessment:  # fmt: skip
     """Score the best weights of a run, on its own data unless others are named."""
@@ -118,7 +119,7 @@ def assess_run(
 
 
 def assess_model(
-    path: str | os.PathLike[str], *, data: str, data_dir: str | None = None, split: str = "test",
+    path: str | os.PathLike[str], *, data: str | Given, data_dir: str | None = None, split: str = "test",
     skip_bad: bool = False, max_pixels: int | None = None, device: str = "auto", sheet: Path | None = None,
 ) -> Assessment:  # fmt: skip
     """Score an exported file, through the very code that `predict` runs. Without torch, on a folder alone."""
@@ -126,7 +127,9 @@ def assess_model(
         with needs_extra("train"):
             import torch
     except MissingExtraError:
-        if not Path(data).is_dir() or sheet is not None:  # which is drawn with what the extra brings
+        if (
+            not isinstance(data, str) or not Path(data).is_dir() or sheet is not None
+        ):  # which is drawn with what the extra brings
             raise
         return assess_folder(path, data=data, split=split, skip_bad=skip_bad, max_pixels=max_pixels, device=device)
     predictor = Predictor(path, device=device, batch_size=BATCH)

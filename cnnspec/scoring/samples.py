@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from cnnspec.data.given import Given
     from cnnspec.data.sets import DataSet
 
 __all__ = ["accuracy", "labelled", "open_set", "pick", "real_images", "some_images"]
@@ -39,7 +40,7 @@ _FOLDERS: Final = {  # where torchvision keeps a downloaded set
 
 def open_set(
     graph: Graph,
-    data: str,
+    data: str | Given,
     config: TrainConfig | None = None,
     *,
     classes: tuple[str, ...] = (),

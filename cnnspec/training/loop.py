@@ -126,6 +126,11 @@ def _train(
     resuming = ranks.share(lambda: job.existing == "resume" and is_run(job.folder))
     begun = resuming and ranks.share(lambda: has_checkpoint(job.folder))
     data = open_images(job, device, ranks, progress, shared)
+    if begun and not data.fixed:
+        raise CnnspecError(
+            f"{job.folder} cannot be continued: its data give other samples each time they are read",
+            hint="begin it again; what varies them at random can be left to the run: `rotate`, `shift`, `flip`, …",
+        )
     seed_generators(job.config.seed, device)
     weights = None if begun else job.weights or job.config.weights
     model = build_network(job.network.graph, job.config, device, weights=weights)
