@@ -32,6 +32,7 @@ __all__ = [
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
+NUMBERS: Final = "biuf"  # kinds of numpy that a network can read
 _CHUNK: Final = 2**24  # values that are looked at together
 
 
@@ -55,7 +56,7 @@ def as_values(array: Array, name: str) -> Array:
     """Bytes as they are, and other numbers as float32. Raises UsageError for what holds no real numbers."""
     if array.dtype == np.uint8:
         return array
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in NUMBERS:
         raise UsageError(f"{name} holds {array.dtype!s:.60}, and a network reads numbers")
     return array.astype(np.float32, copy=False)
 
@@ -137,7 +138,8 @@ def read_sample(value: object, shape: Shape, name: str, *, invert: bool = False,
         pixels = prepare(value, shape, invert=invert)
     elif isinstance(value, str | bytes | os.PathLike):
         check_shape(shape)
-        pixels = read_image(value, shape, invert=invert, max_pixels=max_pixels)
+        shown_as = name if isinstance(value, bytes) else None
+        pixels = read_image(value, shape, invert=invert, name=shown_as, max_pixels=max_pixels)
     elif is_array(value) or (isinstance(value, Sequence) and value):
         array = as_values(as_array(value, name), name)[None]
         values = np.ascontiguousarray(fit(channels_first(array, shape, name), shape, name)[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -18,9 +18,10 @@ from torch import Tensor
 from cnnspec.arrays import Array, as_array, as_values, channels_first, check_finite, fit, is_array, read_sample
 from cnnspec.data.classes import SHOWN
 from cnnspec.data.given import Given, class_names, is_map, is_pair, split_sample
-from cnnspec.data.labels import read_labels
-from cnnspec.data.sets import DataSet, Drawn, Images, ImageSet, OpenOptions, split_parts
+from cnnspec.data.labels import read_targets
+from cnnspec.data.sets import DataSet, Drawn, Images, ImageSet, OpenOptions, check_trainable, split_parts
 from cnnspec.data.stores import InCache, InMemory, Nowhere, Store
+from cnnspec.data.targets import ignored
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.ops import Shape
@@ -36,7 +37,7 @@ class _Part:
     """The samples of one split, as they were read."""
 
     images: ImageSet  # still without targets
-    targets: list[Any]
+    targets: Sequence[Any] | Array
     digest: str
     fixed: bool = True  # whether every reading gives the same
     classes: tuple[str, ...] = ()
@@ -48,30 +49,37 @@ class _Sample(NamedTuple):
     target: Any
 
 
-def open_given(given: Given, graph: Graph, options: OpenOptions) -> DataSet:
-    """Samples from Python for this network, split as those of a folder are.
+def open_given(given: Given, graph: Graph, options: OpenOptions, name: str = "data") -> DataSet:
+    """Samples from Python, or of a file of arrays, for this network, split as those of a folder are.
 
     Every sample is read once, and what all of them hold is what the data are known by. Where they fit into memory they
     stay there; else a data set is read anew while training, and what can only be gone through is kept in the cache.
     Raises UsageError where samples do not fit the network, and CnnspecError for those that cannot be read.
     """
-    parts = {split: _read(part, split, graph.input_shape, options) for split, part in given.parts.items()}
+    task, every = check_trainable(graph), given.parts
+    shown = {split: name if split == "train" or len(every) == 1 else split for split in every}
+    parts = {split: _read(part, shown[split], graph.input_shape, options) for split, part in every.items()}
+    first, *_ = parts.values()
     targets = {split: part.targets for split, part in parts.items()}
-    classes, labels = read_labels(targets, next(iter(parts.values())).classes, graph, options.classes)
-    sources = {split: replace(part.images, labels=labels[split]) for split, part in parts.items()}
+    taught = read_targets(targets, shown, first.classes, graph, task, options.classes)
+    sources: dict[str, ImageSet] = {
+        split: replace(part.images, targets=taught.targets[split]) for split, part in parts.items()
+    }
     fixed = all(part.fixed for part in parts.values())
     if not fixed:
         options.report("the data give other samples each time they are read, so that a run on them is not continued")
-    contents = " ".join(part.digest for split, part in parts.items() if split != "test") if fixed else uuid.uuid4().hex
-    if "train" not in sources:  # they are only scored
+    known_by = (part.digest for split, part in parts.items() if split != "test")
+    contents = " ".join(known_by) if fixed else uuid.uuid4().hex
+    if "train" in sources:
+        data = split_parts(name, taught.classes, sources, options, task, ignored(graph))
+    else:  # they are only scored
         test, none = sources["test"], torch.arange(0)
-        every = torch.arange(len(test))
-        return DataSet("data", classes, test, none, test, every, test, contents=contents, fixed=fixed)
-    return replace(split_parts("data", classes, sources, options), contents=contents, fixed=fixed)
+        rows = torch.arange(len(test))
+        data = DataSet(name, taught.classes, test, none, test, rows, test, task=task, ignore=ignored(graph))
+    return replace(data, contents=contents, fixed=fixed)
 
 
-def _read(part: Any, split: str, shape: Shape, options: OpenOptions) -> _Part:
-    name = "data" if split == "train" else split
+def _read(part: Any, name: str, shape: Shape, options: OpenOptions) -> _Part:
     if not is_pair(part):
         return _of_samples(part, name, shape, options)
     x, y = part
@@ -82,9 +90,9 @@ class _Zipped:
     """A list of samples and their targets, as a data set."""
 
     def __init__(self, inputs: Any, targets: Any, name: str) -> None:
-        self.inputs, self.targets = inputs, as_array(targets, f"y of `{name}`")
+        self.inputs, self.targets = inputs, as_array(targets, f"y of {name}")
         if not is_map(inputs):
-            raise UsageError(f"x of `{name}` is neither an array nor a list of samples")
+            raise UsageError(f"x of {name} is neither an array nor a list of samples")
         _check_count(name, len(inputs), self.targets)
 
     def __len__(self) -> int:
@@ -98,15 +106,15 @@ def _check_count(name: str, samples: int, targets: Array) -> None:
     """Raise UsageError unless there is a target for each of so many samples, and a sample at all."""
     if not targets.ndim or len(targets) != samples:
         count = len(targets) if targets.ndim else "no list of"
-        raise UsageError(f"`{name}` holds {samples:,} samples and {count} targets")
+        raise UsageError(f"{name} holds {samples:,} samples and {count} targets")
     if not samples:
-        raise UsageError(f"`{name}` holds no sample")
+        raise UsageError(f"{name} holds no sample")
 
 
 def _of_arrays(x: object, y: object, name: str, shape: Shape) -> _Part:
     """Samples that are arrays already; where nothing has to be done to them they stay where they are."""
-    shown = f"x of `{name}`"
-    given, targets = as_array(x, shown), as_array(y, f"y of `{name}`")
+    shown = f"x of {name}"
+    given, targets = as_array(x, shown), as_array(y, f"y of {name}")
     values = channels_first(as_values(given, shown), shape, shown)
     _check_count(name, len(values), targets)
     values = np.ascontiguousarray(fit(values, shape, shown))
@@ -118,7 +126,7 @@ def _of_arrays(x: object, y: object, name: str, shape: Shape) -> _Part:
     digest, many = hashlib.blake2b(), max(1, _CHUNK // values[:1].nbytes)
     for first in range(0, len(values), many):
         digest.update(values[first : first + many].data)
-    return _Part(images, list(targets), digest.hexdigest())
+    return _Part(images, targets, digest.hexdigest())
 
 
 def _of_samples(part: Any, name: str, shape: Shape, options: OpenOptions) -> _Part:
@@ -127,14 +135,14 @@ def _of_samples(part: Any, name: str, shape: Shape, options: OpenOptions) -> _Pa
     found = _samples(part, name, shape, options, bad)
     first = next(found, None)
     if first is None:
-        raise _unreadable(name, bad) if bad else UsageError(f"`{name}` holds no sample")
+        raise _unreadable(name, bad) if bad else UsageError(f"{name} holds no sample")
     fixed = not is_map(part) or _is_fixed(part, name, shape, options)
     targets, rows, digest = [], [], hashlib.blake2b()
     with closing(_store(part, name, first.values.nbytes, options) if fixed else Nowhere()) as store:
         for sample in chain([first], found):
             if sample.values.dtype != first.values.dtype:
                 raise UsageError(
-                    f"sample {sample.row} of `{name}` holds {sample.values.dtype}, and those before it"
+                    f"sample {sample.row} of {name} holds {sample.values.dtype}, and those before it"
                     f" {first.values.dtype}"
                 )
             digest.update(sample.values.data)
@@ -188,14 +196,14 @@ class Reading:
 
     def prepared(self, row: int, sample: object) -> _Sample:
         """What a sample holds, as the network reads it."""
-        shown = f"sample {row} of `{self.name}`"
+        shown = f"sample {row} of {self.name}"
         image, target = split_sample(sample, shown)
         return _Sample(row, read_sample(image, self.shape, shown, max_pixels=self.max_pixels), target)
 
     def failed(self, row: int, error: Exception) -> CnnspecError:
         """The error for a sample that the data set itself does not give."""
         reason = " ".join(str(error).split())
-        return CnnspecError(f"sample {row} of `{self.name}` is not given: {type(error).__name__}: {reason:.200}")
+        return CnnspecError(f"sample {row} of {self.name} is not given: {type(error).__name__}: {reason:.200}")
 
 
 def _samples(part: Any, name: str, shape: Shape, options: OpenOptions, bad: list[str]) -> Iterator[_Sample]:
@@ -251,7 +259,7 @@ class _Some:
 
 def _unreadable(name: str, bad: list[str]) -> CnnspecError:
     return CnnspecError(
-        f"{len(bad):,} sample{'s' * (len(bad) > 1)} of `{name}` cannot be read: {_listed(bad)}",
+        f"{len(bad):,} sample{'s' * (len(bad) > 1)} of {name} cannot be read: {_listed(bad)}",
         hint="`skip_bad=True` leaves them out",
     )
 

@@ -82,7 +82,7 @@ def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
             )
         options.report(f"left out, as no image that can be read: {names}")
     for part, source in sources.items():
-        counts = torch.bincount(source.labels, minlength=len(classes))
+        counts = torch.bincount(source.targets, minlength=len(classes))
         empty = [name for name, count in zip(classes, counts.tolist(), strict=True) if not count]
         if empty:
             raise CnnspecError(f"{path}: no image of {', '.join(empty[:SHOWN])} is left in {part}")
@@ -228,7 +228,7 @@ class _Decoded(Dataset[tuple[Tensor, Tensor] | CnnspecError]):
 
     def __getitem__(self, row: int) -> tuple[Tensor, Tensor] | CnnspecError:
         try:
-            return self.source.read(row), self.source.labels[row]
+            return self.source.read(row), self.source.targets[row]
         except CnnspecError as error:
             return error
 

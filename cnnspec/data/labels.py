@@ -1,80 +1,100 @@
-"""The labels of samples from Python: whole numbers, or the names of classes."""
+"""What samples are taught, one by one or as an array: brought together, with the classes that they name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from cnnspec.arrays import Array, as_array
 from cnnspec.data.classes import match_classes
-from cnnspec.data.sets import check_fit
+from cnnspec.data.sets import check_fit, class_names
+from cnnspec.data.targets import as_targets, fit_masks
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
+from cnnspec.tasks import Task
 
-__all__ = ["check_labels", "read_labels"]
+__all__ = ["Taught", "read_targets"]
 
 
-def read_labels(
-    targets: Mapping[str, Sequence[Any]], names: tuple[str, ...], graph: Graph, known: tuple[str, ...]
-) -> tuple[tuple[str, ...], dict[str, Tensor]]:
-    """The classes of a data set, and the labels of each split as their numbers, `(N,)` int64.
+@dataclass(frozen=True)
+class Taught:
+    """What a data set teaches: its classes, and of each split a row for each sample, as `TargetKind` has it."""
 
-    Labels are whole numbers from 0, of which `names` may be the names, or names themselves: then classes are in
-    alphabetical order, or in the spec's where it has the same ones. `known` are the classes of a network that is
-    trained. Raises UsageError where they do not fit the network, and CnnspecError for what is no label.
+    classes: tuple[str, ...]
+    targets: dict[str, Tensor]
+
+
+def read_targets(
+    given: Mapping[str, Sequence[Any] | Array], shown: Mapping[str, str], names: tuple[str, ...], graph: Graph,
+    task: Task, known: tuple[str, ...],
+) -> Taught:  # fmt: skip
+    """What the splits in `given` teach a network of this task. `shown` is what messages call them.
+
+    Labels are whole numbers from 0, of which `names` may be the names; or they are names themselves: then classes are
+    in alphabetical order, or in the spec's where it has the same ones. `known` are the classes of a network that is
+    trained. Raises UsageError where they do not fit the network, and CnnspecError for what is no target.
     """
-    found = {split: _plain(values, split) for split, values in targets.items()}
-    first = next(iter(found.values()))
-    count = graph.output_shape[0]
-    if first.dtype.kind == "U":
+    arrays = {split: _as_one(values, shown[split]) for split, values in given.items()}
+    first = next(iter(arrays.values()))
+    if not task.has_classes:
+        classes: tuple[str, ...] = ()
+    elif task.target == "class" and first.dtype.kind == "U":
         classes = tuple(sorted(set(first.tolist())))
-        if set(graph.classes) == set(classes):
-            classes = graph.classes
+        classes = graph.classes if set(graph.classes) == set(classes) else classes
+        if known:
+            classes, _ = match_classes(next(iter(shown.values())), classes, known)
+        arrays = {split: _numbered(values, classes, shown[split]) for split, values in arrays.items()}
     else:
-        classes = names or (graph.classes if len(graph.classes) == count else tuple(map(str, range(count))))
-    if known:
-        match_classes("the data", classes, known)
-    else:
-        check_fit(graph, "the data", None, len(classes))
-    labels = {split: _numbers(values, classes, split) for split, values in found.items()}
-    if "train" in labels and not known:
-        counts = torch.bincount(labels["train"], minlength=len(classes))
-        if not counts.all():
-            raise CnnspecError(f"the data have no sample of class {classes[int(counts.argmin())]}")
-    return classes, labels
+        classes = names or class_names(graph)
+    if classes:
+        check_fit(graph, next(iter(shown.values())), None, len(classes), known)
+    targets: dict[str, Tensor] = {}
+    for split, array in arrays.items():
+        name = shown[split] if task.target == "class" else f"y of {shown[split]}"
+        rows = as_targets(name, array, graph, task)
+        targets[split] = fit_masks(rows, graph.input_shape[1:]) if task.target == "mask" else rows
+    if task.target == "class" and not known and "train" in targets:
+        _check_present(targets["train"], shown["train"], graph)
+    return Taught(classes, targets)
 
 
-def _plain(values: Sequence[Any], split: str) -> np.ndarray:
-    """Labels as one array of whole numbers or of names. Raises UsageError."""
-    name = f"y of `{'data' if split == 'train' else split}`"
-    array = np.asarray(
-        [value.item() if hasattr(value, "item") and not getattr(value, "ndim", 1) else value for value in values]
-    )
-    if array.ndim == 2 and array.shape[1] == 1:  # a column of a table
-        array = array[:, 0]
-    if array.ndim != 1 or array.dtype.kind not in "iubU":
-        raise UsageError(f"{name} holds {array.dtype} {array.shape[1:] or ''}, and a label is a whole number or a name")
-    return array if array.dtype.kind == "U" else array.astype(np.int64)
+def _check_present(labels: Tensor, shown: str, graph: Graph) -> None:
+    """Raise CnnspecError where a class has no sample to be learned from."""
+    count = graph.output_shape[0]
+    missing = (torch.bincount(labels, minlength=count) == 0).nonzero().squeeze(1).tolist()
+    if missing:
+        raise CnnspecError(f"{shown} has no image of class {missing[0]}, and {graph.name} has {count} classes")
 
 
-def _numbers(values: np.ndarray, classes: tuple[str, ...], split: str) -> Tensor:
-    name = "data" if split == "train" else split
-    if values.dtype.kind != "U":
-        labels = torch.from_numpy(values)
-        check_labels(labels, len(classes), name)
-        return labels
+def _as_one(values: Sequence[Any] | Array, shown: str) -> Array:
+    """Targets as one array, a row for each sample. Raises UsageError where they are of several forms."""
+    if not isinstance(values, np.ndarray):
+        rows = [as_array(value, f"y of {shown}") for value in values]
+        odd = next((number for number, row in enumerate(rows) if row.shape != rows[0].shape), None)
+        if odd is not None:
+            raise UsageError(
+                f"{shown}: the target of sample {odd} is {rows[odd].shape}, and the first is {rows[0].shape}"
+            )
+        values = np.stack(rows)
+    if values.dtype.kind == "O":  # as pandas has texts
+        values = np.asarray([value if isinstance(value, str) else np.nan for value in values.ravel()]).reshape(
+            values.shape
+        )
+    if values.ndim == 2 and values.shape[1] == 1 and values.dtype.kind in "iubU":  # a column of a table
+        values = values[:, 0]
+    return values
+
+
+def _numbered(values: Array, classes: tuple[str, ...], shown: str) -> Array:
+    """Names of classes as their numbers. Raises UsageError for one that there is not."""
+    if values.ndim != 1 or values.dtype.kind != "U":
+        raise UsageError(f"{shown}: a label is one name, as those of the training samples are")
     lookup = {label: number for number, label in enumerate(classes)}
     if strange := sorted(set(values.tolist()) - lookup.keys()):
-        raise UsageError(f"`{name}` has the class `{strange[0]:.60}`, which the training samples do not have")
-    return torch.tensor([lookup[value] for value in values.tolist()])
-
-
-def check_labels(labels: Tensor, classes: int, name: str) -> None:
-    """Raise CnnspecError unless every label is one of `classes` classes."""
-    wrong = ((labels < 0) | (labels >= classes)).nonzero()
-    if len(wrong):
-        row = int(wrong[0])
-        raise CnnspecError(f"{name}: image {row} has the label {int(labels[row])}; labels are 0 to {classes - 1}")
+        raise UsageError(f"{shown} has the class `{strange[0]:.60}`, which the training samples do not have")
+    return np.asarray([lookup[value] for value in values.tolist()])

@@ -62,7 +62,7 @@ class InMemory:
         """Keep one more. Raises CnnspecError where they come to more than the limit."""
         if self.limit is not None and (self.kept + 1) * values.nbytes > self.limit:
             raise CnnspecError(
-                f"`{self.name}` does not fit into memory: {self.kept:,} samples have come, {self.limit / 1e9:.1f} GB",
+                f"{self.name} does not fit into memory: {self.kept:,} samples have come, {self.limit / 1e9:.1f} GB",
                 hint="`cache=` names a folder where it is kept while training; or hand over a data set that has `len`"
                 " and rows, of which a batch is read when it is its turn",
             )

@@ -21,7 +21,7 @@ class Partners:
     """For mixup: what the images of a batch are mixed with, and the share `(B,)` that each keeps."""
 
     images: Tensor
-    labels: Tensor
+    targets: Tensor
     shares: Tensor
 
 
@@ -30,7 +30,7 @@ class Batch:
     """This process's part of a batch, on the device: uint8 `(B, C, H, W)`, int64 `(B,)`, `(B, 11)`."""
 
     images: Tensor
-    labels: Tensor
+    targets: Tensor
     numbers: Tensor | None  # what the augmentation does with each image, of `variations`
     partners: Partners | None
     size: int  # images of the batch over all processes

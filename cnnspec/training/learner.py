@@ -171,11 +171,11 @@ class Learner:
 
     def _learn(self, batch: Batch) -> Tensor:
         """One update as it is."""
-        x, y = self.prepare(batch.images, batch.numbers), batch.labels
+        x, y = self.prepare(batch.images, batch.numbers), batch.targets
         if batch.partners is not None:
             others = batch.partners
             x, y = mix(
-                x, y, self.prepare(others.images, batch.numbers), others.labels, others.shares,
+                x, y, self.prepare(others.images, batch.numbers), others.targets, others.shares,
                 len(self.plan.data.classes),
             )  # fmt: skip
         return self._learn_inputs(x, y, batch.size)

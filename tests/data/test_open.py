@@ -242,8 +242,8 @@ def test_mnist(mnist: Path, options: OpenOptions) -> None:
     data = open_data("mnist", cnnspec.load("lenet5").graph, options)
     assert isinstance(data.test, Images)
     assert (len(data.train_rows), len(data.val_rows), len(data.test)) == (54001, 5999, 10000)
-    assert torch.bincount(data.train.labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-    assert data.test.labels[:5].tolist() == [7, 2, 1, 0, 4]
+    assert torch.bincount(data.train.targets).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert data.test.targets[:5].tolist() == [7, 2, 1, 0, 4]
     unpacked = mnist / "train-images-idx3-ubyte"
     unpacked.write_bytes(unpacked.read_bytes()[:-1000])
     with pytest.raises(CnnspecError, match="mnist cannot be read"):
