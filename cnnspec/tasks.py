@@ -1,17 +1,18 @@
 """What a network is for: what it is taught, which losses and figures fit, and how its outputs become answers.
 
-Everything else decides by the values here. `training/objectives/` has the arithmetic of each task's loss and figures, and
-`runtime/answers.py` what people read. Nothing here imports torch, or any other module of the package.
+Everything else decides by the values here. `training/objectives/` has the arithmetic of each task's loss and figures,
+and `runtime/answers.py` what people read. Nothing here imports torch, or any other module of the package.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 __all__ = [
-    "DEFAULT_IGNORE", "TASKS", "TASK_NAMES", "Answers", "Figure", "TargetKind", "Task", "TaskName", "TaskOptions",
-    "followed_task", "misfit",
+    "CLASSES", "DEFAULT_IGNORE", "FIGURES", "TASKS", "TASK_NAMES", "Answers", "Figure", "TargetKind", "Task",
+    "TaskName", "TaskOptions", "figures_line", "followed_task", "misfit",
 ]  # fmt: skip
 
 TaskName: TypeAlias = Literal["classification", "multi-label", "regression", "segmentation"]
@@ -39,10 +40,14 @@ class Figure:
             return "-"
         return f"{value:.2%}" if self.share else f"{value:.4g}"
 
+    def named(self, value: float | None) -> str:
+        """The value with what it is; an accuracy is what a bare share is taken for."""
+        return self.show(value) if self.key == "accuracy" else f"{self.title} {self.show(value)}"
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task. Of `figures` the first chooses the best epoch, the higher the better; of `losses` the first is default."""
+    """A task. Of `figures` the first chooses the best epoch, the higher the better; of `losses` it is the default."""
 
     name: TaskName
     target: TargetKind
@@ -89,6 +94,10 @@ TASKS: Final[dict[TaskName, Task]] = {
 }  # fmt: skip
 
 
+# Every figure by its key, which no two tasks share.
+FIGURES: Final = {figure.key: figure for task in TASKS.values() for figure in task.figures}
+
+
 @dataclass(frozen=True, slots=True)
 class TaskOptions:
     """A task as a spec says it. `ignore` is of segmentation; `numbers` are the names of what is regressed."""
@@ -115,6 +124,12 @@ class Answers:
     thresholds: tuple[float, ...] = ()
     ignore: int | None = None
 
+    def names(self, count: int) -> tuple[str, ...]:
+        """The names of the `count` numbers that are regressed."""
+        if len(self.numbers) == count:
+            return self.numbers
+        return ("number",) if count == 1 else tuple(f"number {place}" for place in range(count))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, without what is not said."""
         return {key: value for key, value in asdict(self).items() if value not in ((), None)}
@@ -123,6 +138,9 @@ class Answers:
     def keys(cls) -> tuple[str, ...]:
         """What `to_dict` may have."""
         return tuple(field.name for field in fields(cls))
+
+
+CLASSES: Final = Answers()  # the class of the highest score
 
 
 def followed_task(options: TaskOptions | None, output: Sizes, classes: tuple[str, ...]) -> Task | None:
@@ -152,3 +170,8 @@ def misfit(options: TaskOptions, source: Sizes, output: Sizes) -> str | None:
         if names and len(names) != output[0]:
             return f"`{what}` of `task` names {len(names)}, but the output has {output[0]} values"
     return None
+
+
+def figures_line(figures: Mapping[str, float | None]) -> str:
+    """Figures in one line, by their keys: `mIoU  93.10%  pixel accuracy  98.02%`."""
+    return "  ".join(f"{FIGURES[key].title} {FIGURES[key].show(value):>7}" for key, value in figures.items())

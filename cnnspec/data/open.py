@@ -167,7 +167,8 @@ def _wants_classes(name: str, graph: Graph) -> None:
     task = check_trainable(graph)
     if task.target != "class":
         raise UsageError(
-            f"{name} teaches one class of each image, and {graph.name} is for {task.name}, which is taught {task.taught}",
+            f"{name} teaches one class of each image, and {graph.name} is for {task.name}, which is taught"
+            f" {task.taught}",
             hint="`task: classification` in the spec"
             if len(graph.output_shape) == 1
             else "a folder with `images` and `masks`, or a .npz file of arrays `x` and `y`",

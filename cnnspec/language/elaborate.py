@@ -132,13 +132,12 @@ class _Elaborator:
             out = next((node.shape for node in self.expander.nodes if node.name == outputs[0]), ())
         if task is not None and out and shape and (reason := misfit(task, shape, out)) is not None:
             self.log.error(frame, "E206", reason, document.places.get("task"))
-        elif classes and out:
-            if out[0] != len(classes):
-                vector = len(out) == 1
-                holds = f"has {out[0]} values" if vector else f"is {show_shape(out)}: {_channels(out)}"
-                hint = None if vector else "`Flatten` before the last dense layer makes the output a vector"
-                message = f"`classes` names {len(classes)}, but the output {holds}"
-                self.log.error(frame, "E206", message, document.places.get("classes"), help=hint)
+        elif classes and out and out[0] != len(classes):
+            vector = len(out) == 1
+            holds = f"has {out[0]} values" if vector else f"is {show_shape(out)}: {_channels(out)}"
+            hint = None if vector else "`Flatten` before the last dense layer makes the output a vector"
+            message = f"`classes` names {len(classes)}, but the output {holds}"
+            self.log.error(frame, "E206", message, document.places.get("classes"), help=hint)
 
     def outputs(self, key: str, names: tuple[str, ...], siblings: dict[str, Ref], frame: Frame) -> tuple[str, ...]:
         nodes = []

@@ -57,7 +57,8 @@ def read_header(root: MapValue, parts: Parts) -> Header:
         try:
             fields[key] = _field(key, value)
         except _UnfitError as unfit:
-            label, hint = None, without_space(unfit.value) if key == "train" else None
+            label: str | None = None
+            hint = without_space(unfit.value) if key == "train" else None
             if key == "task" and isinstance(unfit.value, Scalar):
                 known = (*TASK_NAMES, "type", *(name for keys in TASK_KEYS.values() for name in keys))
                 label = did_you_mean(unfit.value.spelling, known)

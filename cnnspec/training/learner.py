@@ -16,17 +16,11 @@ from cnnspec.data.folder import LoaderPool
 from cnnspec.data.prepare import Prepare, mix
 from cnnspec.data.sets import Images, ImageSet
 from cnnspec.torch_backend import check_state
-from cnnspec.training.criterion import (
-    average_weights,
-    eval_frozen,
-    load_optimizer,
-    make_loss,
-    make_optimizer,
-    make_update,
-)
+from cnnspec.training.criterion import average_weights, eval_frozen, load_optimizer, make_optimizer, make_update
 from cnnspec.training.device import arithmetic
 from cnnspec.training.evaluate import Scores, Scoring, evaluate
 from cnnspec.training.feed import Batch, RowBatch
+from cnnspec.training.objectives.choose import make_objective
 from cnnspec.training.plan import Plan
 from cnnspec.training.process import random_state, set_random_state
 
@@ -67,10 +61,12 @@ class Learner:
         self.optimizer = make_optimizer(config, model, device)
         self.update_weights = make_update(config, self.optimizer)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
-        self.criterion = make_loss(config, plan.data.counts, device)
-        self.prepare = Prepare(plan.job.network.graph, device, plan.augment, plan.layout)
+        self.objective = make_objective(config, plan.data, plan.job.network.graph.task_options, device)
+        self.criterion = self.objective.loss
+        ignore = plan.data.ignore if plan.data.task.target == "mask" else None
+        self.prepare = Prepare(plan.job.network.graph, device, plan.augment, plan.layout, ignore)
         self.autocast = partial(arithmetic, device, config.precision)
-        self.scoring = Scoring(self.scored, self.prepare, self.criterion, device, len(plan.data.classes))
+        self.scoring = Scoring(self.scored, self.prepare, self.criterion, self.objective, device)
         self.recorded = self.recorded_scoring = None
         if record is not None:
             self.recorded = record(self._learn_rows, (plan.steps_per_graph, config.batch_size))
@@ -132,7 +128,7 @@ class Learner:
     ) -> Scores | None:
         """Score these weights, by this process alone. None where `stop` said so. The model keeps them."""
         self.model.load_state_dict(weights)
-        scoring = Scoring(self.model, self.prepare, self.criterion, self.plan.device, len(self.plan.data.classes))
+        scoring = Scoring(self.model, self.prepare, self.criterion, self.objective, self.plan.device)
         return evaluate(
             scoring, source, rows, size=self.plan.scored_at_once, workers=self.plan.workers, stop=stop,
             loaders=self.loaders,
@@ -171,7 +167,7 @@ class Learner:
 
     def _learn(self, batch: Batch) -> Tensor:
         """One update as it is."""
-        x, y = self.prepare(batch.images, batch.numbers), batch.targets
+        x, y = self.prepare(batch.images, batch.numbers), self.prepare.targets(batch.targets, batch.numbers)
         if batch.partners is not None:
             others = batch.partners
             x, y = mix(
@@ -186,9 +182,10 @@ class Learner:
         losses = []
         for step, batch in enumerate(rows.unbind()):
             self._set_rate(rates[step])  # a tensor: as a number it would be recorded
-            images, labels = take(self.plan.train, batch)
-            x = self.prepare(images, None if numbers is None else numbers[step])
-            losses.append(self._learn_inputs(x, labels, len(batch)))
+            images, targets = take(self.plan.train, batch)
+            varied = None if numbers is None else numbers[step]
+            x, y = self.prepare(images, varied), self.prepare.targets(targets, varied)
+            losses.append(self._learn_inputs(x, y, len(batch)))
         return torch.stack(losses) if len(losses) > 1 else losses[0].view(1)
 
     def _score_rows(self, rows: Tensor, numbers: Tensor | None, rates: Tensor) -> Tensor:
@@ -201,7 +198,7 @@ class Learner:
             group["lr"] = rate
 
     def _learn_inputs(self, x: Tensor, y: Tensor, size: int) -> Tensor:
-        """One update from inputs `(B, C, H, W)` and their labels, of a batch of `size` images over all processes."""
+        """One update from inputs `(B, C, *axes)` and targets, of a batch of `size` images over all processes."""
         parts = [(x, y)]
         count = self.plan.config.accumulate
         if count > 1:
@@ -242,20 +239,20 @@ class Learner:
         else:
             self.update_weights()
 
-    def _loss(self, outputs: Tensor | dict[str, Tensor], labels: Tensor) -> Tensor:
+    def _loss(self, outputs: Tensor | dict[str, Tensor], targets: Tensor) -> Tensor:
         """The summed loss, with that of the auxiliary heads weighted. What is recognised is counted by the way."""
         if isinstance(outputs, Tensor):
-            self._count_right(outputs, labels)
-            return self.criterion(outputs.float(), labels)
+            self._count_right(outputs, targets)
+            return self.criterion(outputs.float(), targets)
         graph = self.plan.job.network.graph
-        self._count_right(outputs[graph.outputs[0]], labels)
-        loss = self.criterion(outputs[graph.outputs[0]].float(), labels)
+        self._count_right(outputs[graph.outputs[0]], targets)
+        loss = self.criterion(outputs[graph.outputs[0]].float(), targets)
         for name in graph.aux_outputs:
-            loss = loss + self.plan.config.aux_weight * self.criterion(outputs[name].float(), labels)
+            loss = loss + self.plan.config.aux_weight * self.criterion(outputs[name].float(), targets)
         return loss
 
-    def _count_right(self, scores: Tensor, labels: Tensor) -> None:
+    def _count_right(self, outputs: Tensor, targets: Tensor) -> None:
         """Add up what is recognised, on the device: reading it would make the device and the program meet."""
-        if labels.ndim > 1:  # mixtures: the image with the larger share counts
-            labels = labels.argmax(1)
-        self.right[: len(labels)].add_(scores.detach().argmax(1) == labels)
+        recognised = self.objective.recognised(outputs.detach(), targets)
+        if recognised is not None:
+            self.right[: len(targets)].add_(recognised)

