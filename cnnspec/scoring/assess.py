@@ -131,7 +131,7 @@ def assess_run(
 
 
 def judge_run(
-    run: Run, *, data: str | None = None, data_dir: str | None = None, split: str = "test",
+    run: Run, *, data: str | Given | None = None, data_dir: str | None = None, split: str = "test",
     skip_bad: bool = False, max_pixels: int | None = None, device: str = "auto",
 ) -> Judged:  # fmt: skip
     """What the best weights of a run say of each image."""
@@ -169,9 +169,7 @@ def assess_model(
         with needs_extra("train"):
             import torch
     except MissingExtraError:
-        if (
-            not isinstance(data, str) or not Path(data).is_dir() or sheet is not None
-        ):  # which is drawn with what the extra brings
+        if not isinstance(data, str) or not Path(data).is_dir() or sheet is not None:  # drawn with what the extra has
             raise
         return assess_folder(path, data=data, split=split, skip_bad=skip_bad, max_pixels=max_pixels, device=device)
     predictor = Predictor(path, device=device, batch_size=BATCH)
