@@ -1,7 +1,8 @@
 """The one preprocessing rule, shared by training and inference, so that a network sees the same pixels in both.
 
 EXIF orientation, then grey or RGB as the network has channels, alpha over white, 16 bits scaled to 8, Pillow's bilinear
-resize to the exact size, and normalisation with the spec's mean and standard deviation. Every file goes through
+resize to the exact size, or one that keeps the aspect and then the middle of it where the spec says `fit: crop`, and
+normalisation with the spec's mean and standard deviation. Every file goes through
 `read_image`. It decodes all the pixels: `Image.draft` would read a large JPEG three times as fast, but then the same
 picture would be another one as a PNG, or where it is given already opened.
 
@@ -23,6 +24,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import check_inflation, check_regular
+from cnnspec.intake import STRETCH, Intake
 from cnnspec.ops import Shape, show_shape
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ __all__ = [
     "channels_last",
     "check_inflated",
     "check_shape",
+    "fit_image",
     "normalize",
     "prepare",
     "read_image",
@@ -79,6 +82,7 @@ def read_image(
     source: str | os.PathLike[str] | bytes,
     shape: Shape,
     *,
+    intake: Intake = STRETCH,
     invert: bool = False,
     name: str | None = None,
     max_pixels: int = MAX_PIXELS,
@@ -97,7 +101,7 @@ def read_image(
             if image.width * image.height > max_pixels:
                 raise Image.DecompressionBombError
             check_inflated(image, len(source) if isinstance(source, bytes) else os.stat(source).st_size)
-            return prepare(image, shape, invert=invert)
+            return prepare(image, shape, intake=intake, invert=invert)
     except UsageError:
         raise
     except CnnspecError as error:
@@ -134,7 +138,7 @@ def _pillow_takes(pixels: int) -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = before
 
 
-def prepare(image: Image.Image, shape: Shape, *, invert: bool = False) -> NDArray[np.uint8]:
+def prepare(image: Image.Image, shape: Shape, *, intake: Intake = STRETCH, invert: bool = False) -> NDArray[np.uint8]:
     """Fit an opened image to the network's input `(C, H, W)`; `invert` is for dark digits on white paper.
 
     Returns `(H, W, C)` bytes. Raises CnnspecError for a kind of pixel that has no rule.
@@ -146,10 +150,19 @@ def prepare(image: Image.Image, shape: Shape, *, invert: bool = False) -> NDArra
     mode = "L" if channels == 1 else "RGB"
     if image.mode != mode or "transparency" in image.info:
         image = _convert(image, mode)
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    image = fit_image(image, (width, height), intake)
     pixels = np.asarray(image).reshape(height, width, channels)
     return 255 - pixels if invert else pixels
+
+
+def fit_image(
+    image: Image.Image, target: tuple[int, int], intake: Intake, how: Image.Resampling = Image.Resampling.BILINEAR
+) -> Image.Image:
+    """An image at the size `target`, width and height, as a network's intake says."""
+    size, box = intake.place(image.size, target)
+    if image.size != size:
+        image = image.resize(size, how)
+    return image if box == (0, 0, *size) else image.crop(box)
 
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:

@@ -13,7 +13,7 @@ from cnnspec.data.ahead import copied_ahead
 from cnnspec.data.sets import Images, ImageSet
 
 if TYPE_CHECKING:
-    from cnnspec.data.folder import LoaderPool
+    from cnnspec.data.loaders import LoaderPool
 
 __all__ = ["batch_rows", "batches", "take", "to_device"]
 
@@ -55,7 +55,7 @@ def batches(
         yield from taken if source.images.device == device else copied_ahead(taken, device)
         return
     if loaders is None:
-        from cnnspec.data.folder import LoaderPool
+        from cnnspec.data.loaders import LoaderPool
 
         loaders = LoaderPool()
     chosen = list(batch_rows(order, start, size, rank, ranks))

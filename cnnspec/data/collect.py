@@ -83,7 +83,14 @@ def _read(part: Any, name: str, shape: Shape, options: OpenOptions) -> _Part:
     if not is_pair(part):
         return _of_samples(part, name, shape, options)
     x, y = part
-    return _of_arrays(x, y, name, shape) if is_array(x) else _of_samples(_Zipped(x, y, name), name, shape, options)
+    if is_array(x) and not (isinstance(x, np.memmap) and _is_changed(x, shape)):
+        return _of_arrays(x, y, name, shape)
+    return _of_samples(_Zipped(x, y, name), name, shape, options)
+
+
+def _is_changed(x: Array, shape: Shape) -> bool:
+    """Whether an array in a file is not what the network reads as it is, so that a copy of it would be made."""
+    return x.dtype not in (np.uint8, np.float32) or x.shape[1:] != shape or not x.flags.c_contiguous
 
 
 class _Zipped:

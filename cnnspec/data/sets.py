@@ -7,18 +7,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from cnnspec.data.archive import Place, content
 from cnnspec.data.classes import match_classes, some
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.images import MAX_PIXELS, read_image
+from cnnspec.intake import STRETCH, Intake
 from cnnspec.ops import Shape, show_shape
 from cnnspec.ops.linear import Linear
+from cnnspec.sounds import read_sound
 from cnnspec.tasks import DEFAULT_IGNORE, TASKS, Task
 
 __all__ = [
@@ -54,7 +57,7 @@ class Images:
     images: Tensor
     targets: Tensor
     mapped: bool = False  # the images lie in a file, and the system brings in what is read
-    paths: tuple[Path, ...] = ()  # the files that they were decoded from, where there are such
+    paths: tuple[Place, ...] = ()  # the files that they were decoded from, where there are such
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -67,24 +70,30 @@ class Images:
 
 @dataclass(frozen=True)
 class Files:
-    """Images in files, decoded to `shape` when a batch needs them; `targets` as those of `Images`."""
+    """Images or sounds in files, decoded to `shape` when a batch needs them; `targets` as those of `Images`."""
 
-    paths: tuple[Path, ...]
+    paths: tuple[Place, ...]
     targets: Tensor
-    shape: tuple[int, int, int]
+    shape: Shape
     max_pixels: int = MAX_PIXELS
+    intake: Intake = STRETCH
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def read(self, row: int) -> Tensor:
         """One image, `(C, H, W)`. Raises CnnspecError that says what is wrong with the file."""
-        return torch.from_numpy(decode(self.paths[row], self.shape, self.max_pixels))
+        return torch.from_numpy(decode(self.paths[row], self.shape, self.max_pixels, self.intake))
 
     @property
     def nbytes(self) -> int:
         """What the images come to where all of them are decoded."""
-        return len(self) * prod(self.shape)
+        return len(self) * prod(self.shape) * self.kind.itemsize
+
+    @property
+    def kind(self) -> np.dtype[Any]:
+        """Of the numbers: bytes of images, float32 of sounds."""
+        return np.dtype(np.uint8 if len(self.shape) == 3 else np.float32)
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,7 @@ class Drawn:
     rows: Tensor  # of the source, `(N,)`
     targets: Tensor
     size: int  # bytes of a sample
-    paths: tuple[Path, ...] = ()
+    paths: tuple[Place, ...] = ()
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -201,10 +210,16 @@ def pick_rows(source: ImageSet, rows: Tensor) -> ImageSet:
             return replace(source, rows=source.rows[rows], targets=targets, paths=paths)
 
 
-def decode(path: Path, shape: tuple[int, int, int], max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """An image as `(C, H, W)` uint8. Raises CnnspecError that says what is wrong with the file."""
+def decode(path: Place, shape: Shape, max_pixels: int = MAX_PIXELS, intake: Intake = STRETCH) -> np.ndarray:
+    """An image as `(C, H, W)` uint8, or a sound as `(C, L)` float32.
+
+    Raises CnnspecError that says what is wrong with the file.
+    """
     try:
-        pixels = read_image(path, shape, max_pixels=max_pixels)
+        source = content(path)
+        if len(shape) == 2:
+            return read_sound(source, shape, intake, name=str(path))
+        pixels = read_image(source, shape, intake=intake, name=str(path), max_pixels=max_pixels)
     except UsageError as error:  # one of many files, and not what was named
         raise CnnspecError(error.message) from None
     return np.array(np.moveaxis(pixels, -1, 0), order="C")  # a copy: the original is read-only

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cnnspec.errors import CnnspecError
 from cnnspec.images import channels_last
+from cnnspec.intake import Fit, Intake
 from cnnspec.ops import Shape
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ class Metadata(BaseModel):
     layout: Literal["NCHW", "NHWC"] = "NCHW"  # of images; NHWC means bytes that the graph normalises itself
     mean: Reals = ()
     std: Reals = ()
+    fit: Fit = "stretch"  # of images of another size
+    resize: Size | None = None  # of the shorter side, before a crop
+    rate: Size | None = None  # of signals, in samples per second
     classes: Annotated[tuple[Text, ...], Field(max_length=1_000_000)] = ()
     outputs: tuple[Text, ...] = ()
     output_kind: Literal["scores", "probabilities"] = "scores"
@@ -66,6 +70,11 @@ class Metadata(BaseModel):
     analysis: dict[Text, Any] = {}
     verification: dict[Text, Any] | None = None  # None: not verified
     tools: dict[Text, Text] = {}
+
+    @property
+    def intake(self) -> Intake:
+        """How files of another size or rate become the input."""
+        return Intake(self.fit, self.resize, self.rate)
 
     @property
     def bytes_last(self) -> bool:

@@ -211,10 +211,12 @@ class Predictor:
         """
         invert = self.invert if invert is None else invert
         if isinstance(image, str | bytes | os.PathLike):
-            return read_image(image, self.metadata.input_shape, invert=invert, max_pixels=self.max_pixels)
+            return read_image(
+                image, self.metadata.input_shape, intake=self.metadata.intake, invert=invert, max_pixels=self.max_pixels
+            )
         if not isinstance(image, Image.Image):
             raise UsageError(f"{shown(image)} is no image", hint="a path, the bytes of a file, or Pillow's")
-        return prepare(image, self.metadata.input_shape, invert=invert)
+        return prepare(image, self.metadata.input_shape, intake=self.metadata.intake, invert=invert)
 
     @public(NDArray="numpy.typing")
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from cnnspec.data.batches import batches
-from cnnspec.data.folder import LoaderPool
+from cnnspec.data.loaders import LoaderPool
 from cnnspec.data.order import epoch_numbers, epoch_order, epoch_shares, neighbours
 from cnnspec.data.prepare import COLUMNS, variations
 from cnnspec.training.plan import Plan

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from cnnspec.data.folder import LoaderPool
+from cnnspec.data.loaders import LoaderPool
 from cnnspec.errors import CnnspecError
 from cnnspec.training.device import pick_device
 from cnnspec.training.distributed import Ranks, is_lost_peer, join_ranks, leave_ranks
