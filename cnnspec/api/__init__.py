@@ -47,10 +47,12 @@ if TYPE_CHECKING:
     )
     from cnnspec.exporting.options import PRECISIONS, ExportResult
     from cnnspec.foreign import Gap
+    from cnnspec.runtime.answers import LabelsPrediction, MaskPrediction, NumbersPrediction, Prediction
     from cnnspec.runtime.bench import Bench
     from cnnspec.runtime.doctor import Diagnosis, examine_installation
-    from cnnspec.runtime.predictor import Prediction, Predictor
+    from cnnspec.runtime.predictor import Predictor
     from cnnspec.scoring.assess import Assessment
+    from cnnspec.scoring.figures import TaskAssessment
     from cnnspec.search.judge import Figures, Verdict, Violation
     from cnnspec.search.progress import SearchProgress
     from cnnspec.search.records import TrialRecord
@@ -86,8 +88,11 @@ __all__ = [
     "GapsError",
     "ImportResult",
     "ImportedSpec",
+    "LabelsPrediction",
     "Layer",
     "LayerReport",
+    "MaskPrediction",
+    "NumbersPrediction",
     "Prediction",
     "Predictor",
     "Progress",
@@ -102,6 +107,7 @@ __all__ = [
     "Solution",
     "Spec",
     "StepResult",
+    "TaskAssessment",
     "Total",
     "TrainConfig",
     "TrainResult",
@@ -188,8 +194,10 @@ LATER: Final = {
     "cnnspec.foreign": ("Gap",),
     "cnnspec.runtime.bench": ("Bench",),
     "cnnspec.runtime.doctor": ("Diagnosis", "examine_installation"),
-    "cnnspec.runtime.predictor": ("Prediction", "Predictor"),
+    "cnnspec.runtime.answers": ("LabelsPrediction", "MaskPrediction", "NumbersPrediction", "Prediction"),
+    "cnnspec.runtime.predictor": ("Predictor",),
     "cnnspec.scoring.assess": ("Assessment",),
+    "cnnspec.scoring.figures": ("TaskAssessment",),
     "cnnspec.search.judge": ("Figures", "Verdict", "Violation"),
     "cnnspec.search.progress": ("SearchProgress",),
     "cnnspec.search.records": ("TrialRecord",),

@@ -34,22 +34,32 @@ def predict(
     ] = False,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Images at a time.")] = BATCH_SIZE,
     max_pixels: common.MaxPixelsOption = None,
+    masks: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Segmentation: write each image's mask there, as a PNG.")
+    ] = None,
+    overlays: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Segmentation: write each image there with its mask over it.")
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, max=MAX_THREADS, help="Of onnxruntime; it decides by default.")
     ] = None,
 ) -> None:
-    """Print the most probable classes of each image. Needs onnxruntime, and no torch.
+    """Print the most probable classes of each image, its labels, its numbers, or the shares of its mask.
+
+    Needs onnxruntime, and no torch.
 
     Examples:
 
       cnnspec predict exports/lenet5.onnx seven.png
 
       cnnspec predict exports/lenet5.onnx scans/ --invert --format csv > digits.csv
+
+      cnnspec predict exports/unet.onnx cells/ --masks masks --overlays overlays
     """
     common.check_choice("--format", form, FORMATS)
     check_device(device)
     from cnnspec.api import Predictor
-    from cnnspec.api.terms import expand
+    from cnnspec.api.terms import expand, with_pictures
 
     sources = expand(images)  # what names nothing is told before the model is loaded
     predictor = Predictor(
@@ -70,9 +80,11 @@ def predict(
         failed.append(error)
 
     predictions = predictor.stream(sources, on_error=note)
+    if masks is not None or overlays is not None:
+        predictions = with_pictures(predictor, predictions, masks=masks, overlays=overlays)
     if not sys.stdout.isatty():  # on a terminal the lines themselves show how far it is
         predictions = counted(predictions, "images", sys.stderr)
-    for line in lines(predictions, form, min(top, len(predictor.classes)), ahead=predictor.batch_size):
+    for line in lines(predictions, form, min(top, len(predictor.classes) or top), ahead=predictor.batch_size):
         say(line)
     if failed:
         raise typer.Exit(max(error.exit_code for error in failed))
