@@ -7,32 +7,40 @@ numbers become float32 and are taken in the units of mean and std: `(x - mean) /
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from cnnspec.errors import CnnspecError, UsageError
-from cnnspec.images import MAX_PIXELS, NHWC_TO_NCHW, check_shape, prepare, read_image
+from cnnspec.images import (
+    MAX_PIXELS,
+    NHWC_TO_NCHW,
+    check_shape,
+    fit_image,
+    prepare,
+    read_image,
+    scale_and_shift,
+)
+from cnnspec.intake import STRETCH, Intake
 from cnnspec.ops import Shape, show_shape
 from cnnspec.public import shown
+from cnnspec.sounds import read_sound
 
 __all__ = [
-    "Array",
-    "as_array",
-    "as_values",
-    "channels_first",
-    "check_finite",
-    "fit",
-    "is_array",
-    "read_sample",
-    "resize_planes",
-]
+    "INPUTS", "NUMBERS", "Array", "as_array", "as_values", "channels_first", "check_bytes", "check_finite",
+    "each_sample", "fit", "input_of", "is_array", "normalised", "read_sample", "resize_planes",
+]  # fmt: skip
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 NUMBERS: Final = "biuf"  # kinds of numpy that a network can read
+# The columns that data sets keep what a network reads in, and what they teach.
+INPUTS: Final = ("image", "img", "images", "x", "input", "inputs", "pixel_values", "signal", "audio")
 _CHUNK: Final = 2**24  # values that are looked at together
 
 
@@ -101,7 +109,7 @@ def _sizes(array: Array) -> str:
     return f"({', '.join(map(str, array.shape))}{',' * (array.ndim == 1)})"
 
 
-def fit(array: Array, shape: Shape, name: str) -> Array:
+def fit(array: Array, shape: Shape, name: str, intake: Intake = STRETCH) -> Array:
     """Samples `(N, C, …)` as an input `(C, …)`: images are resized as files are, and all else has to fit.
 
     Raises UsageError where it does not.
@@ -115,18 +123,68 @@ def fit(array: Array, shape: Shape, name: str) -> Array:
         )
     fitted = np.empty((len(array), *shape), array.dtype)
     for row, sample in enumerate(array):
-        fitted[row] = resize_planes(sample, shape)
+        fitted[row] = resize_planes(sample, shape, intake)
     return fitted
 
 
-def resize_planes(sample: Array, shape: Shape) -> Array:
+def resize_planes(sample: Array, shape: Shape, intake: Intake = STRETCH) -> Array:
     """One image `(C, h, w)`, of any number of channels, as `(C, H, W)`: by the rule of files, channel by channel."""
     _, height, width = shape
     images = [Image.fromarray(np.ascontiguousarray(plane)) for plane in sample]
-    return np.stack([np.asarray(image.resize((width, height), Image.Resampling.BILINEAR)) for image in images])
+    return np.stack([np.asarray(fit_image(image, (width, height), intake)) for image in images])
 
 
-def read_sample(value: object, shape: Shape, name: str, *, invert: bool = False, max_pixels: int = MAX_PIXELS) -> Array:
+def each_sample(given: object) -> Iterable[object]:
+    """The samples in what was given, one by one: an array is of several, a path or a picture is one."""
+    if isinstance(given, str | bytes | os.PathLike | Image.Image):
+        return [given]
+    if is_array(given):
+        return iter(as_array(given, "what was given"))
+    if isinstance(given, Mapping) and not hasattr(given, "column_names"):
+        return [given]
+    if hasattr(given, "__getitem__") and hasattr(given, "__len__"):
+        rows: Any = given
+        return (rows[row] for row in range(len(rows)))
+    if isinstance(given, Iterable):
+        return given
+    raise UsageError(f"{shown(given)} is no image", hint="a path, the bytes of a file, Pillow's, or an array")
+
+
+def input_of(sample: object) -> object:
+    """What a network reads of a sample of a data set: the first of a pair, or the column of images."""
+    if isinstance(sample, tuple) and len(sample) == 2:
+        return sample[0]
+    if isinstance(sample, Mapping) and not sample.keys() <= {"bytes", "path"}:
+        column = next((name for name in INPUTS if name in sample), None)
+        if column is None:
+            raise UsageError(
+                f"a sample has the columns {', '.join(map(str, sample))}, and none is known to be the image",
+                hint="`data.rename_column(…)`: it is called `image`",
+            )
+        return sample[column]
+    return sample
+
+
+def check_bytes(values: Array, shown: str) -> None:
+    """Raise UsageError for samples that are no bytes, where an exported file takes nothing else."""
+    if values.dtype != np.uint8:
+        raise UsageError(
+            f"{shown} takes bytes, which it normalises itself, and the samples are {values.dtype}",
+            hint="export the network again without `--preprocess`",
+        )
+
+
+def normalised(values: Array, mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
+    """Samples `(N, C, …)` as the network reads them: `(byte/255 - mean) / std`, or `(x - mean) / std`."""
+    scale, shift = scale_and_shift(mean, std, values.shape[1], 255 if values.dtype == np.uint8 else 1)
+    wide = (-1, *(1 for _ in values.shape[2:]))
+    return values.astype(np.float32) * scale.reshape(wide) + shift.reshape(wide)
+
+
+def read_sample(
+    value: object, shape: Shape, name: str, *, intake: Intake = STRETCH, invert: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Array:  # fmt: skip
     """One sample as a network's input `(C, …)`, bytes or float32, before normalisation.
 
     It is an array, a Pillow image, the path or the bytes of an image file, or, as Hugging Face's `datasets` hand on
@@ -135,14 +193,16 @@ def read_sample(value: object, shape: Shape, name: str, *, invert: bool = False,
     if isinstance(value, Mapping) and value.keys() <= {"bytes", "path"}:
         value = value.get("bytes") or value.get("path")
     if isinstance(value, Image.Image):
-        pixels = prepare(value, shape, invert=invert)
+        pixels = prepare(value, shape, intake=intake, invert=invert)
     elif isinstance(value, str | bytes | os.PathLike):
+        if len(shape) == 2:
+            return read_sound(value, shape, intake, name=name if isinstance(value, bytes) else None)
         check_shape(shape)
         shown_as = name if isinstance(value, bytes) else None
-        pixels = read_image(value, shape, invert=invert, name=shown_as, max_pixels=max_pixels)
+        pixels = read_image(value, shape, intake=intake, invert=invert, name=shown_as, max_pixels=max_pixels)
     elif is_array(value) or (isinstance(value, Sequence) and value):
         array = as_values(as_array(value, name), name)[None]
-        values = np.ascontiguousarray(fit(channels_first(array, shape, name), shape, name)[0])
+        values = np.ascontiguousarray(fit(channels_first(array, shape, name), shape, name, intake)[0])
         check_finite(values[None], name)
         return 255 - values if invert and values.dtype == np.uint8 else values
     else:

@@ -219,7 +219,7 @@ def scale_and_shift(
 
 def normalize(pixels: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
     """`(N, *axes, C)` bytes as the network's input: `(N, C, *axes)` float32, `(byte/255 - mean) / std`."""
-    scale, shift = scale_and_shift(mean, std, pixels.shape[-1])
+    scale, shift = scale_and_shift(mean, std, pixels.shape[-1], 255 if pixels.dtype == np.uint8 else 1)
     planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 1)).astype(np.float32)
     wide = (-1, *(1 for _ in planes.shape[2:]))
     planes *= scale.reshape(wide)

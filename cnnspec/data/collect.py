@@ -24,6 +24,7 @@ from cnnspec.data.stores import InCache, InMemory, Nowhere, Store
 from cnnspec.data.targets import ignored
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
+from cnnspec.intake import Intake
 from cnnspec.ops import Shape
 
 __all__ = ["open_given"]
@@ -58,7 +59,10 @@ def open_given(given: Given, graph: Graph, options: OpenOptions, name: str = "da
     """
     task, every = check_trainable(graph), given.parts
     shown = {split: name if split == "train" or len(every) == 1 else split for split in every}
-    parts = {split: _read(part, shown[split], graph.input_shape, options) for split, part in every.items()}
+    parts = {
+        split: _read(Reading(part, shown[split], graph.input_shape, graph.intake, options.max_pixels), options)
+        for split, part in every.items()
+    }
     first, *_ = parts.values()
     targets = {split: part.targets for split, part in parts.items()}
     taught = read_targets(targets, shown, first.classes, graph, task, options.classes)
@@ -79,13 +83,13 @@ def open_given(given: Given, graph: Graph, options: OpenOptions, name: str = "da
     return replace(data, contents=contents, fixed=fixed)
 
 
-def _read(part: Any, name: str, shape: Shape, options: OpenOptions) -> _Part:
-    if not is_pair(part):
-        return _of_samples(part, name, shape, options)
-    x, y = part
-    if is_array(x) and not (isinstance(x, np.memmap) and _is_changed(x, shape)):
-        return _of_arrays(x, y, name, shape)
-    return _of_samples(_Zipped(x, y, name), name, shape, options)
+def _read(read: Reading, options: OpenOptions) -> _Part:
+    if not is_pair(read.part):
+        return _of_samples(read, options)
+    x, y = read.part
+    if is_array(x) and not (isinstance(x, np.memmap) and _is_changed(x, read.shape)):
+        return _of_arrays(x, y, read)
+    return _of_samples(replace(read, part=_Zipped(x, y, read.name)), options)
 
 
 def _is_changed(x: Array, shape: Shape) -> bool:
@@ -118,13 +122,14 @@ def _check_count(name: str, samples: int, targets: Array) -> None:
         raise UsageError(f"{name} holds no sample")
 
 
-def _of_arrays(x: object, y: object, name: str, shape: Shape) -> _Part:
+def _of_arrays(x: object, y: object, read: Reading) -> _Part:
     """Samples that are arrays already; where nothing has to be done to them they stay where they are."""
+    name, shape = read.name, read.shape
     shown = f"x of {name}"
     given, targets = as_array(x, shown), as_array(y, f"y of {name}")
     values = channels_first(as_values(given, shown), shape, shown)
     _check_count(name, len(values), targets)
-    values = np.ascontiguousarray(fit(values, shape, shown))
+    values = np.ascontiguousarray(fit(values, shape, shown, read.intake))
     check_finite(values, shown)
     mapped = isinstance(given, np.memmap) and np.may_share_memory(values, given)
     with warnings.catch_warnings():  # nobody writes there
@@ -136,14 +141,15 @@ def _of_arrays(x: object, y: object, name: str, shape: Shape) -> _Part:
     return _Part(images, targets, digest.hexdigest())
 
 
-def _of_samples(part: Any, name: str, shape: Shape, options: OpenOptions) -> _Part:
+def _of_samples(read: Reading, options: OpenOptions) -> _Part:
     """Samples one by one: kept in memory or in the cache, or only looked at where they can be read at any time."""
     bad: list[str] = []
-    found = _samples(part, name, shape, options, bad)
+    part, name = read.part, read.name
+    found = _samples(read, bad)
     first = next(found, None)
     if first is None:
         raise _unreadable(name, bad) if bad else UsageError(f"{name} holds no sample")
-    fixed = not is_map(part) or _is_fixed(part, name, shape, options)
+    fixed = not is_map(part) or _is_fixed(read)
     targets, rows, digest = [], [], hashlib.blake2b()
     with closing(_store(part, name, first.values.nbytes, options) if fixed else Nowhere()) as store:
         for sample in chain([first], found):
@@ -158,13 +164,11 @@ def _of_samples(part: Any, name: str, shape: Shape, options: OpenOptions) -> _Pa
             store.add(sample.values)
         if bad and not options.skip_bad:
             raise _unreadable(name, bad)
-        images: ImageSet | None = store.images(shape)
+        images: ImageSet | None = store.images(read.shape)
     if bad:
         options.report(f"left out, as no samples that can be read: {_listed(bad)}")
     if images is None:
-        images = Drawn(
-            Reading(part, name, shape, options.max_pixels), torch.tensor(rows), torch.empty(0), first.values.nbytes
-        )
+        images = Drawn(read, torch.tensor(rows), torch.empty(0), first.values.nbytes)
     return _Part(images, targets, digest.hexdigest(), fixed, class_names(part))
 
 
@@ -187,6 +191,7 @@ class Reading:
     part: Any
     name: str
     shape: Shape
+    intake: Intake
     max_pixels: int
 
     def sample(self, row: int) -> _Sample:
@@ -205,7 +210,9 @@ class Reading:
         """What a sample holds, as the network reads it."""
         shown = f"sample {row} of {self.name}"
         image, target = split_sample(sample, shown)
-        return _Sample(row, read_sample(image, self.shape, shown, max_pixels=self.max_pixels), target)
+        return _Sample(
+            row, read_sample(image, self.shape, shown, intake=self.intake, max_pixels=self.max_pixels), target
+        )
 
     def failed(self, row: int, error: Exception) -> CnnspecError:
         """The error for a sample that the data set itself does not give."""
@@ -213,9 +220,9 @@ class Reading:
         return CnnspecError(f"sample {row} of {self.name} is not given: {type(error).__name__}: {reason:.200}")
 
 
-def _samples(part: Any, name: str, shape: Shape, options: OpenOptions, bad: list[str]) -> Iterator[_Sample]:
+def _samples(read: Reading, bad: list[str]) -> Iterator[_Sample]:
     """All samples in their order. To `bad` goes what is wrong with those that cannot be read."""
-    read = Reading(part, name, shape, options.max_pixels)
+    part = read.part
     if is_map(part):
         for row in range(len(part)):
             try:
@@ -242,12 +249,10 @@ def _samples(part: Any, name: str, shape: Shape, options: OpenOptions, bad: list
         row += 1
 
 
-def _is_fixed(part: Any, name: str, shape: Shape, options: OpenOptions) -> bool:
+def _is_fixed(read: Reading) -> bool:
     """Whether a data set gives the same again: it may vary its samples at random, as transforms for training do."""
-    some = range(min(_TWICE, len(part)))
-    first, again = (
-        [sample.values.tobytes() for sample in _samples(_Some(part, some), name, shape, options, [])] for _ in range(2)
-    )
+    few = replace(read, part=_Some(read.part, range(min(_TWICE, len(read.part)))))
+    first, again = ([sample.values.tobytes() for sample in _samples(few, [])] for _ in range(2))
     return first == again
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cnnspec.arrays import is_array
+from cnnspec.arrays import INPUTS, is_array
 from cnnspec.errors import UsageError
 from cnnspec.public import shown
 
@@ -14,7 +14,6 @@ __all__ = ["IN_PYTHON", "Given", "class_names", "columns", "is_map", "is_pair", 
 
 IN_PYTHON: Final = "python"  # what a run says of its data where they were handed over in Python
 SPLITS: Final = {"train": ("train",), "val": ("val", "validation", "valid", "dev"), "test": ("test",)}
-_INPUTS: Final = ("image", "img", "images", "x", "input", "inputs", "pixel_values", "signal", "audio")
 _TARGETS: Final = ("label", "labels", "y", "target", "targets", "class", "fine_label")
 
 
@@ -100,7 +99,7 @@ def class_names(part: object) -> tuple[str, ...]:
 
 def columns(sample: Mapping[str, Any], name: str) -> tuple[str, str]:
     """Which columns of a sample are its image and its target. Raises UsageError where that is not to be seen."""
-    found = _column(sample, _INPUTS), _column(sample, _TARGETS)
+    found = _column(sample, INPUTS), _column(sample, _TARGETS)
     image, target = found
     if image is None or target is None:
         what = "image" if image is None else "label"

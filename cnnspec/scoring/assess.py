@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
+from cnnspec.arrays import check_bytes, normalised
 from cnnspec.data.classes import VAL_FOLDERS, match_classes
 from cnnspec.errors import CnnspecError, MissingExtraError, UsageError, needs_extra
 from cnnspec.graph import Graph
-from cnnspec.images import normalize
 from cnnspec.runtime.answers import Prediction, activated
 from cnnspec.runtime.predictor import Predictor
 from cnnspec.runtime.sources import expand
@@ -175,7 +175,7 @@ def _judge_opened(run: Run, opened: _Opened, split: str) -> Judged:
 
 
 def _open_run(
-    run: Run, data: str | None, data_dir: str | None, *, skip_bad: bool, max_pixels: int | None, device: str
+    run: Run, data: str | Given | None, data_dir: str | None, *, skip_bad: bool, max_pixels: int | None, device: str
 ) -> _Opened:
     with needs_extra("train"):
         import torch
@@ -235,8 +235,12 @@ def _raw(predictor: Predictor, graph: Graph) -> Callable[[Tensor], Tensor]:
     import torch
 
     def outputs(batch: Tensor) -> Tensor:
-        pixels = np.ascontiguousarray(batch.movedim(1, -1).numpy())
-        inputs = pixels if predictor.metadata.bytes_last else normalize(pixels, graph.mean, graph.std)
+        values = batch.numpy()
+        if predictor.metadata.bytes_last:
+            check_bytes(values, predictor.path)
+            inputs = np.ascontiguousarray(np.moveaxis(values, 1, -1))
+        else:
+            inputs = normalised(values, graph.mean, graph.std)
         return torch.from_numpy(next(iter(predictor.run(inputs).values()))).float()
 
     return outputs

@@ -74,7 +74,8 @@ def real_images(run: Run) -> NDArray[np.uint8] | None:
     if folder is not None and not (data_folder(config, os.environ) / folder).exists():
         return None
     try:
-        return some_images(open_set(run.graph, run.locate_data(), config), SAMPLES)
+        images = some_images(open_set(run.graph, run.locate_data(), config), SAMPLES)
+        return images if images.dtype == np.uint8 else None
     except CnnspecError:  # moved away since, or no longer readable: noise has to do
         return None
 
