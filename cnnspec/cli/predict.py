@@ -85,6 +85,8 @@ def predict(
     )
     if device != "cpu":
         print(f"running on {predictor.provider}", file=sys.stderr)
+    if why and predictor.answers.task != "classification":
+        raise UsageError(f"--why is of classes of images, and {model} is for {predictor.answers.task}")
     failed: list[CnnspecError] = []
 
     def note(error: CnnspecError) -> None:

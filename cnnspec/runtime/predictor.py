@@ -104,7 +104,7 @@ class Predictor:
         found, shape = self.metadata.answers, self.session.get_outputs()[0].shape
         if found is None:
             raise UsageError(
-                f"{self.path} gives {'x'.join(map(str, shape[1:]))}, and does not say what for",
+                f"{self.path} gives no class scores, but {'x'.join(map(str, shape[1:]))}, and does not say what for",
                 hint="`task` in its spec says it; `Predictor.run` in Python gives the raw outputs",
             )
         return found

@@ -97,7 +97,7 @@ class Keeper:
         if plan.ranks.first:
             environment = describe(plan.device, torch.get_num_threads())
             answers = self.learner.objective.answers
-            self.folder.start(plan.job, plan.config, plan.data.place, plan.data.classes, answers, environment)
+            self.folder.start(plan.job, plan.config, plan.data.place, plan.data.classes, environment, answers)
         self._begin()
 
     def resume(self) -> None:
