@@ -82,7 +82,10 @@ def open_folder(path: Place, graph: Graph, options: OpenOptions) -> DataSet:
     size = sum(source.nbytes for source in files.values())
     resident = options.loading == "resident" or (options.loading == "auto" and size <= options.memory)
     bad: list[str] = []
-    sources = {part: load_files(source, resident, options, bad) for part, source in files.items()}
+    sources = {
+        part: load_files(source, resident and not (options.as_files and part == "train"), options, bad)
+        for part, source in files.items()
+    }
     if bad:
         names = "; ".join(bad[:SHOWN]) + (f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else "")
         if not options.skip_bad:

@@ -34,9 +34,9 @@ def load_files(files: Files, resident: bool, options: OpenOptions, bad: list[str
     good: list[int] = []
     pixels = np.empty((len(files) if resident else 0, *files.shape), files.kind)
 
-    def attempt(row: int) -> Tensor | str:
+    def attempt(row: int) -> Tensor | bool | str:
         try:
-            return files.read(row)
+            return files.read(row) if resident else files.check(row)
         except CnnspecError as error:
             return error.message
 
@@ -45,7 +45,7 @@ def load_files(files: Files, resident: bool, options: OpenOptions, bad: list[str
             if isinstance(result, str):
                 bad.append(result)
             else:
-                if resident:
+                if isinstance(result, Tensor):
                     pixels[len(good)] = result.numpy()
                 good.append(row)
     kept = torch.tensor(good, dtype=torch.int64)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -17,7 +18,7 @@ from cnnspec.data.archive import Place, content
 from cnnspec.data.classes import match_classes, some
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
-from cnnspec.images import MAX_PIXELS, read_image
+from cnnspec.images import MAX_PIXELS, Box, check_image, read_crop, read_image
 from cnnspec.intake import STRETCH, Intake
 from cnnspec.ops import Shape, show_shape
 from cnnspec.ops.linear import Linear
@@ -47,6 +48,7 @@ class OpenOptions:
     cache: Path | None = None
     memory: int = 2**30  # bytes of images that may be kept in memory
     report: Callable[[str], None] = print
+    as_files: bool = False  # training images in files stay there: crops of them are cut at their own size
     classes: tuple[str, ...] = ()  # what a network that is trained already tells apart; empty for one that is not
 
 
@@ -67,6 +69,10 @@ class Images:
         """What the samples come to."""
         return self.images.nbytes
 
+    def read(self, row: int) -> Tensor:
+        """One input, `(C, …)`."""
+        return self.images[row]
+
 
 @dataclass(frozen=True)
 class Files:
@@ -84,6 +90,22 @@ class Files:
     def read(self, row: int) -> Tensor:
         """One image, `(C, H, W)`. Raises CnnspecError that says what is wrong with the file."""
         return torch.from_numpy(decode(self.paths[row], self.shape, self.max_pixels, self.intake))
+
+    def cropped(self, row: int, choose: Callable[[tuple[int, int]], Box]) -> Tensor:
+        """A part of an image at its own size, `(C, H, W)`; see `read_crop`. Raises as `read`."""
+        path = self.paths[row]
+        with _of_many():
+            pixels = read_crop(content(path), self.shape, choose, name=str(path), max_pixels=self.max_pixels)
+        return torch.from_numpy(np.array(np.moveaxis(pixels, -1, 0), order="C"))
+
+    def check(self, row: int) -> bool:
+        """Whether a file holds more than one colour or value. Raises as `read`, in less time."""
+        path = self.paths[row]
+        if len(self.shape) != 3:
+            values = self.read(row)
+            return bool((values != values.flatten()[0]).any())
+        with _of_many():
+            return check_image(content(path), self.shape, name=str(path), max_pixels=self.max_pixels)
 
     @property
     def nbytes(self) -> int:
@@ -104,6 +126,7 @@ class Drawn:
     rows: Tensor  # of the source, `(N,)`
     targets: Tensor
     size: int  # bytes of a sample
+    kind: np.dtype[Any]
     paths: tuple[Place, ...] = ()
 
     def __len__(self) -> int:
@@ -149,6 +172,13 @@ class DataSet:
         """Of the images in training and their targets, in their order: a run is continued on the same ones only."""
         targets = self.train.targets[self.train_rows].numpy().tobytes()
         return hashlib.sha256(targets + self.contents.encode()).hexdigest()
+
+    @property
+    def bytes(self) -> bool:
+        """Whether its inputs are bytes, as of pictures."""
+        train = self.train
+        kind = train.images.dtype == torch.uint8 if isinstance(train, Images) else train.kind == np.uint8
+        return bool(kind)
 
     @property
     def counts(self) -> Tensor:
@@ -210,18 +240,25 @@ def pick_rows(source: ImageSet, rows: Tensor) -> ImageSet:
             return replace(source, rows=source.rows[rows], targets=targets, paths=paths)
 
 
+@contextmanager
+def _of_many() -> Iterator[None]:
+    """For one of many files, which is not what was named: what is wrong with it is no UsageError."""
+    try:
+        yield
+    except UsageError as error:
+        raise CnnspecError(error.message) from None
+
+
 def decode(path: Place, shape: Shape, max_pixels: int = MAX_PIXELS, intake: Intake = STRETCH) -> np.ndarray:
     """An image as `(C, H, W)` uint8, or a sound as `(C, L)` float32.
 
     Raises CnnspecError that says what is wrong with the file.
     """
-    try:
+    with _of_many():
         source = content(path)
         if len(shape) == 2:
             return read_sound(source, shape, intake, name=str(path))
         pixels = read_image(source, shape, intake=intake, name=str(path), max_pixels=max_pixels)
-    except UsageError as error:  # one of many files, and not what was named
-        raise CnnspecError(error.message) from None
     return np.array(np.moveaxis(pixels, -1, 0), order="C")  # a copy: the original is read-only
 
 
