@@ -125,7 +125,8 @@ class Keeper:
         try:
             check_content(state)
             check_origin(state["origin"], self.plan.origin, self.plan.job.folder)
-            self.learner.load_state(state)
+            done = state["counters"]
+            self.learner.load_state(state, max(0, done["epoch"] - (done["position"] == 0)))
             if state["losses"].shape != self.losses.shape or kind_fault(state["losses"], self.losses):
                 raise ValueError("its losses are not those of an epoch")
             self.losses.copy_(state["losses"])
@@ -172,6 +173,9 @@ class Keeper:
         """Note where the epoch is taken up, for its speed."""
         self.epoch_began = self.last_step = time.perf_counter()
         self.began_at = self.counters.position
+        thawed = self.plan.config.freezing.thawed(self.counters.epoch)
+        if thawed and not self.began_at:
+            self.progress.message(f"trained from epoch {self.counters.epoch + 1} on: {', '.join(thawed)}")
 
     def after_step(self, losses: Tensor, size: int) -> None:
         """Count the steps of these losses on `size` images, and look, save or stop where it is time for that.

@@ -165,13 +165,13 @@ def _settle(
         if threads is None or channels_last is None:
             given = config.threads, config.channels_last
             threads, channels_last = shared.measured(
-                (job.network.graph, most, config.pool_first, config.freeze, *given),
+                (job.network.graph, most, config.pool_first, config.freezing, *given),
                 lambda: pick_threads(model, shape, most, *given, progress.message),
             )
     else:  # torchrun has divided the threads
         threads = chosen = threads or torch.get_num_threads()
         if channels_last is None:
-            key = (job.network.graph, most, config.pool_first, config.freeze, config.precision, config.tf32, device)
+            key = (job.network.graph, most, config.pool_first, config.freezing, config.precision, config.tf32, device)
             channels_last = device.type == "cuda" and ranks.share(
                 lambda: shared.measured(
                     key, lambda: (chosen, pick_layout(model, shape, most, device, config.precision))

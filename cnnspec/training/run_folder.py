@@ -182,8 +182,9 @@ class Run:
 
     @property
     def trainable_params(self) -> int:
-        """How many of them were trained: all but those of `--freeze`."""
-        return self.params - sum(node.frozen_params(self.config.freeze) for node in self.graph)
+        """How many of them were trained, by the last epoch: all but those that `--freeze` and the like keep."""
+        frozen = self.config.freezing.at(self.graph, self.config.epochs - 1)
+        return self.params - sum(node.frozen_params(frozen) for node in self.graph)
 
     @property
     def weights(self) -> Path:

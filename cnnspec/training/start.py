@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import fx, nn
 
+from cnnspec.analysis.freezing import EVERYTHING, check_layer
 from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.data.sets import DataSet
 from cnnspec.errors import UsageError
@@ -28,7 +29,10 @@ from cnnspec.training.progress import Progress
 from cnnspec.training.run_folder import find_weights
 from cnnspec.training.shared import Shared
 
-__all__ = ["build_network", "check_norms", "check_parts", "data_options", "fresh_network", "open_images"]
+__all__ = [
+    "build_network", "check_norms", "check_parts", "check_tuning", "data_options", "fresh_network", "open_images",
+    "trained_in_words",
+]  # fmt: skip
 
 
 def data_options(config: TrainConfig, device: torch.device, report: Callable[[str], None]) -> OpenOptions:
@@ -102,8 +106,34 @@ def fresh_network(graph: Graph, config: TrainConfig, *, weights: str | None) -> 
         model.load_state_dict(state, strict=False)  # counters of batch norm may be missing; all else was checked
     elif config.reset and config.weights is None:
         raise UsageError("--reset wants --weights: without them every layer starts fresh")
-    freeze(model, config.freeze)
+    check_tuning(graph, config)
+    freeze(model, config.freezing.at(graph))
     return model
+
+
+def check_tuning(graph: Graph, config: TrainConfig, *, epochs: int | None = None) -> None:
+    """Raise UsageError where what is frozen, thawed or has a rate of its own is not of this network, or says nothing.
+
+    With `epochs`, those of a run that begins, also for a layer that would be thawed after them.
+    """
+    config.freezing.check(graph, epochs)
+    never = config.freezing.at(graph)
+    for name, scale in config.lr_scale.items():
+        if name == EVERYTHING:
+            continue
+        check_layer(graph, name, "--lr-scale")
+        below = [tensor for tensor in graph.state_shapes() if is_below(tensor, (name,))]
+        if all(is_below(tensor, never) for tensor in below):
+            raise UsageError(f"--lr-scale {name}={scale:g}: it is frozen, so that no rate moves it")
+
+
+def trained_in_words(graph: Graph, config: TrainConfig) -> str:
+    """How many parameters are trained, at first and in the end, of a network that has frozen layers."""
+    total = sum(node.params for node in graph)
+    still = [sum(node.frozen_params(config.freezing.at(graph, epoch)) for node in graph) for epoch in (0, None)]
+    first, last = (total - frozen for frozen in still)
+    later = f" at first, and {last:,} in the end" if last != first else ""
+    return f"{first:,} of {total:,} parameters are trained{later}"
 
 
 def check_norms(graph: Graph) -> None:
