@@ -247,7 +247,8 @@ def test_a_step_is_recorded_anew_where_a_layer_thaws(tmp_path: Path) -> None:
         run_loop(learner, Silent())
     assert learner.recorded is not before
     for one, two in ((wanted.model, learner.model), (wanted.averaged, learner.averaged)):
-        assert one is not None and two is not None
+        assert one is not None
+        assert two is not None
         assert plain(one.state_dict()) == plain(two.state_dict())
 
 
