@@ -95,7 +95,8 @@ class Keeper:
         plan = self.plan
         if plan.ranks.first:
             environment = describe(plan.device, torch.get_num_threads())
-            self.folder.start(plan.job, plan.config, plan.data.place, plan.data.classes, environment)
+            start = None if plan.start is None else plan.start.to_dict()
+            self.folder.start(plan.job, plan.config, plan.data.place, plan.data.classes, environment, start)
         self._begin()
 
     def resume(self) -> None:

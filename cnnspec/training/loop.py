@@ -30,6 +30,7 @@ from cnnspec.training.progress import Progress, Silent, speaks
 from cnnspec.training.run_folder import has_checkpoint, is_run
 from cnnspec.training.run_writer import RunFolder
 from cnnspec.training.shared import Shared
+from cnnspec.training.starting import start_from
 from cnnspec.training.start import build_network, check_parts, check_tuning, open_images, trained_in_words
 
 __all__ = ["run", "train"]
@@ -130,8 +131,12 @@ def _train(
     if job.config.freezing:
         progress.message(trained_in_words(job.network.graph, job.config))
     seed_generators(job.config.seed, device)
-    weights = None if begun else job.weights or job.config.weights
-    model = build_network(job.network.graph, job.config, device, weights=weights)
+    weights = None if begun else job.config.weights
+    start = None if weights is None else start_from(job.network.graph, job.config, job.weights or weights, weights)
+    model = build_network(job.network.graph, job.config, device, weights=start)
+    if start is not None:
+        progress.message(start.table())
     check_parts(model, job.network.graph, job.config, len(data.train_rows), device, ranks)
     plan = make_plan(job, data, model, device, ranks=ranks, resuming=resuming, progress=progress, shared=shared)
+    plan = replace(plan, start=start)
     return run(Learner(plan, model, loaders, record(plan, model)), progress)

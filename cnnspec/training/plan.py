@@ -27,6 +27,7 @@ from cnnspec.training.progress import Progress
 from cnnspec.training.run_folder import LAST
 from cnnspec.training.schedule import learning_rate
 from cnnspec.training.shared import Shared
+from cnnspec.training.starting import Start
 
 __all__ = ["Origin", "Plan", "check_origin", "make_plan", "origin_of"]
 
@@ -55,6 +56,7 @@ class Plan:
     val: ImageSet
     origin: Origin
     resuming: bool  # there is a run in the folder, and it is to go on
+    start: Start | None = None  # the weights that a run which begins is given
 
     @cached_property
     def count(self) -> int:

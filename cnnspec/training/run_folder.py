@@ -5,6 +5,7 @@
       config.yaml         every option, resolved, and where the images were; `--config` takes it and reproduces the run
       environment.json    versions, machine, command line
       classes.json        the class names, in the order of the outputs
+      start.json          of the weights that it began with, what was taken, reset and left over
       metrics.jsonl       one line per epoch; results.csv is the same as a table
       best.safetensors    the weights of the best epoch, and last.safetensors those of the last
       manifest.json       digests of the weights
@@ -40,7 +41,7 @@ from cnnspec.training.metrics import EpochMetrics
 from cnnspec.zoo import RUNS, find_run, is_run
 
 __all__ = [
-    "BEST", "CHECKPOINTS", "LAST", "DataPlace", "Natural", "Run", "WeightsRecord", "best_fault", "best_weights",
+    "BEST", "CHECKPOINTS", "LAST", "START", "DataPlace", "Natural", "Run", "WeightsRecord", "best_fault", "best_weights",
     "check_links", "find_weights", "has_checkpoint", "is_run", "manifest_fault", "network_files", "open_run",
     "read_config", "read_json", "read_manifest",
 ]  # fmt: skip
@@ -49,6 +50,7 @@ T = TypeVar("T")
 
 BEST: Final = "best.safetensors"
 LAST: Final = "last.safetensors"
+START: Final = "start.json"
 MANIFEST: Final = "manifest.json"
 CHECKPOINTS: Final = "checkpoints"
 

@@ -33,6 +33,7 @@ from cnnspec.training.run_folder import (
     BEST,
     CHECKPOINTS,
     LAST,
+    START,
     DataPlace,
     WeightsRecord,
     check_links,
@@ -45,9 +46,9 @@ from cnnspec.training.run_folder import (
 __all__ = ["RunFolder", "reserve"]
 
 LOCK: Final = ".lock"
-_START: Final = (LOCK, "spec.yaml", "spec.json", "classes.json", "environment.json")  # what is before config.yaml
+_START: Final = (LOCK, START, "spec.yaml", "spec.json", "classes.json", "environment.json")  # what is before config.yaml
 _PRODUCTS: Final = (
-    "spec.yaml", "spec.json", "config.yaml", "environment.json", "classes.json", "metrics.jsonl", "results.csv", BEST,
+    START, "spec.yaml", "spec.json", "config.yaml", "environment.json", "classes.json", "metrics.jsonl", "results.csv", BEST,
     LAST, "manifest.json", "result.json", "curves.png", "confusion.png", CHECKPOINTS, "tensorboard",
 )  # fmt: skip
 
@@ -210,8 +211,11 @@ class RunFolder:
         place: Path | None,
         classes: Sequence[str],
         environment: Mapping[str, object],
+        weights: Mapping[str, object] | None = None,
     ) -> None:
         """Take away what an earlier run left, and write what is known at the start; `config` is the settled one.
+
+        `weights` says what was taken of those that it starts from, where it has any.
 
         Raises UsageError where there is a run that is not to be overwritten: one that came while the data were read.
         """
@@ -222,6 +226,8 @@ class RunFolder:
         write_atomic(self.path / file, text)
         write_atomic(self.path / "classes.json", json.dumps(list(classes), ensure_ascii=False, indent=1) + "\n")
         write_atomic(self.path / "environment.json", json.dumps(dict(environment), indent=1) + "\n")
+        if weights is not None:
+            write_atomic(self.path / START, json.dumps(dict(weights), indent=1) + "\n")
         self.write_config(job, config, place)  # last: with it the folder is a run
 
     def write_config(self, job: Job, config: TrainConfig, place: Path | None) -> None:
