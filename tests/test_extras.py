@@ -29,7 +29,7 @@ CALLS = {
     "draw": "cnnspec.api.draw('mlp', 'a.pdf')",
     "draw_bytes": "cnnspec.api.draw_bytes('mlp', 'png')",
     "verify": "cnnspec.verify('a.onnx')",
-    "from_torch": "cnnspec.from_torch(None, (3, 8, 8))",
+    "from_torch": "cnnspec.from_torch(cnnspec.build('mlp'), (1, 28, 28))",
     "import_network": "cnnspec.import_network('torchvision:alexnet')",
     "bench": "cnnspec.bench('mlp', batches=[1], threads=[1], seconds=0.01)",
     "search": "cnnspec.api.search('net.yaml', data='digits', searches=str(time.time_ns()))",
@@ -78,11 +78,7 @@ search: {space: {width: [2, 4]}, limits: {latency: 1s}, trials: 1}
 
 BLOCKED = """
 import json, sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {blocked!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Absent())
+sys.modules.update(dict.fromkeys({blocked!r}))  # which imports and `find_spec` take for absent
 """
 CALL_ALL = """
 import time

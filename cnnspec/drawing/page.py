@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -42,6 +43,21 @@ def built(name: str) -> str:
 
 
 def embedded(data: Mapping[str, Any]) -> str:
-    """Data as JSON that nothing in it can end: no `<`, no letter that turns the direction of writing."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    """Data as JSON that nothing in it can end: no `<`, no letter that turns the direction of writing.
+
+    A number that is not finite, which JSON has not, is null.
+    """
+    try:
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        text = json.dumps(_finite(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = text.replace("<", "\\u003c")
     return _STRAY.sub(lambda letter: f"\\u{ord(letter[0]):04x}", text)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

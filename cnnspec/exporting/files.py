@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 import onnx
 
 from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.exporting.in_torch import why_not_compared
 from cnnspec.exporting.proof import batches_for, compare_classes
-from cnnspec.exporting.reference import beside_torch, onnx_run, why_not_compared
+from cnnspec.exporting.reference import beside_torch, onnx_run
 from cnnspec.exporting.rows import check_rows
 from cnnspec.exporting.subject import ends_in_softmax
 from cnnspec.graph import Graph

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cnnspec.errors import SpecError, UsageError
-from cnnspec.exporting.reference import beside_torch, scaled_statistics, torch_run
+from cnnspec.exporting.in_torch import scaled_statistics, torch_run
+from cnnspec.exporting.reference import beside_torch
 from cnnspec.exporting.subject import macs
 from cnnspec.graph import Graph
 from cnnspec.onnx_backend import verify

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     from cnnspec.data.sets import DataSet, ImageSet
 
-__all__ = ["Assessment", "ClassScore", "Mistake", "assess_folder", "assess_model", "assess_run", "measure"]
+__all__ = [
+    "BINS", "Assessment", "ClassScore", "Judged", "Mistake", "assess_folder", "assess_model", "assess_run",
+    "calibration_bins", "judge_run", "measure",
+]  # fmt: skip
 
 BATCH: Final = 256
 BINS: Final = 15  # of the calibration error
@@ -87,11 +90,50 @@ class Assessment:
         return {"cnnspec": 1, **asdict(self)}
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What a network says of each image of a split: `probabilities` `(N, classes)` and true `labels` `(N,)`.
+
+    `rows` are where the images stand in `source`.
+    """
+
+    target: str
+    data: DataSet
+    split: str
+    source: ImageSet
+    rows: Tensor
+    probabilities: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+    def measured(self) -> Assessment:
+        """Every figure."""
+        paths = [str(self.source.paths[row]) for row in self.rows.tolist()] if self.source.paths else None
+        return measure(
+            self.probabilities, self.labels, self.data.classes, target=self.target, data=self.data.name,
+            split=self.split, paths=paths,
+        )  # fmt: skip
+
+    def pictures(self, places: Sequence[int]) -> Iterator[Image.Image]:
+        """The images at these places of the split."""
+        return _pick(self.source, self.rows[list(places)])
+
+
 def assess_run(
     run: Run, *, data: str | None = None, data_dir: str | None = None, split: str = "test",
     skip_bad: bool = False, max_pixels: int | None = None, device: str = "auto", sheet: Path | None = None,
 ) -> Assessment:  # fmt: skip
     """Score the best weights of a run, on its own data unless others are named."""
+    judged = judge_run(
+        run, data=data, data_dir=data_dir, split=split, skip_bad=skip_bad, max_pixels=max_pixels, device=device
+    )
+    return _assess(judged, sheet)
+
+
+def judge_run(
+    run: Run, *, data: str | None = None, data_dir: str | None = None, split: str = "test",
+    skip_bad: bool = False, max_pixels: int | None = None, device: str = "auto",
+) -> Judged:  # fmt: skip
+    """What the best weights of a run say of each image."""
     with needs_extra("train"):
         import torch
     from cnnspec.data.prepare import Augment, Prepare
@@ -114,7 +156,7 @@ def assess_run(
         with torch.inference_mode():
             return model(prepare(batch)).float().softmax(1).cpu()  # type: ignore[no-any-return]
 
-    return _assess(str(run.path), images, split, probabilities, chosen, pick_workers(run.config.workers), sheet)
+    return _judge(str(run.path), images, split, probabilities, chosen, pick_workers(run.config.workers))
 
 
 def assess_model(
@@ -139,7 +181,7 @@ def assess_model(
         pictures = [_picture(image) for image in batch]
         return torch.stack([torch.from_numpy(each.probabilities) for each in predictor.stream(pictures)]).float()
 
-    return _assess(os.fspath(path), images, split, probabilities, torch.device("cpu"), 0, sheet)
+    return _assess(_judge(os.fspath(path), images, split, probabilities, torch.device("cpu"), 0), sheet)
 
 
 def assess_folder(
@@ -176,10 +218,10 @@ def assess_folder(
     )
 
 
-def _assess(
+def _judge(
     target: str, data: DataSet, split: str, probabilities: Callable[[Tensor], Tensor], device: torch.device,
-    workers: int, sheet: Path | None,
-) -> Assessment:  # fmt: skip
+    workers: int,
+) -> Judged:  # fmt: skip
     import torch
 
     from cnnspec.data.batches import batches
@@ -193,14 +235,15 @@ def _assess(
     for images, truth in batches(source, rows, BATCH, device, workers=workers):
         guesses.append(probabilities(images))
         labels.append(truth.cpu())
-    paths = [str(source.paths[row]) for row in rows.tolist()] if source.paths else None
-    result = measure(
-        torch.cat(guesses), torch.cat(labels), data.classes, target=target, data=data.name, split=split, paths=paths
-    )
+    return Judged(target, data, split, source, rows, torch.cat(guesses).numpy(), torch.cat(labels).numpy())
+
+
+def _assess(judged: Judged, sheet: Path | None) -> Assessment:
+    result = judged.measured()
     if sheet is not None:
         from cnnspec.training.plots import plot_mistakes
 
-        pictures = _pick(source, rows[[mistake.row for mistake in result.mistakes]])
+        pictures = judged.pictures([mistake.row for mistake in result.mistakes])
         plot_mistakes(list(pictures), [(m.true, m.predicted, m.probability, m.path) for m in result.mistakes], sheet)
     return result
 
@@ -258,12 +301,20 @@ def measure(
     )
 
 
-def _calibration_error(confidences: NDArray[np.float32], right: NDArray[np.bool_]) -> float:
-    """The mean distance of accuracy and confidence in bins of confidence, each by its share of the images."""
+def calibration_bins(
+    confidences: NDArray[np.float32], right: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Of bins of confidence of equal width: how many images are in each, how many right, and their confidences' sum."""
     edges = np.linspace(0, 1, BINS + 1, dtype=np.float32)
     bins = np.clip(np.searchsorted(edges, confidences, side="right") - 1, 0, BINS)
-    gaps = np.bincount(bins, right.astype(np.float64) - confidences, BINS + 1)
-    return float(np.abs(gaps).sum() / len(right))
+    count, hits, sure = (np.bincount(bins, weights, BINS + 1) for weights in (None, right, confidences))
+    return count.astype(np.int64), hits.astype(np.float64), sure.astype(np.float64)
+
+
+def _calibration_error(confidences: NDArray[np.float32], right: NDArray[np.bool_]) -> float:
+    """The mean distance of accuracy and confidence in bins of confidence, each by its share of the images."""
+    _, hits, sure = calibration_bins(confidences, right)
+    return float(np.abs(hits - sure).sum() / len(right))
 
 
 def _picture(image: Tensor) -> Image.Image:

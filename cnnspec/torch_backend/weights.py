@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+from zipfile import ZipFile, is_zipfile
 
 import torch
 from safetensors import SafetensorError
@@ -15,12 +16,13 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from cnnspec.errors import CnnspecError, UsageError
-from cnnspec.files import rewrite
+from cnnspec.files import check_inflation, rewrite
 from cnnspec.graph import unwrapped
 
 __all__ = ["check_state", "kind_fault", "load_weights", "read_weights", "save_weights", "weights_bytes"]
 
 SHOWN = 8  # names listed in a message
+LONGEST_NAME = 100  # letters of one: a file may hold any
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -37,10 +39,13 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
+        _check_unpacked(path)
         with warnings.catch_warnings(action="ignore"):  # of TorchScript: it is told below
             state: object = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError) as error:
         raise CnnspecError(f"{path} cannot be read as weights: {str(error).splitlines()[0]:.200}") from error
+    except CnnspecError:
+        raise
     except Exception as error:  # torch's reader raises whatever a damaged file makes it stumble over
         raise _unreadable(path, error) from error
     for key in ("state_dict", "model"):
@@ -51,6 +56,14 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     ):
         raise CnnspecError(f"{path} holds no state_dict", hint=_SAVE)
     return dict(state)  # a plain dict, without torch's `_metadata`
+
+
+def _check_unpacked(path: Path) -> None:
+    """Raise CnnspecError for an archive that unpacks to far more than it holds: `torch.save` packs nothing."""
+    if is_zipfile(path):
+        with ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        check_inflation(os.fspath(path), path.stat().st_size, unpacked)
 
 
 _SAVE: Final = "save its `state_dict()`: `torch.save(model.state_dict(), path)`"
@@ -86,7 +99,8 @@ def check_state(module: nn.Module, state: Mapping[str, Tensor], source: str, *, 
     unlike = [f"{name} ({kind})" for name, kind in kinds.items()]
     found = ("missing", missing), ("left over", left_over), ("of another kind", unlike), ("of another shape", wrong)
     faults = [
-        f"{len(names)} {what}: {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}"
+        f"{len(names)} {what}: {', '.join(f'{name:.{LONGEST_NAME}}' for name in names[:SHOWN])}"
+        + ", …" * (len(names) > SHOWN)
         for what, names in found
         if names
     ]

@@ -59,8 +59,11 @@ class _Author:
         rank, random = self.rank, self.random
         if not rank:
             return random.choice(
-                ("ReLU", f"Linear({self.number()})", "Softmax(dim=1)", "LayerNorm", f"Slice({self.small()})")
-            )
+                (
+                    "ReLU", f"Linear({self.number()})", "Softmax(dim=1)", "LayerNorm", f"Slice({self.small()})", "GRN",
+                    f"Unflatten(1, unflattened_size={[self.small(), -1]})", f"Reshape({[1, self.number()]})",
+                )
+            )  # fmt: skip
         dilation = f", dilation={self.axes(self.number)}" if self.chance(0.25) else ""
         channels = self.small() if self.chance(0.8) else self.number()
         kinds = (
@@ -82,15 +85,32 @@ class _Author:
             lambda: f"Slice({self.small()}, {self.number(0)})",
             lambda: f"GroupNorm({self.small()})",
             lambda: f"Permute([0, {', '.join(map(str, random.sample(range(1, rank + 2), rank + 1)))}])",
-            lambda: "LayerNorm",
+            lambda: f"Slice({self.number(0)}, {self.number()}, dim={self.axis()})",
+            lambda: f"{random.choice(('Mean', 'Sum', 'Amax', 'Amin'))}({self.some_axes()}, keepdim={self.chance(0.7)})",
+            lambda: f"Reshape({[self.small(), -1, *(self.number() for _ in range(rank - 1))]})",
+            lambda: f"Unflatten({self.axis()}, unflattened_size={[-1, self.small()]})",
+            lambda: f"BlurPool2d({self.small()}, stride={self.number()})",
+            lambda: f"StdConv2d({channels}, {self.windows()}{dilation})",
+            lambda: f"ScaledStdConv2d({channels}, {self.axes(self.small)}, padding=same)",
+            lambda: f"Conv{rank}d({channels}, {self.windows()}, padding_mode={random.choice(('reflect', 'circular'))})",
+            lambda: f"{random.choice(('Scale', 'Bias'))}(dim={self.axis()})",
+            lambda: random.choice(
+                ("LayerNorm", "GRN", "LayerNorm2d", f"Affine({self.number()}, shift={self.number()})")
+            ),
             lambda: f"Linear({self.number()})",
-            lambda: "Softmax(dim=-1)",
+            lambda: f"Softmax(dim={self.axis()})",
             lambda: random.choice(
                 ("ReLU", "PReLU", f"BatchNorm{rank}d", f"InstanceNorm{rank}d", "Dropout", "Identity")
             ),
             lambda: "Flatten",
         )
         return random.choice(kinds)()
+
+    def axis(self) -> int:
+        return self.random.choice((-1, *range(1, self.rank + 2)))
+
+    def some_axes(self) -> str:
+        return str(self.random.sample(range(1, self.rank + 2), self.random.randint(1, self.rank + 1)))
 
     def mode(self) -> str:
         return self.random.choice(MODES[self.rank])
@@ -142,8 +162,10 @@ def hostile_spec(seed: int) -> str:
         for _ in range(TRIES):
             tried = [*items, author.item()]
             text = head + "layers:\n" + "".join(f"  - {item}\n" for item in tried)
-            if author.chance(0.02) or read_spec("net.yaml", text.encode()).outcome().graph is not None:
+            graph = read_spec("net.yaml", text.encode()).outcome().graph
+            if graph is not None or author.chance(0.02):
                 items = tried
+                author.rank = author.rank if graph is None else min(len(graph.output_shape) - 1, 3)
                 break
     if author.chance(0.1):
         return head + _repeated_variants(author, items)

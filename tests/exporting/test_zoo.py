@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 import cnnspec
 from cnnspec import zoo
 from cnnspec.errors import UsageError
-from cnnspec.exporting.reference import onnx_run, scaled_statistics, torch_run
+from cnnspec.exporting.in_torch import scaled_statistics, torch_run
+from cnnspec.exporting.reference import onnx_run
 from cnnspec.graph import Graph
 from cnnspec.onnx_backend import lower as lowering
 from cnnspec.onnx_backend import verify

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import shown, texts, until
 
 SPEC = "cnnspec: 1\nname: small\ninput: [1, 8, 8]\nlayers:\n  conv: Conv2d(4, 3)\n"
+HINTS = ".cm-hint"
 
 
 @pytest.fixture
@@ -41,39 +43,23 @@ def live(browser: Any, tmp_path: Path) -> Iterator[Any]:
     assert not wrong, wrong
 
 
-def until(page: Any, condition: str) -> None:
-    """Wait for what a page says of itself. Its policy forbids playwright's own waiting, which evaluates texts."""
-    for _ in range(900):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(condition)
-
-
-def hints(page: Any) -> list[str]:
-    found: list[str] = page.locator(".cm-hint").all_text_contents()
-    return found
-
-
 def test_a_spec_is_typed_mended_and_saved(live: Any, tmp_path: Path) -> None:
-    assert hints(live) == ["→ 4x6x6  rf 3x3"]
+    until(live, lambda: texts(live, HINTS), ["→ 4x6x6 rf 3x3"])
     live.locator(".cm-content").click()
     live.keyboard.press("Control+End")
     live.keyboard.insert_text("  pool: MaxPol2d(2)\n")
     live.wait_for_selector(".cm-lintRange-error")
-    assert live.locator(".errors").inner_text() == "1 error"
-    assert hints(live)[0] == "→ 4x6x6  rf 3x3"  # the rest is not darkened
+    until(live, lambda: shown(live, ".errors"), "1 error")
+    until(live, lambda: texts(live, HINTS)[:1], ["→ 4x6x6 rf 3x3"])  # the rest is not darkened
     live.keyboard.press("ArrowUp")
     live.keyboard.press("Control+.")
-    until(live, "document.querySelectorAll('.cm-hint').length === 2")
-    assert "MaxPool2d(2)" in live.locator(".cm-content").inner_text()
-    assert hints(live)[1] == "→ 4x3x3  rf 4x4"
+    until(live, lambda: texts(live, HINTS), ["→ 4x6x6 rf 3x3", "→ 4x3x3 rf 4x4"])
+    until(live, lambda: shown(live, ".cm-content"), lambda text: "MaxPool2d(2)" in text)
     live.get_by_role("tab", name="Table").click()
-    until(live, "document.querySelectorAll('.rows .row').length === 2")
-    live.keyboard.press("Control+s") if live.locator(".cm-content:focus").count() else live.get_by_role(
-        "button", name="Save"
-    ).click()
-    until(live, "document.querySelector('.dirty') === null")
+    until(live, live.locator(".rows .row").count, 2)
+    live.locator(".cm-content").focus()
+    live.keyboard.press("Control+s")
+    until(live, live.locator(".dirty").count, 0)
     assert (tmp_path / "net.yaml").read_text() == SPEC + "  pool: MaxPool2d(2)\n"
 
 
@@ -86,20 +72,21 @@ def test_a_file_that_changed_on_the_disk_is_not_written_over(live: Any, tmp_path
     live.get_by_role("alert").wait_for()
     assert (tmp_path / "net.yaml").read_text() == SPEC + "# theirs\n"
     live.get_by_role("button", name="Take the one on the disk").click()
-    until(live, "document.querySelector('.cm-content').innerText.includes('# theirs')")
+    until(live, lambda: shown(live, ".cm-content"), lambda text: "# theirs" in text)
 
 
 def test_a_layer_is_selected_in_text_and_graph_alike(live: Any) -> None:
     live.locator(".cm-line", has_text="conv:").click()
     live.wait_for_selector("svg .layer.selected")
-    assert live.locator(".inspector h2").inner_text() == "conv"
+    until(live, lambda: shown(live, ".inspector h2"), "conv")
 
 
 def test_a_bundled_network_opens_as_a_copy(live: Any, tmp_path: Path) -> None:
     live.get_by_label("Open", exact=True).select_option("zlenet5")
-    until(live, "document.querySelectorAll('.cm-hint').length > 10")
-    assert live.locator(".file").inner_text() == "lenet5.yaml"
+    until(live, live.locator(".cm-hint").count, lambda count: count > 10)
+    until(live, lambda: shown(live, ".file"), "lenet5.yaml")
     live.get_by_role("button", name="Save").click()
     live.get_by_role("button", name="Save", exact=True).last.click()
-    until(live, "document.querySelector('.dirty') === null")
+    until(live, (tmp_path / "lenet5.yaml").is_file)
+    until(live, live.locator(".dirty").count, 0)
     assert re.match("cnnspec: 1", (tmp_path / "lenet5.yaml").read_text())

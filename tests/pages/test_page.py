@@ -9,17 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import painted, shown, texts, until
 
 import cnnspec
 from cnnspec.drawing.page import built, data_of, embedded
 
 ROOT = Path(__file__).parents[2]
 Open = Callable[..., Any]
-
-
-def texts(page: Any, selector: str) -> list[str]:
-    found: list[str] = page.locator(selector).all_text_contents()
-    return [" ".join(text.split()) for text in found]
 
 
 def test_the_page_is_small_and_forbids_all_else() -> None:
@@ -33,24 +29,22 @@ def test_graph_and_table_show_the_network(open_page: Open) -> None:
     page = open_page("lenet5")
     assert page.title() == "lenet5"
     report = cnnspec.load("lenet5").analyze()
-    assert texts(page, "svg .layer .name") == [row.op for row in report.layers]
-    assert texts(page, ".rows .first .label") == [row.name for row in report.layers]
-    assert [text.replace(",", "") for text in texts(page, ".rows .row > :nth-child(5) .value")] == [
-        str(row.params) if row.params else "–" for row in report.layers
-    ]
+    until(page, lambda: texts(page, "svg .layer .name"), [row.op for row in report.layers])
+    until(page, lambda: texts(page, ".rows .first .label"), [row.name for row in report.layers])
+    params = [f"{row.params:,}" if row.params else "–" for row in report.layers]
+    until(page, lambda: texts(page, ".rows .row > :nth-child(5) .value"), params)
 
 
 def test_a_layer_that_is_selected_shows_its_arithmetic_in_every_part(open_page: Open) -> None:
     spec = cnnspec.load("lenet5")
     page = open_page(spec)
     page.locator("svg .layer", has_text="16").first.click()
-    assert page.locator(".rows .selected .label").inner_text() == "C3"
-    told = dict(zip(texts(page, ".inspector dt"), texts(page, ".inspector dd"), strict=True))
-    for head, line in spec.explain("C3").lines:
-        if head:
-            assert told[head] == " ".join(line.split())
+    until(page, lambda: shown(page, ".rows .selected .label"), "C3")
+    wanted = {(head, " ".join(line.split())) for head, line in spec.explain("C3").lines if head}
+    told = lambda: {*zip(texts(page, ".inspector dt"), texts(page, ".inspector dd"), strict=True)}  # noqa: E731
+    until(page, told, wanted.issubset)
     page.get_by_role("tab", name="Source").click()
-    assert "C3" in page.locator("li.current").inner_text()
+    until(page, lambda: shown(page, "li.current"), lambda line: "C3" in line)
 
 
 def test_keys_go_from_box_to_box_and_open_groups(open_page: Open) -> None:
@@ -58,15 +52,16 @@ def test_keys_go_from_box_to_box_and_open_groups(open_page: Open) -> None:
     graph = page.get_by_role("application")
     page.get_by_role("button", name="Close all groups").click()
     graph.focus()
+    until(page, "cnnspec.view.open.size", 0)
     for _ in range(5):
         page.keyboard.press("ArrowDown")
-    assert page.evaluate("cnnspec.view.group") == "layer1"
+    until(page, "cnnspec.view.group", "layer1")
     page.keyboard.press("Enter")
-    assert page.evaluate("[...cnnspec.view.open]") == ["layer1"]
+    until(page, "[...cnnspec.view.open]", ["layer1"])
     page.keyboard.press("ArrowDown")
-    assert page.evaluate("cnnspec.data.layers[cnnspec.view.layer].name") == "layer1.0.conv1"
+    until(page, "cnnspec.data.layers[cnnspec.view.layer]?.name", "layer1.0.conv1")
     page.keyboard.press("Escape")
-    assert page.evaluate("cnnspec.view.selected") is None
+    until(page, "cnnspec.view.selected", None)
 
 
 def test_search_opens_what_it_finds(open_page: Open) -> None:
@@ -74,24 +69,24 @@ def test_search_opens_what_it_finds(open_page: Open) -> None:
     page.keyboard.press("/")
     page.keyboard.type("layer3.4.conv2")
     page.keyboard.press("Enter")
-    assert page.locator(".inspector h2").inner_text() == "layer3.4.conv2"
-    assert page.locator(".turn").inner_text().split() == ["‹", "copy", "4", "of", "5", "›"]
-    assert page.locator("svg .layer.selected").count() == 1
+    until(page, lambda: shown(page, ".inspector h2"), "layer3.4.conv2")
+    until(page, lambda: shown(page, ".turn"), "‹ copy 4 of 5 ›")
+    until(page, page.locator("svg .layer.selected").count, 1)  # the graph pans there first
 
 
 def test_a_column_sorts_all_layers(open_page: Open) -> None:
     page = open_page("googlenet")
     page.get_by_role("button", name="params").click()
     rows = sorted(cnnspec.load("googlenet").analyze().layers, key=lambda row: -row.params)
-    assert texts(page, ".rows .first .label")[:3] == [row.name for row in rows[:3]]
+    until(page, lambda: texts(page, ".rows .first .label")[:3], [row.name for row in rows[:3]])
 
 
 def test_only_what_is_in_sight_is_drawn(open_page: Open) -> None:
     page = open_page("efficientnet_b7")
     page.get_by_role("button", name="Open all groups").click()
-    page.wait_for_timeout(400)
-    drawn = page.locator("svg .layer").count()
-    assert 0 < drawn < 250 < page.evaluate("cnnspec.view.scene.boxes.length")
+    until(page, "cnnspec.view.scene.boxes.length", lambda boxes: boxes > 250)
+    painted(page)
+    until(page, page.locator("svg .layer").count, lambda drawn: 0 < drawn < 250)
 
 
 def test_a_group_that_opens_stays_where_it_is(open_page: Open) -> None:
@@ -99,9 +94,8 @@ def test_a_group_that_opens_stays_where_it_is(open_page: Open) -> None:
     title = page.locator("svg .title", has_text="inception3a")
     before = title.bounding_box()
     title.click()
-    page.wait_for_timeout(100)
-    after = page.locator("svg .title", has_text="inception3a").bounding_box()
-    assert abs(before["y"] - after["y"]) < 12
+    until(page, lambda: title.get_attribute("aria-label"), lambda said: ", open," in said)
+    until(page, title.bounding_box, lambda after: after is not None and abs(before["y"] - after["y"]) < 12)
 
 
 def test_the_window_of_a_unit_follows_its_keys(open_page: Open) -> None:
@@ -113,9 +107,8 @@ def test_the_window_of_a_unit_follows_its_keys(open_page: Open) -> None:
     for key, unit in (("ArrowRight", (5, 6)), ("ArrowUp", (4, 6))):
         page.keyboard.press(key)
         rows, columns = spec.field("C3", unit).clipped or ()
-        said = " ".join(page.locator(".lead").inner_text().split())
-        assert f"Unit {unit[0]}, {unit[1]} " in said
-        assert f"rows {rows[0]} … {rows[1]}, columns {columns[0]} … {columns[1]}." in said
+        parts = (f"Unit {unit[0]}, {unit[1]} ", f"rows {rows[0]} … {rows[1]}, columns {columns[0]} … {columns[1]}.")
+        until(page, lambda: shown(page, ".lead"), lambda said, parts=parts: all(part in said for part in parts))
 
 
 def test_a_pixel_says_which_units_see_it(open_page: Open) -> None:
@@ -130,7 +123,7 @@ def test_a_pixel_says_which_units_see_it(open_page: Open) -> None:
         for column in range(10):
             (top, bottom), (left, right) = spec.field("C3", (row, column)).clipped or ()
             seers += top <= 13 <= bottom and left <= 14 <= right
-    assert f"Pixel 13, 14 is seen by {seers} units." in page.locator(".inspector").inner_text()
+    until(page, lambda: shown(page, ".inspector"), lambda said: f"Pixel 13, 14 is seen by {seers} units." in said)
 
 
 def test_warnings_have_their_page(open_page: Open) -> None:
@@ -139,14 +132,14 @@ def test_warnings_have_their_page(open_page: Open) -> None:
     page.get_by_role("tab", name="Warnings").click()
     code = cnnspec.loads(text).lint()[0].code
     page.get_by_role("button", name=f"What {code} means").click()
-    assert page.locator(".page h3").first.inner_text().startswith(f"{code}:")
+    until(page, lambda: shown(page, ".page h3"), lambda heads: heads.startswith(f"{code}:"))
 
 
 def test_it_follows_the_systems_colours_and_a_key_changes_them(open_page: Open) -> None:
     page = open_page("lenet5", theme="dark")
-    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    until(page, "document.documentElement.dataset.theme", "dark")
     page.get_by_role("button", name="Light colours").click()
-    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    until(page, "document.documentElement.dataset.theme", "light")
 
 
 @pytest.mark.parametrize("name", ["lenet5", "unet", "m5", "c3d", "mlp"])
@@ -154,7 +147,9 @@ def test_a_narrow_page_has_all_parts_and_does_not_scroll_sideways(name: str, ope
     page = open_page(name, width=390, height=844)
     for tab in ("Table", "Layer", "Source", "Warnings", "Graph"):
         page.get_by_role("tab", name=tab).click()
-        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        until(page, lambda tab=tab: page.get_by_role("tab", name=tab).get_attribute("aria-selected"), "true")
+        painted(page)
+        until(page, "document.documentElement.scrollWidth", 390)
 
 
 def test_hostile_words_do_nothing(browser: Any, tmp_path: Path) -> None:
@@ -180,6 +175,8 @@ def test_hostile_words_do_nothing(browser: Any, tmp_path: Path) -> None:
     for tab in ("Source", "Warnings"):
         page.get_by_role("tab", name=tab).click()
     page.get_by_role("button", name="What W999 means").click()
+    page.wait_for_selector(".page h3")
+    painted(page)
     assert page.locator("img").count() == 0
     assert page.title().startswith("</script>")
     assert asked == [path.as_uri()]
@@ -196,6 +193,7 @@ def test_nothing_runs_but_what_the_page_was_built_with(browser: Any, tmp_path: P
     page = browser.new_page()
     page.goto(path.as_uri())
     page.wait_for_selector("svg .layer")
+    painted(page)
     assert page.title() == "lenet5"
     page.close()
 

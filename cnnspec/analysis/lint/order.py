@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from cnnspec.analysis.lint.base import Found, MeasuredNetwork, rule
 from cnnspec.graph import INPUT, Node
 from cnnspec.ops import AXES, JOINS, AnyOp, show_shape
-from cnnspec.ops.activation import Softmax
+from cnnspec.ops.activation import Hardsigmoid, Sigmoid, Softmax
 from cnnspec.ops.base import AbstractAlong
 from cnnspec.ops.conv import AbstractSlidingConv, ConvTranspose
 from cnnspec.ops.dropout import Dropout
 from cnnspec.ops.linear import Linear
+from cnnspec.ops.merge import Add, Sub
 from cnnspec.ops.norm import BatchNorm, InstanceNorm
 from cnnspec.places import LayerBefore
 
@@ -24,6 +25,7 @@ __all__ = [
     "dropout_before_norm",
     "groups_never_mix",
     "softmax_output",
+    "sum_repeats",
 ]
 
 
@@ -156,6 +158,27 @@ def groups_never_mix(network: MeasuredNetwork) -> Iterator[Found]:
                 f"`ChannelShuffle({node.op.groups})` or a 1x1 convolution between them",
             )
         mixed[node.name] = before if before is not None and node.op.keeps_groups else node
+
+
+@rule("W323", "a sum that repeats one of its maps")
+def sum_repeats(network: MeasuredNetwork) -> Iterator[Found]:
+    """A sum whose maps differ in shape: torch repeats the smaller one, which is meant for one term per channel only.
+
+    A gate, which a sigmoid or a softmax makes, is to be multiplied: Hu, Shen and Sun 2018, Squeeze-and-Excitation.
+    """
+    for node, op in network.of((Add, Sub)):
+        for name, shape in zip(node.inputs, node.input_shapes, strict=True):
+            before = network.graph.by_name.get(name)
+            is_gate = before is not None and isinstance(before.op, (Sigmoid, Hardsigmoid, Softmax))
+            if shape == node.shape or (set(shape[1:]) <= {1} and shape[:1] == node.shape[:1] and not is_gate):
+                continue
+            what = f"repeats `{name}`, {show_shape(shape)}, to make it {show_shape(node.shape)}"
+            yield Found(
+                node,
+                f"`{node.name}` {what}" + ", though its values are those of a gate" * is_gate,
+                f"`Mul` instead of `{op.op_name}`" if is_gate else "give all that it reads one shape",
+            )
+            break
 
 
 @rule("W312", "a node that nothing depends on")

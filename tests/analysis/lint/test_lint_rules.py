@@ -79,6 +79,11 @@ CASES: dict[str, tuple[str, str, str]] = {
         "Conv2d(8, 3)|ReLU|AdaptiveAvgPool2d(1)|Dropout|Flatten|Linear(10)|ReLU|Linear(3)",
     ),
     "W322": ("[4, 1, 2]", "MaxPool2d(3, stride=3, padding=1, dilation=[2, 1], ceil_mode=True)", "MaxPool2d(1)"),
+    "W323": (
+        "[4, 8, 8]",
+        "map: Conv2d(4, 3, padding=1)|mean: AdaptiveAvgPool2d(1)|gate: Sigmoid|sum: Add(map, gate)",
+        "map: Conv2d(4, 3, padding=1)|mean: AdaptiveAvgPool2d(1)|gate: Sigmoid|sum: Mul(map, gate)",
+    ),
 }
 
 
