@@ -108,7 +108,7 @@ def train(
             purpose="train",
         )
         if "weights" in given:
-            common.tell_of_code(given["weights"])
+            common.tell_of_weights(given["weights"])
         with _watched() as progress:
             result = api.train(
                 network,

@@ -122,7 +122,9 @@ class TrainConfig(BaseModel):
     # Start
     seed: Seed = Field(0, description="of initialisation, order, augmentation and splits")
     init: Literal["torch", "xavier", "kaiming", "orthogonal"] = Field("torch", description="initialisation of weights")
-    weights: Word | None = Field(None, description="weights to start from: a file, a run, `torchvision:IMAGENET1K_V1`, `timm:NAME`, or a SOURCE")
+    weights: Word | None = Field(
+        None, description="weights to start from: a file, a run, `torchvision:IMAGENET1K_V1`, `timm:NAME`, or a SOURCE"
+    )
     reset: tuple[Word, ...] = Field((), description="layers that start fresh in spite of `weights`")
     leave_out: tuple[Word, ...] = Field((), description="layers of `weights` that the network does not have")
     freeze: tuple[Word, ...] = Field((), description="layers that stay as they are, their batch norm's statistics too")

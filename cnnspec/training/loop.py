@@ -30,8 +30,8 @@ from cnnspec.training.progress import Progress, Silent, speaks
 from cnnspec.training.run_folder import has_checkpoint, is_run
 from cnnspec.training.run_writer import RunFolder
 from cnnspec.training.shared import Shared
-from cnnspec.training.starting import start_from
 from cnnspec.training.start import build_network, check_parts, check_tuning, open_images, trained_in_words
+from cnnspec.training.starting import start_from
 
 __all__ = ["run", "train"]
 
@@ -135,7 +135,8 @@ def _train(
     start = None if weights is None else start_from(job.network.graph, job.config, job.weights or weights, weights)
     model = build_network(job.network.graph, job.config, device, weights=start)
     if start is not None:
-        progress.message(start.table())
+        for line in start.table():
+            progress.message(line)
     check_parts(model, job.network.graph, job.config, len(data.train_rows), device, ranks)
     plan = make_plan(job, data, model, device, ranks=ranks, resuming=resuming, progress=progress, shared=shared)
     plan = replace(plan, start=start)

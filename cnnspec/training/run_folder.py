@@ -41,7 +41,8 @@ from cnnspec.training.metrics import EpochMetrics
 from cnnspec.zoo import RUNS, find_run, is_run
 
 __all__ = [
-    "BEST", "CHECKPOINTS", "LAST", "START", "DataPlace", "Natural", "Run", "WeightsRecord", "best_fault", "best_weights",
+    "BEST", "CHECKPOINTS", "LAST", "START", "DataPlace", "Natural", "Run", "WeightsRecord", "best_fault",
+    "best_weights",
     "check_links", "find_weights", "has_checkpoint", "is_run", "manifest_fault", "network_files", "open_run",
     "read_config", "read_json", "read_manifest",
 ]  # fmt: skip

@@ -46,10 +46,17 @@ from cnnspec.training.run_folder import (
 __all__ = ["RunFolder", "reserve"]
 
 LOCK: Final = ".lock"
-_START: Final = (LOCK, START, "spec.yaml", "spec.json", "classes.json", "environment.json")  # what is before config.yaml
+_START: Final = (
+    LOCK,
+    START,
+    "spec.yaml",
+    "spec.json",
+    "classes.json",
+    "environment.json",
+)  # what is before config.yaml
 _PRODUCTS: Final = (
-    START, "spec.yaml", "spec.json", "config.yaml", "environment.json", "classes.json", "metrics.jsonl", "results.csv", BEST,
-    LAST, "manifest.json", "result.json", "curves.png", "confusion.png", CHECKPOINTS, "tensorboard",
+    START, "spec.yaml", "spec.json", "config.yaml", "environment.json", "classes.json", "metrics.jsonl", "results.csv",
+    BEST, LAST, "manifest.json", "result.json", "curves.png", "confusion.png", CHECKPOINTS, "tensorboard",
 )  # fmt: skip
 
 

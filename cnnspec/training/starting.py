@@ -52,7 +52,7 @@ class Start:
             "left_over": list(self.left_over),
         }
 
-    def table(self) -> str:
+    def table(self) -> list[str]:
         """The table in four lines: tensors are counted, and named by the outermost blocks that they are in."""
         why = ""
         if self.head:
@@ -65,7 +65,7 @@ class Start:
             ("left over", len(self.left_over), _layers(self.left_over)),
         )
         lines = [f"  {what:9}  {count:>5,}  {names}".rstrip() for what, count, names in rows]
-        return "\n".join([f"tensors of {self.source}:", *lines])
+        return [f"tensors of {self.source}:", *lines]
 
 
 def start_from(graph: Graph, config: TrainConfig, path: str, source: str | None = None) -> Start:
