@@ -89,7 +89,7 @@ def torchvision_weights(name: str, network: str, report: Callable[[str], None] =
     sides = getattr(preset, "crop_size", None) or 224
     size = tuple(sides) if isinstance(sides, (list, tuple)) else (sides,)
     resized = (getattr(preset, "resize_size", None) or [None])[0]
-    # their constructors normalise once more, so that the two come to this
+    # the two with auxiliary heads normalise once more themselves, which comes to this
     twice = network in ("googlenet", "inception_v3")
     mean, std = ((0.5,) * 3, (0.5,) * 3) if twice else (tuple(preset.mean), tuple(preset.std))
     interpolation = str(getattr(preset, "interpolation", "bilinear")).rpartition(".")[2].lower()
@@ -101,7 +101,8 @@ def torchvision_weights(name: str, network: str, report: Callable[[str], None] =
         _check_file(entry)
         try:
             with redirect_stderr(StringIO()):
-                return made(str(entry), models.get_model, (network,), {"weights": entry})
+                heads = {"aux_logits": True} if twice else {}
+                return made(str(entry), models.get_model, (network,), {"weights": entry, **heads})
         except CnnspecError as error:
             raise _not_fetched(entry, error) from error.__cause__
 
@@ -110,8 +111,8 @@ def torchvision_weights(name: str, network: str, report: Callable[[str], None] =
 
 def _cached(entry: WeightsEnum) -> Path:
     """Where torch keeps the file of weights."""
-    folder: str = torch.hub.get_dir()
-    return Path(folder) / "checkpoints" / entry.url.rpartition("/")[2]
+    folder, url = str(torch.hub.get_dir()), str(entry.url)
+    return Path(folder, "checkpoints", url.rpartition("/")[2])
 
 
 def _check_file(entry: WeightsEnum) -> None:
@@ -158,8 +159,8 @@ def timm_weights(name: str, report: Callable[[str], None] = lambda text: None) -
     plain, _, _ = name.partition(".")
     if not timm.is_model(plain):
         raise UsageError(f"timm {timm.__version__} has no model `{plain}`", hint=did_you_mean(name, timm.list_models()))
-    found: Any = timm.models.get_pretrained_cfg(name, allow_unregistered=False) if timm.is_model(name) else None
-    tags = timm.list_pretrained(f"{plain}.*")
+    tags = [tag for tag in timm.list_pretrained(f"{plain}.*") if tag.partition(".")[0] == plain]
+    found: Any = timm.models.get_pretrained_cfg(name) if name in (plain, *tags) else None
     if found is None or not found.has_weights:
         hint = did_you_mean(name, tags) or (f"there are: {', '.join(tags[:4])}" if tags else None)
         raise UsageError(f"timm publishes no weights `{name}`", hint=hint)
