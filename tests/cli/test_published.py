@@ -16,8 +16,7 @@ from safetensors.torch import load_file, save_file
 from torchvision import models
 
 import cnnspec
-from cnnspec import api
-from cnnspec.api.weights import named_weights
+from cnnspec.api.weights import named_weights, refuse_code
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.torch_backend.published import timm_weights, torchvision_weights
 
@@ -110,7 +109,7 @@ def test_without_a_network_it_is_said_where_the_file_goes(tmp_path: Path, monkey
     assert not list((tmp_path / "hub" / "checkpoints").glob("*.pth"))
 
 
-def test_training_starts_from_them_by_flag_and_by_spec(
+def test_training_starts_from_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -124,10 +123,13 @@ def test_training_starts_from_them_by_flag_and_by_spec(
     state, given = load_file("runs/a/last.safetensors"), theirs.state_dict()
     assert {name for name, tensor in state.items() if not torch.equal(tensor, given[name])} == {"fc.weight", "fc.bias"}
     assert json.loads(Path("runs/a/start.json").read_text())["source"] == "torchvision:IMAGENET1K_V1"
-    text = api.bundled_text(SMALL).replace("layers:", "train: {weights: 'torchvision:IMAGENET1K_V1'}\nlayers:", 1)
-    Path("net.yaml").write_text(text)
-    with pytest.raises(UsageError, match="--unfreeze fc=3: it is not frozen"):
-        api.train("net.yaml", data="fake", head_only=True, unfreeze={"fc": 3})
+
+
+def test_a_spec_may_name_what_torchvision_publishes_and_no_code_of_others() -> None:
+    refuse_code("torchvision:IMAGENET1K_V1")
+    for weights in ("timm:resnet18", "torchvision:resnet18(weights='DEFAULT')"):
+        with pytest.raises(UsageError, match="runs the code of"):
+            refuse_code(weights)
 
 
 def test_timm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
