@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from cnnspec.graph import Graph, Purpose
@@ -88,6 +88,12 @@ class Network:
     def name(self) -> str:
         """The network's name: the variant's where it is one."""
         return self.graph.name
+
+    def prepared(self, *, mean: tuple[float, ...], std: tuple[float, ...]) -> Self:
+        """The same network whose input is normalised otherwise than its spec says: as its weights were trained."""
+        if (mean, std) == (self.graph.mean, self.graph.std):
+            return self
+        return replace(self, graph=replace(self.graph, mean=mean, std=std))
 
     @public()
     def with_params(self, params: Mapping[str, object], *, purpose: Purpose = "inference") -> Self:
