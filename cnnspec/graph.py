@@ -14,6 +14,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from cnnspec.errors import Diagnostic, Place, SpecError
 from cnnspec.ops import AnyOp, Shape, show_shape
+from cnnspec.tasks import Task, TaskOptions, followed_task
 
 __all__ = ["INPUT", "PURPOSES", "Graph", "Node", "Origin", "Purpose", "is_below", "unwrapped"]
 
@@ -100,6 +101,7 @@ class Graph:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     classes: tuple[str, ...] = ()
+    task_options: TaskOptions | None = None  # as the spec says them
     path: str | None = None
     # Why layers that no output needs do not take this input. Then all but what the outputs need is left out.
     refused: tuple[Diagnostic, ...] = field(default=(), compare=False)
@@ -137,6 +139,11 @@ class Graph:
     def output_shape(self) -> Shape:
         """The shape of the first output."""
         return self.shape_of(self.outputs[0])
+
+    @property
+    def task(self) -> Task | None:
+        """What the network is for, as its spec says or as follows from its output; None where it has to be said."""
+        return followed_task(self.task_options, self.output_shape, self.classes)
 
     def ancestors(self, names: Iterable[str]) -> set[str]:
         """The nodes that these depend on, themselves included. Raises KeyError for a name that is no node."""

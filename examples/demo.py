@@ -33,7 +33,7 @@ def write_digits() -> list[str]:
     IMAGES.mkdir(parents=True, exist_ok=True)
     paths = []
     for digit in range(10):
-        row = int((test.labels == digit).nonzero()[0])
+        row = int((test.targets == digit).nonzero()[0])
         path = IMAGES / f"{digit}.png"
         Image.fromarray(test.images[row, 0].numpy()).save(path)
         paths.append(str(path))

@@ -67,6 +67,7 @@ class Public:
 def public_calls(run: Path, model: Path) -> dict[str, Public]:
     """Everything public by its name. `run` is a run's folder and `model` an exported file."""
     spec, predictor = cnnspec.loads(SPEC), cnnspec.Predictor(model, device="cpu")
+    at_work = ("weights", "images", "data", "values")
     where = ("variant", "params", "input_shape", "max_nodes", "purpose")
     return {
         "load": Public(cnnspec.load, {"spec": "spec.yaml"}, where),
@@ -114,8 +115,15 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
                 "data_dir",
             ),
         ),
-        "draw": Public(api.draw, {"network": spec, "output": "drawn.svg"}, ("depth", "purpose")),
-        "draw_bytes": Public(api.draw_bytes, {"network": spec}, ("kind", "depth", "purpose")),
+        "draw": Public(
+            api.draw, {"network": spec, "output": "drawn.svg"}, ("depth", "purpose", "beside", *at_work, "report")
+        ),
+        "draw_bytes": Public(api.draw_bytes, {"network": spec}, ("kind", "depth", "purpose", "beside", *at_work)),
+        "draw_why": Public(
+            api.draw_why,
+            {"model": predictor, "images": ("a.png",), "output": "why.png"},
+            ("classes", "on_error", "report"),
+        ),
         "from_torch": Public(
             cnnspec.from_torch, {"module": nn.Conv2d(1, 2, 3), "example": (1, 8, 8)}, ("name", "prove")
         ),

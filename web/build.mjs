@@ -10,7 +10,7 @@ import { build } from 'vite';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const target = join(here, '..', 'cnnspec', 'web');
-const PAGES = ['page', 'live'];
+const PAGES = ['page', 'live', 'search'];
 
 const digest = (text) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
 
@@ -20,6 +20,7 @@ for (const page of PAGES) {
     root: here,
     configFile: false,
     logLevel: 'warn',
+    resolve: { alias: { 'd3-transition': join(here, 'src', 'still.ts') } },
     plugins: [svelte({ configFile: false, emitCss: true })],
     build: {
       write: false,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cnnspec.analysis.sizes import Sizes
     from cnnspec.analysis.unit_field import UnitField
     from cnnspec.api.compared import Code
-    from cnnspec.api.drawings import PICTURES, draw, draw_bytes
+    from cnnspec.api.drawings import PICTURES, draw, draw_bytes, draw_why
     from cnnspec.api.exports import bench, export, verify
     from cnnspec.api.imports import GapsError, ImportedSpec, ImportResult, from_torch, import_network
     from cnnspec.api.networks import Spec, build, load, loads
@@ -121,6 +121,7 @@ __all__ = [
     "diff",
     "draw",
     "draw_bytes",
+    "draw_why",
     "evaluate",
     "examine_installation",
     "export",
@@ -162,7 +163,7 @@ LATER: Final = {
     "cnnspec.analysis.sizes": ("Sizes",),
     "cnnspec.analysis.unit_field": ("UnitField",),
     "cnnspec.api.compared": ("Code",),
-    "cnnspec.api.drawings": ("PICTURES", "draw", "draw_bytes"),
+    "cnnspec.api.drawings": ("PICTURES", "draw", "draw_bytes", "draw_why"),
     "cnnspec.api.exports": ("bench", "export", "verify"),
     "cnnspec.api.imports": ("GapsError", "ImportResult", "ImportedSpec", "from_torch", "import_network"),
     "cnnspec.api.networks": ("Spec", "build", "load", "loads"),

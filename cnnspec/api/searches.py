@@ -145,12 +145,17 @@ def open_search(
 ) -> SearchResult:
     """What a search has come to, by its name or its folder: its trials, the best, and `front(cost)`.
 
-    `picture` is where accuracy against `cost` is drawn, as a PNG. Raises UsageError where there is no such search.
+    `picture` is where accuracy against `cost` is drawn: a PNG, or where its name ends in `.html` a page that has the
+    trials across all that varies too. Raises UsageError where there is no such search.
     """
     from cnnspec.search.start import open_search
 
     result = open_search(Path(name), Path(searches))
-    if picture is not None:
+    if picture is not None and Path(picture).suffix.lower() in (".html", ".htm"):
+        from cnnspec.pages.search_page import search_page
+
+        rewrite(picture, search_page(result, cost).encode())
+    elif picture is not None:
         from cnnspec.search.picture import plot_front
 
         plot_front(result, cost or result.plan.section.cost, Path(picture))

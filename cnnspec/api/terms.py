@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cnnspec.search.progress import SearchLines, trial_line
     from cnnspec.search.records import Standing
     from cnnspec.search.space import show_value
+    from cnnspec.tasks import figures_line
     from cnnspec.training.progress import Lines, epoch_line, speaks, time_left
     from cnnspec.training.run_folder import read_config
     from cnnspec.training.signals import Interrupted
@@ -59,6 +60,7 @@ __all__ = [
     "epoch_line",
     "expand",
     "families",
+    "figures_line",
     "find_operator",
     "operators",
     "parse_setting",
@@ -98,6 +100,7 @@ LATER: Final = {
     "cnnspec.ops.describe": ("describe", "families", "siblings", "summary"),
     "cnnspec.runtime.session": ("BATCH_SIZE", "DEVICES", "check_device"),
     "cnnspec.runtime.sources": ("expand",),
+    "cnnspec.tasks": ("figures_line",),
     "cnnspec.training.progress": ("Lines", "epoch_line", "speaks", "time_left"),
     "cnnspec.training.run_folder": ("read_config",),
     "cnnspec.training.signals": ("Interrupted",),

@@ -10,7 +10,7 @@ import typer
 
 from cnnspec import api
 from cnnspec.cli import common
-from cnnspec.cli.render.foreign import visible
+from cnnspec.cli.render.foreign import say, visible
 from cnnspec.errors import UsageError
 from cnnspec.files import rewrite
 
@@ -20,6 +20,9 @@ app = typer.Typer()
 @app.command()
 def draw(
     spec: common.SpecArgument,
+    beside: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A second run, to stand beside the first.", show_default=False)
+    ] = None,
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write; NAME.svg by default.")
     ] = None,
@@ -33,6 +36,18 @@ def draw(
         int | None,
         typer.Option("--depth", min=1, metavar="N", help="Open groups N deep. By default as deep as fits on a page."),
     ] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", metavar="FILE|RUN", help="Show what it computes with these weights.")
+    ] = None,
+    images: Annotated[
+        list[str] | None, typer.Option("--images", metavar="FILE|DIR|GLOB", help="On these images; may be repeated.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="NAME|PATH", help="On ten images of this data set.")
+    ] = None,
+    values: Annotated[
+        bool, typer.Option("--values/--no-values", help="Show of a run what it computes and says of its images.")
+    ] = True,
     wanted: common.PurposeOption = "inference",
     input_shape: common.InputOption = None,
     variant: common.VariantOption = None,
@@ -45,6 +60,9 @@ def draw(
     DOT are pictures and need nothing else; PNG and PDF need the extra `draw`. Equal groups in a row are drawn once,
     with how many they are. `-o -` writes to stdout.
 
+    The page of a run has its curves, its confusion matrix and what every layer computes on ten of its images; so has
+    that of a spec with `--weights`.
+
     Examples:
 
       cnnspec draw resnet18
@@ -54,21 +72,34 @@ def draw(
       cnnspec draw net.yaml -o net.png --depth 3
 
       cnnspec draw googlenet --for train -o - --format mmd
+
+      cnnspec draw runs/lenet5 -o run.html
+
+      cnnspec draw runs/a runs/b -o both.html
+
+      cnnspec draw resnet18 --weights resnet18.safetensors --images photos/ -o resnet18.html
     """
     purpose = common.parse_purpose(wanted)
     if form is not None:
         common.check_choice("--format", form, api.PICTURES)
-    network = common.load_spec(
+    network: api.Spec | api.Run = common.load_spec(
         spec, variant=variant, settings=settings, input_shape=input_shape, max_nodes=max_nodes, purpose=purpose
     )
+    run = api.find_run(spec, or_spec=True)
+    if run is not None and not (variant or settings or input_shape):
+        network = api.open_run(run)  # with all that it has besides the network
     piped = output == "-"
-    path = Path(output or f"{network.name}.{form or 'svg'}")
+    asked = beside is not None or weights is not None or bool(images) or data is not None
+    path = Path(output or f"{network.name}.{form or ('html' if asked else 'svg')}")
     kind = form or ("svg" if piped else path.suffix.removeprefix(".").lower())
     if not kind:
         raise UsageError(f"{output} has no ending that says what to draw", hint=f"`-o {path.name}.svg`, or `--format`")
-    data = api.draw_bytes(network, kind, depth=depth, purpose=purpose)
+    content = api.draw_bytes(
+        network, kind, depth=depth, purpose=purpose, beside=beside, weights=weights, images=tuple(images or ()),
+        data=data, values=values, report=lambda text: say(text, sys.stderr),
+    )  # fmt: skip
     if piped:
-        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.write(content)
         return
-    rewrite(path, data)
-    print(f"{visible(str(path))}: {len(data):,} bytes", file=sys.stderr)
+    rewrite(path, content)
+    print(f"{visible(str(path))}: {len(content):,} bytes", file=sys.stderr)

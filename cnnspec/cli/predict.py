@@ -10,9 +10,9 @@ import typer
 from cnnspec.api.terms import BATCH_SIZE, DEVICES, check_device
 from cnnspec.cli import common, report
 from cnnspec.cli.render.counting import counted
-from cnnspec.cli.render.foreign import say
+from cnnspec.cli.render.foreign import say, visible
 from cnnspec.cli.render.predictions import FORMATS, lines
-from cnnspec.errors import CnnspecError
+from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.limits import MAX_THREADS
 
 app = typer.Typer()
@@ -28,6 +28,12 @@ def predict(
     form: Annotated[str, common.format_option(FORMATS, "How to print; json is one line per image.")] = "table",
     top: Annotated[int, typer.Option(metavar="N", min=1, help="How many classes to print.")] = 3,
     invert: Annotated[bool, typer.Option("--invert", help="For dark digits on white paper.")] = False,
+    why: Annotated[
+        bool, typer.Option("--why", help="Draw where in each image the answer comes from, into the file of -o.")
+    ] = False,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Where `--why` draws: FILE.png.")
+    ] = None,
     device: Annotated[str, typer.Option(metavar="|".join(DEVICES), help="Where to run.")] = "auto",
     allow_fallback: Annotated[
         bool, typer.Option("--allow-fallback", help="Take another device where the one asked for is not to be had.")
@@ -45,10 +51,16 @@ def predict(
       cnnspec predict exports/lenet5.onnx seven.png
 
       cnnspec predict exports/lenet5.onnx scans/ --invert --format csv > digits.csv
+
+      cnnspec predict exports/lenet5.onnx seven.png --why -o why.png
     """
     common.check_choice("--format", form, FORMATS)
+    if why != (output is not None):
+        raise UsageError("`--why` and `-o FILE.png` go together", hint="`--why -o why.png`")
+    if why and "-" in images:
+        raise UsageError("`--why` reads each image twice, and stdin gives it once", hint="write it to a file first")
     check_device(device)
-    from cnnspec.api import Predictor
+    from cnnspec.api import Predictor, draw_why
     from cnnspec.api.terms import expand
 
     sources = expand(images)  # what names nothing is told before the model is loaded
@@ -74,5 +86,12 @@ def predict(
         predictions = counted(predictions, "images", sys.stderr)
     for line in lines(predictions, form, min(top, len(predictor.classes)), ahead=predictor.batch_size):
         say(line)
+    if output is not None:
+        path = draw_why(
+            predictor, tuple(images), output, classes=min(top, 2, len(predictor.classes)),
+            on_error=lambda error: None,  # which has been told above
+            report=lambda text: say(text, sys.stderr),
+        )  # fmt: skip
+        print(visible(str(path)), file=sys.stderr)
     if failed:
         raise typer.Exit(max(error.exit_code for error in failed))

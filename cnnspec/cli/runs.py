@@ -56,6 +56,7 @@ def _table(listed: list[api.Run], differing: list[str]) -> str:
 
 
 def _facts(run: api.Run) -> dict[str, Any]:
+    key = run.task.best.key
     return {
         "name": run.name,
         "network": run.network.name,
@@ -63,8 +64,9 @@ def _facts(run: api.Run) -> dict[str, Any]:
         "trainable_params": run.trainable_params,
         "finished": run.result is not None,
         "epochs": len(run.metrics),
-        "best_val_accuracy": max((epoch.val_accuracy for epoch in run.metrics), default=None),
-        "test_accuracy": run.result["test_accuracy"] if run.result else None,
+        "task": run.task.name,
+        f"best_val_{key}": max((value for epoch in run.metrics if (value := epoch.best[1]) is not None), default=None),
+        f"test_{key}": run.result[f"test_{key}"] if run.result else None,
         "seconds": run.metrics[-1].seconds if run.metrics else 0.0,
         "options": run.config.model_dump(mode="json"),
     }
@@ -73,10 +75,11 @@ def _facts(run: api.Run) -> dict[str, Any]:
 def _row(run: api.Run) -> list[str]:
     facts = _facts(run)
     done = f"{facts['epochs']}" if facts["finished"] else f"{facts['epochs']} of {run.config.epochs}"
-    shares = [facts["best_val_accuracy"], facts["test_accuracy"]]
+    figure = run.task.best
+    values = [facts[f"best_val_{figure.key}"], facts[f"test_{figure.key}"]]
     return [
         run.name, facts["network"], run.config.data, done,
-        *("-" if share is None else f"{share:.2%}" for share in shares), f"{facts['seconds']:,.1f}",
+        *("-" if value is None else figure.named(value) for value in values), f"{facts['seconds']:,.1f}",
     ]  # fmt: skip
 
 

@@ -62,7 +62,9 @@ def search(
     config: Annotated[str | None, typer.Option(metavar="FILE", help="Options of training from a YAML file.")] = None,
     sample: Annotated[int | None, typer.Option(metavar="N", min=1, help="screen: candidates to look at: 200.")] = None,
     cost: Annotated[str | None, typer.Option(metavar="FIGURE", help="front: what accuracy is weighed against.")] = None,
-    picture: Annotated[str | None, typer.Option(metavar="FILE", help="front: draw it, as a PNG.")] = None,
+    picture: Annotated[
+        str | None, typer.Option(metavar="FILE", help="front: draw it, as .png or as a page, .html.")
+    ] = None,
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="best: where the spec is written.")
     ] = None,
@@ -86,7 +88,7 @@ def search(
 
       cnnspec search net.yaml --data digits --name small
 
-      cnnspec search front small --picture front.png
+      cnnspec search front small --picture front.html
 
       cnnspec search best small -o best.yaml
     """

@@ -6,7 +6,6 @@ import inspect
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin
 
@@ -15,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from cnnspec import api
 from cnnspec.api import Progress, TrainConfig
-from cnnspec.api.terms import Interrupted, read_config, speaks
+from cnnspec.api.terms import Interrupted, figures_line, read_config, speaks
 from cnnspec.cli import common
 from cnnspec.cli.render.foreign import visible
 from cnnspec.cli.render.progress import watch
@@ -120,14 +119,17 @@ def train(
                 **given,
             )
     if speaks():
-        common.print_result(form, lambda: {"cnnspec": 1, **asdict(result)}, lambda: _text(result))
+        common.print_result(form, lambda: {"cnnspec": 1, **result.to_dict()}, lambda: _text(result))
 
 
 def _text(result: TrainResult) -> str:
-    best = f"best epoch {result.best_epoch} of {result.epochs}, {result.val_accuracy:.2%} in validation"
+    figure, value = result.best
+    best = f"best epoch {result.best_epoch} of {result.epochs}, {figure.named(value)} in validation"
     lines = [f"{visible(result.run)}: {best}"]
-    if result.test_accuracy is not None:
+    if result.test_images and result.task == "classification":
         lines.append(f"{result.test_accuracy:.2%} of {result.test_images:,} test images are recognised")
+    elif result.test_images:
+        lines.append(f"{result.test_images:,} test images: {figures_line(result.test)}")
     return "\n".join(lines)
 
 

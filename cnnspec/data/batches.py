@@ -32,12 +32,12 @@ def to_device(source: ImageSet, device: torch.device, room: int) -> ImageSet:
     """Images in memory moved to the device, once, unless they are more than `room` bytes; files stay where they are."""
     if not isinstance(source, Images) or source.mapped or device == source.images.device or source.images.nbytes > room:
         return source
-    return replace(source, images=source.images.to(device), labels=source.labels.to(device))
+    return replace(source, images=source.images.to(device), targets=source.targets.to(device))
 
 
 def take(source: Images, rows: Tensor) -> tuple[Tensor, Tensor]:
     """The images and labels in these rows, where they lie. For few small images indexing takes ten times as long."""
-    return source.images.index_select(0, rows), source.labels.index_select(0, rows)
+    return source.images.index_select(0, rows), source.targets.index_select(0, rows)
 
 
 def batches(

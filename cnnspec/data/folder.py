@@ -81,7 +81,7 @@ def open_folder(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
             )
         options.report(f"left out, as no image that can be read: {names}")
     for part, source in sources.items():
-        counts = torch.bincount(source.labels, minlength=len(classes))
+        counts = torch.bincount(source.targets, minlength=len(classes))
         empty = [name for name, count in zip(classes, counts.tolist(), strict=True) if not count]
         if empty:
             raise CnnspecError(f"{path}: no image of {', '.join(empty[:SHOWN])} is left in {part}")
@@ -109,12 +109,12 @@ def _split(
     train, val, test = sources["train"], sources.get("val"), sources.get("test")
     rows = torch.arange(len(train))
     if val is None and test is None:  # hold back test images first, so that they do not depend on the seed
-        rows, held = stratified(train.labels, _TEST_FRACTION, 0)
+        rows, held = stratified(train.targets, _TEST_FRACTION, 0)
         test = _pick(train, held)
     if val is not None:
         train_rows, val_rows = rows, torch.arange(len(val))
     else:
-        kept, chosen = stratified(train.labels[rows], options.val_fraction, options.seed)
+        kept, chosen = stratified(train.targets[rows], options.val_fraction, options.seed)
         train_rows, val_rows, val = rows[kept], rows[chosen], train
     if isinstance(train, Images):
         how = f"{size / 1e6:,.1f} MB, {f'decoded in {options.cache}' if train.mapped else 'all in memory'}"
@@ -131,8 +131,8 @@ def _split(
 def _pick(source: ImageSet, rows: Tensor) -> ImageSet:
     paths = tuple(source.paths[row] for row in rows.tolist())
     if isinstance(source, Images):
-        return replace(source, images=source.images[rows], labels=source.labels[rows], paths=paths)
-    return replace(source, labels=source.labels[rows], paths=paths)
+        return replace(source, images=source.images[rows], targets=source.targets[rows], paths=paths)
+    return replace(source, targets=source.targets[rows], paths=paths)
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
@@ -269,7 +269,7 @@ class _Decoded(Dataset[tuple[Tensor, Tensor] | CnnspecError]):
     def __getitem__(self, row: int) -> tuple[Tensor, Tensor] | CnnspecError:
         source = self.source
         try:
-            return torch.from_numpy(decode(source.paths[row], source.shape, source.max_pixels)), source.labels[row]
+            return torch.from_numpy(decode(source.paths[row], source.shape, source.max_pixels)), source.targets[row]
         except CnnspecError as error:
             return error
 

@@ -10,8 +10,10 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 
+from cnnspec.data.targets import taught_kind
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import check_inflation
+from cnnspec.tasks import Task
 
 __all__ = ["read_npz"]
 
@@ -22,12 +24,12 @@ SHOWN: Final = 10  # names of members in a message
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def read_npz(path: Path) -> tuple[Array, Array]:
-    """The arrays `x` and `y`: bytes and whole numbers. Raises UsageError where it has none, and CnnspecError."""
+def read_npz(path: Path, task: Task) -> tuple[Array, Array]:
+    """The arrays `x`, bytes, and `y`, as the task is taught. Raises UsageError where it has none, and CnnspecError."""
     try:
         with ZipFile(path) as archive:
             members = [_member(path, archive, key) for key in ("x", "y")]
-            declared = sum(_declared(path, archive, member) for member in members)
+            declared = sum(_declared(path, archive, member, task) for member in members)
             check_inflation(f"`x` and `y` of {path}", path.stat().st_size, declared, small=SMALL)
             x, y = (_read(archive, member) for member in members)
     except CnnspecError:
@@ -53,7 +55,7 @@ def _member(path: Path, archive: ZipFile, key: str) -> ZipInfo:
     return member
 
 
-def _declared(path: Path, archive: ZipFile, member: ZipInfo) -> int:
+def _declared(path: Path, archive: ZipFile, member: ZipInfo, task: Task) -> int:
     """How many bytes an array has by its header. Raises CnnspecError for one that is no data set's."""
     name = member.filename.removesuffix(".npy")
     with archive.open(member) as file:
@@ -67,8 +69,8 @@ def _declared(path: Path, archive: ZipFile, member: ZipInfo) -> int:
         shape, _, dtype = read(file)
     if name == "x" and dtype != np.uint8:
         raise CnnspecError(f"{path}: `x` holds {dtype!s:.60}, and images are uint8, 0 to 255")
-    if name == "y" and dtype.kind not in "iu":
-        raise CnnspecError(f"{path}: `y` is one whole number per image, not {dtype!s:.60} {shape!s:.60}")
+    if name == "y":
+        taught_kind(f"{path}: `y`", task, dtype, shape)
     declared: int = prod(shape) * dtype.itemsize
     if declared > member.file_size:
         raise CnnspecError(f"{path}: `{name}` is cut off: it declares {declared:,} bytes and has {member.file_size:,}")

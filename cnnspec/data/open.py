@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import zlib
 from dataclasses import replace
@@ -11,18 +10,27 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
 
+from cnnspec.data.arrays import TEST_FRACTION, array_set, fit_size, in_memory
 from cnnspec.data.folder import open_folder
 from cnnspec.data.npz import read_npz
-from cnnspec.data.sets import DataSet, Images, OpenOptions, check_classifier, check_fit, named_as, stratified
+from cnnspec.data.sets import (
+    DataSet,
+    Images,
+    OpenOptions,
+    check_fit,
+    check_trainable,
+    class_names,
+    named_as,
+    stratified,
+)  # fmt: skip
+from cnnspec.data.targets import check_labels
 from cnnspec.errors import CnnspecError, UsageError, needs_extra
 from cnnspec.files import expand_user
 from cnnspec.graph import Graph
 from cnnspec.hints import did_you_mean
-from cnnspec.images import SUFFIXES, prepare
-from cnnspec.ops import Shape
+from cnnspec.images import SUFFIXES
+from cnnspec.ops import Shape, show_shape
 
 __all__ = ["NAMES", "OpenOptions", "open_data"]
 
@@ -40,8 +48,6 @@ _TORCHVISION: Final[dict[str, tuple[str, dict[str, Any], dict[str, Any], int, in
 }
 NAMES: Final = ("digits", *_TORCHVISION, "fake")
 _DIGITS: Final = tuple("0123456789")
-_TEST_FRACTION: Final = 0.2  # of digits, npz files and folders without test images of their own
-_SPLIT_SEED: Final = 0  # the test images are the same whatever the seed of the run
 
 
 def open_data(name: str, graph: Graph, options: OpenOptions) -> DataSet:
@@ -50,13 +56,15 @@ def open_data(name: str, graph: Graph, options: OpenOptions) -> DataSet:
     With `options.classes`, its classes are those, found by their names. Raises UsageError where it does not exist or
     does not fit the network, and CnnspecError where it is damaged.
     """
-    check_classifier(graph)
+    check_trainable(graph)
     data = _open(name, graph, options)
     return named_as(data, options.classes) if options.classes else data
 
 
 def _open(name: str, graph: Graph, options: OpenOptions) -> DataSet:
     path = expand_user(name)
+    if name in NAMES:
+        _wants_classes(name, graph)
     if name == "digits":
         return _digits(graph, options)
     if name == "fake":
@@ -66,6 +74,7 @@ def _open(name: str, graph: Graph, options: OpenOptions) -> DataSet:
     if path.suffix == ".npz":
         return _npz(path, graph, options)
     if path.is_dir():
+        _wants_classes(str(path), graph)
         return open_folder(path, graph, options)
     if path.exists():
         kind = "an image, not a folder of images" if path.suffix.lower() in SUFFIXES else "no folder and no .npz file"
@@ -82,7 +91,7 @@ def _digits(graph: Graph, options: OpenOptions) -> DataSet:
     digits = load_digits()
     pixels = torch.from_numpy((digits.images * (255 / 16)).round().astype(np.uint8)).unsqueeze(1)
     labels = torch.from_numpy(digits.target.astype(np.int64))
-    kept, held = stratified(labels, _TEST_FRACTION, _SPLIT_SEED)
+    kept, held = stratified(labels, TEST_FRACTION, 0)
     images = fit_size(pixels, graph.input_shape)
     return in_memory("digits", _DIGITS, Images(images[kept], labels[kept]), Images(images[held], labels[held]), options)
 
@@ -134,36 +143,32 @@ def _as_images(dataset: Any, name: str, classes: int, shape: Shape) -> Images:
 
 
 def _npz(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
-    """Arrays `x` and `y`: uint8 images `(N, H, W)`, `(N, H, W, C)` or `(N, C, H, W)`, and whole numbers from 0."""
+    """Arrays `x`, uint8 `(N, C, *axes)`, and `y` as the network's task is taught."""
     if not path.is_file():
         what = f"{path} is not a regular file" if path.exists() else f"there is no file {path}"
         raise UsageError(f"--data: {what}")
-    x, y = read_npz(path)
-    if y.ndim != 1:
-        raise CnnspecError(f"{path}: `y` is one whole number per image, not {y.dtype} {y.shape}")
-    if x.ndim not in (3, 4) or len(x) != len(y):
-        raise CnnspecError(f"{path}: `x` is {x.shape} and `y` is {y.shape}; they are (N, H, W, C) and (N,)")
-    if len(x) < 2 or 0 in x.shape:
-        raise CnnspecError(f"{path} holds {len(x)} images of {x.shape[1:]}; that is nothing to train on")
-    pixels = torch.from_numpy(np.ascontiguousarray(x))
-    if x.ndim == 3:
-        pixels = pixels.unsqueeze(1)
-    elif x.shape[-1] in (1, 3):
-        pixels = pixels.permute(0, 3, 1, 2).contiguous()
-    elif x.shape[1] not in (1, 3):
-        raise CnnspecError(f"{path}: `x` is {x.shape}; one axis is the channels, 1 or 3")
-    labels = torch.from_numpy(y.astype(np.int64))
-    classes = graph.output_shape[0]
-    check_fit(graph, path.name, (pixels.shape[1],), classes)
-    check_labels(labels, classes, path.name)
-    missing = sorted(set(range(classes)) - set(labels.tolist()))
-    if missing and not options.classes:
-        raise CnnspecError(f"{path.name} has no image of class {missing[0]}, and {graph.name} has {classes} classes")
-    kept, held = stratified(labels, _TEST_FRACTION, _SPLIT_SEED)
-    images = fit_size(pixels, graph.input_shape)
-    names = graph.classes if len(graph.classes) == classes else tuple(str(i) for i in range(classes))
-    train, test = Images(images[kept], labels[kept]), Images(images[held], labels[held])
-    return replace(in_memory(path.name, names, train, test, options), place=Path(os.path.abspath(path)))
+    task = check_trainable(graph)
+    x, y = read_npz(path, task)
+    data = array_set(path.name, x, y, graph, task, options)
+    return replace(data, place=Path(os.path.abspath(path)))
+
+
+def _wants_classes(name: str, graph: Graph) -> None:
+    """Raise UsageError where a data set of pictures, each of one class, is not what a network is taught by."""
+    task = check_trainable(graph)
+    if task.target != "class":
+        raise UsageError(
+            f"{name} teaches one class of each image, and {graph.name} is for {task.name}, which is taught"
+            f" {task.taught}",
+            hint="`task: classification` in the spec"
+            if len(graph.output_shape) == 1
+            else "a folder with `images` and `masks`, or a .npz file of arrays `x` and `y`",
+        )
+    if len(graph.input_shape) != 3:
+        raise UsageError(
+            f"{name} has images, CxHxW, and {graph.name} reads {show_shape(graph.input_shape)}",
+            hint="a .npz file of arrays `x` and `y` may have any shape",
+        )
 
 
 def _fake(graph: Graph, options: OpenOptions) -> DataSet:
@@ -179,36 +184,4 @@ def _fake(graph: Graph, options: OpenOptions) -> DataSet:
         return Images((patterns[labels] // 2 + 64 + noise).clamp(0, 255).to(torch.uint8), labels)
 
     count = max(1024, 4 * classes)
-    names = graph.classes if len(graph.classes) == classes else tuple(str(i) for i in range(classes))
-    return in_memory("fake", names, make(count), make(count // 4), options)
-
-
-def in_memory(name: str, classes: tuple[str, ...], train: Images, test: Images | None, options: OpenOptions) -> DataSet:
-    """A data set of which all images are in memory, with validation images taken from the training images."""
-    kept, held = stratified(train.labels, options.val_fraction, options.seed)
-    size = train.images.nbytes + (test.images.nbytes if test else 0)
-    remark = (
-        f"{name}: {len(kept):,} images to train, {len(held):,} to validate, {len(test) if test else 0:,} to test;"
-        f" {size / 1e6:,.1f} MB, all in memory"
-    )
-    contents = hashlib.blake2b(train.images.contiguous().numpy().data).hexdigest()
-    return DataSet(name, classes, train, kept, train, held, test, remark, contents)
-
-
-def fit_size(pixels: Tensor, shape: Shape) -> Tensor:
-    """`(N, C, h, w)` uint8 resized to the network's input by the rule that inference uses too."""
-    if tuple(pixels.shape[1:]) == shape:
-        return pixels
-    fitted = torch.empty((len(pixels), *shape), dtype=torch.uint8)
-    for row, image in enumerate(pixels):
-        plane = image[0] if shape[0] == 1 else image.permute(1, 2, 0)
-        fitted[row] = torch.from_numpy(prepare(Image.fromarray(plane.numpy()), shape).copy()).permute(2, 0, 1)
-    return fitted
-
-
-def check_labels(labels: Tensor, classes: int, name: str) -> None:
-    """Raise CnnspecError unless every label is one of `classes` classes."""
-    wrong = ((labels < 0) | (labels >= classes)).nonzero()
-    if len(wrong):
-        row = int(wrong[0])
-        raise CnnspecError(f"{name}: image {row} has the label {int(labels[row])}; labels are 0 to {classes - 1}")
+    return in_memory("fake", class_names(graph), make(count), make(count // 4), options)

@@ -57,17 +57,22 @@ def variations(augment: Augment, numbers: Tensor, height: int, width: int) -> Te
 
 
 class Prepare:
-    """Turns uint8 batches `(B, C, H, W)` into float32 input, `(byte/255 - mean) / std`, as inference does."""
+    """Turns uint8 batches `(B, C, *axes)` into float32 input, `(byte/255 - mean) / std`, as inference does."""
 
     def __init__(
-        self, graph: Graph, device: torch.device, augment: Augment, memory_format: torch.memory_format
-    ) -> None:
+        self, graph: Graph, device: torch.device, augment: Augment, memory_format: torch.memory_format,
+        ignore: int | None = None,
+    ) -> None:  # fmt: skip
+        """`ignore` is what stands in masks where there is no class; None where masks are not taught."""
         scale, shift = scale_and_shift(graph.mean, graph.std, graph.input_shape[0])
-        self.scale = torch.from_numpy(scale).view(-1, 1, 1).to(device)
-        self.shift = torch.from_numpy(shift).view(-1, 1, 1).to(device)
-        self.augment = augment
-        self.memory_format = memory_format
-        self.height, self.width = graph.input_shape[-2:]
+        axes = graph.input_shape[1:]
+        self.scale = torch.from_numpy(scale).view(-1, *(1 for _ in axes)).to(device)
+        self.shift = torch.from_numpy(shift).view(-1, *(1 for _ in axes)).to(device)
+        self.augment, self.ignore = augment, ignore
+        self.memory_format = memory_format if len(axes) == 2 else torch.contiguous_format
+        if len(axes) != 2:  # what varies images does not vary signals and volumes
+            return
+        self.height, self.width = axes
         still = torch.eye(2, 3)[None]  # reads every pixel where it is: with a third 1 the place of each
         places = functional.affine_grid(still, [1, 1, self.height, self.width], align_corners=False).view(1, -1, 2)
         self.places = torch.cat([places, torch.ones(1, self.height * self.width, 1)], 2).to(device)
@@ -80,13 +85,25 @@ class Prepare:
             x = self.vary(x, varied)
         return x.mul_(self.scale).add_(self.shift)  # x is ours; torch.addcmul takes twice as long
 
+    def targets(self, targets: Tensor, varied: Tensor | None = None) -> Tensor:
+        """What a batch is taught: masks are moved as their images are; `ignore` comes in from outside of them."""
+        augment = self.augment
+        if self.ignore is None or varied is None or not (augment.rotate or augment.shift or augment.flip):
+            return targets
+        moved = targets[:, None].float() - self.ignore  # what comes in from outside is 0
+        moved = functional.grid_sample(moved, self._grid(varied), "nearest", "zeros", align_corners=False)
+        return (moved[:, 0] + self.ignore).to(targets.dtype)
+
+    def _grid(self, varied: Tensor) -> Tensor:
+        """Where each place of each image is read."""
+        theta = varied[:, :6].view(-1, 2, 3).mT
+        return self.places.expand(len(varied), -1, -1).bmm(theta).view(-1, self.height, self.width, 2)
+
     def vary(self, x: Tensor, varied: Tensor) -> Tensor:
         """The augmented batch, still in bytes' range; what comes in from outside the image is black."""
         augment = self.augment
         if augment.rotate or augment.shift or augment.flip:
-            theta = varied[:, :6].view(-1, 2, 3).mT
-            grid = self.places.expand(len(x), -1, -1).bmm(theta).view(-1, self.height, self.width, 2)
-            x = functional.grid_sample(x, grid, padding_mode="zeros", align_corners=False)
+            x = functional.grid_sample(x, self._grid(varied), padding_mode="zeros", align_corners=False)
         if augment.erase:
             hit, top, bottom, left, right = varied[:, 6:, None].unbind(1)
             rows = (self.down >= top) & (self.down < bottom) & (hit > 0)
@@ -101,7 +118,7 @@ def mix(
     """Mixup (Zhang et al. 2017): `share * x + (1 - share) * other`, and probabilities `(B, classes)` likewise."""
     assert shares is not None
     wide = shares.view(-1, *[1] * (x.ndim - 1))
-    hot, other_hot = (one_hot(y, classes, x.dtype) for y in (labels, other_labels))
+    hot, other_hot = (one_hot(y, classes, x.dtype) if y.ndim == 1 else y for y in (labels, other_labels))
     return wide * x + (1 - wide) * others, shares[:, None] * hot + (1 - shares[:, None]) * other_hot
 
 

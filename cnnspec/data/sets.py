@@ -1,4 +1,4 @@
-"""What a data set is to the training loop: labelled images, and which of them are for what."""
+"""What a data set is to the training loop: images with what is taught of them, and which of them are for what."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from cnnspec.graph import Graph
 from cnnspec.images import MAX_PIXELS
 from cnnspec.ops import Shape, show_shape
 from cnnspec.ops.linear import Linear
+from cnnspec.tasks import DEFAULT_IGNORE, TASKS, Task
 
 __all__ = [
-    "DataSet", "Files", "ImageSet", "Images", "OpenOptions", "check_classifier", "check_fit", "named_as", "stratified",
+    "DataSet", "Files", "ImageSet", "Images", "OpenOptions", "check_fit", "check_trainable", "class_names", "named_as",
+    "split_rows", "stratified",
 ]  # fmt: skip
 
 
@@ -40,28 +42,28 @@ class OpenOptions:
 
 @dataclass(frozen=True)
 class Images:
-    """Images in memory: `(N, C, H, W)` uint8, and labels `(N,)` int64."""
+    """Images in memory: `(N, C, *axes)` uint8, and what is taught of each, as `TargetKind` has it, behind an axis N."""
 
     images: Tensor
-    labels: Tensor
+    targets: Tensor
     mapped: bool = False  # the images lie in a file, and the system brings in what is read
     paths: tuple[Path, ...] = ()  # the files that they were decoded from, where there are such
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
 
 
 @dataclass(frozen=True)
 class Files:
-    """Images in files, decoded to `shape` when a batch needs them; labels `(N,)` int64."""
+    """Images in files, decoded to `shape` when a batch needs them; `targets` as those of `Images`."""
 
     paths: tuple[Path, ...]
-    labels: Tensor
+    targets: Tensor
     shape: tuple[int, int, int]
     max_pixels: int = MAX_PIXELS
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
 
 
 ImageSet = Images | Files
@@ -69,7 +71,10 @@ ImageSet = Images | Files
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set, split. `train_rows` and `val_rows` are rows of `train`, unless `val` holds images of its own."""
+    """A data set, split. `train_rows` and `val_rows` are rows of `train`, unless `val` holds images of its own.
+
+    `classes` are those of its targets; of numbers there are none.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -81,17 +86,26 @@ class DataSet:
     remark: str = ""  # one line for people: sizes, and how the images are held
     contents: str = ""  # what tells these training images from others, however they are held
     place: Path | None = None  # the folder or file that it was read from, if it is no set with a name
+    task: Task = TASKS["classification"]
+    ignore: int = DEFAULT_IGNORE  # in masks, where there is no class
 
     @property
     def digest(self) -> str:
-        """Of the images in training and their labels, in their order: a run is continued on the same ones only."""
-        labels = self.train.labels[self.train_rows].numpy().tobytes()
-        return hashlib.sha256(labels + self.contents.encode()).hexdigest()
+        """Of the images in training and their targets, in their order: a run is continued on the same ones only."""
+        targets = self.train.targets[self.train_rows].numpy().tobytes()
+        return hashlib.sha256(targets + self.contents.encode()).hexdigest()
 
     @property
     def counts(self) -> Tensor:
-        """How many training images each class has."""
-        return torch.bincount(self.train.labels[self.train_rows], minlength=len(self.classes))
+        """How many training images each class has; of masks, how many places. Empty where there are no classes."""
+        targets = self.train.targets[self.train_rows]
+        if self.task.target == "labels":
+            return targets.sum(0).round().to(torch.int64)
+        if self.task.target == "numbers":
+            return torch.zeros(0, dtype=torch.int64)
+        if self.task.target == "mask":
+            targets = targets[targets != self.ignore].flatten()
+        return torch.bincount(targets, minlength=len(self.classes))
 
 
 def stratified(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -117,23 +131,52 @@ def stratified(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tens
     return (~chosen).nonzero().squeeze(1), chosen.nonzero().squeeze(1)
 
 
-def check_classifier(graph: Graph) -> None:
-    """Raise UsageError unless the network takes images and gives one number per class."""
+def split_rows(task: Task, targets: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Rows to keep and rows to hold back: by class where each image has one, else `fraction` of all (at least one).
+
+    Both are sorted. Raises CnnspecError where there are too few images.
+    """
+    if task.target == "class":
+        return stratified(targets, fraction, seed)
+    count = len(targets)
+    if count < 2:
+        raise CnnspecError(f"{count} images are too few: at least 2 are needed to hold one back")
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    held = min(max(1, round(fraction * count)), count - 1)
+    return order[held:].sort().values, order[:held].sort().values
+
+
+def check_trainable(graph: Graph) -> Task:
+    """The network's task. Raises UsageError unless it has one output, and it is known what that is for."""
     shapes = [graph.shape_of(output) for output in graph.outputs]
-    if len(graph.input_shape) == 3 and len(shapes) == 1 and len(shapes[0]) == 1:
-        return
-    hint = "`inspect`, `check` and `export` take any network; `cnnspec.build` is the PyTorch module, for your own loop"
-    if len(graph.input_shape) != 3:
-        does = f"reads {show_shape(graph.input_shape)}"
-    else:
-        does = f"gives {', '.join(map(show_shape, shapes))}"
-        if len(shapes) == 1 and isinstance(graph.by_name[graph.outputs[0]].op, Linear):
-            hint = "`Flatten` before the last `Linear` makes a vector of its input"
-    raise UsageError(
-        f"{graph.name} {does} and is no classifier of images, which has an input CxHxW and one output with a number"
-        " per class",
-        hint=hint,
-    )
+    shown = f"{graph.name} gives {', '.join(map(show_shape, shapes))}"
+    if len(shapes) != 1:
+        raise UsageError(
+            f"{shown}, and what is trained has one output",
+            hint="`outputs` of the spec says which; heads that only training has are `aux_outputs`",
+        )
+    task = graph.task
+    if task is None:
+        linear = isinstance(graph.by_name[graph.outputs[0]].op, Linear)
+        raise UsageError(
+            f"{shown}, and what that is for has to be said",
+            hint="`Flatten` before the last `Linear` makes a vector of its input"
+            if linear
+            else "`task: segmentation` in the spec, or the names of its `classes`, where it is a class for every place",
+        )
+    for name in graph.aux_outputs:
+        if graph.shape_of(name) != graph.output_shape:
+            raise UsageError(
+                f"the auxiliary output `{name}` of {graph.name} is {show_shape(graph.shape_of(name))}, and the output"
+                f" {show_shape(graph.output_shape)}: both are taught the same"
+            )
+    return task
+
+
+def class_names(graph: Graph) -> tuple[str, ...]:
+    """The names of the classes that a network tells apart: those of its spec, or else numbers."""
+    count = graph.output_shape[0]
+    return graph.classes if len(graph.classes) == count else tuple(map(str, range(count)))
 
 
 def check_fit(
@@ -163,13 +206,22 @@ def check_fit(
 
 def named_as(data: DataSet, known: tuple[str, ...]) -> DataSet:
     """The data set with the classes of a trained network. Raises as `match_classes`."""
+    if not data.task.has_classes:
+        return data
     names, numbers = match_classes(data.name, data.classes, known)
     if numbers == [*range(len(names))]:
         return replace(data, classes=names)
     lookup = torch.tensor(numbers)
 
     def renamed(source: ImageSet) -> ImageSet:
-        return replace(source, labels=lookup[source.labels])
+        if data.task.target == "labels":  # a column for each class
+            wide = torch.zeros(len(source), len(names))
+            return replace(source, targets=wide.index_copy_(1, lookup, source.targets.float()))
+        if data.task.target == "mask":
+            whole = torch.full((256,), data.ignore)
+            whole[: len(numbers)] = lookup
+            return replace(source, targets=whole.to(source.targets.dtype)[source.targets.long()])
+        return replace(source, targets=lookup[source.targets])
 
     train = renamed(data.train)
     val = train if data.val is data.train else renamed(data.val)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from cnnspec.analysis.lint import lint
@@ -17,15 +18,20 @@ from cnnspec.drawing.page_data import page_data
 from cnnspec.graph import Purpose
 from cnnspec.language import Network
 
-__all__ = ["built", "data_of", "embedded", "to_page"]
+__all__ = ["built", "data_of", "embedded", "to_page", "with_data"]
 
 _DATA: Final = '<script type="application/json" id="data">null</script>'
 _STRAY: Final = re.compile("[\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
-def to_page(network: Network, purpose: Purpose = "inference") -> str:
-    """The network's page as the text of an HTML file."""
-    return built("page").replace(_DATA, _DATA.replace("null", embedded(data_of(network, purpose))), 1)
+def to_page(network: Network, purpose: Purpose = "inference", parts: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """The network's page as the text of an HTML file. `parts` are further keys of its data, as `runs`."""
+    return with_data({**data_of(network, purpose), **parts})
+
+
+def with_data(data: Mapping[str, Any], name: str = "page") -> str:
+    """A page with this data."""
+    return built(name).replace(_DATA, _DATA.replace("null", embedded(data)), 1)
 
 
 def data_of(network: Network, purpose: Purpose = "inference") -> dict[str, Any]:

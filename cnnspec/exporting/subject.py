@@ -50,8 +50,8 @@ def of_run(run: Run) -> Subject:
     """A finished training with its best weights. Raises CnnspecError where they are damaged."""
     path = run.weights
     result = run.result or {}
-    keep = ("epochs", "best_epoch", "val_accuracy", "test_accuracy", "test_images")
-    training = {"data": run.config.data, **{key: result[key] for key in keep if key in result}}
+    keep = ("epochs", "best_epoch", *(f"{split}_{each.key}" for split in ("val", "test") for each in run.task.figures))
+    training = {"data": run.config.data, **{key: result[key] for key in (*keep, "test_images") if key in result}}
     return Subject(run.network, partial(read_arrays, path, run.graph), str(path), run.name, run.classes, training, run)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from cnnspec.errors import Place
 from cnnspec.language.figures import Limit
+from cnnspec.tasks import TaskOptions
 
 __all__ = [
     "BODIES",
@@ -60,6 +61,7 @@ class Header(NamedTuple):
     description: str | None = None
     reference: str | None = None
     classes: tuple[str, ...] = ()
+    task: TaskOptions | None = None
     outputs: tuple[str, ...] = ()
     aux_outputs: tuple[str, ...] = ()
     train: Mapping[str, Any] = MappingProxyType({})

@@ -20,6 +20,7 @@ from cnnspec.language.expand import Expander, Use
 from cnnspec.language.names_check import check_names_everywhere
 from cnnspec.language.values import WORK_PER_NODE, Frame, Given, Log, Ref, Scope, TooMany, Values
 from cnnspec.ops import Shape, show_shape
+from cnnspec.tasks import misfit
 
 __all__ = ["MAX_NODES", "TOGETHER", "Outcome", "elaborate"]
 
@@ -106,8 +107,9 @@ class _Elaborator:
         mean, std = (n * source.shape[0] if len(n) == 1 else n for n in (mean, std))
         name = header.name if variant is None else variant
         graph = Graph(
-            name, source.shape, tuple(self.expander.nodes), outputs, aux, mean, std, header.classes, self.path
-        )
+            name, source.shape, tuple(self.expander.nodes), outputs, aux, mean, std, header.classes, header.task,
+            self.path,
+        )  # fmt: skip
         return replace(graph.part(outputs), refused=tuple(self.refused)) if self.refused else graph
 
     def set_aside_shapes(self) -> None:
@@ -124,15 +126,18 @@ class _Elaborator:
             hint = f"channels come first: write `{list(meant)}`" if meant else None
             fix = self.expander.ways_out.written(meant) if meant else None
             self.log.report(Diagnostic("E206", message, document.places.get("input"), help=hint, fix=fix), frame)
-        classes = document.header.classes
-        if classes and not self.faults and outputs:
+        classes, task = document.header.classes, document.header.task
+        out: Shape = ()
+        if not self.faults and outputs:
             out = next((node.shape for node in self.expander.nodes if node.name == outputs[0]), ())
-            if out and out[0] != len(classes):
-                vector = len(out) == 1
-                holds = f"has {out[0]} values" if vector else f"is {show_shape(out)}: {_channels(out)}"
-                hint = None if vector else "`Flatten` before the last dense layer makes the output a vector"
-                message = f"`classes` names {len(classes)}, but the output {holds}"
-                self.log.error(frame, "E206", message, document.places.get("classes"), help=hint)
+        if task is not None and out and shape and (reason := misfit(task, shape, out)) is not None:
+            self.log.error(frame, "E206", reason, document.places.get("task"))
+        elif classes and out and out[0] != len(classes):
+            vector = len(out) == 1
+            holds = f"has {out[0]} values" if vector else f"is {show_shape(out)}: {_channels(out)}"
+            hint = None if vector else "`Flatten` before the last dense layer makes the output a vector"
+            message = f"`classes` names {len(classes)}, but the output {holds}"
+            self.log.error(frame, "E206", message, document.places.get("classes"), help=hint)
 
     def outputs(self, key: str, names: tuple[str, ...], siblings: dict[str, Ref], frame: Frame) -> tuple[str, ...]:
         nodes = []

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from cnnspec.hints import did_you_mean
 from cnnspec.language.document import Header, LintOptions
 from cnnspec.language.read_parts import HEADER_KEYS, Parts, without_space
 from cnnspec.language.tree import ListValue, MapValue, Scalar, Value, plain
+from cnnspec.tasks import TASK_NAMES, TaskName, TaskOptions
 
-__all__ = ["MAX_TEXT", "NAME", "WARNING", "read_header"]
+__all__ = ["MAX_TEXT", "NAME", "TASK_KEYS", "WARNING", "read_header"]
 
 MAX_TEXT: Final = 10_000  # characters of a text
 NAME: Final = "[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -20,10 +22,20 @@ _FORM: Final[dict[str, str]] = {
     "description": "`description` is a text",
     "reference": "`reference` is a text",
     "classes": "`classes` is a list of texts",
+    "task": f"`task` is one of {', '.join(TASK_NAMES)}; or a mapping with it as `type`",
     "outputs": "`outputs` is a list of names of nodes",
     "aux_outputs": "`aux_outputs` is a list of names of nodes",
     "train": "`train` is a mapping",
     "lint": "`lint` lists the warnings that are not wanted: `lint: {ignore: [W305]}`",
+}
+
+
+# What may be said of each task beside its name.
+TASK_KEYS: Final[dict[TaskName, dict[str, str]]] = {
+    "classification": {},
+    "multi-label": {},
+    "regression": {"numbers": "the names of the output's numbers", "units": "the unit of each number"},
+    "segmentation": {"ignore": "what stands in a mask where there is no class, 255 where not given"},
 }
 
 
@@ -45,7 +57,11 @@ def read_header(root: MapValue, parts: Parts) -> Header:
         try:
             fields[key] = _field(key, value)
         except _UnfitError as unfit:
-            label, hint = None, without_space(unfit.value) if key == "train" else None
+            label: str | None = None
+            hint = without_space(unfit.value) if key == "train" else None
+            if key == "task" and isinstance(unfit.value, Scalar):
+                known = (*TASK_NAMES, "type", *(name for keys in TASK_KEYS.values() for name in keys))
+                label = did_you_mean(unfit.value.spelling, known)
             if unfit.listed and isinstance(unfit.value, Scalar):
                 if key == "lint":
                     label = f"`{unfit.value.spelling:.40}` is no code of a warning, as `W305` is"
@@ -63,6 +79,8 @@ def _field(key: str, value: Value) -> Any:
             return None if isinstance(value, Scalar) and value.value is None else _text(value)
         case "train":
             return plain(_mapping(value))
+        case "task":
+            return _task(value)
         case "lint":
             return _lint(_mapping(value))
         case _:
@@ -95,3 +113,34 @@ def _lint(value: MapValue) -> LintOptions:
         if key.value not in LintOptions._fields:
             raise _UnfitError(item)
     return options
+
+
+def _task(value: Value) -> TaskOptions:
+    if isinstance(value, Scalar):
+        return TaskOptions(_task_name(value))
+    kind = _mapping(value).get("type")
+    if kind is None:
+        raise _UnfitError(value)
+    name = _task_name(kind)
+    fields: dict[str, Any] = {}
+    for key, item in _mapping(value).entries:
+        if key.value == "type":
+            continue
+        if key.value not in TASK_KEYS[name]:
+            raise _UnfitError(key)
+        if key.value == "ignore":
+            number = item.value if isinstance(item, Scalar) else None
+            if type(number) is not int or not 0 <= number <= 255:
+                raise _UnfitError(item)
+            fields["ignore"] = number
+        else:
+            fields[key.value] = _texts(item)
+    return TaskOptions(name, **fields)
+
+
+def _task_name(value: Value) -> TaskName:
+    text = value.value if isinstance(value, Scalar) else None
+    for name in TASK_NAMES:
+        if text == name:
+            return name
+    raise _UnfitError(value)

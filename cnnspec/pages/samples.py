@@ -68,7 +68,7 @@ def of_data(data: DataSet, count: int = MOST) -> Samples:
 
     source, split = (data.test, "test") if data.test is not None else (data.val, "validation")
     rows = torch.arange(len(source)) if data.test is not None else data.val_rows
-    labels = source.labels[rows].numpy()
+    labels = source.targets[rows].numpy()
     if not len(labels):
         raise CnnspecError(f"{data.name} has no {split} images", hint="`--images` names some")
     places = _one_of_each(labels, count)

@@ -112,7 +112,7 @@ def pick(data: DataSet, label: int | None, index: int) -> tuple[NDArray[np.uint8
 
     source, split = (data.test, "test") if data.test is not None else (data.val, "validation")
     rows = torch.arange(len(source)) if data.test is not None else data.val_rows
-    labels = source.labels[rows]
+    labels = source.targets[rows]
     of_class = rows if label is None else rows[labels == label]
     if index >= len(of_class):
         what = f"{len(of_class):,} {split} images" + ("" if label is None else f" of class {data.classes[label]}")

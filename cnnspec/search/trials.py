@@ -14,7 +14,7 @@ from cnnspec.search.folder import SearchFolder, SearchPlan
 from cnnspec.search.locks import FileLock
 from cnnspec.search.space import Looked
 from cnnspec.training.config import TrainConfig
-from cnnspec.training.job import Job, TrainResult
+from cnnspec.training.job import Job
 from cnnspec.training.metrics import EpochMetrics
 from cnnspec.training.run_folder import has_checkpoint, is_run, open_run
 from cnnspec.training.shared import Shared
@@ -138,7 +138,7 @@ def run_trial(
         return
     with suppress(CnnspecError):
         listener.catch_up(open_run(path).metrics)
-    outcome = {name: getattr(result, name) for name in TrainResult.__dataclass_fields__}
+    outcome = result.to_dict()
     if listener.pruned:
         trial.set_user_attr("outcome", _kept(outcome))
         trial.study.tell(trial, state=TrialState.PRUNED)

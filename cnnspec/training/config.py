@@ -33,6 +33,9 @@ Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
+Loss = Literal[
+    "cross-entropy", "squared-error", "binary-cross-entropy", "absolute-error", "huber", "dice", "cross-entropy+dice"
+]
 Precision = Literal["fp32", "bf16", "fp16"]
 Word = Annotated[str, Field(strict=True, min_length=1, max_length=4096)]
 
@@ -107,8 +110,10 @@ class TrainConfig(BaseModel):
     )
     step_epochs: Count = Field(10, description="epochs after which `step` lowers the learning rate")
     step_factor: Positive = Field(0.1, description="by which `step` multiplies it")
-    loss: Literal["cross-entropy", "squared-error"] = Field(
-        "cross-entropy", description="squared-error is half the sum of (target - probability)²"
+    loss: Loss | None = Field(
+        None,
+        description="by the task where not given: cross-entropy of classes, squared-error of numbers; squared-error of"
+        " classes is half the sum of (target - probability)²",
     )
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="label smoothing, for cross-entropy")
     class_weights: tuple[Positive, ...] | Literal["balanced"] | None = Field(

@@ -1,4 +1,4 @@
-"""Losses, optimizers and initialisation, by name; and what becomes of the weights beside the update."""
+"""Optimizers and initialisation, by name; and what becomes of the weights beside the update."""
 
 from __future__ import annotations
 
@@ -7,50 +7,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim.sgd import sgd
 
 from cnnspec.analysis.freezing import rate_scale
-from cnnspec.data.prepare import one_hot
 from cnnspec.errors import UsageError
 from cnnspec.graph import Graph, is_below
 from cnnspec.torch_backend import kind_fault
 from cnnspec.training.config import TrainConfig
 
 __all__ = [
-    "average_weights", "eval_frozen", "freeze", "initialise", "load_optimizer", "make_loss", "make_optimizer",
-    "make_update", "set_rate",
+    "average_weights", "eval_frozen", "freeze", "initialise", "load_optimizer", "make_optimizer", "make_update",
+    "set_rate",
 ]  # fmt: skip
-
-
-def make_loss(config: TrainConfig, counts: Tensor, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss of outputs `(B, classes)` and labels `(B,)` or probabilities `(B, classes)`, summed over the batch.
-
-    Cross-entropy of the softmax, or half the sum over classes of `(target - probability)²`, as introductory texts
-    use it (Rumelhart, Hinton and Williams 1986). Class weights multiply each image's loss.
-    """
-    if config.label_smoothing and config.loss != "cross-entropy":
-        raise UsageError("--label-smoothing is for cross-entropy", hint="`--label-smoothing 0`")
-    weights: Tensor | None = None
-    if config.class_weights == "balanced":
-        weights = counts.sum() / (len(counts) * counts.clamp(min=1))
-    elif config.class_weights is not None:
-        weights = torch.tensor(config.class_weights)
-        if len(weights) != len(counts):
-            raise UsageError(f"class_weights has {len(weights)} numbers, and there are {len(counts)} classes")
-    weights = None if weights is None else weights.to(device, torch.float32)
-
-    def cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
-        return functional.cross_entropy(
-            outputs, labels, weight=weights, reduction="sum", label_smoothing=config.label_smoothing
-        )
-
-    def squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
-        target = one_hot(labels, outputs.shape[1], outputs.dtype) if labels.ndim == 1 else labels
-        each = (target - outputs.softmax(1)).square().sum(1) / 2
-        return (each if weights is None else each * (target @ weights)).sum()
-
-    return cross_entropy if config.loss == "cross-entropy" else squared_error
 
 
 def make_optimizer(

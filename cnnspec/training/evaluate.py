@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from cnnspec.data.batches import batch_rows, batches
 from cnnspec.data.prepare import Prepare
 from cnnspec.data.sets import ImageSet
+from cnnspec.training.objectives.base import Figures, Objective
 
 if TYPE_CHECKING:
     from cnnspec.data.folder import LoaderPool
@@ -21,38 +22,30 @@ __all__ = ["Scores", "Scoring", "evaluate"]
 
 @dataclass(frozen=True)
 class Scores:
-    """Mean loss, and images by true and predicted class, `(classes, classes)`."""
+    """The mean loss on so many images, the figures of the task, and what they were worked out from."""
 
     loss: float
-    matrix: Tensor
-
-    @property
-    def images(self) -> int:
-        """How many images there were."""
-        return int(self.matrix.sum())
-
-    @property
-    def accuracy(self) -> float:
-        """The share of images that were recognised."""
-        return int(self.matrix.diagonal().sum()) / max(1, self.images)
+    images: int
+    figures: Figures
+    noted: Tensor
 
 
 class Scoring:
-    """A network that is scored: its loss, added up on the device, and for each image its true and predicted class."""
+    """A network that is scored: its loss, added up on the device, and what its objective notes of every batch."""
 
     def __init__(
-        self, model: nn.Module, prepare: Prepare, criterion: Callable[[Tensor, Tensor], Tensor], device: torch.device,
-        classes: int,
+        self, model: nn.Module, prepare: Prepare, criterion: Callable[[Tensor, Tensor], Tensor], objective: Objective,
+        device: torch.device,
     ) -> None:  # fmt: skip
-        self.model, self.prepare, self.criterion, self.device, self.classes = model, prepare, criterion, device, classes
+        self.model, self.prepare, self.criterion, self.device = model, prepare, criterion, device
+        self.objective = objective
         self.loss = torch.zeros((), device=device, dtype=torch.float64 if device.type != "mps" else torch.float32)
 
-    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
-        """For each image `true * classes + predicted`, `(B,)`."""
+    def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
+        """What the objective notes of a batch."""
         outputs = self.model(self.prepare(images)).float()
-        self.loss += self.criterion(outputs, labels)
-        predicted: Tensor = outputs.argmax(1)
-        return labels * self.classes + predicted
+        self.loss += self.criterion(outputs, targets)
+        return self.objective.note(outputs, targets)
 
 
 def evaluate(
@@ -74,10 +67,10 @@ def evaluate(
     Each process takes `size` images at a time; where `recorded` does what `scoring` does, from rows, it is called. The
     device is waited for once, at the end. `gather` adds a tensor up over all processes.
     """
-    device, classes = scoring.device, scoring.classes
+    device, objective = scoring.device, scoring.objective
     scoring.model.eval()
     scoring.loss.zero_()
-    found = [torch.zeros(0, dtype=torch.int64, device=device)]
+    found: list[Tensor] = []
     with torch.inference_mode():
         if recorded is not None:
             scored = (recorded(part).clone() for part in batch_rows(rows.to(device), 0, size))
@@ -85,14 +78,30 @@ def evaluate(
             parts = batches(
                 source, rows, size * ranks, device, rank=rank, ranks=ranks, workers=workers, loaders=loaders
             )
-            scored = (scoring(images, labels) for images, labels in parts if len(labels))
+            scored = (scoring(images, targets) for images, targets in parts if len(targets))
         while True:
             if stop():
                 return None
-            codes = next(scored, None)
-            if codes is None:
+            noted = next(scored, None)
+            if noted is None:
                 break
-            found.append(codes)
-        matrix = torch.bincount(torch.cat(found), minlength=classes * classes)
-    total = gather(matrix).cpu().view(classes, classes)
-    return Scores(float(gather(scoring.loss)) / max(1, int(total.sum())), total)
+            if objective.adds and found:
+                found[0] += noted
+            else:
+                found.append(noted)
+        whole = _joined(found, len(rows), size, rank, ranks, gather, adds=objective.adds)
+    images = len(rows)
+    return Scores(float(gather(scoring.loss)) / max(1, images), images, objective.figures(whole), whole)
+
+
+def _joined(
+    found: list[Tensor], count: int, size: int, rank: int, ranks: int, gather: Callable[[Tensor], Tensor], *, adds: bool
+) -> Tensor:
+    """What all processes have noted of `count` images, on the CPU."""
+    if adds or ranks == 1:
+        return gather(found[0] if adds else torch.cat(found)).cpu()
+    places = torch.cat([*batch_rows(torch.arange(count), 0, size * ranks, rank, ranks)])
+    own = torch.cat(found)
+    whole = own.new_zeros(count, *own.shape[1:])
+    whole[places.to(own.device)] = own
+    return gather(whole).cpu()

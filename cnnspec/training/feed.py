@@ -21,16 +21,16 @@ class Partners:
     """For mixup: what the images of a batch are mixed with, and the share `(B,)` that each keeps."""
 
     images: Tensor
-    labels: Tensor
+    targets: Tensor
     shares: Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """This process's part of a batch, on the device: uint8 `(B, C, H, W)`, int64 `(B,)`, `(B, 11)`."""
+    """This process's part of a batch, on the device: uint8 `(B, C, *axes)`, targets `(B, …)`, `(B, 11)`."""
 
     images: Tensor
-    labels: Tensor
+    targets: Tensor
     numbers: Tensor | None  # what the augmentation does with each image, of `variations`
     partners: Partners | None
     size: int  # images of the batch over all processes
@@ -69,13 +69,13 @@ class Feed:
         neighbour_parts = None
         if shares is not None and ranks.count > 1:  # another process has the next image
             neighbour_parts = self._parts(neighbours(self.order, self.size))
-        for position, (images, labels) in zip(self._positions(), self._parts(self.order), strict=True):
+        for position, (images, targets) in zip(self._positions(), self._parts(self.order), strict=True):
             partners = None
             if shares is not None:
-                others = (images.roll(-1, 0), labels.roll(-1)) if neighbour_parts is None else next(neighbour_parts)
+                others = (images.roll(-1, 0), targets.roll(-1, 0)) if neighbour_parts is None else next(neighbour_parts)
                 partners = Partners(*others, self._part(shares, position))
             part = None if numbers is None else self._part(numbers, position)
-            yield Batch(images, labels, part, partners, self._size_at(position))
+            yield Batch(images, targets, part, partners, self._size_at(position))
 
     def rows(self) -> Iterator[RowBatch]:
         """The same as rows, for one process with all images on the device."""
@@ -109,7 +109,7 @@ class Feed:
         return values[position : position + self._size_at(position)][ranks.rank :: ranks.count]
 
     def _parts(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """This process's part of every batch: images and labels."""
+        """This process's part of every batch: images and targets."""
         plan = self.plan
         return batches(
             plan.train, order, self.size, plan.device, start=self.position, rank=plan.ranks.rank,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from cnnspec.language import Network
+from cnnspec.tasks import FIGURES, Figure, TaskName
 from cnnspec.training.config import TrainConfig
+from cnnspec.training.metrics import prefixed
 
 __all__ = ["Existing", "Job", "TrainResult"]
 
@@ -36,13 +39,48 @@ class TrainResult:
     """What came of a run. `test` figures are those of the best epoch's weights on images never used before."""
 
     run: str
+    task: TaskName
     epochs: int
     best_epoch: int
     val_loss: float
-    val_accuracy: float
-    train_accuracy: float | None  # while that epoch was trained; None for one that was begun before it was counted
+    val: Mapping[str, float | None]  # the figures of the task; the first has chosen the best epoch
+    train_accuracy: float | None  # while that epoch was trained; None where it was not counted
     test_loss: float | None
-    test_accuracy: float | None
+    test: Mapping[str, float | None]  # the same figures, each None where there are no test images
     test_images: int
     test_duplicates: int  # test images that are training images too
     seconds: float
+
+    @property
+    def best(self) -> tuple[Figure, float | None]:
+        """The figure that has chosen the best epoch, and its value there."""
+        key = next(iter(self.val))
+        return FIGURES[key], self.val[key]
+
+    @property
+    def val_accuracy(self) -> float:
+        """The share of the validation images that is recognised. Raises AttributeError for a task without classes."""
+        value = _accuracy(self.val)
+        assert value is not None  # there are validation images
+        return value
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """The same of the test images; None where there are none."""
+        return _accuracy(self.test)
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain data, as `result.json` holds it: each figure has a key of its own, `val_…` and `test_…`."""
+        plain: dict[str, object] = {}
+        for key in self.__dataclass_fields__:
+            if key in ("val", "test"):
+                plain |= prefixed(key, getattr(self, key))
+            elif key != "train_accuracy" or "accuracy" in self.val:
+                plain[key] = getattr(self, key)
+        return plain
+
+
+def _accuracy(figures: Mapping[str, float | None]) -> float | None:
+    if "accuracy" not in figures:
+        raise AttributeError(f"there is no accuracy; the figures are {', '.join(figures)}")
+    return figures["accuracy"]

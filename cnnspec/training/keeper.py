@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cnnspec.data.batches import to_device
+from cnnspec.data.sets import ImageSet
 from cnnspec.errors import CnnspecError
 from cnnspec.torch_backend import kind_fault, read_weights, weights_bytes
 from cnnspec.training.board import Board, open_board
@@ -95,8 +96,11 @@ class Keeper:
         plan = self.plan
         if plan.ranks.first:
             environment = describe(plan.device, torch.get_num_threads())
-            start = None if plan.start is None else plan.start.to_dict()
-            self.folder.start(plan.job, plan.config, plan.data.place, plan.data.classes, environment, start)
+            answers, start = self.learner.objective.answers, plan.start
+            self.folder.start(
+                plan.job, plan.config, plan.data.place, plan.data.classes, answers, environment,
+                None if start is None else start.to_dict(),
+            )  # fmt: skip
         self._begin()
 
     def resume(self) -> None:
@@ -225,9 +229,9 @@ class Keeper:
             step=counters.step,
             lr=plan.learning_rate(counters.step - 1),
             train_loss=mean_loss(total, plan.count, plan.config.batch_size),
-            train_accuracy=right / plan.count if self.counted else None,
+            train_accuracy=right / plan.count if self.counted and "accuracy" in scores.figures else None,
             val_loss=scores.loss,
-            val_accuracy=scores.accuracy,
+            figures=dict(scores.figures),
             seconds=round(counters.seconds, 3),
             images_per_second=round((plan.count - self.began_at) / max(1e-9, self.last_step - self.epoch_began), 1),
         )
@@ -256,31 +260,39 @@ class Keeper:
         best = counters.best
         assert best is not None  # a run has an epoch
         self.writer.wait()
-        source, rows = plan.val, data.val_rows  # for the confusion matrix, where there are no test images
+        source, rows = plan.val, data.val_rows  # for the pictures, where there are no test images
         if data.test is not None:
             source, rows = to_device(data.test, plan.device, image_memory(plan.device)), torch.arange(len(data.test))
-        scores = self.learner.evaluate_weights(
-            read_weights(best_weights(folder)), source, rows, lambda: self.signals.received is not None
-        )
-        if scores is None:
-            raise self._interruption(self.signals.received or 2)
+        weights, objective = read_weights(best_weights(folder)), self.learner.objective
+        if objective.settles:
+            objective.settle(self._scored(weights, plan.val, data.val_rows).noted)
+            self.folder.write_answers(objective.answers)
+        scores = self._scored(weights, source, rows)
         test = None if data.test is None else scores
         result = TrainResult(
             run=str(folder),
+            task=data.task.name,
             epochs=counters.epoch,
             best_epoch=best.epoch,
             val_loss=best.val_loss,
-            val_accuracy=best.val_accuracy,
+            val=best.figures,
             train_accuracy=best.train_accuracy,
             test_loss=test.loss if test else None,
-            test_accuracy=test.accuracy if test else None,
+            test=test.figures if test else dict.fromkeys(scores.figures),
             test_images=test.images if test else 0,
             test_duplicates=self.plan.duplicates,
             seconds=round(counters.seconds, 3),
         )
-        plot_run(folder, counters.history, scores.matrix.tolist(), data.classes)
+        plot_run(folder, counters.history, objective, scores.noted, data.classes)
         self.folder.write_result(result)
         return result
+
+    def _scored(self, weights: dict[str, Tensor], source: ImageSet, rows: Tensor) -> Scores:
+        """These images scored with these weights. Raises Interrupted after a signal."""
+        scores = self.learner.evaluate_weights(weights, source, rows, lambda: self.signals.received is not None)
+        if scores is None:
+            raise self._interruption(self.signals.received or 2)
+        return scores
 
     def _look(self, now: float) -> None:
         """Read this epoch's losses from the device, and say how far the run is."""

@@ -21,7 +21,6 @@ from cnnspec.training.criterion import (
     eval_frozen,
     freeze,
     load_optimizer,
-    make_loss,
     make_optimizer,
     make_update,
     set_rate,
@@ -29,6 +28,7 @@ from cnnspec.training.criterion import (
 from cnnspec.training.device import arithmetic
 from cnnspec.training.evaluate import Scores, Scoring, evaluate
 from cnnspec.training.feed import Batch, RowBatch
+from cnnspec.training.objectives.choose import make_objective
 from cnnspec.training.plan import Plan
 from cnnspec.training.process import random_state, set_random_state
 
@@ -63,10 +63,12 @@ class Learner:
         self.optimizer = make_optimizer(config, model, device)
         self.update_weights = make_update(config, self.optimizer)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
-        self.criterion = make_loss(config, plan.data.counts, device)
-        self.prepare = Prepare(plan.job.network.graph, device, plan.augment, plan.layout)
+        self.objective = make_objective(config, plan.data, plan.job.network.graph.task_options, device)
+        self.criterion = self.objective.loss
+        ignore = plan.data.ignore if plan.data.task.target == "mask" else None
+        self.prepare = Prepare(plan.job.network.graph, device, plan.augment, plan.layout, ignore)
         self.autocast = partial(arithmetic, device, config.precision)
-        self.scoring = Scoring(self.scored, self.prepare, self.criterion, device, len(plan.data.classes))
+        self.scoring = Scoring(self.scored, self.prepare, self.criterion, self.objective, device)
         self.record = record
         self.recorded: RecordedSteps | None = None
         self.recorded_scoring: RecordedSteps | None = None
@@ -152,7 +154,7 @@ class Learner:
     ) -> Scores | None:
         """Score these weights, by this process alone. None where `stop` said so. The model keeps them."""
         self.model.load_state_dict(weights)
-        scoring = Scoring(self.model, self.prepare, self.criterion, self.plan.device, len(self.plan.data.classes))
+        scoring = Scoring(self.model, self.prepare, self.criterion, self.objective, self.plan.device)
         return evaluate(
             scoring, source, rows, size=self.plan.scored_at_once, workers=self.plan.workers, stop=stop,
             loaders=self.loaders,
@@ -195,11 +197,11 @@ class Learner:
 
     def _learn(self, batch: Batch) -> Tensor:
         """One update as it is."""
-        x, y = self.prepare(batch.images, batch.numbers), batch.labels
+        x, y = self.prepare(batch.images, batch.numbers), self.prepare.targets(batch.targets, batch.numbers)
         if batch.partners is not None:
             others = batch.partners
             x, y = mix(
-                x, y, self.prepare(others.images, batch.numbers), others.labels, others.shares,
+                x, y, self.prepare(others.images, batch.numbers), others.targets, others.shares,
                 len(self.plan.data.classes),
             )  # fmt: skip
         return self._learn_inputs(x, y, batch.size)
@@ -210,9 +212,10 @@ class Learner:
         losses = []
         for step, batch in enumerate(rows.unbind()):
             self._set_rate(rates[step])  # a tensor: as a number it would be recorded
-            images, labels = take(self.plan.train, batch)
-            x = self.prepare(images, None if numbers is None else numbers[step])
-            losses.append(self._learn_inputs(x, labels, len(batch)))
+            images, targets = take(self.plan.train, batch)
+            varied = None if numbers is None else numbers[step]
+            x, y = self.prepare(images, varied), self.prepare.targets(targets, varied)
+            losses.append(self._learn_inputs(x, y, len(batch)))
         return torch.stack(losses) if len(losses) > 1 else losses[0].view(1)
 
     def _score_rows(self, rows: Tensor, numbers: Tensor | None, rates: Tensor) -> Tensor:
@@ -224,7 +227,7 @@ class Learner:
         set_rate(self.optimizer, rate)
 
     def _learn_inputs(self, x: Tensor, y: Tensor, size: int) -> Tensor:
-        """One update from inputs `(B, C, H, W)` and their labels, of a batch of `size` images over all processes."""
+        """One update from inputs `(B, C, *axes)` and targets, of a batch of `size` images over all processes."""
         parts = [(x, y)]
         count = self.plan.config.accumulate
         if count > 1:
@@ -265,20 +268,20 @@ class Learner:
         else:
             self.update_weights()
 
-    def _loss(self, outputs: Tensor | dict[str, Tensor], labels: Tensor) -> Tensor:
+    def _loss(self, outputs: Tensor | dict[str, Tensor], targets: Tensor) -> Tensor:
         """The summed loss, with that of the auxiliary heads weighted. What is recognised is counted by the way."""
         if isinstance(outputs, Tensor):
-            self._count_right(outputs, labels)
-            return self.criterion(outputs.float(), labels)
+            self._count_right(outputs, targets)
+            return self.criterion(outputs.float(), targets)
         graph = self.plan.job.network.graph
-        self._count_right(outputs[graph.outputs[0]], labels)
-        loss = self.criterion(outputs[graph.outputs[0]].float(), labels)
+        self._count_right(outputs[graph.outputs[0]], targets)
+        loss = self.criterion(outputs[graph.outputs[0]].float(), targets)
         for name in graph.aux_outputs:
-            loss = loss + self.plan.config.aux_weight * self.criterion(outputs[name].float(), labels)
+            loss = loss + self.plan.config.aux_weight * self.criterion(outputs[name].float(), targets)
         return loss
 
-    def _count_right(self, scores: Tensor, labels: Tensor) -> None:
+    def _count_right(self, outputs: Tensor, targets: Tensor) -> None:
         """Add up what is recognised, on the device: reading it would make the device and the program meet."""
-        if labels.ndim > 1:  # mixtures: the image with the larger share counts
-            labels = labels.argmax(1)
-        self.right[: len(labels)].add_(scores.detach().argmax(1) == labels)
+        recognised = self.objective.recognised(outputs.detach(), targets)
+        if recognised is not None:
+            self.right[: len(targets)].add_(recognised)

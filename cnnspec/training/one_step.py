@@ -19,7 +19,9 @@ from cnnspec.data.prepare import one_hot
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph, Node
 from cnnspec.training.config import TrainConfig
-from cnnspec.training.criterion import make_loss, make_optimizer, set_rate
+from cnnspec.training.criterion import make_optimizer, set_rate
+from cnnspec.training.objectives.base import loss_word
+from cnnspec.training.objectives.classes import ClassObjective, make_loss
 from cnnspec.training.told_step import ClassTerm, LayerGradient, MovedWeight, TrainingStep
 from cnnspec.training.update_rule import arithmetic, summary
 
@@ -111,7 +113,7 @@ def take_step(
         start=start,
         image=source,
         label=classes[label],
-        loss=config.loss,
+        loss=loss_word(config, ClassObjective.task),
         rule=summary(config),
         classes=tuple(ClassTerm(*row) for row in rows),
         error_after=math.fsum(terms_after),

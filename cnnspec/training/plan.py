@@ -106,11 +106,14 @@ class Plan:
     @property
     def layout(self) -> torch.memory_format:
         """How weights and images lie in memory."""
-        return torch.channels_last if self.config.channels_last else torch.contiguous_format
+        images = len(self.job.network.graph.input_shape) == 3
+        return torch.channels_last if self.config.channels_last and images else torch.contiguous_format
 
     @property
     def augment(self) -> Augment:
-        """What is varied in training."""
+        """What is varied in training: of images only."""
+        if len(self.job.network.graph.input_shape) != 3:
+            return Augment()
         return Augment(self.config.rotate, self.config.shift, self.config.flip, self.config.erase)
 
     def epoch_rates(self, epoch: int) -> Tensor:

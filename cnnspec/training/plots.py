@@ -9,40 +9,58 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from PIL.Image import Image
+from torch import Tensor
 
 from cnnspec.diagnostics import visible
 from cnnspec.files import atomic_path, rewritten_path
+from cnnspec.tasks import Answers
 from cnnspec.training.fonts import drawable
 from cnnspec.training.metrics import EpochMetrics
+from cnnspec.training.objectives.base import Objective
+from cnnspec.training.objectives.classes import ClassObjective
+from cnnspec.training.objectives.masks import MaskObjective
+from cnnspec.training.objectives.numbers import NumbersObjective
 
-__all__ = ["plot_confusion", "plot_curves", "plot_mistakes", "plot_run"]
+__all__ = ["plot_confusion", "plot_curves", "plot_mistakes", "plot_residuals", "plot_run"]
 
 MOST_LABELS = 40  # class names written along an axis
+RESIDUALS = "residuals.png"
+MOST_NUMBERS = 12  # that are drawn
 MOST_LETTERS = 26  # of a file's name over an image
 
 
 def plot_run(
-    folder: Path, metrics: Sequence[EpochMetrics], matrix: Sequence[Sequence[int]], classes: Sequence[str]
+    folder: Path, metrics: Sequence[EpochMetrics], objective: Objective, noted: Tensor, classes: Sequence[str]
 ) -> None:
-    """The curves of a run, and its confusion matrix."""
+    """The curves of a run, and the picture of its task from what was noted: the confusion matrix, or the residuals."""
     plot_curves(metrics, folder / "curves.png")
-    plot_confusion(matrix, classes, folder / "confusion.png")
+    if isinstance(objective, ClassObjective):
+        plot_confusion(objective.matrix(noted).tolist(), classes, folder / "confusion.png")
+    elif isinstance(objective, MaskObjective):
+        plot_confusion(noted.tolist(), classes, folder / "confusion.png")
+    elif isinstance(objective, NumbersObjective):
+        count = noted.shape[1] // 2
+        plot_residuals(noted[:, :count].tolist(), noted[:, count:].tolist(), objective.answers, folder / RESIDUALS)
 
 
 def plot_curves(metrics: Sequence[EpochMetrics], path: Path) -> None:
-    """Loss, accuracy and learning rate over the epochs, as a PNG."""
+    """Loss, the figure that chooses the best epoch, and learning rate over the epochs, as a PNG."""
     figure = Figure(figsize=(11, 3.4), layout="constrained")
-    loss, accuracy, rate = figure.subplots(1, 3)
+    loss, best, rate = figure.subplots(1, 3)
     epochs = [epoch.epoch for epoch in metrics]
     loss.plot(epochs, [epoch.train_loss for epoch in metrics], label="training")
     loss.plot(epochs, [epoch.val_loss for epoch in metrics], label="validation")
     loss.set(xlabel="epoch", title="loss")
     loss.legend()
-    trained = [math.nan if epoch.train_accuracy is None else 100 * epoch.train_accuracy for epoch in metrics]
-    accuracy.plot(epochs, trained, label="training")
-    accuracy.plot(epochs, [100 * epoch.val_accuracy for epoch in metrics], label="validation")
-    accuracy.set(xlabel="epoch", title="accuracy, %")
-    accuracy.legend()
+    chosen = metrics[0].best[0]
+    factor = 100 if chosen.share else 1
+    if chosen.key == "accuracy":
+        trained = [math.nan if epoch.train_accuracy is None else 100 * epoch.train_accuracy for epoch in metrics]
+        best.plot(epochs, trained, label="training")
+    values = [epoch.best[1] for epoch in metrics]
+    best.plot(epochs, [math.nan if value is None else factor * value for value in values], label="validation")
+    best.set(xlabel="epoch", title=f"{chosen.title}, %" if chosen.share else chosen.title)
+    best.legend()
     rate.plot(epochs, [epoch.lr for epoch in metrics], color="tab:grey")
     rate.set(xlabel="epoch", title="learning rate")
     with atomic_path(path) as temporary:
@@ -69,6 +87,32 @@ def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], path
                 if value:
                     dark = shares[true][predicted] > 0.5
                     axes.text(predicted, true, str(value), ha="center", va="center", color="w" if dark else "k", size=7)
+    with atomic_path(path) as temporary:
+        _save(figure, temporary)
+
+
+def plot_residuals(
+    predicted: Sequence[Sequence[float]], true: Sequence[Sequence[float]], answers: Answers, path: Path
+) -> None:
+    """What is predicted against what is true, and how far it is off, for each number, as a PNG."""
+    count = len(true[0]) if true else 0
+    shown = min(count, MOST_NUMBERS)
+    figure = Figure(figsize=(8, 3.4 * max(1, shown)), layout="constrained")
+    for number, (both, off) in enumerate(figure.subplots(max(1, shown), 2, squeeze=False)):
+        if number >= count:
+            continue
+        name, unit = answers.names(count)[number], f", {answers.units[number]}" if answers.units else ""
+        given, wanted = [row[number] for row in predicted], [row[number] for row in true]
+        low, high = min(*given, *wanted), max(*given, *wanted)
+        both.plot([low, high], [low, high], color="tab:grey", linewidth=1)
+        both.plot(wanted, given, ".", markersize=3)
+        off.axhline(0, color="tab:grey", linewidth=1)
+        off.plot(wanted, [one - other for one, other in zip(given, wanted, strict=True)], ".", markersize=3)
+        label = visible(f"{name}{unit}")
+        for axes, title in ((both, "predicted"), (off, "predicted - true")):
+            names, families = drawable([f"true {label}", f"{title}{visible(unit)}"])
+            axes.set_xlabel(names[0], family=families, parse_math=False)
+            axes.set_ylabel(names[1], family=families, parse_math=False)
     with atomic_path(path) as temporary:
         _save(figure, temporary)
 

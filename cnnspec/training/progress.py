@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Protocol, TextIO, runtime_checkable
 
 from cnnspec.diagnostics import visible
+from cnnspec.tasks import figures_line
 from cnnspec.training.metrics import EpochMetrics
 
 __all__ = ["Lines", "Live", "Progress", "Silent", "epoch_line", "listening", "speaks", "time_left"]
@@ -56,7 +57,7 @@ def epoch_line(metrics: EpochMetrics) -> str:
     """What is said of a finished epoch."""
     return (
         f"epoch {metrics.epoch:>3}  loss {metrics.train_loss:.4f}  validation loss {metrics.val_loss:.4f}"
-        f"  accuracy {metrics.val_accuracy:7.2%}  {metrics.images_per_second:,.0f} images/s"
+        f"  {figures_line(metrics.figures)}  {metrics.images_per_second:,.0f} images/s"
     )
 
 

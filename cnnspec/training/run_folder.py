@@ -9,8 +9,9 @@
       metrics.jsonl       one line per epoch; results.csv is the same as a table
       best.safetensors    the weights of the best epoch, and last.safetensors those of the last
       manifest.json       digests of the weights
+      answers.json        how the outputs are read, where that is not by the highest score of a class
       result.json         the figures of the finished run
-      curves.png, confusion.png   the latter of the test images, or without them of the validation images
+      curves.png          and confusion.png or residuals.png, of the test images or without them the validation images
       checkpoints/        what a resumed run continues from
 
 `run_writer` writes it. Importing this module imports no torch.
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,7 +29,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, Field, RootModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import expand_user
@@ -36,15 +38,15 @@ from cnnspec.language import Network, NetworkRecord, read_file
 from cnnspec.language.source import read_text
 from cnnspec.language.tree import SourceError, plain
 from cnnspec.public import public
+from cnnspec.tasks import CLASSES, FIGURES, TASKS, Answers, Task, TaskName
 from cnnspec.training.config import TrainConfig, resolve_config
-from cnnspec.training.metrics import EpochMetrics
+from cnnspec.training.metrics import EpochMetrics, figures_in, merit
 from cnnspec.zoo import RUNS, find_run, is_run
 
 __all__ = [
-    "BEST", "CHECKPOINTS", "LAST", "START", "DataPlace", "Natural", "Run", "WeightsRecord", "best_fault",
-    "best_weights",
-    "check_links", "find_weights", "has_checkpoint", "is_run", "manifest_fault", "network_files", "open_run",
-    "read_config", "read_json", "read_manifest",
+    "ANSWERS", "BEST", "CHECKPOINTS", "LAST", "PICTURES", "START", "DataPlace", "Natural", "Run", "WeightsRecord",
+    "best_fault", "best_weights", "check_links", "find_weights", "has_checkpoint", "is_run", "manifest_fault",
+    "network_files", "open_run", "read_config", "read_json", "read_manifest",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -53,6 +55,8 @@ BEST: Final = "best.safetensors"
 LAST: Final = "last.safetensors"
 START: Final = "start.json"
 MANIFEST: Final = "manifest.json"
+ANSWERS: Final = "answers.json"
+PICTURES: Final = ("confusion.png", "residuals.png")  # beside the curves, by the task
 CHECKPOINTS: Final = "checkpoints"
 
 
@@ -87,18 +91,34 @@ class _Classes(RootModel[tuple[Annotated[str, Field(max_length=10_000)], ...]]):
     """classes.json."""
 
 
-Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Natural = Annotated[int, Field(strict=True, ge=0)]
 
 
-class _Figures(BaseModel):
-    """What is read of result.json, as it is there."""
+Real = Annotated[float, Field(allow_inf_nan=False)]
+Name = Annotated[str, Field(max_length=10_000)]
 
-    test_accuracy: Share | None
-    val_accuracy: Share | None = None
+
+class _Figures(BaseModel):
+    """What is read of result.json, as it is there; beside it the figures of the task."""
+
+    task: TaskName = "classification"
     test_images: Natural | None = None
     epochs: Natural | None = None
     best_epoch: Natural | None = None
+
+
+class _Answers(BaseModel):
+    """answers.json."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: TaskName
+    numbers: tuple[Name, ...] = ()
+    units: tuple[Name, ...] = ()
+    mean: tuple[Real, ...] = ()
+    std: tuple[Annotated[Real, Field(gt=0)], ...] = ()
+    thresholds: tuple[Annotated[Real, Field(ge=0, le=1)], ...] = ()
+    ignore: Annotated[int, Field(ge=0, le=255)] | None = None
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -145,17 +165,26 @@ class Run:
     classes: tuple[str, ...] = ()
     metrics: tuple[EpochMetrics, ...] = ()  # one per epoch
     result: dict[str, Any] | None = None  # None where the run has not finished
+    answers: Answers = CLASSES  # how the outputs are read
     place: DataPlace | None = None  # of images that lie in a folder or file
 
     def __repr__(self) -> str:
         done = f"{len(self.metrics)} of {self.config.epochs} epochs"
-        best = f", {max(epoch.val_accuracy for epoch in self.metrics):.2%} in validation" if self.metrics else ""
+        best = ""
+        if self.metrics:
+            figure, value = max(self.metrics, key=merit).best
+            best = f", {figure.named(value)} in validation"
         return f"<Run {self.path} of {self.network.name} on {self.config.data}: {done}{best}>"
 
     @property
     def name(self) -> str:
         """The name of the run's folder."""
         return self.path.resolve().name
+
+    @property
+    def task(self) -> Task:
+        """What it was trained for."""
+        return TASKS[self.answers.task]
 
     @property
     def graph(self) -> Graph:
@@ -289,9 +318,27 @@ def open_run(path: str | os.PathLike[str], *, figures: bool = True) -> Run:
         raise CnnspecError(f"{path / 'metrics.jsonl'} is damaged: {error}") from None
     result = read_json(path / "result.json", dict) if (path / "result.json").exists() else None
     if result is not None:
-        _checked(_Figures, result, path / "result.json")
+        _check_result(result, path / "result.json")
+    answers = CLASSES
+    if (path / ANSWERS).exists():
+        answers = Answers(**_checked(_Answers, read_json(path / ANSWERS, dict), path / ANSWERS).model_dump())
     classes = _checked(_Classes, read_json(path / "classes.json", list), path / "classes.json")
-    return replace(begun, classes=classes.root, metrics=metrics, result=result)
+    return replace(begun, classes=classes.root, metrics=metrics, result=result, answers=answers)
+
+
+def _check_result(result: dict[str, Any], path: Path) -> None:
+    """Raise CnnspecError unless the figures that are read of result.json are what such figures can be."""
+    task = TASKS[_checked(_Figures, result, path).task]
+    for split in ("val", "test"):
+        found = figures_in(split, result)
+        if split == "test" and task.best.key not in found:
+            raise CnnspecError(f"{path} is damaged: it has no `test_{task.best.key}`")
+        for key, value in found.items():
+            share = FIGURES[key].share
+            if value is not None and not (type(value) in (int, float) and math.isfinite(value)):
+                raise CnnspecError(f"{path} is damaged: `{split}_{key}` is no number")
+            if value is not None and share and not 0 <= value <= 1:
+                raise CnnspecError(f"{path} is damaged: `{split}_{key}` is no share")
 
 
 def network_files(network: Network) -> tuple[str, str, dict[str, object]]:

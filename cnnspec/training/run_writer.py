@@ -16,7 +16,6 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from types import TracebackType
@@ -26,13 +25,16 @@ import yaml
 
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import write_atomic
+from cnnspec.tasks import CLASSES, Answers
 from cnnspec.training.config import TrainConfig
 from cnnspec.training.job import Existing, Job, TrainResult
 from cnnspec.training.metrics import EpochMetrics
 from cnnspec.training.run_folder import (
+    ANSWERS,
     BEST,
     CHECKPOINTS,
     LAST,
+    PICTURES,
     START,
     DataPlace,
     WeightsRecord,
@@ -52,11 +54,12 @@ _START: Final = (
     "spec.yaml",
     "spec.json",
     "classes.json",
+    ANSWERS,
     "environment.json",
 )  # what is before config.yaml
 _PRODUCTS: Final = (
     START, "spec.yaml", "spec.json", "config.yaml", "environment.json", "classes.json", "metrics.jsonl", "results.csv",
-    BEST, LAST, "manifest.json", "result.json", "curves.png", "confusion.png", CHECKPOINTS, "tensorboard",
+    BEST, LAST, "manifest.json", "result.json", "curves.png", *PICTURES, ANSWERS, CHECKPOINTS, "tensorboard",
 )  # fmt: skip
 
 
@@ -217,6 +220,7 @@ class RunFolder:
         config: TrainConfig,
         place: Path | None,
         classes: Sequence[str],
+        answers: Answers,
         environment: Mapping[str, object],
         weights: Mapping[str, object] | None = None,
     ) -> None:
@@ -232,6 +236,7 @@ class RunFolder:
         file, text, _ = network_files(job.network)
         write_atomic(self.path / file, text)
         write_atomic(self.path / "classes.json", json.dumps(list(classes), ensure_ascii=False, indent=1) + "\n")
+        self.write_answers(answers)
         write_atomic(self.path / "environment.json", json.dumps(dict(environment), indent=1) + "\n")
         if weights is not None:
             write_atomic(self.path / START, json.dumps(dict(weights), indent=1) + "\n")
@@ -275,9 +280,14 @@ class RunFolder:
             writer.writerows(lines)
             write_atomic(self.path / "results.csv", table.getvalue())
 
+    def write_answers(self, answers: Answers) -> None:
+        """How the outputs are read; nothing where they are scores of classes, of which the most is the answer."""
+        if answers != CLASSES:
+            write_atomic(self.path / ANSWERS, json.dumps(answers.to_dict(), ensure_ascii=False, indent=1) + "\n")
+
     def write_result(self, result: TrainResult) -> None:
         """The figures of the finished run."""
-        write_atomic(self.path / "result.json", json.dumps(asdict(result), indent=1) + "\n", sync=True)
+        write_atomic(self.path / "result.json", json.dumps(result.to_dict(), indent=1) + "\n", sync=True)
 
     def write_weights(self, names: Sequence[str], data: bytes, epoch: int) -> None:
         """Weights for people and for export, under each of these names.

@@ -52,8 +52,8 @@ def test_one_folder_is_split_by_class(folder: Path, options: OpenOptions) -> Non
     data = open_data(str(folder), GRAPH, options)
     assert data.classes == ("cat", "dog")
     assert data.test is not None
-    assert torch.bincount(data.test.labels).tolist() == [2, 1]
-    assert torch.bincount(data.train.labels[data.val_rows]).tolist() == [1, 1]
+    assert torch.bincount(data.test.targets).tolist() == [2, 1]
+    assert torch.bincount(data.train.targets[data.val_rows]).tolist() == [1, 1]
     assert data.counts.tolist() == [7, 4]
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from cnnspec.data.npz import LONGEST_HEADER, read_npz
 from cnnspec.errors import CnnspecError
+from cnnspec.tasks import TASKS
 
 MOST = 8 * 2**20  # bytes that a file of a few kilobytes may take
 
@@ -98,7 +99,7 @@ def test_a_hostile_file_is_one_error(content: Callable[[], bytes], message: str,
     tracemalloc.start()
     try:
         with pytest.raises(CnnspecError, match=message) as caught:
-            read_npz(path)
+            read_npz(path, TASKS["classification"])
         assert tracemalloc.get_traced_memory()[1] < MOST
     finally:
         tracemalloc.stop()
@@ -115,7 +116,7 @@ def test_what_numpy_and_others_write_is_read(tmp_path: Path) -> None:
         packed(x=shaped("(1, 8, 8)", 2)),
     ):
         (tmp_path / "a.npz").write_bytes(content)
-        x, y = read_npz(tmp_path / "a.npz")
+        x, y = read_npz(tmp_path / "a.npz", TASKS["classification"])
         assert x.dtype == np.uint8
         assert y.tolist() == [0, 1, 0, 1]
 
@@ -130,7 +131,7 @@ def test_changed_bytes_are_an_error_or_arrays(tmp_path: Path) -> None:
             content[rng.randrange(len(content))] = rng.choice((0, 0xFF, rng.randrange(256)))
         path.write_bytes(content[: rng.choice((len(content), rng.randrange(len(content))))])
         try:
-            read_npz(path)
+            read_npz(path, TASKS["classification"])
         except CnnspecError as error:
             told.append(error.message)
     assert len(told) > 300

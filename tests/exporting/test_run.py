@@ -44,7 +44,7 @@ def test_the_file_recognises_what_the_run_recognised(run: Path) -> None:
     assert isinstance(test, Images)
     pixels = test.images.permute(0, 2, 3, 1).numpy()
     scores = predictor.run(normalize(np.ascontiguousarray(pixels), trained.graph.mean, trained.graph.std))
-    accuracy = float((next(iter(scores.values())).argmax(1) == test.labels.numpy()).mean())
+    accuracy = float((next(iter(scores.values())).argmax(1) == test.targets.numpy()).mean())
     assert trained.result is not None
     assert accuracy == pytest.approx(trained.result["test_accuracy"], abs=1e-6)
     assert accuracy > 0.8

@@ -38,9 +38,9 @@ def open_page(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     wrong: list[str] = []
     pages = []
 
-    def open_(network: Any, *, width: int = 1400, height: int = 900, theme: str = "light") -> Any:
+    def open_(network: Any, *, width: int = 1400, height: int = 900, theme: str = "light", **shown: Any) -> Any:
         path = tmp_path / f"page{len(pages)}.html"
-        api.draw(network, path)
+        api.draw(network, path, **shown)
         page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme)
         page.set_default_timeout(90_000)
         pages.append(page)

@@ -16,7 +16,8 @@ import cnnspec
 from cnnspec.analysis.freezing import Freezing
 from cnnspec.errors import UsageError
 from cnnspec.training.config import TrainConfig
-from cnnspec.training.criterion import freeze, initialise, make_loss, make_optimizer, make_update
+from cnnspec.training.criterion import freeze, initialise, make_optimizer, make_update
+from cnnspec.training.objectives.classes import make_loss
 
 CPU = torch.device("cpu")
 COUNTS = torch.tensor([10, 30, 60])

@@ -159,7 +159,7 @@ def test_a_step_that_waits_for_the_device_is_not_recorded(
         ({}, IMAGES, 1, None),
         ({"optimizer": "adam", "precision": "bf16", "ema": 0.9, "clip": 1.0}, IMAGES, 1, None),
         ({"cuda_graph": False}, IMAGES, 1, "switched off"),
-        ({}, Images(IMAGES.images, IMAGES.labels, mapped=True), 1, "the images are streamed"),
+        ({}, Images(IMAGES.images, IMAGES.targets, mapped=True), 1, "the images are streamed"),
         ({}, IMAGES, 2, "several processes"),
         ({"compile": True, "precision": "fp16"}, IMAGES, 1, None),
         ({"accumulate": 2}, IMAGES, 1, "batches in parts"),

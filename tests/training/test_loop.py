@@ -170,20 +170,21 @@ def test_resuming_a_finished_run_changes_nothing(whole: Path) -> None:
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    make = learner.make_loss
+    make = learner.make_objective
 
     def making(*arguments: Any) -> Any:
-        criterion = make(*arguments)
-        count = 0
+        objective = make(*arguments)
+        criterion, count = objective.loss, 0
 
         def loss(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
             nonlocal count
             count += outputs.requires_grad
             return criterion(outputs, labels) * (float("nan") if count == step and outputs.requires_grad else 1.0)
 
-        return loss
+        monkeypatch.setattr(objective, "loss", loss)
+        return objective
 
-    monkeypatch.setattr(learner, "make_loss", making)
+    monkeypatch.setattr(learner, "make_objective", making)
     with pytest.raises(CnnspecError, match=rf"the loss is nan at step {step} \(epoch {(step - 1) // 11 + 1}\)"):
         run(tmp_path / "run")
     best = tmp_path / "run" / "best.safetensors"

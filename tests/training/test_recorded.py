@@ -285,7 +285,7 @@ def test_forward_loss_and_scoring_want_no_number_from_cuda(tmp_path: Path, optio
     plan = learner.plan
     numbers = variations(plan.augment, torch.rand(BATCH, COLUMNS), 8, 8)
     assert isinstance(plan.train, Images)
-    real = plan.train.images[:BATCH], plan.train.labels[:BATCH]
+    real = plan.train.images[:BATCH], plan.train.targets[:BATCH]
     with FakeTensorMode(allow_non_fake_inputs=False) as mode, torch.no_grad():
         model, prepare = learner.model, learner.prepare
         for module in model.modules():

@@ -3,7 +3,7 @@
 import { mount } from 'svelte';
 import App from './App.svelte';
 import './page.css';
-import { unitField } from './fields';
+import { unitField, unitReads } from './fields';
 import { arrange } from './layered';
 import type { PageData } from './types';
 import { View } from './view.svelte';
@@ -14,4 +14,4 @@ const view = new View(data);
 mount(App, { target: document.getElementById('app')!, props: { view } });
 
 // For who wants to ask the page itself.
-Object.assign(globalThis, { cnnspec: { data, view, arrange, unitField } });
+Object.assign(globalThis, { cnnspec: { data, view, arrange, unitField, unitReads } });

@@ -91,6 +91,94 @@ export interface Kind {
   dark: [ground: string, mark: string];
 }
 
+export interface Rule {
+  by: 'conv' | 'transposed' | 'linear' | 'max' | 'mean' | 'norm' | 'affine' | 'join' | 'concat' | 'same' | 'function';
+  groups?: number;
+  padded?: boolean;
+  divisor?: number | null;
+  eps?: number;
+  scale?: number;
+  shift?: number;
+  sign?: string;
+}
+
+export interface Maps {
+  shape: number[]; // classes, rows, columns
+  range: [low: number, high: number];
+}
+
+export interface Sample {
+  name: string;
+  label: number | null;
+  picture?: number[]; // channels, rows, columns
+  ranges: [low: number, high: number][]; // of the tensors in eight bits
+  strong?: Record<string, { unit: number; bias: number; terms: [place: number, x: number, w: number][] }[]>;
+  why?: { classes: number[]; cam?: Maps; occlusion?: Maps };
+  data: string;
+}
+
+export interface Computed {
+  origin: string;
+  trained: boolean;
+  classes: string[];
+  softmax: boolean;
+  tensors: { layer: number; shape: number[]; exact: boolean }[];
+  rules: Record<string, Rule>;
+  weights: { layers: { layer: number; tensors: [name: string, shape: number[]][] }[]; data: string };
+  camLayer: number | null;
+  samples: Sample[];
+}
+
+export interface Epoch {
+  epoch: number;
+  lr: number;
+  train_loss: number | null;
+  train_accuracy: number | null;
+  val_loss: number | null;
+  val_accuracy: number;
+  seconds: number;
+  images_per_second: number;
+}
+
+export interface Judged {
+  data: string;
+  split: string;
+  images: number;
+  loss: number;
+  accuracy: number;
+  top5: number | null;
+  calibrationError: number;
+  classes: [name: string, images: number, precision: number, recall: number, f1: number][];
+  confusion: number[][] | null;
+  worst: number[];
+  bins: ([images: number, right: number, sure: number] | null)[];
+  pictures: { row: number; true: number; predicted: number; probability: number; shape: number[] }[];
+  pixels: string;
+}
+
+export interface RunData {
+  name: string;
+  network: string;
+  variant: string | null;
+  params: Record<string, string>;
+  size: number;
+  trained: number;
+  classes: string[];
+  epochs: number;
+  metrics: Epoch[];
+  best: number | null;
+  result: Record<string, unknown> | null;
+  config: Record<string, unknown>;
+  environment: Record<string, unknown>;
+  judged?: Judged;
+}
+
+export interface Changes {
+  identical: boolean;
+  totals: { name: string; a: number | null; b: number | null }[];
+  layers: { kind: string; a: string | null; b: string | null; what: string[] }[];
+}
+
 export interface PageData {
   cnnspec: string;
   name: string;
@@ -112,6 +200,8 @@ export interface PageData {
   source: { path: string; text: string };
   findings: Finding[];
   pages: Record<string, string>;
+  computed?: Computed;
+  runs?: RunData[]; // one, or two side by side
 }
 
 export const INPUT = -1; // the number of the network's input among what layers read

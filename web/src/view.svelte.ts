@@ -2,9 +2,11 @@
 
 import { Layouts, copiesOf } from './layout';
 import { INPUT, type Box, type PageData } from './types';
+import { Values } from './values.svelte';
 
 export type Shading = 'kind' | 'params' | 'macs' | 'bytes';
-export type Pane = 'graph' | 'table' | 'layer' | 'source' | 'findings';
+export type Pane = 'graph' | 'table' | 'layer' | 'walk' | 'run' | 'source' | 'findings';
+export type About = 'arithmetic' | 'field' | 'values';
 export type Selected = { layer: number } | { group: string } | null;
 
 const FITTING = 48; // boxes that are seen at first, at most
@@ -17,7 +19,10 @@ export class View {
   pane = $state<Pane>('graph');
   theme = $state<'light' | 'dark'>('light');
   hovered = $state<number | null>(null); // a layer whose row or box the pointer is on
+  wanted = $state<About>('arithmetic'); // what is said of the layer that is selected
   sought = $state(0); // how often something was asked to be brought into sight
+
+  values: Values | null = null; // what it computes, where that was recorded
 
   layouts = $derived(new Layouts(this.data));
   scene = $derived(this.layouts.scene(this.open));
@@ -26,6 +31,12 @@ export class View {
   constructor(data: PageData) {
     this.data = data;
     this.open = firstOpen(data.root);
+    if (data.computed) {
+      this.values = new Values(data);
+      this.wanted = 'values';
+      this.pane = 'walk';
+    }
+    if (data.runs) this.pane = 'run';
   }
 
   // Another state of the same network, as while it is edited: what is open and selected stays, where it is still there.

@@ -26,7 +26,7 @@ def watch(stream: TextIO) -> Iterator[Progress]:
     bar = Bar(
         TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
         BarColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}{task.fields[accuracy]}  {task.fields[speed]:,.0f} images/s"),
+        TextColumn("loss {task.fields[loss]:.4f}{task.fields[figure]}  {task.fields[speed]:,.0f} images/s"),
         TextColumn("{task.fields[left]} left"),
         console=Console(file=stream),
         transient=True,
@@ -41,14 +41,14 @@ class _Bar:
     def __init__(self, bar: Any) -> None:
         self.bar = bar
         self.task: Any = None
-        self.accuracy = ""  # in the last validation
+        self.figure = ""  # by which the best epoch is chosen, in the last validation
 
     def message(self, text: str) -> None:
         self.bar.console.print(visible(text), highlight=False, markup=False)
 
     def step(self, epoch: int, epochs: int, seen: int, images: int, loss: float, images_per_second: float) -> None:
         fields = {
-            "epoch": epoch, "epochs": epochs, "loss": loss, "accuracy": self.accuracy, "speed": images_per_second,
+            "epoch": epoch, "epochs": epochs, "loss": loss, "figure": self.figure, "speed": images_per_second,
             "left": time_left(epoch, epochs, seen, images, images_per_second),
         }  # fmt: skip
         if self.task is None:
@@ -59,5 +59,6 @@ class _Bar:
         if self.task is not None:
             self.bar.remove_task(self.task)
             self.task = None
-        self.accuracy = f"  accuracy {metrics.val_accuracy:.2%}"
+        figure, value = metrics.best
+        self.figure = f"  {figure.title} {figure.show(value)}"
         self.message(epoch_line(metrics))

@@ -1,0 +1,39 @@
+"""The objective of a data set's task."""
+
+from __future__ import annotations
+
+import torch
+
+from cnnspec.data.sets import DataSet
+from cnnspec.errors import UsageError
+from cnnspec.tasks import TaskOptions
+from cnnspec.training.config import TrainConfig
+from cnnspec.training.objectives.base import Objective
+from cnnspec.training.objectives.classes import ClassObjective
+from cnnspec.training.objectives.labels import LabelsObjective
+from cnnspec.training.objectives.masks import MaskObjective
+from cnnspec.training.objectives.numbers import NumbersObjective
+
+__all__ = ["make_objective"]
+
+
+def make_objective(config: TrainConfig, data: DataSet, options: TaskOptions | None, device: torch.device) -> Objective:
+    """What a network is taught by this data set, with what a spec says of its task.
+
+    Raises UsageError for options of training that are not of this task.
+    """
+    objective: Objective
+    match data.task.target:
+        case "class":
+            objective = ClassObjective(config, data.counts, device)
+        case "labels":
+            objective = LabelsObjective(config, data.counts, len(data.train_rows), device)
+        case "numbers":
+            objective = NumbersObjective(config, data.train.targets[data.train_rows], options, device)
+        case "mask":
+            objective = MaskObjective(config, data.counts, data.ignore, device)
+    if config.mixup and not objective.mixes:
+        raise UsageError(
+            f"--mixup mixes classes, and {data.task.name} is taught {data.task.taught}", hint="`--mixup 0`"
+        )
+    return objective
