@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,7 +20,9 @@ app = typer.Typer()
 
 @app.command()
 def predict(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A file that `cnnspec export` wrote.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A file that `cnnspec export` wrote; with `--weights` a SPEC.")
+    ],
     images: Annotated[
         list[str],
         typer.Argument(metavar="IMAGE|DIR|GLOB|-", help="Images, folders, patterns; `-` reads one image from stdin."),
@@ -34,6 +36,10 @@ def predict(
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Where `--why` draws: FILE.png.")
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="WEIGHTS", help="Of a SPEC: `torchvision:IMAGENET1K_V2`, `timm:NAME`, a file, or a run."),
+    ] = None,
     device: Annotated[str, typer.Option(metavar="|".join(DEVICES), help="Where to run.")] = "auto",
     allow_fallback: Annotated[
         bool, typer.Option("--allow-fallback", help="Take another device where the one asked for is not to be had.")
@@ -44,7 +50,7 @@ def predict(
         int | None, typer.Option(metavar="N", min=1, max=MAX_THREADS, help="Of onnxruntime; it decides by default.")
     ] = None,
 ) -> None:
-    """Print the most probable classes of each image. Needs onnxruntime, and no torch.
+    """Print the most probable classes of each image. Needs onnxruntime, and no torch but for `--weights`.
 
     Examples:
 
@@ -53,6 +59,8 @@ def predict(
       cnnspec predict exports/lenet5.onnx scans/ --invert --format csv > digits.csv
 
       cnnspec predict exports/lenet5.onnx seven.png --why -o why.png
+
+      cnnspec predict resnet50 photo.jpg --weights torchvision:IMAGENET1K_V2
     """
     common.check_choice("--format", form, FORMATS)
     if why != (output is not None):
@@ -60,19 +68,19 @@ def predict(
     if why and "-" in images:
         raise UsageError("`--why` reads each image twice, and stdin gives it once", hint="write it to a file first")
     check_device(device)
-    from cnnspec.api import Predictor, draw_why
+    from cnnspec.api import Predictor, draw_why, ready
     from cnnspec.api.terms import expand
 
     sources = expand(images)  # what names nothing is told before the model is loaded
-    predictor = Predictor(
-        model,
-        device=device,
-        allow_fallback=allow_fallback,
-        threads=threads,
-        batch_size=batch_size,
-        invert=invert,
-        max_pixels=max_pixels,
-    )
+    options: dict[str, Any] = {
+        "device": device, "allow_fallback": allow_fallback, "threads": threads, "batch_size": batch_size,
+        "invert": invert, "max_pixels": max_pixels,
+    }  # fmt: skip
+    if weights is None:
+        predictor = Predictor(model, **options)
+    else:
+        common.tell_of_weights(weights)
+        predictor = ready(common.load_spec(model), weights, report=lambda text: say(text, sys.stderr), **options)
     if device != "cpu":
         print(f"running on {predictor.provider}", file=sys.stderr)
     failed: list[CnnspecError] = []
