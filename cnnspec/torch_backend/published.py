@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.hints import did_you_mean
-from cnnspec.torch_backend.origins import made
+from cnnspec.torch_backend.origins import make_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +102,7 @@ def torchvision_weights(name: str, network: str, report: Callable[[str], None] =
         try:
             with redirect_stderr(StringIO()):
                 heads = {"aux_logits": True} if twice else {}
-                return made(str(entry), models.get_model, (network,), {"weights": entry, **heads})
+                return make_module(str(entry), models.get_model, (network,), {"weights": entry, **heads})
         except CnnspecError as error:
             raise _not_fetched(entry, error) from error.__cause__
 
@@ -177,7 +177,7 @@ def timm_weights(name: str, report: Callable[[str], None] = lambda text: None) -
     def make() -> nn.Module:
         try:
             with _quiet(), redirect_stderr(StringIO()):
-                return made(f"timm:{name}", create, (), {})
+                return make_module(f"timm:{name}", create, (), {})
         except CnnspecError as error:
             if not isinstance(error.__cause__, (OSError, RuntimeError)) or not found.hf_hub_id:
                 raise
