@@ -12,7 +12,7 @@ from cnnspec.language.spec_source import Source, read_spec
 from cnnspec.ops import Shape
 from cnnspec.public import public
 
-__all__ = ["Network", "NetworkRecord"]
+__all__ = ["Network", "NetworkRecord", "normalised"]
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,6 @@ class Network:
         """The network's name: the variant's where it is one."""
         return self.graph.name
 
-    def prepared(self, *, mean: tuple[float, ...], std: tuple[float, ...]) -> Self:
-        """The same network whose input is normalised otherwise than its spec says: as its weights were trained."""
-        if (mean, std) == (self.graph.mean, self.graph.std):
-            return self
-        return replace(self, graph=replace(self.graph, mean=mean, std=std))
-
     @public()
     def with_params(self, params: Mapping[str, object], *, purpose: Purpose = "inference") -> Self:
         """The same network with these parameters set too. No file is read again.
@@ -125,6 +119,13 @@ class Network:
             max_nodes=self.max_nodes,
             purpose=purpose,
         )
+
+
+def normalised(network: Network, *, mean: tuple[float, ...], std: tuple[float, ...]) -> Network:
+    """The same network whose input is normalised otherwise than its spec says: as its weights were trained."""
+    if (mean, std) == (network.graph.mean, network.graph.std):
+        return network
+    return replace(network, graph=replace(network.graph, mean=mean, std=std))
 
 
 def _written(params: Mapping[str, object]) -> dict[str, str]:

@@ -89,11 +89,11 @@ class Metadata(BaseModel):
 
         Raises SpecError where its spec is invalid.
         """
-        from cnnspec.language import Network, NetworkRecord
+        from cnnspec.language.network import Network, NetworkRecord, normalised
 
         record = NetworkRecord(self.spec, self.variant, self.settings, self.input_shape)
         network = Network.from_record(record, f"{self.name}.{self.spec_kind}", purpose="inference")
-        return network.prepared(mean=self.mean, std=self.std)
+        return normalised(network, mean=self.mean, std=self.std)
 
 
 def write_metadata(metadata: Metadata) -> dict[str, str]:

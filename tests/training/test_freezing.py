@@ -186,7 +186,7 @@ def test_rates_are_those_of_param_groups_of_torch_bit_for_bit(tmp_path: Path, op
         for step, batch in enumerate(Feed(plan, 0, 0, learner.loaders)):
             for name, group in zip(named, optimizer.param_groups, strict=True):
                 group["lr"] = learning_rate(config, step, plan.steps, plan.steps_per_epoch) * base[name]
-            loss = functional.cross_entropy(theirs(learner.prepare(batch.images, None)), batch.labels, reduction="sum")
+            loss = functional.cross_entropy(theirs(learner.prepare(batch.images, None)), batch.targets, reduction="sum")
             loss.backward(torch.tensor(1 / batch.size))
             optimizer.step()
             optimizer.zero_grad()
