@@ -202,9 +202,10 @@ def scale_and_shift(
 
 
 def normalize(pixels: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
-    """`(N, H, W, C)` bytes as the network's input: `(N, C, H, W)` float32, `(byte/255 - mean) / std`."""
+    """`(N, *axes, C)` bytes as the network's input: `(N, C, *axes)` float32, `(byte/255 - mean) / std`."""
     scale, shift = scale_and_shift(mean, std, pixels.shape[-1])
-    planes = np.ascontiguousarray(pixels.transpose(NHWC_TO_NCHW)).astype(np.float32)
-    planes *= scale[:, None, None]
-    planes += shift[:, None, None]
+    planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 1)).astype(np.float32)
+    wide = (-1, *(1 for _ in planes.shape[2:]))
+    planes *= scale.reshape(wide)
+    planes += shift.reshape(wide)
     return planes

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 __all__ = [
     "CLASSES", "DEFAULT_IGNORE", "FIGURES", "TASKS", "TASK_NAMES", "Answers", "Figure", "TargetKind", "Task",
-    "TaskName", "TaskOptions", "figures_line", "followed_task", "misfit",
+    "TaskName", "TaskOptions", "figure_texts", "figures_line", "followed_task", "misfit",
 ]  # fmt: skip
 
 TaskName: TypeAlias = Literal["classification", "multi-label", "regression", "segmentation"]
@@ -172,6 +172,11 @@ def misfit(options: TaskOptions, source: Sizes, output: Sizes) -> str | None:
     return None
 
 
+def figure_texts(figures: Mapping[str, float | None]) -> list[tuple[str, str]]:
+    """What figures are called and their values, as people read them, by their keys."""
+    return [(FIGURES[key].title, FIGURES[key].show(value)) for key, value in figures.items()]
+
+
 def figures_line(figures: Mapping[str, float | None]) -> str:
     """Figures in one line, by their keys: `mIoU  93.10%  pixel accuracy  98.02%`."""
-    return "  ".join(f"{FIGURES[key].title} {FIGURES[key].show(value):>7}" for key, value in figures.items())
+    return "  ".join(f"{title} {text:>7}" for title, text in figure_texts(figures))

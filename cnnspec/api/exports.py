@@ -63,7 +63,8 @@ def export(
     name in `runs`, those that torchvision or timm publish, `torchvision:IMAGENET1K_V2`, with their classes, size and
     normalisation, or gets random ones from `seed`. `precision` is fp32, fp16 or
     int8; eight bits are calibrated with the data `calibrate`, by default those of the run, and lose at most `max_drop`
-    of the accuracy. `fold` is on by default for fp16 and int8. The rest is as in `Lowering` and `ExportOptions`.
+    of the figure that its task is judged by, as the accuracy. `fold` is on by default for fp16 and int8. The rest is as
+    in `Lowering` and `ExportOptions`.
     Needs the extra `onnx`, and for the proof (all but `verify=False`) also `train`.
     Raises VerificationError where a check fails, and then leaves no file; UsageError where the network cannot be
     exported that way; CnnspecError where the weights do not belong to it.
@@ -145,9 +146,9 @@ def verify(
     """Check an ONNX file: its structure, its shapes and its numbers. Needs the extras `onnx` and `train`.
 
     It is compared with the network `against`, or with the spec that it carries; the weights are those of the run, of
-    the file `weights`, or the ones in the ONNX file. On `data`, a data set, its accuracy is worked out again, and has
-    to be the one that the file tells of. Raises CnnspecError for what is no ONNX file, and UsageError for `weights`
-    without `against`.
+    the file `weights`, or the ones in the ONNX file. On `data`, a data set, the figure of its task is worked out again,
+    and has to be the one that the file tells of. Raises CnnspecError for what is no ONNX file, and UsageError for
+    `weights` without `against`.
     """
     if against is None and weights is not None:
         raise UsageError("weights alone say nothing of the network", hint="`--against SPEC` names it")

@@ -22,6 +22,7 @@ from cnnspec.zoo import find_run
 
 if TYPE_CHECKING:
     from cnnspec.scoring.assess import Assessment
+    from cnnspec.scoring.figures import TaskAssessment
 
 __all__ = ["evaluate", "list_runs", "resume", "train"]
 
@@ -169,7 +170,7 @@ def evaluate(
     max_pixels: int | None = None,
     device: str = "auto",
     sheet: PathLike | None = None,
-) -> Assessment:
+) -> Assessment | TaskAssessment:
     """Score a run's best weights, or a file that `export` wrote, on the images of a data set.
 
     Needs the extra `train`; without it a file is scored on a folder with `test/CLASS/` (or `val/CLASS/`) in it.

@@ -28,6 +28,7 @@ __all__ = ["PathLike", "Spec"]
 PathLike: TypeAlias = str | os.PathLike[str]
 Bytes: TypeAlias = Annotated[int, Bounds(ge=0, le=2**63 - 1)]
 
+_FRAME: Final = 1_000_000  # letters of a page that a notebook is given
 _MEMORY: Final = {"Optimizer": "cnnspec.analysis.memory", "Precision": "cnnspec.analysis.memory"}
 
 
@@ -125,8 +126,16 @@ class Spec(Network):
         return lint(self.graph, report or self.analyze(), select=select, ignore=ignore, silenced=silenced)
 
     def _repr_html_(self) -> str:
-        """The layer table for notebooks."""
-        return self.analyze()._repr_html_()
+        """The page in a frame, for notebooks; the layer table where that would be more than 1 MB."""
+        from html import escape
+
+        from cnnspec.drawing.page import to_page
+
+        frame = escape(to_page(self))
+        if len(frame) > _FRAME:
+            return self.analyze()._repr_html_()
+        size = "width:100%;height:560px;border:1px solid #8884;border-radius:6px"
+        return f'<iframe sandbox="allow-scripts" title="{escape(self.name)}" style="{size}" srcdoc="{frame}"></iframe>'
 
     @needs_extra("train")
     def build(self) -> nn.Module:

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from cnnspec.language.spec_source import STDIN, parse_setting, read_file
     from cnnspec.ops import AXES, Shape, operators, show_shape
     from cnnspec.ops.describe import describe, families, siblings, summary
+    from cnnspec.runtime.answers import Answer
+    from cnnspec.runtime.pictures import with_pictures
     from cnnspec.runtime.session import BATCH_SIZE, DEVICES, check_device
     from cnnspec.runtime.sources import expand
     from cnnspec.search.progress import SearchLines, trial_line
     from cnnspec.search.records import Standing
     from cnnspec.search.space import show_value
-    from cnnspec.tasks import figures_line
+    from cnnspec.tasks import figure_texts, figures_line
     from cnnspec.training.progress import Lines, epoch_line, speaks, time_left
     from cnnspec.training.run_folder import read_config
     from cnnspec.training.signals import Interrupted
@@ -47,6 +49,7 @@ __all__ = [
     "PRECISIONS",
     "PURPOSES",
     "STDIN",
+    "Answer",
     "Interrupted",
     "Lines",
     "Paint",
@@ -60,6 +63,7 @@ __all__ = [
     "epoch_line",
     "expand",
     "families",
+    "figure_texts",
     "figures_line",
     "find_operator",
     "operators",
@@ -79,6 +83,7 @@ __all__ = [
     "time_left",
     "trial_line",
     "visible",
+    "with_pictures",
 ]
 
 LATER: Final = {
@@ -98,9 +103,11 @@ LATER: Final = {
     "cnnspec.search.space": ("show_value",),
     "cnnspec.ops": ("AXES", "Shape", "operators", "show_shape"),
     "cnnspec.ops.describe": ("describe", "families", "siblings", "summary"),
+    "cnnspec.runtime.answers": ("Answer",),
+    "cnnspec.runtime.pictures": ("with_pictures",),
     "cnnspec.runtime.session": ("BATCH_SIZE", "DEVICES", "check_device"),
     "cnnspec.runtime.sources": ("expand",),
-    "cnnspec.tasks": ("figures_line",),
+    "cnnspec.tasks": ("figure_texts", "figures_line"),
     "cnnspec.training.progress": ("Lines", "epoch_line", "speaks", "time_left"),
     "cnnspec.training.run_folder": ("read_config",),
     "cnnspec.training.signals": ("Interrupted",),

@@ -46,17 +46,27 @@ def predict(
     ] = False,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Images at a time.")] = BATCH_SIZE,
     max_pixels: common.MaxPixelsOption = None,
+    masks: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Segmentation: write each image's mask there, as a PNG.")
+    ] = None,
+    overlays: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Segmentation: write each image there with its mask over it.")
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, max=MAX_THREADS, help="Of onnxruntime; it decides by default.")
     ] = None,
 ) -> None:
-    """Print the most probable classes of each image. Needs onnxruntime, and no torch but for `--weights`.
+    """Print the most probable classes of each image, its labels, its numbers, or the shares of its mask.
+
+    Needs onnxruntime, and no torch but for `--weights`.
 
     Examples:
 
       cnnspec predict exports/lenet5.onnx seven.png
 
       cnnspec predict exports/lenet5.onnx scans/ --invert --format csv > digits.csv
+
+      cnnspec predict exports/unet.onnx cells/ --masks masks --overlays overlays
 
       cnnspec predict exports/lenet5.onnx seven.png --why -o why.png
 
@@ -69,7 +79,7 @@ def predict(
         raise UsageError("`--why` reads each image twice, and stdin gives it once", hint="write it to a file first")
     check_device(device)
     from cnnspec.api import Predictor, draw_why, ready
-    from cnnspec.api.terms import expand
+    from cnnspec.api.terms import expand, with_pictures
 
     sources = expand(images)  # what names nothing is told before the model is loaded
     options: dict[str, Any] = {
@@ -83,6 +93,8 @@ def predict(
         predictor = ready(common.load_spec(model), weights, report=lambda text: say(text, sys.stderr), **options)
     if device != "cpu":
         print(f"running on {predictor.provider}", file=sys.stderr)
+    if why and predictor.answers.task != "classification":
+        raise UsageError(f"--why is of classes of images, and {model} is for {predictor.answers.task}")
     failed: list[CnnspecError] = []
 
     def note(error: CnnspecError) -> None:
@@ -90,9 +102,11 @@ def predict(
         failed.append(error)
 
     predictions = predictor.stream(sources, on_error=note)
+    if masks is not None or overlays is not None:
+        predictions = with_pictures(predictor, predictions, masks=masks, overlays=overlays)
     if not sys.stdout.isatty():  # on a terminal the lines themselves show how far it is
         predictions = counted(predictions, "images", sys.stderr)
-    for line in lines(predictions, form, min(top, len(predictor.classes)), ahead=predictor.batch_size):
+    for line in lines(predictions, form, min(top, len(predictor.classes) or top), ahead=predictor.batch_size):
         say(line)
     if output is not None:
         path = draw_why(

@@ -13,6 +13,7 @@ from cnnspec.errors import CnnspecError, needs_extra
 from cnnspec.graph import Graph, unwrapped
 from cnnspec.language import Network
 from cnnspec.ops.activation import Softmax
+from cnnspec.tasks import Answers
 from cnnspec.training import Run
 from cnnspec.training.run_folder import find_weights
 
@@ -39,6 +40,17 @@ class Subject:
     training: Mapping[str, object] = field(default_factory=dict)
     run: Run | None = None
     trained: bool = True  # whether the weights are anything but random
+
+    @property
+    def answers(self) -> Answers | None:
+        """How the network's outputs are read; None where it is not known what it is for."""
+        if self.run is not None:
+            return self.run.answers
+        graph = self.network.graph
+        task, options = graph.task, graph.task_options
+        if task is None or options is None:
+            return None if task is None else Answers(task.name)
+        return Answers(task.name, options.numbers, options.units, ignore=options.ignore)
 
     @cached_property
     def weights(self) -> Weights:

@@ -13,9 +13,10 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 from cnnspec.language.document import BODIES, INLINE, TYPES, SearchSection
 from cnnspec.language.figures import FIGURES
 from cnnspec.language.read_body import JOIN_NAMES
-from cnnspec.language.read_header import MAX_TEXT, NAME, WARNING
+from cnnspec.language.read_header import MAX_TEXT, NAME, TASK_KEYS, WARNING
 from cnnspec.language.search_section import COSTS, KINDS, SAMPLERS, SEARCH_KEYS
 from cnnspec.ops import AbstractOp, operators
+from cnnspec.tasks import TASK_NAMES
 
 __all__ = ["json_schema"]
 
@@ -86,6 +87,7 @@ def _header() -> Schema:
         "description": {**text, "type": ["string", "null"]},
         "reference": {**text, "type": ["string", "null"]},
         "classes": texts,
+        "task": _task(),
         "outputs": texts,
         "aux_outputs": texts,
         "train": {"type": "object"},
@@ -96,6 +98,29 @@ def _header() -> Schema:
             "additionalProperties": False,
         },
     }
+
+
+def _task() -> Schema:
+    """What the network is for: a word, or a mapping with what goes with it."""
+    word: Schema = {"enum": [*TASK_NAMES]}
+    kinds: Schema = {"ignore": {"type": "integer", "minimum": 0, "maximum": 255}}
+    texts: Schema = {"type": "array", "items": {"type": "string", "maxLength": MAX_TEXT}}
+    forms = [
+        (
+            {"type": "object", "properties": {"type": {"const": name}}, "required": ["type"]},
+            {
+                "properties": {
+                    "type": word,
+                    **{key: {**kinds.get(key, texts), "description": meaning} for key, meaning in keys.items()},
+                },
+                "required": ["type"],
+                "additionalProperties": False,
+            },
+        )
+        for name, keys in TASK_KEYS.items()
+    ]
+    whole = _choose([({"type": "object"}, _choose(forms, {"properties": {"type": word}, "required": ["type"]}))], word)
+    return {**whole, "description": "What the network is for; followed from its output where that says it."}
 
 
 def _search() -> Schema:

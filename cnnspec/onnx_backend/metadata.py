@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cnnspec.errors import CnnspecError
 from cnnspec.images import channels_last
 from cnnspec.ops import Shape
+from cnnspec.tasks import Answers
 
 if TYPE_CHECKING:
     from cnnspec.language import Network
@@ -34,6 +35,9 @@ _SEAL: Final = b"cnnspec.sha256\x12@"  # the key, then the tag and the length of
 Size = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Text = Annotated[str, Field(max_length=10_000)]
 Reals = Annotated[tuple[Annotated[float, Field(allow_inf_nan=False)], ...], Field(max_length=4096)]
+
+
+Numbers = Annotated[tuple[Annotated[float, Field(allow_inf_nan=False)], ...], Field(max_length=1_000_000)]
 
 
 class Metadata(BaseModel):
@@ -54,6 +58,13 @@ class Metadata(BaseModel):
     mean: Reals = ()
     std: Reals = ()
     classes: Annotated[tuple[Text, ...], Field(max_length=1_000_000)] = ()
+    task: Literal["classification", "multi-label", "regression", "segmentation", "none"] = "classification"
+    numbers: Annotated[tuple[Text, ...], Field(max_length=1_000_000)] = ()  # the names of what is regressed,
+    units: Annotated[tuple[Text, ...], Field(max_length=1_000_000)] = ()  # their units,
+    target_mean: Numbers = ()  # and what makes them of the outputs: output * target_std + target_mean
+    target_std: Numbers = ()
+    thresholds: Numbers = ()  # of labels: one is given where its probability is at least that
+    ignore: Annotated[int, Field(ge=0, le=255)] | None = None  # in masks, where there is no class
     outputs: tuple[Text, ...] = ()
     output_kind: Literal["scores", "probabilities"] = "scores"
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
@@ -66,6 +77,23 @@ class Metadata(BaseModel):
     analysis: dict[Text, Any] = {}
     verification: dict[Text, Any] | None = None  # None: not verified
     tools: dict[Text, Text] = {}
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if len(self.target_mean) != len(self.target_std) or 0 in self.target_std:
+            raise ValueError("what its numbers are scaled by does not go together")
+        if self.thresholds and self.classes and len(self.thresholds) != len(self.classes):
+            raise ValueError("it has not as many thresholds as classes")
+        return self
+
+    @property
+    def answers(self) -> Answers | None:
+        """How the outputs are read; None where it is not known what the network is for."""
+        if self.task == "none":
+            return None
+        return Answers(
+            self.task, self.numbers, self.units, self.target_mean, self.target_std, self.thresholds, self.ignore
+        )
 
     @property
     def bytes_last(self) -> bool:

@@ -51,6 +51,13 @@ class TrainResult:
     test_duplicates: int  # test images that are training images too
     seconds: float
 
+    def __repr__(self) -> str:
+        figure, value = self.best
+        tested = ""
+        if self.test_images:
+            tested = f", {figure.named(self.test[figure.key])} of {self.test_images:,} test images"
+        return f"<TrainResult {self.run}: {self.epochs} epochs, {figure.named(value)} in validation{tested}>"
+
     @property
     def best(self) -> tuple[Figure, float | None]:
         """The figure that has chosen the best epoch, and its value there."""

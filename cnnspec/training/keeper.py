@@ -98,7 +98,7 @@ class Keeper:
             environment = describe(plan.device, torch.get_num_threads())
             answers, start = self.learner.objective.answers, plan.start
             self.folder.start(
-                plan.job, plan.config, plan.data.place, plan.data.classes, answers, environment,
+                plan.job, plan.config, plan.data.place, plan.data.classes, environment, answers,
                 None if start is None else start.to_dict(),
             )  # fmt: skip
         self._begin()

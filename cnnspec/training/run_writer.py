@@ -220,8 +220,8 @@ class RunFolder:
         config: TrainConfig,
         place: Path | None,
         classes: Sequence[str],
-        answers: Answers,
         environment: Mapping[str, object],
+        answers: Answers = CLASSES,
         weights: Mapping[str, object] | None = None,
     ) -> None:
         """Take away what an earlier run left, and write what is known at the start; `config` is the settled one.
