@@ -14,7 +14,7 @@ from cnnspec.public import public
 from cnnspec.training import Run, TrainConfig, open_run, resolve_config
 from cnnspec.training.config import spec_faults
 from cnnspec.training.job import Existing, Job, TrainResult
-from cnnspec.training.progress import Progress, listening
+from cnnspec.training.progress import Progress, Silent, listening
 from cnnspec.training.run_folder import has_checkpoint, is_run, read_config
 from cnnspec.training.run_writer import reserve
 from cnnspec.training.shared import Shared
@@ -60,7 +60,7 @@ def train(
     Raises SpecError for what is wrong in `train:`, UsageError where an option, the data or the run's name do not fit,
     and CnnspecError where training fails. Torch's settings and random numbers are afterwards what they were.
     """
-    from cnnspec.api.imports import refuse_code, source_weights
+    from cnnspec.api.weights import refuse_code, source_weights
 
     given, word = _samples(data, val, test)
     if word is not None:
@@ -95,8 +95,10 @@ def train(
     with reserve(Path(runs), name, network.name, existing=existing, write=first) as folder:
         if existing == "resume" and "WORLD_SIZE" not in os.environ:
             existing, resolved = _as_demanded(folder, network, resolved)
-        with source_weights(resolved.weights, network.graph) as weights:
-            return _run(Job(network, resolved, folder, existing, given, weights), progress, shared)
+        with listening(progress) as listener:
+            report = (listener or Silent()).message
+            with source_weights(resolved.weights, network, report) as weights:
+                return _run(Job(network, resolved, folder, existing, given, weights), listener, shared)
 
 
 def _samples(data: object, val: object, test: object) -> tuple[Given | None, str | None]:

@@ -122,11 +122,15 @@ class Metadata(BaseModel):
         return (self.batch, *(channels_last(sizes) if self.bytes_last else sizes))
 
     def network(self) -> Network:
-        """The network that the file says it is. Raises SpecError where its spec is invalid."""
-        from cnnspec.language import Network, NetworkRecord
+        """The network that the file says it is, with the normalisation that it says, which may be that of its weights.
+
+        Raises SpecError where its spec is invalid.
+        """
+        from cnnspec.language.network import Network, NetworkRecord, normalised
 
         record = NetworkRecord(self.spec, self.variant, self.settings, self.input_shape)
-        return Network.from_record(record, f"{self.name}.{self.spec_kind}", purpose="inference")
+        network = Network.from_record(record, f"{self.name}.{self.spec_kind}", purpose="inference")
+        return normalised(network, mean=self.mean, std=self.std)
 
 
 def write_metadata(metadata: Metadata) -> dict[str, str]:

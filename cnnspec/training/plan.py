@@ -29,6 +29,7 @@ from cnnspec.training.progress import Progress
 from cnnspec.training.run_folder import LAST
 from cnnspec.training.schedule import learning_rate
 from cnnspec.training.shared import Shared
+from cnnspec.training.starting import Start
 
 __all__ = ["Origin", "Plan", "check_origin", "make_plan", "origin_of"]
 
@@ -57,6 +58,7 @@ class Plan:
     val: ImageSet
     origin: Origin
     resuming: bool  # there is a run in the folder, and it is to go on
+    start: Start | None = None  # the weights that a run which begins is given
 
     @cached_property
     def count(self) -> int:
@@ -196,13 +198,13 @@ def _settle(
         if threads is None or channels_last is None:
             given = config.threads, config.channels_last
             threads, channels_last = shared.measured(
-                (job.network.graph, most, config.pool_first, config.freeze, *given),
+                (job.network.graph, most, config.pool_first, config.freezing, *given),
                 lambda: pick_threads(model, shape, most, *given, progress.message),
             )
     else:  # torchrun has divided the threads
         threads = chosen = threads or torch.get_num_threads()
         if channels_last is None:
-            key = (job.network.graph, most, config.pool_first, config.freeze, config.precision, config.tf32, device)
+            key = (job.network.graph, most, config.pool_first, config.freezing, config.precision, config.tf32, device)
             channels_last = device.type == "cuda" and ranks.share(
                 lambda: shared.measured(
                     key, lambda: (chosen, pick_layout(model, shape, most, device, config.precision))
