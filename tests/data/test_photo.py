@@ -1,4 +1,4 @@
-"""Photographs that are varied one by one: what comes of each depends on its seed alone, and is what torchvision does."""
+"""Photographs that are varied one by one: what comes of each depends on its seed, and is what torchvision does."""
 
 from __future__ import annotations
 
