@@ -115,10 +115,18 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
                 "data_dir",
             ),
         ),
+        "ready": Public(
+            api.ready,
+            {"network": spec, "weights": run, "device": "cpu"},
+            ("allow_fallback", "threads", "batch_size", "invert", "max_pixels", "report"),
+        ),
         "draw": Public(
             api.draw, {"network": spec, "output": "drawn.svg"}, ("depth", "purpose", "beside", *at_work, "report")
         ),
         "draw_bytes": Public(api.draw_bytes, {"network": spec}, ("kind", "depth", "purpose", "beside", *at_work)),
+        "draw_diff": Public(
+            api.draw_diff, {"before": spec, "after": "lenet5", "output": "both.html"}, ("purpose", "names")
+        ),
         "draw_why": Public(
             api.draw_why,
             {"model": predictor, "images": ("a.png",), "output": "why.png"},

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -78,12 +79,15 @@ def test_public_objects_say_in_one_line_what_they_are(tmp_path: Path) -> None:
     assert repr(run.network) == "<Network of small: 1x8x8 to 10, 7 layers>"
 
 
-def test_a_spec_in_a_notebook_is_its_table() -> None:
-    table = cnnspec.loads('cnnspec: 1\nname: n\ninput: [1, 8, 8]\nlayers: {c-b: "Conv2d(4, 3)"}\n')._repr_html_()
-    assert table.startswith("<table>")
-    assert "<td>c-b</td><td>Conv2d</td>" in table
-    unet = cnnspec.load("unet")
-    assert unet._repr_html_().count("<tr>") == 1 + len(unet.analyze().layers)
+def test_a_spec_in_a_notebook_is_its_page_in_a_frame_or_its_table() -> None:
+    spec = cnnspec.loads('cnnspec: 1\nname: n\ninput: [1, 8, 8]\nlayers: {c-b: "Conv2d(4, 3)"}\n')
+    frame = spec._repr_html_()
+    assert frame.startswith('<iframe sandbox="allow-scripts"')
+    assert frame.count("<") == 2
+    page = unescape(frame.partition('srcdoc="')[2].rpartition('"></iframe>')[0])
+    assert page == api.draw_bytes(spec, "html").decode()
+    large = cnnspec.load("efficientnet_b0", variant="efficientnet_b7")._repr_html_()
+    assert large.startswith("<table>")
 
 
 def test_without_pandas_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cnnspec.api.networks import PathLike, load
+from cnnspec.api.networks import PathLike, Spec, load
 from cnnspec.errors import CnnspecError, UsageError, needs_extra
 from cnnspec.files import expand_user, rewrite
 from cnnspec.graph import Purpose
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cnnspec.runtime.predictor import Predictor
     from cnnspec.training.run_folder import Run
 
-__all__ = ["PICTURES", "draw", "draw_bytes", "draw_why"]
+__all__ = ["PICTURES", "draw", "draw_bytes", "draw_diff", "draw_why"]
 
 PAGE: Final = "html"
 PICTURES: Final = (PAGE, "svg", "png", "pdf", "mmd", "dot")
@@ -102,6 +102,37 @@ def draw_bytes(
         raise UsageError("two runs stand side by side", hint="`cnnspec runs` lists the runs")
     parts = page_parts(network, run, second, Shown(weights, images, data, values, report))
     return to_page(network, purpose, parts).encode()
+
+
+@public()
+def draw_diff(
+    before: Spec | PathLike,
+    after: Spec | PathLike,
+    output: PathLike,
+    *,
+    purpose: Purpose = "inference",
+    names: tuple[str, str] | None = None,
+) -> Path:
+    """Write a page of two networks side by side, with the layers that differ marked in both.
+
+    `names` are what they are called there; by default their own. Raises as `load`, and UsageError for another ending
+    than .html.
+    """
+    from cnnspec.api.tools import diff
+    from cnnspec.drawing.page import data_of, with_data
+
+    path = expand_user(output)
+    if path.suffix.lower() != f".{PAGE}":
+        raise UsageError(f"{path} is to be a page", hint=f"give it the ending .{PAGE}")
+    both = [spec if isinstance(spec, Spec) else load(spec, purpose=purpose) for spec in (before, after)]
+    difference = diff(both[0], both[1], purpose=purpose)
+    data = {
+        "difference": difference.to_dict(),
+        "names": list(names or (difference.before, difference.after)),
+        "networks": [data_of(spec, purpose) for spec in both],
+    }
+    rewrite(path, with_data(data).encode())
+    return path
 
 
 @needs_extra("onnx")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from cnnspec.errors import needs_extra
@@ -28,6 +28,7 @@ __all__ = ["PathLike", "Spec"]
 PathLike: TypeAlias = str | os.PathLike[str]
 Bytes: TypeAlias = Annotated[int, Bounds(ge=0, le=2**63 - 1)]
 
+_FRAME: Final = 1_000_000  # letters of a page that a notebook is given
 _MEMORY: Final = {"Optimizer": "cnnspec.analysis.memory", "Precision": "cnnspec.analysis.memory"}
 
 
@@ -52,8 +53,8 @@ class Spec(Network):
         `purpose` says which network is meant: for "inference" what the outputs need, which is what is exported; for
         "train" all that is declared, with `aux_outputs`. `batch`, `optimizer` (sgd, sgd-momentum, adam, adamw) and
         `precision` (fp32, bf16, fp16) say what memory is for. What is below the names `frozen` is not trainable, by
-        default what `freeze` of the spec's `train:` names. Raises SpecError where layers that only training has do
-        not take the input that was given.
+        default what `freeze` and the like in the spec's `train:` keep for good. Raises SpecError where layers that only
+        training has do not take the input that was given.
         """
         from cnnspec.analysis import analyze
 
@@ -62,9 +63,18 @@ class Spec(Network):
 
     @property
     def frozen(self) -> tuple[str, ...]:
-        """What `freeze` of the spec's `train:` names; what else stands there is for training to refuse."""
-        names = self.source.document.header.train.get("freeze")
-        return tuple(name for name in names if isinstance(name, str)) if isinstance(names, (list, tuple)) else ()
+        """What the spec's `train:` freezes in every epoch; what else stands there is for training to refuse."""
+        from cnnspec.analysis.freezing import Freezing
+
+        given = self.source.document.header.train
+        names, until, thaw = given.get("freeze"), given.get("freeze_until"), given.get("unfreeze")
+        freezing = Freezing(
+            tuple(name for name in names if isinstance(name, str)) if isinstance(names, (list, tuple)) else (),
+            until if isinstance(until, str) else None,
+            given.get("head_only") is True,
+            tuple((name, 0) for name in thaw if isinstance(name, str)) if isinstance(thaw, Mapping) else (),
+        )
+        return tuple(sorted(freezing.at(self.graph)))
 
     @public()
     def field(self, layer: str, unit: tuple[int, ...] | None = None, *, channel: int | None = None) -> UnitField:
@@ -116,8 +126,16 @@ class Spec(Network):
         return lint(self.graph, report or self.analyze(), select=select, ignore=ignore, silenced=silenced)
 
     def _repr_html_(self) -> str:
-        """The layer table for notebooks."""
-        return self.analyze()._repr_html_()
+        """The page in a frame, for notebooks; the layer table where that would be more than 1 MB."""
+        from html import escape
+
+        from cnnspec.drawing.page import to_page
+
+        frame = escape(to_page(self))
+        if len(frame) > _FRAME:
+            return self.analyze()._repr_html_()
+        size = "width:100%;height:560px;border:1px solid #8884;border-radius:6px"
+        return f'<iframe sandbox="allow-scripts" title="{escape(self.name)}" style="{size}" srcdoc="{frame}"></iframe>'
 
     @needs_extra("train")
     def build(self) -> nn.Module:

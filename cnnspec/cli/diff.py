@@ -21,6 +21,9 @@ def diff(
     before: Annotated[str, typer.Argument(metavar="A", help="A path, or a bundled network.", show_default=False)],
     after: Annotated[str, typer.Argument(metavar="B", help="Another one.", show_default=False)],
     form: Annotated[str, common.format_option(FORMATS)] = "table",
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="Write a page of both, side by side, to FILE.html.")
+    ] = None,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 1 if the networks differ.")] = False,
     variant_a: Annotated[str | None, typer.Option("--variant-a", metavar="NAME", help="A variant of A.")] = None,
     variant_b: Annotated[str | None, typer.Option("--variant-b", metavar="NAME", help="A variant of B.")] = None,
@@ -46,6 +49,8 @@ def diff(
 
       cnnspec diff old.yaml new.yaml --exit-code
 
+      cnnspec diff resnet18 resnet34 --html both.html
+
       cnnspec diff net.yaml net.yaml --variant-b wide
 
       cnnspec diff net.yaml net.yaml --set-a width=16 --set-b width=24
@@ -62,6 +67,9 @@ def diff(
     names = None
     if first.name == second.name:
         names = _label(before, variant_a, settings_a), _label(after, variant_b, settings_b)
+    if html is not None:
+        path = api.draw_diff(first, second, html, purpose=purpose, names=names)
+        print(f"{visible(str(path))}: {path.stat().st_size:,} bytes", file=sys.stderr)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     common.print_result(form, difference.to_dict, lambda: render_difference(difference, form, width, names))
     if exit_code and not difference.equal:

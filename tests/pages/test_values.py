@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from waiting import until
 
 import cnnspec
 from cnnspec import api
@@ -147,7 +148,7 @@ def test_every_sum_of_every_unit_comes_to_its_value(spec: Any, open_page: Open, 
     weights = write_weights(spec, tmp_path / "w.safetensors")
     images = write_images(tmp_path / "images", spec.graph.input_shape)
     page = open_page(spec, weights=weights, images=(str(images),))
-    page.wait_for_function("cnnspec.view.values.seen")
+    until(page, "cnnspec.view.values.seen !== null")
     found = page.evaluate(
         """() => {
           const { recorded } = cnnspec.view.values.seen;
@@ -179,7 +180,7 @@ def test_a_unit_shows_its_numbers_and_pooling_its_winner(spec: Any, open_page: O
     weights = write_weights(spec, tmp_path / "w.safetensors")
     images = write_images(tmp_path / "images", spec.graph.input_shape)
     page = open_page(spec, weights=weights, images=(str(images),))
-    page.wait_for_function("cnnspec.view.values.seen")
+    until(page, "cnnspec.view.values.seen !== null")
     page.evaluate("cnnspec.view.reveal(cnnspec.view.index.number('m'))")
     page.locator(".inspector .cells td.winner").wait_for()
     page.evaluate("cnnspec.view.reveal(0)")
@@ -188,12 +189,12 @@ def test_a_unit_shows_its_numbers_and_pooling_its_winner(spec: Any, open_page: O
     before = page.locator(".result").inner_text()
     canvas.focus()
     page.keyboard.press("ArrowLeft")
-    page.wait_for_function("text => document.querySelector('.result').innerText !== text", arg=before)
+    until(page, page.locator(".result").inner_text, lambda text: text != before)
     page.evaluate("cnnspec.view.reveal(cnnspec.view.index.number('out'))")
     page.get_by_text("Its strongest connections").wait_for()
     assert page.locator(".walk .probabilities tr").count() == 5
     page.get_by_role("button", name="1.png").click()
-    page.wait_for_function("cnnspec.view.values.seen.recorded.sample.name === '1.png'")
+    until(page, "cnnspec.view.values.seen.recorded.sample.name", "1.png")
 
 
 def test_images_that_are_not_there_are_told(spec: Any, tmp_path: Path) -> None:

@@ -173,10 +173,31 @@ export interface RunData {
   judged?: Judged;
 }
 
-export interface Changes {
-  identical: boolean;
-  totals: { name: string; a: number | null; b: number | null }[];
-  layers: { kind: string; a: string | null; b: string | null; what: string[] }[];
+export interface Side {
+  name: string;
+  call: string;
+  output_shape: Shape;
+  params: number;
+  macs: number;
+}
+
+export interface Difference {
+  before: { name: string; input: Shape };
+  after: { name: string; input: Shape };
+  equal: boolean;
+  outputs_moved: boolean;
+  training_differs: boolean;
+  same: number;
+  renamed: number;
+  changes: { kind: 'added' | 'removed' | 'changed' | 'resized'; reads_changed: boolean; before: Side | null; after: Side | null }[];
+  totals: Record<string, { before: number | null; after: number | null; ratio: number | null }>;
+}
+
+// Two networks side by side.
+export interface DiffData {
+  difference: Difference;
+  names: [string, string];
+  networks: [PageData, PageData];
 }
 
 export interface PageData {

@@ -5,7 +5,7 @@ import { INPUT, type Box, type PageData } from './types';
 import { Values } from './values.svelte';
 
 export type Shading = 'kind' | 'params' | 'macs' | 'bytes';
-export type Pane = 'graph' | 'table' | 'layer' | 'walk' | 'run' | 'source' | 'findings';
+export type Pane = 'graph' | 'table' | 'layer' | 'walk' | 'run' | 'calc' | 'source' | 'findings';
 export type About = 'arithmetic' | 'field' | 'values';
 export type Selected = { layer: number } | { group: string } | null;
 
@@ -22,6 +22,7 @@ export class View {
   wanted = $state<About>('arithmetic'); // what is said of the layer that is selected
   sought = $state(0); // how often something was asked to be brought into sight
 
+  marks: ReadonlyMap<number, string> | null = null; // of layers that differ from another network's: how
   values: Values | null = null; // what it computes, where that was recorded
 
   layouts = $derived(new Layouts(this.data));
