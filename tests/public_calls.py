@@ -115,6 +115,11 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
                 "data_dir",
             ),
         ),
+        "ready": Public(
+            api.ready,
+            {"network": spec, "weights": run, "device": "cpu"},
+            ("allow_fallback", "threads", "batch_size", "invert", "max_pixels", "report"),
+        ),
         "draw": Public(
             api.draw, {"network": spec, "output": "drawn.svg"}, ("depth", "purpose", "beside", *at_work, "report")
         ),
