@@ -194,7 +194,8 @@ class TrainConfig(BaseModel):
     @classmethod
     def _tell(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         try:
-            preset = PRESETS.get(values.get("augment")) if isinstance(values, dict) else None
+            word = values.get("augment") if isinstance(values, dict) else None
+            preset = PRESETS.get(word) if isinstance(word, str) else None
             return handler(values if preset is None else preset | values)
         except ValidationError as error:
             faults: dict[str, str] = {}
