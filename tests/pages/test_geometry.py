@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from wide_graphs import load, wide_spec
 
 import cnnspec
 from cnnspec import zoo
 from cnnspec.drawing.layered import Spacing, arrange
 from cnnspec.drawing.page import data_of
-from cnnspec.errors import CnnspecError
+from cnnspec.errors import CnnspecError, SpecError
 
 SOME = ("lenet5", "unet", "googlenet", "shufflenet_v2_x0_5", "m5", "c3d", "mobilenet_v3_small", "densenet121")
 ASK = """([data, asked]) => asked.map(([layer, unit]) => {
@@ -40,8 +41,7 @@ def sampled(spec: cnnspec.Spec, data: dict[str, Any], count: int, seed: int) -> 
             yield [number, unit], [unclipped, clipped, list(field.pixels), field.global_context]
 
 
-def compare(page: Any, name: str, count: int) -> int:
-    spec = cnnspec.load(name)
+def compare(page: Any, name: str, spec: cnnspec.Spec, count: int) -> int:
     data = data_of(spec)
     pairs = list(sampled(spec, data, count, seed=len(name)))
     answers = page.evaluate(ASK, [data, [asked for asked, _ in pairs]])
@@ -58,13 +58,57 @@ def compare(page: Any, name: str, count: int) -> int:
 
 @pytest.mark.parametrize("name", SOME)
 def test_fields_of_units(name: str, open_page: Callable[..., Any]) -> None:
-    assert compare(open_page("lenet5"), name, 1) >= 8
+    assert compare(open_page("lenet5"), name, cnnspec.load(name), 1) >= 8
 
 
 @pytest.mark.long
 def test_fields_of_units_of_the_whole_zoo(open_page: Callable[..., Any]) -> None:
     page = open_page("lenet5")
-    assert sum(compare(page, name, 3) for name in sorted(zoo.names())) > 20_000
+    assert sum(compare(page, name, cnnspec.load(name), 3) for name in sorted(zoo.names())) > 20_000
+
+
+def compare_wide(page: Any, seeds: range) -> int:
+    """Random graphs of every operator: every rule of the page, and axes that lie elsewhere."""
+    count = 0
+    for seed in seeds:
+        try:
+            spec = load(wide_spec(random.Random(seed)))
+            count += compare(page, f"wide {seed}", spec, 3)
+        except SpecError:  # one in four is broken, and some are too irregular
+            continue
+    return count
+
+
+def test_fields_of_units_of_random_graphs(open_page: Callable[..., Any]) -> None:
+    assert compare_wide(open_page("lenet5"), range(40)) > 300
+
+
+@pytest.mark.long
+def test_fields_of_units_of_many_random_graphs(open_page: Callable[..., Any]) -> None:
+    assert compare_wide(open_page("lenet5"), range(40, 1500)) > 10_000
+
+
+REGROUPED = """
+cnnspec: 1
+input: [4, 6, 8]
+layers:
+  c: Conv2d(4, 3, padding=1, padding_mode='reflect')
+  u: Unflatten(1, unflattened_size=(2, 2))
+  m: Mean(2)
+  r: Reshape([2, 6, 4, 2])
+  k: Amax(4)
+  p: ReplicationPad2d(2)
+  d: Conv2d(3, 3)
+  x: Amax(1, keepdim=True)
+"""
+
+
+def test_fields_behind_axes_that_are_cut_and_taken_away(open_page: Callable[..., Any]) -> None:
+    page = open_page("lenet5")
+    try:
+        assert compare(page, "regrouped", cnnspec.loads(REGROUPED), 8) >= 20
+    finally:
+        page.close()
 
 
 def test_boxes_stand_where_draw_puts_them(open_page: Callable[..., Any]) -> None:
