@@ -3,42 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from figures import TARGET, figures, layouts, sampled
 from wide_graphs import load, wide_spec
 
 import cnnspec
 from cnnspec import zoo
-from cnnspec.drawing.layered import Spacing, arrange
 from cnnspec.drawing.page import data_of
-from cnnspec.errors import CnnspecError, SpecError
+from cnnspec.errors import SpecError
 
 SOME = ("lenet5", "unet", "googlenet", "shufflenet_v2_x0_5", "m5", "c3d", "mobilenet_v3_small", "densenet121")
 ASK = """([data, asked]) => asked.map(([layer, unit]) => {
     const field = cnnspec.unitField(data, layer, unit);
     return field && [field.unclipped, field.clipped, field.pixels, field.context];
 })"""
-
-
-def sampled(spec: cnnspec.Spec, data: dict[str, Any], count: int, seed: int) -> Iterator[tuple[list[Any], list[Any]]]:
-    """Units of every layer, at corners and anywhere, and what Python says of each as the page would."""
-    draw = random.Random(seed)
-    for number, layer in enumerate(data["layers"]):
-        try:
-            middle = spec.field(layer["name"]).unit
-        except CnnspecError:
-            continue
-        sizes = [layer["shape"][carrier] for carrier in sorted(layer["carriers"]) if carrier < len(layer["shape"])]
-        if len(sizes) != len(middle):
-            continue
-        for turn in range(count):
-            unit = [draw.choice((0, size - 1)) if turn == 0 else draw.randrange(size) for size in sizes]
-            field = spec.field(layer["name"], tuple(unit))
-            unclipped = field.unclipped and [list(bounds) for bounds in field.unclipped]
-            clipped = field.clipped and [list(bounds) for bounds in field.clipped]
-            yield [number, unit], [unclipped, clipped, list(field.pixels), field.global_context]
 
 
 def compare(page: Any, name: str, spec: cnnspec.Spec, count: int) -> int:
@@ -113,20 +94,14 @@ def test_fields_behind_axes_that_are_cut_and_taken_away(open_page: Callable[...,
 
 def test_boxes_stand_where_draw_puts_them(open_page: Callable[..., Any]) -> None:
     page = open_page("lenet5")
-    draw = random.Random(1)
-    for _ in range(60):
-        count = draw.randint(1, 14)
-        sizes = [(float(draw.randint(0, 200)), float(draw.randint(0, 90))) for _ in range(count)]
-        pairs = [(draw.randrange(target), target) for target in range(1, count) for _ in range(draw.randint(1, 3))]
-        edges = list(dict.fromkeys(pairs))
-        anchors = [(float(draw.randint(-20, 20)), float(draw.randint(-20, 20))) for _ in edges]
-        last = [count - 1] if draw.random() < 0.3 else []
-        mine = arrange(sizes, edges, Spacing(), anchors=anchors, last=last)
-        spacing = Spacing()._asdict()
-        theirs = page.evaluate("(given) => cnnspec.arrange(...given)", [sizes, edges, spacing, anchors, last])
-        flat = [*mine.tops, *(point for route in mine.routes for point in route), (mine.width, mine.height)]
+    for case in layouts(60):
+        theirs = page.evaluate("(given) => cnnspec.arrange(...given)", case["given"])
         points = [*theirs["tops"], *(point for route in theirs["routes"] for point in route)]
-        other = [*((point["x"], point["y"]) for point in points), (theirs["width"], theirs["height"])]
-        assert len(flat) == len(other)
-        for one, two in zip(flat, other, strict=True):
+        flat = [*((point["x"], point["y"]) for point in points), (theirs["width"], theirs["height"])]
+        assert len(flat) == len(case["points"])
+        for one, two in zip(flat, case["points"], strict=True):
             assert one == pytest.approx(two, abs=1e-6)
+
+
+def test_the_figures_of_the_tests_in_typescript_are_of_now() -> None:
+    assert TARGET.read_text("utf-8") == figures(), "python tests/pages/figures.py writes them"
