@@ -1,37 +1,37 @@
 """How much of other makers' networks can be said, whether it is equal, and how long the texts are.
 
-    python benchmarks/importing.py [torchvision|timm] [NAME...] [--every N] [--no-proof] [--input CxHxW]
+    python benchmarks/importing.py [torchvision|timm|onnx|keras] [NAME...] [--every N] [--no-proof] [--input CxHxW]
+                                   [--log FILE]
 
 Each network is imported in a process of its own, forked from one that has loaded the libraries; nothing is trained and
 nothing is downloaded. A row says how many layers and lines come out and what the proof found, or what is missing.
-`timm` are the models of its modules of convolutional networks.
+`timm` are the models of its modules of convolutional networks; `foreign_models.py` says what `onnx` and `keras` are.
+With `--log` the rows are kept in a file, and those that it has are not run again.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import json
 import multiprocessing
 import resource
 import statistics
-import sys
+import tempfile
 import time
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import NamedTuple
 
+from foreign_models import LIBRARIES, made, names
+from outline import hand_lines
+
+from cnnspec import zoo
 from cnnspec.errors import CnnspecError, VerificationError
 from cnnspec.importing.pipeline import GapsError, import_source
 from cnnspec.importing.sources import parse_source
 from cnnspec.ops import Shape
 
-# The modules of timm that hold convolutional networks; a few models in them have attention all the same.
-_TIMM = (
-    "byobnet convmixer convnext cspnet cspnext densenet dla dpn efficientnet fasternet focalnet ghostnet "
-    "hardcorenas hgnet hrnet inception_next inception_resnet_v2 inception_v3 inception_v4 lcnetv2 "
-    "mambaout metaformer mobilenetv3 nasnet nfnet pnasnet rdnet regnet repghost repvit res2net resnest "
-    "resnet resnetv2 rexnet selecsls senet sknet starnet tresnet vgg vovnet xception xception_aligned"
-)
-_ATTENTION = ("caformer", "hybrid")
 _LIMIT = 900  # seconds of one network
 
 
@@ -47,30 +47,20 @@ class Row(NamedTuple):
     detail: str = ""
 
 
-def names(library: str) -> list[str]:
-    """The convolutional networks of a library, by SOURCE."""
-    if library == "torchvision":
-        from torchvision import models
-        from torchvision.models import segmentation, video
-
-        attention = ("vit_", "swin", "maxvit", "mvit")
-        found = [name for module in (models, segmentation, video) for name in models.list_models(module=module)]
-        return [f"torchvision:{name}" for name in found if not name.startswith(attention)]
-    import timm
-
-    found = [name for module in _TIMM.split() for name in timm.list_models(module=module)]
-    return [f"timm:{name}" for name in found if not any(word in name for word in _ATTENTION)]
-
-
 def imported(source: str, input_shape: Shape | None, proof: bool) -> Row:
     """One network, in this process."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _imported(source, made(source, Path(folder)), input_shape, proof)
+
+
+def _imported(source: str, text: str, input_shape: Shape | None, proof: bool) -> Row:
     import torch
 
     torch.set_num_threads(1)
     start = time.process_time()
     row = Row(source, "equal" if proof else "said")
     try:
-        name = parse_source(source)
+        name = parse_source(text)
         assert name is not None
         made = import_source(name, input_shape)
         layers, lines = len(made.graph(made.members[0])), made.text.count("\n")
@@ -110,6 +100,14 @@ def in_a_process(source: str, input_shape: Shape | None, proof: bool) -> Row:
     return row
 
 
+def _kept(path: Path | None) -> dict[str, Row]:
+    """The rows of a run that was cut short."""
+    if path is None or not path.exists():
+        return {}
+    rows = [Row(*json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {row.name: row for row in rows}
+
+
 def main() -> None:
     """A line for each network, and the figures of all."""
     parser = argparse.ArgumentParser()
@@ -117,21 +115,38 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="only one of so many")
     parser.add_argument("--no-proof", action="store_true")
     parser.add_argument("--input", default="")
+    parser.add_argument("--log", type=Path)
     given = parser.parse_args()
-    libraries = [name for name in given.names if name in ("torchvision", "timm")]
+    libraries = [name for name in given.names if name in LIBRARIES]
     sources = [name for name in given.names if name not in libraries]
-    for library in libraries or ([] if sources else ["torchvision", "timm"]):
+    for library in libraries or ([] if sources else LIBRARIES):
         sources += names(library)[:: given.every]
     import torchvision  # noqa: F401  # before the fork
 
     shape = tuple(map(int, given.input.split("x"))) if given.input else None
+    kept = _kept(given.log)
     rows = []
     for source in sources:
-        rows.append(in_a_process(source, shape, not given.no_proof))
-        row = rows[-1]
+        row = kept.get(source) or in_a_process(source, shape, not given.no_proof)
+        rows.append(row)
+        if given.log and source not in kept:
+            with given.log.open("a", encoding="utf-8") as log:
+                print(json.dumps(row), file=log)
         figures = f"{row.layers:>6}{row.lines:>6}{row.seconds:>7.1f} s{row.memory:>7} MB"
         print(f"{row.name:<48}{row.outcome:<8}{figures}  {row.detail}", flush=True)
     _summary(rows)
+
+
+def _by_hand(rows: list[Row]) -> list[float]:
+    """The lines of each network that is a bundled spec too, as times that spec's."""
+    found = []
+    for row in rows:
+        kind, _, name = row.name.partition(":")
+        if row.lines and kind == "torchvision" and name in zoo.names():
+            path, variant = zoo.names()[name]
+            if variant is None:
+                found.append(row.lines / hand_lines(path.read_text(encoding="utf-8")))
+    return found
 
 
 def _summary(rows: list[Row]) -> None:
@@ -141,10 +156,12 @@ def _summary(rows: list[Row]) -> None:
     if lines:
         nearest = lines[min(len(lines) - 1, int(0.9 * len(lines)))]
         print(f"lines: median {statistics.median(lines):.0f}, 90 % at most {nearest}")
+    if ratios := _by_hand(rows):
+        print(f"against the specs by hand: median {statistics.median(ratios):.2f} times, {len(ratios)} specs")
     missing = collections.Counter(kind for row in rows if row.outcome == "gaps" for kind in row.detail.split(" | "))
     for kind, count in missing.most_common(30):
         print(f"{count:>5}  {kind}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 __all__ = [
     "CLASSES", "DEFAULT_IGNORE", "FIGURES", "TASKS", "TASK_NAMES", "Answers", "Figure", "TargetKind", "Task",
-    "TaskName", "TaskOptions", "figures_line", "followed_task", "misfit",
+    "TaskName", "TaskOptions", "figure_texts", "figures_line", "followed_task", "misfit",
 ]  # fmt: skip
 
 TaskName: TypeAlias = Literal["classification", "multi-label", "regression", "segmentation"]
@@ -28,11 +28,12 @@ Sizes: TypeAlias = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure of how good a network is: its key in files, what people call it, and whether it is a share."""
+    """A figure of how good a network is: its key in files, what people call it, whether it is a share, and is told."""
 
     key: str
     title: str
     share: bool = True
+    told: bool = True  # after every epoch
 
     def show(self, value: float | None) -> str:
         """The value as people read it; a figure that is not defined, as of no images, is a dash."""
@@ -73,7 +74,7 @@ TASKS: Final[dict[TaskName, Task]] = {
         Task(
             "classification", "class", "one class", "a vector, a number for each class",
             ("cross-entropy", "squared-error"),
-            (Figure("accuracy", "accuracy"), Figure("top5", "top-5 accuracy")),
+            (Figure("accuracy", "accuracy"), Figure("top5", "top-5 accuracy", told=False)),
         ),
         Task(
             "multi-label", "labels", "which of the classes it has", "a vector, a number for each class",
@@ -172,6 +173,12 @@ def misfit(options: TaskOptions, source: Sizes, output: Sizes) -> str | None:
     return None
 
 
+def figure_texts(figures: Mapping[str, float | None]) -> list[tuple[str, str]]:
+    """What figures are called and their values, as people read them, by their keys."""
+    return [(FIGURES[key].title, FIGURES[key].show(value)) for key, value in figures.items()]
+
+
 def figures_line(figures: Mapping[str, float | None]) -> str:
     """Figures in one line, by their keys: `mIoU  93.10%  pixel accuracy  98.02%`."""
-    return "  ".join(f"{FIGURES[key].title} {FIGURES[key].show(value):>7}" for key, value in figures.items())
+    told = {key: value for key, value in figures.items() if FIGURES[key].told}
+    return "  ".join(f"{title} {text:>7}" for title, text in figure_texts(told))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cnnspec.api.exports import bench, export, verify
     from cnnspec.api.imports import GapsError, ImportedSpec, ImportResult, from_torch, import_network
     from cnnspec.api.networks import Spec, build, load, loads
+    from cnnspec.api.ready import ready
     from cnnspec.api.runs import evaluate, list_runs, resume, train
     from cnnspec.api.searches import judge, open_search, screen, search, write_best
     from cnnspec.api.sources import code
@@ -47,10 +48,12 @@ if TYPE_CHECKING:
     )
     from cnnspec.exporting.options import PRECISIONS, ExportResult
     from cnnspec.foreign import Gap
+    from cnnspec.runtime.answers import LabelsPrediction, MaskPrediction, NumbersPrediction, Prediction
     from cnnspec.runtime.bench import Bench
     from cnnspec.runtime.doctor import Diagnosis, examine_installation
-    from cnnspec.runtime.predictor import Prediction, Predictor
+    from cnnspec.runtime.predictor import Predictor
     from cnnspec.scoring.assess import Assessment
+    from cnnspec.scoring.figures import TaskAssessment
     from cnnspec.search.judge import Figures, Verdict, Violation
     from cnnspec.search.progress import SearchProgress
     from cnnspec.search.records import TrialRecord
@@ -86,8 +89,11 @@ __all__ = [
     "GapsError",
     "ImportResult",
     "ImportedSpec",
+    "LabelsPrediction",
     "Layer",
     "LayerReport",
+    "MaskPrediction",
+    "NumbersPrediction",
     "Prediction",
     "Predictor",
     "Progress",
@@ -102,6 +108,7 @@ __all__ = [
     "Solution",
     "Spec",
     "StepResult",
+    "TaskAssessment",
     "Total",
     "TrainConfig",
     "TrainResult",
@@ -140,6 +147,7 @@ __all__ = [
     "loads",
     "open_run",
     "open_search",
+    "ready",
     "resume",
     "screen",
     "search",
@@ -170,6 +178,7 @@ LATER: Final = {
     "cnnspec.api.networks": ("Spec", "build", "load", "loads"),
     "cnnspec.api.runs": ("evaluate", "list_runs", "resume", "train"),
     "cnnspec.api.searches": ("judge", "open_search", "screen", "search", "write_best"),
+    "cnnspec.api.ready": ("ready",),
     "cnnspec.api.sources": ("code",),
     "cnnspec.api.steps": ("step",),
     "cnnspec.api.tools": (
@@ -190,8 +199,10 @@ LATER: Final = {
     "cnnspec.foreign": ("Gap",),
     "cnnspec.runtime.bench": ("Bench",),
     "cnnspec.runtime.doctor": ("Diagnosis", "examine_installation"),
-    "cnnspec.runtime.predictor": ("Prediction", "Predictor"),
+    "cnnspec.runtime.answers": ("LabelsPrediction", "MaskPrediction", "NumbersPrediction", "Prediction"),
+    "cnnspec.runtime.predictor": ("Predictor",),
     "cnnspec.scoring.assess": ("Assessment",),
+    "cnnspec.scoring.figures": ("TaskAssessment",),
     "cnnspec.search.judge": ("Figures", "Verdict", "Violation"),
     "cnnspec.search.progress": ("SearchProgress",),
     "cnnspec.search.records": ("TrialRecord",),

@@ -16,19 +16,21 @@ if TYPE_CHECKING:
     from cnnspec.analysis.report import CONVENTION, OTHER
     from cnnspec.diagnostics import Paint, count, render, render_all, visible
     from cnnspec.graph import INPUT, PURPOSES, Purpose
-    from cnnspec.importing.sources import parse_source
+    from cnnspec.importing.sources import parse_source, runs_code
     from cnnspec.language.elaborate import MAX_NODES
     from cnnspec.language.figures import show_figure
     from cnnspec.language.search_section import COSTS
     from cnnspec.language.spec_source import STDIN, parse_setting, read_file
     from cnnspec.ops import AXES, Shape, operators, show_shape
     from cnnspec.ops.describe import describe, families, siblings, summary
+    from cnnspec.runtime.answers import Answer
+    from cnnspec.runtime.pictures import with_pictures
     from cnnspec.runtime.session import BATCH_SIZE, DEVICES, check_device
     from cnnspec.runtime.sources import expand
     from cnnspec.search.progress import SearchLines, trial_line
     from cnnspec.search.records import Standing
     from cnnspec.search.space import show_value
-    from cnnspec.tasks import figures_line
+    from cnnspec.tasks import figure_texts, figures_line
     from cnnspec.training.progress import Lines, epoch_line, speaks, time_left
     from cnnspec.training.run_folder import read_config
     from cnnspec.training.signals import Interrupted
@@ -47,6 +49,7 @@ __all__ = [
     "PRECISIONS",
     "PURPOSES",
     "STDIN",
+    "Answer",
     "Interrupted",
     "Lines",
     "Paint",
@@ -60,6 +63,7 @@ __all__ = [
     "epoch_line",
     "expand",
     "families",
+    "figure_texts",
     "figures_line",
     "find_operator",
     "operators",
@@ -69,6 +73,7 @@ __all__ = [
     "read_file",
     "render",
     "render_all",
+    "runs_code",
     "show_figure",
     "show_shape",
     "show_value",
@@ -78,6 +83,7 @@ __all__ = [
     "time_left",
     "trial_line",
     "visible",
+    "with_pictures",
 ]
 
 LATER: Final = {
@@ -87,7 +93,7 @@ LATER: Final = {
     "cnnspec.analysis.report": ("CONVENTION", "OTHER"),
     "cnnspec.graph": ("INPUT", "PURPOSES", "Purpose"),
     "cnnspec.diagnostics": ("Paint", "count", "render", "render_all", "visible"),
-    "cnnspec.importing.sources": ("parse_source",),
+    "cnnspec.importing.sources": ("parse_source", "runs_code"),
     "cnnspec.language.elaborate": ("MAX_NODES",),
     "cnnspec.language.spec_source": ("STDIN", "parse_setting", "read_file"),
     "cnnspec.language.figures": ("show_figure",),
@@ -97,9 +103,11 @@ LATER: Final = {
     "cnnspec.search.space": ("show_value",),
     "cnnspec.ops": ("AXES", "Shape", "operators", "show_shape"),
     "cnnspec.ops.describe": ("describe", "families", "siblings", "summary"),
+    "cnnspec.runtime.answers": ("Answer",),
+    "cnnspec.runtime.pictures": ("with_pictures",),
     "cnnspec.runtime.session": ("BATCH_SIZE", "DEVICES", "check_device"),
     "cnnspec.runtime.sources": ("expand",),
-    "cnnspec.tasks": ("figures_line",),
+    "cnnspec.tasks": ("figure_texts", "figures_line"),
     "cnnspec.training.progress": ("Lines", "epoch_line", "speaks", "time_left"),
     "cnnspec.training.run_folder": ("read_config",),
     "cnnspec.training.signals": ("Interrupted",),

@@ -14,7 +14,7 @@ from cnnspec.cli.render.assessment import render
 app = typer.Typer()
 
 FORMATS: Final = ("text", "json")
-SHEET: Final = "mistakes.png"
+SHEETS: Final = {"classification": "mistakes.png", "segmentation": "overlays.png", "regression": "residuals-eval.png"}
 
 
 @app.command(name="eval")
@@ -32,12 +32,14 @@ def evaluate(
     sheet: Annotated[
         str | None,
         typer.Option(
-            metavar="PNG", help=f"Where to draw the worst mistakes; for a run its {SHEET}.", show_default=False
+            metavar="PNG",
+            help="Where to draw the worst mistakes, or residuals; for a run in its folder.",
+            show_default=False,
         ),
     ] = None,
     form: Annotated[str, common.format_option(FORMATS)] = "text",
 ) -> None:
-    """Score a network on images: accuracy, every class, calibration, and the worst mistakes as a picture.
+    """Score a network on images: the figures of its task, of every class or number, and a picture of the worst.
 
     Examples:
 
@@ -48,7 +50,8 @@ def evaluate(
     common.check_choice("--format", form, FORMATS)
     run = api.find_run(target)
     if sheet is None and run is not None and os.access(run, os.W_OK):  # figures need no writing
-        sheet = str(run / SHEET)
+        name = SHEETS.get(api.open_run(run).task.name)
+        sheet = str(run / name) if name else None
     assessment = api.evaluate(
         target,
         data=data,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 import onnx
@@ -35,7 +35,8 @@ from cnnspec.onnx_backend.verify import (
     unchecked,
 )
 from cnnspec.runtime.files import ModelFile, open_model
-from cnnspec.scoring.samples import accuracy, open_set, real_images
+from cnnspec.scoring.samples import best_figure, open_set, real_images
+from cnnspec.tasks import CLASSES, TASKS, Answers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VerifyResult", "verify_file"]
 
-SAME: Final = 0.001  # how far an accuracy may be from the one in the file: another machine rounds differently
+SAME: Final = 0.001  # how far a figure may be from the one in the file: another machine rounds differently
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def verify_file(
     A file of cnnspec's is compared in torch with the spec that it carries and its own weights; with `against`, a
     trained network's, with that network's weights. Without anything to compare with it is run at several batches, and
     every row has to be what it is alone; so also without torch, where the spec then gives a second file to compare its
-    nodes and weights with. With `data`, a data set, its accuracy is worked out once more.
+    nodes and weights with. With `data`, a data set, the figure of its task is worked out once more.
     Raises CnnspecError for what is no ONNX file; failed checks are in the result.
     """
     opened = open_model(
@@ -144,6 +145,8 @@ def verify_file(
     images = _open_images(graph, against, data, classes, data_dir, skip_bad, report) if data is not None else None
     if metadata is not None:
         checks.append(_check_metadata(model, metadata))
+    if metadata is not None and against is not None and against.run is not None:
+        checks.append(_check_answers(metadata, against))
     agreement: list[Check] = []
     if graph is not None:
         numbers, agreement = _compare(file, graph, against, report)
@@ -151,7 +154,7 @@ def verify_file(
     if graph is None or file.quantized or why_not_compared() is not None:
         checks.append(check_rows(model, opened.data, opened.path, metadata, graph))
     if images is not None and graph is not None:
-        checks.append(_check_accuracy(file, graph, images))
+        checks.append(_check_figure(file, graph, images, _answers(metadata, against)))
     elif file.quantized and not agreement:
         way_out = "`--data DATA` works it out on images, and `--against RUN` compares with the network it came from"
         checks.append(unchecked("rounding", f"what it costs is not checked: {way_out}"))
@@ -240,11 +243,11 @@ def _compare(
         checks += _beside_fresh(file, model, graph, trained)
     images = real_images(against.run) if against is not None and against.run is not None else None
     if not file.quantized:
-        return checks, compare_classes(comparison, images, batches[-1])
+        return checks, compare_classes(comparison, images, batches[-1], _answers(file.metadata, against))
     if trained is None or images is None:
         return checks, []
     rounded = _beside_torch(file, file.data, graph, trained, half=True)
-    return checks, compare_classes(rounded, images, batches[-1], rounded=True)
+    return checks, compare_classes(rounded, images, batches[-1], _answers(file.metadata, against), rounded=True)
 
 
 def _beside_fresh(file: _File, model: ModelProto, graph: Graph, weights: Weights) -> list[Check]:
@@ -295,37 +298,59 @@ def _open_images(
     """The data set to score on. None where the network that the file should be is not known."""
     if graph is None and against is not None:
         return None
-    if graph is None or len(graph.outputs) != 1 or len(graph.output_shape) != 1:
+    if graph is None or len(graph.outputs) != 1 or graph.task is None:
         raise UsageError(
-            "--data: the accuracy is that of a network with one number per class",
-            hint=None if graph is not None else "`--against SPEC` says what the file reads",
+            "--data: what the network is for is not known",
+            hint="`task` in its spec says it" if graph is not None else "`--against SPEC` says what the file reads",
         )
     config = against.run.config if against is not None and against.run is not None else None
     return open_set(graph, data, config, classes=classes, data_dir=data_dir, skip_bad=skip_bad, report=report)
 
 
-def _check_accuracy(file: _File, graph: Graph, images: DataSet) -> Check:
-    """The accuracy on a data set, and whether it is the one in the file where that was scored on the same images."""
+def _answers(metadata: Metadata | None, against: Subject | None) -> Answers | None:
+    """How a file's outputs are read: as it says itself, or else as those of what it is compared with."""
+    if metadata is not None:
+        return metadata.answers
+    return against.answers if against is not None else CLASSES
+
+
+def _check_answers(metadata: Metadata, against: Subject) -> Check:
+    """Whether the file's outputs are read as those of the run that it is compared with."""
+    own, wanted = metadata.answers, against.answers
+    if own == wanted:
+        return Check("answers", True, f"read as the run does, for {own.task}" if own else "of no known task")
+    told, kept = (asdict(each) if each else {"task": "none"} for each in (own, wanted))
+    other = [key for key in kept if told.get(key) != kept[key]]
+    return Check("answers", False, f"{', '.join(other)} of the file are not those of the run")
+
+
+def _check_figure(file: _File, graph: Graph, images: DataSet, answers: Answers | None) -> Check:
+    """The figure of the task on a data set, and whether it is the one in the file where that was of the same images."""
     run = onnx_run(file.data, file.shown)
 
-    def score(batch: Pixels) -> NDArray[np.float32]:
+    def outputs(batch: Pixels) -> NDArray[np.float32]:
         return run(batch if file.bytes_last else normalize(batch, graph.mean, graph.std))[0]
 
-    share, count = accuracy(score, images, file.batch or 32)
-    detail = f"{share:.2%} on {count:,} images of {images.name}"
+    answers = answers or CLASSES
+    figure = TASKS[answers.task].best
+    value, count = best_figure(outputs, images, answers, file.batch or 32)
+    if value is None:
+        return unchecked(figure.title, f"{images.name} has none: its {count:,} images are too few, or all alike")
+    detail = f"{figure.show(value)} on {count:,} images of {images.name}"
     expected = None
     if file.metadata is not None and images.test is not None:
-        expected = _recorded_accuracy(file.metadata, images.name)
+        expected = _recorded(file.metadata, figure.key, images.name)
     if expected is None:
-        return Check("accuracy", True, f"{detail}; the file tells of none on them", share)
-    return Check("accuracy", abs(share - expected) <= SAME, f"{detail}; the file tells of {expected:.2%}", share)
+        return Check(figure.title, True, f"{detail}; the file tells of none on them", value)
+    told = f"{detail}; the file tells of {figure.show(expected)}"
+    return Check(figure.title, abs(value - expected) <= SAME, told, value)
 
 
-def _recorded_accuracy(metadata: Metadata, data: str) -> float | None:
-    """The accuracy on the test images of a data set that the file was exported with."""
+def _recorded(metadata: Metadata, figure: str, data: str) -> float | None:
+    """The figure on the test images of a data set that the file was exported with."""
     if metadata.precision == "int8":
-        figures, key, images = metadata.analysis, "accuracy_int8", "calibrated_with"
+        figures, key, images = metadata.analysis, f"{figure}_int8", "calibrated_with"
     else:
-        figures, key, images = metadata.training, "test_accuracy", "data"
+        figures, key, images = metadata.training, f"test_{figure}", "data"
     value = figures.get(key) if figures.get(images) == data else None
     return float(value) if isinstance(value, int | float) else None

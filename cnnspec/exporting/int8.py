@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import onnx
 
+from cnnspec.arrays import check_bytes
 from cnnspec.errors import CnnspecError, UsageError
-from cnnspec.exporting.draft import Accuracies, Draft
+from cnnspec.exporting.draft import Draft, Rounding
 from cnnspec.exporting.reference import onnx_run
 from cnnspec.images import normalize
 from cnnspec.onnx_backend.quantized import check_quantization
 from cnnspec.onnx_backend.verify import Check, check_structure
 from cnnspec.runtime.session import first_line, onnxruntime
-from cnnspec.scoring.samples import accuracy, open_set, some_images
+from cnnspec.scoring.samples import best_figure, open_set, some_images
+from cnnspec.tasks import TASKS, Figure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,22 +43,21 @@ class Calibration:
     """The labelled images that a network is calibrated with and scored on, and what it may lose."""
 
     data: DataSet
-    max_drop: float  # of the accuracy, a share
+    max_drop: float  # of the figure that the task is judged by
 
 
 def open_calibration(draft: Draft, quantization: Quantization, report: Callable[[str], None]) -> Calibration:
-    """The images for this network. Raises UsageError where there are none, or where it does not give classes."""
+    """The images for this network. Raises UsageError where there are none, or it is not known what it is for."""
     subject, graph = draft.subject, draft.subject.network.graph
     config = subject.run.config if subject.run is not None else None
     name = quantization.data or (subject.run.locate_data("--calibrate") if subject.run is not None else None)
     if name is None:
         raise UsageError("int8 needs images to calibrate with", hint="`--calibrate digits`, or a folder of images")
-    if (
-        len(draft.graph.outputs) != 1
-        or len(draft.graph.output_shape) != 1
-        or draft.graph.output_shape != graph.output_shape
-    ):
-        raise UsageError("int8 is scored by its accuracy, and this network does not give one number per class")
+    if draft.answers is None or len(draft.graph.outputs) != 1 or draft.graph.outputs != graph.outputs:
+        raise UsageError(
+            "int8 is scored by what the network is for, and of these outputs that is not known",
+            hint="`task` in the spec says it" if draft.graph.outputs == graph.outputs else None,
+        )
     classes = subject.classes if subject.run is not None else ()
     data = open_set(
         graph, name, config, classes=classes, data_dir=quantization.data_dir, skip_bad=quantization.skip_bad,
@@ -76,32 +77,44 @@ def quantize(draft: Draft, calibration: Calibration, report: Callable[[str], Non
     def feed(images: Pixels) -> NDArray[np.float32] | Pixels:
         return images if lowering.preprocess else normalize(images, graph.mean, graph.std)
 
+    answers = draft.answers
+    assert answers is not None  # or there would be no calibration
+
     def score(model: onnx.ModelProto, shown: str) -> tuple[float, int]:
         run = onnx_run(model.SerializeToString(), shown)
-        return accuracy(lambda images: run(feed(images))[0], data, batch)
+        value, count = best_figure(lambda images: run(feed(images))[0], data, answers, batch)
+        if value is None:
+            figure = TASKS[answers.task].best.title
+            raise CnnspecError(f"{data.name} has no {figure}: its {count:,} images are too few, or all alike")
+        return value, count
 
     report(f"calibrating with {min(CALIBRATION, len(data.train_rows))} images of {data.name}")
     images = some_images(data, CALIBRATION)
+    if lowering.preprocess:
+        check_bytes(images, "an export with `--preprocess`")
     whole = len(images) // batch * batch or batch
     images = images[np.arange(whole) % len(images)]
     name = draft.model.graph.input[0].name
     model = _quantize(draft.model, ({name: feed(images[start : start + batch])} for start in range(0, whole, batch)))
     before, count = score(draft.model, f"the export of {graph.name}")
     after, _ = score(model, f"the export of {graph.name} in eight bits")
-    small = replace(draft, model=model, accuracies=Accuracies(before, after, data.name))
+    figure = TASKS[answers.task].best
+    small = replace(draft, model=model, rounding=Rounding(figure.key, before, after, data.name))
     return small.checked(
         replace(check_structure(model), name="onnx.checker, int8"),
         check_quantization(model, draft.visible_graph),
-        _check_accuracy(before, after, f"{count:,} images of {data.name}", calibration.max_drop),
+        _check_figure(figure, before, after, f"{count:,} images of {data.name}", calibration.max_drop),
     )
 
 
-def _check_accuracy(before: float, after: float, images: str, max_drop: float) -> Check:
-    """Whether at most `max_drop` of the accuracy, a share, is lost."""
+def _check_figure(figure: Figure, before: float, after: float, images: str, max_drop: float) -> Check:
+    """Whether at most `max_drop` of the figure is lost."""
     most = max_drop * 100
-    limit = f"at most {most:g} percentage point{'' if most == 1 else 's'} lost"
-    detail = f"{before:.2%} before, {after:.2%} after, on {images} ({limit})"
-    return Check("accuracy", before - after <= max_drop, detail, before - after)
+    limit = (
+        f"at most {most:g} percentage point{'' if most == 1 else 's'} lost" if figure.share else f"{max_drop:g} lost"
+    )
+    detail = f"{figure.show(before)} before, {figure.show(after)} after, on {images} ({limit})"
+    return Check(figure.title, before - after <= max_drop, detail, before - after)
 
 
 def _quantize(model: onnx.ModelProto, feeds: Feeds) -> onnx.ModelProto:

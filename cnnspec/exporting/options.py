@@ -23,7 +23,7 @@ class Quantization:
 
     data: str | None = None  # the images to calibrate and to score with; None: those of the run
     data_dir: str | None = None  # where downloaded data sets lie
-    max_drop: float = 0.01  # of the accuracy, a share
+    max_drop: float = 0.01  # of the figure that the task is judged by
     skip_bad: bool = False  # leave out images that cannot be read
 
 

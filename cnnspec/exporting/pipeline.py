@@ -55,6 +55,8 @@ def lower_draft(subject: Subject, path: Path, options: ExportOptions) -> Draft:
     graph = select_outputs(subject.network.graph, options.outputs)
     if lowering.softmax and ends_in_softmax(graph):
         raise UsageError("--softmax: the network ends in a Softmax already")
+    if lowering.softmax and subject.answers is not None and subject.answers.task in ("multi-label", "regression"):
+        raise UsageError(f"--softmax is of scores of one class each, and the network is for {subject.answers.task}")
     check_size(graph, half=lowering.half)  # before the weights are there
     draft = Draft(path, subject, options, graph, lower(graph, subject.weights, lowering))
     draft = draft.checked(

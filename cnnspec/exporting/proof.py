@@ -16,6 +16,7 @@ from cnnspec.onnx_backend.lower import lower, select_outputs
 from cnnspec.onnx_backend.verify import Check, Comparison
 from cnnspec.ops import Shape, show_shape
 from cnnspec.scoring.samples import real_images
+from cnnspec.tasks import Answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +53,7 @@ def prove(draft: Draft, report: Callable[[str], None]) -> Draft:
         comparison = _beside_torch(draft, lower(graph, weights, lowering), weights)
         checks.append(verify.check_numbers(comparison, batches=batches, name="other weights and statistics"))
     if lowering.half or images is not None:
-        checks += compare_classes(comparison, images, batches[-1])
+        checks += compare_classes(comparison, images, batches[-1], draft.answers)
     if lowering.dynamic_size:
         grown = _with_outputs(subject.network.at_size(_other_size(graph.input_shape)).graph, graph.outputs)
         reference = torch_run(grown, weights, softmax=lowering.softmax)
@@ -98,13 +99,15 @@ def batches_for(graph: Graph, batch: int | None) -> tuple[tuple[int, ...], list[
     return taken, [verify.unchecked(f"batches {', '.join(map(str, left_out))}", why)]
 
 
-def compare_classes(comparison: Comparison, images: Pixels | None, batch: int, *, rounded: bool = False) -> list[Check]:
+def compare_classes(
+    comparison: Comparison, images: Pixels | None, batch: int, answers: Answers | None, *, rounded: bool = False
+) -> list[Check]:
     """The most probable class, on real images or else on noise. Nothing where the network gives no classes.
 
     On noise, and where the results are `rounded` to bytes, classes that are closer than the tolerance are a tie.
     """
     graph, tolerance = comparison.graph, comparison.tolerance
-    if len(graph.output_shape) != 1:
+    if answers is None or answers.task != "classification" or len(graph.output_shape) != 1:
         return []
     samples = images[: max(batch, 4 * MOST_MACS // max(1, macs(graph)))] if images is not None else None
     if samples is not None and len(samples) < batch:

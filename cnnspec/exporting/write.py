@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import asdict
 from math import prod
 from pathlib import Path
 
@@ -68,7 +67,8 @@ def _metadata(draft: Draft) -> Metadata:
     network, record = subject.network, subject.network.record()
     params = sum(prod(size) for node in graph for size in node.op.parameter_shapes(*node.input_shapes).values())
     figures = {"params": params, "macs": macs(graph), "layers": len(graph)}
-    accuracies = asdict(draft.accuracies) if draft.accuracies is not None else {}
+    answers = draft.answers
+    rounding = draft.rounding.to_dict() if draft.rounding is not None else {}
     return Metadata(
         name=network.name,
         language=network.source.document.header.cnnspec,
@@ -81,7 +81,17 @@ def _metadata(draft: Draft) -> Metadata:
         layout="NHWC" if lowering.preprocess else "NCHW",
         mean=network.graph.mean,
         std=network.graph.std,
+        fit=network.graph.intake.fit,
+        resize=network.graph.intake.resize,
+        rate=network.graph.intake.rate,
         classes=subject.classes or network.graph.classes,
+        task="none" if answers is None else answers.task,
+        numbers=answers.numbers if answers else (),
+        units=answers.units if answers else (),
+        target_mean=answers.mean if answers else (),
+        target_std=answers.std if answers else (),
+        thresholds=answers.thresholds if answers else (),
+        ignore=answers.ignore if answers else None,
         outputs=graph.outputs,
         output_kind="probabilities" if lowering.softmax or ends_in_softmax(graph) else "scores",
         precision=draft.options.precision,
@@ -91,7 +101,7 @@ def _metadata(draft: Draft) -> Metadata:
         dynamic_size=lowering.dynamic_size,
         weights=subject.origin,
         training=dict(subject.training),
-        analysis={**figures, **accuracies},
+        analysis={**figures, **rounding},
         verification={check.name: check.figure for check in draft.checks} if draft.options.verify else None,
         tools={"cnnspec": __version__, "onnx": onnx.__version__, "numpy": np.__version__},
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cnnspec.foreign.primitives import Blurred, Cut, Joined, Padded, Reduced, Reshaped
 from cnnspec.foreign.steps import Readers, Rule, Step, Steps, replace_op
@@ -68,6 +69,60 @@ def _layer_norm_2d(step: Step, steps: Steps, readers: Readers) -> bool:
     norm.inputs, norm.shape, norm.gives = step.inputs, back.shape, back.gives
     steps.leave_out(back)
     return True
+
+
+def _turned_round(step: Step, steps: Steps, readers: Readers) -> bool:
+    """More axes than the language has, put in another order and then fewer: neighbouring parts that change places."""
+    turned = steps.only_reader(step.name, readers)
+    back = turned and steps.only_reader(turned.name, readers)
+    if not isinstance(step.op, Reshaped) or len(step.op.shape) <= _MOST_AXES or turned is None or back is None:
+        return False
+    if not isinstance(turned.op, Permute) or not isinstance(back.op, Reshaped):
+        return False
+    found = exchanges(step.op.shape, [dim - 1 for dim in turned.op.dims[1:]])
+    if not found:
+        return False
+    step.op, step.shape, step.gives = Reshaped(found[0].shape), found[0].shape, ""
+    turned.op, turned.shape, turned.gives = found[0].permute, found[0].given, ""
+    before = turned
+    for each in found[1:]:
+        for op, shape in ((Reshaped(each.shape), each.shape), (each.permute, each.given)):
+            new = Step(steps.free(turned.name), turned.source_op, (), op, "", {}, shape, "")
+            steps.put_after(before, new)
+            before = new
+    return True
+
+
+class Exchange(NamedTuple):
+    """Two neighbouring parts of all values that change places: those before and behind them, if any, stay."""
+
+    shape: Shape
+    permute: Permute
+
+    @property
+    def given(self) -> Shape:
+        """The shape behind it."""
+        return self.permute.out_shape(self.shape)
+
+
+def exchanges(sizes: Shape, order: Sequence[int]) -> list[Exchange]:
+    """What puts axes of these sizes in this order, one after the other, each with four axes at most."""
+    axes, found = list(range(len(sizes))), []
+    for place, wanted in enumerate(order):
+        at = axes.index(wanted)
+        if at == place:
+            continue
+        end = at + 1  # what follows there as it does here comes along
+        while end < len(axes) and axes[end] == order[place + end - at]:
+            end += 1
+        parts = [axes[:place], axes[place:at], axes[at:end], axes[end:]]
+        shape = tuple(prod(sizes[axis] for axis in part) for part in parts if part)
+        dims = list(range(len(shape) + 1))
+        first = 2 if place else 1
+        dims[first : first + 2] = first + 1, first
+        found.append(Exchange(shape, Permute(dims=tuple(dims))))
+        axes = [axis for part in (parts[0], parts[2], parts[1], parts[3]) for axis in part]
+    return found
 
 
 # Reductions ---------------------------------------------------------------------------------------------------------
@@ -240,6 +295,7 @@ def _pad(step: Step, steps: Steps, readers: Readers) -> bool:
 SHAPES: Final[tuple[Rule, ...]] = (
     _blur,
     _shuffle,
+    _turned_round,
     _layer_norm_2d,
     _reduce_twice,
     _kept,

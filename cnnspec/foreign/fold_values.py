@@ -12,6 +12,7 @@ from cnnspec.foreign.steps import Readers, Rule, Step, Steps, replace_op
 from cnnspec.ops import Add, Mul, make_op
 from cnnspec.ops.activation import Hardsigmoid, Hardtanh, ReLU6, Sigmoid, Softplus, Tanh
 from cnnspec.ops.pool import AvgPool
+from cnnspec.ops.scale import Bias, Scale
 
 __all__ = ["VALUES"]
 
@@ -151,9 +152,10 @@ def _trained(step: Step, steps: Steps, readers: Readers) -> bool:
             seen = (1, *(1 for _ in shape[1:]))
         dim = None if not along else along[0] + 1
         trained.weights = {"": replace(reference, shape=seen)}
-        name = "Scale" if isinstance(step.op, Mul) else "Bias"
+        kind, start = Scale if isinstance(step.op, Mul) else Bias, trained.op.start
+        given = {} if start in (None, kind.init) else {"init": start}
         steps.take_name(step, trained)
-        return replace_op(step, make_op(name, **({} if dim == 1 else {"dim": dim})), one)
+        return replace_op(step, make_op(kind.__name__, **given, **({} if dim == 1 else {"dim": dim})), one)
     return False
 
 

@@ -157,8 +157,8 @@ class KerasWeights:
 
     def _dataset(self, layer: KerasLayer, number: int) -> Any:
         group = self._groups.get(layer.path)
-        dataset = None if group is None else self._child(group, str(number))
         try:
+            dataset = None if group is None else self._child(group, str(number))
             if dataset is None or not hasattr(dataset, "dtype"):
                 raise CnnspecError(f"{self.shown} lacks a tensor of `{layer.path:.60}`")
             if dataset.external or dataset.is_virtual:

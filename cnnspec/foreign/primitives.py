@@ -42,9 +42,13 @@ class Primitive:
 
 @dataclass(frozen=True, slots=True)
 class Parameter(Primitive):
-    """A trained tensor as a value: it reads nothing, and its one weight has the key ``""``. No batch axis."""
+    """A trained tensor as a value: it reads nothing, and its one weight has the key ``""``. No batch axis.
+
+    `start` is what all of its numbers are, where they are alike: so they are before any training.
+    """
 
     shape: Shape
+    start: float | None = None
 
     @property
     def missing(self) -> str:

@@ -10,12 +10,14 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
+from cnnspec.intake import FITS, INPUT_KEYS
 from cnnspec.language.document import BODIES, INLINE, TYPES, SearchSection
 from cnnspec.language.figures import FIGURES
 from cnnspec.language.read_body import JOIN_NAMES
-from cnnspec.language.read_header import MAX_TEXT, NAME, WARNING
+from cnnspec.language.read_header import MAX_TEXT, NAME, TASK_KEYS, WARNING
 from cnnspec.language.search_section import COSTS, KINDS, SAMPLERS, SEARCH_KEYS
 from cnnspec.ops import AbstractOp, operators
+from cnnspec.tasks import TASK_NAMES
 
 __all__ = ["json_schema"]
 
@@ -86,6 +88,7 @@ def _header() -> Schema:
         "description": {**text, "type": ["string", "null"]},
         "reference": {**text, "type": ["string", "null"]},
         "classes": texts,
+        "task": _task(),
         "outputs": texts,
         "aux_outputs": texts,
         "train": {"type": "object"},
@@ -96,6 +99,29 @@ def _header() -> Schema:
             "additionalProperties": False,
         },
     }
+
+
+def _task() -> Schema:
+    """What the network is for: a word, or a mapping with what goes with it."""
+    word: Schema = {"enum": [*TASK_NAMES]}
+    kinds: Schema = {"ignore": {"type": "integer", "minimum": 0, "maximum": 255}}
+    texts: Schema = {"type": "array", "items": {"type": "string", "maxLength": MAX_TEXT}}
+    forms = [
+        (
+            {"type": "object", "properties": {"type": {"const": name}}, "required": ["type"]},
+            {
+                "properties": {
+                    "type": word,
+                    **{key: {**kinds.get(key, texts), "description": meaning} for key, meaning in keys.items()},
+                },
+                "required": ["type"],
+                "additionalProperties": False,
+            },
+        )
+        for name, keys in TASK_KEYS.items()
+    ]
+    whole = _choose([({"type": "object"}, _choose(forms, {"properties": {"type": word}, "required": ["type"]}))], word)
+    return {**whole, "description": "What the network is for; followed from its output where that says it."}
 
 
 def _search() -> Schema:
@@ -196,7 +222,13 @@ def json_schema() -> Schema:
     numbers = {"type": ["number", "array", "string"], "items": {"type": "number"}}  # a string names a parameter
     shape = {"type": ["array", "integer", "string"], "items": _COUNT, "maxItems": 4}
     full_input = {
-        "properties": {"shape": shape, "mean": numbers, "std": numbers},
+        "properties": {
+            "shape": shape,
+            "mean": numbers,
+            "std": numbers,
+            "fit": {"enum": [*FITS], "description": INPUT_KEYS["fit"]},
+            **{key: {**_COUNT, "description": INPUT_KEYS[key]} for key in ("resize", "rate")},
+        },
         "required": ["shape"],
         "additionalProperties": False,
     }

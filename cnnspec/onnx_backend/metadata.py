@@ -10,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cnnspec.errors import CnnspecError
 from cnnspec.images import channels_last
+from cnnspec.intake import Fit, Intake
 from cnnspec.ops import Shape
+from cnnspec.tasks import Answers
 
 if TYPE_CHECKING:
     from cnnspec.language import Network
@@ -36,6 +38,9 @@ Text = Annotated[str, Field(max_length=10_000)]
 Reals = Annotated[tuple[Annotated[float, Field(allow_inf_nan=False)], ...], Field(max_length=4096)]
 
 
+Numbers = Annotated[tuple[Annotated[float, Field(allow_inf_nan=False)], ...], Field(max_length=1_000_000)]
+
+
 class Metadata(BaseModel):
     """The facts about an exported network."""
 
@@ -53,7 +58,17 @@ class Metadata(BaseModel):
     layout: Literal["NCHW", "NHWC"] = "NCHW"  # of images; NHWC means bytes that the graph normalises itself
     mean: Reals = ()
     std: Reals = ()
+    fit: Fit = "stretch"  # of images of another size
+    resize: Size | None = None  # of the shorter side, before a crop
+    rate: Size | None = None  # of signals, in samples per second
     classes: Annotated[tuple[Text, ...], Field(max_length=1_000_000)] = ()
+    task: Literal["classification", "multi-label", "regression", "segmentation", "none"] = "classification"
+    numbers: Annotated[tuple[Text, ...], Field(max_length=1_000_000)] = ()  # the names of what is regressed,
+    units: Annotated[tuple[Text, ...], Field(max_length=1_000_000)] = ()  # their units,
+    target_mean: Numbers = ()  # and what makes them of the outputs: output * target_std + target_mean
+    target_std: Numbers = ()
+    thresholds: Numbers = ()  # of labels: one is given where its probability is at least that
+    ignore: Annotated[int, Field(ge=0, le=255)] | None = None  # in masks, where there is no class
     outputs: tuple[Text, ...] = ()
     output_kind: Literal["scores", "probabilities"] = "scores"
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
@@ -66,6 +81,28 @@ class Metadata(BaseModel):
     analysis: dict[Text, Any] = {}
     verification: dict[Text, Any] | None = None  # None: not verified
     tools: dict[Text, Text] = {}
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if len(self.target_mean) != len(self.target_std) or 0 in self.target_std:
+            raise ValueError("what its numbers are scaled by does not go together")
+        if self.thresholds and self.classes and len(self.thresholds) != len(self.classes):
+            raise ValueError("it has not as many thresholds as classes")
+        return self
+
+    @property
+    def answers(self) -> Answers | None:
+        """How the outputs are read; None where it is not known what the network is for."""
+        if self.task == "none":
+            return None
+        return Answers(
+            self.task, self.numbers, self.units, self.target_mean, self.target_std, self.thresholds, self.ignore
+        )
+
+    @property
+    def intake(self) -> Intake:
+        """How files of another size or rate become the input."""
+        return Intake(self.fit, self.resize, self.rate)
 
     @property
     def bytes_last(self) -> bool:
@@ -85,11 +122,15 @@ class Metadata(BaseModel):
         return (self.batch, *(channels_last(sizes) if self.bytes_last else sizes))
 
     def network(self) -> Network:
-        """The network that the file says it is. Raises SpecError where its spec is invalid."""
-        from cnnspec.language import Network, NetworkRecord
+        """The network that the file says it is, with the normalisation that it says, which may be that of its weights.
+
+        Raises SpecError where its spec is invalid.
+        """
+        from cnnspec.language.network import Network, NetworkRecord, normalised
 
         record = NetworkRecord(self.spec, self.variant, self.settings, self.input_shape)
-        return Network.from_record(record, f"{self.name}.{self.spec_kind}", purpose="inference")
+        network = Network.from_record(record, f"{self.name}.{self.spec_kind}", purpose="inference")
+        return normalised(network, mean=self.mean, std=self.std)
 
 
 def write_metadata(metadata: Metadata) -> dict[str, str]:

@@ -51,16 +51,44 @@ class Places:
         return places
 
     def _part_leaves_from_scopes(self) -> None:
-        """No node may bear the name of a scope: one without weights goes into it, another is renamed."""
+        """No node may bear the name of a scope. One without weights goes into it; where one has weights, as a norm that
+        its activation is a part of, what is inside goes beside it, or is it a whole network the node is renamed."""
         scopes = {path[:end] for path in self.paths.values() for end in range(1, len(path))}
-        for name, path in self.paths.items():
-            if path not in scopes:
-                continue
+        leaves = sorted((name for name, path in self.paths.items() if path in scopes), key=lambda name: name.count("."))
+        for name in leaves:
             if is_weightless(self.nodes[name]):
-                self.paths[name] = self.free((*path, word_of(self.nodes[name])))
-            else:
+                self.paths[name] = self.free((*self.paths[name], word_of(self.nodes[name])))
+            elif self._weighted(self.paths[name]) > 1:
+                path = self.paths[name]
                 self.paths[name] = self.free((*path[:-1], f"{path[-1]}_"))
                 self.notes.append(f"`{name}` is `{'.'.join(self.paths[name])}`: the name is one of a scope as well")
+            else:
+                self._empty_scope(self.paths[name])
+
+    def _weighted(self, scope: Path) -> int:
+        """How many nodes with weights are inside."""
+        inside = (n for n, path in self.paths.items() if len(path) > len(scope) and path[: len(scope)] == scope)
+        return sum(not is_weightless(self.nodes[name]) for name in inside)
+
+    def _empty_scope(self, scope: Path) -> None:
+        """What is inside goes beside it: `bn1.act` is `act1`."""
+        depth, number = len(scope), re.sub(r".*\D", "", scope[-1])
+        moved: dict[Path, Path] = {}
+        for name, path in self.paths.items():
+            if len(path) <= depth or path[:depth] != scope:
+                continue
+            old = path[: depth + 1]
+            if old not in moved:
+                key = f"{old[-1]}{number}"
+                taken = key in self.taken(scope[:-1])
+                moved[old] = self.free((*scope[:-1], f"{scope[-1]}_{old[-1]}" if taken else key))
+            self.paths[name] = (*moved[old], *path[depth + 1 :])
+            if not is_weightless(self.nodes[name]):
+                self.notes.append(f"`{name}` is `{'.'.join(self.paths[name])}`, since `{'.'.join(scope)}` is a layer")
+        for path in list(self.classes):
+            if path[: depth + 1] in moved:
+                self.classes[(*moved[path[: depth + 1]], *path[depth + 1 :])] = self.classes.pop(path)
+        self.classes.pop(scope, None)
 
     def taken(self, scope: Path) -> set[str]:
         """The keys that are used in a scope."""

@@ -14,8 +14,9 @@ from cnnspec.errors import CnnspecError, MissingExtraError
 from cnnspec.exporting.in_torch import why_not_compared
 from cnnspec.images import NCHW_TO_NHWC, normalize
 from cnnspec.pages.why import GRID, GradCam, Why, occlusion, seen_last
+from cnnspec.runtime.answers import Prediction
 from cnnspec.runtime.files import open_model
-from cnnspec.runtime.predictor import Prediction, Predictor
+from cnnspec.runtime.predictor import Predictor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""From images to classes with onnxruntime, numpy and Pillow.
+"""From images to answers with onnxruntime, numpy and Pillow.
 
 Only the child process in which a file is tried that this machine does not know yet needs onnx too.
 """
@@ -6,8 +6,7 @@ Only the child process in which a file is tried that this machine does not know 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import islice
 from math import prod
@@ -16,55 +15,27 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 from PIL import Image
 
+from cnnspec.arrays import check_bytes, each_sample, input_of, normalised, read_sample
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.images import MAX_PIXELS, channels_last, check_shape, normalize, prepare, read_image
 from cnnspec.onnx_backend.metadata import Metadata, read_metadata
 from cnnspec.ops import show_shape
 from cnnspec.ops.base import Count
 from cnnspec.public import public, shown
+from cnnspec.runtime.answers import Answer, activated, answer
 from cnnspec.runtime.files import open_model
 from cnnspec.runtime.session import BATCH_SIZE, engine_folder, first_line, open_session, provider_of
+from cnnspec.tasks import TASKS, Answers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Guess", "Prediction", "Predictor"]
+__all__ = ["Predictor"]
 
 ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image
 
+MAX_MASK: Final = 256  # classes of a mask of bytes
 MAX_VALUES: Final = 2**30  # in one batch of the size that a file prescribes
-
-
-@dataclass(frozen=True, slots=True)
-class Guess:
-    """One class, with its place in the output and its probability."""
-
-    label: str
-    index: int
-    probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """What the network says of one image."""
-
-    source: str
-    probabilities: NDArray[np.float32]  # (classes,)
-    classes: tuple[str, ...]
-
-    def __repr__(self) -> str:
-        best = self.top(1)[0]
-        return f"<Prediction for {self.source}: {best.label}, {best.probability:.2%}>"
-
-    @property
-    def label(self) -> str:
-        """The most probable class."""
-        return self.top(1)[0].label
-
-    def top(self, count: int = 1) -> list[Guess]:
-        """The most probable classes, most probable first."""
-        order = np.argsort(-self.probabilities, kind="stable")[:count]
-        return [Guess(self.classes[i], int(i), float(self.probabilities[i])) for i in order]
 
 
 class Predictor:
@@ -128,10 +99,26 @@ class Predictor:
             raise CnnspecError(f"{self.path} takes {given.shape}, and its metadata tell of {sizes}")
 
     @cached_property
+    def answers(self) -> Answers:
+        """How its outputs are read. Raises UsageError for a file whose network is for nothing that is known."""
+        found, shape = self.metadata.answers, self.session.get_outputs()[0].shape
+        if found is None:
+            raise UsageError(
+                f"{self.path} gives no class scores, but {'x'.join(map(str, shape[1:]))}, and does not say what for",
+                hint="`task` in its spec says it; `Predictor.run` in Python gives the raw outputs",
+            )
+        return found
+
+    @cached_property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes; numbers where the network names none."""
-        shape = self.session.get_outputs()[0].shape
-        if len(shape) != 2 or not isinstance(shape[1], int):
+        """The names of the classes; numbers where the network names none. Of numbers there are none."""
+        task, shape = TASKS[self.answers.task], self.session.get_outputs()[0].shape
+        if not task.has_classes:
+            return ()
+        if task.target == "mask" and len(shape) > 2:
+            if not isinstance(shape[1], int) or shape[1] > MAX_MASK:
+                raise CnnspecError(f"{self.path} gives {shape[1]} classes for each place; at most {MAX_MASK} are read")
+        elif len(shape) != 2 or not isinstance(shape[1], int):
             raise UsageError(
                 f"{self.path} gives no class scores, but {'x'.join(map(str, shape[1:]))}",
                 hint="`Predictor.run` in Python gives the raw outputs",
@@ -140,41 +127,65 @@ class Predictor:
         return names if len(names) == shape[1] else tuple(map(str, range(shape[1])))
 
     @public()
-    def __call__(self, images: ImageLike | Sequence[ImageLike]) -> list[Prediction]:
-        """Classify images, given by path, as the bytes of a file, or as Pillow images. Raises at the first bad one."""
-        return list(self.stream(_listed(images)))
+    def __call__(self, images: object) -> list[Answer]:
+        """Answers for one image or several: paths, bytes of files, Pillow images, arrays, or rows of a data set.
+
+        An array is of several samples, as in training: bytes, or numbers in the units of mean and std. Of a data set
+        of pairs or dictionaries the images are read. Raises at the first bad one.
+
+        They are of the task: a `Prediction`, `LabelsPrediction`, `NumbersPrediction` or `MaskPrediction` each.
+        """
+        return list(self.stream(each_sample(images)))
 
     @public()
     def stream(
-        self, images: Iterable[ImageLike], *, on_error: Callable[[CnnspecError], None] | None = None
-    ) -> Iterator[Prediction]:
-        """Classify any number of images in batches, in their order, holding one batch at a time.
+        self, images: Iterable[object], *, on_error: Callable[[CnnspecError], None] | None = None
+    ) -> Iterator[Answer]:
+        """Answers for any number of images in batches, in their order, holding one batch at a time.
 
         All batches but a first and only one have the same size: the last is padded. A bad image goes to `on_error` and
         is left out; without it, it raises.
         """
         classes = self.classes
-        shape = check_shape(self.metadata.input_shape)
-        waiting = iter(images)
-        full: NDArray[np.uint8] | None = None  # (batch, H, W, C)
+        waiting = enumerate(images)
+        full: NDArray[Any] | None = None  # (batch, H, W, C) of bytes, or (batch, C, …) of other numbers
         while sources := list(islice(waiting, self.batch_size)):
-            if full is None:
-                rows = self.metadata.batch or len(sources)
-                full = np.empty((rows, *channels_last(shape)), np.uint8)
             names: list[str] = []
-            for source in sources:
+            for place, source in sources:
                 try:
-                    full[len(names)] = self.pixels(source)
+                    values = self._values(source)
+                    if full is None:
+                        full = np.empty((self.metadata.batch or len(sources), *values.shape), values.dtype)
+                    if values.dtype != full.dtype:
+                        raise CnnspecError(
+                            f"{_name(source, place)} is {values.dtype}, and those before it {full.dtype}"
+                        )
+                    full[len(names)] = values
                 except CnnspecError as error:
                     if on_error is None:
                         raise
                     on_error(error)
                 else:
-                    names.append(_name(source))
+                    names.append(_name(source, place))
+            if full is None or not names:
+                continue
             full[len(names) :] = 0
-            probabilities = self.probabilities(full)
-            for name, row in zip(names, probabilities, strict=False):
-                yield Prediction(name, row, classes)
+            for name, row in zip(names, self.activated(full), strict=False):
+                yield answer(self.answers, name, row, classes)
+
+    def _values(self, source: object) -> NDArray[Any]:
+        """A sample as `activated` takes it. Raises UsageError and CnnspecError."""
+        about, source = self.metadata, input_of(source)
+        if len(about.input_shape) == 3 and isinstance(source, str | bytes | os.PathLike | Image.Image):
+            pixels: NDArray[Any] = self.pixels(source)
+            return pixels
+        values = read_sample(
+            source, about.input_shape, "what was given", intake=about.intake, invert=self.invert,
+            max_pixels=self.max_pixels,
+        )  # fmt: skip
+        if values.dtype == np.uint8 and values.ndim == 3:
+            return np.asarray(np.moveaxis(values, 0, -1))
+        return np.asarray(normalised(values[None], about.mean, about.std)[0])
 
     @public(NDArray="numpy.typing")
     def run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -211,36 +222,62 @@ class Predictor:
         """
         invert = self.invert if invert is None else invert
         if isinstance(image, str | bytes | os.PathLike):
-            return read_image(image, self.metadata.input_shape, invert=invert, max_pixels=self.max_pixels)
+            return read_image(
+                image, self.metadata.input_shape, intake=self.metadata.intake, invert=invert, max_pixels=self.max_pixels
+            )
         if not isinstance(image, Image.Image):
             raise UsageError(f"{shown(image)} is no image", hint="a path, the bytes of a file, or Pillow's")
-        return prepare(image, self.metadata.input_shape, invert=invert)
+        return prepare(image, self.metadata.input_shape, intake=self.metadata.intake, invert=invert)
+
+    @public(NDArray="numpy.typing")
+    def read(self, inputs: NDArray[Any]) -> list[Answer]:
+        """Answers for an array `(N, ...)` as the network takes it: signals, volumes, or images already normalised.
+
+        Raises CnnspecError as `run`.
+        """
+        classes, rows = self.classes, self._activated(next(iter(self.run(inputs).values())))
+        return [answer(self.answers, f"{place}", row, classes) for place, row in enumerate(rows)]
 
     @public(NDArray="numpy.typing")
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """`(N, classes)` for what `pixels` gives of N images, `(N, H, W, C)`. Raises CnnspecError as `run`.
 
-        A file whose batch is fixed runs as often as it takes.
+        A file whose batch is fixed runs as often as it takes. Raises UsageError where the network gives no such.
+        """
+        if self.answers.task not in ("classification", "multi-label"):
+            raise UsageError(f"{self.path} is for {self.answers.task}, and gives no probability of each class")
+        return self.activated(pixels)
+
+    @public(NDArray="numpy.typing")
+    def activated(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """What the network says of images `(N, H, W, C)` of bytes, as its task is read, `(N, …)`. Raises as `run`.
+
+        Of other numbers it takes what the network itself takes, normalised.
         """
         about = self.metadata
+        if pixels.dtype == np.float32:
+            if about.bytes_last:
+                check_bytes(pixels, self.path)
+            return self._checked(next(iter(self.run(pixels).values())), len(pixels))
         if pixels.dtype != np.uint8 or pixels.shape[1:] != channels_last(check_shape(about.input_shape)):
             wanted = show_shape(channels_last(about.input_shape))
             raise UsageError(f"the pixels are {pixels.dtype} {pixels.shape}, and not uint8 (N, {wanted})")
         inputs = pixels if about.bytes_last else normalize(pixels, about.mean, about.std)
-        scores: NDArray[np.float32] = next(iter(self.run(inputs).values()))
-        if scores.shape != (len(pixels), len(self.classes)):
-            raise CnnspecError(f"{self.path} gives {show_shape(scores.shape)} for {len(pixels)} images")
-        if about.output_kind == "probabilities":
-            return scores
-        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+        return self._checked(next(iter(self.run(inputs).values())), len(pixels))
+
+    def _checked(self, outputs: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+        if len(outputs) != count or (self.classes and outputs.shape[1] != len(self.classes)):
+            raise CnnspecError(f"{self.path} gives {show_shape(outputs.shape)} for {count} images")
+        return self._activated(outputs)
+
+    def _activated(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        return activated(self.answers, outputs, probabilities=self.metadata.output_kind == "probabilities")
 
 
-def _listed(images: ImageLike | Sequence[ImageLike]) -> Sequence[ImageLike]:
-    return images if isinstance(images, Sequence) and not isinstance(images, str | bytes) else [images]
-
-
-def _name(source: ImageLike) -> str:
+def _name(source: object, place: int) -> str:
+    source = input_of(source)
     if isinstance(source, bytes):
         return "-"
-    return os.fspath(source) if isinstance(source, str | os.PathLike) else "image"
+    if isinstance(source, Image.Image):
+        return "image"
+    return str(os.fspath(source)) if isinstance(source, str | os.PathLike) else str(place)

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
+from cnnspec.arrays import check_bytes, normalised
 from cnnspec.data.classes import VAL_FOLDERS, match_classes
 from cnnspec.errors import CnnspecError, MissingExtraError, UsageError, needs_extra
+from cnnspec.graph import Graph
+from cnnspec.runtime.answers import Prediction, activated
 from cnnspec.runtime.predictor import Predictor
 from cnnspec.runtime.sources import expand
+from cnnspec.scoring.figures import TaskAssessment
 from cnnspec.scoring.samples import open_set
 from cnnspec.training.run_folder import Run
 
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from cnnspec.data.given import Given
     from cnnspec.data.sets import DataSet, ImageSet
 
 __all__ = [
@@ -119,21 +124,59 @@ class Judged:
 
 
 def assess_run(
-    run: Run, *, data: str | None = None, data_dir: str | None = None, split: str = "test",
+    run: Run, *, data: str | Given | None = None, data_dir: str | None = None, split: str = "test",
     skip_bad: bool = False, max_pixels: int | None = None, device: str = "auto", sheet: Path | None = None,
-) -> Assessment:  # fmt: skip
+) -> Assessment | TaskAssessment:  # fmt: skip
     """Score the best weights of a run, on its own data unless others are named."""
-    judged = judge_run(
-        run, data=data, data_dir=data_dir, split=split, skip_bad=skip_bad, max_pixels=max_pixels, device=device
-    )
-    return _assess(judged, sheet)
+    opened = _open_run(run, data, data_dir, skip_bad=skip_bad, max_pixels=max_pixels, device=device)
+    if run.task.target == "class":
+        return _assess(_judge_opened(run, opened, split), sheet)
+    from cnnspec.scoring.of_tasks import assess_outputs
+
+    return assess_outputs(
+        opened.outputs, run.answers, opened.images, split, target=str(run.path),
+        workers=opened.workers, sheet=sheet,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A run's network on a device, and the images that it is scored on."""
+
+    images: DataSet
+    model: Callable[[Tensor], Tensor]  # of images as the data set has them, on the device
+    device: torch.device
+    workers: int
+
+    def outputs(self, batch: Tensor) -> Tensor:
+        """What the network gives for images as the data set has them, float32 on the CPU."""
+        import torch
+
+        with torch.inference_mode():
+            return self.model(batch.to(self.device)).float().cpu()
 
 
 def judge_run(
-    run: Run, *, data: str | None = None, data_dir: str | None = None, split: str = "test",
+    run: Run, *, data: str | Given | None = None, data_dir: str | None = None, split: str = "test",
     skip_bad: bool = False, max_pixels: int | None = None, device: str = "auto",
 ) -> Judged:  # fmt: skip
-    """What the best weights of a run say of each image."""
+    """What the best weights of a classifier's run say of each image. Raises UsageError for a run of another task."""
+    if run.task.target != "class":
+        raise UsageError(f"{run.path} was trained for {run.task.name}, and what is told here is of classes of images")
+    opened = _open_run(run, data, data_dir, skip_bad=skip_bad, max_pixels=max_pixels, device=device)
+    return _judge_opened(run, opened, split)
+
+
+def _judge_opened(run: Run, opened: _Opened, split: str) -> Judged:
+    return _judge(
+        str(run.path), opened.images, split, lambda batch: opened.outputs(batch).softmax(1), opened.device,
+        opened.workers,
+    )  # fmt: skip
+
+
+def _open_run(
+    run: Run, data: str | Given | None, data_dir: str | None, *, skip_bad: bool, max_pixels: int | None, device: str
+) -> _Opened:
     with needs_extra("train"):
         import torch
     from cnnspec.data.prepare import Augment, Prepare
@@ -152,23 +195,19 @@ def judge_run(
     model.to(chosen).eval()
     prepare = Prepare(run.graph, chosen, Augment(), torch.contiguous_format)
 
-    def probabilities(batch: Tensor) -> Tensor:
-        with torch.inference_mode():
-            return model(prepare(batch)).float().softmax(1).cpu()  # type: ignore[no-any-return]
-
-    return _judge(str(run.path), images, split, probabilities, chosen, pick_workers(run.config.workers))
+    return _Opened(images, lambda batch: model(prepare(batch)), chosen, pick_workers(run.config.workers))
 
 
 def assess_model(
-    path: str | os.PathLike[str], *, data: str, data_dir: str | None = None, split: str = "test",
+    path: str | os.PathLike[str], *, data: str | Given, data_dir: str | None = None, split: str = "test",
     skip_bad: bool = False, max_pixels: int | None = None, device: str = "auto", sheet: Path | None = None,
-) -> Assessment:  # fmt: skip
+) -> Assessment | TaskAssessment:  # fmt: skip
     """Score an exported file, through the very code that `predict` runs. Without torch, on a folder alone."""
     try:
         with needs_extra("train"):
             import torch
     except MissingExtraError:
-        if not Path(data).is_dir() or sheet is not None:  # which is drawn with what the extra brings
+        if not isinstance(data, str) or not Path(data).is_dir() or sheet is not None:  # drawn with what the extra has
             raise
         return assess_folder(path, data=data, split=split, skip_bad=skip_bad, max_pixels=max_pixels, device=device)
     predictor = Predictor(path, device=device, batch_size=BATCH)
@@ -177,11 +216,34 @@ def assess_model(
         graph, data, classes=predictor.classes, data_dir=data_dir, skip_bad=skip_bad, max_pixels=max_pixels
     )
 
+    raw = _raw(predictor, graph)
+    if predictor.answers.task != "classification":
+        from cnnspec.scoring.of_tasks import assess_outputs
+
+        return assess_outputs(raw, predictor.answers, images, split, target=os.fspath(path), workers=0, sheet=sheet)
+
     def probabilities(batch: Tensor) -> Tensor:
-        pictures = [_picture(image) for image in batch]
-        return torch.stack([torch.from_numpy(each.probabilities) for each in predictor.stream(pictures)]).float()
+        given = raw(batch).numpy()
+        known = predictor.metadata.output_kind == "probabilities"
+        return torch.from_numpy(activated(predictor.answers, given, probabilities=known))
 
     return _assess(_judge(os.fspath(path), images, split, probabilities, torch.device("cpu"), 0), sheet)
+
+
+def _raw(predictor: Predictor, graph: Graph) -> Callable[[Tensor], Tensor]:
+    """What an exported file gives for images as a data set has them."""
+    import torch
+
+    def outputs(batch: Tensor) -> Tensor:
+        values = batch.numpy()
+        if predictor.metadata.bytes_last:
+            check_bytes(values, predictor.path)
+            inputs = np.ascontiguousarray(np.moveaxis(values, 1, -1))
+        else:
+            inputs = normalised(values, graph.mean, graph.std)
+        return torch.from_numpy(next(iter(predictor.run(inputs).values()))).float()
+
+    return outputs
 
 
 def assess_folder(
@@ -200,6 +262,11 @@ def assess_folder(
             hint="pip install 'cnnspec[train]' brings the data sets, and splits a folder as training does",
         )
     predictor = Predictor(path, device=device, batch_size=BATCH, max_pixels=max_pixels)
+    if predictor.answers.task != "classification":
+        raise UsageError(
+            f"{os.fspath(path)} is for {predictor.answers.task}, which is scored with torch",
+            hint="pip install 'cnnspec[train]' brings what scores it",
+        )
     places = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     classes, numbers = match_classes(str(folder), tuple(places), predictor.classes)
     labels = {
@@ -207,7 +274,8 @@ def assess_folder(
         for place, label in zip(places, numbers, strict=True)
         for image in expand([str(folder / place)])
     }
-    guesses = list(predictor.stream(labels, on_error=(lambda error: None) if skip_bad else None))
+    answers = predictor.stream(labels, on_error=(lambda error: None) if skip_bad else None)
+    guesses = [each for each in answers if isinstance(each, Prediction)]
     if not guesses:
         raise CnnspecError(f"{folder} holds no image that can be read")
     paths = [guess.source for guess in guesses]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from cnnspec.errors import CnnspecError, UsageError, needs_extra
 from cnnspec.graph import Graph
-from cnnspec.images import NCHW_TO_NHWC
+from cnnspec.tasks import Answers
 from cnnspec.training import TrainConfig, resolve_config
 from cnnspec.training.config import data_folder
 from cnnspec.training.run_folder import Run
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from cnnspec.data.given import Given
     from cnnspec.data.sets import DataSet
 
-__all__ = ["accuracy", "labelled", "open_set", "pick", "real_images", "some_images"]
+__all__ = ["best_figure", "labelled", "open_set", "pick", "real_images", "some_images"]
 
 SAMPLES: Final = 256  # images that a comparison looks at
 _FOLDERS: Final = {  # where torchvision keeps a downloaded set
@@ -39,7 +40,7 @@ _FOLDERS: Final = {  # where torchvision keeps a downloaded set
 
 def open_set(
     graph: Graph,
-    data: str,
+    data: str | Given,
     config: TrainConfig | None = None,
     *,
     classes: tuple[str, ...] = (),
@@ -73,7 +74,8 @@ def real_images(run: Run) -> NDArray[np.uint8] | None:
     if folder is not None and not (data_folder(config, os.environ) / folder).exists():
         return None
     try:
-        return some_images(open_set(run.graph, run.locate_data(), config), SAMPLES)
+        images = some_images(open_set(run.graph, run.locate_data(), config), SAMPLES)
+        return images if images.dtype == np.uint8 else None
     except CnnspecError:  # moved away since, or no longer readable: noise has to do
         return None
 
@@ -89,8 +91,8 @@ def some_images(data: DataSet, count: int) -> NDArray[np.uint8]:
     return _last(torch.cat([images for images, _ in batches(data.train, rows, 64, torch.device("cpu"))]))
 
 
-def labelled(data: DataSet, batch: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-    """The evaluation set, `(N, H, W, C)` and labels: the test images, or else the validation images."""
+def labelled(data: DataSet, batch: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[Any]]]:
+    """The evaluation set, `(N, *axes, C)` and targets: the test images, or else the validation images."""
     import torch
 
     from cnnspec.data.batches import batches
@@ -112,6 +114,8 @@ def pick(data: DataSet, label: int | None, index: int) -> tuple[NDArray[np.uint8
 
     source, split = (data.test, "test") if data.test is not None else (data.val, "validation")
     rows = torch.arange(len(source)) if data.test is not None else data.val_rows
+    if data.task.target != "class":
+        raise UsageError(f"a step is told of one class of an image, and {data.name} teaches {data.task.taught}")
     labels = source.targets[rows]
     of_class = rows if label is None else rows[labels == label]
     if index >= len(of_class):
@@ -122,17 +126,25 @@ def pick(data: DataSet, label: int | None, index: int) -> tuple[NDArray[np.uint8
     return _last(images)[0], int(found[0]), f"{split} image {int((rows == row).nonzero())}"
 
 
-def accuracy(run: Callable[[NDArray[np.uint8]], NDArray[np.float32]], data: DataSet, batch: int) -> tuple[float, int]:
-    """The share of the evaluation set that is recognised, and its size. `run` gives scores for whole batches."""
-    right = total = 0
-    for images, labels in labelled(data, batch):
+def best_figure(
+    run: Callable[[NDArray[np.uint8]], NDArray[np.float32]], data: DataSet, answers: Answers, batch: int
+) -> tuple[float | None, int]:
+    """The first figure of the task on the evaluation set, and the set's size. `run` gives outputs for whole batches."""
+    import torch
+
+    from cnnspec.training.objectives.choose import scoring_objective
+
+    objective, total = scoring_objective(data, answers), 0
+    noted: list[torch.Tensor] = []
+    for images, targets in labelled(data, batch):
         padding = np.zeros((batch - len(images), *images.shape[1:]), np.uint8)
-        scores = run(np.concatenate([images, padding]))[: len(labels)]
-        right += int((scores.argmax(1) == labels).sum())
-        total += len(labels)
-    return right / max(1, total), total
+        outputs = torch.from_numpy(run(np.concatenate([images, padding]))[: len(targets)])
+        noted.append(objective.note(outputs, torch.from_numpy(targets)))
+        total += len(targets)
+    whole = torch.stack(noted).sum(0) if objective.adds else torch.cat(noted)
+    return objective.figures(whole)[objective.task.best.key], total
 
 
 def _last(images: torch.Tensor) -> NDArray[np.uint8]:
     """Channels last, as files have them."""
-    return np.ascontiguousarray(images.permute(NCHW_TO_NHWC).numpy())
+    return np.ascontiguousarray(images.movedim(1, -1).numpy())

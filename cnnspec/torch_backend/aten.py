@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import fx
 
 from cnnspec.torch_backend.aten_layers import LAYERS
+from cnnspec.torch_backend.aten_shapes import SHAPES
 from cnnspec.torch_backend.aten_values import VALUES
 from cnnspec.torch_backend.program_values import Arguments, Missing, Value, base_name
 
@@ -24,7 +25,7 @@ def read_call(node: fx.Node, arguments: Arguments) -> Value:
     """
     name = base_name(node.target)
     for known in (name, name.removesuffix("_")):
-        for rules in (LAYERS, VALUES):
+        for rules in (LAYERS, SHAPES, VALUES):
             if known in rules:
                 return rules[known](node, arguments)
     raise Missing(_MEANT.get(name, f"there is no operator for torch's {name}"))

@@ -15,7 +15,9 @@ from torch import fx
 from cnnspec.foreign.network import Stored
 from cnnspec.foreign.primitives import Blurred, Primitive
 from cnnspec.ops import make_op
+from cnnspec.ops.activation import PReLU
 from cnnspec.torch_backend.program_values import (
+    PREVIOUS,
     Activation,
     Arguments,
     Computed,
@@ -184,14 +186,16 @@ def _instance_norm(node: fx.Node, arguments: Arguments) -> Made:
     return Made(op, made.reads, made.weights)
 
 
-def _group_norm(node: fx.Node, arguments: Arguments) -> Made:
-    op = make_op(
-        "GroupNorm",
-        num_groups=arguments["num_groups"],
-        eps=float(arguments["eps"]),
-        affine=arguments["weight"] is not None,
-    )
-    return Made(op, (read_of(arguments),), _weights(arguments, weight="weight", bias="bias"))
+def _group_norm(node: fx.Node, arguments: Arguments) -> Value:
+    """A group norm; one with gains and no shifts is one without either, and a factor for each channel."""
+    read, weight = read_of(arguments), _weight(arguments, "weight")
+    given = {"num_groups": arguments["num_groups"], "eps": float(arguments["eps"])}
+    if weight is None or arguments["bias"] is not None:
+        op = make_op("GroupNorm", **given, affine=weight is not None)
+        return Made(op, (read,), _weights(arguments, weight="weight", bias="bias"))
+    along = (*weight.shape, *(1 for _ in read.shape[1:]))
+    gains = replace(weight, reference=replace(weight.reference, shape=along), shape=along)
+    return [Made(make_op("GroupNorm", **given, affine=False), (read,)), Made(make_op("Mul"), (PREVIOUS, gains))]
 
 
 def _layer_norm(node: fx.Node, arguments: Arguments) -> Made:
@@ -207,7 +211,8 @@ def _layer_norm(node: fx.Node, arguments: Arguments) -> Made:
 def _prelu(node: fx.Node, arguments: Arguments) -> Made:
     weight = _weight(arguments, "weight")
     assert weight is not None
-    op = make_op("PReLU", num_parameters=prod(weight.shape))
+    given = {} if weight.start in (None, PReLU.init) else {"init": weight.start}
+    op = make_op("PReLU", num_parameters=prod(weight.shape), **given)
     return Made(op, (read_of(arguments),), _weights(arguments, weight="weight"))
 
 
@@ -226,10 +231,6 @@ def _activation(name: str, **fields: str) -> Rule:
 
 def _number(value: Value) -> Any:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
-
-
-def _pixel_shuffle(node: fx.Node, arguments: Arguments) -> Made:
-    return Made(make_op("PixelShuffle", upscale_factor=arguments["upscale_factor"]), (read_of(arguments),))
 
 
 def _softmax(node: fx.Node, arguments: Arguments) -> Made:
@@ -336,7 +337,6 @@ LAYERS: Final[dict[str, Rule]] = {
     "upsample_bilinear2d": _upsample("bilinear"),
     "upsample_bicubic2d": _upsample("bicubic"),
     "upsample_trilinear3d": _upsample("trilinear"),
-    "pixel_shuffle": _pixel_shuffle,
     "dropout": _dropout,
     **dict.fromkeys(("empty", "new_empty"), _noise),
     "bernoulli": _bernoulli,

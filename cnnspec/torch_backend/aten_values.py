@@ -1,4 +1,4 @@
-"""What torch's arithmetic on shapes and values is here: views, slices, joins, sums and products."""
+"""What torch's arithmetic is here: reductions, joins, sums and products."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from torch import Tensor, fx
 from cnnspec.foreign.primitives import (
     Affine,
     Clamped,
-    Cut,
     Divided,
     Joined,
-    Padded,
     Power,
     Reduced,
     Reshaped,
@@ -38,117 +36,7 @@ from cnnspec.torch_backend.program_values import (
 __all__ = ["VALUES"]
 
 
-# Shapes -------------------------------------------------------------------------------------------------------------
-
-
-def _viewed(node: fx.Node, arguments: Arguments) -> Value:
-    """The same values in their order, whatever torch calls it."""
-    read, shape = arguments["input"], tuple(node.meta["val"].shape)
-    if isinstance(read, Weight):
-        seen = None if read.values is None else read.values.reshape(shape)
-        return Weight(replace(read.reference, shape=shape), shape, read.trained, seen)
-    return Made(Reshaped(shape[1:]), (read_of(arguments),))
-
-
-def _flatten(node: fx.Node, arguments: Arguments) -> Value:
-    read = arguments["input"]
-    if not isinstance(read, Activation):
-        return _viewed(node, arguments)
-    axes = len(read.shape) + 1
-    start, end = (arguments[name] % axes for name in ("start_dim", "end_dim"))
-    if start == 0:
-        raise Missing("a flatten that mixes the samples of a batch")
-    return Made(make_op("Flatten", start_dim=start, end_dim=-1 if end == axes - 1 else end), (read,))
-
-
-def _permute(node: fx.Node, arguments: Arguments) -> Value:
-    read = arguments["input"]
-    axes = len(node.meta["val"].shape)
-    if "dims" in arguments:
-        dims = [dim % axes for dim in arguments["dims"]]
-    else:
-        dims = list(range(axes))
-        one, other = (arguments[name] % axes for name in ("dim0", "dim1"))
-        dims[one], dims[other] = other, one
-    if isinstance(read, Weight):
-        if read.reference.order is not None or read.reference.shape is not None:
-            raise Missing("a weight whose axes change places twice")
-        return Weight(replace(read.reference, order=tuple(dims)), tuple(read.shape[dim] for dim in dims), read.trained)
-    if dims[0] != 0:
-        raise Missing("an order of axes that moves the batch")
-    return Made(make_op("Permute", dims=tuple(dims)), (read_of(arguments),))
-
-
-def _same(node: fx.Node, arguments: Arguments) -> Value:
-    return arguments["input"]
-
-
-def _expand(node: fx.Node, arguments: Arguments) -> Value:
-    read, shape = arguments["input"], tuple(node.meta["val"].shape)
-    if isinstance(read, Weight) and not read.trained and read.values is not None:
-        return replace(read, shape=shape, values=read.values.expand(shape))
-    if isinstance(read, Activation) and len(read.shape) == len(shape) - 1:
-        return read  # joins broadcast by themselves, and whoever else reads it gets another shape than in the source
-    raise Missing("values that are repeated along an axis")
-
-
-def _slice(node: fx.Node, arguments: Arguments) -> Value:
-    read = read_of(arguments)
-    dim = arguments["dim"] % (len(read.shape) + 1)
-    if dim == 0:
-        if node.meta["val"].shape[0] == node.args[0].meta["val"].shape[0]:  # type: ignore[union-attr]
-            return read
-        raise Missing("a part of the batch")
-    return _cut(read, dim, arguments["start"], arguments["end"], arguments["step"])
-
-
-def _cut(read: Activation, dim: int, start: Any, end: Any, step: int = 1) -> Value:
-    size = read.shape[dim - 1]
-    first, last, _ = slice(start, end).indices(size)
-    if (first, last, step) == (0, size, 1):
-        return read
-    return Made(Cut(dim, first, last, step), (read,))
-
-
-def _select(node: fx.Node, arguments: Arguments) -> Value:
-    read = read_of(arguments)
-    dim = arguments["dim"] % (len(read.shape) + 1)
-    if dim == 0:
-        raise Missing("one sample of the batch")
-    return _selected(read, dim, arguments["index"] % read.shape[dim - 1])
-
-
-def _selected(read: Activation, dim: int, index: int) -> list[Made]:
-    left = (*read.shape[: dim - 1], *read.shape[dim:])
-    return [Made(Cut(dim, index, index + 1), (read,)), Made(Reshaped(left), (PREVIOUS,))]
-
-
-def _unbind(node: fx.Node, arguments: Arguments) -> Value:
-    read = read_of(arguments)
-    dim = arguments["dim"] % (len(read.shape) + 1)
-    if dim == 0:
-        raise Missing("the samples of the batch one by one")
-    return tuple(_selected(read, dim, index) for index in range(read.shape[dim - 1]))
-
-
-def _split(node: fx.Node, arguments: Arguments) -> Value:
-    """Neighbouring parts along an axis, whose sizes are those of the results."""
-    read = read_of(arguments)
-    dim = arguments["dim"] % (len(read.shape) + 1)
-    if dim == 0:
-        raise Missing("parts of the batch")
-    parts, start = [], 0
-    for part in node.meta["val"]:
-        size = part.shape[dim]
-        parts.append(_cut(read, dim, start, start + size))
-        start += size
-    return tuple(parts)
-
-
-def _pad(node: fx.Node, arguments: Arguments) -> Made:
-    mode = arguments.get("mode", "constant")
-    value = arguments.get("value")
-    return Made(Padded(tuple(arguments["pad"]), mode, float(value or 0)), (read_of(arguments),))
+# Reductions -----------------------------------------------------------------------------------------------------------
 
 
 def _reduce(how: Any) -> Rule:
@@ -219,7 +107,7 @@ def aligned(weight: Weight, read: Activation) -> Weight:
     if len(shape) > axes:
         raise Missing("a parameter for each sample of the batch")
     seen = (1,) * (axes - len(shape)) + shape
-    return Weight(replace(weight.reference, shape=seen), seen, True)
+    return replace(weight, reference=replace(weight.reference, shape=seen), shape=seen, values=None)
 
 
 _BOTH: Final = (Activation, Weight)
@@ -338,17 +226,6 @@ def _clamp(node: fx.Node, arguments: Arguments) -> Made:
 
 
 VALUES: Final[dict[str, Rule]] = {
-    **dict.fromkeys(("view", "reshape", "_unsafe_view", "squeeze", "unsqueeze", "view_as", "unflatten"), _viewed),
-    "flatten": _flatten,
-    **dict.fromkeys(("permute", "transpose", "movedim"), _permute),
-    **dict.fromkeys(("contiguous", "clone", "to", "alias", "detach", "lift_fresh_copy", "type_as", "_to_copy"), _same),
-    **dict.fromkeys(("feature_dropout", "alpha_dropout", "feature_alpha_dropout"), _same),
-    **dict.fromkeys(("expand", "expand_as"), _expand),
-    "slice": _slice,
-    "select": _select,
-    "unbind": _unbind,
-    **dict.fromkeys(("split", "split_with_sizes", "chunk", "tensor_split"), _split),
-    **dict.fromkeys(("pad", "constant_pad_nd"), _pad),
     "mean": _reduce("mean"),
     "sum": _reduce("sum"),
     **dict.fromkeys(("amax", "max"), _reduce("max")),

@@ -10,7 +10,7 @@ from torch import nn
 
 from cnnspec.graph import Graph, Node
 from cnnspec.torch_backend.build import build_module
-from cnnspec.torch_backend.layers import layer
+from cnnspec.torch_backend.layers import Trained, layer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,14 +39,12 @@ class Parts:
     def layer(self, node: Node, name: str, inputs: list[NDArray[Any]]) -> NDArray[Any]:
         """What a node, which is called `name` in the graph, gives for these inputs, each a batch."""
         reads = [torch.from_numpy(array) for array in inputs]
-        if node.tensors:
-            parent, _, leaf = name.rpartition(".")
-            made = getattr(self.module.get_submodule(parent), leaf)
-        else:
+        with torch.device("meta" if node.tensors else "cpu"):
             made = layer(node.op, *node.input_shapes)
-        if isinstance(made, nn.Parameter):
-            return (reads[0] * made).numpy()
-        if isinstance(made, nn.Module):
-            made.eval()
+        parent, _, leaf = name.rpartition(".")
+        if isinstance(made, Trained):
+            made, reads = made.join, [*reads, getattr(self.module.get_submodule(parent), leaf)]
+        elif isinstance(made, nn.Module):
+            made = (getattr(self.module.get_submodule(parent), leaf) if node.tensors else made).eval()
         result: NDArray[Any] = made(*reads).numpy()
         return result

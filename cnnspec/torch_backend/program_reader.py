@@ -18,6 +18,7 @@ from cnnspec.foreign.primitives import Cut, Joined, Parameter, Primitive
 from cnnspec.graph import INPUT
 from cnnspec.ops import ArgumentError, Shape
 from cnnspec.torch_backend.aten import read_call
+from cnnspec.torch_backend.aten_shapes import LEFT_OUT
 from cnnspec.torch_backend.program_values import (
     BATCH,
     NOISE,
@@ -38,6 +39,7 @@ from cnnspec.torch_backend.program_values import (
 
 __all__ = ["ProgramReader"]
 
+_MOST_ALIKE: Final = 2**16  # numbers of a tensor whose start is looked for: one for each channel is much fewer
 _KEYS: Final = frozenset({"weight", "bias", "running_mean", "running_var", "num_batches_tracked"})
 
 
@@ -54,6 +56,7 @@ class ProgramReader:
         self.values: dict[fx.Node, Value] = {}
         self.calls: dict[str, Call] = {}
         self.made_by: dict[str, str] = {}  # of each call, the node
+        self.left_out: dict[str, None] = {}  # noise of training that nothing is made of, by where it is made
         self.input_shape: Shape = ()
         self.batch: object = BATCH  # a number, or torch's symbol for any
 
@@ -70,7 +73,8 @@ class ProgramReader:
                 outputs = self._outputs(node)
         tensors = {key: tuple(tensor.shape) for key, tensor in self.program.state_dict.items()}
         calls = tuple(self.calls.values())
-        return Network(self.name, self.input_shape, calls, outputs, (), self.classes, tensors)
+        notes = (_left_out(list(self.left_out)),) if self.left_out else ()
+        return Network(self.name, self.input_shape, calls, outputs, (), self.classes, tensors, notes=notes)
 
     def _read_inputs(self) -> None:
         specs = {spec.arg.name: spec for spec in self.program.graph_signature.input_specs}
@@ -86,8 +90,9 @@ class ProgramReader:
             elif isinstance(node.meta.get("val"), Tensor):
                 shape = tuple(node.meta["val"].shape)
                 trained = spec.kind == InputKind.PARAMETER
-                values = None if trained else self.state.get(str(spec.target))
-                self.values[node] = Weight(Stored(str(spec.target)), shape, trained, values)
+                here = self.state.get(str(spec.target))
+                values, start = (None, _start(here)) if trained else (here, None)
+                self.values[node] = Weight(Stored(str(spec.target)), shape, trained, values, start)
         if len(inputs) != 1:
             raise CnnspecError(f"{self.name} reads {len(inputs)} inputs, and a spec has one")
         self.batch, *axes = inputs[0].meta["val"].shape
@@ -112,6 +117,8 @@ class ProgramReader:
                 return self._worked_out(node)
             except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
                 return self._gap(node, arguments, f"a constant that cannot be worked out: {error!s:.80}")
+        if base_name(node.target).removesuffix("_") in LEFT_OUT and arguments.get("p"):
+            self.left_out[_module(node)[0] or word_of(node)] = None
         try:
             return self._given(node, read_call(node, arguments))
         except Missing as missing:
@@ -174,12 +181,10 @@ class ProgramReader:
         if isinstance(read, Activation):
             return read.name
         for call in self.calls.values():
-            if call.op == Parameter(read.shape) and call.weights == {"": read.reference}:
+            if call.op == Parameter(read.shape, read.start) and call.weights == {"": read.reference}:
                 return call.name
-        name = self._free(read.reference.key)
-        self.calls[name] = Call(
-            name, "parameter", (), Parameter(read.shape), "", {"": read.reference}, read.shape, inner=True
-        )
+        name, op = self._free(read.reference.key), Parameter(read.shape, read.start)
+        self.calls[name] = Call(name, "parameter", (), op, "", {"": read.reference}, read.shape, inner=True)
         return name
 
     def _known(self, argument: Any) -> Value:
@@ -254,6 +259,15 @@ def _inner_shape(made: Made, reads: list[Activation | Weight]) -> Shape | None:
                 return None
 
 
+def _start(tensor: Tensor | None) -> float | None:
+    """What all numbers of a tensor are, if they are alike. As a decimal that 32 bits round to them."""
+    if tensor is None or tensor.is_meta or not 0 < tensor.numel() <= _MOST_ALIKE:
+        return None
+    first = tensor.detach().flatten()[:1]
+    alike = first.isfinite().all() and bool((tensor == first).all())
+    return float(f"{first.item():.7g}") if alike else None
+
+
 def _is_node(each: object) -> bool:
     return isinstance(each, fx.Node)
 
@@ -272,6 +286,11 @@ def _module(node: fx.Node) -> tuple[str, str]:
     stack: Mapping[str, tuple[str, str]] = node.meta.get("nn_module_stack") or {}
     path, kind = list(stack.values())[-1] if stack else ("", "")
     return path, str(kind)
+
+
+def _left_out(paths: list[str]) -> str:
+    more = f" and {len(paths) - 1} more are" if len(paths) > 1 else " is"
+    return f"the noise of `{paths[0]}`{more} left out: in training a spec drops single numbers or whole paths"
 
 
 def word_of(node: fx.Node) -> str:

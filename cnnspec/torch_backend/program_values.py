@@ -45,12 +45,13 @@ class Activation:
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """A tensor of the module, seen as this shape."""
+    """A tensor of the module, seen as this shape. Where all of its numbers are alike `start` is what they are."""
 
     reference: Stored
     shape: Shape
     trained: bool
     values: Tensor | None = None  # of what is not trained
+    start: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from cnnspec.training.objectives.classes import ClassObjective
 from cnnspec.training.objectives.masks import MaskObjective
 from cnnspec.training.objectives.numbers import NumbersObjective
 
-__all__ = ["plot_confusion", "plot_curves", "plot_mistakes", "plot_residuals", "plot_run"]
+__all__ = ["plot_confusion", "plot_curves", "plot_mistakes", "plot_overlays", "plot_residuals", "plot_run"]
 
 MOST_LABELS = 40  # class names written along an axis
 RESIDUALS = "residuals.png"
@@ -140,6 +140,25 @@ def plot_mistakes(images: Sequence[Image], captions: Sequence[tuple[str, str, fl
     for axes, image, title in zip(figure.axes, images, titles, strict=False):
         axes.imshow(image, cmap="gray", vmin=0, vmax=255)
         axes.set_title(title, fontsize=8, family=families, parse_math=False)
+    with rewritten_path(path) as temporary:
+        _save(figure, temporary)
+
+
+def plot_overlays(drawn: Sequence[tuple[Image, Image, str, str | None]], path: Path) -> None:
+    """Images with their true mask and, beside it, the one that was given; each with what is said of it and its file."""
+    columns = min(4, max(1, len(drawn)))
+    rows = max(1, -(-len(drawn) // columns))
+    figure = Figure(figsize=(3.2 * columns, 2 * rows), layout="constrained")
+    places = figure.subplots(rows, 2 * columns, squeeze=False)
+    for axes in places.flat:
+        axes.axis("off")
+    captions = [f"true, {share} given{f': {visible(_short(file))}' if file else ''}" for *_, share, file in drawn]
+    titles, families = drawable(captions)
+    for number, (true, given, _, _) in enumerate(drawn):
+        pair = places[number // columns][2 * (number % columns) :][:2]
+        for axes, image in zip(pair, (true, given), strict=True):
+            axes.imshow(image)
+        pair[0].set_title(titles[number], fontsize=7, family=families, parse_math=False)
     with rewritten_path(path) as temporary:
         _save(figure, temporary)
 

@@ -5,6 +5,7 @@
       config.yaml         every option, resolved, and where the images were; `--config` takes it and reproduces the run
       environment.json    versions, machine, command line
       classes.json        the class names, in the order of the outputs
+      start.json          of the weights that it began with, what was taken, reset and left over
       metrics.jsonl       one line per epoch; results.csv is the same as a table
       best.safetensors    the weights of the best epoch, and last.safetensors those of the last
       manifest.json       digests of the weights
@@ -34,6 +35,7 @@ from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import expand_user
 from cnnspec.graph import Graph
 from cnnspec.language import Network, NetworkRecord, read_file
+from cnnspec.language.network import normalised
 from cnnspec.language.source import read_text
 from cnnspec.language.tree import SourceError, plain
 from cnnspec.public import public
@@ -43,15 +45,16 @@ from cnnspec.training.metrics import EpochMetrics, figures_in, merit
 from cnnspec.zoo import RUNS, find_run, is_run
 
 __all__ = [
-    "ANSWERS", "BEST", "CHECKPOINTS", "LAST", "PICTURES", "DataPlace", "Natural", "Run", "WeightsRecord", "best_fault",
-    "best_weights", "check_links", "find_weights", "has_checkpoint", "is_run", "manifest_fault", "network_files",
-    "open_run", "read_config", "read_json", "read_manifest",
+    "ANSWERS", "BEST", "CHECKPOINTS", "LAST", "PICTURES", "START", "DataPlace", "Natural", "Run", "WeightsRecord",
+    "best_fault", "best_weights", "check_links", "find_weights", "has_checkpoint", "is_run", "manifest_fault",
+    "network_files", "open_run", "read_config", "read_json", "read_manifest",
 ]  # fmt: skip
 
 T = TypeVar("T")
 
 BEST: Final = "best.safetensors"
 LAST: Final = "last.safetensors"
+START: Final = "start.json"
 MANIFEST: Final = "manifest.json"
 ANSWERS: Final = "answers.json"
 PICTURES: Final = ("confusion.png", "residuals.png")  # beside the curves, by the task
@@ -65,6 +68,8 @@ class _NetworkSection(BaseModel):
     input: tuple[Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)], ...] | None = None
     variant: str | None = None
     set: dict[str, object] | None = None
+    mean: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = ()  # where they are not those of the spec
+    std: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = ()
 
 
 class DataPlace(BaseModel):
@@ -212,8 +217,9 @@ class Run:
 
     @property
     def trainable_params(self) -> int:
-        """How many of them were trained: all but those of `--freeze`."""
-        return self.params - sum(node.frozen_params(self.config.freeze) for node in self.graph)
+        """How many of them were trained, by the last epoch: all but those that `--freeze` and the like keep."""
+        frozen = self.config.freezing.at(self.graph, self.config.epochs - 1)
+        return self.params - sum(node.frozen_params(frozen) for node in self.graph)
 
     @property
     def weights(self) -> Path:
@@ -347,6 +353,8 @@ def network_files(network: Network) -> tuple[str, str, dict[str, object]]:
         section["variant"] = record.variant
     if record.params:
         section["set"] = record.params
+    if not network.as_declared:
+        section |= {"mean": list(network.graph.mean), "std": list(network.graph.std)}
     return file, record.spec, section
 
 
@@ -363,7 +371,12 @@ def _read_network(path: Path, section: dict[str, object]) -> Network:
         params={key: str(value) for key, value in (written.set or {}).items()},
         input_shape=written.input or None,
     )
-    return Network.from_record(record, str(file), purpose="train")
+    network = Network.from_record(record, str(file), purpose="train")
+    if not written.mean:
+        return network
+    if {len(written.mean), len(written.std)} != {network.graph.input_shape[0]}:
+        raise CnnspecError(f"{path / 'config.yaml'} is damaged: it has not a mean and std for each channel")
+    return normalised(network, mean=written.mean, std=written.std)
 
 
 class ConfigFile(NamedTuple):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-import cnnspec
 from cnnspec.editor.complete import complete, signature
 from cnnspec.editor.hover import hover
 from cnnspec.editor.names import Names
@@ -49,21 +46,6 @@ def said(word: str, skip: int = 0, snapshot: Snapshot | None = None) -> str:
     return "" if found is None else found.markdown
 
 
-@pytest.mark.parametrize("name", ["lenet5", "googlenet", "mobilenet_v2"])
-def test_hover_of_a_layer_equals_explain(name: str) -> None:
-    spec = cnnspec.load(name)
-    snapshot = look(find(name)[0].read_text("utf-8"))
-    for use in snapshot.outcome.uses:
-        if use.item.key is None or use.item.call is None or use.item.template:
-            continue
-        found = hover(snapshot, use.item.place.line, use.item.place.column)
-        first = next(other for other in snapshot.outcome.uses if other.item is use.item)
-        explanation = spec.explain(first.result.name, purpose="train")
-        assert found is not None
-        for heading, text in explanation.lines:
-            assert f"{heading.ljust(max(len(head) for head, _ in explanation.lines))}  {text}" in found.markdown
-
-
 def test_hover_says_what_words_mean() -> None:
     assert "# Conv1d, Conv2d, Conv3d" in said("Conv2d")
     assert "`padding` of Conv2d, by default" in said("padding", 1)
@@ -101,6 +83,8 @@ def labels(text: str, choice: Choice | None = None) -> list[str]:
 
 def test_completion_knows_where_it_is() -> None:
     assert labels(TEXT + "out|")[0] == "outputs"
+    assert labels(TEXT + "task: seg|") == ["segmentation"]
+    assert labels(TEXT + "task: {ty|")[0] == "type"
     assert labels(TEXT + "  last: Lin|")[0] == "Linear"
     assert "Unit" in labels(TEXT + "  last: |")
     assert labels(TEXT.replace("ReLU", "ReLU(inp|"))[0] == "inplace"

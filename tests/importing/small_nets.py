@@ -180,6 +180,18 @@ def pools() -> nn.Module:
     )
 
 
+def rearranged() -> nn.Module:
+    """Squares of places as channels, by torch's own word and by more axes than the language has."""
+
+    def forward(self: Any, x: Tensor) -> Tensor:
+        x = self.conv(functional.pixel_unshuffle(x, 2))
+        n, c, h, w = x.shape
+        x = x.view(n, c, h // 2, 2, w // 2, 2).permute(0, 3, 5, 1, 2, 4).contiguous()
+        return self.last(x.view(n, c * 4, h // 2, w // 2))
+
+    return Of(forward, conv=nn.Conv2d(12, 4, 1), last=nn.Conv2d(16, 2, 1))
+
+
 def one_dimensional() -> nn.Module:
     layers = (nn.Conv1d(3, 4, 3), nn.BatchNorm1d(4), nn.ReLU(), nn.AvgPool1d(2), nn.Flatten(), nn.LazyLinear(3))
     return nn.Sequential(*layers)
@@ -202,6 +214,7 @@ NETWORKS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "activations": (activations, (3, 4, 4)),
     "unet": (unet, (3, 16, 16)),
     "several": (several, (3, 8, 8)),
+    "rearranged": (rearranged, (3, 8, 12)),
     "pools": (pools, (3, 32, 32)),
     "one_dimensional": (one_dimensional, (3, 12)),
     "three_dimensional": (three_dimensional, (3, 8, 8, 8)),

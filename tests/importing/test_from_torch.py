@@ -157,3 +157,32 @@ def test_weights_that_would_be_confused_are_seen() -> None:
 def test_the_weights_are_arrays_by_name() -> None:
     weights = cnnspec.from_torch(nn.Conv2d(3, 4, 3), (3, 8, 8)).weights()
     assert all(isinstance(array, np.ndarray) for array in weights.values())
+
+
+def test_noise_that_no_operator_makes_is_left_out_and_said() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Dropout2d(0.2), nn.Conv2d(4, 4, 1), nn.Dropout2d(0.2))
+    spec = cnnspec.from_torch(module, (3, 4, 4))
+    assert [node.op.op_name for node in spec.graph] == ["Conv2d", "Conv2d"]
+    assert [note for note in spec.notes if "left out" in note] == [
+        "the noise of `1` and 1 more are left out: in training a spec drops single numbers or whole paths"
+    ]
+
+
+def test_what_all_numbers_of_a_trained_tensor_are_is_how_it_starts() -> None:
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        return self.prelu(self.gamma * x) + self.beta
+
+    module = Of(forward, prelu=nn.PReLU(init=0.1))
+    module.gamma = nn.Parameter(torch.full((3, 1, 1), 1e-6))  # type: ignore[assignment]
+    module.beta = nn.Parameter(torch.tensor([[[0.5]], [[0.25]], [[0.5]]]))  # type: ignore[assignment]
+    spec = cnnspec.from_torch(module, (3, 4, 4))
+    assert [node.op.arguments() for node in spec.graph] == [{"init": 1e-6}, {"init": 0.1}, {}]
+
+
+def test_gains_without_shifts_are_a_norm_and_a_factor() -> None:
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.group_norm(self.conv(x), 2, self.norm.weight)
+
+    spec = cnnspec.from_torch(Of(forward, conv=nn.Conv2d(3, 4, 1), norm=nn.GroupNorm(2, 4)), (3, 4, 4))
+    assert [node.op.op_name for node in spec.graph] == ["Conv2d", "GroupNorm", "Scale"]
+    assert spec.weights().keys() == {"conv.weight", "conv.bias", "norm.weight"}

@@ -246,3 +246,23 @@ def test_what_holds_for_one_member_has_to_hold_for_all() -> None:
 def test_networks_that_are_no_family_are_refused() -> None:
     with pytest.raises(Exception, match="too different for one spec"):
         family("resnet50", "vgg11")
+
+
+def test_what_is_inside_of_a_layer_with_weights_goes_beside_it() -> None:
+    """A norm that its activation is a part of keeps its name, and so its weights theirs."""
+    flat = Flat(3, 8, 8)
+    classes = {}
+    for number in range(2):
+        flat.conv(f"{number}.conv", 4)
+        flat.add(f"{number}.bn1", "BatchNorm2d")
+        flat.add(f"{number}.bn1.act", "ReLU")
+        flat.conv(f"{number}.act2", 4)
+        flat.add(f"{number}.bn2", "BatchNorm2d")
+        flat.add(f"{number}.bn2.act", "PReLU")
+        classes |= {str(number): "Block", f"{number}.bn1": "BatchNormAct2d"}
+    refolded = refold(flat.graph(), classes)
+    check(flat.graph(), refolded)
+    assert [refolded.names[f"1.{key}"] for key in ("bn1", "bn1.act", "bn2")] == ["1.bn1", "1.act1", "1.bn2"]
+    assert refolded.names["1.bn2.act"] == "1.bn2_act"
+    assert any("`1.bn2.act` is `1.bn2_act`" in note for note in refolded.notes)
+    assert refolded.text.count("Block") == 2

@@ -115,6 +115,7 @@ def test_a_layer_that_bears_the_name_of_a_scope_is_renamed_and_said() -> None:
     flat = Flat(4, 6, 6)
     flat.conv("a", 4)
     flat.conv("a.b", 4)
+    flat.conv("a.c", 4)
     refolded = refold(flat.graph())
     check(flat.graph(), refolded)
     assert refolded.names["a"] == "a_"

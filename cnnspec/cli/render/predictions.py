@@ -1,4 +1,4 @@
-"""Predictions as lines of text, one image at a time."""
+"""Predictions as lines of text, one image at a time, by what the network is for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from cnnspec.cli.render.foreign import csv_line, json_text, visible
 
 if TYPE_CHECKING:
-    from cnnspec.api import Prediction
+    from cnnspec.api.terms import Answer
 
 __all__ = ["FORMATS", "lines"]
 
@@ -17,32 +17,40 @@ FORMATS: Final = ("table", "json", "csv")
 _PLACES: Final = {1: "1st", 2: "2nd", 3: "3rd"}
 
 
-def lines(predictions: Iterable[Prediction], form: str, top: int, *, ahead: int = 1) -> Iterator[str]:
-    """The lines for `predictions`; those of the first batch, of `ahead` images, make the table's first column."""
-    if form == "table":
-        yield from _table(iter(predictions), top, ahead)
-        return
+def lines(predictions: Iterable[Answer], form: str, top: int, *, ahead: int = 1) -> Iterator[str]:
+    """The lines for `predictions`; those of the first batch, of `ahead` images, make the table's first column.
+
+    `top` is how many classes a classifier tells of each image.
+    """
+    from cnnspec.api import Prediction
+
+    waiting = iter(predictions)
+    first = list(islice(waiting, ahead))
+    widest = label = 0
     if form == "csv":
         places = range(1, top + 1)
-        yield csv_line(["image", *(f"{kind}_{place}" for place in places for kind in ("class", "probability"))])
-    for prediction in predictions:
-        guesses = prediction.top(top)
-        if form == "json":
-            listed = [{"class": each.label, "index": each.index, "probability": each.probability} for each in guesses]
-            yield json_text({"image": prediction.source, "top": listed})
+        columns = [f"{kind}_{place}" for place in places for kind in ("class", "probability")]
+        yield csv_line(["image", *(first[0].cells() if first and not isinstance(first[0], Prediction) else columns)])
+    elif form == "table" and first:
+        widest = max(5, *(len(visible(each.source)) for each in first))
+        label = min(24, max((len(visible(name)) for name in getattr(first[0], "classes", ())), default=0))
+        heads = (f"{_PLACES.get(place, f'{place}th'):{label + 9}}" for place in range(1, top + 1))
+        yield f"{'image':{widest}}  {'  '.join(heads) if isinstance(first[0], Prediction) else first[0].head}".rstrip()
+    for each in chain(first, waiting):
+        if isinstance(each, Prediction):
+            guesses = each.top(top)
+            if form == "json":
+                listed = [{"class": one.label, "index": one.index, "probability": one.probability} for one in guesses]
+                yield json_text({"image": each.source, "top": listed})
+            elif form == "csv":
+                cells = (cell for one in guesses for cell in (one.label, f"{one.probability:.6f}"))
+                yield csv_line([each.source, *cells])
+            else:
+                cells = (f"{visible(one.label)[:label]:{label}}  {one.probability:7.2%}" for one in guesses)
+                yield f"{visible(each.source):{widest}}  {'  '.join(cells)}"
+        elif form == "json":
+            yield json_text({"image": each.source, **each.to_dict()})
+        elif form == "csv":
+            yield csv_line([each.source, *each.cells().values()])
         else:
-            cells = (cell for each in guesses for cell in (each.label, f"{each.probability:.6f}"))
-            yield csv_line([prediction.source, *cells])
-
-
-def _table(predictions: Iterator[Prediction], top: int, ahead: int) -> Iterator[str]:
-    first = list(islice(predictions, ahead))
-    if not first:
-        return
-    label = min(24, max(len(visible(name)) for name in first[0].classes))
-    widest = max(5, *(len(visible(prediction.source)) for prediction in first))
-    heads = (f"{_PLACES.get(place, f'{place}th'):{label + 9}}" for place in range(1, top + 1))
-    yield f"{'image':{widest}}  {'  '.join(heads)}".rstrip()
-    for prediction in chain(first, predictions):
-        cells = (f"{visible(each.label)[:label]:{label}}  {each.probability:7.2%}" for each in prediction.top(top))
-        yield f"{visible(prediction.source):{widest}}  {'  '.join(cells)}"
+            yield f"{visible(each.source):{widest}}  {visible(each.summary)}"

@@ -24,9 +24,11 @@ class LabelsObjective(Objective):
     task = TASKS["multi-label"]
     mixes = settles = True
 
-    def __init__(self, config: TrainConfig, counts: Tensor, images: int, device: torch.device) -> None:
+    def __init__(
+        self, config: TrainConfig, counts: Tensor, images: int, answers: Answers, device: torch.device
+    ) -> None:
         """`counts` says how many of the `images` in training have each class."""
-        super().__init__(Answers("multi-label"))
+        super().__init__(answers)
         loss_word(config, self.task)
         balanced = config.class_weights == "balanced"
         self.weights = None if balanced else class_weights(config, counts, device)

@@ -21,22 +21,23 @@ class NumbersObjective(Objective):
 
     task = TASKS["regression"]
 
-    def __init__(self, config: TrainConfig, targets: Tensor, options: TaskOptions | None, device: torch.device) -> None:
-        """`targets` `(N, numbers)` are those of the training images."""
+    def __init__(self, config: TrainConfig, answers: Answers, device: torch.device) -> None:
+        super().__init__(answers)
         self.word = loss_word(config, self.task)
+        self.mean, self.std = (torch.tensor(scale, device=device) for scale in (answers.mean, answers.std))
+
+    @staticmethod
+    def measured(targets: Tensor, options: TaskOptions | None) -> Answers:
+        """How outputs are read that are taught these numbers `(N, numbers)`, those of the training images."""
         exact = targets.double()
         spread = exact.std(0, correction=0)
-        mean, std = exact.mean(0), torch.where(spread > 0, spread, 1.0)
-        super().__init__(
-            Answers(
-                "regression",
-                numbers=options.numbers if options else (),
-                units=options.units if options else (),
-                mean=tuple(mean.tolist()),
-                std=tuple(std.tolist()),
-            )
+        return Answers(
+            "regression",
+            numbers=options.numbers if options else (),
+            units=options.units if options else (),
+            mean=tuple(exact.mean(0).tolist()),
+            std=tuple(torch.where(spread > 0, spread, 1.0).tolist()),
         )
-        self.mean, self.std = mean.to(device, torch.float32), std.to(device, torch.float32)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Half the squared error, the absolute one, or Huber's (1964) that is squared up to 1 and absolute beyond.
