@@ -21,7 +21,7 @@ def film(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     for clip, label in zip(clips, labels, strict=True):
         start, side = rng.integers(0, SIZE, 2), int(rng.integers(6, 12))
         for frame in range(FRAMES):
-            rows, columns = ((place + np.arange(side)) % SIZE for place in start + frame * WAYS[label])
+            rows, columns = ((place + np.arange(side)) % SIZE for place in start + 2 * frame * WAYS[label])
             clip[:, frame, rows[:, None], columns] = 220
     return clips, labels
 
@@ -30,7 +30,7 @@ def main(epochs: int = 24, count: int = 600) -> TrainResult:
     clips, labels = film(count)
     np.savez_compressed("clips.npz", x=clips, y=labels)
     network = cnnspec.load("c3d", params={"size": SIZE, "width": 8, "hidden": 64, "num_classes": 4})
-    options = {"epochs": epochs, "optimizer": "adam", "lr": 0.001, "batch_size": 16, "init": "kaiming"}
+    options = {"epochs": epochs, "optimizer": "adam", "lr": 0.002, "batch_size": 16, "init": "kaiming"}
     result = cnnspec.train(network, data="clips.npz", name="clips", **options)
     cnnspec.export(result.run, "clips.onnx")
     return result

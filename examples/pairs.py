@@ -18,10 +18,7 @@ input: {shape: [1, 8, 16], mean: [0.3], std: [0.35]}
 task: multi-label
 classes: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
 layers:
-  - Conv2d(32, 3)
-  - BatchNorm2d
-  - ReLU
-  - Conv2d(32, 3)
+  - Conv2d(64, 5, padding=1)
   - ReLU
   - AdaptiveMaxPool2d((2, 4))
   - Flatten
@@ -32,11 +29,11 @@ layers:
 def main(epochs: int = 20, count: int = 3000) -> TrainResult:
     digits, rng = load_digits(), np.random.default_rng(0)
     pairs = rng.integers(0, len(digits.target), (count, 2))
-    images = np.concatenate([digits.images[pairs[:, 0]], digits.images[pairs[:, 1]]], axis=2)
+    images = np.concatenate([*digits.images[pairs].swapaxes(0, 1)], axis=2)
     labels = np.eye(10, dtype=np.uint8)[digits.target[pairs]].max(1)
     np.savez("pairs.npz", x=(images * 255 / 16).astype(np.uint8), y=labels)
-    options = {"rotate": 0.0, "shift": 0, "optimizer": "adam", "lr": 0.003}
-    return cnnspec.train(cnnspec.loads(SPEC), data="pairs.npz", name="pairs", epochs=epochs, **options)
+    options = {"epochs": epochs, "rotate": 0.0, "shift": 0, "optimizer": "adam", "lr": 0.003}
+    return cnnspec.train(cnnspec.loads(SPEC), data="pairs.npz", name="pairs", **options)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every command of the page about tasks runs, in its order, on few small inputs and for one epoch; so do its examples."""
+"""Every command of the page about tasks runs, in its order, on few small inputs for one epoch; so do its examples."""
 
 from __future__ import annotations
 
