@@ -6,13 +6,14 @@ with concrete arguments, the names of what it reads, and its output shape. Nothi
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from cnnspec.errors import Diagnostic, Place, SpecError
+from cnnspec.intake import STRETCH, Intake
 from cnnspec.ops import AnyOp, Shape, show_shape
 from cnnspec.tasks import Task, TaskOptions, followed_task
 
@@ -39,9 +40,11 @@ def unwrapped(weights: Mapping[str, T], own: Container[str]) -> dict[str, T]:
     return found
 
 
-def is_below(name: str, prefixes: Iterable[str]) -> bool:
+def is_below(name: str, prefixes: Container[str]) -> bool:
     """Whether a dotted name is one of these, or below one: `--freeze` and the like name layers so."""
-    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
+    while name and name not in prefixes:
+        name = name.rpartition(".")[0]
+    return bool(name)
 
 
 class Origin(NamedTuple):
@@ -81,7 +84,7 @@ class Node:
         """How many parameters it has."""
         return sum(map(prod, self.op.parameter_shapes(*self.input_shapes).values()))
 
-    def frozen_params(self, frozen: Iterable[str]) -> int:
+    def frozen_params(self, frozen: Collection[str]) -> int:
         """How many of them are not trained where `frozen` is: layers, blocks or single tensors, by name."""
         shapes = self.op.parameter_shapes(*self.input_shapes) if frozen else {}
         return sum(prod(shape) for key, shape in shapes.items() if is_below(self.tensor_name(key), frozen))
@@ -101,6 +104,7 @@ class Graph:
     classes: tuple[str, ...] = ()
     task_options: TaskOptions | None = None  # as the spec says them
     path: str | None = None
+    intake: Intake = STRETCH
     # Why layers that no output needs do not take this input. Then all but what the outputs need is left out.
     refused: tuple[Diagnostic, ...] = field(default=(), compare=False)
 

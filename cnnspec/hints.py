@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Reversible
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from itertools import islice
 from typing import Final
 
@@ -114,31 +114,39 @@ _SYNONYMS: Final = {
     "null": "None",
     "none": "None",
 }
+MOST_NEAR: Final = 4  # words that may have been meant
 MAX_KNOWN: Final = 2000  # names to compare with: a network has thousands of nodes
 
 
 def closest(word: str, known: Reversible[str]) -> str | None:
-    """The known word that was probably meant, or None; of equally near ones it depends on their order alone.
-
-    So they are no set, whose order is another in every process.
-    """
-    if len(word) > 60:
-        return None
-    names = list(islice(reversed(known), MAX_KNOWN))[::-1]
-    by_lower = {name.lower(): name for name in names}
-    lower = word.lower()
-    if lower in by_lower:
-        return by_lower[lower]
-    if _SYNONYMS.get(lower) in names:
-        return _SYNONYMS[lower]
-    matches = get_close_matches(lower, by_lower, n=1, cutoff=0.7)
-    return by_lower[matches[0]] if matches else None
+    """The known word that was probably meant, or None."""
+    return next(iter(_near(word, known)), None)
 
 
 def did_you_mean(word: str, known: Reversible[str]) -> Suggestion | None:
     """The sentence for the caret's label, or None."""
-    match = closest(word, known)
-    return Suggestion(match) if match else None
+    near = _near(word, known)
+    return Suggestion(near[0], tuple(near[1:])) if near else None
+
+
+def _near(word: str, known: Reversible[str]) -> list[str]:
+    """The known words that may have been meant, the likeliest first; of equally near ones those for images.
+
+    The others of equally near ones stand in their order alone. So they are no set, whose order is another in every
+    process.
+    """
+    if len(word) > 60:
+        return []
+    names = list(islice(reversed(known), MAX_KNOWN))[::-1]
+    by_lower = {name.lower(): name for name in names}
+    lower = word.lower()
+    if lower in by_lower:
+        return [by_lower[lower]]
+    if _SYNONYMS.get(lower) in names:
+        return [_SYNONYMS[lower]]
+    matches = get_close_matches(lower, by_lower, n=MOST_NEAR, cutoff=0.7)
+    matches.sort(key=lambda match: (-SequenceMatcher(None, match, lower).ratio(), "2d" not in match))
+    return [by_lower[match] for match in matches]
 
 
 def no_layer(name: str, known: Reversible[str]) -> tuple[str, str | None, str | None]:

@@ -101,14 +101,16 @@ class LayerBefore(NamedTuple):
 
 
 class Suggestion(str):
-    """A label that proposes one word for the one at the place: `did you mean ...?`."""
+    """A label that proposes one word for the one at the place: `did you mean ...?`. `others` come near too."""
 
-    __slots__ = ("word",)
+    __slots__ = ("others", "word")
     word: str
+    others: tuple[str, ...]
 
-    def __new__(cls, word: str) -> Suggestion:
+    def __new__(cls, word: str, others: tuple[str, ...] = ()) -> Suggestion:
         """The label for a word."""
         label = super().__new__(cls, f"did you mean `{word}`?")
+        label.others = others
         label.word = word
         return label
 

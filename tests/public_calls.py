@@ -115,6 +115,11 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
                 "data_dir",
             ),
         ),
+        "ready": Public(
+            api.ready,
+            {"network": spec, "weights": run, "device": "cpu"},
+            ("allow_fallback", "threads", "batch_size", "invert", "max_pixels", "report"),
+        ),
         "draw": Public(
             api.draw, {"network": spec, "output": "drawn.svg"}, ("depth", "purpose", "beside", *at_work, "report")
         ),
@@ -147,6 +152,8 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
         "Predictor.stream": Public(predictor.stream, {"images": ["a.png"]}, ("on_error",)),
         "Predictor.pixels": Public(predictor.pixels, {"image": "a.png"}, ("invert",)),
         "Predictor.probabilities": Public(predictor.probabilities, {"pixels": np.zeros((1, 8, 8, 1), np.uint8)}),
+        "Predictor.activated": Public(predictor.activated, {"pixels": np.zeros((1, 8, 8, 1), np.uint8)}),
+        "Predictor.read": Public(predictor.read, {"inputs": np.zeros((1, 1, 8, 8), np.float32)}),
         "Predictor.run": Public(predictor.run, {"inputs": np.zeros((1, 1, 8, 8), np.float32)}),
         "Spec.analyze": Public(spec.analyze, {}, ("purpose", "batch", "optimizer", "precision")),
         "Spec.field": Public(spec.field, {"layer": "c"}, ("unit", "channel")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from math import prod
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ def analyze(
     batch: int = 1,
     optimizer: str = "sgd-momentum",
     precision: str = "fp32",
-    frozen: Sequence[str] = (),
+    frozen: Collection[str] = (),
     work: Work | None = None,
 ) -> Report:
     """The report on `graph.network(purpose)`, with the totals of the other purpose beside its own.
@@ -36,7 +36,7 @@ def analyze(
     MACs and FLOPs are per sample. Parameters below the names `frozen` are not trainable; memory is for a step that
     trains all. `work` is what receptive fields may take, where several networks share it.
     """
-    states, views = fields(graph, work), FieldViews()
+    states, views, frozen = fields(graph, work), FieldViews(), frozenset(frozen)
     live = graph.ancestors(graph.outputs)
     trained = live | graph.ancestors(graph.aux_outputs)
     shown = graph.network(purpose).by_name

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cnnspec.api.exports import bench, export, verify
     from cnnspec.api.imports import GapsError, ImportedSpec, ImportResult, from_torch, import_network
     from cnnspec.api.networks import Spec, build, load, loads
+    from cnnspec.api.ready import ready
     from cnnspec.api.runs import evaluate, list_runs, resume, train
     from cnnspec.api.searches import judge, open_search, screen, search, write_best
     from cnnspec.api.sources import code
@@ -146,6 +147,7 @@ __all__ = [
     "loads",
     "open_run",
     "open_search",
+    "ready",
     "resume",
     "screen",
     "search",
@@ -176,6 +178,7 @@ LATER: Final = {
     "cnnspec.api.networks": ("Spec", "build", "load", "loads"),
     "cnnspec.api.runs": ("evaluate", "list_runs", "resume", "train"),
     "cnnspec.api.searches": ("judge", "open_search", "screen", "search", "write_best"),
+    "cnnspec.api.ready": ("ready",),
     "cnnspec.api.sources": ("code",),
     "cnnspec.api.steps": ("step",),
     "cnnspec.api.tools": (

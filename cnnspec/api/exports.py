@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cnnspec.api.imports import WeightedSpec
 from cnnspec.api.networks import PathLike, load
+from cnnspec.api.weights import NamedWeights, named_weights
 from cnnspec.errors import UsageError, needs_extra
 from cnnspec.exporting.options import PRECISIONS, ExportOptions, ExportResult, Quantization
-from cnnspec.exporting.subject import Subject, of_known, of_run, of_spec
+from cnnspec.exporting.subject import Subject, checked_arrays, of_known, of_run, of_spec
 from cnnspec.language import Network
+from cnnspec.language.network import normalised
 from cnnspec.onnx_backend.options import DEFAULT_OPSET, Lowering
+from cnnspec.ops import show_shape
 from cnnspec.ops.arguments import Bounds
 from cnnspec.ops.base import Count
 from cnnspec.public import public
@@ -22,6 +25,7 @@ from cnnspec.zoo import find_run
 
 if TYPE_CHECKING:
     from cnnspec.exporting.files import VerifyResult
+    from cnnspec.exporting.subject import Weights
     from cnnspec.runtime.bench import Bench
 
 __all__ = ["bench", "export", "verify"]
@@ -56,7 +60,8 @@ def export(
 
     A SOURCE of `import_network`, and a spec that was made of one, has the weights of that. Another
     spec takes its weights from what `weights` names, a file of safetensors or of `torch.save`, a run's folder or its
-    name in `runs`, or gets random ones from `seed`. `precision` is fp32, fp16 or
+    name in `runs`, those that torchvision or timm publish, `torchvision:IMAGENET1K_V2`, with their classes, size and
+    normalisation, or gets random ones from `seed`. `precision` is fp32, fp16 or
     int8; eight bits are calibrated with the data `calibrate`, by default those of the run, and lose at most `max_drop`
     of the figure that its task is judged by, as the accuracy. `fold` is on by default for fp16 and int8. The rest is as
     in `Lowering` and `ExportOptions`.
@@ -79,14 +84,19 @@ def export(
     )
     quantization = Quantization(calibrate, data_dir, max_drop, skip_bad) if precision == "int8" else None
     options = ExportOptions(lowering, outputs, quantization, verify)
-    subject = _subject(network, weights, seed)
+    subject = _subject(network, weights, seed, report)
     from cnnspec.exporting.pipeline import export_network
 
     return export_network(subject, output, options, report)
 
 
-def _subject(network: Network | Run | PathLike, weights: PathLike | None, seed: int) -> Subject:
-    """The network and its weights: a run's own, those of a file, or random ones."""
+def _subject(
+    network: Network | Run | PathLike,
+    weights: PathLike | None,
+    seed: int,
+    report: Callable[[str], None] = lambda text: None,
+) -> Subject:
+    """The network and its weights: a run's own, those of a file or of another maker, or random ones."""
     if isinstance(network, str | os.PathLike) and (run := find_run(network, or_spec=True)) is not None:
         network = open_run(run)
     if isinstance(network, Run):
@@ -96,7 +106,29 @@ def _subject(network: Network | Run | PathLike, weights: PathLike | None, seed: 
     spec = network if isinstance(network, Network) else load(network)
     if isinstance(spec, WeightedSpec) and weights is None:
         return of_known(spec, spec.weights, spec.origin)
+    if isinstance(weights, str) and (named := named_weights(weights, spec, report)) is not None:
+        return _of_named(spec, named, report)
     return of_spec(spec, weights, seed)
+
+
+def _of_named(spec: Network, named: NamedWeights, report: Callable[[str], None]) -> Subject:
+    """A network with the weights of another maker, and with the classes and the images that they were made for."""
+    if (rule := named.images) is not None and len(spec.graph.input_shape) == 1 + len(rule.size):
+        channels, *_ = spec.graph.input_shape
+        if spec.input_override is None and spec.graph.input_shape[1:] != rule.size:
+            spec = spec.at_size((channels, *rule.size))
+            report(f"{named.origin} are for images of {show_shape(rule.size)}")
+        if channels == len(rule.mean):
+            spec = normalised(spec, mean=rule.mean, std=rule.std)
+        if rule.interpolation != "bilinear":
+            report(f"{named.origin} were made with {rule.interpolation} resizing; images are resized bilinearly here")
+    graph = spec.graph
+    fits = not graph.classes and graph.output_shape[:1] == (len(named.classes),)
+
+    def arrays() -> Weights:
+        return checked_arrays(named.tensors(), graph, named.origin)
+
+    return of_known(spec, arrays, named.origin, named.classes if fits else ())
 
 
 @needs_extra("onnx")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from cnnspec.api.specs import PathLike, Spec
 from cnnspec.checks import Check
 from cnnspec.errors import UsageError, needs_extra
-from cnnspec.graph import Graph, Purpose
+from cnnspec.graph import Purpose
 from cnnspec.importing.own import OwnExport, own_export
 from cnnspec.importing.pipeline import GapsError, Imported, import_models, import_source
-from cnnspec.importing.sources import is_source, parse_source
-from cnnspec.language import MAX_NODES, read_spec
+from cnnspec.importing.sources import parse_source
+from cnnspec.language import read_spec
 from cnnspec.ops import Shape
 from cnnspec.public import public
 
@@ -286,39 +284,6 @@ def read_text(spec: PathLike, input_shape: Shape | None = None) -> str:
     if name is not None and name.kind == "file" and (own := own_export(name.stands_at)) is not None:
         return own.said.text
     return read_named(spec, input_shape).text
-
-
-def refuse_code(weights: str | None) -> None:
-    """Raise UsageError where a file names weights of a SOURCE that runs code: only who calls may do so."""
-    source = parse_source(weights) if weights is not None else None
-    if source is not None and source.warning:
-        hint = f"`--weights {weights}` says that it may"
-        raise UsageError(f"the spec or the configuration names weights by {weights}, which {source.warning}", hint=hint)
-
-
-@contextmanager
-def source_weights(weights: str | None, graph: Graph) -> Iterator[str | None]:
-    """A file with the weights of a SOURCE, for as long as the block runs; None where something else is named.
-
-    They bear the names of the spec that the source becomes or, where a network is called as its source is, the
-    source's own. Raises as `import_network`.
-    """
-    if weights is None or not is_source(weights):
-        yield None
-        return
-    from cnnspec.importing.write import weights_bytes
-
-    source = load_source(weights, None, None, graph.input_shape, MAX_NODES, "train")
-    assert isinstance(source, WeightedSpec)
-    tensors = source.weights()
-    wanted = graph.state_shapes().keys()
-    if isinstance(source, ImportedSpec) and tensors.keys() != wanted:
-        own = source.imported.members[0].model.tensors()
-        tensors = dict(own) if own.keys() == wanted else tensors
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "weights.safetensors")
-        path.write_bytes(weights_bytes(tensors))
-        yield str(path)
 
 
 @needs_extra("train")

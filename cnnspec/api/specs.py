@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from cnnspec.errors import needs_extra
@@ -53,8 +53,8 @@ class Spec(Network):
         `purpose` says which network is meant: for "inference" what the outputs need, which is what is exported; for
         "train" all that is declared, with `aux_outputs`. `batch`, `optimizer` (sgd, sgd-momentum, adam, adamw) and
         `precision` (fp32, bf16, fp16) say what memory is for. What is below the names `frozen` is not trainable, by
-        default what `freeze` of the spec's `train:` names. Raises SpecError where layers that only training has do
-        not take the input that was given.
+        default what `freeze` and the like in the spec's `train:` keep for good. Raises SpecError where layers that only
+        training has do not take the input that was given.
         """
         from cnnspec.analysis import analyze
 
@@ -63,9 +63,18 @@ class Spec(Network):
 
     @property
     def frozen(self) -> tuple[str, ...]:
-        """What `freeze` of the spec's `train:` names; what else stands there is for training to refuse."""
-        names = self.source.document.header.train.get("freeze")
-        return tuple(name for name in names if isinstance(name, str)) if isinstance(names, (list, tuple)) else ()
+        """What the spec's `train:` freezes in every epoch; what else stands there is for training to refuse."""
+        from cnnspec.analysis.freezing import Freezing
+
+        given = self.source.document.header.train
+        names, until, thaw = given.get("freeze"), given.get("freeze_until"), given.get("unfreeze")
+        freezing = Freezing(
+            tuple(name for name in names if isinstance(name, str)) if isinstance(names, (list, tuple)) else (),
+            until if isinstance(until, str) else None,
+            given.get("head_only") is True,
+            tuple((name, 0) for name in thaw if isinstance(name, str)) if isinstance(thaw, Mapping) else (),
+        )
+        return tuple(sorted(freezing.at(self.graph)))
 
     @public()
     def field(self, layer: str, unit: tuple[int, ...] | None = None, *, channel: int | None = None) -> UnitField:

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 
 from cnnspec.api.networks import PathLike, load
+from cnnspec.api.weights import source_weights
 from cnnspec.errors import UsageError, needs_extra
 from cnnspec.graph import Graph
 from cnnspec.hints import did_you_mean
@@ -50,7 +51,7 @@ def step(
     subject = _subject(spec)
     if isinstance(subject, Run):
         network = subject.network
-        given = {"weights": str(subject.path), "reset": (), **options}
+        given = {"weights": str(subject.path), "reset": (), "leave_out": (), **options}
         config = resolve_config(("config.yaml", subject.config.model_dump()), ("the options", given))
     else:
         network = subject
@@ -69,10 +70,14 @@ def step(
     from cnnspec.images import normalize
     from cnnspec.training.one_step import take_step
     from cnnspec.training.start import fresh_network
+    from cnnspec.training.starting import start_from
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = fresh_network(network.graph, config, weights=config.weights)
+        with source_weights(config.weights, network) as found:
+            named = config.weights
+            begun = None if named is None else start_from(network.graph, config, found or named, named)
+        model = fresh_network(network.graph, config, weights=begun)
     pixels = torch.from_numpy(normalize(sample.pixels[None], graph.mean, graph.std))[0]
     start = f"the weights of {config.weights}" if config.weights else f"fresh weights of seed {config.seed}"
     return take_step(graph, model, pixels, sample.label, config, sample.classes, start=start, source=sample.name)
@@ -105,7 +110,9 @@ def _from_file(graph: Graph, config: TrainConfig, image: PathLike, label: str | 
         raise UsageError("of which class is the image?", hint=f"`--label {classes[0]}`: a class's name or number")
     number = _number_of(label, classes)
     check_shape(graph.input_shape)
-    pixels = read_image(image, graph.input_shape, invert=invert, max_pixels=config.max_pixels or MAX_PIXELS)
+    pixels = read_image(
+        image, graph.input_shape, intake=graph.intake, invert=invert, max_pixels=config.max_pixels or MAX_PIXELS
+    )
     return _Sample(pixels, number, classes, os.fspath(image))
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cnnspec.analysis.report import CONVENTION, OTHER
     from cnnspec.diagnostics import Paint, count, render, render_all, visible
     from cnnspec.graph import INPUT, PURPOSES, Purpose
-    from cnnspec.importing.sources import parse_source
+    from cnnspec.importing.sources import parse_source, runs_code
     from cnnspec.language.elaborate import MAX_NODES
     from cnnspec.language.figures import show_figure
     from cnnspec.language.search_section import COSTS
@@ -73,6 +73,7 @@ __all__ = [
     "read_file",
     "render",
     "render_all",
+    "runs_code",
     "show_figure",
     "show_shape",
     "show_value",
@@ -92,7 +93,7 @@ LATER: Final = {
     "cnnspec.analysis.report": ("CONVENTION", "OTHER"),
     "cnnspec.graph": ("INPUT", "PURPOSES", "Purpose"),
     "cnnspec.diagnostics": ("Paint", "count", "render", "render_all", "visible"),
-    "cnnspec.importing.sources": ("parse_source",),
+    "cnnspec.importing.sources": ("parse_source", "runs_code"),
     "cnnspec.language.elaborate": ("MAX_NODES",),
     "cnnspec.language.spec_source": ("STDIN", "parse_setting", "read_file"),
     "cnnspec.language.figures": ("show_figure",),

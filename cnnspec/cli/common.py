@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from cnnspec import api
-from cnnspec.api.terms import MAX_NODES, PURPOSES, Purpose, Shape, parse_setting, parse_source, show_shape
+from cnnspec.api.terms import MAX_NODES, PURPOSES, Purpose, Shape, parse_setting, parse_source, runs_code, show_shape
 from cnnspec.cli.render.foreign import json_text, say
 from cnnspec.errors import SpecError, UsageError
 from cnnspec.hints import channels_first, did_you_mean
@@ -39,6 +39,7 @@ __all__ = [
     "split_mark",
     "tell_of_code",
     "tell_of_namesake",
+    "tell_of_weights",
 ]
 
 SpecArgument = Annotated[
@@ -181,6 +182,12 @@ def tell_of_code(spec: str) -> None:
     source = parse_source(spec)
     if source is not None and source.warning:
         say(f"{spec}: {source.warning}", sys.stderr)
+
+
+def tell_of_weights(weights: str) -> None:
+    """Where reading weights runs code of others, say so first. Raises as `tell_of_code`."""
+    if warning := runs_code(weights):
+        say(f"{weights}: {warning}", sys.stderr)
 
 
 def split_mark(data: bytes) -> tuple[bytes, str]:

@@ -40,7 +40,10 @@ def export(
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write; exports/NAME.onnx by default.")
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A spec's weights: a file, or a run. Random without it.")
+        str | None,
+        typer.Option(
+            metavar="WEIGHTS", help="A spec's: a file, a run, `torchvision:IMAGENET1K_V2`. Random without it."
+        ),
     ] = None,
     opset: Annotated[int | None, typer.Option(metavar="N", help="The ONNX opset, 13 to 23; 18 by default.")] = None,
     batch: Annotated[str, typer.Option(metavar="dynamic|N", help="The batch size that the file takes.")] = "dynamic",
@@ -83,7 +86,7 @@ def export(
 
       cnnspec export runs/lenet5 -o exports/lenet5.onnx
 
-      cnnspec export resnet50 --weights resnet50.safetensors --size dynamic
+      cnnspec export resnet50 --weights torchvision:IMAGENET1K_V2 --size dynamic
 
       cnnspec export runs/lenet5 --precision int8
     """
@@ -91,6 +94,8 @@ def export(
     common.check_choice("--size", size, ("fixed", "dynamic"))
     common.check_choice("--precision", precision, api.PRECISIONS)
     common.tell_of_namesake(network)
+    if weights is not None:
+        common.tell_of_weights(weights)
     subject = common.load_subject(
         network, "a run", variant=variant, settings=settings, input_shape=input_shape, max_nodes=max_nodes
     )

@@ -15,7 +15,7 @@ app = typer.Typer()
 def lsp(
     port: Annotated[
         int | None,
-        typer.Option("--tcp", metavar="PORT", help="Listen on this port of the loopback address, not on stdin."),
+        typer.Option("--tcp", metavar="PORT", help="Listen on this loopback port (0: any), not on stdin."),
     ] = None,
 ) -> None:
     """Answer an editor over the Language Server Protocol, on stdin and stdout: editors start it themselves.
@@ -29,4 +29,4 @@ def lsp(
 
       cnnspec lsp --tcp 6007
     """
-    serve(port)
+    raise typer.Exit(serve(port))

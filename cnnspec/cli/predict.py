@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,7 +20,9 @@ app = typer.Typer()
 
 @app.command()
 def predict(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A file that `cnnspec export` wrote.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A file that `cnnspec export` wrote; with `--weights` a SPEC.")
+    ],
     images: Annotated[
         list[str],
         typer.Argument(metavar="IMAGE|DIR|GLOB|-", help="Images, folders, patterns; `-` reads one image from stdin."),
@@ -33,6 +35,10 @@ def predict(
     ] = False,
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Where `--why` draws: FILE.png.")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="WEIGHTS", help="Of a SPEC: `torchvision:IMAGENET1K_V2`, `timm:NAME`, a file, or a run."),
     ] = None,
     device: Annotated[str, typer.Option(metavar="|".join(DEVICES), help="Where to run.")] = "auto",
     allow_fallback: Annotated[
@@ -52,7 +58,7 @@ def predict(
 ) -> None:
     """Print the most probable classes of each image, its labels, its numbers, or the shares of its mask.
 
-    Needs onnxruntime, and no torch.
+    Needs onnxruntime, and no torch but for `--weights`.
 
     Examples:
 
@@ -63,6 +69,8 @@ def predict(
       cnnspec predict exports/unet.onnx cells/ --masks masks --overlays overlays
 
       cnnspec predict exports/lenet5.onnx seven.png --why -o why.png
+
+      cnnspec predict resnet50 photo.jpg --weights torchvision:IMAGENET1K_V2
     """
     common.check_choice("--format", form, FORMATS)
     if why != (output is not None):
@@ -70,19 +78,19 @@ def predict(
     if why and "-" in images:
         raise UsageError("`--why` reads each image twice, and stdin gives it once", hint="write it to a file first")
     check_device(device)
-    from cnnspec.api import Predictor, draw_why
+    from cnnspec.api import Predictor, draw_why, ready
     from cnnspec.api.terms import expand, with_pictures
 
     sources = expand(images)  # what names nothing is told before the model is loaded
-    predictor = Predictor(
-        model,
-        device=device,
-        allow_fallback=allow_fallback,
-        threads=threads,
-        batch_size=batch_size,
-        invert=invert,
-        max_pixels=max_pixels,
-    )
+    options: dict[str, Any] = {
+        "device": device, "allow_fallback": allow_fallback, "threads": threads, "batch_size": batch_size,
+        "invert": invert, "max_pixels": max_pixels,
+    }  # fmt: skip
+    if weights is None:
+        predictor = Predictor(model, **options)
+    else:
+        common.tell_of_weights(weights)
+        predictor = ready(common.load_spec(model), weights, report=lambda text: say(text, sys.stderr), **options)
     if device != "cpu":
         print(f"running on {predictor.provider}", file=sys.stderr)
     if why and predictor.answers.task != "classification":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin
 
@@ -38,7 +38,10 @@ PANELS: Final = {  # of the help page, by the first of their options
     "seed": "Start",
     "device": "Machine",
 }
-TEXTS: Final = {"data": "DATA", "data_dir": "DIR", "cache": "DIR", "weights": "FILE", "device": "DEVICE"}
+TEXTS: Final = {
+    "data": "DATA", "data_dir": "DIR", "cache": "DIR", "weights": "FILE", "device": "DEVICE",
+    "freeze_until": "LAYER", "unfreeze": "LAYER=EPOCH,...", "lr_scale": "LAYER=X,...",
+}  # fmt: skip
 ON_RESUME: Final = (
     "epochs",
     "patience",
@@ -104,7 +107,7 @@ def train(
             purpose="train",
         )
         if "weights" in given:
-            common.tell_of_code(given["weights"])
+            common.tell_of_weights(given["weights"])
         with _watched() as progress:
             result = api.train(
                 network,
@@ -152,8 +155,8 @@ def _options() -> Iterator[inspect.Parameter]:
 
 def _option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
     flag = "--" + name.replace("_", "-")
-    kinds = {str if get_origin(part) in (Literal, tuple) else part for part in _parts(field.annotation)}
-    default = "" if field.default in (None, ()) else f" (default: {field.default})"
+    kinds = {str if get_origin(part) in (Literal, tuple, dict) else part for part in _parts(field.annotation)}
+    default = "" if field.default in (None, (), {}) else f" (default: {field.default})"
     if kinds == {bool}:
         default = " (default: yes)" if field.default else ""
         kind: Any = bool
@@ -184,10 +187,22 @@ def _parts(annotation: Any) -> Iterator[Any]:
 def _value(name: str, value: Any) -> Any:
     """A flag's value as the option wants it: lists are written with commas, but a word that it knows is one."""
     parts = [*_parts(TrainConfig.model_fields[name].annotation)]
+    if any(get_origin(part) is dict for part in parts):
+        return dict(_pair(name, part.strip()) for part in value.split(",") if part.strip())
     words = {word for part in parts if get_origin(part) is Literal for word in get_args(part)}
     if value in words or not any(get_origin(part) is tuple for part in parts):
         return value
     return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _pair(name: str, text: str) -> tuple[str, int | float]:
+    """`layer4=0.3` of a flag that gives layers numbers. Raises UsageError."""
+    layer, _, number = (part.strip() for part in text.rpartition("="))
+    for kind in (int, float):
+        with suppress(ValueError):
+            return layer, kind(number) if layer else kind("")
+    flag = "--" + name.replace("_", "-")
+    raise UsageError(f"`{flag}` gives numbers to layers, and `{text:.60}` does not", hint=f"`{flag} fc=2,layer4=3`")
 
 
 _signature = inspect.signature(train, eval_str=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from cnnspec.places import LINE_BREAK, Diagnostic, Edit, Fix, LayerBefore, Span, Suggestion, split_lines
 
-__all__ = ["Fixed", "apply", "disjoint", "fix_of", "mend"]
+__all__ = ["Fixed", "apply", "disjoint", "fix_of", "mend", "sound_fix"]
 
 _ITEM: Final = re.compile(r"(?P<indent> *)(?:- +|(?P<key>[\w{} +*-]+): +)(?=[A-Za-z\"'])")
 _UNREAD: Final = ("E101", "E102")  # no YAML: nothing else is found then
@@ -22,19 +23,53 @@ class Fixed(NamedTuple):
     done: tuple[str, ...]
 
 
+Find: TypeAlias = Callable[[str], Sequence[Diagnostic]]
+
+
 def fix_of(diagnostic: Diagnostic, lines: Sequence[str]) -> Fix | None:
     """What mends a finding in a text of these lines, or None where that is not known."""
+    return next(_fixes(diagnostic, lines), None)
+
+
+def sound_fix(diagnostic: Diagnostic, text: str, found: Sequence[Diagnostic], find: Find) -> Fix | None:
+    """What mends a finding of a text, tried: it is found no more, and no mistake is new where the fix writes.
+
+    `found` is all that is found in the text, and `find` says what is found in others. Mistakes that show elsewhere may
+    have been there before, hidden by this one.
+    """
+    before = Counter(map(_key, found))
+    for fix in _fixes(diagnostic, split_lines(text)):
+        found_then = find(apply(text, [fix]))
+        after = Counter(map(_key, found_then))
+        first = min(edit.span.line for edit in fix.edits)
+        last = max(edit.span.end_line + edit.text.count("\n") for edit in fix.edits)
+        new = [
+            each
+            for each in found_then
+            if each.severity == "error" and each.place is not None and first <= each.place.line <= last
+            if after[_key(each)] > before[_key(each)]
+        ]
+        if after[_key(diagnostic)] < before[_key(diagnostic)] and not new:
+            return fix
+    return None
+
+
+def _key(diagnostic: Diagnostic) -> tuple[str, str]:
+    return diagnostic.code, diagnostic.message
+
+
+def _fixes(diagnostic: Diagnostic, lines: Sequence[str]) -> Iterator[Fix]:
+    """What may mend a finding, the likeliest first."""
     fix, place = diagnostic.fix, diagnostic.place
     if isinstance(fix, Fix):
-        return fix
-    if place is None:
-        return None
-    if isinstance(fix, LayerBefore):
-        return _with_layer(fix, place.line, lines)
-    if not isinstance(diagnostic.label, Suggestion):
-        return None
-    word = diagnostic.label.word
-    return Fix(f"write `{word}`", (Edit(place.span, word),))
+        yield fix
+    elif place is not None and isinstance(fix, LayerBefore):
+        made = _with_layer(fix, place.line, lines)
+        if made is not None:
+            yield made
+    elif place is not None and isinstance(diagnostic.label, Suggestion):
+        for word in (diagnostic.label.word, *diagnostic.label.others):
+            yield Fix(f"write `{word}`", (Edit(place.span, word),))
 
 
 def _with_layer(more: LayerBefore, line: int, lines: Sequence[str]) -> Fix | None:
@@ -96,7 +131,7 @@ def apply(text: str, fixes: Iterable[Fix]) -> str:
     return text
 
 
-def mend(text: str, find: Callable[[str], Sequence[Diagnostic]]) -> Fixed:
+def mend(text: str, find: Find) -> Fixed:
     """A text with all made that is known to mend what is found in it, and what was done, in turn.
 
     What is found anew behind a mistake that is mended is mended too. A fix after which there is no less to find than

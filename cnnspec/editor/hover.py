@@ -107,10 +107,10 @@ def _about(snapshot: Snapshot, names: Names, found: Occurrence) -> list[str]:
         calls = [use for use in snapshot.outcome.uses if use.item.call and use.item.call.target == symbol.name]
         chosen = uses or calls
         facts = [fact for fact in _all_facts(snapshot) if fact.name in {use.name for use in chosen}]
-        return [
-            f"block `{symbol.name}`" + ("" if facts else ", which no layer calls"),
-            *([_copies(facts)] if facts else []),
-        ]
+        told = f"block `{symbol.name}`" + ("" if facts else ", which no layer calls")
+        if uses and uses[0].result.name == uses[0].name:  # its branches are joined, and it is a layer itself
+            return [told, *_arithmetic(snapshot, uses)]
+        return [told, *([_copies(facts)] if facts else [])]
     if symbol.kind == "parameter" and not symbol.owner:
         return [_parameter(snapshot, symbol.name)]
     if symbol.kind in ("parameter", "local"):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Weights = Mapping[str, NDArray[np.float32 | np.int64]]  # by `state_dict` name; only counters are integers
 
-__all__ = ["Subject", "ends_in_softmax", "macs", "of_known", "of_run", "of_spec", "read_arrays"]
+__all__ = ["Subject", "checked_arrays", "ends_in_softmax", "macs", "of_known", "of_run", "of_spec", "read_arrays"]
 
 SHOWN: Final = 8  # names listed in a message
 
@@ -78,9 +78,11 @@ def of_spec(network: Network, weights: str | os.PathLike[str] | None, seed: int)
     return Subject(network, make, origin, network.name, network.graph.classes, trained=weights is not None)
 
 
-def of_known(network: Network, make_weights: Callable[[], Weights], origin: str) -> Subject:
-    """A spec with weights that are known."""
-    return Subject(network, make_weights, origin, network.name, network.graph.classes)
+def of_known(
+    network: Network, make_weights: Callable[[], Weights], origin: str, classes: tuple[str, ...] = ()
+) -> Subject:
+    """A spec with weights that are known, and the classes that these are of."""
+    return Subject(network, make_weights, origin, network.name, classes or network.graph.classes)
 
 
 def read_arrays(source: str | os.PathLike[str], graph: Graph) -> dict[str, NDArray[np.float32]]:
@@ -92,7 +94,11 @@ def read_arrays(source: str | os.PathLike[str], graph: Graph) -> dict[str, NDArr
     """
     path = find_weights(source)
     loaded = _safetensors(path) if path.suffix == ".safetensors" else _torch_file(path)
-    arrays = unwrapped(loaded, graph.state_shapes())
+    return checked_arrays(unwrapped(loaded, graph.state_shapes()), graph, str(path))
+
+
+def checked_arrays(arrays: Mapping[str, NDArray[Any]], graph: Graph, path: str) -> dict[str, NDArray[np.float32]]:
+    """Weights by their names as float32. Raises CnnspecError as `read_arrays`; `path` is what they are called."""
     counters = ".num_batches_tracked"  # the only integers
     for name, array in arrays.items():
         if array.dtype.kind in "biuc" and not name.endswith(counters):

@@ -22,7 +22,7 @@ from typing import Any, Final, Literal, TypeAlias
 from cnnspec.errors import UsageError
 from cnnspec.hints import did_you_mean
 
-__all__ = ["Named", "SourceName", "is_source", "parse_source"]
+__all__ = ["Named", "SourceName", "is_source", "parse_source", "published", "runs_code"]
 
 Kind: TypeAlias = Literal["python", "timm", "torchvision", "pt2", "file"]
 
@@ -101,6 +101,25 @@ def parse_source(text: str) -> SourceName | None:
     if colon and head.isidentifier() and (near := did_you_mean(head, (*_LIBRARIES, "pt2"))):
         raise UsageError(f"`{text}` names no source", hint=near)
     return None
+
+
+def published(weights: str) -> tuple[str, str] | None:
+    """The library and the name, where `weights` are those that a library publishes: `torchvision:IMAGENET1K_V1`.
+
+    With arguments a SOURCE is named, and its network is made as they say.
+    """
+    found = re.fullmatch(r"(torchvision|timm):([\w.\-]+)", weights)
+    return None if found is None else (found[1], found[2])
+
+
+def runs_code(weights: str) -> str | None:
+    """What code of others runs where these weights are read, if any. Raises as `parse_source`.
+
+    What torchvision publishes is a file of tensors with a digest, and whatever trains here has torchvision anyway.
+    """
+    source = parse_source(weights)
+    named = published(weights)
+    return None if source is None or (named and named[0] == "torchvision") else source.warning
 
 
 def is_source(spec: str | os.PathLike[str]) -> bool:

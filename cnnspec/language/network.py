@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from cnnspec.graph import Graph, Purpose
@@ -12,7 +12,7 @@ from cnnspec.language.spec_source import Source, read_spec
 from cnnspec.ops import Shape
 from cnnspec.public import public
 
-__all__ = ["Network", "NetworkRecord"]
+__all__ = ["Network", "NetworkRecord", "normalised"]
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,13 @@ class Network:
             max_nodes=self.max_nodes,
             purpose=purpose,
         )
+
+
+def normalised(network: Network, *, mean: tuple[float, ...], std: tuple[float, ...]) -> Network:
+    """The same network whose input is normalised otherwise than its spec says: as its weights were trained."""
+    if (mean, std) == (network.graph.mean, network.graph.std):
+        return network
+    return replace(network, graph=replace(network.graph, mean=mean, std=std))
 
 
 def _written(params: Mapping[str, object]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from lsprotocol import types
 
 from cnnspec.editor.complete import complete, signature
-from cnnspec.editor.fixes import apply, disjoint, fix_of
+from cnnspec.editor.fixes import apply, disjoint, sound_fix
 from cnnspec.editor.hints import Show, hints
 from cnnspec.editor.hover import hover
 from cnnspec.editor.names import RENAMED, Names, Occurrence
@@ -22,7 +22,9 @@ from cnnspec.places import Diagnostic, Edit, Fix, Span
 
 __all__ = [
     "CHOOSE",
+    "COLOURS",
     "actions",
+    "colours",
     "completions",
     "definition",
     "diagnostics",
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 CHOOSE: Final = "cnnspec.choose"
+MOST_TRIED: Final = 8  # findings for which a fix is tried at a time
 _ITEM_KINDS: Final = {
     "key": types.CompletionItemKind.Keyword,
     "operator": types.CompletionItemKind.Class,
@@ -49,6 +52,17 @@ _ITEM_KINDS: Final = {
     "function": types.CompletionItemKind.Function,
     "word": types.CompletionItemKind.EnumMember,
 }
+_COLOURED: Final = {  # a kind of name, and what editors colour alike
+    "operator": types.SemanticTokenTypes.Class,
+    "block": types.SemanticTokenTypes.Type,
+    "argument": types.SemanticTokenTypes.Parameter,
+    "parameter": types.SemanticTokenTypes.Variable,
+    "local": types.SemanticTokenTypes.Variable,
+    "layer": types.SemanticTokenTypes.Property,
+}
+COLOURS: Final = types.SemanticTokensLegend(
+    [kind.value for kind in dict.fromkeys(_COLOURED.values())], [types.SemanticTokenModifiers.Declaration.value]
+)
 _SYMBOL_KINDS: Final = {
     "block": types.SymbolKind.Class,
     "parameter": types.SymbolKind.Variable,
@@ -198,6 +212,22 @@ def _symbol(part: Part, positions: Positions) -> types.DocumentSymbol:
     )
 
 
+def colours(document: Document, _: types.SemanticTokensParams) -> types.SemanticTokens:
+    """The names of a text by what they name, each from where the one before begins."""
+    positions, snapshot = document.positions, document.look()
+    found = {}
+    for each in Names(snapshot.source.document, snapshot.lines).all:
+        where = positions.range(each.place.span)
+        if each.symbol.kind in _COLOURED and where.start.line == where.end.line:
+            found[where.start.line, where.start.character] = where.end.character, each
+    data, line, column = [], 0, 0
+    for (at, start), (end, each) in sorted(found.items(), key=lambda item: item[0]):
+        kind = COLOURS.token_types.index(_COLOURED[each.symbol.kind].value)
+        data += [at - line, start - column if at == line else start, end - start, kind, int(each.defines)]
+        line, column = at, start
+    return types.SemanticTokens(data)
+
+
 def folding(document: Document, _: types.FoldingRangeParams) -> list[types.FoldingRange]:
     """What can be folded."""
     positions = document.positions
@@ -208,18 +238,24 @@ def folding(document: Document, _: types.FoldingRangeParams) -> list[types.Foldi
 
 
 def actions(document: Document, params: types.CodeActionParams) -> list[types.CodeAction]:
-    """What mends the findings in a range, and all of them where there are several."""
-    positions, lines = document.positions, document.look().lines
+    """What mends the findings in a range, tried; and all of them where there are several."""
+    positions, found = document.positions, document.findings()
     start, end = positions.offset(params.range.start), positions.offset(params.range.end)
+    wheres = [None if each.place is None else positions.range(each.place.span) for each in found]
+    touched = [
+        where is not None and positions.offset(where.start) <= end and start <= positions.offset(where.end)
+        for where in wheres
+    ]
+    if not any(touched):
+        return []
     near: list[types.CodeAction] = []
     every: list[Fix] = []
-    for finding in document.findings():
-        fix = fix_of(finding, lines)
-        if fix is None or finding.place is None:
+    for is_near, finding in sorted(zip(touched, found, strict=True), key=lambda pair: not pair[0])[:MOST_TRIED]:
+        fix = sound_fix(finding, document.text, found, document.findings_in)
+        if fix is None:
             continue
         every.append(fix)
-        where = positions.range(finding.place.span)
-        if positions.offset(where.start) <= end and start <= positions.offset(where.end):
+        if is_near:
             action = _action(document, fix.title, [fix])
             action.diagnostics = [_diagnostic(finding, positions)]
             action.is_preferred = True

@@ -85,6 +85,13 @@ class Document:
             self._found = snapshot, check(snapshot.source).diagnostics
         return self._found[1]
 
+    def findings_in(self, text: str) -> Sequence[Diagnostic]:
+        """What would be wrong with another text; warnings only where there is no more to say of this one."""
+        snapshot = look(text, self.path, choice=self.choice)
+        if snapshot.is_good and self.look().is_good:
+            return check(snapshot.source).diagnostics
+        return snapshot.outcome.diagnostics
+
 
 class Documents:
     """The open texts by their URI."""

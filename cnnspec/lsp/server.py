@@ -8,28 +8,33 @@ from functools import wraps
 from typing import Any, Final, TypeAlias
 
 from lsprotocol import types
-from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
-from pygls.protocol import LanguageServerProtocol
 
 from cnnspec.editor.snapshot import Choice
 from cnnspec.errors import CnnspecError
 from cnnspec.lsp import answers
 from cnnspec.lsp.documents import Document, Documents, shown
+from cnnspec.lsp.protocol import Protocol
 from cnnspec.version import __version__
 
-__all__ = ["make_server"]
+__all__ = ["Server", "make_server"]
 
 PAUSE: Final = 0.15  # seconds without an edit after which a text is looked through
 
 
-def make_server() -> LanguageServer:
-    """A server for one client; `start_io` or `start_tcp` runs it."""
-    server = LanguageServer(
+class Server(LanguageServer):
+    """A language server as its transports see it."""
+
+    protocol: Protocol
+
+
+def make_server() -> Server:
+    """A server for one client, whose messages its `protocol` takes on; `serve` reads them."""
+    server = Server(
         "cnnspec",
         __version__,
         text_document_sync_kind=types.TextDocumentSyncKind.Incremental,
-        protocol_cls=_Protocol,
+        protocol_cls=Protocol,
     )
     service = _Service(server)
     service.register()
@@ -51,24 +56,13 @@ _ANSWERS: Final[dict[str, Answer]] = {
     types.TEXT_DOCUMENT_CODE_ACTION: answers.actions,
     types.TEXT_DOCUMENT_FORMATTING: answers.formatting,
     types.TEXT_DOCUMENT_CODE_LENS: answers.lenses,
+    types.TEXT_DOCUMENT_SEMANTIC_TOKENS_FULL: answers.colours,
 }
 _OPTIONS: Final[dict[str, Any]] = {
     types.TEXT_DOCUMENT_COMPLETION: types.CompletionOptions(trigger_characters=["(", ",", " ", "=", ":"]),
     types.TEXT_DOCUMENT_SIGNATURE_HELP: types.SignatureHelpOptions(["(", ","]),
+    types.TEXT_DOCUMENT_SEMANTIC_TOKENS_FULL: answers.COLOURS,
 }
-
-
-class _Protocol(LanguageServerProtocol):
-    """Answers requests that it cannot read too: nobody is left waiting."""
-
-    def structure_message(self, data: dict[str, Any]) -> Any:
-        """A message as a value. Raises JsonRpcException for one that is none."""
-        try:
-            return super().structure_message(data)
-        except JsonRpcException as error:
-            if "method" in data and isinstance(data.get("id"), (int, str)):
-                self._send_response(data["id"], error=error.to_response_error())
-            raise
 
 
 class _Service:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from cnnspec.errors import CnnspecError
 from cnnspec.images import channels_last
+from cnnspec.intake import Fit, Intake
 from cnnspec.ops import Shape
 from cnnspec.tasks import Answers
 
@@ -57,6 +58,9 @@ class Metadata(BaseModel):
     layout: Literal["NCHW", "NHWC"] = "NCHW"  # of images; NHWC means bytes that the graph normalises itself
     mean: Reals = ()
     std: Reals = ()
+    fit: Fit = "stretch"  # of images of another size
+    resize: Size | None = None  # of the shorter side, before a crop
+    rate: Size | None = None  # of signals, in samples per second
     classes: Annotated[tuple[Text, ...], Field(max_length=1_000_000)] = ()
     task: Literal["classification", "multi-label", "regression", "segmentation", "none"] = "classification"
     numbers: Annotated[tuple[Text, ...], Field(max_length=1_000_000)] = ()  # the names of what is regressed,
@@ -96,6 +100,11 @@ class Metadata(BaseModel):
         )
 
     @property
+    def intake(self) -> Intake:
+        """How files of another size or rate become the input."""
+        return Intake(self.fit, self.resize, self.rate)
+
+    @property
     def bytes_last(self) -> bool:
         """Whether the file takes images as bytes `(N, H, W, C)` and normalises them itself."""
         return self.layout == "NHWC"
@@ -113,11 +122,15 @@ class Metadata(BaseModel):
         return (self.batch, *(channels_last(sizes) if self.bytes_last else sizes))
 
     def network(self) -> Network:
-        """The network that the file says it is. Raises SpecError where its spec is invalid."""
-        from cnnspec.language import Network, NetworkRecord
+        """The network that the file says it is, with the normalisation that it says, which may be that of its weights.
+
+        Raises SpecError where its spec is invalid.
+        """
+        from cnnspec.language.network import Network, NetworkRecord, normalised
 
         record = NetworkRecord(self.spec, self.variant, self.settings, self.input_shape)
-        return Network.from_record(record, f"{self.name}.{self.spec_kind}", purpose="inference")
+        network = Network.from_record(record, f"{self.name}.{self.spec_kind}", purpose="inference")
+        return normalised(network, mean=self.mean, std=self.std)
 
 
 def write_metadata(metadata: Metadata) -> dict[str, str]:

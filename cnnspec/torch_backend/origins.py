@@ -23,7 +23,7 @@ from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.hints import did_you_mean
 from cnnspec.ops import Shape
 
-__all__ = ["Origin", "from_file", "from_timm", "from_torchvision"]
+__all__ = ["Origin", "from_file", "from_timm", "from_torchvision", "make_module"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def from_file(path: Path, name: str, positional: tuple[Any, ...], arguments: Map
         if not isinstance(made, nn.Module):
             if not callable(made):
                 raise UsageError(f"`{name}` of {path} is no function and no class")
-            made = _made(f"{path}:{name}", made, positional, arguments)
+            made = make_module(f"{path}:{name}", made, positional, arguments)
     finally:
         sys.path.remove(str(path.resolve().parent))
     return Origin(made)
@@ -70,7 +70,7 @@ def from_timm(name: str, positional: tuple[Any, ...], arguments: Mapping[str, An
 
     if not timm.is_model(name):
         raise UsageError(f"timm {timm.__version__} has no model `{name}`", hint=did_you_mean(name, timm.list_models()))
-    module = _made(f"timm:{name}", timm.create_model, (name, *positional), arguments)
+    module = make_module(f"timm:{name}", timm.create_model, (name, *positional), arguments)
     known: Mapping[str, Any] = getattr(module, "pretrained_cfg", None) or {}
     shape = known.get("input_size")
     mean, std = (tuple(map(float, known.get(key) or ())) for key in ("mean", "std"))
@@ -89,7 +89,7 @@ def from_torchvision(name: str, positional: tuple[Any, ...], arguments: Mapping[
         given.setdefault("weights_backbone", None)
     if name in ("googlenet", "inception_v3"):
         given.setdefault("init_weights", False)  # which takes half a minute
-    module = _made(f"torchvision:{name}", builder, positional, given)
+    module = make_module(f"torchvision:{name}", builder, positional, given)
     shape, mean, std = _prepared(models.get_model_weights(name))
     return Origin(module, shape, mean, std)
 
@@ -105,9 +105,10 @@ def _prepared(weights: Any) -> tuple[Shape, tuple[float, ...], tuple[float, ...]
     return (3, *((16,) if video else ()), *axes), tuple(preset.mean), tuple(preset.std)
 
 
-def _made(
+def make_module(
     what: str, function: Callable[..., Any], positional: tuple[Any, ...], arguments: Mapping[str, Any]
 ) -> nn.Module:
+    """The module that code of others makes, always with the same random numbers. What it raises is a CnnspecError."""
     with _told(what), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         made = function(*positional, **arguments)

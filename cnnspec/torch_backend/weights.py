@@ -83,7 +83,7 @@ def _unreadable(path: Path, error: Exception) -> CnnspecError:
 def check_state(module: nn.Module, state: Mapping[str, Tensor], source: str, *, can_reset: bool = False) -> None:
     """Raise CnnspecError that names every tensor missing from `state`, left over, of another kind or another shape.
 
-    With `can_reset` it says how the layers that do not fit start fresh.
+    With `can_reset` it says how the layers that do not fit start fresh, and how those left over are left out.
     The counters `num_batches_tracked`, which files from before torch 0.4.1 lack, may be missing.
     """
     wanted = module.state_dict()
@@ -107,9 +107,12 @@ def check_state(module: nn.Module, state: Mapping[str, Tensor], source: str, *, 
     if faults:
         hint = None
         layers = list(dict.fromkeys(name.rpartition(".")[0] for name in (*missing, *(one.split()[0] for one in wrong))))
-        if can_reset and not left_over and all(layers) and len(layers) < min(SHOWN, len(wanted) // 2):
-            hint = (
-                f"`--reset {','.join(layers)}` lets {'that layer' if len(layers) == 1 else 'those layers'} start fresh"
+        others = list(dict.fromkeys(name.rpartition(".")[0] for name in left_over))
+        if can_reset and all(layers) and all(others) and len(layers) + len(others) < min(SHOWN, len(wanted) // 2):
+            hint = " and ".join(
+                f"`--{option} {','.join(names)}` lets {'that layer' if len(names) == 1 else 'those layers'} {what}"
+                for option, names, what in (("reset", layers, "start fresh"), ("leave-out", others, "be left over"))
+                if names
             )
         raise CnnspecError(f"the weights in {source} do not fit the network; {'; '.join(faults)}", hint=hint)
 

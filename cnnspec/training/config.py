@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
+from cnnspec.analysis.freezing import Freezing
 from cnnspec.errors import Diagnostic, UsageError
 from cnnspec.files import expand_user
 from cnnspec.hints import did_you_mean
@@ -23,6 +24,7 @@ __all__ = [
 ]  # fmt: skip
 
 Count = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
+Later = Annotated[int, Field(strict=True, ge=2, le=2**31 - 1)]
 Natural = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
 Threads = Annotated[int, Field(strict=True, ge=1, le=MAX_THREADS)]
 Workers = Annotated[int, Field(strict=True, ge=0, le=MAX_THREADS)]
@@ -35,7 +37,15 @@ Loss = Literal[
     "cross-entropy", "squared-error", "binary-cross-entropy", "absolute-error", "huber", "dice", "cross-entropy+dice"
 ]
 Precision = Literal["fp32", "bf16", "fp16"]
+Augmentation = Literal["photo", "digits", "none"]
 Word = Annotated[str, Field(strict=True, min_length=1, max_length=4096)]
+
+# What the words of `augment` stand for.
+PRESETS: Final[dict[object, dict[str, object]]] = {
+    "photo": {"rotate": 0.0, "shift": 0, "flip": True, "crop": 0.08, "jitter": 0.2},
+    "digits": {"rotate": 10.0, "shift": 2},
+    "none": {"rotate": 0.0, "shift": 0},
+}
 
 # Options that may change between two parts of a run: where it runs, and when it ends.
 MAY_CHANGE: Final = {
@@ -84,9 +94,20 @@ class TrainConfig(BaseModel):
     cache: Word | None = Field(None, description="a folder that keeps decoded images for streaming")
 
     # Augmentation, in pixels of the network's input
+    augment: Augmentation | None = Field(
+        None,
+        description="photo: flips, random crops, colours; digits: rotate and shift; none. What is given beside it wins",
+    )
     rotate: Annotated[float, Field(ge=0, le=180)] = Field(10.0, description="largest rotation, in degrees")
     shift: Natural = Field(2, description="largest shift along each axis, in pixels")
     flip: Flag = Field(False, description="mirror half of the images")
+    crop: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="smallest share of an image's area that a random crop of it has; 1 crops nothing"
+    )
+    jitter: Fraction = Field(0.0, description="largest change of brightness, contrast and saturation, as a share")
+    policy: Literal["none", "randaugment", "trivialaugment"] = Field(
+        "none", description="torchvision's RandAugment (Cubuk et al. 2019) or TrivialAugment (Müller and Hutter 2021)"
+    )
     erase: Fraction = Field(0.0, description="probability that a random rectangle is blanked (Zhong et al. 2017)")
     mixup: NonNegative = Field(0.0, description="alpha of mixup; 0 is off (Zhang et al. 2017)")
 
@@ -125,9 +146,20 @@ class TrainConfig(BaseModel):
     # Start
     seed: Seed = Field(0, description="of initialisation, order, augmentation and splits")
     init: Literal["torch", "xavier", "kaiming", "orthogonal"] = Field("torch", description="initialisation of weights")
-    weights: Word | None = Field(None, description="weights to start from: a file, a run, or a SOURCE")
+    weights: Word | None = Field(
+        None, description="weights to start from: a file, a run, `torchvision:IMAGENET1K_V1`, `timm:NAME`, or a SOURCE"
+    )
     reset: tuple[Word, ...] = Field((), description="layers that start fresh in spite of `weights`")
+    leave_out: tuple[Word, ...] = Field((), description="layers of `weights` that the network does not have")
     freeze: tuple[Word, ...] = Field((), description="layers that stay as they are, their batch norm's statistics too")
+    freeze_until: Word | None = Field(None, description="freeze all layers that run before this one")
+    head_only: Flag = Field(False, description="freeze all layers but the last, from which the outputs come")
+    unfreeze: dict[Word, Later] = Field(
+        {}, description="frozen layers that are trained from an epoch on: `layer4=3,layer3=6`; `*` is all of them"
+    )
+    lr_scale: dict[Word, Positive] = Field(
+        {}, description="what multiplies the learning rate of layers: `layer4=0.3,layer3=0.1`; `*` is all others"
+    )
 
     # Machine
     device: Word = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
@@ -148,15 +180,24 @@ class TrainConfig(BaseModel):
     checkpoint_every: NonNegative = Field(10.0, description="seconds between checkpoints within an epoch")
     tensorboard: Flag = Field(False, description="write TensorBoard event files")
 
+    @property
+    def freezing(self) -> Freezing:
+        """What `freeze`, `freeze_until`, `head_only` and `unfreeze` say together."""
+        return Freezing(self.freeze, self.freeze_until, self.head_only, tuple(self.unfreeze.items()))
+
     @model_validator(mode="wrap")
     @classmethod
     def _tell(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         try:
-            return handler(values)
+            word = values.get("augment") if isinstance(values, dict) else None
+            preset = PRESETS.get(word) if isinstance(word, str) else None
+            return handler(values if preset is None else preset | values)
         except ValidationError as error:
             faults: dict[str, str] = {}
             for fault in error.errors(include_url=False):
-                faults.setdefault(str(fault["loc"][0]), f"{fault['msg'][:1].lower()}{fault['msg'][1:]}")
+                option, *inner = map(str, fault["loc"])
+                key = f"{inner[0]}: " if option in ("unfreeze", "lr_scale") and inner else ""
+                faults.setdefault(option, f"{key}{fault['msg'][:1].lower()}{fault['msg'][1:]}")
             raise OptionError(faults) from None
 
 

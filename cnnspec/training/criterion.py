@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.sgd import sgd
 
+from cnnspec.analysis.freezing import rate_scale
 from cnnspec.errors import UsageError
 from cnnspec.graph import Graph, is_below
 from cnnspec.torch_backend import kind_fault
@@ -16,6 +17,7 @@ from cnnspec.training.config import TrainConfig
 
 __all__ = [
     "average_weights", "eval_frozen", "freeze", "initialise", "load_optimizer", "make_optimizer", "make_update",
+    "set_rate",
 ]  # fmt: skip
 
 
@@ -24,12 +26,7 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """The update rule over the parameters that train, fused where torch has it and nobody forbids it."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [{"params": trained, "weight_decay": config.weight_decay}]
-    if not config.decay_norms:
-        groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ]
+    groups = _groups(config, model)
     if config.nesterov and (config.optimizer != "sgd" or not config.momentum):
         raise UsageError("--nesterov is for SGD with momentum", hint="`--no-nesterov`")
     fused = fused and device.type in ("cpu", "cuda")
@@ -41,6 +38,25 @@ def make_optimizer(
         return sgd
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     return kind(groups, config.lr, fused=fused)
+
+
+def _groups(config: TrainConfig, model: nn.Module) -> list[dict[str, Any]]:
+    """The parameters that train, by what multiplies their rate (`scale`) and by their decay."""
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    groups: list[dict[str, Any]] = []
+    for scale in dict.fromkeys(rate_scale(name, config.lr_scale) for name, _ in trained):
+        alike = [parameter for name, parameter in trained if rate_scale(name, config.lr_scale) == scale]
+        parts = [(alike, config.weight_decay)]
+        if not config.decay_norms:
+            parts = [([p for p in alike if p.ndim > 1], config.weight_decay), ([p for p in alike if p.ndim <= 1], 0.0)]
+        groups += [{"params": part, "weight_decay": decay, "scale": scale} for part, decay in parts]
+    return groups
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float | Tensor) -> None:
+    """Have every group learn by this rate times its own scale."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate if group["scale"] == 1 else rate * group["scale"]
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any], model: nn.Module, graph: Graph) -> None:
@@ -105,29 +121,16 @@ def make_update(config: TrainConfig, optimizer: torch.optim.Optimizer) -> Callab
     return update
 
 
-def freeze(model: nn.Module, prefixes: tuple[str, ...]) -> None:
-    """Keep the parameters below these layers from training.
-
-    Raises UsageError for a name that there is not, and where no parameter is left.
-    """
-    for prefix in prefixes:
-        below = [p for name, p in model.named_parameters() if is_below(name, (prefix,))]
-        if not below:
-            raise UsageError(f"--freeze {prefix}: no parameter of the network begins with that name")
-        for parameter in below:
-            parameter.requires_grad_(False)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        if not prefixes:
-            raise UsageError("the network has no parameters, so that there is nothing to train")
-        raise UsageError(
-            f"--freeze {','.join(prefixes)} leaves nothing to train", hint="leave the last layer out of it"
-        )
+def freeze(model: nn.Module, frozen: Container[str]) -> None:
+    """Keep the parameters below these layers from training, and train all others."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not is_below(name, frozen))
 
 
-def eval_frozen(model: nn.Module, prefixes: tuple[str, ...]) -> None:
+def eval_frozen(model: nn.Module, frozen: Container[str]) -> None:
     """Let the layers below these run as in inference: batch norm would gather statistics although it is frozen."""
     for name, module in model.named_modules():
-        if is_below(name, prefixes):
+        if is_below(name, frozen):
             module.eval()
 
 

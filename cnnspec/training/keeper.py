@@ -96,8 +96,11 @@ class Keeper:
         plan = self.plan
         if plan.ranks.first:
             environment = describe(plan.device, torch.get_num_threads())
-            answers = self.learner.objective.answers
-            self.folder.start(plan.job, plan.config, plan.data.place, plan.data.classes, environment, answers)
+            answers, start = self.learner.objective.answers, plan.start
+            self.folder.start(
+                plan.job, plan.config, plan.data.place, plan.data.classes, environment, answers,
+                None if start is None else start.to_dict(),
+            )  # fmt: skip
         self._begin()
 
     def resume(self) -> None:
@@ -127,7 +130,8 @@ class Keeper:
         try:
             check_content(state)
             check_origin(state["origin"], self.plan.origin, self.plan.job.folder)
-            self.learner.load_state(state)
+            done = state["counters"]
+            self.learner.load_state(state, max(0, done["epoch"] - (done["position"] == 0)))
             if state["losses"].shape != self.losses.shape or kind_fault(state["losses"], self.losses):
                 raise ValueError("its losses are not those of an epoch")
             self.losses.copy_(state["losses"])
@@ -174,6 +178,9 @@ class Keeper:
         """Note where the epoch is taken up, for its speed."""
         self.epoch_began = self.last_step = time.perf_counter()
         self.began_at = self.counters.position
+        thawed = self.plan.config.freezing.thawed(self.counters.epoch)
+        if thawed and not self.began_at:
+            self.progress.message(f"trained from epoch {self.counters.epoch + 1} on: {', '.join(thawed)}")
 
     def after_step(self, losses: Tensor, size: int) -> None:
         """Count the steps of these losses on `size` images, and look, save or stop where it is time for that.

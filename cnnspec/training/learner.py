@@ -12,11 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from cnnspec.data.batches import take
-from cnnspec.data.folder import LoaderPool
+from cnnspec.data.loaders import LoaderPool
 from cnnspec.data.prepare import Prepare, mix
 from cnnspec.data.sets import Images, ImageSet
 from cnnspec.torch_backend import check_state
-from cnnspec.training.criterion import average_weights, eval_frozen, load_optimizer, make_optimizer, make_update
+from cnnspec.training.criterion import (
+    average_weights,
+    eval_frozen,
+    freeze,
+    load_optimizer,
+    make_optimizer,
+    make_update,
+    set_rate,
+)
 from cnnspec.training.device import arithmetic
 from cnnspec.training.evaluate import Scores, Scoring, evaluate
 from cnnspec.training.feed import Batch, RowBatch
@@ -52,12 +60,6 @@ class Learner:
         config, device = plan.config, plan.device
         self.plan, self.model, self.loaders = plan, model.to(memory_format=plan.layout), loaders
         self.averaged = copy.deepcopy(model).requires_grad_(False) if config.ema else None
-        self.network = plan.ranks.wrap(model, device, sync_norm=config.sync_norm)
-        self.no_sync: Callable[[], AbstractContextManager[None]] = nullcontext
-        if isinstance(self.network, nn.parallel.DistributedDataParallel):
-            self.no_sync = self.network.no_sync  # type: ignore[no-untyped-call,unused-ignore]
-        if config.compile:
-            self.network = cast(nn.Module, torch.compile(self.network))
         self.optimizer = make_optimizer(config, model, device)
         self.update_weights = make_update(config, self.optimizer)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
@@ -67,13 +69,15 @@ class Learner:
         self.prepare = Prepare(plan.job.network.graph, device, plan.augment, plan.layout, ignore)
         self.autocast = partial(arithmetic, device, config.precision)
         self.scoring = Scoring(self.scored, self.prepare, self.criterion, self.objective, device)
-        self.recorded = self.recorded_scoring = None
-        if record is not None:
-            self.recorded = record(self._learn_rows, (plan.steps_per_graph, config.batch_size))
-            if isinstance(plan.val, Images) and plan.val.images.device == device:
-                self.recorded_scoring = record(self._score_rows, (1, plan.scored_at_once))
+        self.record = record
+        self.recorded: RecordedSteps | None = None
+        self.recorded_scoring: RecordedSteps | None = None
+        if record is not None and isinstance(plan.val, Images) and plan.val.images.device == device:
+            self.recorded_scoring = record(self._score_rows, (1, plan.scored_at_once))
         self.right = torch.zeros(min(config.batch_size, plan.count), dtype=torch.int64, device=device)
         self._shares: dict[int, Tensor] = {}
+        self._frozen: frozenset[str] | None = None
+        self.hold_still(0)
         self._mark_capturable()
 
     @property
@@ -93,10 +97,32 @@ class Learner:
     def recognised(self, count: Tensor | int) -> None:
         self.right.zero_()[0] = count
 
-    def begin_epoch(self) -> None:
-        """Turn to training; frozen layers stay as in inference."""
+    def begin_epoch(self, epoch: int = 0) -> None:
+        """Turn to training, in an epoch from 0; frozen layers stay as in inference."""
+        self.hold_still(epoch)
         self.network.train()
-        eval_frozen(self.model, self.plan.config.freeze)
+        eval_frozen(self.model, self._frozen or ())
+
+    def hold_still(self, epoch: int) -> None:
+        """Freeze what is frozen in an epoch, from 0, and nothing else.
+
+        Where that is other than before, what has been made of the network is made anew: processes average the gradients
+        of the parameters that they began with, and a recorded step has those that it was recorded with.
+        """
+        plan = self.plan
+        frozen = plan.config.freezing.at(plan.job.network.graph, epoch)
+        if frozen == self._frozen:
+            return
+        self._frozen = frozen
+        freeze(self.model, frozen)
+        self.network = plan.ranks.wrap(self.model, plan.device, sync_norm=plan.config.sync_norm)
+        self.no_sync: Callable[[], AbstractContextManager[None]] = nullcontext
+        if isinstance(self.network, nn.parallel.DistributedDataParallel):
+            self.no_sync = self.network.no_sync  # type: ignore[no-untyped-call,unused-ignore]
+        if plan.config.compile:
+            self.network = cast(nn.Module, torch.compile(self.network))
+        if self.record is not None:
+            self.recorded = self.record(self._learn_rows, (plan.steps_per_graph, plan.config.batch_size))
 
     def step(self, batch: Batch | RowBatch, step: int) -> Tensor:
         """Update number `step`, from 0, or as many from there on as there are batches of rows.
@@ -144,8 +170,12 @@ class Learner:
             "random": random_state(self.plan.device),
         }
 
-    def load_state(self, state: LearnerState) -> None:
-        """Put back what `state` gave. Raises CnnspecError, or what torch raises, where it is not of this network."""
+    def load_state(self, state: LearnerState, epoch: int = 0) -> None:
+        """Put back what `state` gave in an epoch, from 0: layers that were frozen in it have no state of the optimizer.
+
+        Raises CnnspecError, or what torch raises, where it is not of this network.
+        """
+        self.hold_still(epoch)
         for module, saved in ((self.model, state["model"]), (self.averaged, state["averaged"])):
             if module is not None:
                 check_state(module, saved or {}, "the checkpoint")
@@ -194,8 +224,7 @@ class Learner:
         return self.scoring(*take(self.plan.val, rows[0]))
 
     def _set_rate(self, rate: float | Tensor) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(self.optimizer, rate)
 
     def _learn_inputs(self, x: Tensor, y: Tensor, size: int) -> Tensor:
         """One update from inputs `(B, C, *axes)` and targets, of a batch of `size` images over all processes."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from cnnspec.data.folder import LoaderPool
+from cnnspec.data.loaders import LoaderPool
 from cnnspec.errors import CnnspecError
 from cnnspec.training.device import pick_device
 from cnnspec.training.distributed import Ranks, is_lost_peer, join_ranks, leave_ranks
@@ -30,7 +30,8 @@ from cnnspec.training.progress import Progress, Silent, speaks
 from cnnspec.training.run_folder import has_checkpoint, is_run
 from cnnspec.training.run_writer import RunFolder
 from cnnspec.training.shared import Shared
-from cnnspec.training.start import build_network, check_parts, open_images
+from cnnspec.training.start import build_network, check_parts, check_tuning, open_images, trained_in_words
+from cnnspec.training.starting import start_from
 
 __all__ = ["run", "train"]
 
@@ -42,7 +43,7 @@ def run(learner: Learner, progress: Progress) -> TrainResult:
         feed = Feed(plan, keeper.counters.epoch, keeper.counters.position, learner.loaders)
         while not keeper.over:
             keeper.begin_epoch()
-            learner.begin_epoch()
+            learner.begin_epoch(keeper.counters.epoch)
             for batch in feed if learner.recorded is None else feed.rows():
                 keeper.after_step(learner.step(batch, keeper.counters.step), batch.size)
             feed = feed.following()  # made ready while the device is still at work
@@ -125,10 +126,23 @@ def _train(
         RunFolder(job.folder).close()  # where another process has it, say so before reading images
     resuming = ranks.share(lambda: job.existing == "resume" and is_run(job.folder))
     begun = resuming and ranks.share(lambda: has_checkpoint(job.folder))
+    check_tuning(job.network.graph, job.config, epochs=None if begun else job.config.epochs)
     data = open_images(job, device, ranks, progress, shared)
+    if begun and not data.fixed:
+        raise CnnspecError(
+            f"{job.folder} cannot be continued: its data give other samples each time they are read",
+            hint="begin it again; what varies them at random can be left to the run: `rotate`, `shift`, `flip`, …",
+        )
+    if job.config.freezing:
+        progress.message(trained_in_words(job.network.graph, job.config))
     seed_generators(job.config.seed, device)
-    weights = None if begun else job.weights or job.config.weights
-    model = build_network(job.network.graph, job.config, device, weights=weights)
+    weights = None if begun else job.config.weights
+    start = None if weights is None else start_from(job.network.graph, job.config, job.weights or weights, weights)
+    model = build_network(job.network.graph, job.config, device, weights=start)
+    if start is not None:
+        for line in start.table():
+            progress.message(line)
     check_parts(model, job.network.graph, job.config, len(data.train_rows), device, ranks)
     plan = make_plan(job, data, model, device, ranks=ranks, resuming=resuming, progress=progress, shared=shared)
+    plan = replace(plan, start=start)
     return run(Learner(plan, model, loaders, record(plan, model)), progress)

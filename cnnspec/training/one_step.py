@@ -14,11 +14,12 @@ from typing import Any, Final
 import torch
 from torch import Tensor, fx
 
+from cnnspec.analysis.freezing import rate_scale
 from cnnspec.data.prepare import one_hot
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph, Node
 from cnnspec.training.config import TrainConfig
-from cnnspec.training.criterion import make_optimizer
+from cnnspec.training.criterion import make_optimizer, set_rate
 from cnnspec.training.objectives.base import loss_word
 from cnnspec.training.objectives.classes import ClassObjective, make_loss
 from cnnspec.training.told_step import ClassTerm, LayerGradient, MovedWeight, TrainingStep
@@ -98,7 +99,9 @@ def take_step(
         {name: parameter.grad.clone() for name, parameter in parameters.items() if parameter.grad is not None},
         {name: parameter.detach() for name, parameter in parameters.items()},
     )
-    make_optimizer(config, model, scores.device, fused=False).step()
+    optimizer = make_optimizer(config, model, scores.device, fused=False)
+    set_rate(optimizer, config.lr)
+    optimizer.step()
     with torch.no_grad():
         again: Tensor = model(image[None])
     target = one_hot(labels, len(classes), scores.dtype)[0]
@@ -159,7 +162,8 @@ def _moved(graph: Graph, change: _Change, config: TrainConfig) -> Iterator[Moved
         name = max(own, key=lambda name: float(change.gradient[name].abs().max()))
         gradient = change.gradient[name]
         index = torch.unravel_index(gradient.abs().argmax(), gradient.shape)
-        told = arithmetic(config, change.before[name][index], gradient[index], decays=gradient.ndim > 1)
+        scaled = config.model_copy(update={"lr": config.lr * rate_scale(name, config.lr_scale)})
+        told = arithmetic(scaled, change.before[name][index], gradient[index], decays=gradient.ndim > 1)
         yield MovedWeight(
             tensor=name,
             index=tuple(map(int, index)),

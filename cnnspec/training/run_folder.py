@@ -5,6 +5,7 @@
       config.yaml         every option, resolved, and where the images were; `--config` takes it and reproduces the run
       environment.json    versions, machine, command line
       classes.json        the class names, in the order of the outputs
+      start.json          of the weights that it began with, what was taken, reset and left over
       metrics.jsonl       one line per epoch; results.csv is the same as a table
       best.safetensors    the weights of the best epoch, and last.safetensors those of the last
       manifest.json       digests of the weights
@@ -43,15 +44,16 @@ from cnnspec.training.metrics import EpochMetrics, figures_in, merit
 from cnnspec.zoo import RUNS, find_run, is_run
 
 __all__ = [
-    "ANSWERS", "BEST", "CHECKPOINTS", "LAST", "PICTURES", "DataPlace", "Natural", "Run", "WeightsRecord", "best_fault",
-    "best_weights", "check_links", "find_weights", "has_checkpoint", "is_run", "manifest_fault", "network_files",
-    "open_run", "read_config", "read_json", "read_manifest",
+    "ANSWERS", "BEST", "CHECKPOINTS", "LAST", "PICTURES", "START", "DataPlace", "Natural", "Run", "WeightsRecord",
+    "best_fault", "best_weights", "check_links", "find_weights", "has_checkpoint", "is_run", "manifest_fault",
+    "network_files", "open_run", "read_config", "read_json", "read_manifest",
 ]  # fmt: skip
 
 T = TypeVar("T")
 
 BEST: Final = "best.safetensors"
 LAST: Final = "last.safetensors"
+START: Final = "start.json"
 MANIFEST: Final = "manifest.json"
 ANSWERS: Final = "answers.json"
 PICTURES: Final = ("confusion.png", "residuals.png")  # beside the curves, by the task
@@ -212,8 +214,9 @@ class Run:
 
     @property
     def trainable_params(self) -> int:
-        """How many of them were trained: all but those of `--freeze`."""
-        return self.params - sum(node.frozen_params(self.config.freeze) for node in self.graph)
+        """How many of them were trained, by the last epoch: all but those that `--freeze` and the like keep."""
+        frozen = self.config.freezing.at(self.graph, self.config.epochs - 1)
+        return self.params - sum(node.frozen_params(frozen) for node in self.graph)
 
     @property
     def weights(self) -> Path:

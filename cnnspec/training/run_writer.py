@@ -35,6 +35,7 @@ from cnnspec.training.run_folder import (
     CHECKPOINTS,
     LAST,
     PICTURES,
+    START,
     DataPlace,
     WeightsRecord,
     check_links,
@@ -49,6 +50,7 @@ __all__ = ["RunFolder", "reserve"]
 LOCK: Final = ".lock"
 _START: Final = (
     LOCK,
+    START,
     "spec.yaml",
     "spec.json",
     "classes.json",
@@ -56,8 +58,8 @@ _START: Final = (
     "environment.json",
 )  # what is before config.yaml
 _PRODUCTS: Final = (
-    "spec.yaml", "spec.json", "config.yaml", "environment.json", "classes.json", "metrics.jsonl", "results.csv", BEST,
-    LAST, "manifest.json", "result.json", "curves.png", *PICTURES, ANSWERS, CHECKPOINTS, "tensorboard",
+    START, "spec.yaml", "spec.json", "config.yaml", "environment.json", "classes.json", "metrics.jsonl", "results.csv",
+    BEST, LAST, "manifest.json", "result.json", "curves.png", *PICTURES, ANSWERS, CHECKPOINTS, "tensorboard",
 )  # fmt: skip
 
 
@@ -220,8 +222,11 @@ class RunFolder:
         classes: Sequence[str],
         environment: Mapping[str, object],
         answers: Answers = CLASSES,
+        weights: Mapping[str, object] | None = None,
     ) -> None:
         """Take away what an earlier run left, and write what is known at the start; `config` is the settled one.
+
+        `weights` says what was taken of those that it starts from, where it has any.
 
         Raises UsageError where there is a run that is not to be overwritten: one that came while the data were read.
         """
@@ -233,6 +238,8 @@ class RunFolder:
         write_atomic(self.path / "classes.json", json.dumps(list(classes), ensure_ascii=False, indent=1) + "\n")
         self.write_answers(answers)
         write_atomic(self.path / "environment.json", json.dumps(dict(environment), indent=1) + "\n")
+        if weights is not None:
+            write_atomic(self.path / START, json.dumps(dict(weights), indent=1) + "\n")
         self.write_config(job, config, place)  # last: with it the folder is a run
 
     def write_config(self, job: Job, config: TrainConfig, place: Path | None) -> None:

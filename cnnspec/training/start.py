@@ -10,14 +10,15 @@ from collections.abc import Callable
 import torch
 from torch import fx, nn
 
+from cnnspec.analysis.freezing import EVERYTHING, check_layer
 from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.data.sets import DataSet
 from cnnspec.errors import UsageError
 from cnnspec.files import expand_user
-from cnnspec.graph import Graph, is_below, unwrapped
+from cnnspec.graph import Graph, is_below
 from cnnspec.images import MAX_PIXELS
 from cnnspec.ops.norm import InstanceNorm
-from cnnspec.torch_backend import build_module, check_state, read_weights
+from cnnspec.torch_backend import build_module
 from cnnspec.torch_backend.rewrite import multiply_whole, pool_first, rectify_in_place
 from cnnspec.training.config import TrainConfig, data_folder
 from cnnspec.training.criterion import freeze, initialise
@@ -25,10 +26,13 @@ from cnnspec.training.device import image_memory
 from cnnspec.training.distributed import Ranks
 from cnnspec.training.job import Job
 from cnnspec.training.progress import Progress
-from cnnspec.training.run_folder import find_weights
 from cnnspec.training.shared import Shared
+from cnnspec.training.starting import Start
 
-__all__ = ["build_network", "check_norms", "check_parts", "data_options", "fresh_network", "open_images"]
+__all__ = [
+    "build_network", "check_norms", "check_parts", "check_tuning", "data_options", "fresh_network", "open_images",
+    "trained_in_words",
+]  # fmt: skip
 
 
 def data_options(config: TrainConfig, device: torch.device, report: Callable[[str], None]) -> OpenOptions:
@@ -43,6 +47,7 @@ def data_options(config: TrainConfig, device: torch.device, report: Callable[[st
         cache=expand_user(config.cache) if config.cache else None,
         memory=image_memory(device),
         report=report,
+        as_files=config.crop < 1,
     )
 
 
@@ -68,13 +73,14 @@ def open_images(job: Job, device: torch.device, ranks: Ranks, progress: Progress
         options.max_pixels,
         options.loading,
         options.cache,
+        options.as_files,
     )
     data = shared.data((name, network, how, device), open_first_alone)
     progress.message(data.remark)
     return data
 
 
-def build_network(graph: Graph, config: TrainConfig, device: torch.device, *, weights: str | None) -> nn.Module:
+def build_network(graph: Graph, config: TrainConfig, device: torch.device, *, weights: Start | None) -> nn.Module:
     """The network on the device, fresh or with the weights that it starts from, and made fast."""
     check_norms(graph)
     model = fresh_network(graph, config, weights=weights)
@@ -86,24 +92,43 @@ def build_network(graph: Graph, config: TrainConfig, device: torch.device, *, we
     return model.to(device)
 
 
-def fresh_network(graph: Graph, config: TrainConfig, *, weights: str | None) -> fx.GraphModule:
+def fresh_network(graph: Graph, config: TrainConfig, *, weights: Start | None) -> fx.GraphModule:
     """The network as it is declared, fresh or with the weights that it starts from."""
     model = build_module(graph)
     initialise(model, config.init)
     if weights is not None:
-        fresh = model.state_dict()
-        state = unwrapped(read_weights(find_weights(weights)), fresh)
-        for prefix in config.reset:
-            names = [name for name in fresh if is_below(name, (prefix,))]
-            if not names:
-                raise UsageError(f"--reset {prefix}: no weight of the network begins with that name")
-            state.update((name, fresh[name]) for name in names)
-        check_state(model, state, weights, can_reset=True)
-        model.load_state_dict(state, strict=False)  # counters of batch norm may be missing; all else was checked
-    elif config.reset and config.weights is None:
-        raise UsageError("--reset wants --weights: without them every layer starts fresh")
-    freeze(model, config.freeze)
+        weights.load(model)
+    elif (config.reset or config.leave_out) and config.weights is None:
+        option = "--reset" if config.reset else "--leave-out"
+        raise UsageError(f"{option} wants --weights: without them every layer starts fresh")
+    check_tuning(graph, config)
+    freeze(model, config.freezing.at(graph))
     return model
+
+
+def check_tuning(graph: Graph, config: TrainConfig, *, epochs: int | None = None) -> None:
+    """Raise UsageError where what is frozen, thawed or has a rate of its own is not of this network, or says nothing.
+
+    With `epochs`, those of a run that begins, also for a layer that would be thawed after them.
+    """
+    config.freezing.check(graph, epochs)
+    never = config.freezing.at(graph)
+    for name, scale in config.lr_scale.items():
+        if name == EVERYTHING:
+            continue
+        check_layer(graph, name, "--lr-scale")
+        below = [tensor for tensor in graph.state_shapes() if is_below(tensor, (name,))]
+        if all(is_below(tensor, never) for tensor in below):
+            raise UsageError(f"--lr-scale {name}={scale:g}: it is frozen, so that no rate moves it")
+
+
+def trained_in_words(graph: Graph, config: TrainConfig) -> str:
+    """How many parameters are trained, at first and in the end, of a network that has frozen layers."""
+    total = sum(node.params for node in graph)
+    still = [sum(node.frozen_params(config.freezing.at(graph, epoch)) for node in graph) for epoch in (0, None)]
+    first, last = (total - frozen for frozen in still)
+    later = f" at first, and {last:,} in the end" if last != first else ""
+    return f"{first:,} of {total:,} parameters are trained{later}"
 
 
 def check_norms(graph: Graph) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import time
-from typing import Any, Final
+from typing import Final
 
-from lsprotocol import types
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from cnnspec.lsp.server import make_server
@@ -19,8 +16,6 @@ MOST_LETTERS: Final = 4_000_000  # of a message
 MOST_MESSAGES: Final = 2_000  # within PERIOD
 PERIOD: Final = 10.0  # seconds
 REFUSED: Final = 1008  # a close code: against the rules
-
-logging.getLogger("pygls").setLevel(logging.CRITICAL)  # whose every hostile message would be a traceback
 
 
 class _Writer:
@@ -61,13 +56,8 @@ async def speak(socket: WebSocket) -> None:
             if len(text) > MOST_LETTERS or count > MOST_MESSAGES:
                 await socket.close(REFUSED)
                 return
-            try:
-                message: Any = json.loads(text, object_hook=protocol.structure_message)
-                if getattr(message, "method", None) == types.EXIT:  # it would end the process
-                    return
-                protocol.handle_message(message)
-            except Exception as error:  # whatever a message brings about, the next one is answered
-                logging.getLogger(__name__).debug("a message was not understood: %s", error)
+            if not protocol.take(text):
+                return
     except (WebSocketDisconnect, RuntimeError, KeyError):
         pass  # it has left, or sent bytes
     finally:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-import cnnspec
 from cnnspec.editor.complete import complete, signature
 from cnnspec.editor.hover import hover
 from cnnspec.editor.names import Names
@@ -47,21 +44,6 @@ def said(word: str, skip: int = 0, snapshot: Snapshot | None = None) -> str:
     snapshot = snapshot or look(TEXT)
     found = hover(snapshot, *at(snapshot.text, word, skip))
     return "" if found is None else found.markdown
-
-
-@pytest.mark.parametrize("name", ["lenet5", "googlenet", "mobilenet_v2"])
-def test_hover_of_a_layer_equals_explain(name: str) -> None:
-    spec = cnnspec.load(name)
-    snapshot = look(find(name)[0].read_text("utf-8"))
-    for use in snapshot.outcome.uses:
-        if use.item.key is None or use.item.call is None or use.item.template:
-            continue
-        found = hover(snapshot, use.item.place.line, use.item.place.column)
-        first = next(other for other in snapshot.outcome.uses if other.item is use.item)
-        explanation = spec.explain(first.result.name, purpose="train")
-        assert found is not None
-        for heading, text in explanation.lines:
-            assert f"{heading.ljust(max(len(head) for head, _ in explanation.lines))}  {text}" in found.markdown
 
 
 def test_hover_says_what_words_mean() -> None:

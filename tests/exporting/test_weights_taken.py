@@ -20,10 +20,14 @@ from safetensors.torch import load_file, save_file
 import cnnspec
 from cnnspec import api
 from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.graph import Graph
 from cnnspec.torch_backend import build_module
 from cnnspec.torch_backend.weights import read_weights
 from cnnspec.training.config import TrainConfig
 from cnnspec.training.start import build_network
+from cnnspec.training.starting import Start, start_from
+
+CPU = torch.device("cpu")
 
 SPEC = cnnspec.loads("cnnspec: 1\nname: a\ninput: [1, 8, 8]\nlayers:\n  flatten: Flatten\n  fc: Linear(10)\n")
 STATE = SPEC.build().state_dict()
@@ -55,32 +59,75 @@ def test_training_and_export_take_the_same(tmp_path: Path, monkeypatch: pytest.M
     make, name = WAYS[way]
     make(tmp_path)
     wanted = load_file("runs/a/best.safetensors") if "run" in way else STATE
-    network = build_network(SPEC.graph, TrainConfig(weights=name), torch.device("cpu"), weights=name)
+    network = build_network(SPEC.graph, TrainConfig(weights=name), CPU, weights=begun(SPEC.graph, name))
     assert torch.equal(network.state_dict()["fc.weight"], wanted["fc.weight"])
     api.export(SPEC, "a.onnx", weights=name, verify=False)
     arrays = {tensor.name: to_array(tensor) for tensor in onnx.load("a.onnx").graph.initializer}
     np.testing.assert_array_equal(arrays["fc.weight"], wanted["fc.weight"].numpy())
 
 
-def test_another_head_names_the_layers_to_reset(tmp_path: Path) -> None:
+def begun(graph: Graph, source: str, **options: Any) -> Start:
+    return start_from(graph, TrainConfig(weights=source, **options), source)
+
+
+def test_a_head_of_other_classes_starts_fresh_and_this_is_told(tmp_path: Path) -> None:
     """The weights of a thousand classes, for a network of two."""
     published = cnnspec.load("squeezenet1_1").build().state_dict()
     torch.save(published, tmp_path / "published.pth")
     graph = cnnspec.load("squeezenet1_1", params={"num_classes": 2}).graph
-    source, device = str(tmp_path / "published.pth"), torch.device("cpu")
-    with pytest.raises(CnnspecError, match=r"2 of another shape: classifier\.1\.weight") as caught:
-        build_network(graph, TrainConfig(weights=source), device, weights=source)
-    assert caught.value.hint == "`--reset classifier.1` lets that layer start fresh"
-    network = build_network(graph, TrainConfig(weights=source, reset=("classifier.1",)), device, weights=source)
-    name = "features.0.weight"
-    assert torch.equal(network.state_dict()[name], published[name])
+    start = begun(graph, str(tmp_path / "published.pth"))
+    assert start.table() == [
+        f"tensors of {tmp_path / 'published.pth'}:",
+        "  taken         50  features",
+        "  reset          2  classifier.1: 1,000 outputs there, 2 here",
+        "  left over      0",
+    ]
+    assert start.to_dict()["reset"] == [
+        {"name": "classifier.1.weight", "given": [1000, 512, 1, 1], "shape": [2, 512, 1, 1]},
+        {"name": "classifier.1.bias", "given": [1000], "shape": [2]},
+    ]
+    state = build_network(graph, TrainConfig(), CPU, weights=start).state_dict()
+    assert all(torch.equal(state[name], published[name]) for name in start.tensors)
+    assert len(state) == 52
+
+
+def test_of_two_heads_both_start_fresh_or_none(tmp_path: Path) -> None:
+    text = "cnnspec: 1\ninput: [4]\nlayers: {a: Linear(3), b: Linear(N), c: Linear(M)(a)}\noutputs: [b, c]\n"
+    torch.save(cnnspec.loads(text.replace("N", "5").replace("M", "5")).build().state_dict(), tmp_path / "w.pt")
+    start = begun(cnnspec.loads(text.replace("N", "2").replace("M", "7")).graph, str(tmp_path / "w.pt"))
+    assert start.head == ("b", "c")
+    graph = cnnspec.loads(text.replace("N", "2").replace("M", "5")).graph
+    with pytest.raises(CnnspecError, match=r"2 of another shape: b\.weight \(5x3, not 2x3\)") as caught:
+        build_network(graph, TrainConfig(), CPU, weights=begun(graph, str(tmp_path / "w.pt")))
+    assert caught.value.hint == "`--reset b` lets that layer start fresh"
+
+
+def test_what_is_of_another_shape_or_name_is_told_with_the_ways_out(tmp_path: Path) -> None:
+    text = "cnnspec: 1\ninput: [4]\nlayers: {a: Linear(3), b: Linear(3), head: Linear(2), tail: Linear(2)}\n"
+    torch.save(cnnspec.loads(text).build().state_dict(), tmp_path / "w.pt")
+    graph = cnnspec.loads(text.replace("tail", "last")).graph
+    with pytest.raises(CnnspecError, match=r"2 missing: last.weight, last.bias; 2 left over: tail.weight") as caught:
+        build_network(graph, TrainConfig(), CPU, weights=begun(graph, str(tmp_path / "w.pt")))
+    assert caught.value.hint == (
+        "`--reset last` lets that layer start fresh and `--leave-out tail` lets that layer be left over"
+    )
+    start = begun(graph, str(tmp_path / "w.pt"), reset=("last",), leave_out=("tail",))
+    build_network(graph, TrainConfig(), CPU, weights=start)
+    assert start.table()[1:] == [
+        "  taken          6  a, b, head", "  reset          2  last", "  left over      2  tail",
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match="--leave-out tall: no tensor of the weights begins with that name") as wrong:
+        begun(graph, str(tmp_path / "w.pt"), leave_out=("tall",))
+    assert "tail" in (wrong.value.hint or "")
+    with pytest.raises(UsageError, match="--reset lost: no parameter of the network"):
+        begun(graph, str(tmp_path / "w.pt"), reset=("lost",))
 
 
 def test_weights_of_another_network_are_not_told_to_reset_all_of_it(tmp_path: Path) -> None:
     save_file(build_module(cnnspec.load("mlp").graph).state_dict(), tmp_path / "w.safetensors")
     source = str(tmp_path / "w.safetensors")
     with pytest.raises(CnnspecError, match="do not fit the network") as caught:
-        build_network(SPEC.graph, TrainConfig(weights=source), torch.device("cpu"), weights=source)
+        build_network(SPEC.graph, TrainConfig(), CPU, weights=begun(SPEC.graph, source))
     assert caught.value.hint is None
 
 

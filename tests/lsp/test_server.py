@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
+from editing_client import URI, Client, running
 
-URI = "file:///specs/net.cnnspec.yaml"
 TEXT = """cnnspec: 1
 description: größe
 input: [3, 32, 32]
@@ -24,92 +19,6 @@ layers:
   flatten: Flatten
   fc: Linear(10)
 """
-
-
-class Client:
-    """An editor's side of the protocol."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.process = process
-        self.number = 0
-        self.notes: list[dict[str, Any]] = []
-
-    def send(self, message: dict[str, Any]) -> None:
-        self.raw(json.dumps({"jsonrpc": "2.0", **message}).encode())
-
-    def raw(self, body: bytes) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
-        self.process.stdin.flush()
-
-    def read(self) -> dict[str, Any]:
-        stream = self.process.stdout
-        assert stream is not None
-        length = 0
-        while (line := stream.readline().strip()) != b"":
-            if line.lower().startswith(b"content-length:"):
-                length = int(line.split(b":")[1])
-        message: dict[str, Any] = json.loads(stream.read(length))
-        return message
-
-    def ask(self, method: str, params: Any) -> Any:
-        answer = self.answer(method, params)
-        assert "error" not in answer, answer
-        return answer["result"]
-
-    def answer(self, method: str, params: Any) -> dict[str, Any]:
-        self.number += 1
-        self.send({"id": self.number, "method": method, "params": params})
-        while True:
-            message = self.read()
-            if message.get("id") == self.number and "method" not in message:
-                return message
-            self.notes.append(message)
-
-    def tell(self, method: str, params: Any) -> None:
-        self.send({"method": method, "params": params})
-
-    def diagnostics(self, version: int) -> list[dict[str, Any]]:
-        """Those of a version of the text."""
-        while True:
-            for note in self.notes:
-                if note.get("method") == "textDocument/publishDiagnostics" and note["params"].get("version") == version:
-                    found: list[dict[str, Any]] = note["params"]["diagnostics"]
-                    return found
-            self.notes = [self.read()]
-
-    def open(self, text: str, uri: str = URI, language: str = "yaml") -> None:
-        item = {"uri": uri, "languageId": language, "version": 1, "text": text}
-        self.tell("textDocument/didOpen", {"textDocument": item})
-
-    def edit(self, version: int, *changes: dict[str, Any]) -> None:
-        document = {"uri": URI, "version": version}
-        self.tell("textDocument/didChange", {"textDocument": document, "contentChanges": list(changes)})
-
-    def hints(self) -> list[str]:
-        where = {"start": {"line": 0, "character": 0}, "end": {"line": 99, "character": 0}}
-        found = self.ask("textDocument/inlayHint", {"textDocument": {"uri": URI}, "range": where})
-        return [each["label"] for each in found or []]
-
-    def at(self, method: str, line: int, character: int, **more: Any) -> Any:
-        position = {"line": line, "character": character}
-        return self.ask(f"textDocument/{method}", {"textDocument": {"uri": URI}, "position": position, **more})
-
-
-@contextmanager
-def running(**capabilities: Any) -> Iterator[Client]:
-    command = [sys.executable, "-m", "cnnspec", "lsp"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        client = Client(process)
-        try:
-            client.ask("initialize", {"processId": None, "rootUri": None, "capabilities": capabilities})
-            client.tell("initialized", {})
-            yield client
-            client.ask("shutdown", None)
-            client.tell("exit", None)
-            assert process.wait(10) == 0
-        finally:
-            process.kill()
 
 
 @pytest.fixture(scope="module")

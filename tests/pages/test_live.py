@@ -90,3 +90,14 @@ def test_a_bundled_network_opens_as_a_copy(live: Any, tmp_path: Path) -> None:
     until(live, (tmp_path / "lenet5.yaml").is_file)
     until(live, live.locator(".dirty").count, 0)
     assert re.match("cnnspec: 1", (tmp_path / "lenet5.yaml").read_text())
+
+
+def test_hints_of_the_active_line_alone(live: Any) -> None:
+    shown = live.locator(".cm-hint:visible")
+    live.locator(".cm-line", has_text="conv:").click()
+    live.get_by_label("hints").select_option("line")
+    until(live, shown.count, 1)
+    live.locator(".cm-line", has_text="name:").click()
+    until(live, shown.count, 0)
+    live.get_by_label("hints").select_option("all")
+    until(live, shown.count, 1)

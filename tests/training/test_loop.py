@@ -324,14 +324,15 @@ def test_fine_tuning(tmp_path: Path) -> None:
     spec = cnnspec.loads(TEXT.replace("Linear(10)", "Linear(7)"))
     save_weights(build_module(spec.graph), tmp_path / "w.safetensors")
     given = read_weights(tmp_path / "w.safetensors")
-    with pytest.raises(CnnspecError, match=r"2 of another shape: fc\.weight \(7x36, not 10x36\)"):
-        run(tmp_path / "run", weights=str(tmp_path / "w.safetensors"))
     options: dict[str, Any] = {"weights": str(tmp_path / "w.safetensors"), "freeze": ("conv", "bn")}
-    run(tmp_path / "run", reset=("fc",), epochs=1, ema=None, **options)
+    run(tmp_path / "run", epochs=1, ema=None, **options)
     state = read_weights(tmp_path / "run" / "last.safetensors")
     still = [name for name in given if name.startswith(("conv", "bn"))]
     assert all(torch.equal(state[name], given[name]) for name in still)  # batch norm's statistics too
     assert state["fc.weight"].shape == (10, 36)
+    told = json.loads((tmp_path / "run" / "start.json").read_text())
+    assert [each["name"] for each in told["reset"]] == ["fc.weight", "fc.bias"]
+    assert (told["taken"], told["left_over"]) == (still, [])
     tuned = open_run(tmp_path / "run")
     assert tuned.params - tuned.trainable_params == sum(
         given[name].numel() for name in still if not name.startswith("bn.running") and "num_batches" not in name

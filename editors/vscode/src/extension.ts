@@ -91,12 +91,37 @@ async function inspect(): Promise<void> {
   await vscode.window.showTextDocument(shown, vscode.ViewColumn.Beside, true);
 }
 
+function isActiveLineOnly(): boolean {
+  return vscode.workspace.getConfiguration('cnnspec').get<boolean>('hints.activeLineOnly') ?? false;
+}
+
+function activeLine(document: vscode.TextDocument): number | undefined {
+  const editor = vscode.window.activeTextEditor;
+  return editor?.document === document ? editor.selection.active.line : undefined;
+}
+
+// Hints of the active line go with it.
+let lastLine: number | undefined;
+function moved({ textEditor }: vscode.TextEditorSelectionChangeEvent): void {
+  const line = activeLine(textEditor.document);
+  if (line === lastLine || !isActiveLineOnly()) return;
+  lastLine = line;
+  client?.getFeature('textDocument/inlayHint').getProvider(textEditor.document)?.onDidChangeInlayHints.fire();
+}
+
 async function start(): Promise<void> {
   const [program, before] = command();
   const server: ServerOptions = { command: program, args: [...before, 'lsp'] };
   const options: LanguageClientOptions = {
     documentSelector: [{ language: 'cnnspec' }, { pattern: '**/*.cnnspec.json' }],
     synchronize: { configurationSection: 'cnnspec' },
+    middleware: {
+      provideInlayHints: async (document, range, token, next) => {
+        const found = await next(document, range, token);
+        const line = activeLine(document);
+        return isActiveLineOnly() ? found?.filter((hint) => hint.position.line === line) : found;
+      },
+    },
   };
   client = new LanguageClient('cnnspec', 'cnnspec', server, options);
   try {
@@ -126,6 +151,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
       await stop();
       await start();
     }),
+    vscode.window.onDidChangeTextEditorSelection(moved),
     vscode.workspace.onDidChangeTextDocument(({ document }) => pages.follow(document)),
     vscode.workspace.onDidChangeConfiguration(async (change) => {
       if (!change.affectsConfiguration('cnnspec.command')) return;
