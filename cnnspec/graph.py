@@ -13,6 +13,7 @@ from math import prod
 from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from cnnspec.errors import Diagnostic, Place, SpecError
+from cnnspec.intake import STRETCH, Intake
 from cnnspec.ops import AnyOp, Shape, show_shape
 from cnnspec.tasks import Task, TaskOptions, followed_task
 
@@ -103,6 +104,7 @@ class Graph:
     classes: tuple[str, ...] = ()
     task_options: TaskOptions | None = None  # as the spec says them
     path: str | None = None
+    intake: Intake = STRETCH
     # Why layers that no output needs do not take this input. Then all but what the outputs need is left out.
     refused: tuple[Diagnostic, ...] = field(default=(), compare=False)
 

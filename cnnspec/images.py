@@ -1,7 +1,8 @@
 """The one preprocessing rule, shared by training and inference, so that a network sees the same pixels in both.
 
 EXIF orientation, then grey or RGB as the network has channels, alpha over white, 16 bits scaled to 8, Pillow's bilinear
-resize to the exact size, and normalisation with the spec's mean and standard deviation. Every file goes through
+resize to the exact size, or one that keeps the aspect and then the middle of it where the spec says `fit: crop`, and
+normalisation with the spec's mean and standard deviation. Every file goes through
 `read_image`. It decodes all the pixels: `Image.draft` would read a large JPEG three times as fast, but then the same
 picture would be another one as a PNG, or where it is given already opened.
 
@@ -12,17 +13,19 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from math import ceil
 from threading import Lock
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import check_inflation, check_regular
+from cnnspec.intake import STRETCH, Intake
 from cnnspec.ops import Shape, show_shape
 
 if TYPE_CHECKING:
@@ -34,13 +37,18 @@ __all__ = [
     "NCHW_TO_NHWC",
     "NHWC_TO_NCHW",
     "SUFFIXES",
+    "Box",
     "channels_last",
+    "check_image",
     "check_inflated",
     "check_shape",
+    "fit_image",
     "normalize",
     "prepare",
+    "read_crop",
     "read_image",
     "scale_and_shift",
+    "upright",
 ]
 
 FORMATS: Final = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
@@ -55,7 +63,10 @@ _PIXEL_BYTES: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # in memo
 _ORIENTED: Final = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")  # where Pillow finds an orientation
 
 
+Box: TypeAlias = tuple[int, int, int, int]  # left, top, right and bottom, in pixels
+
 Size = TypeVar("Size")
+T = TypeVar("T")
 
 
 def channels_last(shape: tuple[Size, ...]) -> tuple[Size, ...]:
@@ -79,6 +90,7 @@ def read_image(
     source: str | os.PathLike[str] | bytes,
     shape: Shape,
     *,
+    intake: Intake = STRETCH,
     invert: bool = False,
     name: str | None = None,
     max_pixels: int = MAX_PIXELS,
@@ -87,6 +99,60 @@ def read_image(
 
     Returns `(H, W, C)` bytes. Raises UsageError for a missing file, and CnnspecError for what is not a readable image.
     """
+    return _opened(source, name, max_pixels, lambda image: prepare(image, shape, intake=intake, invert=invert))
+
+
+def read_crop(
+    source: str | os.PathLike[str] | bytes, shape: Shape, choose: Callable[[tuple[int, int]], Box], *,
+    name: str | None = None, max_pixels: int = MAX_PIXELS,
+) -> NDArray[np.uint8]:  # fmt: skip
+    """A part of an image at the network's size, `(H, W, C)` bytes: what `choose` says of its width and height.
+
+    It is for training: a large JPEG is decoded at a half, a quarter or an eighth of its size where the crop is still
+    larger than the input then, which changes pixels by 2 of 255 or so. Raises as `read_image`.
+    """
+    channels, height, width = check_shape(shape)
+
+    def cut(image: Image.Image) -> NDArray[np.uint8]:
+        size, box = image.size, None
+        if image.format == "JPEG" and not any(key in image.info for key in _ORIENTED):
+            box = choose(size)
+            spare = min((box[2] - box[0]) / width, (box[3] - box[1]) / height)
+            if spare >= 2:
+                image.draft(None, (ceil(size[0] / spare), ceil(size[1] / spare)))
+        image = upright(image, channels)
+        if box is None:
+            size, box = image.size, choose(image.size)
+        across, down = image.width / size[0], image.height / size[1]
+        part = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
+        return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, part)).reshape(
+            height, width, channels
+        )
+
+    return _opened(source, name, max_pixels, cut)
+
+
+def check_image(
+    source: str | os.PathLike[str] | bytes, shape: Shape, *, name: str | None = None, max_pixels: int = MAX_PIXELS
+) -> bool:
+    """Whether an image has more than one colour, as far as that shows. Raises as `read_image`, for the same files.
+
+    All of a file is gone through, but of a JPEG only an eighth of the pixels are worked out, in a third of the time.
+    """
+    channels, _, _ = check_shape(shape)
+
+    def look(image: Image.Image) -> bool:
+        image.draft("L", (1, 1))
+        looked = upright(image, channels)
+        return any(low != high for low, high in (band.getextrema() for band in looked.split()))
+
+    return _opened(source, name, max_pixels, look)
+
+
+def _opened(
+    source: str | os.PathLike[str] | bytes, name: str | None, max_pixels: int, finish: Callable[[Image.Image], T]
+) -> T:
+    """What `finish` makes of an image, opened and of a size that may be decoded. Raises as `read_image`."""
     shown = name or ("what was given" if isinstance(source, bytes) else os.fspath(source))
     try:
         if not isinstance(source, bytes):
@@ -97,7 +163,7 @@ def read_image(
             if image.width * image.height > max_pixels:
                 raise Image.DecompressionBombError
             check_inflated(image, len(source) if isinstance(source, bytes) else os.stat(source).st_size)
-            return prepare(image, shape, invert=invert)
+            return finish(image)
     except UsageError:
         raise
     except CnnspecError as error:
@@ -134,22 +200,34 @@ def _pillow_takes(pixels: int) -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = before
 
 
-def prepare(image: Image.Image, shape: Shape, *, invert: bool = False) -> NDArray[np.uint8]:
+def prepare(image: Image.Image, shape: Shape, *, intake: Intake = STRETCH, invert: bool = False) -> NDArray[np.uint8]:
     """Fit an opened image to the network's input `(C, H, W)`; `invert` is for dark digits on white paper.
 
     Returns `(H, W, C)` bytes. Raises CnnspecError for a kind of pixel that has no rule.
     """
     channels, height, width = check_shape(shape)
+    image = fit_image(upright(image, channels), (width, height), intake)
+    pixels = np.asarray(image).reshape(height, width, channels)
+    return 255 - pixels if invert else pixels
+
+
+def upright(image: Image.Image, channels: int) -> Image.Image:
+    """An image as it is meant to be seen, in grey or RGB. Raises CnnspecError for a kind of pixel that has no rule."""
     image.load()
     if image.format == "TIFF" or any(key in image.info for key in _ORIENTED):
         image = ImageOps.exif_transpose(image)
     mode = "L" if channels == 1 else "RGB"
-    if image.mode != mode or "transparency" in image.info:
-        image = _convert(image, mode)
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image).reshape(height, width, channels)
-    return 255 - pixels if invert else pixels
+    return _convert(image, mode) if image.mode != mode or "transparency" in image.info else image
+
+
+def fit_image(
+    image: Image.Image, target: tuple[int, int], intake: Intake, how: Image.Resampling = Image.Resampling.BILINEAR
+) -> Image.Image:
+    """An image at the size `target`, width and height, as a network's intake says."""
+    size, box = intake.place(image.size, target)
+    if image.size != size:
+        image = image.resize(size, how)
+    return image if box == (0, 0, *size) else image.crop(box)
 
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:
@@ -191,19 +269,22 @@ def check_inflated(image: Image.Image, size: int) -> None:
 
 @cache  # networks are few, and batches of one image many
 def scale_and_shift(
-    mean: tuple[float, ...], std: tuple[float, ...], channels: int
+    mean: tuple[float, ...], std: tuple[float, ...], channels: int, top: int = 255
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Per channel `a` and `b` with `a*byte + b = (byte/255 - mean) / std`; no mean is 0, no std is 1."""
+    """Per channel `a` and `b` with `a*value + b = (value/top - mean) / std`; no mean is 0, no std is 1.
+
+    `top` is 255 for bytes, and 1 for numbers that are in the units of mean and std.
+    """
     centre = np.asarray(mean or (0.0,), np.float64)
     spread = np.asarray(std or (1.0,), np.float64)
-    scale = np.broadcast_to(1 / (255 * spread), (channels,)).astype(np.float32)
+    scale = np.broadcast_to(1 / (top * spread), (channels,)).astype(np.float32)
     shift = np.broadcast_to(-centre / spread, (channels,)).astype(np.float32)
     return scale, shift
 
 
 def normalize(pixels: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]) -> NDArray[np.float32]:
     """`(N, *axes, C)` bytes as the network's input: `(N, C, *axes)` float32, `(byte/255 - mean) / std`."""
-    scale, shift = scale_and_shift(mean, std, pixels.shape[-1])
+    scale, shift = scale_and_shift(mean, std, pixels.shape[-1], 255 if pixels.dtype == np.uint8 else 1)
     planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 1)).astype(np.float32)
     wide = (-1, *(1 for _ in planes.shape[2:]))
     planes *= scale.reshape(wide)

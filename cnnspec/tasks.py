@@ -28,11 +28,12 @@ Sizes: TypeAlias = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure of how good a network is: its key in files, what people call it, and whether it is a share."""
+    """A figure of how good a network is: its key in files, what people call it, whether it is a share, and is told."""
 
     key: str
     title: str
     share: bool = True
+    told: bool = True  # after every epoch
 
     def show(self, value: float | None) -> str:
         """The value as people read it; a figure that is not defined, as of no images, is a dash."""
@@ -73,7 +74,7 @@ TASKS: Final[dict[TaskName, Task]] = {
         Task(
             "classification", "class", "one class", "a vector, a number for each class",
             ("cross-entropy", "squared-error"),
-            (Figure("accuracy", "accuracy"), Figure("top5", "top-5 accuracy")),
+            (Figure("accuracy", "accuracy"), Figure("top5", "top-5 accuracy", told=False)),
         ),
         Task(
             "multi-label", "labels", "which of the classes it has", "a vector, a number for each class",
@@ -179,4 +180,5 @@ def figure_texts(figures: Mapping[str, float | None]) -> list[tuple[str, str]]:
 
 def figures_line(figures: Mapping[str, float | None]) -> str:
     """Figures in one line, by their keys: `mIoU  93.10%  pixel accuracy  98.02%`."""
-    return "  ".join(f"{title} {text:>7}" for title, text in figure_texts(figures))
+    told = {key: value for key, value in figures.items() if FIGURES[key].told}
+    return "  ".join(f"{title} {text:>7}" for title, text in figure_texts(told))

@@ -21,6 +21,7 @@ from cnnspec.training.shared import Shared
 from cnnspec.zoo import find_run
 
 if TYPE_CHECKING:
+    from cnnspec.data.given import Given
     from cnnspec.scoring.assess import Assessment
     from cnnspec.scoring.figures import TaskAssessment
 
@@ -32,6 +33,9 @@ __all__ = ["evaluate", "list_runs", "resume", "train"]
 def train(
     spec: Network | PathLike,
     *,
+    data: object = None,
+    val: object = None,
+    test: object = None,
     config: PathLike | None = None,
     name: str | None = None,
     runs: PathLike = "runs",
@@ -47,6 +51,10 @@ def train(
     and may end the run after an epoch; by default it is shown in a notebook or on a terminal, and nowhere with None or
     False. `shared` is what runs of this process have in common; see `Shared`.
 
+    `data` is the name or path of a data set, or holds the samples: `(x, y)` of arrays, a data set of `(image, label)`,
+    or what gives such one by one. Then `val` may choose the best epoch and `test` be scored at the end; without both a
+    fifth is held back for the test, and without `val` a part of the rest chooses.
+
     `options` are the fields of TrainConfig; they win over the file `config`, that over the spec's `train:`, and that
     over the defaults. `weights` may be a SOURCE of `import_network`; one that runs code of others only as an option.
     Raises SpecError for what is wrong in `train:`, UsageError where an option, the data or the run's name do not fit,
@@ -54,6 +62,9 @@ def train(
     """
     from cnnspec.api.weights import refuse_code, source_weights
 
+    given, word = _samples(data, val, test)
+    if word is not None:
+        options["data"] = word
     network = spec if isinstance(spec, Network) else load(spec)
     network.graph.network("train")  # which has to take the input too
     if faults := spec_faults(network.source):
@@ -75,7 +86,7 @@ def train(
         device = pick_device(resolved.device)
         ranks = join_ranks(device)
         if ranks.restarted() and ranks.share(lambda: _has_begun(Path(runs) / name, network, resolved)):
-            return resume(Path(runs) / name, progress=progress, shared=shared)
+            return resume(Path(runs) / name, data=data, val=val, test=test, progress=progress, shared=shared)
         if existing == "resume":
             existing, resolved = ranks.share(lambda: _as_demanded(Path(runs) / name, network, resolved))
         first = ranks.first
@@ -87,7 +98,24 @@ def train(
         with listening(progress) as listener:
             report = (listener or Silent()).message
             with source_weights(resolved.weights, network, report) as weights:
-                return _run(Job(network, resolved, folder, existing, weights=weights), listener, shared)
+                return _run(Job(network, resolved, folder, existing, given, weights), listener, shared)
+
+
+def _samples(data: object, val: object, test: object) -> tuple[Given | None, str | None]:
+    """Samples from Python, if it is such that were given, and the word for the option `data`, if anything was.
+
+    Raises UsageError for what is neither samples nor the name of a data set.
+    """
+    if data is None or isinstance(data, str | os.PathLike):
+        if val is not None or test is not None:
+            raise UsageError(
+                "`val` and `test` go with samples in `data`, and there is only a name",
+                hint="a folder holds its own: DIR/train, DIR/val and DIR/test",
+            )
+        return None, None if data is None else str(os.fspath(data))
+    from cnnspec.data.given import IN_PYTHON, Given
+
+    return Given.of(data, val, test), IN_PYTHON
 
 
 @needs_extra("train")
@@ -99,7 +127,9 @@ def resume(
     patience: int | None = None,
     device: str | None = None,
     checkpoint_every: float | None = None,
-    data: str | None = None,
+    data: object = None,
+    val: object = None,
+    test: object = None,
     max_pixels: int | None = None,
     progress: Progress | bool | None = True,
     shared: Shared | None = None,
@@ -107,17 +137,19 @@ def resume(
     """Continue a run where its newest good checkpoint was written. Needs the extra `train`.
 
     What is given takes the place of what config.yaml says, and is written there; `data` is where the same images are
-    now. With other `epochs` the learning rate follows the schedule of a run of that length from here on. `progress` and
-    `shared` are as in `train`.
+    now, or the same samples from Python again, with their `val` and `test`. With other `epochs` the learning rate
+    follows the schedule of a run of that length from here on. `progress` and `shared` are as in `train`.
     Raises UsageError where there is no such run, and CnnspecError where training fails.
     """
     begun = open_run(find_run(run) or run, figures=False)
+    samples, word = _samples(data, val, test)
     given = {
-        "epochs": epochs, "patience": patience, "device": device, "checkpoint_every": checkpoint_every, "data": data,
+        "epochs": epochs, "patience": patience, "device": device, "checkpoint_every": checkpoint_every, "data": word,
         "max_pixels": max_pixels,
     }  # fmt: skip
     config = resolve_config(("config.yaml", begun.config.model_dump()), ("the options", given))
-    return _run(Job(begun.network, config, begun.path, "resume", data or begun.locate_data()), progress, shared)
+    source = samples or word or begun.locate_data()
+    return _run(Job(begun.network, config, begun.path, "resume", source), progress, shared)
 
 
 def _run(job: Job, progress: Progress | bool | None, shared: Shared | None) -> TrainResult:
@@ -163,7 +195,7 @@ def _as_measured(config: TrainConfig, run: Run) -> TrainConfig:
 def evaluate(
     target: Run | PathLike,
     *,
-    data: str | None = None,
+    data: object = None,
     data_dir: str | None = None,
     split: str = "test",
     skip_bad: bool = False,
@@ -175,7 +207,8 @@ def evaluate(
 
     Needs the extra `train`; without it a file is scored on a folder with `test/CLASS/` (or `val/CLASS/`) in it.
 
-    `split` is `test` or `val`; an exported file wants `data`. `skip_bad` leaves out images that cannot be read, as does
+    `data` is as in `train`; of samples from Python all are scored. `split` is `test` or `val`; an exported file wants
+    `data`. `skip_bad` leaves out images that cannot be read, as does
     a run that was trained so. `max_pixels` is the most that an image file may have,
     in place of the run's or of 89 million. `sheet` is where the worst mistakes are drawn, as a PNG.
     Raises UsageError where the target or the data do not exist or do not fit, and CnnspecError where they are damaged.
@@ -193,15 +226,17 @@ def evaluate(
             target = open_run(run or target)
     with needs_extra("train" if isinstance(target, Run) else "onnx"):
         from cnnspec.scoring.assess import assess_model, assess_run
+    samples, word = _samples(data, None, None)
+    source = word if samples is None else samples.as_test()
     if isinstance(target, Run):
         return assess_run(
-            target, data=data, data_dir=data_dir, split=split, skip_bad=skip_bad, max_pixels=max_pixels, device=device,
-            sheet=picture,
+            target, data=source, data_dir=data_dir, split=split, skip_bad=skip_bad, max_pixels=max_pixels,
+            device=device, sheet=picture,
         )  # fmt: skip
-    if data is None:
+    if source is None:
         raise UsageError(f"on which images is {os.fspath(target)} to be scored?", hint="`--data digits`, a folder, …")
     return assess_model(
-        target, data=data, data_dir=data_dir, split=split, skip_bad=skip_bad, max_pixels=max_pixels, device=device,
+        target, data=source, data_dir=data_dir, split=split, skip_bad=skip_bad, max_pixels=max_pixels, device=device,
         sheet=picture,
     )  # fmt: skip
 

@@ -110,7 +110,9 @@ def _from_file(graph: Graph, config: TrainConfig, image: PathLike, label: str | 
         raise UsageError("of which class is the image?", hint=f"`--label {classes[0]}`: a class's name or number")
     number = _number_of(label, classes)
     check_shape(graph.input_shape)
-    pixels = read_image(image, graph.input_shape, invert=invert, max_pixels=config.max_pixels or MAX_PIXELS)
+    pixels = read_image(
+        image, graph.input_shape, intake=graph.intake, invert=invert, max_pixels=config.max_pixels or MAX_PIXELS
+    )
     return _Sample(pixels, number, classes, os.fspath(image))
 
 

@@ -13,7 +13,8 @@ from cnnspec.data.ahead import copied_ahead
 from cnnspec.data.sets import Images, ImageSet
 
 if TYPE_CHECKING:
-    from cnnspec.data.folder import LoaderPool
+    from cnnspec.data.loaders import LoaderPool
+    from cnnspec.data.photo import Photo
 
 __all__ = ["batch_rows", "batches", "take", "to_device"]
 
@@ -42,21 +43,23 @@ def take(source: Images, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 def batches(
     source: ImageSet, order: Tensor, size: int, device: torch.device, *, start: int = 0, rank: int = 0, ranks: int = 1,
-    workers: int = 0, loaders: LoaderPool | None = None,
+    workers: int = 0, loaders: LoaderPool | None = None, photo: Photo | None = None, seeds: Tensor | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:  # fmt: skip
     """`(images, labels)` on the device, uint8 `(B, C, H, W)` and int64 `(B,)`, in the order given.
 
-    To CUDA they are copied ahead. Files are decoded by `workers` processes: those of `loaders`, which keeps them, or
+    To CUDA they are copied ahead. With a `photo` each image is varied by it while it is read, from its seed in `seeds`,
+    which are in the same order. Files are decoded by `workers` processes: those of `loaders`, which keeps them, or
     else by some that end with this.
     """
-    if isinstance(source, Images):
+    if isinstance(source, Images) and not photo:
         order = order.to(source.images.device)
         taken = (take(source, rows) for rows in batch_rows(order, start, size, rank, ranks))
         yield from taken if source.images.device == device else copied_ahead(taken, device)
         return
-    if loaders is None:
-        from cnnspec.data.folder import LoaderPool
+    from cnnspec.data.loaders import LoaderPool, Varied
 
-        loaders = LoaderPool()
-    chosen = list(batch_rows(order, start, size, rank, ranks))
-    yield from copied_ahead(loaders.stream(source, chosen, device, workers), device)
+    chosen, varied = list(batch_rows(order, start, size, rank, ranks)), None
+    if photo and seeds is not None:
+        varied = Varied(photo, list(batch_rows(seeds, start, size, rank, ranks)))
+    pool = loaders or LoaderPool()
+    yield from copied_ahead(pool.stream(source, chosen, device, workers, varied), device)

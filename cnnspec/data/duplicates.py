@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Hashable, Iterable
-from pathlib import Path
 from typing import Final, TypeVar
 
+from cnnspec.data.archive import Inside, Place, file_size
 from cnnspec.data.sets import DataSet, Files, Images
 
 __all__ = ["count_duplicates"]
@@ -36,7 +36,7 @@ def count_duplicates(data: DataSet) -> int:
             lambda at: _digest(at[0][at[1]].tobytes()),
         )
     if isinstance(train, Files) and isinstance(test, Files):
-        return _count([train.paths[row] for row in rows], test.paths, _size, _content)
+        return _count([train.paths[row] for row in rows], test.paths, file_size, _content)
     return 0
 
 
@@ -56,10 +56,8 @@ def _digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size
-
-
-def _content(path: Path) -> bytes:
+def _content(path: Place) -> bytes:
+    if isinstance(path, Inside):
+        return _digest(path.read_bytes())
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()

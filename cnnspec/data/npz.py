@@ -5,11 +5,12 @@ from __future__ import annotations
 import struct
 from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 
+from cnnspec.arrays import NUMBERS, Array
 from cnnspec.data.targets import taught_kind
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import check_inflation
@@ -20,8 +21,6 @@ __all__ = ["read_npz"]
 SMALL: Final = 2**30  # bytes that both arrays may come to whatever the file's size
 LONGEST_HEADER: Final = 10_000  # bytes; numpy looks at the length of one only when it has read it
 SHOWN: Final = 10  # names of members in a message
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def read_npz(path: Path, task: Task) -> tuple[Array, Array]:
@@ -67,8 +66,8 @@ def _declared(path: Path, archive: ZipFile, member: ZipInfo, task: Task) -> int:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)
-    if name == "x" and dtype != np.uint8:
-        raise CnnspecError(f"{path}: `x` holds {dtype!s:.60}, and images are uint8, 0 to 255")
+    if name == "x" and dtype.kind not in NUMBERS:
+        raise CnnspecError(f"{path}: `x` holds {dtype!s:.60}, and a network reads numbers")
     if name == "y":
         taught_kind(f"{path}: `y`", task, dtype, shape)
     declared: int = prod(shape) * dtype.itemsize

@@ -11,10 +11,15 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from cnnspec.data.arrays import TEST_FRACTION, array_set, fit_size, in_memory
+from cnnspec.data.archive import ARCHIVES, PACKED, open_archive
+from cnnspec.data.arrays import fit_size, in_memory
+from cnnspec.data.collect import open_given
 from cnnspec.data.folder import open_folder
+from cnnspec.data.given import IN_PYTHON, Given
+from cnnspec.data.npy import npy_parts
 from cnnspec.data.npz import read_npz
 from cnnspec.data.sets import (
+    TEST_FRACTION,
     DataSet,
     Images,
     OpenOptions,
@@ -50,8 +55,8 @@ NAMES: Final = ("digits", *_TORCHVISION, "fake")
 _DIGITS: Final = tuple("0123456789")
 
 
-def open_data(name: str, graph: Graph, options: OpenOptions) -> DataSet:
-    """The data set `name` for this network: one of NAMES, a folder of images, or a `.npz` file.
+def open_data(name: str | Given, graph: Graph, options: OpenOptions) -> DataSet:
+    """The data set `name` for this network: one of NAMES, a folder of images, a `.npz` file, or samples from Python.
 
     With `options.classes`, its classes are those, found by their names. Raises UsageError where it does not exist or
     does not fit the network, and CnnspecError where it is damaged.
@@ -61,8 +66,15 @@ def open_data(name: str, graph: Graph, options: OpenOptions) -> DataSet:
     return named_as(data, options.classes) if options.classes else data
 
 
-def _open(name: str, graph: Graph, options: OpenOptions) -> DataSet:
+def _open(name: str | Given, graph: Graph, options: OpenOptions) -> DataSet:
+    if isinstance(name, Given):
+        return open_given(name, graph, options)
     path = expand_user(name)
+    if name == IN_PYTHON and not path.exists():
+        raise UsageError(
+            "these data were handed over in Python, and are nowhere else",
+            hint="there: `cnnspec.resume(run, data=…)`, `cnnspec.evaluate(run, data=…)`; or `--data` with a folder",
+        )
     if name in NAMES:
         _wants_classes(name, graph)
     if name == "digits":
@@ -74,12 +86,24 @@ def _open(name: str, graph: Graph, options: OpenOptions) -> DataSet:
     if path.suffix == ".npz":
         return _npz(path, graph, options)
     if path.is_dir():
-        _wants_classes(str(path), graph)
+        if (arrays := npy_parts(path)) is not None:
+            return _located(open_given(arrays, graph, options, path.resolve().name), path)
+        _wants_classes(str(path), graph, sounds=True)
         return open_folder(path, graph, options)
+    if path.suffix.lower() in (*ARCHIVES, *PACKED) and path.exists():
+        _wants_classes(str(path), graph, sounds=True)
+        return open_folder(open_archive(path), graph, options)
     if path.exists():
-        kind = "an image, not a folder of images" if path.suffix.lower() in SUFFIXES else "no folder and no .npz file"
+        kind = (
+            "an image, not a folder of images"
+            if path.suffix.lower() in SUFFIXES
+            else "no folder, no .npz file and no archive"
+        )
         raise UsageError(f"--data: {name} is {kind}")
-    hint = did_you_mean(name, NAMES) or f"there are: {', '.join(NAMES)}; or a folder of images, or a .npz file"
+    hint = (
+        did_you_mean(name, NAMES)
+        or f"there are: {', '.join(NAMES)}; or a folder of images, a .npz file, a .zip or .tar"
+    )
     raise UsageError(f"--data: there is no data set and no folder `{name}`", hint=hint)
 
 
@@ -147,13 +171,15 @@ def _npz(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
     if not path.is_file():
         what = f"{path} is not a regular file" if path.exists() else f"there is no file {path}"
         raise UsageError(f"--data: {what}")
-    task = check_trainable(graph)
-    x, y = read_npz(path, task)
-    data = array_set(path.name, x, y, graph, task, options)
+    arrays = read_npz(path, check_trainable(graph))
+    return _located(open_given(Given(arrays), graph, options, path.name), path)
+
+
+def _located(data: DataSet, path: Path) -> DataSet:
     return replace(data, place=Path(os.path.abspath(path)))
 
 
-def _wants_classes(name: str, graph: Graph) -> None:
+def _wants_classes(name: str, graph: Graph, *, sounds: bool = False) -> None:
     """Raise UsageError where a data set of pictures, each of one class, is not what a network is taught by."""
     task = check_trainable(graph)
     if task.target != "class":
@@ -164,7 +190,7 @@ def _wants_classes(name: str, graph: Graph) -> None:
             if len(graph.output_shape) == 1
             else "a folder with `images` and `masks`, or a .npz file of arrays `x` and `y`",
         )
-    if len(graph.input_shape) != 3:
+    if len(graph.input_shape) not in ((2, 3) if sounds else (3,)):
         raise UsageError(
             f"{name} has images, CxHxW, and {graph.name} reads {show_shape(graph.input_shape)}",
             hint="a .npz file of arrays `x` and `y` may have any shape",

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["derive_seed", "epoch_numbers", "epoch_order", "epoch_shares", "neighbours"]
+__all__ = ["derive_seed", "epoch_numbers", "epoch_order", "epoch_seeds", "epoch_shares", "neighbours"]
 
 
 def derive_seed(seed: int, *purpose: int | str) -> int:
@@ -31,6 +31,12 @@ def epoch_numbers(count: int, columns: int, seed: int, epoch: int) -> Tensor:
     """Uniform numbers in [0, 1) for augmentation: one row per position in the epoch's order, `(count, columns)`."""
     generator = torch.Generator().manual_seed(derive_seed(seed, "augment", epoch))
     return torch.rand(count, columns, generator=generator)
+
+
+def epoch_seeds(count: int, seed: int, epoch: int) -> Tensor:
+    """A seed for each position in the epoch's order, for what varies images one by one; `(count,)` int64."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, "photo", epoch))
+    return torch.randint(0, 2**62, (count,), generator=generator)
 
 
 def epoch_shares(count: int, alpha: float, seed: int, epoch: int) -> Tensor:

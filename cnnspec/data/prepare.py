@@ -57,17 +57,24 @@ def variations(augment: Augment, numbers: Tensor, height: int, width: int) -> Te
 
 
 class Prepare:
-    """Turns uint8 batches `(B, C, *axes)` into float32 input, `(byte/255 - mean) / std`, as inference does."""
+    """Turns batches `(B, C, *axes)` into float32 input, as inference does.
+
+    That is `(byte/255 - mean) / std` of uint8, and `(x - mean) / std` of float32.
+    """
 
     def __init__(
         self, graph: Graph, device: torch.device, augment: Augment, memory_format: torch.memory_format,
         ignore: int | None = None,
     ) -> None:  # fmt: skip
         """`ignore` is what stands in masks where there is no class; None where masks are not taught."""
-        scale, shift = scale_and_shift(graph.mean, graph.std, graph.input_shape[0])
         axes = graph.input_shape[1:]
-        self.scale = torch.from_numpy(scale).view(-1, *(1 for _ in axes)).to(device)
-        self.shift = torch.from_numpy(shift).view(-1, *(1 for _ in axes)).to(device)
+        self.scales = {  # by whether values are bytes: the factor and the term of each channel
+            top == 255: tuple(
+                torch.from_numpy(value.copy()).view(-1, *(1 for _ in axes)).to(device)
+                for value in scale_and_shift(graph.mean, graph.std, graph.input_shape[0], top)
+            )
+            for top in (255, 1)
+        }
         self.augment, self.ignore = augment, ignore
         self.memory_format = memory_format if len(axes) == 2 else torch.contiguous_format
         if len(axes) != 2:  # what varies images does not vary signals and volumes
@@ -80,10 +87,11 @@ class Prepare:
 
     def __call__(self, images: Tensor, varied: Tensor | None = None) -> Tensor:
         """The input for a batch; `varied` are the rows of `variations` for it."""
-        x = images.to(torch.float32, memory_format=self.memory_format)
+        scale, shift = self.scales[images.dtype == torch.uint8]
+        x = images.to(torch.float32, memory_format=self.memory_format, copy=images.dtype == torch.float32)
         if varied is not None:
             x = self.vary(x, varied)
-        return x.mul_(self.scale).add_(self.shift)  # x is ours; torch.addcmul takes twice as long
+        return x.mul_(scale).add_(shift)  # x is ours; torch.addcmul takes twice as long
 
     def targets(self, targets: Tensor, varied: Tensor | None = None) -> Tensor:
         """What a batch is taught: masks are moved as their images are; `ignore` comes in from outside of them."""

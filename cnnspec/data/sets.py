@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
+from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from cnnspec.data.archive import Place, content
 from cnnspec.data.classes import match_classes, some
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
-from cnnspec.images import MAX_PIXELS
+from cnnspec.images import MAX_PIXELS, Box, check_image, read_crop, read_image
+from cnnspec.intake import STRETCH, Intake
 from cnnspec.ops import Shape, show_shape
 from cnnspec.ops.linear import Linear
+from cnnspec.sounds import read_sound
 from cnnspec.tasks import DEFAULT_IGNORE, TASKS, Task
 
 __all__ = [
-    "DataSet", "Files", "ImageSet", "Images", "OpenOptions", "check_fit", "check_trainable", "class_names", "named_as",
-    "split_rows", "stratified",
+    "TEST_FRACTION", "TEST_SEED", "DataSet", "Drawn", "Files", "ImageSet", "Images", "OpenOptions", "Streamed",
+    "check_fit", "check_trainable", "class_names", "decode", "named_as", "pick_rows", "split_parts", "split_rows",
+    "stratified",
 ]  # fmt: skip
+
+TEST_FRACTION: Final = 0.2  # of what has no test samples of its own
+TEST_SEED: Final = 0  # they are the same whatever the seed of the run
 
 
 @dataclass(frozen=True)
@@ -37,36 +48,102 @@ class OpenOptions:
     cache: Path | None = None
     memory: int = 2**30  # bytes of images that may be kept in memory
     report: Callable[[str], None] = print
+    as_files: bool = False  # training images in files stay there: crops of them are cut at their own size
     classes: tuple[str, ...] = ()  # what a network that is trained already tells apart; empty for one that is not
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images in memory: `(N, C, *axes)` uint8, and what is taught of each, as `TargetKind` has it, behind an axis N."""
+    """Inputs in memory: `(N, C, *axes)`, uint8 or float32, and what is taught of each, as `TargetKind` has it."""
 
     images: Tensor
     targets: Tensor
     mapped: bool = False  # the images lie in a file, and the system brings in what is read
-    paths: tuple[Path, ...] = ()  # the files that they were decoded from, where there are such
+    paths: tuple[Place, ...] = ()  # the files that they were decoded from, where there are such
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    @property
+    def nbytes(self) -> int:
+        """What the samples come to."""
+        return self.images.nbytes
+
+    def read(self, row: int) -> Tensor:
+        """One input, `(C, …)`."""
+        return self.images[row]
 
 
 @dataclass(frozen=True)
 class Files:
-    """Images in files, decoded to `shape` when a batch needs them; `targets` as those of `Images`."""
+    """Images or sounds in files, decoded to `shape` when a batch needs them; `targets` as those of `Images`."""
 
-    paths: tuple[Path, ...]
+    paths: tuple[Place, ...]
     targets: Tensor
-    shape: tuple[int, int, int]
+    shape: Shape
     max_pixels: int = MAX_PIXELS
+    intake: Intake = STRETCH
 
     def __len__(self) -> int:
         return len(self.targets)
 
+    def read(self, row: int) -> Tensor:
+        """One image, `(C, H, W)`. Raises CnnspecError that says what is wrong with the file."""
+        return torch.from_numpy(decode(self.paths[row], self.shape, self.max_pixels, self.intake))
 
-ImageSet = Images | Files
+    def cropped(self, row: int, choose: Callable[[tuple[int, int]], Box]) -> Tensor:
+        """A part of an image at its own size, `(C, H, W)`; see `read_crop`. Raises as `read`."""
+        path = self.paths[row]
+        with _of_many():
+            pixels = read_crop(content(path), self.shape, choose, name=str(path), max_pixels=self.max_pixels)
+        return torch.from_numpy(np.array(np.moveaxis(pixels, -1, 0), order="C"))
+
+    def check(self, row: int) -> bool:
+        """Whether a file holds more than one colour or value. Raises as `read`, in less time."""
+        path = self.paths[row]
+        if len(self.shape) != 3:
+            values = self.read(row)
+            return bool((values != values.flatten()[0]).any())
+        with _of_many():
+            return check_image(content(path), self.shape, name=str(path), max_pixels=self.max_pixels)
+
+    @property
+    def nbytes(self) -> int:
+        """What the images come to where all of them are decoded."""
+        return len(self) * prod(self.shape) * self.kind.itemsize
+
+    @property
+    def kind(self) -> np.dtype[Any]:
+        """Of the numbers: bytes of images, float32 of sounds."""
+        return np.dtype(np.uint8 if len(self.shape) == 3 else np.float32)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Inputs that a data set of Python gives when a batch needs them; `targets` as those of `Images`."""
+
+    source: Callable[[int], Tensor]  # gives what the network reads of one
+    rows: Tensor  # of the source, `(N,)`
+    targets: Tensor
+    size: int  # bytes of a sample
+    kind: np.dtype[Any]
+    paths: tuple[Place, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def read(self, row: int) -> Tensor:
+        """One sample, `(C, …)`. Raises UsageError and CnnspecError where it cannot be read."""
+        return self.source(int(self.rows[row]))
+
+    @property
+    def nbytes(self) -> int:
+        """What the samples come to."""
+        return len(self) * self.size
+
+
+Streamed = Files | Drawn
+ImageSet = Images | Streamed
 
 
 @dataclass(frozen=True)
@@ -88,12 +165,20 @@ class DataSet:
     place: Path | None = None  # the folder or file that it was read from, if it is no set with a name
     task: Task = TASKS["classification"]
     ignore: int = DEFAULT_IGNORE  # in masks, where there is no class
+    fixed: bool = True  # whether every reading gives the same samples
 
     @property
     def digest(self) -> str:
         """Of the images in training and their targets, in their order: a run is continued on the same ones only."""
         targets = self.train.targets[self.train_rows].numpy().tobytes()
         return hashlib.sha256(targets + self.contents.encode()).hexdigest()
+
+    @property
+    def bytes(self) -> bool:
+        """Whether its inputs are bytes, as of pictures."""
+        train = self.train
+        kind = train.images.dtype == torch.uint8 if isinstance(train, Images) else train.kind == np.uint8
+        return bool(kind)
 
     @property
     def counts(self) -> Tensor:
@@ -106,6 +191,75 @@ class DataSet:
         if self.task.target == "mask":
             targets = targets[targets != self.ignore].flatten()
         return torch.bincount(targets, minlength=len(self.classes))
+
+
+def split_parts(
+    name: str, classes: tuple[str, ...], sources: Mapping[str, ImageSet], options: OpenOptions,
+    task: Task = TASKS["classification"], ignore: int = DEFAULT_IGNORE,
+) -> DataSet:  # fmt: skip
+    """The samples in `sources`, by `train`, `val` and `test`, as a data set.
+
+    Without a `val`, a part of the training samples chooses the best epoch. Without `val` and `test`, a fifth is held
+    back as test samples, the same whatever the seed.
+    """
+    train, val, test = sources["train"], sources.get("val"), sources.get("test")
+    size = sum(source.nbytes for source in sources.values())
+    rows = torch.arange(len(train))
+    if val is None and test is None:  # hold back test samples first, so that they do not depend on the seed
+        rows, held = split_rows(task, train.targets, TEST_FRACTION, TEST_SEED)
+        test = pick_rows(train, held)
+    if val is not None:
+        train_rows, val_rows = rows, torch.arange(len(val))
+    else:
+        kept, chosen = split_rows(task, train.targets[rows], options.val_fraction, options.seed)
+        train_rows, val_rows, val = rows[kept], rows[chosen], train
+    if isinstance(train, Images):
+        where = f"decoded in {options.cache}" if options.cache else "read where they lie"
+        how = f"{size / 1e6:,.1f} MB, {where if train.mapped else 'all in memory'}"
+    else:
+        short = f": {size / 1e9:.1f} GB do not fit into memory" if options.loading == "auto" else ""
+        how = f"decoded while training{short}"
+    of_classes = f" of {len(classes)} classes" * bool(classes)
+    remark = (
+        f"{name}: {len(train_rows):,} images{of_classes} to train, {len(val_rows):,} to validate,"
+        f" {len(test) if test else 0:,} to test; {how}"
+    )
+    return DataSet(name, classes, train, train_rows, val, val_rows, test, remark, task=task, ignore=ignore)
+
+
+def pick_rows(source: ImageSet, rows: Tensor) -> ImageSet:
+    """These samples alone."""
+    paths = tuple(source.paths[row] for row in rows.tolist()) if source.paths else ()
+    targets = source.targets[rows]
+    match source:
+        case Images():
+            return replace(source, images=source.images[rows], targets=targets, paths=paths)
+        case Files():
+            return replace(source, targets=targets, paths=paths)
+        case Drawn():
+            return replace(source, rows=source.rows[rows], targets=targets, paths=paths)
+
+
+@contextmanager
+def _of_many() -> Iterator[None]:
+    """For one of many files, which is not what was named: what is wrong with it is no UsageError."""
+    try:
+        yield
+    except UsageError as error:
+        raise CnnspecError(error.message) from None
+
+
+def decode(path: Place, shape: Shape, max_pixels: int = MAX_PIXELS, intake: Intake = STRETCH) -> np.ndarray:
+    """An image as `(C, H, W)` uint8, or a sound as `(C, L)` float32.
+
+    Raises CnnspecError that says what is wrong with the file.
+    """
+    with _of_many():
+        source = content(path)
+        if len(shape) == 2:
+            return read_sound(source, shape, intake, name=str(path))
+        pixels = read_image(source, shape, intake=intake, name=str(path), max_pixels=max_pixels)
+    return np.array(np.moveaxis(pixels, -1, 0), order="C")  # a copy: the original is read-only
 
 
 def stratified(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:

@@ -12,11 +12,13 @@ from cnnspec.language.document import BODIES, INLINE, Block, Body, Document
 from cnnspec.language.figures import FIGURES
 from cnnspec.language.functions import FUNCTIONS
 from cnnspec.language.read_body import JOIN_NAMES
+from cnnspec.language.read_header import TASK_KEYS
 from cnnspec.language.read_parts import ITEM_KEYS, TOP_KEYS
 from cnnspec.language.search_section import COSTS, KINDS, SAMPLERS, SEARCH_KEYS
 from cnnspec.language.values import layer_names
 from cnnspec.ops import operators
 from cnnspec.ops.describe import argument_line, call_line, summary
+from cnnspec.tasks import TASKS
 
 __all__ = ["Completion", "Signature", "complete", "signature"]
 
@@ -82,6 +84,9 @@ def _here(document: Document, lines: Sequence[str], line: int, before: str) -> I
     if path and path[0] == "search":
         yield from _search(document, path, before)
         return
+    if path and path[0] == "task":
+        yield from _task(path, before)
+        return
     if _OPEN_READS.search(before) is not None and before.count("(") > before.count(")"):
         yield from _reads(block, line)
         return
@@ -126,6 +131,17 @@ def _search(document: Document, path: Sequence[str], before: str) -> Iterator[Co
     elif inside in ("cost", "sampler"):
         words = COSTS if inside == "cost" else SAMPLERS
         yield from (Completion(word, "word", SEARCH_KEYS[inside], word, 0) for word in words)
+
+
+def _task(path: Sequence[str], before: str) -> Iterator[Completion]:
+    """What may be written of the task: its name, or in a mapping what goes with it."""
+    if re.search(r"\b(task|type): *[\w-]*\Z", before):
+        words = {name: f"taught {task.taught}" for name, task in TASKS.items()}
+        yield from (Completion(word, "word", meaning, word, 0) for word, meaning in words.items())
+    elif "{" in before or len(path) > 1 or not before.strip():
+        yield from _told(
+            {"type": "the task", **{key: told for keys in TASK_KEYS.values() for key, told in keys.items()}}
+        )
 
 
 def _told(keys: Mapping[str, str]) -> Iterator[Completion]:

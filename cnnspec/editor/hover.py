@@ -20,6 +20,7 @@ from cnnspec.language.values import Log, UnknownValue, Values
 from cnnspec.ops import show_shape
 from cnnspec.ops.describe import argument_line, describe
 from cnnspec.places import Diagnostic, Place, Span
+from cnnspec.tasks import TASKS
 
 __all__ = ["Hover", "hover"]
 
@@ -49,7 +50,7 @@ def hover(snapshot: Snapshot, line: int, column: int, findings: Iterable[Diagnos
     if occurrence is not None:
         place = occurrence.place
         parts += _about(snapshot, names, occurrence)
-    elif (key := _search_key(snapshot, line, column)) is not None:
+    elif (key := _search_key(snapshot, line, column) or _task_key(snapshot, line, column)) is not None:
         place = key[0]
         parts.append(key[1])
     elif (value := _expression_at(snapshot, line, column)) is not None:
@@ -75,6 +76,20 @@ def _search_key(snapshot: Snapshot, line: int, column: int) -> tuple[Place, str]
             name = key.removeprefix("limits.")
             return place, f"`{name}`: {SEARCH_KEYS[key] if key == name else FIGURES[name].meaning}"
     return None
+
+
+def _task_key(snapshot: Snapshot, line: int, column: int) -> tuple[Place, str] | None:
+    """The key `task` at a place, and what the network is taught, which losses and figures there are."""
+    place = snapshot.source.document.places.get("task")
+    if place is None or not place.covers(line, column):
+        return None
+    options = snapshot.source.document.header.task
+    if options is None:
+        return place, f"`task`: what the network is for: {', '.join(f'`{name}`' for name in TASKS)}"
+    task = TASKS[options.name]
+    rows = [("taught", task.taught), ("gives", task.output), ("losses", ", ".join(task.losses))]
+    rows.append(("figures", ", ".join(figure.title for figure in task.figures)))
+    return place, f"`task`: {task.name}\n\n" + "\n".join(f"- {head}: {text}" for head, text in rows)
 
 
 def _about(snapshot: Snapshot, names: Names, found: Occurrence) -> list[str]:

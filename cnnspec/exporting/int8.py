@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import onnx
 
+from cnnspec.arrays import check_bytes
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.exporting.draft import Draft, Rounding
 from cnnspec.exporting.reference import onnx_run
@@ -89,6 +90,8 @@ def quantize(draft: Draft, calibration: Calibration, report: Callable[[str], Non
 
     report(f"calibrating with {min(CALIBRATION, len(data.train_rows))} images of {data.name}")
     images = some_images(data, CALIBRATION)
+    if lowering.preprocess:
+        check_bytes(images, "an export with `--preprocess`")
     whole = len(images) // batch * batch or batch
     images = images[np.arange(whole) % len(images)]
     name = draft.model.graph.input[0].name

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from cnnspec.errors import Place
+from cnnspec.intake import STRETCH, Intake
 from cnnspec.language.figures import Limit
 from cnnspec.tasks import TaskOptions
 
@@ -217,6 +218,7 @@ class Document:
     places: dict[str, Place] = field(default_factory=dict)  # of the top-level keys, and of `outputs.0`, …
     train_places: dict[str, tuple[Place, Place]] = field(default_factory=dict)  # of the keys and values of `train`
     search: SearchSection | None = None
+    intake: Intake = STRETCH
 
 
 # The document of a text that is none.

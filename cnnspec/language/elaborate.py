@@ -108,7 +108,7 @@ class _Elaborator:
         name = header.name if variant is None else variant
         graph = Graph(
             name, source.shape, tuple(self.expander.nodes), outputs, aux, mean, std, header.classes, header.task,
-            self.path,
+            self.path, intake=document.intake,
         )  # fmt: skip
         return replace(graph.part(outputs), refused=tuple(self.refused)) if self.refused else graph
 
@@ -120,6 +120,8 @@ class _Elaborator:
 
     def check_header(self, frame: Frame, shape: Shape | None, outputs: tuple[str, ...], numbers: int) -> None:
         document = self.document
+        if shape and (unfit := document.intake.misfit(shape)):
+            self.log.error(frame, "E107", unfit, document.places.get("input"))
         if shape and numbers not in (0, 1, shape[0]):
             message = f"`mean` and `std` have {numbers} numbers, but the input has {_channels(shape)}"
             meant = channels_first(shape)

@@ -41,6 +41,7 @@ def _document(document: Document, callees: Callees) -> Any:
         _block(document.main, callees),
         _expr(document.input_shape),
         [numbers if isinstance(numbers, tuple) else _expr(numbers) for numbers in (document.mean, document.std)],
+        document.intake,
         {name: _block(block, callees) for name, block in document.blocks.items()},
         {name: [(arg.name, _expr(arg.expr)) for arg in args] for name, args in document.variants.items()},
         None if document.search is None else repr(document.search.plain),

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from cnnspec.errors import Diagnostic, Place
+from cnnspec.hints import did_you_mean
+from cnnspec.intake import FITS, INPUT_KEYS, STRETCH, Intake
 from cnnspec.language.document import BODIES, FAULT, TYPES, Argument, Block, Document, Expr, Param
 from cnnspec.language.read_body import BodyReader
 from cnnspec.language.read_header import read_header
@@ -20,6 +22,18 @@ from cnnspec.language.tree import ListValue, MapValue, Scalar, Value, plain
 __all__ = ["read_document"]
 
 _NO_TYPES: Final = {"integer": "int", "number": "float", "boolean": "bool", "tuple": "size", "str": None}
+_INPUT: Final = ("shape", "mean", "std", *INPUT_KEYS)
+_LARGEST: Final = 2**31 - 1
+
+
+class _Input(NamedTuple):
+    shape: Expr | None = None
+    mean: tuple[float, ...] | Expr = ()
+    std: tuple[float, ...] | Expr = ()
+    intake: Intake = STRETCH
+
+
+_NO_INPUT: Final = _Input()
 
 
 class _Reader:
@@ -36,7 +50,7 @@ class _Reader:
         root, inputs = self.without_inputs(root)
         root = self.parts.known_keys(root, TOP_KEYS, "a spec")
         header = read_header(root, self.parts)
-        shape, mean, std = (None, (), ()) if inputs and root.get("input") is None else self.input(root)
+        shape, mean, std, intake = _NO_INPUT if inputs and root.get("input") is None else self.input(root)
         blocks = {}
         for key, value in self.parts.entries(root.get("blocks"), "blocks"):
             self.parts.identifier(key, "block")
@@ -55,7 +69,7 @@ class _Reader:
         train = root.get("train")
         entries = train.entries if isinstance(train, MapValue) else ()
         options = {key.value: (key.place, value.place) for key, value in entries}
-        document = Document(header, main, shape, mean, std, blocks, variants, places, options)
+        document = Document(header, main, shape, mean, std, blocks, variants, places, options, intake=intake)
         return document if root.get("search") is None else self.with_search(document, root)
 
     def with_search(self, document: Document, root: MapValue) -> Document:
@@ -73,7 +87,7 @@ class _Reader:
         """The document without the names of `inputs`, which are reported, and these names: more is not said of them."""
         value = root.get("inputs")
         listed = value.items if isinstance(value, ListValue) else []
-        if isinstance(value, MapValue) and not {"shape", "mean", "std"} & value.seen:
+        if isinstance(value, MapValue) and not {*_INPUT} & value.seen:
             listed = [name for name, _ in value.entries]
         names = [item for item in listed if isinstance(item, Scalar) and isinstance(item.value, str)]
         if not names:  # none, or a misspelt `input`
@@ -100,28 +114,51 @@ class _Reader:
         self.parts.error("E107", message, version.place, help="write `cnnspec: 1`")
         return False
 
-    def input(self, root: MapValue) -> tuple[Expr | None, tuple[float, ...] | Expr, tuple[float, ...] | Expr]:
+    def input(self, root: MapValue) -> _Input:
         value = root.get("input")
         if value is None:
             self.parts.error("E107", "a spec says the shape of its input: `input: [1, 28, 28]`", root.place)
-            return None, (), ()
+            return _NO_INPUT
         if not isinstance(value, MapValue):
-            return self.shape(value), (), ()
-        value = self.parts.known_keys(value, ("shape", "mean", "std"), "`input`")
+            return _Input(self.shape(value))
+        value = self.parts.known_keys(value, _INPUT, "`input`")
         shape = value.get("shape")
         if shape is None:
             self.parts.error("E107", "`input` wants a `shape`", value.place)
         params = root.get("params")
         names = {key.value for key, _ in params.entries} if isinstance(params, MapValue) else set()
+        read = _Input(self.shape(shape) if shape else None, intake=self.intake(value))
         mean, std = self.floats(value, "mean", names), self.floats(value, "std", names)
         if mean is None or std is None:  # reported
-            return self.shape(shape) if shape else None, (), ()
+            return read
         if isinstance(mean, tuple) and isinstance(std, tuple) and len(mean) != len(std):
             self.parts.error("E107", "`mean` and `std` go together, with one number per channel", value.place)
             mean = std = ()
         if isinstance(std, tuple) and any(number <= 0 for number in std):
             self.parts.error("E107", "`std` is above 0", value.place)
-        return self.shape(shape) if shape else None, mean, std
+        return read._replace(mean=mean, std=std)
+
+    def intake(self, value: MapValue) -> Intake:
+        """How files of another size or rate are read."""
+        fit, resize, rate = (value.get(key) for key in INPUT_KEYS)
+        word = fit.value if isinstance(fit, Scalar) else None
+        if fit is not None and word not in FITS:
+            label = did_you_mean(fit.spelling, FITS) if isinstance(fit, Scalar) else None
+            self.parts.error("E107", f"`fit` is one of {', '.join(FITS)}", fit.place, label)
+        numbers = [self.natural(each, key) for each, key in ((resize, "resize"), (rate, "rate"))]
+        if resize is not None and word != "crop":
+            self.parts.error("E107", "`resize` goes with `fit: crop`", resize.place)
+        return Intake("crop" if word == "crop" else "stretch", *numbers)
+
+    def natural(self, value: Value | None, name: str) -> int | None:
+        """A whole number above 0, if it is given."""
+        if value is None:
+            return None
+        number = value.value if isinstance(value, Scalar) else None
+        if type(number) is int and 1 <= number <= _LARGEST:
+            return number
+        self.parts.error("E107", f"`{name}` is a whole number above 0", value.place)
+        return None
 
     def shape(self, value: Value) -> Expr:
         if isinstance(value, Scalar) and isinstance(value.value, str) and re.match(r"\d+( *[x×] *\d+)+\Z", value.value):

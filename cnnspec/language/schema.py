@@ -10,6 +10,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
+from cnnspec.intake import FITS, INPUT_KEYS
 from cnnspec.language.document import BODIES, INLINE, TYPES, SearchSection
 from cnnspec.language.figures import FIGURES
 from cnnspec.language.read_body import JOIN_NAMES
@@ -221,7 +222,13 @@ def json_schema() -> Schema:
     numbers = {"type": ["number", "array", "string"], "items": {"type": "number"}}  # a string names a parameter
     shape = {"type": ["array", "integer", "string"], "items": _COUNT, "maxItems": 4}
     full_input = {
-        "properties": {"shape": shape, "mean": numbers, "std": numbers},
+        "properties": {
+            "shape": shape,
+            "mean": numbers,
+            "std": numbers,
+            "fit": {"enum": [*FITS], "description": INPUT_KEYS["fit"]},
+            **{key: {**_COUNT, "description": INPUT_KEYS[key]} for key in ("resize", "rate")},
+        },
         "required": ["shape"],
         "additionalProperties": False,
     }

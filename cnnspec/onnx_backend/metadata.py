@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from cnnspec.errors import CnnspecError
 from cnnspec.images import channels_last
+from cnnspec.intake import Fit, Intake
 from cnnspec.ops import Shape
 from cnnspec.tasks import Answers
 
@@ -57,6 +58,9 @@ class Metadata(BaseModel):
     layout: Literal["NCHW", "NHWC"] = "NCHW"  # of images; NHWC means bytes that the graph normalises itself
     mean: Reals = ()
     std: Reals = ()
+    fit: Fit = "stretch"  # of images of another size
+    resize: Size | None = None  # of the shorter side, before a crop
+    rate: Size | None = None  # of signals, in samples per second
     classes: Annotated[tuple[Text, ...], Field(max_length=1_000_000)] = ()
     task: Literal["classification", "multi-label", "regression", "segmentation", "none"] = "classification"
     numbers: Annotated[tuple[Text, ...], Field(max_length=1_000_000)] = ()  # the names of what is regressed,
@@ -94,6 +98,11 @@ class Metadata(BaseModel):
         return Answers(
             self.task, self.numbers, self.units, self.target_mean, self.target_std, self.thresholds, self.ignore
         )
+
+    @property
+    def intake(self) -> Intake:
+        """How files of another size or rate become the input."""
+        return Intake(self.fit, self.resize, self.rate)
 
     @property
     def bytes_last(self) -> bool:

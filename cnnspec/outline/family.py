@@ -57,7 +57,15 @@ def refold_family(members: Sequence[tuple[Graph, Mapping[str, str]]]) -> Family:
 
 
 def _head(graph: Graph) -> tuple[object, ...]:
-    return graph.input_shape, graph.mean, graph.std, graph.classes, len(graph.outputs), len(graph.aux_outputs)
+    return (
+        graph.input_shape,
+        graph.mean,
+        graph.std,
+        graph.intake,
+        graph.classes,
+        len(graph.outputs),
+        len(graph.aux_outputs),
+    )
 
 
 def _family(members: Sequence[_Member], strategy: Strategy) -> Family | None:

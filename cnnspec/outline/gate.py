@@ -67,7 +67,7 @@ def is_same_network(given: Graph, text: Graph, names: Mapping[str, str]) -> bool
     for one, other in ((given.outputs, text.outputs), (given.aux_outputs, text.aux_outputs)):
         if tuple(names[name] for name in one) != other:
             return False
-    header = [(graph.input_shape, graph.mean, graph.std, graph.classes) for graph in (given, text)]
+    header = [(graph.input_shape, graph.mean, graph.std, graph.intake, graph.classes) for graph in (given, text)]
     return header[0] == header[1]
 
 

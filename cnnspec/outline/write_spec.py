@@ -5,10 +5,11 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from cnnspec.graph import INPUT, Graph
+from cnnspec.intake import STRETCH
 from cnnspec.language.expression import MAX_LENGTH
 from cnnspec.language.layout import Branch, Entry, Leaf, yaml_text
 from cnnspec.language.results import LayerName
@@ -46,8 +47,12 @@ def _header(header: Header) -> list[Entry]:
     graph = header.graph
     shape = _flow([Entry(None, _leaf(size)) for size in graph.input_shape], named=False)
     entries = [Entry("cnnspec", _leaf(1)), Entry("name", _leaf(graph.name))]
-    if graph.mean:
-        parts = [Entry("shape", shape), Entry("mean", _numbers(graph.mean)), Entry("std", _numbers(graph.std))]
+    said = {key: value for key, value in asdict(graph.intake).items() if value != getattr(STRETCH, key)}
+    if graph.mean or said:
+        parts = [Entry("shape", shape)]
+        if graph.mean:
+            parts += [Entry("mean", _numbers(graph.mean)), Entry("std", _numbers(graph.std))]
+        parts += [Entry(key, _leaf(value)) for key, value in said.items()]
         entries.append(Entry("input", _flow(parts, named=True)))
     else:
         entries.append(Entry("input", shape))

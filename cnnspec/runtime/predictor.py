@@ -6,7 +6,7 @@ Only the child process in which a file is tried that this machine does not know 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import islice
 from math import prod
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 from PIL import Image
 
+from cnnspec.arrays import check_bytes, each_sample, input_of, normalised, read_sample
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.images import MAX_PIXELS, channels_last, check_shape, normalize, prepare, read_image
 from cnnspec.onnx_backend.metadata import Metadata, read_metadata
@@ -126,16 +127,19 @@ class Predictor:
         return names if len(names) == shape[1] else tuple(map(str, range(shape[1])))
 
     @public()
-    def __call__(self, images: ImageLike | Sequence[ImageLike]) -> list[Answer]:
-        """Answers for images, given by path, as the bytes of a file, or as Pillow images. Raises at the first bad one.
+    def __call__(self, images: object) -> list[Answer]:
+        """Answers for one image or several: paths, bytes of files, Pillow images, arrays, or rows of a data set.
+
+        An array is of several samples, as in training: bytes, or numbers in the units of mean and std. Of a data set
+        of pairs or dictionaries the images are read. Raises at the first bad one.
 
         They are of the task: a `Prediction`, `LabelsPrediction`, `NumbersPrediction` or `MaskPrediction` each.
         """
-        return list(self.stream(_listed(images)))
+        return list(self.stream(each_sample(images)))
 
     @public()
     def stream(
-        self, images: Iterable[ImageLike], *, on_error: Callable[[CnnspecError], None] | None = None
+        self, images: Iterable[object], *, on_error: Callable[[CnnspecError], None] | None = None
     ) -> Iterator[Answer]:
         """Answers for any number of images in batches, in their order, holding one batch at a time.
 
@@ -143,26 +147,45 @@ class Predictor:
         is left out; without it, it raises.
         """
         classes = self.classes
-        shape = check_shape(self.metadata.input_shape)
-        waiting = iter(images)
-        full: NDArray[np.uint8] | None = None  # (batch, H, W, C)
+        waiting = enumerate(images)
+        full: NDArray[Any] | None = None  # (batch, H, W, C) of bytes, or (batch, C, …) of other numbers
         while sources := list(islice(waiting, self.batch_size)):
-            if full is None:
-                rows = self.metadata.batch or len(sources)
-                full = np.empty((rows, *channels_last(shape)), np.uint8)
             names: list[str] = []
-            for source in sources:
+            for place, source in sources:
                 try:
-                    full[len(names)] = self.pixels(source)
+                    values = self._values(source)
+                    if full is None:
+                        full = np.empty((self.metadata.batch or len(sources), *values.shape), values.dtype)
+                    if values.dtype != full.dtype:
+                        raise CnnspecError(
+                            f"{_name(source, place)} is {values.dtype}, and those before it {full.dtype}"
+                        )
+                    full[len(names)] = values
                 except CnnspecError as error:
                     if on_error is None:
                         raise
                     on_error(error)
                 else:
-                    names.append(_name(source))
+                    names.append(_name(source, place))
+            if full is None or not names:
+                continue
             full[len(names) :] = 0
             for name, row in zip(names, self.activated(full), strict=False):
                 yield answer(self.answers, name, row, classes)
+
+    def _values(self, source: object) -> NDArray[Any]:
+        """A sample as `activated` takes it. Raises UsageError and CnnspecError."""
+        about, source = self.metadata, input_of(source)
+        if len(about.input_shape) == 3 and isinstance(source, str | bytes | os.PathLike | Image.Image):
+            pixels: NDArray[Any] = self.pixels(source)
+            return pixels
+        values = read_sample(
+            source, about.input_shape, "what was given", intake=about.intake, invert=self.invert,
+            max_pixels=self.max_pixels,
+        )  # fmt: skip
+        if values.dtype == np.uint8 and values.ndim == 3:
+            return np.asarray(np.moveaxis(values, 0, -1))
+        return np.asarray(normalised(values[None], about.mean, about.std)[0])
 
     @public(NDArray="numpy.typing")
     def run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -199,10 +222,12 @@ class Predictor:
         """
         invert = self.invert if invert is None else invert
         if isinstance(image, str | bytes | os.PathLike):
-            return read_image(image, self.metadata.input_shape, invert=invert, max_pixels=self.max_pixels)
+            return read_image(
+                image, self.metadata.input_shape, intake=self.metadata.intake, invert=invert, max_pixels=self.max_pixels
+            )
         if not isinstance(image, Image.Image):
             raise UsageError(f"{shown(image)} is no image", hint="a path, the bytes of a file, or Pillow's")
-        return prepare(image, self.metadata.input_shape, invert=invert)
+        return prepare(image, self.metadata.input_shape, intake=self.metadata.intake, invert=invert)
 
     @public(NDArray="numpy.typing")
     def read(self, inputs: NDArray[Any]) -> list[Answer]:
@@ -223,27 +248,35 @@ class Predictor:
             raise UsageError(f"{self.path} is for {self.answers.task}, and gives no probability of each class")
         return self.activated(pixels)
 
-    def activated(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """What the network says of images `(N, H, W, C)` of bytes, as its task is read, `(N, …)`. Raises as `run`."""
+    def activated(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """What the network says of images `(N, H, W, C)` of bytes, as its task is read, `(N, …)`. Raises as `run`.
+
+        Of other numbers it takes what the network itself takes, normalised.
+        """
         about = self.metadata
+        if pixels.dtype == np.float32:
+            if about.bytes_last:
+                check_bytes(pixels, self.path)
+            return self._checked(next(iter(self.run(pixels).values())), len(pixels))
         if pixels.dtype != np.uint8 or pixels.shape[1:] != channels_last(check_shape(about.input_shape)):
             wanted = show_shape(channels_last(about.input_shape))
             raise UsageError(f"the pixels are {pixels.dtype} {pixels.shape}, and not uint8 (N, {wanted})")
         inputs = pixels if about.bytes_last else normalize(pixels, about.mean, about.std)
-        outputs: NDArray[np.float32] = next(iter(self.run(inputs).values()))
-        if len(outputs) != len(pixels) or (self.classes and outputs.shape[1] != len(self.classes)):
-            raise CnnspecError(f"{self.path} gives {show_shape(outputs.shape)} for {len(pixels)} images")
+        return self._checked(next(iter(self.run(inputs).values())), len(pixels))
+
+    def _checked(self, outputs: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+        if len(outputs) != count or (self.classes and outputs.shape[1] != len(self.classes)):
+            raise CnnspecError(f"{self.path} gives {show_shape(outputs.shape)} for {count} images")
         return self._activated(outputs)
 
     def _activated(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         return activated(self.answers, outputs, probabilities=self.metadata.output_kind == "probabilities")
 
 
-def _listed(images: ImageLike | Sequence[ImageLike]) -> Sequence[ImageLike]:
-    return images if isinstance(images, Sequence) and not isinstance(images, str | bytes) else [images]
-
-
-def _name(source: ImageLike) -> str:
+def _name(source: object, place: int) -> str:
+    source = input_of(source)
     if isinstance(source, bytes):
         return "-"
-    return os.fspath(source) if isinstance(source, str | os.PathLike) else "image"
+    if isinstance(source, Image.Image):
+        return "image"
+    return str(os.fspath(source)) if isinstance(source, str | os.PathLike) else str(place)

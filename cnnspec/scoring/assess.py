@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
+from cnnspec.arrays import check_bytes, normalised
 from cnnspec.data.classes import VAL_FOLDERS, match_classes
 from cnnspec.errors import CnnspecError, MissingExtraError, UsageError, needs_extra
 from cnnspec.graph import Graph
-from cnnspec.images import normalize
 from cnnspec.runtime.answers import Prediction, activated
 from cnnspec.runtime.predictor import Predictor
 from cnnspec.runtime.sources import expand
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from cnnspec.data.given import Given
     from cnnspec.data.sets import DataSet, ImageSet
 
 __all__ = [
@@ -123,7 +124,7 @@ class Judged:
 
 
 def assess_run(
-    run: Run, *, data: str | None = None, data_dir: str | None = None, split: str = "test",
+    run: Run, *, data: str | Given | None = None, data_dir: str | None = None, split: str = "test",
     skip_bad: bool = False, max_pixels: int | None = None, device: str = "auto", sheet: Path | None = None,
 ) -> Assessment | TaskAssessment:  # fmt: skip
     """Score the best weights of a run, on its own data unless others are named."""
@@ -156,7 +157,7 @@ class _Opened:
 
 
 def judge_run(
-    run: Run, *, data: str | None = None, data_dir: str | None = None, split: str = "test",
+    run: Run, *, data: str | Given | None = None, data_dir: str | None = None, split: str = "test",
     skip_bad: bool = False, max_pixels: int | None = None, device: str = "auto",
 ) -> Judged:  # fmt: skip
     """What the best weights of a classifier's run say of each image. Raises UsageError for a run of another task."""
@@ -174,7 +175,7 @@ def _judge_opened(run: Run, opened: _Opened, split: str) -> Judged:
 
 
 def _open_run(
-    run: Run, data: str | None, data_dir: str | None, *, skip_bad: bool, max_pixels: int | None, device: str
+    run: Run, data: str | Given | None, data_dir: str | None, *, skip_bad: bool, max_pixels: int | None, device: str
 ) -> _Opened:
     with needs_extra("train"):
         import torch
@@ -198,7 +199,7 @@ def _open_run(
 
 
 def assess_model(
-    path: str | os.PathLike[str], *, data: str, data_dir: str | None = None, split: str = "test",
+    path: str | os.PathLike[str], *, data: str | Given, data_dir: str | None = None, split: str = "test",
     skip_bad: bool = False, max_pixels: int | None = None, device: str = "auto", sheet: Path | None = None,
 ) -> Assessment | TaskAssessment:  # fmt: skip
     """Score an exported file, through the very code that `predict` runs. Without torch, on a folder alone."""
@@ -206,7 +207,7 @@ def assess_model(
         with needs_extra("train"):
             import torch
     except MissingExtraError:
-        if not Path(data).is_dir() or sheet is not None:  # which is drawn with what the extra brings
+        if not isinstance(data, str) or not Path(data).is_dir() or sheet is not None:  # drawn with what the extra has
             raise
         return assess_folder(path, data=data, split=split, skip_bad=skip_bad, max_pixels=max_pixels, device=device)
     predictor = Predictor(path, device=device, batch_size=BATCH)
@@ -234,8 +235,12 @@ def _raw(predictor: Predictor, graph: Graph) -> Callable[[Tensor], Tensor]:
     import torch
 
     def outputs(batch: Tensor) -> Tensor:
-        pixels = np.ascontiguousarray(batch.movedim(1, -1).numpy())
-        inputs = pixels if predictor.metadata.bytes_last else normalize(pixels, graph.mean, graph.std)
+        values = batch.numpy()
+        if predictor.metadata.bytes_last:
+            check_bytes(values, predictor.path)
+            inputs = np.ascontiguousarray(np.moveaxis(values, 1, -1))
+        else:
+            inputs = normalised(values, graph.mean, graph.std)
         return torch.from_numpy(next(iter(predictor.run(inputs).values()))).float()
 
     return outputs

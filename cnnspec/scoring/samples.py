@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from cnnspec.data.given import Given
     from cnnspec.data.sets import DataSet
 
 __all__ = ["best_figure", "labelled", "open_set", "pick", "real_images", "some_images"]
@@ -39,7 +40,7 @@ _FOLDERS: Final = {  # where torchvision keeps a downloaded set
 
 def open_set(
     graph: Graph,
-    data: str,
+    data: str | Given,
     config: TrainConfig | None = None,
     *,
     classes: tuple[str, ...] = (),
@@ -73,7 +74,8 @@ def real_images(run: Run) -> NDArray[np.uint8] | None:
     if folder is not None and not (data_folder(config, os.environ) / folder).exists():
         return None
     try:
-        return some_images(open_set(run.graph, run.locate_data(), config), SAMPLES)
+        images = some_images(open_set(run.graph, run.locate_data(), config), SAMPLES)
+        return images if images.dtype == np.uint8 else None
     except CnnspecError:  # moved away since, or no longer readable: noise has to do
         return None
 

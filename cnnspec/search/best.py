@@ -143,4 +143,13 @@ def _makes(text: str, source: Source, wanted: Network) -> bool:
 
 
 def _told(graph: Graph) -> object:
-    return graph.name, graph.input_shape, graph.nodes, graph.outputs, graph.aux_outputs, graph.mean, graph.std
+    return (
+        graph.name,
+        graph.input_shape,
+        graph.nodes,
+        graph.outputs,
+        graph.aux_outputs,
+        graph.mean,
+        graph.std,
+        graph.intake,
+    )

@@ -71,7 +71,7 @@ class Looked(NamedTuple):
 def _structure(graph: Graph) -> object:
     """All of a graph that its training depends on."""
     nodes = [(node.name, node.op.op_name, node.op, node.inputs, node.input_shapes) for node in graph.nodes]
-    return graph.input_shape, nodes, graph.outputs, graph.aux_outputs, graph.mean, graph.std
+    return graph.input_shape, nodes, graph.outputs, graph.aux_outputs, graph.mean, graph.std, graph.intake
 
 
 def look(network: Network, candidate: Candidate, limits: Mapping[str, Limit]) -> Looked:

@@ -44,6 +44,10 @@ class Busy:
 
 def check_space(plan: SearchPlan) -> Screen:
     """A first look at the space. Raises UsageError where it is plain that nothing in it is within the limits."""
+    task = plan.network.graph.task
+    if task is None or task.target != "class":
+        what = f"for {task.name}" if task is not None else "for what its spec does not say"
+        raise UsageError(f"a search is for the highest accuracy, and {plan.network.name} is {what}")
     if measured(plan.section):
         check_measurable()
     seen = screen(plan.network, plan.section)

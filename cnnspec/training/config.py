@@ -37,7 +37,15 @@ Loss = Literal[
     "cross-entropy", "squared-error", "binary-cross-entropy", "absolute-error", "huber", "dice", "cross-entropy+dice"
 ]
 Precision = Literal["fp32", "bf16", "fp16"]
+Augmentation = Literal["photo", "digits", "none"]
 Word = Annotated[str, Field(strict=True, min_length=1, max_length=4096)]
+
+# What the words of `augment` stand for.
+PRESETS: Final[dict[object, dict[str, object]]] = {
+    "photo": {"rotate": 0.0, "shift": 0, "flip": True, "crop": 0.08, "jitter": 0.2},
+    "digits": {"rotate": 10.0, "shift": 2},
+    "none": {"rotate": 0.0, "shift": 0},
+}
 
 # Options that may change between two parts of a run: where it runs, and when it ends.
 MAY_CHANGE: Final = {
@@ -86,9 +94,20 @@ class TrainConfig(BaseModel):
     cache: Word | None = Field(None, description="a folder that keeps decoded images for streaming")
 
     # Augmentation, in pixels of the network's input
+    augment: Augmentation | None = Field(
+        None,
+        description="photo: flips, random crops, colours; digits: rotate and shift; none. What is given beside it wins",
+    )
     rotate: Annotated[float, Field(ge=0, le=180)] = Field(10.0, description="largest rotation, in degrees")
     shift: Natural = Field(2, description="largest shift along each axis, in pixels")
     flip: Flag = Field(False, description="mirror half of the images")
+    crop: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="smallest share of an image's area that a random crop of it has; 1 crops nothing"
+    )
+    jitter: Fraction = Field(0.0, description="largest change of brightness, contrast and saturation, as a share")
+    policy: Literal["none", "randaugment", "trivialaugment"] = Field(
+        "none", description="torchvision's RandAugment (Cubuk et al. 2019) or TrivialAugment (Müller and Hutter 2021)"
+    )
     erase: Fraction = Field(0.0, description="probability that a random rectangle is blanked (Zhong et al. 2017)")
     mixup: NonNegative = Field(0.0, description="alpha of mixup; 0 is off (Zhang et al. 2017)")
 
@@ -170,7 +189,8 @@ class TrainConfig(BaseModel):
     @classmethod
     def _tell(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         try:
-            return handler(values)
+            preset = PRESETS.get(values.get("augment")) if isinstance(values, dict) else None
+            return handler(values if preset is None else preset | values)
         except ValidationError as error:
             faults: dict[str, str] = {}
             for fault in error.errors(include_url=False):

@@ -15,7 +15,7 @@ from cnnspec.data.sets import ImageSet
 from cnnspec.training.objectives.base import Figures, Objective
 
 if TYPE_CHECKING:
-    from cnnspec.data.folder import LoaderPool
+    from cnnspec.data.loaders import LoaderPool
 
 __all__ = ["Scores", "Scoring", "evaluate"]
 

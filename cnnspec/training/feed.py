@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from cnnspec.data.batches import batches
-from cnnspec.data.folder import LoaderPool
-from cnnspec.data.order import epoch_numbers, epoch_order, epoch_shares, neighbours
+from cnnspec.data.loaders import LoaderPool
+from cnnspec.data.order import epoch_numbers, epoch_order, epoch_seeds, epoch_shares, neighbours
 from cnnspec.data.prepare import COLUMNS, variations
 from cnnspec.training.plan import Plan
 
@@ -55,6 +55,7 @@ class Feed:
         self.size = plan.config.batch_size
         self.order = epoch_order(plan.data.train_rows, plan.config.seed, epoch)[: plan.count]
         self.numbers = self._numbers()
+        self.seeds = epoch_seeds(plan.count, plan.config.seed, epoch) if plan.photo else None
 
     def following(self) -> Feed:
         """The next epoch's."""
@@ -68,8 +69,9 @@ class Feed:
             shares = epoch_shares(self.plan.count, config.mixup, config.seed, self.epoch).to(self.plan.device)
         neighbour_parts = None
         if shares is not None and ranks.count > 1:  # another process has the next image
-            neighbour_parts = self._parts(neighbours(self.order, self.size))
-        for position, (images, targets) in zip(self._positions(), self._parts(self.order), strict=True):
+            others_seeds = None if self.seeds is None else neighbours(self.seeds, self.size)
+            neighbour_parts = self._parts(neighbours(self.order, self.size), others_seeds)
+        for position, (images, targets) in zip(self._positions(), self._parts(self.order, self.seeds), strict=True):
             partners = None
             if shares is not None:
                 others = (images.roll(-1, 0), targets.roll(-1, 0)) if neighbour_parts is None else next(neighbour_parts)
@@ -108,10 +110,10 @@ class Feed:
         ranks = self.plan.ranks
         return values[position : position + self._size_at(position)][ranks.rank :: ranks.count]
 
-    def _parts(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def _parts(self, order: Tensor, seeds: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
         """This process's part of every batch: images and targets."""
         plan = self.plan
         return batches(
             plan.train, order, self.size, plan.device, start=self.position, rank=plan.ranks.rank,
-            ranks=plan.ranks.count, workers=plan.workers, loaders=self.loaders,
+            ranks=plan.ranks.count, workers=plan.workers, loaders=self.loaders, photo=plan.photo, seeds=seeds,
         )  # fmt: skip

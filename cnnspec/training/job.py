@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from cnnspec.language import Network
 from cnnspec.tasks import FIGURES, Figure, TaskName
 from cnnspec.training.config import TrainConfig
 from cnnspec.training.metrics import prefixed
+
+if TYPE_CHECKING:
+    from cnnspec.data.given import Given
 
 __all__ = ["Existing", "Job", "TrainResult"]
 
@@ -22,15 +25,15 @@ Existing = Literal["refuse", "overwrite", "resume"]
 class Job:
     """A run to start, or to continue: the network, the options and the folder.
 
-    `data` is what the images are opened by, where that is not what the options say: they may be of another folder; and
-    `weights` the file that it starts from, where the options name a network of another maker.
+    `data` is what the images are opened by, where that is not what the options say: they may be of another folder, or
+    from Python; and `weights` the file that it starts from, where the options name a network of another maker.
     """
 
     network: Network
     config: TrainConfig
     folder: Path
     existing: Existing = "refuse"
-    data: str | None = None
+    data: str | Given | None = None
     weights: str | None = None
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnspec.data.batches import take
-from cnnspec.data.folder import LoaderPool
+from cnnspec.data.loaders import LoaderPool
 from cnnspec.data.prepare import Prepare, mix
 from cnnspec.data.sets import Images, ImageSet
 from cnnspec.torch_backend import check_state

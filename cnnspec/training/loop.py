@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from cnnspec.data.folder import LoaderPool
+from cnnspec.data.loaders import LoaderPool
 from cnnspec.errors import CnnspecError
 from cnnspec.training.device import pick_device
 from cnnspec.training.distributed import Ranks, is_lost_peer, join_ranks, leave_ranks
@@ -128,6 +128,11 @@ def _train(
     begun = resuming and ranks.share(lambda: has_checkpoint(job.folder))
     check_tuning(job.network.graph, job.config, epochs=None if begun else job.config.epochs)
     data = open_images(job, device, ranks, progress, shared)
+    if begun and not data.fixed:
+        raise CnnspecError(
+            f"{job.folder} cannot be continued: its data give other samples each time they are read",
+            hint="begin it again; what varies them at random can be left to the run: `rotate`, `shift`, `flip`, …",
+        )
     if job.config.freezing:
         progress.message(trained_in_words(job.network.graph, job.config))
     seed_generators(job.config.seed, device)

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from cnnspec.data.batches import to_device
 from cnnspec.data.duplicates import count_duplicates
+from cnnspec.data.photo import Photo
 from cnnspec.data.prepare import Augment
 from cnnspec.data.sets import DataSet, Images, ImageSet
 from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.ops import show_shape
 from cnnspec.training.config import MAY_CHANGE, TrainConfig
 from cnnspec.training.device import image_memory
 from cnnspec.training.distributed import Ranks
@@ -116,6 +118,11 @@ class Plan:
             return Augment()
         return Augment(self.config.rotate, self.config.shift, self.config.flip, self.config.erase)
 
+    @property
+    def photo(self) -> Photo:
+        """What is varied of each image while it is read."""
+        return photo_of(self.config)
+
     def epoch_rates(self, epoch: int) -> Tensor:
         """The learning rates of an epoch's steps, on the device."""
         first = epoch * self.steps_per_epoch
@@ -137,8 +144,11 @@ def make_plan(
     Raises UsageError for a precision that the device does not have.
     """
     config = _settle(job, model, device, ranks, len(data.train_rows), progress, shared)
-    train = to_device(data.train, device, image_memory(device))
-    if train is data.train and isinstance(train, Images) and not train.mapped and device.type != "cpu":
+    photo = photo_of(config)
+    if photo:
+        _check_photo(photo, data, job)
+    train = data.train if photo else to_device(data.train, device, image_memory(device))
+    if train is data.train and not photo and isinstance(train, Images) and not train.mapped and device.type != "cpu":
         size = train.images.nbytes / 1e6
         progress.message(f"{size:,.0f} MB of images stay in the host's memory: {device} has no room for them")
     return Plan(
@@ -152,6 +162,24 @@ def make_plan(
         origin=origin_of(job, data),
         resuming=resuming,
     )
+
+
+def photo_of(config: TrainConfig) -> Photo:
+    """What a run with these options varies of each image while it is read."""
+    return Photo(config.crop, config.jitter, config.policy)
+
+
+def _check_photo(photo: Photo, data: DataSet, job: Job) -> None:
+    """Raise UsageError where images cannot be varied one by one: they are none, or masks would have to move along."""
+    shape = job.network.graph.input_shape
+    if len(shape) != 3 or shape[0] not in (1, 3) or not data.bytes:
+        what = show_shape(shape) if len(shape) != 3 or shape[0] not in (1, 3) else "numbers that are no bytes"
+        raise UsageError(f"`crop`, `jitter` and `policy` are for photographs, and these are {what}")
+    if data.task.target == "mask" and (photo.crop < 1 or photo.policy != "none"):
+        raise UsageError(
+            "`crop` and `policy` move what is in an image, and not the mask over it",
+            hint="`--rotate`, `--shift` and `--flip` move both; `--jitter` changes colours alone",
+        )
 
 
 def _settle(

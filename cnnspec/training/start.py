@@ -47,6 +47,7 @@ def data_options(config: TrainConfig, device: torch.device, report: Callable[[st
         cache=expand_user(config.cache) if config.cache else None,
         memory=image_memory(device),
         report=report,
+        as_files=config.crop < 1,
     )
 
 
@@ -72,6 +73,7 @@ def open_images(job: Job, device: torch.device, ranks: Ranks, progress: Progress
         options.max_pixels,
         options.loading,
         options.cache,
+        options.as_files,
     )
     data = shared.data((name, network, how, device), open_first_alone)
     progress.message(data.remark)

@@ -17,8 +17,7 @@ import cnnspec
 from cnnspec import files, images, limits
 from cnnspec.data import npz as npz_reader
 from cnnspec.data import open as data_open
-from cnnspec.data.folder import decode
-from cnnspec.data.sets import OpenOptions
+from cnnspec.data.sets import OpenOptions, decode
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.images import prepare, read_image
 

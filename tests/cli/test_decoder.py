@@ -12,7 +12,7 @@ from PIL import Image
 
 import cnnspec
 from cnnspec import api
-from cnnspec.data.folder import decode
+from cnnspec.data.sets import decode
 from cnnspec.errors import CnnspecError
 from cnnspec.images import MAX_PIXELS, read_image
 from cnnspec.scoring.assess import assess_folder

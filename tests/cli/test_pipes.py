@@ -11,7 +11,7 @@ import pytest
 from cli_calls import call
 from PIL import Image
 
-from cnnspec.data.folder import decode
+from cnnspec.data.sets import decode
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.images import read_image
 from cnnspec.language import read_spec

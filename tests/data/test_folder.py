@@ -19,7 +19,8 @@ from PIL import Image
 
 import cnnspec
 from cnnspec.data.batches import batches
-from cnnspec.data.folder import LoaderPool, open_folder
+from cnnspec.data.folder import open_folder
+from cnnspec.data.loaders import LoaderPool
 from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.data.sets import Files, Images
 from cnnspec.errors import CnnspecError, UsageError

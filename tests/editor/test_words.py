@@ -83,6 +83,8 @@ def labels(text: str, choice: Choice | None = None) -> list[str]:
 
 def test_completion_knows_where_it_is() -> None:
     assert labels(TEXT + "out|")[0] == "outputs"
+    assert labels(TEXT + "task: seg|") == ["segmentation"]
+    assert labels(TEXT + "task: {ty|")[0] == "type"
     assert labels(TEXT + "  last: Lin|")[0] == "Linear"
     assert "Unit" in labels(TEXT + "  last: |")
     assert labels(TEXT.replace("ReLU", "ReLU(inp|"))[0] == "inplace"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import cnnspec
+from cnnspec.data.given import Given
 from cnnspec.training.config import TrainConfig
 from cnnspec.training.job import Job, TrainResult
 from cnnspec.training.loop import train
@@ -30,13 +31,14 @@ OPTIONS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def job(folder: Path, *, text: str = TEXT, resume: bool = False, **options: Any) -> Job:
+def job(folder: Path, *, text: str = TEXT, resume: bool = False, given: Given | None = None, **options: Any) -> Job:
     spec = cnnspec.loads(text)
     return Job(
         spec,
         TrainConfig(**{**OPTIONS, **options}),
         folder,
         existing="resume" if resume else "refuse",
+        data=given,
     )
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sources import SOURCES
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the harness forks its processes")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="watching fsync needs /proc")
@@ -42,6 +43,16 @@ def test_killed_runs_end_as_if_nothing_had_happened(kills: int) -> None:
     done = harness("--kills", str(kills))
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{kills} kills" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("source", "kills"),
+    [("stream in a cache", 2), pytest.param(",".join(SOURCES), 5, marks=pytest.mark.long)],
+)
+def test_killed_runs_on_data_from_elsewhere_end_as_if_nothing_had_happened(source: str, kills: int) -> None:
+    done = harness("--kills", str(kills), "--source", source)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(f"{kills} kills") == len(source.split(","))
 
 
 @needs_proc

@@ -11,7 +11,7 @@ from emulated_graph import WARM_UP, EmulatedSteps
 from run_states import plain
 from small_runs import TEXT, job
 
-from cnnspec.data.folder import LoaderPool
+from cnnspec.data.loaders import LoaderPool
 from cnnspec.training.checkpoint import load_checkpoint
 from cnnspec.training.distributed import Ranks
 from cnnspec.training.feed import RowBatch

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
 import cnnspec
-from cnnspec.data.folder import LoaderPool
+from cnnspec.data.loaders import LoaderPool
 from cnnspec.data.prepare import COLUMNS, variations
 from cnnspec.data.sets import Images
 from cnnspec.training import keeper

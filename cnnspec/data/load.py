@@ -1,0 +1,80 @@
+"""Files decoded once: to be kept, in memory or in the cache, or only to know that it can be done."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cnnspec.data.archive import Inside, Place
+from cnnspec.data.sets import Files, Images, ImageSet, OpenOptions
+from cnnspec.data.stores import mapped_file
+from cnnspec.errors import CnnspecError
+from cnnspec.files import atomic_path
+
+__all__ = ["load_files"]
+
+
+def load_files(files: Files, resident: bool, options: OpenOptions, bad: list[str]) -> ImageSet:
+    """The same images, kept in memory where they are `resident`, or in the cache where there is one, or as files.
+
+    To `bad` goes what is wrong with those that cannot be decoded; they are left out.
+    """
+    size = prod(files.shape) * files.kind.itemsize
+    cached = _cache_file(files, options.cache) if options.cache else None
+    if cached is not None and cached.is_file() and cached.stat().st_size == len(files) * size:
+        return Images(mapped_file(cached, files.shape, files.kind), files.targets, mapped=True, paths=files.paths)
+    good: list[int] = []
+    pixels = np.empty((len(files) if resident else 0, *files.shape), files.kind)
+
+    def attempt(row: int) -> Tensor | bool | str:
+        try:
+            return files.read(row) if resident else files.check(row)
+        except CnnspecError as error:
+            return error.message
+
+    with ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 1))) as pool:
+        for row, result in enumerate(pool.map(attempt, range(len(files)), chunksize=16)):
+            if isinstance(result, str):
+                bad.append(result)
+            else:
+                if isinstance(result, Tensor):
+                    pixels[len(good)] = result.numpy()
+                good.append(row)
+    kept = torch.tensor(good, dtype=torch.int64)
+    chosen = replace(files, paths=tuple(files.paths[row] for row in good), targets=files.targets[kept])
+    if resident:
+        return Images(torch.from_numpy(pixels[: len(good)]), chosen.targets, paths=chosen.paths)
+    if options.cache is None or not good or (bad and not options.skip_bad):
+        return chosen
+    cached = _cache_file(chosen, options.cache)
+    options.cache.mkdir(parents=True, exist_ok=True)
+    with atomic_path(cached) as temporary, open(temporary, "wb") as file:
+        for row in range(len(chosen)):
+            file.write(chosen.read(row).numpy().data)
+    return Images(mapped_file(cached, files.shape, files.kind), chosen.targets, mapped=True, paths=chosen.paths)
+
+
+def _cache_file(files: Files, folder: Path) -> Path:
+    """The cache of exactly these files, by their names, sizes and times of change."""
+    digest = hashlib.sha256(repr((files.shape, files.intake) if files.intake else files.shape).encode())
+    for path in files.paths:
+        try:
+            digest.update(_stamp(path))
+        except OSError:
+            digest.update(os.urandom(16))  # a file that is not there has no cache
+    return folder / f"{digest.hexdigest()[:32]}.{'u8' if files.kind == np.uint8 else 'f32'}"
+
+
+def _stamp(path: Place) -> bytes:
+    if isinstance(path, Inside):
+        return f"{path.stamp}\n".encode("utf-8", "surrogateescape")
+    state = path.stat()
+    return os.fsencode(path.resolve()) + f"\0{state.st_size}\0{state.st_mtime_ns}\n".encode()
