@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from cnnspec.graph import Graph, Purpose
+from cnnspec.intake import Intake
 from cnnspec.language.elaborate import MAX_NODES
 from cnnspec.language.spec_source import Source, read_spec
 from cnnspec.ops import Shape
 from cnnspec.public import public
 
-__all__ = ["Network", "NetworkRecord", "normalised"]
+__all__ = ["Network", "NetworkRecord", "fed"]
 
 
 @dataclass(frozen=True)
@@ -121,11 +122,12 @@ class Network:
         )
 
 
-def normalised(network: Network, *, mean: tuple[float, ...], std: tuple[float, ...]) -> Network:
-    """The same network whose input is normalised otherwise than its spec says: as its weights were trained."""
-    if (mean, std) == (network.graph.mean, network.graph.std):
+def fed(network: Network, *, mean: tuple[float, ...], std: tuple[float, ...], intake: Intake) -> Network:
+    """The same network whose input is made otherwise than its spec says: as its weights were trained."""
+    graph = network.graph
+    if (mean, std, intake) == (graph.mean, graph.std, graph.intake):
         return network
-    return replace(network, graph=replace(network.graph, mean=mean, std=std))
+    return replace(network, graph=replace(graph, mean=mean, std=std, intake=intake))
 
 
 def _written(params: Mapping[str, object]) -> dict[str, str]:
