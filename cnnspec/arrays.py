@@ -139,7 +139,10 @@ def each_sample(given: object) -> Iterable[object]:
     if isinstance(given, str | bytes | os.PathLike | Image.Image):
         return [given]
     if is_array(given):
-        return iter(as_array(given, "what was given"))
+        array = as_array(given, "what was given")
+        if array.ndim == 0:
+            raise UsageError(f"{shown(given)} is a single number, and no image", hint="`(N, …)`: an array of several")
+        return iter(array)
     if isinstance(given, Mapping) and not hasattr(given, "column_names"):
         return [given]
     if hasattr(given, "__getitem__") and hasattr(given, "__len__"):

@@ -95,6 +95,7 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
             {"spec": spec, "data": "digits"},
             ("image", "label", "data", "index", "invert", "lr", "momentum", "optimizer", "loss", "seed", "weights"),
         ),
+        "draw_step": Public(api.draw_step, {"told": cnnspec.step(spec, data="digits"), "output": "step.html"}, ()),
         "export": Public(
             cnnspec.export,
             {"network": spec, "output": "out.onnx", "verify": False},
@@ -152,6 +153,8 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
         "Predictor.stream": Public(predictor.stream, {"images": ["a.png"]}, ("on_error",)),
         "Predictor.pixels": Public(predictor.pixels, {"image": "a.png"}, ("invert",)),
         "Predictor.probabilities": Public(predictor.probabilities, {"pixels": np.zeros((1, 8, 8, 1), np.uint8)}),
+        "Predictor.activated": Public(predictor.activated, {"pixels": np.zeros((1, 8, 8, 1), np.uint8)}),
+        "Predictor.read": Public(predictor.read, {"inputs": np.zeros((1, 1, 8, 8), np.float32)}),
         "Predictor.run": Public(predictor.run, {"inputs": np.zeros((1, 1, 8, 8), np.float32)}),
         "Spec.analyze": Public(spec.analyze, {}, ("purpose", "batch", "optimizer", "precision")),
         "Spec.field": Public(spec.field, {"layer": "c"}, ("unit", "channel")),

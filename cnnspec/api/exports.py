@@ -13,7 +13,7 @@ from cnnspec.errors import UsageError, needs_extra
 from cnnspec.exporting.options import PRECISIONS, ExportOptions, ExportResult, Quantization
 from cnnspec.exporting.subject import Subject, checked_arrays, of_known, of_run, of_spec
 from cnnspec.language import Network
-from cnnspec.language.network import fed
+from cnnspec.language.network import normalised
 from cnnspec.onnx_backend.options import DEFAULT_OPSET, Lowering
 from cnnspec.ops import show_shape
 from cnnspec.ops.arguments import Bounds
@@ -119,7 +119,7 @@ def _of_named(spec: Network, named: NamedWeights, report: Callable[[str], None])
             spec = spec.at_size((channels, *rule.size))
             report(f"{named.origin} are for images of {show_shape(rule.size)}")
         if channels == len(rule.mean):
-            spec = fed(spec, mean=rule.mean, std=rule.std, intake=rule.intake(spec.graph.input_shape))
+            spec = normalised(spec, mean=rule.mean, std=rule.std, intake=rule.intake(spec.graph.input_shape))
         if rule.interpolation != "bilinear":
             report(f"{named.origin} were made with {rule.interpolation} resizing; images are resized bilinearly here")
     graph = spec.graph

@@ -7,9 +7,9 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Final, TypeVar
 
 from cnnspec.data.archive import Inside, Place, file_size
-from cnnspec.data.sets import DataSet, Files, Images
+from cnnspec.data.sets import DataSet, Files, Images, ImageSet
 
-__all__ = ["count_duplicates"]
+__all__ = ["count_duplicates", "count_learned"]
 
 FIRST: Final = 4096  # bytes of an image that are looked at before all of them are
 Item = TypeVar("Item")
@@ -24,19 +24,25 @@ def count_duplicates(data: DataSet) -> int:
     rows = data.train_rows.tolist()
     if data.val is data.train:
         rows += data.val_rows.tolist()
-    train, test = data.train, data.test
-    if isinstance(train, Images) and isinstance(test, Images):
-        pixels, other = train.images.numpy(), test.images.numpy()
-        learned = [(pixels, row) for row in rows]
-        held = [(other, row) for row in range(len(test))]
+    return 0 if data.test is None else _shared(data.train, rows, data.test)
+
+
+def count_learned(data: DataSet) -> int:
+    """How many validation images that came apart from the training images are among these, as `count_duplicates`."""
+    return 0 if data.val is data.train else _shared(data.train, data.train_rows.tolist(), data.val)
+
+
+def _shared(train: ImageSet, rows: list[int], other: ImageSet) -> int:
+    if isinstance(train, Images) and isinstance(other, Images):
+        pixels, held = train.images.numpy(), other.images.numpy()
         return _count(
-            learned,
-            held,
+            [(pixels, row) for row in rows],
+            [(held, row) for row in range(len(other))],
             lambda at: _digest(at[0][at[1]].reshape(-1)[:FIRST].tobytes()),
             lambda at: _digest(at[0][at[1]].tobytes()),
         )
-    if isinstance(train, Files) and isinstance(test, Files):
-        return _count([train.paths[row] for row in rows], test.paths, file_size, _content)
+    if isinstance(train, Files) and isinstance(other, Files):
+        return _count([train.paths[row] for row in rows], other.paths, file_size, _content)
     return 0
 
 

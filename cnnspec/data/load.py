@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from cnnspec.data.archive import Inside, Place
+from cnnspec.data.classes import some
 from cnnspec.data.sets import Files, Images, ImageSet, OpenOptions
 from cnnspec.data.stores import mapped_file
 from cnnspec.errors import CnnspecError
@@ -32,6 +33,7 @@ def load_files(files: Files, resident: bool, options: OpenOptions, bad: list[str
     if cached is not None and cached.is_file() and cached.stat().st_size == len(files) * size:
         return Images(mapped_file(cached, files.shape, files.kind), files.targets, mapped=True, paths=files.paths)
     good: list[int] = []
+    plain: list[str] = []
     pixels = np.empty((len(files) if resident else 0, *files.shape), files.kind)
 
     def attempt(row: int) -> Tensor | bool | str:
@@ -45,9 +47,13 @@ def load_files(files: Files, resident: bool, options: OpenOptions, bad: list[str
             if isinstance(result, str):
                 bad.append(result)
             else:
+                if result is False:
+                    plain.append(str(files.paths[row]))
                 if isinstance(result, Tensor):
                     pixels[len(good)] = result.numpy()
                 good.append(row)
+    if plain:
+        options.report(f"files of one colour or value throughout: {len(plain):,}, {some(plain)}")
     kept = torch.tensor(good, dtype=torch.int64)
     chosen = replace(files, paths=tuple(files.paths[row] for row in good), targets=files.targets[kept])
     if resident:

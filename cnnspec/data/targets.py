@@ -77,7 +77,8 @@ def as_targets(name: str, y: Array, graph: Graph, task: Task) -> Tensor:
             if y.ndim != rank:
                 raise CnnspecError(f"{name} is {y.shape}; a mask has the axes of the input, (N, …) of {rank} axes")
             check_mask(y, count, ignored(graph), name)
-            return torch.from_numpy(y.astype(np.uint8))
+            narrow = max(count - 1, ignored(graph)) < 256
+            return torch.from_numpy(y.astype(np.uint8 if narrow else np.int64))
 
 
 def check_labels(labels: Tensor, classes: int, name: str) -> None:

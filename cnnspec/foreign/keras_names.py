@@ -18,7 +18,7 @@ from cnnspec.foreign.primitives import Affine, Padded, Primitive, Reduced
 
 __all__ = ["named_by_layers"]
 
-_PATH: Final = re.compile(r"(.*?\d+[a-z]?)_(?=.)")  # up to the first word with a number in it
+_PATH: Final = re.compile(r"(.*?\d+[a-z]?)(?:_|$)")  # up to the first word with a number in it
 _FEWEST: Final = 3  # calls that are worth a scope
 _WORDS: Final = {Padded: "pad", Affine: "scale", Reduced: "pool"}
 
@@ -45,7 +45,7 @@ def named_by_layers(
     stage, block, size = 0, 0, None
     for group in _groups(parts_of(calls, outputs), made_up):
         if group.scope and len(group.calls) >= _FEWEST:
-            names.update((call.name, f"{group.scope}.{call.name[len(group.scope) + 1 :]}") for call in group.calls)
+            names.update(_names_in(group))
             kinds[group.scope] = kind_of(group.scope)
             size = None
         elif group.branches and not group.scope:
@@ -70,6 +70,9 @@ def _groups(parts: Sequence[list[Call]], made_up: Collection[str]) -> list[_Grou
     """What stands together: a block that branches, with what is called like it before and behind; else a row of layers
     whose names begin alike, with blocks inside that are called so too."""
     groups = [_Group(_scope(part, made_up), list(part), len(part) > 1) for part in parts]
+    for before, group, behind in zip(groups, groups[1:], groups[2:], strict=False):
+        if not group.scope and not group.branches and _says_nothing(group.calls[0], made_up):
+            group.scope = _in_a_row(before, behind)  # an activation between layers of one block
     for near in (_called_alike, _in_a_row):
         joined: list[_Group] = []
         for group in groups:
@@ -82,6 +85,17 @@ def _groups(parts: Sequence[list[Call]], made_up: Collection[str]) -> list[_Grou
                 joined.append(group)
         groups = joined
     return groups
+
+
+def _names_in(group: _Group) -> dict[str, str]:
+    """The names of a scope's calls: what theirs say behind its own, and of what they are where they say nothing."""
+    start = len(group.scope) + 1
+    said = [call for call in group.calls if call.name.startswith(f"{group.scope}_")]
+    names = {call.name: f"{group.scope}.{call.name[start:]}" for call in said}
+    used = set(names.values())
+    for name, word in words_in(group.scope, [call for call in group.calls if call.name not in names], _word):
+        names[name] = f"{word}_" if word in used else word
+    return names
 
 
 def _called_alike(one: _Group, other: _Group) -> str:
@@ -104,8 +118,8 @@ def _in_a_row(one: _Group, other: _Group) -> str:
 
 def _scope(part: Sequence[Call], made_up: Collection[str]) -> str:
     """What the names of layers say of the scope that these are in."""
-    names = [call.name for call in part]
-    if any("." in name or name in made_up for name in names):
+    names = [call.name for call in part if not _says_nothing(call, made_up)]
+    if not names or any("." in name for name in names):
         return ""
     if len(names) == 1:
         found = _PATH.match(names[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Self, TypeVar
 
 from cnnspec.graph import Graph, Purpose
 from cnnspec.intake import Intake
@@ -13,7 +13,9 @@ from cnnspec.language.spec_source import Source, read_spec
 from cnnspec.ops import Shape
 from cnnspec.public import public
 
-__all__ = ["Network", "NetworkRecord", "fed"]
+__all__ = ["Network", "NetworkRecord", "normalised"]
+
+N = TypeVar("N", bound="Network")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Network:
     params: Mapping[str, str] = field(default_factory=dict)  # those that were set, as they are written
     input_override: Shape | None = None  # the input that was asked for in place of the declared one
     max_nodes: int = field(default=MAX_NODES, repr=False)
+    as_declared: bool = True  # whether mean and std are those of the spec
 
     @classmethod
     @public()
@@ -97,7 +100,7 @@ class Network:
         An input that took the place of the declared one stays. Raises SpecError where the network is not valid with
         them, and UsageError for a parameter that there is not or a value that it cannot hold.
         """
-        return type(self).elaborate(
+        made = type(self).elaborate(
             self.source,
             variant=self.variant,
             params={**self.params, **params},
@@ -105,6 +108,7 @@ class Network:
             max_nodes=self.max_nodes,
             purpose=purpose,
         )
+        return self._normalised_as(made)
 
     @public()
     def at_size(self, shape: Shape, *, purpose: Purpose = "inference") -> Self:
@@ -112,7 +116,7 @@ class Network:
 
         Raises SpecError where it does not fit, and UsageError for what is no shape.
         """
-        return type(self).elaborate(
+        made = type(self).elaborate(
             self.source,
             variant=self.variant,
             params=self.params,
@@ -120,14 +124,23 @@ class Network:
             max_nodes=self.max_nodes,
             purpose=purpose,
         )
+        return self._normalised_as(made)
+
+    def _normalised_as(self, made: Self) -> Self:
+        """Another network of the spec, with the normalisation that this one has."""
+        if self.as_declared or made.graph.input_shape[0] != self.graph.input_shape[0]:
+            return made
+        return normalised(made, mean=self.graph.mean, std=self.graph.std)
 
 
-def fed(network: Network, *, mean: tuple[float, ...], std: tuple[float, ...], intake: Intake) -> Network:
-    """The same network whose input is made otherwise than its spec says: as its weights were trained."""
+def normalised(network: N, *, mean: tuple[float, ...], std: tuple[float, ...], intake: Intake | None = None) -> N:
+    """The same network whose input is normalised otherwise than its spec says: as its weights were trained.
+
+    `intake` says how files become that input, where the spec says that otherwise too.
+    """
     graph = network.graph
-    if (mean, std, intake) == (graph.mean, graph.std, graph.intake):
-        return network
-    return replace(network, graph=replace(graph, mean=mean, std=std, intake=intake))
+    changed = replace(graph, mean=mean, std=std, intake=graph.intake if intake is None else intake)
+    return network if changed == graph else replace(network, graph=changed, as_declared=False)
 
 
 def _written(params: Mapping[str, object]) -> dict[str, str]:

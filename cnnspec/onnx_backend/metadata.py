@@ -126,11 +126,11 @@ class Metadata(BaseModel):
 
         Raises SpecError where its spec is invalid.
         """
-        from cnnspec.language.network import Network, NetworkRecord, fed
+        from cnnspec.language.network import Network, NetworkRecord, normalised
 
         record = NetworkRecord(self.spec, self.variant, self.settings, self.input_shape)
         network = Network.from_record(record, f"{self.name}.{self.spec_kind}", purpose="inference")
-        return fed(network, mean=self.mean, std=self.std, intake=self.intake)
+        return normalised(network, mean=self.mean, std=self.std, intake=self.intake)
 
 
 def write_metadata(metadata: Metadata) -> dict[str, str]:

@@ -248,6 +248,7 @@ class Predictor:
             raise UsageError(f"{self.path} is for {self.answers.task}, and gives no probability of each class")
         return self.activated(pixels)
 
+    @public(NDArray="numpy.typing")
     def activated(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """What the network says of images `(N, H, W, C)` of bytes, as its task is read, `(N, …)`. Raises as `run`.
 

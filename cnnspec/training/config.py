@@ -42,7 +42,7 @@ Word = Annotated[str, Field(strict=True, min_length=1, max_length=4096)]
 
 # What the words of `augment` stand for.
 PRESETS: Final[dict[object, dict[str, object]]] = {
-    "photo": {"rotate": 0.0, "shift": 0, "flip": True, "crop": 0.08, "jitter": 0.2},
+    "photo": {"rotate": 0.0, "shift": 0, "flip": True, "crop": 0.08, "jitter": 0.2, "standardise": True},
     "digits": {"rotate": 10.0, "shift": 2},
     "none": {"rotate": 0.0, "shift": 0},
 }
@@ -92,6 +92,11 @@ class TrainConfig(BaseModel):
         None, description="processes that decode images while training on streamed data; by the cores where not given"
     )
     cache: Word | None = Field(None, description="a folder that keeps decoded images for streaming")
+
+    standardise: Flag = Field(
+        False,
+        description="measure mean and std on the training images where the spec has none, as `augment: photo` does",
+    )
 
     # Augmentation, in pixels of the network's input
     augment: Augmentation | None = Field(
@@ -189,7 +194,8 @@ class TrainConfig(BaseModel):
     @classmethod
     def _tell(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         try:
-            preset = PRESETS.get(values.get("augment")) if isinstance(values, dict) else None
+            word = values.get("augment") if isinstance(values, dict) else None
+            preset = PRESETS.get(word) if isinstance(word, str) else None
             return handler(values if preset is None else preset | values)
         except ValidationError as error:
             faults: dict[str, str] = {}

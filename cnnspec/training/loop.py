@@ -30,7 +30,7 @@ from cnnspec.training.progress import Progress, Silent, speaks
 from cnnspec.training.run_folder import has_checkpoint, is_run
 from cnnspec.training.run_writer import RunFolder
 from cnnspec.training.shared import Shared
-from cnnspec.training.start import build_network, check_parts, check_tuning, open_images, trained_in_words
+from cnnspec.training.start import build_network, check_parts, check_tuning, open_images, standardised, trained_in_words
 from cnnspec.training.starting import start_from
 
 __all__ = ["run", "train"]
@@ -128,6 +128,8 @@ def _train(
     begun = resuming and ranks.share(lambda: has_checkpoint(job.folder))
     check_tuning(job.network.graph, job.config, epochs=None if begun else job.config.epochs)
     data = open_images(job, device, ranks, progress, shared)
+    if job.config.standardise:
+        job = standardised(job, data, progress)
     if begun and not data.fixed:
         raise CnnspecError(
             f"{job.folder} cannot be continued: its data give other samples each time they are read",

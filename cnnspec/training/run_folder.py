@@ -35,6 +35,7 @@ from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import expand_user
 from cnnspec.graph import Graph
 from cnnspec.language import Network, NetworkRecord, read_file
+from cnnspec.language.network import normalised
 from cnnspec.language.source import read_text
 from cnnspec.language.tree import SourceError, plain
 from cnnspec.public import public
@@ -67,6 +68,8 @@ class _NetworkSection(BaseModel):
     input: tuple[Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)], ...] | None = None
     variant: str | None = None
     set: dict[str, object] | None = None
+    mean: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = ()  # where they are not those of the spec
+    std: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = ()
 
 
 class DataPlace(BaseModel):
@@ -350,6 +353,8 @@ def network_files(network: Network) -> tuple[str, str, dict[str, object]]:
         section["variant"] = record.variant
     if record.params:
         section["set"] = record.params
+    if not network.as_declared:
+        section |= {"mean": list(network.graph.mean), "std": list(network.graph.std)}
     return file, record.spec, section
 
 
@@ -366,7 +371,12 @@ def _read_network(path: Path, section: dict[str, object]) -> Network:
         params={key: str(value) for key, value in (written.set or {}).items()},
         input_shape=written.input or None,
     )
-    return Network.from_record(record, str(file), purpose="train")
+    network = Network.from_record(record, str(file), purpose="train")
+    if not written.mean:
+        return network
+    if {len(written.mean), len(written.std)} != {network.graph.input_shape[0]}:
+        raise CnnspecError(f"{path / 'config.yaml'} is damaged: it has not a mean and std for each channel")
+    return normalised(network, mean=written.mean, std=written.std)
 
 
 class ConfigFile(NamedTuple):

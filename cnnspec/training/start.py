@@ -6,17 +6,20 @@ import copy
 import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import fx, nn
 
 from cnnspec.analysis.freezing import EVERYTHING, check_layer
+from cnnspec.data.measure import measure, suspicions
 from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.data.sets import DataSet
 from cnnspec.errors import UsageError
 from cnnspec.files import expand_user
 from cnnspec.graph import Graph, is_below
 from cnnspec.images import MAX_PIXELS
+from cnnspec.language.network import normalised
 from cnnspec.ops.norm import InstanceNorm
 from cnnspec.torch_backend import build_module
 from cnnspec.torch_backend.rewrite import multiply_whole, pool_first, rectify_in_place
@@ -31,7 +34,7 @@ from cnnspec.training.starting import Start
 
 __all__ = [
     "build_network", "check_norms", "check_parts", "check_tuning", "data_options", "fresh_network", "open_images",
-    "trained_in_words",
+    "standardised", "trained_in_words",
 ]  # fmt: skip
 
 
@@ -77,7 +80,19 @@ def open_images(job: Job, device: torch.device, ranks: Ranks, progress: Progress
     )
     data = shared.data((name, network, how, device), open_first_alone)
     progress.message(data.remark)
+    for line in suspicions(data):
+        progress.message(line)
     return data
+
+
+def standardised(job: Job, data: DataSet, progress: Progress) -> Job:
+    """The job with mean and std as measured on its training images, unless its network has some already."""
+    if job.network.graph.mean:
+        return job
+    mean, std = measure(data)
+    listed = "; ".join(f"{middle:.4g}, {spread:.4g}" for middle, spread in zip(mean, std, strict=True))
+    progress.message(f"mean and std of the training images, channel by channel: {listed}")
+    return replace(job, network=normalised(job.network, mean=mean, std=std))
 
 
 def build_network(graph: Graph, config: TrainConfig, device: torch.device, *, weights: Start | None) -> nn.Module:

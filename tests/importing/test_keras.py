@@ -134,6 +134,24 @@ def test_a_configuration_alone_is_read_without_weights(saved: Callable[[str], Pa
     assert not (tmp_path / "a.yaml").exists()
 
 
+def test_a_block_holds_layers_whose_names_say_nothing(tmp_path: Path) -> None:
+    """As Keras's MobileNets are: activations between the layers of a block, and layers called as their block is."""
+    x = given = keras.Input((8, 8, 4))
+    for number in range(1, 4):
+        x = layers.Conv2D(4, 1, name=f"conv_pw_{number}")(x)
+        x = layers.ReLU(name=f"conv_pw_{number}_relu")(layers.BatchNormalization(name=f"conv_pw_{number}_bn")(x))
+    for number in range(1, 4):
+        y = layers.Activation("gelu")(layers.Conv2D(8, 1, name=f"expanded_{number}_expand")(x))
+        y = layers.Conv2D(4, 1, name=f"expanded_{number}_project")(y)
+        x = layers.Add(name=f"expanded_{number}_add")([x, y])
+    (tmp_path / "config.json").write_text(keras.Model(given, x).to_json(), encoding="utf-8")
+    result = cnnspec.import_network(str(tmp_path / "config.json"))
+    names = [node.name for node in read_spec("a.yaml", result.text.encode()).elaborate()]
+    assert names[:3] == ["conv_pw_1.conv", "conv_pw_1.bn", "conv_pw_1.relu"]
+    assert names[-4:] == [f"expanded_3.{word}" for word in ("expand", "gelu", "project", "add")]
+    assert "expanded_{i + 1}: Expanded * 3" in result.text
+
+
 # What is refused -----------------------------------------------------------------------------------------------------
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from cnnspec.data.given import IN_PYTHON, Given
@@ -52,6 +54,30 @@ def as_npz(folder: Path) -> dict[str, Any]:
     return {"data": str(path)}
 
 
+def as_files(folder: Path) -> Path:
+    """Two hundred of them as pictures, in folders."""
+    top = folder / "pictures"
+    if not top.exists():
+        x, y = arrays()
+        for row in range(200):
+            (top / str(y[row])).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(x[row, 0]).save(top / str(y[row]) / f"{row}.png")
+    return top
+
+
+def as_zip(folder: Path) -> dict[str, Any]:
+    path = folder / "pictures.zip"
+    if not path.exists():
+        with zipfile.ZipFile(path, "w") as archive:
+            for each in sorted(as_files(folder).rglob("*.png")):
+                archive.write(each, each.relative_to(folder))
+    return {"data": str(path), "loading": "streaming", "workers": 0}
+
+
+def as_photos(folder: Path) -> dict[str, Any]:
+    return {"data": str(as_files(folder)), "augment": "photo", "policy": "trivialaugment", "workers": 0}
+
+
 SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "digits": lambda folder: {},
     "arrays": lambda folder: given(arrays()),
@@ -61,4 +87,7 @@ SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "stream": lambda folder: given(stream()),
     "stream in a cache": lambda folder: given(stream(), loading="streaming", cache=str(folder / "cache")),
     "npz": as_npz,
+    "files": lambda folder: {"data": str(as_files(folder)), "loading": "streaming", "workers": 0},
+    "zip": as_zip,
+    "photos": as_photos,
 }
