@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnspec.api.exports import export
 from cnnspec.api.networks import PathLike
 from cnnspec.errors import needs_extra
 from cnnspec.language import Network
@@ -40,6 +39,7 @@ def ready(
     away again; it is not compared with torch, which takes longer than many images do. Raises as `export` and as
     Predictor.
     """
+    from cnnspec.api.exports import export
     from cnnspec.runtime.predictor import Predictor
     from cnnspec.runtime.session import BATCH_SIZE
 
