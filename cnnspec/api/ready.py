@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnspec.api.exports import export
 from cnnspec.api.networks import PathLike
 from cnnspec.errors import needs_extra
 from cnnspec.language import Network
@@ -39,6 +38,7 @@ def ready(
     `weights` are those of `export`, as `torchvision:IMAGENET1K_V2`. The file that `export` writes is compared with
     torch as ever, opened, and taken away again. Raises as `export` and as Predictor.
     """
+    from cnnspec.api.exports import export
     from cnnspec.runtime.predictor import Predictor
     from cnnspec.runtime.session import BATCH_SIZE
 
