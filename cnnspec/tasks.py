@@ -28,7 +28,7 @@ Sizes: TypeAlias = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure of how good a network is: its key in files, what people call it, whether it is a share, and is told."""
+    """A figure of how good a network is: its key in files, what people call it, and whether it is a share."""
 
     key: str
     title: str

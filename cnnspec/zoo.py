@@ -15,7 +15,7 @@ from cnnspec.hints import did_you_mean
 from cnnspec.language import STDIN, NoParameterError
 from cnnspec.public import public
 
-__all__ = ["RUNS", "bundled", "bundled_path", "find", "find_run", "folder", "is_run", "names", "own_copy"]
+__all__ = ["RUNS", "bundled", "bundled_path", "find", "find_run", "folder", "is_bundled", "is_run", "names", "own_copy"]
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 RUNS: Final = "runs"  # the folder of all runs
@@ -117,6 +117,11 @@ def _beside(path: Path) -> list[str]:
 def _named(name: str) -> tuple[Path, str | None] | None:
     stem = name.removesuffix(".yaml")
     return (bundled()[stem], None) if stem in bundled() else names().get(stem)
+
+
+def is_bundled(name: str) -> bool:
+    """Whether a bundled spec, or a variant of one, has this name."""
+    return _named(name) is not None
 
 
 def bundled_path(name: str) -> Path:

@@ -95,6 +95,7 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
             {"spec": spec, "data": "digits"},
             ("image", "label", "data", "index", "invert", "lr", "momentum", "optimizer", "loss", "seed", "weights"),
         ),
+        "draw_step": Public(api.draw_step, {"told": cnnspec.step(spec, data="digits"), "output": "step.html"}, ()),
         "export": Public(
             cnnspec.export,
             {"network": spec, "output": "out.onnx", "verify": False},

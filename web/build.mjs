@@ -10,7 +10,7 @@ import { build } from 'vite';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const target = join(here, '..', 'cnnspec', 'web');
-const PAGES = ['page', 'live', 'search'];
+const PAGES = ['page', 'live', 'search', 'step', 'runs'];
 
 const digest = (text) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cnnspec.api.runs import evaluate, list_runs, resume, train
     from cnnspec.api.searches import judge, open_search, screen, search, write_best
     from cnnspec.api.sources import code
-    from cnnspec.api.steps import step
+    from cnnspec.api.steps import draw_step, step
     from cnnspec.api.tools import (
         bundled_networks,
         bundled_remark,
@@ -129,6 +129,7 @@ __all__ = [
     "draw",
     "draw_bytes",
     "draw_diff",
+    "draw_step",
     "draw_why",
     "evaluate",
     "examine_installation",
@@ -180,7 +181,7 @@ LATER: Final = {
     "cnnspec.api.searches": ("judge", "open_search", "screen", "search", "write_best"),
     "cnnspec.api.ready": ("ready",),
     "cnnspec.api.sources": ("code",),
-    "cnnspec.api.steps": ("step",),
+    "cnnspec.api.steps": ("draw_step", "step"),
     "cnnspec.api.tools": (
         "bundled_networks",
         "bundled_remark",

@@ -119,7 +119,7 @@ def _of_named(spec: Network, named: NamedWeights, report: Callable[[str], None])
             spec = spec.at_size((channels, *rule.size))
             report(f"{named.origin} are for images of {show_shape(rule.size)}")
         if channels == len(rule.mean):
-            spec = normalised(spec, mean=rule.mean, std=rule.std)
+            spec = normalised(spec, mean=rule.mean, std=rule.std, intake=rule.intake(spec.graph.input_shape))
         if rule.interpolation != "bilinear":
             report(f"{named.origin} were made with {rule.interpolation} resizing; images are resized bilinearly here")
     graph = spec.graph

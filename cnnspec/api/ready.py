@@ -1,4 +1,4 @@
-"""A network with weights, ready to predict at once: exported, proved and opened in one go."""
+"""A network with weights, ready to predict at once: exported and opened in one go."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnspec.api.exports import export
 from cnnspec.api.networks import PathLike
 from cnnspec.errors import needs_extra
 from cnnspec.language import Network
@@ -36,14 +35,16 @@ def ready(
 ) -> Predictor:
     """A spec with weights as a Predictor, which takes the other arguments. Needs the extras `onnx` and `train`.
 
-    `weights` are those of `export`, as `torchvision:IMAGENET1K_V2`. The file that `export` writes is compared with
-    torch as ever, opened, and taken away again. Raises as `export` and as Predictor.
+    `weights` are those of `export`, as `torchvision:IMAGENET1K_V2`. The file that `export` writes is opened and taken
+    away again; it is not compared with torch, which takes longer than many images do. Raises as `export` and as
+    Predictor.
     """
+    from cnnspec.api.exports import export
     from cnnspec.runtime.predictor import Predictor
     from cnnspec.runtime.session import BATCH_SIZE
 
     with tempfile.TemporaryDirectory() as folder:
-        made = export(network, Path(folder, "ready.onnx"), weights=weights, report=report)
+        made = export(network, Path(folder, "ready.onnx"), weights=weights, verify=False, report=report)
         predictor = Predictor(
             made.path, device=device, allow_fallback=allow_fallback, threads=threads,
             batch_size=BATCH_SIZE if batch_size is None else batch_size, invert=invert, max_pixels=max_pixels,

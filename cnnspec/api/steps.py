@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 
 from cnnspec.api.networks import PathLike, load
 from cnnspec.api.weights import source_weights
 from cnnspec.errors import UsageError, needs_extra
+from cnnspec.files import expand_user, rewrite
 from cnnspec.graph import Graph
 from cnnspec.hints import did_you_mean
 from cnnspec.language import Network
 from cnnspec.ops.arguments import Bounds
 from cnnspec.public import public
 from cnnspec.training import Run, TrainConfig, open_run, resolve_config
-from cnnspec.training.told_step import TrainingStep
+from cnnspec.training.told_step import Pixels, TrainingStep
 from cnnspec.zoo import find_run
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["step"]
+__all__ = ["draw_step", "step"]
 
 Index: TypeAlias = Annotated[int, Bounds(ge=0, le=2**63 - 1)]
 
@@ -80,7 +83,24 @@ def step(
         model = fresh_network(network.graph, config, weights=begun)
     pixels = torch.from_numpy(normalize(sample.pixels[None], graph.mean, graph.std))[0]
     start = f"the weights of {config.weights}" if config.weights else f"fresh weights of seed {config.seed}"
-    return take_step(graph, model, pixels, sample.label, config, sample.classes, start=start, source=sample.name)
+    told = take_step(graph, model, pixels, sample.label, config, sample.classes, start=start, source=sample.name)
+    height, width, channels = sample.pixels.shape
+    return replace(told, pixels=Pixels((channels, height, width), sample.pixels.transpose(2, 0, 1).tobytes()))
+
+
+@public()
+def draw_step(told: TrainingStep, output: PathLike) -> Path:
+    """Write a page that goes through a training step, forward and back, to a file that ends in .html.
+
+    Raises UsageError for another ending, and CnnspecError where it cannot be written.
+    """
+    from cnnspec.pages.step_page import step_page
+
+    path = expand_user(output)
+    if path.suffix.lower() != ".html":
+        raise UsageError(f"{path} is to be a page", hint="give it the ending .html")
+    rewrite(path, step_page(told).encode())
+    return path
 
 
 def _subject(spec: Network | Run | PathLike) -> Network | Run:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from cnnspec.training.progress import Lines, epoch_line, speaks, time_left
     from cnnspec.training.run_folder import read_config
     from cnnspec.training.signals import Interrupted
+    from cnnspec.zoo import is_bundled
 
 __all__ = [
     "AXES",
@@ -66,6 +67,7 @@ __all__ = [
     "figure_texts",
     "figures_line",
     "find_operator",
+    "is_bundled",
     "operators",
     "parse_setting",
     "parse_source",
@@ -91,6 +93,7 @@ LATER: Final = {
     "cnnspec.analysis.layer_sizes": ("find_operator",),
     "cnnspec.analysis.memory": ("OPTIMIZER_STATE", "PRECISIONS"),
     "cnnspec.analysis.report": ("CONVENTION", "OTHER"),
+    "cnnspec.zoo": ("is_bundled",),
     "cnnspec.graph": ("INPUT", "PURPOSES", "Purpose"),
     "cnnspec.diagnostics": ("Paint", "count", "render", "render_all", "visible"),
     "cnnspec.importing.sources": ("parse_source", "runs_code"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -79,13 +80,18 @@ def predict(
         raise UsageError("`--why` reads each image twice, and stdin gives it once", hint="write it to a file first")
     check_device(device)
     from cnnspec.api import Predictor, draw_why, ready
-    from cnnspec.api.terms import expand, with_pictures
+    from cnnspec.api.terms import expand, is_bundled, with_pictures
 
     sources = expand(images)  # what names nothing is told before the model is loaded
     options: dict[str, Any] = {
         "device": device, "allow_fallback": allow_fallback, "threads": threads, "batch_size": batch_size,
         "invert": invert, "max_pixels": max_pixels,
     }  # fmt: skip
+    if weights is None and not os.path.exists(model) and is_bundled(model):
+        raise UsageError(
+            f"{model} is a bundled network, and has no weights",
+            hint="`--weights torchvision:DEFAULT`, a file or a run gives it some; or export a run, and name the file",
+        )
     if weights is None:
         predictor = Predictor(model, **options)
     else:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Final
 
 import typer
 
 from cnnspec import api
 from cnnspec.cli import common
+from cnnspec.cli.render.foreign import visible
 from cnnspec.cli.render.step import render
 
 app = typer.Typer()
@@ -41,6 +43,9 @@ def step(
     momentum: Annotated[float | None, typer.Option(metavar="M", help="Momentum, for SGD.")] = None,
     nesterov: Annotated[bool | None, typer.Option("--nesterov/--no-nesterov", help="Nesterov's, for SGD.")] = None,
     weight_decay: Annotated[float | None, typer.Option(metavar="D", help="Weight decay.")] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="A page that goes through the step: step.html.")
+    ] = None,
     form: Annotated[str, common.format_option(FORMATS)] = "text",
     input_shape: common.InputOption = None,
     variant: common.VariantOption = None,
@@ -48,11 +53,14 @@ def step(
 ) -> None:
     """Tell one training step: forward, the error, how its gradient goes back, the update, and forward again.
 
-    Options that are not given are those of the run, or of the spec's `train:`. Nothing is written.
+    Options that are not given are those of the run, or of the spec's `train:`. Nothing is written but the page of `-o`,
+    which goes through the step forward and back with the arrow keys.
 
     Examples:
 
       cnnspec step lenet5 --data digits --label 8
+
+      cnnspec step lenet5 --data digits --label 8 -o step.html
 
       cnnspec step runs/demo --label 8 --loss squared-error --lr 0.01
 
@@ -78,4 +86,8 @@ def step(
         invert=invert,
         **{name: value for name, value in options.items() if value is not None},
     )
+    if output is not None:
+        page = api.draw_step(told, output)
+        print(f"{visible(str(page))}: {page.stat().st_size:,} bytes", file=sys.stderr)
+        return
     common.print_result(form, told.to_dict, lambda: render(told))

@@ -55,8 +55,12 @@ class Geometry:
             return {"do": "permute", "order": list(op.permuted(shape))}
         if isinstance(op, Flatten):
             return {"do": "flatten", "merged": list(op.merged(shape))}
-        if isinstance(op, (Reshape, Unflatten)) or (isinstance(op, REDUCTIONS) and op.gone(shape)):
-            return {"do": "other"}  # the axes lie elsewhere behind it: a page does not go back through it
+        if isinstance(op, (Reshape, Unflatten)):
+            return {"do": "regroup", "groups": [list(group) for group in op.regroupings(shape)]}
+        if isinstance(op, REDUCTIONS) and (gone := op.gone(shape)):
+            kept = op.kept_shape(shape)
+            windows = self.numbers(read_windows(op, shape), shape, kept)
+            return {"do": "reduce", "gone": list(gone), "kept": list(kept), "w": windows}
         found: Data = {"w": self.numbers(read_windows(op, shape), shape, node.shape)}
         if isinstance(op, PixelShuffle):
             found |= {"do": "shuffle", "factor": op.upscale_factor}
@@ -115,6 +119,7 @@ def _window(window: Window, units: int) -> Data:
                 "dilation": window.dilation,
                 "before": window.before,
                 "after": window.after,
+                **({} if window.border == "constant" else {"border": window.border}),
             }
         case Transposed():
             return {

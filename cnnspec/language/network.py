@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self, TypeVar
 
 from cnnspec.graph import Graph, Purpose
+from cnnspec.intake import Intake
 from cnnspec.language.elaborate import MAX_NODES
 from cnnspec.language.spec_source import Source, read_spec
 from cnnspec.ops import Shape
@@ -132,11 +133,14 @@ class Network:
         return normalised(made, mean=self.graph.mean, std=self.graph.std)
 
 
-def normalised(network: N, *, mean: tuple[float, ...], std: tuple[float, ...]) -> N:
-    """The same network whose input is normalised otherwise than its spec says: as its weights were trained."""
-    if (mean, std) == (network.graph.mean, network.graph.std):
-        return network
-    return replace(network, graph=replace(network.graph, mean=mean, std=std), as_declared=False)
+def normalised(network: N, *, mean: tuple[float, ...], std: tuple[float, ...], intake: Intake | None = None) -> N:
+    """The same network whose input is normalised otherwise than its spec says: as its weights were trained.
+
+    `intake` says how files become that input, where the spec says that otherwise too.
+    """
+    graph = network.graph
+    changed = replace(graph, mean=mean, std=std, intake=graph.intake if intake is None else intake)
+    return network if changed == graph else replace(network, graph=changed, as_declared=False)
 
 
 def _written(params: Mapping[str, object]) -> dict[str, str]:

@@ -122,7 +122,7 @@ class Metadata(BaseModel):
         return (self.batch, *(channels_last(sizes) if self.bytes_last else sizes))
 
     def network(self) -> Network:
-        """The network that the file says it is, with the normalisation that it says, which may be that of its weights.
+        """The network that the file says it is, with the input that it says, which may be that of its weights.
 
         Raises SpecError where its spec is invalid.
         """
@@ -130,7 +130,7 @@ class Metadata(BaseModel):
 
         record = NetworkRecord(self.spec, self.variant, self.settings, self.input_shape)
         network = Network.from_record(record, f"{self.name}.{self.spec_kind}", purpose="inference")
-        return normalised(network, mean=self.mean, std=self.std)
+        return normalised(network, mean=self.mean, std=self.std, intake=self.intake)
 
 
 def write_metadata(metadata: Metadata) -> dict[str, str]:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.hints import did_you_mean
+from cnnspec.intake import Intake
 from cnnspec.torch_backend.origins import make_module
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ class ImageRule:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     interpolation: str  # bilinear, bicubic, …
+
+    def intake(self, shape: tuple[int, ...]) -> Intake:
+        """How images become an input `(C, H, W)`: one that is larger than what they are resized to is just covered."""
+        crop = Intake("crop", self.resized)
+        return Intake("crop") if crop.misfit(shape) else crop
 
 
 @dataclass(frozen=True)

@@ -94,9 +94,10 @@ def start_from(graph: Graph, config: TrainConfig, path: str, source: str | None 
         for name, shape in shapes.items()
         if is_below(name, fresh)
     }
+    order = {name: place for place, name in enumerate(shapes)}
     return Start(
         source or path,
-        {name: tensor for name, tensor in state.items() if name not in reset},
+        {name: state[name] for name in sorted(state, key=lambda name: order.get(name, -1)) if name not in reset},
         reset,
         tuple(left_over),
         head,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from cnnspec.ops import Shape
 
-__all__ = ["ClassTerm", "LayerGradient", "MovedWeight", "TrainingStep"]
+__all__ = ["ClassTerm", "LayerGradient", "MovedWeight", "Pixels", "TrainingStep"]
 
 FAR: Final = 1e3  # between the signal of the first and of the last layer, from which it vanishes or explodes
 DEAD: Final = 0.5  # share of an activation's channels through which no gradient goes, from which this is said
@@ -61,6 +61,14 @@ class MovedWeight:
     arithmetic: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """An image as bytes, one plane after the other: `shape` is `(C, H, W)`."""
+
+    shape: tuple[int, int, int]
+    values: bytes
+
+
 @dataclass(frozen=True)
 class TrainingStep:
     """One training step on one image: forward, error, backward, update, and forward again."""
@@ -75,6 +83,7 @@ class TrainingStep:
     error_after: float
     layers: tuple[LayerGradient, ...]
     moved: tuple[MovedWeight, ...]
+    pixels: Pixels | None = None  # of the image, where it is known
 
     @property
     def error(self) -> float:
@@ -107,5 +116,7 @@ class TrainingStep:
                 yield f"`{row.layer}` lets nothing through {row.blocked_channels} of its {count} {what} for this image"
 
     def to_dict(self) -> dict[str, object]:
-        """As JSON has it."""
-        return {"cnnspec": 1, **asdict(self), "error": self.error, "remarks": list(self.remarks)}
+        """As JSON has it, without the pixels."""
+        told = asdict(replace(self, pixels=None))
+        del told["pixels"]
+        return {"cnnspec": 1, **told, "error": self.error, "remarks": list(self.remarks)}

@@ -19,10 +19,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from cnnspec import api, zoo
-from cnnspec.drawing.page import built, data_of
+from cnnspec.drawing.page import built, data_of, embedded
 from cnnspec.errors import CnnspecError, SpecError
 from cnnspec.web.folder import ChangedError, Folder
 from cnnspec.web.guard import COOKIE, Guard, problem
+from cnnspec.web.runs import Runs
 from cnnspec.web.speaking import speak
 
 __all__ = ["editing_app"]
@@ -47,6 +48,7 @@ _HEADERS: Final = {
 @dataclass
 class _Live:
     folder: Folder
+    runs: Runs
     sockets: int = 0
     limiter: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(2))
 
@@ -56,14 +58,19 @@ class _Live:
             answer = RedirectResponse("/", 303)
             answer.set_cookie(COOKIE, token, httponly=True, samesite="strict")
             return answer
-        nonce = secrets.token_urlsafe(16)
-        text = built("live")
-        policy = re.search(r"script-src ('sha256-[^']+')", text)
-        assert policy is not None
-        text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text, count=1)
-        text = text.replace("<style>", f'<style nonce="{nonce}">', 1)
-        text = text.replace('<meta name="nonce" content="">', f'<meta name="nonce" content="{nonce}">', 1)
-        return HTMLResponse(text, headers={"content-security-policy": _POLICY.format(script=policy[1], nonce=nonce)})
+        return _shown("live")
+
+    async def runs_page(self, _: Request) -> Response:
+        """`GET /runs`."""
+        return _shown("runs")
+
+    async def list_runs(self, _: Request) -> Response:
+        """The runs in short."""
+        return _json({"runs": await self.work(self.runs.listed)})
+
+    async def run(self, request: Request) -> Response:
+        """What the page shows of one run, as it is now."""
+        return _json(await self.work(self.runs.read, request.query_params.get("name", "")))
 
     async def files(self, _: Request) -> Response:
         """What can be opened: the files of the folder, and the bundled networks as copies."""
@@ -110,6 +117,23 @@ class _Live:
         return await to_thread.run_sync(lambda: function(*arguments), limiter=self.limiter)
 
 
+def _shown(name: str) -> Response:
+    """A page with the rule that nothing runs in it but what it was built with."""
+    nonce = secrets.token_urlsafe(16)
+    text = built(name)
+    policy = re.search(r"script-src ('sha256-[^']+')", text)
+    assert policy is not None
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text, count=1)
+    text = text.replace("<style>", f'<style nonce="{nonce}">', 1)
+    text = text.replace('<meta name="nonce" content="">', f'<meta name="nonce" content="{nonce}">', 1)
+    return HTMLResponse(text, headers={"content-security-policy": _POLICY.format(script=policy[1], nonce=nonce)})
+
+
+def _json(data: dict[str, Any]) -> Response:
+    """As JSON, in which a figure that is not finite is null."""
+    return Response(embedded(data), media_type="application/json")
+
+
 def _network(text: str, name: str, variant: str | None) -> dict[str, Any]:
     try:
         return {"data": data_of(api.loads(text, path=name, variant=variant)), "errors": 0}
@@ -138,10 +162,13 @@ async def _refuse(_: Request, error: Exception) -> Response:
 
 def editing_app(folder: Folder, *, token: str | None = None) -> Starlette:
     """The application for the specs of a folder."""
-    live = _Live(folder)
+    live = _Live(folder, Runs(folder.root))
     return Starlette(
         routes=[
             Route("/", live.page),
+            Route("/runs", live.runs_page),
+            Route("/api/runs", live.list_runs),
+            Route("/api/run", live.run),
             Route("/api/files", live.files),
             Route("/api/file", live.read, methods=["GET"]),
             Route("/api/file", live.write, methods=["PUT"]),

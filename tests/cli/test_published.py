@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
+import numpy as np
 import pytest
 import torch
 from cli_calls import call
+from PIL import Image
 from published_files import publish
 from safetensors.torch import load_file, save_file
 from torchvision import models
 
 import cnnspec
+from cnnspec import api
 from cnnspec.api.weights import named_weights, refuse_code
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.torch_backend.published import timm_weights, torchvision_weights
@@ -123,6 +126,42 @@ def test_training_starts_from_them(
     state, given = load_file("runs/a/last.safetensors"), theirs.state_dict()
     assert {name for name, tensor in state.items() if not torch.equal(tensor, given[name])} == {"fc.weight", "fc.bias"}
     assert json.loads(Path("runs/a/start.json").read_text())["source"] == "torchvision:IMAGENET1K_V1"
+
+
+@pytest.mark.parametrize("size", [(300, 200), (120, 160), (224, 224)])
+def test_a_ready_network_sees_a_photograph_as_torchvision_shows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    """Resized, cropped and normalised as with the preset of the weights, under the names of its classes."""
+    theirs = publish(tmp_path / "home", SMALL, monkeypatch)
+    entry = models.get_model_weights(SMALL).DEFAULT
+    image = Image.effect_mandelbrot(size, (-2.0, -1.2, 1.0, 1.2), 60).convert("RGB")
+    image.save(tmp_path / "a.png")
+    ready = api.ready(SMALL, "torchvision:DEFAULT", device="cpu", threads=1)
+    prediction = ready(tmp_path / "a.png")[0]
+    with torch.inference_mode():
+        wanted = theirs(entry.transforms()(image)[None]).softmax(1)[0]
+    assert np.abs(prediction.probabilities - wanted.numpy()).max() < 1e-6 * float(wanted.max())
+    assert prediction.label == entry.meta["categories"][int(wanted.argmax())]
+    assert ready.path == f"{SMALL} with torchvision's {entry}"
+
+
+def test_an_exported_file_says_how_its_weights_want_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(tmp_path / "home", SMALL, monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    text = api.bundled_text(SMALL).replace(", mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]", "")
+    Path("net.yaml").write_text(text)
+    args = ["--input", "3x32x32", "--batch", "1", "--preprocess", "--weights", "torchvision:DEFAULT", "-o", "net.onnx"]
+    assert call("export", "net.yaml", *args) == 0
+    assert call("verify", "net.onnx") == 0  # with the mean and the std that the file says, and not its spec
+    metadata = cnnspec.Predictor("net.onnx", device="cpu").metadata
+    assert (metadata.mean, metadata.fit, metadata.resize) == ((0.485, 0.456, 0.406), "crop", 256)
+    assert metadata.classes[0] == "tench"
+    capsys.readouterr()
+    assert call("predict", SMALL, "net.yaml") == 2
+    assert "is a bundled network, and has no weights" in capsys.readouterr().err
 
 
 def test_a_spec_may_name_what_torchvision_publishes_and_no_code_of_others() -> None:

@@ -78,7 +78,7 @@ class Client:
         self.tell("textDocument/didChange", {"textDocument": document, "contentChanges": list(changes)})
 
     def hints(self) -> list[str]:
-        where = {"start": {"line": 0, "character": 0}, "end": {"line": 99, "character": 0}}
+        where = {"start": {"line": 0, "character": 0}, "end": {"line": 99_999, "character": 0}}
         found = self.ask("textDocument/inlayHint", {"textDocument": {"uri": URI}, "range": where})
         return [each["label"] for each in found or []]
 

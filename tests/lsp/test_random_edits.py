@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from cnnspec.analysis.check import check
 from cnnspec.errors import CnnspecError
 from cnnspec.language.spec_source import read_source
 from cnnspec.ops import show_shape
+from cnnspec.places import split_lines
 
+BODY = re.compile(r" *(?:add|mul|concat):")
 FEW = ("lenet5", "unet", "m5")
 DOCUMENT = {"textDocument": {"uri": URI}}
 ABOUT_TEXTS = ("documentSymbol", "foldingRange", "codeLens", "semanticTokens/full")
@@ -59,8 +62,11 @@ def found_in(text: str) -> list[tuple[str, str]]:
 def hints_of(text: str) -> list[str]:
     """What `inspect` says of each line, as hints have it: first and last layer of a line, and how many."""
     spec = cnnspec.loads(text)
+    written = split_lines(text)
     lines: dict[int, list[str]] = {}
     for row in spec.analyze(purpose="train").layers:
+        if BODY.match(written[(row.line or 1) - 1]):
+            continue  # branches that are joined: shown where their block is called
         said = show_shape(row.output_shape)
         lines.setdefault(row.line or 0, []).append(said + (f"  rf {row.field_text}" if row.field_text != "-" else ""))
     found = []

@@ -48,7 +48,7 @@ def open_page(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         page.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
         page.on("request", lambda asked: wrong.append(asked.url) if asked.url != path.as_uri() else None)
         page.goto(path.as_uri())
-        page.wait_for_selector("svg[role=application] .layer, svg[role=application] .group")
+        page.wait_for_selector("svg[role=application] .layer, svg[role=application] .group, .run, .walk")
         return page
 
     yield open_

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from figures import TARGET, figures, layouts, sampled
+from wide_graphs import load, wide_spec
 
 import cnnspec
 from cnnspec import zoo
-from cnnspec.drawing.layered import Spacing, arrange
 from cnnspec.drawing.page import data_of
-from cnnspec.errors import CnnspecError
+from cnnspec.errors import SpecError
 
 SOME = ("lenet5", "unet", "googlenet", "shufflenet_v2_x0_5", "m5", "c3d", "mobilenet_v3_small", "densenet121")
 ASK = """([data, asked]) => asked.map(([layer, unit]) => {
@@ -21,27 +22,7 @@ ASK = """([data, asked]) => asked.map(([layer, unit]) => {
 })"""
 
 
-def sampled(spec: cnnspec.Spec, data: dict[str, Any], count: int, seed: int) -> Iterator[tuple[list[Any], list[Any]]]:
-    """Units of every layer, at corners and anywhere, and what Python says of each as the page would."""
-    draw = random.Random(seed)
-    for number, layer in enumerate(data["layers"]):
-        try:
-            middle = spec.field(layer["name"]).unit
-        except CnnspecError:
-            continue
-        sizes = [layer["shape"][carrier] for carrier in sorted(layer["carriers"]) if carrier < len(layer["shape"])]
-        if len(sizes) != len(middle):
-            continue
-        for turn in range(count):
-            unit = [draw.choice((0, size - 1)) if turn == 0 else draw.randrange(size) for size in sizes]
-            field = spec.field(layer["name"], tuple(unit))
-            unclipped = field.unclipped and [list(bounds) for bounds in field.unclipped]
-            clipped = field.clipped and [list(bounds) for bounds in field.clipped]
-            yield [number, unit], [unclipped, clipped, list(field.pixels), field.global_context]
-
-
-def compare(page: Any, name: str, count: int) -> int:
-    spec = cnnspec.load(name)
+def compare(page: Any, name: str, spec: cnnspec.Spec, count: int) -> int:
     data = data_of(spec)
     pairs = list(sampled(spec, data, count, seed=len(name)))
     answers = page.evaluate(ASK, [data, [asked for asked, _ in pairs]])
@@ -58,31 +39,69 @@ def compare(page: Any, name: str, count: int) -> int:
 
 @pytest.mark.parametrize("name", SOME)
 def test_fields_of_units(name: str, open_page: Callable[..., Any]) -> None:
-    assert compare(open_page("lenet5"), name, 1) >= 8
+    assert compare(open_page("lenet5"), name, cnnspec.load(name), 1) >= 8
 
 
 @pytest.mark.long
 def test_fields_of_units_of_the_whole_zoo(open_page: Callable[..., Any]) -> None:
     page = open_page("lenet5")
-    assert sum(compare(page, name, 3) for name in sorted(zoo.names())) > 20_000
+    assert sum(compare(page, name, cnnspec.load(name), 3) for name in sorted(zoo.names())) > 20_000
+
+
+def compare_wide(page: Any, seeds: range) -> int:
+    """Random graphs of every operator: every rule of the page, and axes that lie elsewhere."""
+    count = 0
+    for seed in seeds:
+        try:
+            spec = load(wide_spec(random.Random(seed)))
+            count += compare(page, f"wide {seed}", spec, 3)
+        except SpecError:  # one in four is broken, and some are too irregular
+            continue
+    return count
+
+
+def test_fields_of_units_of_random_graphs(open_page: Callable[..., Any]) -> None:
+    assert compare_wide(open_page("lenet5"), range(40)) > 300
+
+
+@pytest.mark.long
+def test_fields_of_units_of_many_random_graphs(open_page: Callable[..., Any]) -> None:
+    assert compare_wide(open_page("lenet5"), range(40, 1500)) > 10_000
+
+
+REGROUPED = """
+cnnspec: 1
+input: [4, 6, 8]
+layers:
+  c: Conv2d(4, 3, padding=1, padding_mode='reflect')
+  u: Unflatten(1, unflattened_size=(2, 2))
+  m: Mean(2)
+  r: Reshape([2, 6, 4, 2])
+  k: Amax(4)
+  p: ReplicationPad2d(2)
+  d: Conv2d(3, 3)
+  x: Amax(1, keepdim=True)
+"""
+
+
+def test_fields_behind_axes_that_are_cut_and_taken_away(open_page: Callable[..., Any]) -> None:
+    page = open_page("lenet5")
+    try:
+        assert compare(page, "regrouped", cnnspec.loads(REGROUPED), 8) >= 20
+    finally:
+        page.close()
 
 
 def test_boxes_stand_where_draw_puts_them(open_page: Callable[..., Any]) -> None:
     page = open_page("lenet5")
-    draw = random.Random(1)
-    for _ in range(60):
-        count = draw.randint(1, 14)
-        sizes = [(float(draw.randint(0, 200)), float(draw.randint(0, 90))) for _ in range(count)]
-        pairs = [(draw.randrange(target), target) for target in range(1, count) for _ in range(draw.randint(1, 3))]
-        edges = list(dict.fromkeys(pairs))
-        anchors = [(float(draw.randint(-20, 20)), float(draw.randint(-20, 20))) for _ in edges]
-        last = [count - 1] if draw.random() < 0.3 else []
-        mine = arrange(sizes, edges, Spacing(), anchors=anchors, last=last)
-        spacing = Spacing()._asdict()
-        theirs = page.evaluate("(given) => cnnspec.arrange(...given)", [sizes, edges, spacing, anchors, last])
-        flat = [*mine.tops, *(point for route in mine.routes for point in route), (mine.width, mine.height)]
+    for case in layouts(60):
+        theirs = page.evaluate("(given) => cnnspec.arrange(...given)", case["given"])
         points = [*theirs["tops"], *(point for route in theirs["routes"] for point in route)]
-        other = [*((point["x"], point["y"]) for point in points), (theirs["width"], theirs["height"])]
-        assert len(flat) == len(other)
-        for one, two in zip(flat, other, strict=True):
+        flat = [*((point["x"], point["y"]) for point in points), (theirs["width"], theirs["height"])]
+        assert len(flat) == len(case["points"])
+        for one, two in zip(flat, case["points"], strict=True):
             assert one == pytest.approx(two, abs=1e-6)
+
+
+def test_the_figures_of_the_tests_in_typescript_are_of_now() -> None:
+    assert TARGET.read_text("utf-8") == figures(), "python tests/pages/figures.py writes them"

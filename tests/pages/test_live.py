@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from served_page import served
 from waiting import shown, texts, until
 
 SPEC = "cnnspec: 1\nname: small\ninput: [1, 8, 8]\nlayers:\n  conv: Conv2d(4, 3)\n"
@@ -20,27 +19,9 @@ HINTS = ".cm-hint"
 def live(browser: Any, tmp_path: Path) -> Iterator[Any]:
     """The page of `cnnspec serve` for a folder with one spec, which at the end has said nothing is wrong."""
     (tmp_path / "net.yaml").write_text(SPEC)
-    command = [sys.executable, "-m", "cnnspec", "serve", str(tmp_path), "--no-open", "--port", "0"]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert server.stderr is not None
-    found = re.search(r" is edited at (http://127\.0\.0\.1:\d+/);", server.stderr.readline())
-    assert found is not None
-    address = found[1]
-    wrong: list[str] = []
-    page = browser.new_page(viewport={"width": 1400, "height": 900})
-    page.set_default_timeout(90_000)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on(
-        "console", lambda said: wrong.append(said.text) if said.type == "error" and "409" not in said.text else None
-    )
-    page.on("request", lambda asked: wrong.append(asked.url) if not asked.url.startswith(address) else None)
-    page.goto(address)
-    page.wait_for_selector(".cm-hint")
-    yield page
-    page.close()
-    server.terminate()
-    server.wait(20)
-    assert not wrong, wrong
+    with served(browser, tmp_path) as page:
+        page.wait_for_selector(".cm-hint")
+        yield page
 
 
 def test_a_spec_is_typed_mended_and_saved(live: Any, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_a_group_that_opens_stays_where_it_is(open_page: Open) -> None:
     title = page.locator("svg .title", has_text="inception3a")
     before = title.bounding_box()
     title.click()
-    until(page, lambda: title.get_attribute("aria-label"), lambda said: ", open," in said)
+    until(page, lambda: title.locator("title").text_content(), lambda said: ", open," in said)
     until(page, title.bounding_box, lambda after: after is not None and abs(before["y"] - after["y"]) < 12)
 
 

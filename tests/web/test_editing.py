@@ -248,3 +248,19 @@ def test_what_is_served_is_what_python_says(client: TestClient) -> None:
     found = client.post("/api/network", headers=SELF, json={"text": text, "name": "resnet18.yaml"}).json()["data"]
     report = cnnspec.load("resnet18").analyze()
     assert [layer["params"] for layer in found["layers"]] == [row.params for row in report.layers]
+
+
+def test_runs_are_listed_and_nothing_outside_is_one(client: TestClient, folder: Path) -> None:
+    assert client.get("/api/runs").json() == {"runs": []}
+    (folder / "runs" / "odd").mkdir(parents=True)
+    (folder / "runs" / "odd" / "config.yaml").write_text("no: run")
+    (folder.parent / "elsewhere").mkdir()
+    (folder.parent / "elsewhere" / "config.yaml").write_text("no: run")
+    (folder / "runs" / "linked").symlink_to(folder.parent / "elsewhere")
+    (odd,) = client.get("/api/runs").json()["runs"]
+    assert odd["name"] == "odd"
+    assert odd["error"]
+    for name in ("", "..", "linked", "../../elsewhere", "none", "a/b", ".x", "odd\0"):
+        answer = client.get("/api/run", params={"name": name})
+        assert (answer.status_code, "is no run" in answer.json()["error"]["message"]) == (400, True)
+    assert "unsafe" not in client.get("/runs").headers["content-security-policy"]

@@ -76,6 +76,16 @@ export function reads(window: Window, i: number): number[] | null {
   }
 }
 
+// The input that stands at a place beyond the axis.
+function copied({ border, before, after }: Window & { kind: 'sliding' }, tap: number, size: number): number {
+  if (tap >= 0 && tap < size) return tap;
+  if (border === 'reflect') return tap < 0 ? -tap : 2 * (size - 1) - tap;
+  if (border === 'replicate') return tap < 0 ? 0 : size - 1;
+  const first = Math.max(0, -before);
+  const around = size - first - Math.max(0, -after);
+  return first + ((((tap - first) % around) + around) % around);
+}
+
 const isPoint = (window: Window) =>
   window.kind === 'sliding' && window.kernel === 1 && window.stride === 1 && !window.before && !window.after;
 
@@ -124,8 +134,15 @@ class Backwards {
         yield [name, part];
         start += size;
       }
-    } else if (layer.do === 'other') {
-      throw new TooMuch();
+    } else if (layer.do === 'regroup') {
+      let whole: Product[] = [[]];
+      for (const [first, stop, outFirst, outStop] of layer.groups!) {
+        const flat = this.flattened(needed.slice(outFirst, outStop), layer.shape.slice(outFirst, outStop));
+        const parts = [...this.unflattened(flat, shape.slice(first, stop))];
+        whole = whole.flatMap((start) => parts.map((part) => [...start, ...part]));
+        this.charge(whole.length);
+      }
+      for (const part of whole) yield [layer.reads[0], this.local(layer.reads[0], part)];
     } else if (layer.do === 'join') {
       yield* this.beforeJoin(layer, needed);
     } else if (layer.do === 'permute') {
@@ -137,11 +154,14 @@ class Backwards {
     } else {
       const numbers = this.everything && layer.whole ? layer.whole : layer.w!;
       const windows = numbers.map((each) => this.data.windows[each]);
-      for (const part of this.apart(layer, windows, needed)) {
+      const own = layer.kept ?? layer.shape;
+      const rest = needed.values();
+      const every = layer.gone ? shape.map((_, axis) => (layer.gone!.includes(axis) ? 1n : rest.next().value!)) : needed;
+      for (const part of this.apart(layer, own, windows, every)) {
         const befores =
           layer.do === 'shuffle'
             ? [...this.beforeShuffle(layer.factor!, shape, part)]
-            : [windows.map((window, axis) => this.through(window, part[axis], shape[axis], layer.shape[axis]))];
+            : [windows.map((window, axis) => this.through(window, part[axis], shape[axis], own[axis]))];
         for (const before of befores) yield [layer.reads[0], this.local(layer.reads[0], before)];
       }
     }
@@ -150,7 +170,7 @@ class Backwards {
   private *beforeJoin(layer: Layer, needed: Product): Generator<[number, Product]> {
     const fields = layer.reads.map((name) => fieldOf(this.data, name));
     const axis = fields[0].axis;
-    const isAll = (part: Part) => this.data.states[part.state].all;
+    const isAll = this.isAll;
     const here = fields.map((field) => field.parts.every(isAll));
     let cuts: [bigint, boolean[]][];
     if (this.everything || !fields.some((field) => field.parts.some(isAll))) cuts = [[ALL, here.map(() => false)]];
@@ -173,9 +193,11 @@ class Backwards {
     }
   }
 
-  private *apart(layer: Layer, windows: Window[], needed: Product): Generator<Product> {
+  private isAll = (part: Part): boolean => part.state !== INPUT && this.data.states[part.state].all;
+
+  private *apart(layer: Layer, own: number[], windows: Window[], needed: Product): Generator<Product> {
     const field = fieldOf(this.data, layer.reads[0]);
-    const kinds = new Set(field.parts.map((part) => this.data.states[part.state].all));
+    const kinds = new Set(field.parts.map(this.isAll));
     const window = windows[field.axis];
     const size = layer.shapes[0][field.axis];
     if (this.everything || kinds.size === 1 || window.kind === 'global' || isPoint(window)) {
@@ -184,7 +206,7 @@ class Backwards {
     }
     const local = this.localChannels(field);
     const groups = new Map<number, bigint>();
-    for (const unit of units(needed[field.axis], layer.shape[field.axis])) {
+    for (const unit of units(needed[field.axis], own[field.axis])) {
       this.charge(1);
       const group =
         layer.do === 'shuffle' ? unit : Number((asBits(inside(reads(window, unit)!, size)) & local) !== 0n);
@@ -199,7 +221,7 @@ class Backwards {
 
   local(name: number, needed: Product): Product {
     const field = fieldOf(this.data, name);
-    if (this.everything || !field.parts.some((part) => this.data.states[part.state].all)) return needed;
+    if (this.everything || !field.parts.some(this.isAll)) return needed;
     const part = needed.slice();
     part[field.axis] = needed[field.axis] & this.localChannels(field) || needed[field.axis];
     return part;
@@ -207,7 +229,7 @@ class Backwards {
 
   private localChannels(field: Field): bigint {
     return field.parts
-      .filter((part) => !this.data.states[part.state].all)
+      .filter((part) => !this.isAll(part))
       .reduce((bits, part) => bits | channelsOf(part), 0n);
   }
 
@@ -215,6 +237,7 @@ class Backwards {
     if (isPoint(window) || !bits) return bits;
     const whole = size > 1 ? ALL : 1n;
     if (window.kind === 'global') return whole;
+    if (window.kind === 'sliding' && window.border) return this.withCopies(window, bits, size, own);
     if (window.kind === 'sliding' && window.kernel === 1 && window.stride === 1) {
       const moved =
         window.before > 0 ? within(bits, own) >> BigInt(window.before) : within(bits, own) << BigInt(-window.before);
@@ -229,6 +252,36 @@ class Backwards {
       read |= asBits(taps);
     }
     return read;
+  }
+
+  // The same for a window whose padding is copies of the axis: of units in it, the inputs that are copied.
+  private withCopies(window: Window & { kind: 'sliding' }, bits: bigint, size: number, own: number): bigint {
+    let read = 0n;
+    for (const unit of units(bits, own)) {
+      this.charge(1);
+      for (const tap of reads(window, unit)!) {
+        const place = copied(window, tap, size);
+        if (place >= 0 && place < size) read |= bit(place);
+      }
+    }
+    return read === full(size) ? (size > 1 ? ALL : 1n) : read;
+  }
+
+  // A product over some axes as units of the flat axis that they make.
+  private flattened(needed: Product, shape: number[]): bigint {
+    const count = shape.reduce((product, size) => product * size, 1);
+    if (needed.every((bits, axis) => areAll(bits, shape[axis]))) return count > 1 ? ALL : 1n;
+    let bits = within(needed[needed.length - 1], shape[shape.length - 1]);
+    let each = shape[shape.length - 1];
+    for (let axis = shape.length - 2; axis >= 0; axis--) {
+      let rows = 0n;
+      for (const unit of units(needed[axis], shape[axis])) {
+        this.charge(1);
+        rows |= bits << BigInt(unit * each);
+      }
+      [bits, each] = [rows, each * shape[axis]];
+    }
+    return bits;
   }
 
   private *unflattened(bits: bigint, shape: number[]): Generator<Product> {
@@ -270,9 +323,11 @@ class Backwards {
 
 type Field = Pick<Layer, 'axis' | 'parts' | 'carriers' | 'lost'>;
 
+const PIXELS: Part[] = [{ state: INPUT }]; // each sees itself
+
 function fieldOf(data: PageData, number: number): Field {
   if (number !== INPUT) return data.layers[number];
-  return { axis: 0, parts: [], carriers: data.input.slice(1).map((_, axis) => axis + 1), lost: false };
+  return { axis: 0, parts: PIXELS, carriers: data.input.slice(1).map((_, axis) => axis + 1), lost: false };
 }
 
 const channelsCache = new WeakMap<Part, bigint>();

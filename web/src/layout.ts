@@ -78,7 +78,7 @@ export function textWidth(text: string, size: number, isBold = false): number {
   const key = `${size} ${isBold} ${text}`;
   let width = widths.get(key);
   if (width === undefined) {
-    context ??= document.createElement('canvas').getContext('2d');
+    context ??= globalThis.document?.createElement('canvas').getContext('2d');
     if (context) context.font = `${isBold ? 600 : 400} ${size}px ${FONT}`;
     width = context ? context.measureText(text).width : text.length * size * 0.56;
     widths.set(key, width);

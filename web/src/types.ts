@@ -42,13 +42,16 @@ export interface Layer {
   aux?: boolean;
   dead?: boolean;
   told: number[][];
-  do?: 'concat' | 'join' | 'permute' | 'flatten' | 'shuffle' | 'other';
+  do?: 'concat' | 'join' | 'permute' | 'flatten' | 'shuffle' | 'regroup' | 'reduce';
   along?: number;
   w?: number[];
   whole?: number[];
   order?: number[];
   merged?: [number, number];
   factor?: number;
+  groups?: [first: number, stop: number, outFirst: number, outStop: number][]; // of axes that become others
+  gone?: number[]; // axes that a reduction takes away
+  kept?: number[]; // its shape if they stayed, with size 1
   axis: number;
   parts: Part[];
   carriers: number[];
@@ -56,7 +59,7 @@ export interface Layer {
 }
 
 export type Window =
-  | { kind: 'sliding'; kernel: number; stride: number; dilation: number; before: number; after: number }
+  | { kind: 'sliding'; kernel: number; stride: number; dilation: number; before: number; after: number; border?: 'reflect' | 'replicate' | 'circular' }
   | { kind: 'transposed'; kernel: number; stride: number; dilation: number; padding: number }
   | { kind: 'adaptive'; size: number; out: number }
   | { kind: 'grouped'; size: number; out: number }
