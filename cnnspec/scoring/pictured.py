@@ -1,4 +1,4 @@
-"""Samples of any kind as pictures for a reader: bytes or numbers, of any number of channels, signals and volumes too."""
+"""Samples of any kind as pictures for a reader: bytes or numbers, signals and volumes, of any number of channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs on anything but photographs are scored, and have their pages: floats, signals, volumes, any number of channels."""
+"""Runs on anything but photographs are scored and drawn: floats, signals, volumes, any number of channels."""
 
 from __future__ import annotations
 
