@@ -26,7 +26,7 @@ def film(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return clips, labels
 
 
-def main(epochs: int = 24, count: int = 600) -> TrainResult:
+def main(epochs: int = 40, count: int = 600) -> TrainResult:
     clips, labels = film(count)
     np.savez_compressed("clips.npz", x=clips, y=labels)
     network = cnnspec.load("c3d", params={"size": SIZE, "width": 8, "hidden": 64, "num_classes": 4})

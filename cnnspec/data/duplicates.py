@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Final, TypeVar
 
 from cnnspec.data.archive import Inside, Place, file_size
-from cnnspec.data.sets import DataSet, Files, Images, ImageSet
+from cnnspec.data.sets import DataSet, Images, ImageSet
 
 __all__ = ["count_duplicates", "count_learned"]
 
@@ -18,8 +18,8 @@ Item = TypeVar("Item")
 def count_duplicates(data: DataSet) -> int:
     """How many test images are training images too, those that are held back for validation among them.
 
-    Images in memory are compared by their pixels, at the network's size, and images that stay in their files by the
-    bytes of these. Only what is alike at first sight is read as a whole.
+    Images in memory are compared by their pixels, at the network's size, and those of files, where some are decoded
+    while training, by the bytes of these. Only what is alike at first sight is read as a whole.
     """
     rows = data.train_rows.tolist()
     if data.val is data.train:
@@ -41,7 +41,7 @@ def _shared(train: ImageSet, rows: list[int], other: ImageSet) -> int:
             lambda at: _digest(at[0][at[1]].reshape(-1)[:FIRST].tobytes()),
             lambda at: _digest(at[0][at[1]].tobytes()),
         )
-    if isinstance(train, Files) and isinstance(other, Files):
+    if train.paths and other.paths:  # one of them is not in memory
         return _count([train.paths[row] for row in rows], other.paths, file_size, _content)
     return 0
 

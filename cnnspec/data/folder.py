@@ -15,14 +15,14 @@ from torch import Tensor
 
 from cnnspec.data.archive import Inside, Place, content, file_size, relative
 from cnnspec.data.classes import SHOWN, VAL_FOLDERS, match_classes, some
-from cnnspec.data.load import load_files
+from cnnspec.data.load import load_parts
 from cnnspec.data.sets import DataSet, Files, OpenOptions, check_fit, split_parts
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.images import SUFFIXES, check_shape
 from cnnspec.sounds import SOUND_SUFFIXES, sound_rate
 
-__all__ = ["open_folder"]
+__all__ = ["contents_of", "open_folder"]
 
 
 class _Kind(NamedTuple):
@@ -79,27 +79,13 @@ def open_folder(path: Place, graph: Graph, options: OpenOptions) -> DataSet:
     }
     if kind is _SOUNDS and graph.intake.rate is None:
         _check_rates(str(path), graph, files["train"])
-    size = sum(source.nbytes for source in files.values())
-    resident = options.loading == "resident" or (options.loading == "auto" and size <= options.memory)
-    bad: list[str] = []
-    sources = {
-        part: load_files(source, resident and not (options.as_files and part == "train"), options, bad)
-        for part, source in files.items()
-    }
-    if bad:
-        names = "; ".join(bad[:SHOWN]) + (f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else "")
-        if not options.skip_bad:
-            raise CnnspecError(
-                f"{len(bad)} file{'s' * (len(bad) > 1)} cannot be read as {kind.word}s: {names}",
-                hint="`--skip-bad` leaves them out",
-            )
-        options.report(f"left out, as no {kind.word} that can be read: {names}")
+    sources = load_parts(files, options, kind.word)
     for part, source in sources.items():
         counts = torch.bincount(source.targets, minlength=len(classes))
         empty = [name for name, count in zip(classes, counts.tolist(), strict=True) if not count]
         if empty:
             raise CnnspecError(f"{path}: no {kind.word} of {', '.join(empty[:SHOWN])} is left in {part}")
-    contents = _contents(train_folder, listed["train"][0])
+    contents = contents_of(train_folder, listed["train"][0])
     top = path.archive.path if isinstance(path, Inside) else path
     place = Path(os.path.abspath(top))
     return replace(split_parts(top.resolve().name, classes, sources, options), place=place, contents=contents)
@@ -120,7 +106,7 @@ def _check_rates(shown: str, graph: Graph, files: Files) -> None:
         )
 
 
-def _contents(folder: Place, paths: Sequence[Place]) -> str:
+def contents_of(folder: Place, paths: Sequence[Place]) -> str:
     """Names and sizes of the files: enough to see that they are others, and nothing has to be read for it."""
 
     def size(path: Place) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import prod
@@ -14,13 +15,36 @@ import torch
 from torch import Tensor
 
 from cnnspec.data.archive import Inside, Place
-from cnnspec.data.classes import some
+from cnnspec.data.classes import SHOWN, some
 from cnnspec.data.sets import Files, Images, ImageSet, OpenOptions
 from cnnspec.data.stores import mapped_file
 from cnnspec.errors import CnnspecError
 from cnnspec.files import atomic_path
 
-__all__ = ["load_files"]
+__all__ = ["load_files", "load_parts"]
+
+
+def load_parts(files: Mapping[str, Files], options: OpenOptions, word: str) -> dict[str, ImageSet]:
+    """The parts of a data set, loaded as the options say; `word` is what messages call what lies in a file.
+
+    Raises CnnspecError that names the files which cannot be read, unless they are to be skipped.
+    """
+    size = sum(source.nbytes for source in files.values())
+    resident = options.loading == "resident" or (options.loading == "auto" and size <= options.memory)
+    bad: list[str] = []
+    sources = {
+        part: load_files(source, resident and not (options.as_files and part == "train"), options, bad)
+        for part, source in files.items()
+    }
+    if bad:
+        names = "; ".join(bad[:SHOWN]) + (f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else "")
+        if not options.skip_bad:
+            raise CnnspecError(
+                f"{len(bad)} file{'s' * (len(bad) > 1)} cannot be read as {word}s: {names}",
+                hint="`--skip-bad` leaves them out",
+            )
+        options.report(f"left out, as no {word} that can be read: {names}")
+    return sources
 
 
 def load_files(files: Files, resident: bool, options: OpenOptions, bad: list[str]) -> ImageSet:

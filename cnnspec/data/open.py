@@ -16,6 +16,7 @@ from cnnspec.data.arrays import fit_size, in_memory
 from cnnspec.data.collect import open_given
 from cnnspec.data.folder import open_folder
 from cnnspec.data.given import IN_PYTHON, Given
+from cnnspec.data.listed import has_masks, open_masks, open_table
 from cnnspec.data.npy import npy_parts
 from cnnspec.data.npz import read_npz
 from cnnspec.data.sets import (
@@ -88,8 +89,12 @@ def _open(name: str | Given, graph: Graph, options: OpenOptions) -> DataSet:
     if path.is_dir():
         if (arrays := npy_parts(path)) is not None:
             return _located(open_given(arrays, graph, options, path.resolve().name), path)
+        if has_masks(path):
+            return open_masks(path, graph, check_trainable(graph), options)
         _wants_classes(str(path), graph, sounds=True)
         return open_folder(path, graph, options)
+    if path.suffix.lower() == ".csv" and path.is_file():
+        return open_table(path, graph, check_trainable(graph), options)
     if path.suffix.lower() in (*ARCHIVES, *PACKED) and path.exists():
         _wants_classes(str(path), graph, sounds=True)
         return open_folder(open_archive(path), graph, options)
@@ -102,7 +107,7 @@ def _open(name: str | Given, graph: Graph, options: OpenOptions) -> DataSet:
         raise UsageError(f"--data: {name} is {kind}")
     hint = (
         did_you_mean(name, NAMES)
-        or f"there are: {', '.join(NAMES)}; or a folder of images, a .npz file, a .zip or .tar"
+        or f"there are: {', '.join(NAMES)}; or a folder of images, a .npz or .csv file, a .zip or .tar"
     )
     raise UsageError(f"--data: there is no data set and no folder `{name}`", hint=hint)
 

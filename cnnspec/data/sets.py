@@ -217,7 +217,11 @@ def split_parts(
         where = f"decoded in {options.cache}" if options.cache else "read where they lie"
         how = f"{size / 1e6:,.1f} MB, {where if train.mapped else 'all in memory'}"
     else:
-        short = f": {size / 1e9:.1f} GB do not fit into memory" if options.loading == "auto" else ""
+        short = (
+            f": {size / 1e9:.1f} GB do not fit into memory"
+            if options.loading == "auto" and size > options.memory
+            else ""
+        )
         how = f"decoded while training{short}"
     of_classes = f" of {len(classes)} classes" * bool(classes)
     remark = (

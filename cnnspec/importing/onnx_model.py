@@ -87,18 +87,24 @@ class OnnxModel:
 
 
 def _with_tensors(model: ModelProto, tensors: Mapping[str, Array]) -> ModelProto:
-    """The model with these tensors in place of its own, and of the nodes that work them out."""
+    """The model with these tensors in place of its own, and of the nodes that work them out.
+
+    Tensors that nothing reads are left out: onnxruntime refuses some of them.
+    """
     changed = ModelProto()
     changed.CopyFrom(model)
     graph = changed.graph
-    kept = [tensor for tensor in graph.initializer if tensor.name not in tensors]
     nodes = [node for node in graph.node if not any(name in tensors for name in node.output)]
-    inputs = [each for each in graph.input if each.name not in tensors]
+    read = {name for node in nodes for name in node.input} | {each.name for each in graph.output}
+    kept = [tensor for tensor in graph.initializer if tensor.name not in tensors and tensor.name in read]
+    own = {tensor.name for tensor in graph.initializer}
+    inputs = [each for each in graph.input if each.name not in tensors and (each.name in read or each.name not in own)]
     for field, rest in ((graph.initializer, kept), (graph.node, nodes), (graph.input, inputs)):
         copies = [type(each).FromString(each.SerializeToString()) for each in rest]
         del field[:]
         field.extend(copies)
-    graph.initializer.extend(numpy_helper.from_array(np.ascontiguousarray(a), name) for name, a in tensors.items())
+    given = ((name, array) for name, array in tensors.items() if name in read)
+    graph.initializer.extend(numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in given)
     return changed
 
 

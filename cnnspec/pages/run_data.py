@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from cnnspec.training.metrics import merit
-from cnnspec.training.run_folder import Run, read_json
+from cnnspec.training.run_files import read_json
+from cnnspec.training.run_folder import Run
 
 __all__ = ["run_data"]
 

@@ -23,7 +23,7 @@ from cnnspec.training.counters import CountersRecord
 from cnnspec.training.learner import LearnerState
 from cnnspec.training.metrics import EpochMetrics
 from cnnspec.training.plan import Origin
-from cnnspec.training.run_folder import Natural
+from cnnspec.training.run_files import Natural
 
 __all__ = ["RunState", "check_content", "load_checkpoint", "save_checkpoint", "snapshot"]
 

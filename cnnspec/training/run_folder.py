@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,7 +28,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
+from pydantic import BaseModel, Field, RootModel, ValidationError
 
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import expand_user
@@ -39,15 +38,16 @@ from cnnspec.language.network import normalised
 from cnnspec.language.source import read_text
 from cnnspec.language.tree import SourceError, plain
 from cnnspec.public import public
-from cnnspec.tasks import CLASSES, FIGURES, TASKS, Answers, Task, TaskName
+from cnnspec.tasks import CLASSES, TASKS, Answers, Task
 from cnnspec.training.config import TrainConfig, resolve_config
-from cnnspec.training.metrics import EpochMetrics, figures_in, merit
+from cnnspec.training.metrics import EpochMetrics, merit
+from cnnspec.training.run_files import ANSWERS, checked, read_answers, read_json, read_result
 from cnnspec.zoo import RUNS, find_run, is_run
 
 __all__ = [
-    "ANSWERS", "BEST", "CHECKPOINTS", "LAST", "PICTURES", "START", "DataPlace", "Natural", "Run", "WeightsRecord",
+    "ANSWERS", "BEST", "CHECKPOINTS", "LAST", "PICTURES", "START", "DataPlace", "Run", "WeightsRecord",
     "best_fault", "best_weights", "check_links", "find_weights", "has_checkpoint", "is_run", "manifest_fault",
-    "network_files", "open_run", "read_config", "read_json", "read_manifest",
+    "network_files", "open_run", "read_config", "read_manifest",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -56,7 +56,6 @@ BEST: Final = "best.safetensors"
 LAST: Final = "last.safetensors"
 START: Final = "start.json"
 MANIFEST: Final = "manifest.json"
-ANSWERS: Final = "answers.json"
 PICTURES: Final = ("confusion.png", "residuals.png")  # beside the curves, by the task
 CHECKPOINTS: Final = "checkpoints"
 
@@ -92,49 +91,6 @@ class _Manifest(RootModel[dict[str, WeightsRecord]]):
 
 class _Classes(RootModel[tuple[Annotated[str, Field(max_length=10_000)], ...]]):
     """classes.json."""
-
-
-Natural = Annotated[int, Field(strict=True, ge=0)]
-
-
-Real = Annotated[float, Field(allow_inf_nan=False)]
-Name = Annotated[str, Field(max_length=10_000)]
-
-
-class _Figures(BaseModel):
-    """What is read of result.json, as it is there; beside it the figures of the task."""
-
-    task: TaskName = "classification"
-    test_images: Natural | None = None
-    epochs: Natural | None = None
-    best_epoch: Natural | None = None
-
-
-class _Answers(BaseModel):
-    """answers.json."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    task: TaskName
-    numbers: tuple[Name, ...] = ()
-    units: tuple[Name, ...] = ()
-    mean: tuple[Real, ...] = ()
-    std: tuple[Annotated[Real, Field(gt=0)], ...] = ()
-    thresholds: tuple[Annotated[Real, Field(ge=0, le=1)], ...] = ()
-    ignore: Annotated[int, Field(ge=0, le=255)] | None = None
-
-
-M = TypeVar("M", bound=BaseModel)
-
-
-def _checked(model: type[M], content: object, path: Path) -> M:
-    """Content of a file as `model`. Raises CnnspecError where it is something else."""
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise CnnspecError(f"{path} is damaged: {where + ': ' if where else ''}{first['msg']}") from None
 
 
 def check_links(folder: Path) -> None:
@@ -258,7 +214,7 @@ def find_weights(source: str | os.PathLike[str]) -> Path:
 
 def read_manifest(path: Path) -> dict[str, WeightsRecord]:
     """What a run's manifest says of its files of weights. Raises CnnspecError where it cannot be read."""
-    return _checked(_Manifest, read_json(path, dict), path).root
+    return checked(_Manifest, read_json(path, dict), path).root
 
 
 def best_fault(run: Path) -> str | None:
@@ -307,7 +263,7 @@ def open_run(path: str | os.PathLike[str], *, figures: bool = True) -> Run:
     spec, options, data = read_config(path / "config.yaml")
     network = _read_network(path, spec)
     config = resolve_config((str(path / "config.yaml"), options))
-    begun = Run(path, network, config, place=_checked(DataPlace, data, path / "config.yaml") if data else None)
+    begun = Run(path, network, config, place=checked(DataPlace, data, path / "config.yaml") if data else None)
     if not figures:
         return begun
     metrics: tuple[EpochMetrics, ...] = ()
@@ -319,29 +275,9 @@ def open_run(path: str | os.PathLike[str], *, figures: bool = True) -> Run:
         raise CnnspecError(f"{path / 'metrics.jsonl'} is damaged: {error.errors()[0]['msg']}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise CnnspecError(f"{path / 'metrics.jsonl'} is damaged: {error}") from None
-    result = read_json(path / "result.json", dict) if (path / "result.json").exists() else None
-    if result is not None:
-        _check_result(result, path / "result.json")
-    answers = CLASSES
-    if (path / ANSWERS).exists():
-        answers = Answers(**_checked(_Answers, read_json(path / ANSWERS, dict), path / ANSWERS).model_dump())
-    classes = _checked(_Classes, read_json(path / "classes.json", list), path / "classes.json")
+    result, answers = read_result(path / "result.json"), read_answers(path / ANSWERS)
+    classes = checked(_Classes, read_json(path / "classes.json", list), path / "classes.json")
     return replace(begun, classes=classes.root, metrics=metrics, result=result, answers=answers)
-
-
-def _check_result(result: dict[str, Any], path: Path) -> None:
-    """Raise CnnspecError unless the figures that are read of result.json are what such figures can be."""
-    task = TASKS[_checked(_Figures, result, path).task]
-    for split in ("val", "test"):
-        found = figures_in(split, result)
-        if split == "test" and task.best.key not in found:
-            raise CnnspecError(f"{path} is damaged: it has no `test_{task.best.key}`")
-        for key, value in found.items():
-            share = FIGURES[key].share
-            if value is not None and not (type(value) in (int, float) and math.isfinite(value)):
-                raise CnnspecError(f"{path} is damaged: `{split}_{key}` is no number")
-            if value is not None and share and not 0 <= value <= 1:
-                raise CnnspecError(f"{path} is damaged: `{split}_{key}` is no share")
 
 
 def network_files(network: Network) -> tuple[str, str, dict[str, object]]:
@@ -363,7 +299,7 @@ def _read_network(path: Path, section: dict[str, object]) -> Network:
 
     Raises CnnspecError for a section that is damaged, SpecError and UsageError.
     """
-    written = _checked(_NetworkSection, section, path / "config.yaml")
+    written = checked(_NetworkSection, section, path / "config.yaml")
     file = path / written.file
     record = NetworkRecord(
         spec=read_file(file).decode("utf-8", "surrogateescape"),  # what is no UTF-8 is told as in any spec
@@ -413,14 +349,3 @@ def digest_of(path: Path) -> str:
     """The SHA-256 of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_json(path: Path, kind: type[T]) -> T:
-    """What a JSON file holds. Raises CnnspecError where it cannot be read or holds something else than a `kind`."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CnnspecError(f"{path} cannot be read: {error}") from None
-    if not isinstance(content, kind):
-        raise CnnspecError(f"{path} is damaged: it holds no {kind.__name__}")
-    return content

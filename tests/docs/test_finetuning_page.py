@@ -25,7 +25,7 @@ COLOURS = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
 def furnish(folder: Path) -> None:
     """The folder `photos` of the page: three colours, with noise."""
     noise = np.random.default_rng(0)
-    for split, count in (("train", 6), ("val", 1), ("test", 3)):
+    for split, count in (("train", 10), ("val", 1), ("test", 3)):
         for colour, mean in COLOURS.items():
             place = folder / "photos" / split / colour
             place.mkdir(parents=True)

@@ -359,7 +359,7 @@ def test_where_nothing_can_be_written_is_told_before_anything_is_worked_out(
 
 
 def test_int8_is_scored_on_classes_only() -> None:
-    with pytest.raises(UsageError, match="one number per class"):
+    with pytest.raises(UsageError, match="what the network is for"):
         cnnspec.export("lenet5", precision="int8", calibrate="digits", outputs=("F6",))
 
 

@@ -8,6 +8,7 @@ import pytest
 import cnnspec
 from cnnspec.exporting import proof
 from cnnspec.onnx_backend.verify import Comparison
+from cnnspec.tasks import CLASSES
 
 
 @pytest.mark.parametrize(
@@ -42,8 +43,8 @@ def test_classes_closer_than_the_tolerance_are_a_tie_for_what_is_rounded_to_byte
     ours[:, 3] = theirs[:, 4] = 1
     theirs[:, 3] = 0.995
     comparison = Comparison(lambda inputs: [ours], lambda inputs: [theirs], graph, tolerance=1e-2)
-    (exact,) = proof.compare_classes(comparison, images, 4)
-    (rounded,) = proof.compare_classes(comparison, images, 4, rounded=True)
+    (exact,) = proof.compare_classes(comparison, images, 4, CLASSES)
+    (rounded,) = proof.compare_classes(comparison, images, 4, CLASSES, rounded=True)
     assert (exact.passed, rounded.passed) == (False, True)
 
 
@@ -54,6 +55,6 @@ def test_too_few_real_images_for_a_batch_are_told_of() -> None:
     def never(inputs: object) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
         raise AssertionError("there is no whole batch to run")
 
-    (line,) = proof.compare_classes(Comparison(never, never, graph), images, 32)
+    (line,) = proof.compare_classes(Comparison(never, never, graph), images, 32, CLASSES)
     assert not line.checked
     assert "3 images, and batches are of 32" in line.detail

@@ -119,6 +119,14 @@ def test_a_light_model_gives_the_same() -> None:
     assert passed(result) == {"text", "tensors", "outputs", "layers"}
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["resnet50", "shufflenet", "bvlc_alexnet", "inception_v1"])
+def test_light_models_give_the_same(name: str) -> None:
+    """That of ResNet keeps tensors which nothing reads."""
+    result = cnnspec.import_network(str(LIGHT / f"light_{name}.onnx"))
+    assert passed(result) == {"text", "tensors", "outputs", "layers"}
+
+
 def test_blocks_are_found_where_no_name_tells_them() -> None:
     text = _text("light_resnet50")
     assert "stage1: Stage(64) * 3" in text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from cnnspec.language.spec_source import read_source
 from cnnspec.ops import show_shape
 from cnnspec.places import split_lines
 
-BODY = re.compile(r" *(?:add|mul|concat):")
 FEW = ("lenet5", "unet", "m5")
 DOCUMENT = {"textDocument": {"uri": URI}}
 ABOUT_TEXTS = ("documentSymbol", "foldingRange", "codeLens", "semanticTokens/full")
@@ -65,7 +63,7 @@ def hints_of(text: str) -> list[str]:
     written = split_lines(text)
     lines: dict[int, list[str]] = {}
     for row in spec.analyze(purpose="train").layers:
-        if BODY.match(written[(row.line or 1) - 1]):
+        if row.op in ("Add", "Mul", "Concat") and row.op not in written[(row.line or 1) - 1]:
             continue  # branches that are joined: shown where their block is called
         said = show_shape(row.output_shape)
         lines.setdefault(row.line or 0, []).append(said + (f"  rf {row.field_text}" if row.field_text != "-" else ""))

@@ -277,6 +277,21 @@ def test_more_hostile_requests_disturb_nobody(place: Path) -> None:
     disturbed(place, 2000, seed=2)
 
 
+@pytest.mark.long
+def test_memory_is_flat_over_a_minute(place: Path) -> None:
+    with serving("--predict", "lenet5.onnx", "--threads", "1", cwd=place) as served, ThreadPoolExecutor(8) as pool:
+        images = [digit(seed, size=28 + seed) for seed in range(64)]
+
+        def asked() -> float:
+            end = time.monotonic() + 20
+            while time.monotonic() < end:
+                assert all(status == 200 for status, _ in pool.map(lambda image: served.ask(body=image), images))
+            return resident(served.process.pid)
+
+        first, _, last = asked(), asked(), asked()
+        assert last < first + 10e6
+
+
 def test_a_run_is_exported_and_served(place: Path) -> None:
     import cnnspec
 
