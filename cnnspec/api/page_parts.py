@@ -116,6 +116,6 @@ def _samples(network: Network, run: Run | None, shown: Shown) -> Samples:
     from cnnspec.scoring.samples import open_set
 
     if run is not None:
-        return of_data(open_set(graph, shown.data or run.locate_data(), run.config, classes=run.classes))
+        return of_data(graph, open_set(graph, shown.data or run.locate_data(), run.config, classes=run.classes))
     assert shown.data is not None
-    return of_data(open_set(graph, shown.data))
+    return of_data(graph, open_set(graph, shown.data))

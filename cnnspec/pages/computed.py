@@ -100,7 +100,8 @@ def computed(
     kept = _chosen(graph, numbers, rules)
     exact = {each.name for each in kept if each.exact}
     given = _weights_kept(graph, exact, rules)
-    is_classifier = len(graph.outputs) == 1 and len(graph.output_shape) == 1
+    task = graph.task
+    is_classifier = len(graph.outputs) == 1 and task is not None and task.name == "classification"
     reasons = Reasons(graph, weights, len(samples)) if is_classifier and len(graph.input_shape) == 3 else None
     dense = [node for node in graph if isinstance(node.op, Linear) and len(node.shape) == 1 and node.name not in given]
     inputs = samples.inputs(graph)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from cnnspec.arrays import normalised
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.images import MAX_PIXELS, NCHW_TO_NHWC, check_shape, normalize, read_image
@@ -57,10 +58,11 @@ def _name(path: str | bytes) -> str:
     return "-" if isinstance(path, bytes) else os.path.basename(path)
 
 
-def of_data(data: DataSet, count: int = MOST) -> Samples:
-    """Images of the test part of a data set, or else of its validation part: the first of each class.
+def of_data(graph: Graph, data: DataSet, count: int = MOST) -> Samples:
+    """Samples of the test part of a data set, or else of its validation part: the first of each class.
 
-    Of more classes than `count` as many as that, spread over all; of fewer classes further images of each.
+    Of more classes than `count` as many as that, spread over all; of fewer classes further images of each. Where a
+    sample is taught something else than one class, simply the first.
     """
     import torch
 
@@ -71,12 +73,15 @@ def of_data(data: DataSet, count: int = MOST) -> Samples:
     labels = source.targets[rows].numpy()
     if not len(labels):
         raise CnnspecError(f"{data.name} has no {split} images", hint="`--images` names some")
-    places = _one_of_each(labels, count)
+    is_of_classes = labels.ndim == 1 and labels.dtype.kind == "i"
+    places = _one_of_each(labels, count) if is_of_classes else np.arange(min(count, len(labels)))
     parts = [images for images, _ in batches(source, rows[torch.from_numpy(places)], count, torch.device("cpu"))]
+    values = torch.cat(parts).numpy()
+    is_image = values.dtype == np.uint8 and values.ndim == 4 and values.shape[1] in (1, 3)
     return Samples(
-        np.ascontiguousarray(torch.cat(parts).permute(NCHW_TO_NHWC).numpy()),
+        np.ascontiguousarray(values.transpose(NCHW_TO_NHWC)) if is_image else normalised(values, graph.mean, graph.std),
         tuple(f"{split} image {place}" for place in places.tolist()),
-        tuple(int(label) for label in labels[places]),
+        tuple(int(label) for label in labels[places]) if is_of_classes else (None,) * len(places),
     )
 
 

@@ -385,16 +385,12 @@ def _calibration_error(confidences: NDArray[np.float32], right: NDArray[np.bool_
     return float(np.abs(hits - sure).sum() / len(right))
 
 
-def _picture(image: Tensor) -> Image.Image:
-    """`(C, H, W)` uint8 as a Pillow image."""
-    pixels = image.cpu()
-    return Image.fromarray((pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0)).numpy())
-
-
 def _pick(source: ImageSet, rows: Tensor) -> Iterator[Image.Image]:
     import torch
 
     from cnnspec.data.batches import batches
+    from cnnspec.scoring.pictured import as_pixels
 
     for images, _ in batches(source, rows, 1, torch.device("cpu")):
-        yield _picture(images[0])
+        pixels = as_pixels(images[0].numpy())
+        yield Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)

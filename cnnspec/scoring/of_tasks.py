@@ -80,6 +80,7 @@ def _draw_masks(
     import numpy as np
 
     from cnnspec.runtime.answers import overlaid
+    from cnnspec.scoring.pictured import as_pixels
     from cnnspec.training.plots import plot_overlays
 
     worst = shares.argsort(stable=True)[:WORST]
@@ -87,7 +88,7 @@ def _draw_masks(
     for place in worst.tolist():
         ((images, targets),) = batches(source, rows[place : place + 1], 1, torch.device("cpu"))
         given = outputs(images)
-        pixels = np.ascontiguousarray(images[0].movedim(0, -1).numpy())
+        pixels = as_pixels(images[0].numpy())
         true = cropped(targets, given)[0].numpy().astype(np.uint8)
         ignored = true == objective.answers.ignore
         found = given.argmax(1)[0].numpy().astype(np.uint8)
