@@ -109,7 +109,12 @@ async def over_tcp(port: int) -> AsyncIterator[Editor]:
 
 def socket_to(port: int) -> connect:
     return connect(
-        f"ws://127.0.0.1:{port}/lsp", origin=f"http://127.0.0.1:{port}", proxy=None, max_size=None, ping_interval=None
+        f"ws://127.0.0.1:{port}/lsp",
+        origin=f"http://127.0.0.1:{port}",
+        proxy=None,
+        max_size=None,
+        ping_interval=None,
+        open_timeout=None,
     )
 
 
