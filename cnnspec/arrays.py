@@ -66,7 +66,8 @@ def as_values(array: Array, name: str) -> Array:
         return array
     if array.dtype.kind not in NUMBERS:
         raise UsageError(f"{name} holds {array.dtype!s:.60}, and a network reads numbers")
-    return array.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which `check_finite` tells
+        return array.astype(np.float32, copy=False)
 
 
 def check_finite(values: Array, name: str) -> None:

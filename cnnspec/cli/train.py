@@ -188,7 +188,11 @@ def _value(name: str, value: Any) -> Any:
     """A flag's value as the option wants it: lists are written with commas, but a word that it knows is one."""
     parts = [*_parts(TrainConfig.model_fields[name].annotation)]
     if any(get_origin(part) is dict for part in parts):
-        return dict(_pair(name, part.strip()) for part in value.split(",") if part.strip())
+        pairs = [_pair(name, part.strip()) for part in value.split(",") if part.strip()]
+        layers = [layer for layer, _ in pairs]
+        if twice := next((layer for layer in layers if layers.count(layer) > 1), None):
+            raise UsageError(f"`--{name.replace('_', '-')}` gives `{twice}` two numbers")
+        return dict(pairs)
     words = {word for part in parts if get_origin(part) is Literal for word in get_args(part)}
     if value in words or not any(get_origin(part) is tuple for part in parts):
         return value

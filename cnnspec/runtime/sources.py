@@ -13,6 +13,7 @@ from typing import Final
 from cnnspec.errors import UsageError
 from cnnspec.files import is_open_pipe, read_stream
 from cnnspec.images import SUFFIXES
+from cnnspec.sounds import SOUND_SUFFIXES
 
 __all__ = ["expand"]
 
@@ -22,6 +23,7 @@ MAX_BYTES: Final = 2**28  # of an image that a pipe gives
 def expand(arguments: Sequence[str]) -> Iterator[str | bytes]:
     """Paths of images for paths, folders (with all below them, in order of their names) and patterns; `-` is stdin.
 
+    A folder without an image is searched for sounds.
     A pipe that the shell opened, `<(...)`, gives the bytes of one image as stdin does.
 
     Raises UsageError at once for an argument that names nothing. Folders are listed while they are read.
@@ -37,25 +39,26 @@ def _expand_one(argument: str) -> Iterator[str | bytes]:
             return iter([read_stream(pipe, MAX_BYTES, argument)])
     path = Path(argument)
     if path.is_dir():
-        images = _below(argument)
-        first = next(images, None)
-        if first is None:
-            raise UsageError(f"{argument} holds no images", hint=f"it is searched for {', '.join(SUFFIXES)}")
-        return chain([first], images)
+        for suffixes in (SUFFIXES, SOUND_SUFFIXES):
+            files = _below(argument, suffixes)
+            if (first := next(files, None)) is not None:
+                return chain([first], files)
+        searched = ", ".join((*SUFFIXES, *SOUND_SUFFIXES))
+        raise UsageError(f"{argument} holds no images", hint=f"it is searched for {searched}")
     if not path.exists() and glob.has_magic(argument):
         matches = sorted(glob.glob(argument, recursive=True))
-        files = [match for match in matches if not Path(match).is_dir()]
-        if not files:
+        found = [match for match in matches if not Path(match).is_dir()]
+        if not found:
             raise UsageError(f"no file matches `{argument}`")
-        return iter(files)
+        return iter(found)
     if not path.exists():
         raise UsageError(f"there is no image {argument}")
     return iter([argument])
 
 
-def _below(folder: str) -> Iterator[str]:
+def _below(folder: str, suffixes: tuple[str, ...]) -> Iterator[str]:
     for place, folders, files in os.walk(folder):
         folders.sort()
         for name in sorted(files):
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+            if name.lower().endswith(suffixes) and not name.startswith("."):
                 yield os.path.join(place, name)

@@ -119,3 +119,8 @@ def test_a_signal_stops_the_process_with_everything_saved(tmp_path: Path, number
     assert "Traceback" not in rest
     assert "--resume runs/a" in rest
     assert open_run(tmp_path / "runs" / "a").result is None
+
+
+def test_a_layer_has_one_number(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("train", "lenet5", "--data", "digits", "--lr-scale", "fc1=1,fc1=2") == 2
+    assert "`--lr-scale` gives `fc1` two numbers" in capsys.readouterr().err
