@@ -45,7 +45,7 @@ LIGHT = {
     "Report", "Run", "Screen", "SearchProgress", "SearchResult", "Shared", "SizeRange", "Sizes", "Solution",
     "SpecError", "StepResult", "Total", "TrainConfig", "TrainResult", "TrainingStep", "TrialRecord", "UnitField",
     "UsageError", "Verdict", "VerificationError", "Violation", "LabelsPrediction", "MaskPrediction",
-    "NumbersPrediction", "TaskAssessment", "draw_diff", "__version__", "bundled_networks", "bundled_remark",
+    "NumbersPrediction", "TaskAssessment", "draw_diff", "draw_step", "__version__", "bundled_networks", "bundled_remark",
     "bundled_text", "calculate", "check", "code", "diff", "examine_installation", "find_run", "fix", "format_text",
     "init", "is_run", "json_schema", "judge", "list_runs", "load", "loads", "open_run", "screen", "sizes",
     "spec_files",
