@@ -10,12 +10,20 @@ import { build } from 'vite';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const target = join(here, '..', 'cnnspec', 'web');
-const PAGES = ['page', 'live', 'search', 'step', 'runs'];
+// Of each page: what is said where no script runs, and what stands in it for the program that writes or serves it.
+const DATA = '<script type="application/json" id="data">null</script>\n    ';
+const PAGES = {
+  page: { without: 'This page draws the network with a script, which it holds itself.', data: DATA, meta: '' },
+  live: { without: 'The editor needs its script.', data: '', meta: '<meta name="nonce" content="">\n    ' },
+  search: { without: 'This page draws the search with a script, which it holds itself.', data: DATA, meta: '' },
+  step: { without: 'This page goes through the step with a script, which it holds itself.', data: DATA, meta: '' },
+  runs: { without: 'This page shows runs with a script, which it holds itself.', data: '', meta: '' },
+};
 
 const digest = (text) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
 
 mkdirSync(target, { recursive: true });
-for (const page of PAGES) {
+for (const [page, { without, data, meta }] of Object.entries(PAGES)) {
   const result = await build({
     root: here,
     configFile: false,
@@ -34,10 +42,11 @@ for (const page of PAGES) {
   const script = output.find((file) => file.type === 'chunk').code.replaceAll('</script', '<\\/script').trim();
   const style = output.find((file) => file.fileName.endsWith('.css')).source.toString().trim();
   const policy = `default-src 'none'; script-src ${digest(script)}; style-src ${digest(style)}; base-uri 'none'; form-action 'none'`;
-  const html = readFileSync(join(here, `${page}.html`), 'utf8')
-    .replace('<title>', () => `<meta http-equiv="Content-Security-Policy" content="${policy}" />\n    <title>`)
+  const html = readFileSync(join(here, 'frame.html'), 'utf8')
+    .replace('<title>', () => `${meta}<meta http-equiv="Content-Security-Policy" content="${policy}" />\n    <title>`)
     .replace('</head>', () => `<style>${style}</style>\n  </head>`)
-    .replace(/<script type="module"[^>]*><\/script>/, () => `<script>${script}</script>`);
+    .replace('<noscript>', () => `<noscript>${without}`)
+    .replace('<script></script>', () => `${data}<script>${script}</script>`);
   writeFileSync(join(target, `${page}.html`), html);
   console.log(`cnnspec/web/${page}.html: ${html.length.toLocaleString('en')} letters`);
 }
