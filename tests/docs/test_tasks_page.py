@@ -119,3 +119,10 @@ def test_an_example_comes_to_its_figure(name: str, tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     _, figure, least = EXAMPLES[name]
     assert (example(name).main().test[figure] or 0) >= least
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1, 2])
+def test_clips_are_told_apart_whatever_the_seed(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert example("clips").main(seed=seed).test["accuracy"] >= EXAMPLES["clips"][2]
