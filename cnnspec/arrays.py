@@ -69,7 +69,7 @@ def map_array(path: Path) -> Array:
     """
     try:
         check_regular(path)
-        array: Array = np.load(path, mmap_mode="c", allow_pickle=False)
+        array: Any = np.load(path, mmap_mode="c", allow_pickle=False)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     except (OSError, ValueError, EOFError, SyntaxError, MemoryError, RecursionError, OverflowError) as error:
