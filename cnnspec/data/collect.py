@@ -198,6 +198,8 @@ class Reading:
         """Sample `row` of a data set that has rows. Raises UsageError and CnnspecError."""
         try:
             sample = self.part[row]
+        except CnnspecError:
+            raise
         except Exception as error:  # of code that is not ours
             raise self.failed(row, error) from error
         return self.prepared(row, sample)
