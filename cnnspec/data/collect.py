@@ -206,7 +206,8 @@ class Reading:
 
     def __call__(self, row: int) -> Tensor:
         """What the network reads of sample `row`, `(C, …)`."""
-        return torch.from_numpy(self.sample(row).values)
+        values = self.sample(row).values
+        return torch.from_numpy(values if values.flags.writeable else values.copy())
 
     def prepared(self, row: int, sample: object) -> _Sample:
         """What a sample holds, as the network reads it."""

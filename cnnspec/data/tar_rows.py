@@ -1,6 +1,6 @@
 """The samples of `.tar` shards as webdataset has them, files of one name: `00017.jpg` and `00017.cls`.
 
-This imports no torch. A shard is gone through once, for the places of its files; a sample is read where it lies, in turn.
+This imports no torch. A shard is gone through once, for the places of its files; a sample is read where it lies.
 """
 
 from __future__ import annotations

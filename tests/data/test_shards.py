@@ -126,6 +126,14 @@ def test_rows_of_parquet_are_found_in_any_order_and_by_other_processes() -> None
     assert len(rows.kept) <= 4
 
 
+def test_grey_images_that_are_read_anew_are_the_caller_s_own() -> None:
+    files = {f"{row}.png": png(PIXELS[row, :, :, 0]) for row in range(8)}
+    write_tar("grey.tar", files | {f"{row}.cls": str(row % 2).encode() for row in range(8)})
+    spec = cnnspec.loads("cnnspec: 1\nname: s\ninput: [1, 6, 6]\nlayers: [Flatten, Linear(2)]\n")
+    data = opened("grey.tar", spec, memory=0)
+    assert np.array_equal(data.train.read(3).add_(1).numpy()[0], PIXELS[3, :, :, 0] + 1)
+
+
 def test_a_single_shard_is_told_from_an_archive_of_folders() -> None:
     write_tar("single.tar", pairs(range(20)))
     assert len(opened("single.tar").train) == 20
