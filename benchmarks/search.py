@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import signal
+import resource
 import statistics
 import struct
 import subprocess
@@ -23,6 +23,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from search_kills import kills, show
 
 import cnnspec
 from cnnspec import api
@@ -141,62 +143,28 @@ def feasible(trials: int = 60) -> None:
         print(f"| {share} times those of simple_cnn | {first:.0%} | {second:.0%} | {second / first:.1f} |")
 
 
-def command(folder: Path, *more: str) -> subprocess.Popen[bytes]:
-    """The search of `folder/net.yaml`, begun or continued."""
-    arguments = ["search", "net.yaml", "--data", "digits", "--name", "s", "--device", "cpu", *more]
-    return subprocess.Popen([sys.executable, "-m", "cnnspec", *arguments], cwd=folder, stderr=subprocess.DEVNULL)
+def processes(trials: int = 16) -> None:
+    """Trials an hour of one process and of two, in turn, and the processor time of a trial of each.
 
-
-def kills(count: int) -> None:
-    """Kill a driver with its two workers, or another process beside it, at random moments; count what is lost."""
-    moments, lost = random.Random(0), []
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        text = simple(trials=max(4, count // 4)).replace("epochs: 8", "epochs: 20\n  prune: false")
-        (folder / "net.yaml").write_text(text)
-        crew = [command(folder, "--workers", "2"), command(folder)]
-        for _ in range(count):
-            time.sleep(moments.uniform(5, 20))
-            victim = moments.randrange(2)
-            crew[victim].send_signal(signal.SIGKILL)
-            crew[victim].wait()
-            now = time.time()
-            running = [
-                each.run for each in api.open_search(folder / "searches" / "s").trials if each.status == "running"
-            ]
-            saved = [max((p.stat().st_mtime for p in run.glob("checkpoints/*.pt")), default=0.0) for run in running]
-            lost += [now - at for at in saved if at]
-            crew[victim] = command(folder, *(["--workers", "2"] if victim == 0 else []))
-        for process in crew:
-            process.wait()
-        result = api.open_search(folder / "searches" / "s")
-        alike = 0
-        for record in result.trials:
-            run = api.open_run(record.run)
-            uncut = cnnspec.train(
-                run.network, runs=folder / "uncut", name=record.name, progress=None, **run.config.model_dump()
-            )
-            alike += (Path(uncut.run) / "best.safetensors").read_bytes() == (
-                record.run / "best.safetensors"
-            ).read_bytes()
-    print("| kills | trials | of them complete | bitwise as uncut | most training lost |\n|--:|--:|--:|--:|--:|")
-    done = sum(each.status == "complete" for each in result.trials)
-    print(f"| {count} | {result.plan.section.trials} | {done} | {alike} | {max(lost, default=0):.1f} s |")
-
-
-def processes() -> None:
-    """Trials an hour of one process and of two, in turn."""
+    Where others use the machine, the clock says little; what one process and two take of the processor for a trial says
+    what they lose by each other.
+    """
+    print("| processes | trials an hour | processor time of a trial |\n|--:|--:|--:|")
     speeds: dict[int, float] = {}
+    text = simple(trials=trials, epochs=4, prune="false")
     for workers in (1, 2):
         with tempfile.TemporaryDirectory() as place:
-            folder = Path(place)
-            (folder / "net.yaml").write_text(simple(trials=24).replace("epochs: 8", "epochs: 8\n  prune: false"))
-            start = time.perf_counter()
-            assert command(folder, "--workers", str(workers)).wait() == 0
-            speeds[workers] = 24 / (time.perf_counter() - start) * 3600
-    print("| processes | trials an hour |\n|--:|--:|")
-    for workers, speed in speeds.items():
-        print(f"| {workers} | {speed:,.0f} |")
+            (Path(place) / "net.yaml").write_text(text)
+            arguments = ["search", "net.yaml", "--data", "digits", "--device", "cpu", "--workers", str(workers)]
+            start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run(
+                [sys.executable, "-m", "cnnspec", *arguments], cwd=place, check=True, stderr=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )  # fmt: skip
+            seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+        took = (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
+        speeds[workers] = trials / seconds * 3600
+        print(f"| {workers} | {speeds[workers]:,.0f} | {took / trials:.2f} s |", flush=True)
     print(f"times: {speeds[2] / speeds[1]:.2f}, wanted 1.6")
 
 
@@ -270,9 +238,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="+", choices=["verdict", "feasible", "kills", "processes", "digits"])
     parser.add_argument("--count", type=int, default=40, help="kills")
-    parser.add_argument(
-        "--folder", type=Path, help="digits: keeps all that is done, and what is there is not done again"
-    )
+    parser.add_argument("--ray", metavar="ADDRESS", help="kills: the driver's workers run on this cluster")
+    parser.add_argument("--folder", type=Path, help="keeps all that is done; what digits finds there is not done again")
     parser.add_argument("--searches", type=int, default=3)
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--epochs", type=int, default=8, help="the most of each trial")
@@ -288,7 +255,8 @@ def main() -> None:
             case "feasible":
                 feasible()
             case "kills":
-                kills(given.count)
+                with tempfile.TemporaryDirectory() as place:
+                    show(kills(given.folder or Path(place), given.count, given.ray))
             case "processes":
                 processes()
             case "digits":

@@ -1,0 +1,190 @@
+"""Processes of a search killed at random moments: what is lost, and whether what is continued is as it would have been.
+
+Two commands work on one folder, the first with two workers. A driver, one of its workers or the other command is killed,
+or with `--ray` a worker on the cluster, and its like is started in its place. `benchmarks/search.py kills` runs it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cnnspec
+from cnnspec import api
+from cnnspec.errors import CnnspecError
+from cnnspec.search.folder import SearchFolder
+
+TRIALS = 4  # of one search; where they have ended and kills are left, another search is begun
+WEIGHTS = ("best.safetensors", "last.safetensors")
+
+# Epochs of some seconds: kills come before a trial's first checkpoint and between those, which are 10 seconds apart.
+NET = """\
+cnnspec: 1
+name: net
+input: [1, 16, 16]
+params: {width: 4, kernel: 3, act: ReLU}
+train: {batch_size: 2, threads: 1, channels_last: false}
+layers:
+  conv: Conv2d(width, kernel)
+  act: act
+  pool: MaxPool2d(2)
+  flatten: Flatten
+  fc: Linear(10)
+search:
+  space: {width: {int: [2, 16], step: 2}, kernel: [1, 3, 5], act: [ReLU, SiLU], train.lr: {log: [0.001, 0.01]}}
+  limits: {params: 10k, macs: 200k}
+  epochs: 4
+  prune: false
+"""
+
+
+@dataclass
+class Losses:
+    """What kills have cost."""
+
+    victims: Counter[str] = field(default_factory=Counter)
+    left: int = 0  # trials that were being trained by what was killed
+    seconds: list[float] = field(default_factory=list)  # of training since the last checkpoint, for each of them
+    trials: int = 0
+    complete: int = 0
+    alike: int = 0  # bitwise the files of an uncut run
+    reports_lost: int = 0
+    reports_twice: int = 0
+
+
+def start(folder: Path, *more: str) -> subprocess.Popen[bytes]:
+    """The search of `folder/net.yaml`, begun or continued."""
+    arguments = ["search", "net.yaml", "--data", "digits", "--name", "s", "--device", "cpu", "--trials", str(TRIALS)]
+    with open(folder / "errors", "ab") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", "cnnspec", *arguments, *more], cwd=folder, stdout=subprocess.DEVNULL, stderr=errors
+        )
+
+
+def workers_of(driver: int) -> list[int]:
+    """The processes that a driver has started."""
+    try:
+        children = Path(f"/proc/{driver}/task/{driver}/children").read_text().split()
+    except OSError:
+        return []
+    return [int(child) for child in children if b"cnnspec.search.worker" in _command(int(child))]
+
+
+def workers_on_ray(folder: Path) -> list[int]:
+    """The workers on this machine's nodes of a cluster that are at work in a folder."""
+    processes = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    wanted = os.fsencode(folder)
+    return [each for each in processes if wanted in (said := _command(each)) and b"cnnspec.search.worker" in said]
+
+
+def _command(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def left_behind(search: Path) -> Iterator[tuple[Path, float]]:
+    """The trials that nobody is at work on though they have not ended, and when each was last saved."""
+    folder = SearchFolder(search)
+    try:
+        trials = api.open_search(search).trials
+    except CnnspecError:  # nothing has been begun
+        return
+    for record in trials:
+        lock = folder.trial_lock(record.number)
+        if record.status == "running" and lock.acquire(wait=False):
+            saves = [*record.run.glob("checkpoints/*.pt")] or [*record.run.glob("config.yaml")]
+            times = [path.stat().st_mtime for path in saves]
+            lock.release()
+            if times:
+                yield record.run, max(times)
+
+
+def kills(folder: Path, count: int, ray: str | None) -> Losses:
+    """Searches in `folder`, with so many kills in all."""
+    losses, moments, number = Losses(), random.Random(0), 0
+    while sum(losses.victims.values()) < count or number == 0:
+        place = folder / f"{number}"
+        place.mkdir(parents=True)
+        (place / "net.yaml").write_text(NET)
+        _one_search(place, count - sum(losses.victims.values()), moments, losses, ray)
+        _hold_against_uncut(place, losses)
+        number += 1
+    return losses
+
+
+def _one_search(place: Path, most: int, moments: random.Random, losses: Losses, ray: str | None) -> None:
+    """One search until it is done, with at most so many kills."""
+    options = ["--workers", "2", *(["--ray", ray] if ray else [])]
+    search = place / "searches" / "s"
+    driver, alone = start(place, *options), start(place)
+    killed = 0
+    while killed < most:
+        time.sleep(moments.uniform(1, 12))
+        if driver.poll() is not None or alone.poll() is not None:
+            break  # the search is done
+        kind = moments.choice(["driver", "worker", "alone"])
+        workers = workers_on_ray(search.resolve()) if ray else workers_of(driver.pid)
+        if kind == "worker" and not workers:
+            kind = "driver"
+        victim = {"driver": driver.pid, "alone": alone.pid, "worker": workers[0] if workers else 0}[kind]
+        os.kill(victim, signal.SIGKILL)
+        at = time.time()
+        if kind == "driver":
+            driver.wait()
+        elif kind == "alone":
+            alone.wait()
+        for _, saved in left_behind(search) if kind != "driver" else ():  # a driver's workers save by themselves
+            losses.left += 1
+            losses.seconds.append(at - saved)
+        losses.victims[kind if not (ray and kind == "worker") else "worker on Ray"] += 1
+        killed += 1
+        print(f"{place.name}: {kind} killed, {losses.left} trials cut so far", flush=True)
+        if kind == "driver":
+            driver = start(place, *options)
+        elif kind == "alone":
+            alone = start(place)
+    for process in (driver, alone):
+        assert process.wait() == 0, (place / "errors").read_text()
+
+
+def _hold_against_uncut(place: Path, losses: Losses) -> None:
+    """Count what has come of a search's trials, and train each again without a break."""
+    search = place / "searches" / "s"
+    result = api.open_search(search)
+    losses.trials += TRIALS
+    losses.complete += sum(record.status == "complete" for record in result.trials)
+    lines = [json.loads(line) for line in (search / "study.journal").read_text().splitlines()]
+    reports = Counter((line["trial_id"], line["step"]) for line in lines if line["op_code"] == 7)
+    for record in result.trials:
+        run = api.open_run(record.run)
+        wanted = {(record.number, metrics.epoch) for metrics in run.metrics}
+        losses.reports_lost += len(wanted - reports.keys()) + (run.config.epochs - len(wanted))
+        losses.reports_twice += sum(reports[each] - 1 for each in wanted & reports.keys())
+        options = run.config.model_dump()
+        uncut = cnnspec.train(run.network, runs=place / "uncut", name=record.name, progress=None, **options)
+        losses.alike += all(
+            (Path(uncut.run) / file).read_bytes() == (record.run / file).read_bytes() for file in WEIGHTS
+        )
+
+
+def show(losses: Losses) -> None:
+    """The table of what kills have cost."""
+    victims = ", ".join(f"{count} of a {kind}" for kind, count in losses.victims.items())
+    print("| | |\n|---|--:|")
+    print(f"| kills | {sum(losses.victims.values())}: {victims} |")
+    print(f"| trials cut in the midst | {losses.left} |")
+    print(f"| trials, of them complete | {losses.trials}, {losses.complete} |")
+    print(f"| reports lost, reports made twice | {losses.reports_lost}, {losses.reports_twice} |")
+    print(f"| trials bitwise as uncut | {losses.alike} |")
+    print(f"| most training lost with a kill, wanted 10 s | {max(losses.seconds, default=0):.1f} s |")
