@@ -1,7 +1,7 @@
 """Processes of a search killed at random moments: what is lost, and whether what is continued is as it would have been.
 
-Two commands work on one folder, the first with two workers. A driver, one of its workers or the other command is killed,
-or with `--ray` a worker on the cluster, and its like is started in its place. `benchmarks/search.py kills` runs it.
+Two commands work on one folder, the first with two workers. A driver, one of its workers or the other command is killed
+(with `--ray` a worker on the cluster), and its like is started in its place. `benchmarks/search.py kills` runs it.
 """
 
 from __future__ import annotations
@@ -9,21 +9,22 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cnnspec
 from cnnspec import api
-from cnnspec.errors import CnnspecError
 from cnnspec.search.folder import SearchFolder
 
 TRIALS = 4  # of one search; where they have ended and kills are left, another search is begun
+AT_WORK = 0.75  # of the kills wait until there is something to lose
 WEIGHTS = ("best.safetensors", "last.safetensors")
 
 # Epochs of some seconds: kills come before a trial's first checkpoint and between those, which are 10 seconds apart.
@@ -52,8 +53,8 @@ class Losses:
     """What kills have cost."""
 
     victims: Counter[str] = field(default_factory=Counter)
-    left: int = 0  # trials that were being trained by what was killed
-    seconds: list[float] = field(default_factory=list)  # of training since the last checkpoint, for each of them
+    left: int = 0  # trials that what was killed was at work on
+    seconds: list[float] = field(default_factory=list)  # of training not saved, for each of them
     trials: int = 0
     complete: int = 0
     alike: int = 0  # bitwise the files of an uncut run
@@ -93,21 +94,23 @@ def _command(process: int) -> bytes:
         return b""
 
 
-def left_behind(search: Path) -> Iterator[tuple[Path, float]]:
-    """The trials that nobody is at work on though they have not ended, and when each was last saved."""
-    folder = SearchFolder(search)
-    try:
-        trials = api.open_search(search).trials
-    except CnnspecError:  # nothing has been begun
-        return
-    for record in trials:
-        lock = folder.trial_lock(record.number)
-        if record.status == "running" and lock.acquire(wait=False):
-            saves = [*record.run.glob("checkpoints/*.pt")] or [*record.run.glob("config.yaml")]
-            times = [path.stat().st_mtime for path in saves]
-            lock.release()
-            if times:
-                yield record.run, max(times)
+def held_by(process: int, search: Path) -> list[int]:
+    """The numbers of the trials whose locks a process has open."""
+    locks = (search / "locks").resolve()
+    found = []
+    for path in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            target = Path(os.readlink(path))
+            if target.parent == locks and re.fullmatch(r"t\d+", target.name):
+                found.append(int(target.name[1:]))
+    return found
+
+
+def unsaved(search: Path, number: int, process: int) -> float:
+    """The seconds of training that a trial loses with its process now: since it was saved, or since there was either."""
+    run = SearchFolder(search).trial(number)
+    kept = [*run.glob("checkpoints/*.pt"), *run.glob("config.yaml"), Path(f"/proc/{process}")]
+    return time.time() - max(path.stat().st_mtime for path in kept if path.exists())
 
 
 def kills(folder: Path, count: int, ray: str | None) -> Losses:
@@ -128,31 +131,37 @@ def _one_search(place: Path, most: int, moments: random.Random, losses: Losses, 
     options = ["--workers", "2", *(["--ray", ray] if ray else [])]
     search = place / "searches" / "s"
     driver, alone = start(place, *options), start(place)
-    killed = 0
-    while killed < most:
-        time.sleep(moments.uniform(1, 12))
+
+    def workers() -> list[int]:
+        return workers_on_ray(search.resolve()) if ray else workers_of(driver.pid)
+
+    for _ in range(most):
+        kind = moments.choice(["driver", "worker", "single process"])
+        if moments.random() < AT_WORK:  # one that trains, unless none does for long; else whatever it is doing
+            end = time.monotonic() + 60
+            while time.monotonic() < end and driver.poll() is None and alone.poll() is None:
+                if any(held_by(each, search) for each in ([alone.pid] if kind == "single process" else workers())):
+                    break
+                time.sleep(0.2)
+        time.sleep(moments.uniform(0, 15))
         if driver.poll() is not None or alone.poll() is not None:
             break  # the search is done
-        kind = moments.choice(["driver", "worker", "alone"])
-        workers = workers_on_ray(search.resolve()) if ray else workers_of(driver.pid)
-        if kind == "worker" and not workers:
+        crew = workers()
+        if kind == "worker" and not crew:
             kind = "driver"
-        victim = {"driver": driver.pid, "alone": alone.pid, "worker": workers[0] if workers else 0}[kind]
+        victim = {"driver": driver.pid, "single process": alone.pid, "worker": moments.choice(crew or [0])}[kind]
+        lost = [(number, unsaved(search, number, victim)) for number in held_by(victim, search)]
         os.kill(victim, signal.SIGKILL)
-        at = time.time()
-        if kind == "driver":
+        losses.victims[kind] += 1
+        losses.left += len(lost)
+        losses.seconds += [seconds for _, seconds in lost]
+        told = "".join(f", t{number:04} {seconds:.1f} s after it was saved" for number, seconds in lost)
+        print(f"search {place.name}: a {kind} killed{told}", flush=True)
+        if kind == "driver":  # its workers save and end by themselves
             driver.wait()
-        elif kind == "alone":
-            alone.wait()
-        for _, saved in left_behind(search) if kind != "driver" else ():  # a driver's workers save by themselves
-            losses.left += 1
-            losses.seconds.append(at - saved)
-        losses.victims[kind if not (ray and kind == "worker") else "worker on Ray"] += 1
-        killed += 1
-        print(f"{place.name}: {kind} killed, {losses.left} trials cut so far", flush=True)
-        if kind == "driver":
             driver = start(place, *options)
-        elif kind == "alone":
+        elif kind == "single process":
+            alone.wait()
             alone = start(place)
     for process in (driver, alone):
         assert process.wait() == 0, (place / "errors").read_text()
@@ -180,7 +189,7 @@ def _hold_against_uncut(place: Path, losses: Losses) -> None:
 
 def show(losses: Losses) -> None:
     """The table of what kills have cost."""
-    victims = ", ".join(f"{count} of a {kind}" for kind, count in losses.victims.items())
+    victims = ", ".join(f"{count} {kind}{'es' * (kind[-1] == 's') or 's'}" for kind, count in losses.victims.items())
     print("| | |\n|---|--:|")
     print(f"| kills | {sum(losses.victims.values())}: {victims} |")
     print(f"| trials cut in the midst | {losses.left} |")
