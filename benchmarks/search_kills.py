@@ -107,7 +107,7 @@ def held_by(process: int, search: Path) -> list[int]:
 
 
 def unsaved(search: Path, number: int, process: int) -> float:
-    """The seconds of training that a trial loses with its process now: since it was saved, or since there was either."""
+    """The seconds of training that a trial loses with its process now: since it was saved, or since either was begun."""
     run = SearchFolder(search).trial(number)
     kept = [*run.glob("checkpoints/*.pt"), *run.glob("config.yaml"), Path(f"/proc/{process}")]
     return time.time() - max(path.stat().st_mtime for path in kept if path.exists())
@@ -189,7 +189,7 @@ def _hold_against_uncut(place: Path, losses: Losses) -> None:
 
 def show(losses: Losses) -> None:
     """The table of what kills have cost."""
-    victims = ", ".join(f"{count} {kind}{'es' * (kind[-1] == 's') or 's'}" for kind, count in losses.victims.items())
+    victims = ", ".join(f"{kind} {count}" for kind, count in losses.victims.items())
     print("| | |\n|---|--:|")
     print(f"| kills | {sum(losses.victims.values())}: {victims} |")
     print(f"| trials cut in the midst | {losses.left} |")
