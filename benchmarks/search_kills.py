@@ -107,7 +107,7 @@ def held_by(process: int, search: Path) -> list[int]:
 
 
 def unsaved(search: Path, number: int, process: int) -> float:
-    """The seconds of training that a trial loses with its process now: since it was saved, or since either was begun."""
+    """The seconds of training that a trial would lose with its process now."""
     run = SearchFolder(search).trial(number)
     kept = [*run.glob("checkpoints/*.pt"), *run.glob("config.yaml"), Path(f"/proc/{process}")]
     return time.time() - max(path.stat().st_mtime for path in kept if path.exists())
