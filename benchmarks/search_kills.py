@@ -24,7 +24,8 @@ from cnnspec import api
 from cnnspec.search.folder import SearchFolder
 
 TRIALS = 4  # of one search; where they have ended and kills are left, another search is begun
-AT_WORK = 0.75  # of the kills wait until there is something to lose
+AT_WORK = 0.75  # of the kills are of processes that train
+PATIENCE = 120.0  # seconds that such a kill waits for one
 WEIGHTS = ("best.safetensors", "last.safetensors")
 
 # Epochs of some seconds: kills come before a trial's first checkpoint and between those, which are 10 seconds apart.
@@ -94,23 +95,38 @@ def _command(process: int) -> bytes:
         return b""
 
 
-def held_by(process: int, search: Path) -> list[int]:
-    """The numbers of the trials whose locks a process has open."""
-    locks = (search / "locks").resolve()
-    found = []
-    for path in Path(f"/proc/{process}/fd").iterdir():
-        with suppress(OSError):  # closed meanwhile
-            target = Path(os.readlink(path))
-            if target.parent == locks and re.fullmatch(r"t\d+", target.name):
-                found.append(int(target.name[1:]))
-    return found
+class Watch:
+    """Who is at work on which trial, and since when."""
 
+    def __init__(self, search: Path) -> None:
+        self.search = search
+        self.locks = (search / "locks").resolve()
+        self.since: dict[tuple[int, int], float] = {}  # by process and trial
 
-def unsaved(search: Path, number: int, process: int) -> float:
-    """The seconds of training that a trial would lose with its process now."""
-    run = SearchFolder(search).trial(number)
-    kept = [*run.glob("checkpoints/*.pt"), *run.glob("config.yaml"), Path(f"/proc/{process}")]
-    return time.time() - max(path.stat().st_mtime for path in kept if path.exists())
+    def look(self, processes: list[int]) -> dict[int, list[int]]:
+        """The trials whose locks processes have open, of those that have any."""
+        held = {process: trials for process in processes if (trials := self._held_by(process))}
+        now = {(process, trial) for process, trials in held.items() for trial in trials}
+        self.since = {each: self.since.get(each, time.time()) for each in now}
+        return held
+
+    def _held_by(self, process: int) -> list[int]:
+        found = []
+        with suppress(OSError):  # it has ended
+            for path in Path(f"/proc/{process}/fd").iterdir():
+                with suppress(OSError):  # closed meanwhile
+                    target = Path(os.readlink(path))
+                    if target.parent == self.locks and re.fullmatch(r"t\d+", target.name):
+                        found.append(int(target.name[1:]))
+        return found
+
+    def unsaved(self, process: int, trial: int) -> float:
+        """The seconds of training that a trial would lose with its process now: since it was saved or taken up."""
+        run = SearchFolder(self.search).trial(trial)
+        if not (run / "config.yaml").exists():
+            return 0.0
+        saves = [path.stat().st_mtime for path in [*run.glob("checkpoints/*.pt"), run / "config.yaml"]]
+        return time.time() - max(*saves, self.since[process, trial])
 
 
 def kills(folder: Path, count: int, ray: str | None) -> Losses:
@@ -130,34 +146,35 @@ def _one_search(place: Path, most: int, moments: random.Random, losses: Losses, 
     """One search until it is done, with at most so many kills."""
     options = ["--workers", "2", *(["--ray", ray] if ray else [])]
     search = place / "searches" / "s"
-    driver, alone = start(place, *options), start(place)
-
-    def workers() -> list[int]:
-        return workers_on_ray(search.resolve()) if ray else workers_of(driver.pid)
-
+    driver, alone, watch = start(place, *options), start(place), Watch(search)
     for _ in range(most):
-        kind = moments.choice(["driver", "worker", "single process"])
-        if moments.random() < AT_WORK:  # one that trains, unless none does for long; else whatever it is doing
-            end = time.monotonic() + 60
-            while time.monotonic() < end and driver.poll() is None and alone.poll() is None:
-                if any(held_by(each, search) for each in ([alone.pid] if kind == "single process" else workers())):
-                    break
-                time.sleep(0.2)
-        time.sleep(moments.uniform(0, 15))
+        wanted = moments.random() < AT_WORK  # else whatever it is doing
+        at = time.monotonic() + moments.uniform(1, 15)
+        while True:
+            crew = workers_on_ray(search.resolve()) if ray else workers_of(driver.pid)
+            held = watch.look([alone.pid, *crew])
+            if driver.poll() is not None or alone.poll() is not None or time.monotonic() > at + PATIENCE:
+                break
+            if time.monotonic() >= at and (held or not wanted):
+                break
+            time.sleep(0.2)
+        if driver.poll() == 1:  # both of its workers were killed
+            driver = start(place, *options)
         if driver.poll() is not None or alone.poll() is not None:
             break  # the search is done
-        crew = workers()
-        if kind == "worker" and not crew:
-            kind = "driver"
-        victim = {"driver": driver.pid, "single process": alone.pid, "worker": moments.choice(crew or [0])}[kind]
-        lost = [(number, unsaved(search, number, victim)) for number in held_by(victim, search)]
+        pool = sorted(held) if wanted and held else [alone.pid, *crew]
+        victim = moments.choice(pool)
+        kind = "single process" if victim == alone.pid else "worker"
+        if kind == "worker" and moments.random() < 0.5:  # its workers save and end by themselves
+            victim, kind = driver.pid, "driver"
+        lost = [(number, watch.unsaved(victim, number)) for number in held.get(victim, ())]
         os.kill(victim, signal.SIGKILL)
         losses.victims[kind] += 1
         losses.left += len(lost)
         losses.seconds += [seconds for _, seconds in lost]
-        told = "".join(f", t{number:04} {seconds:.1f} s after it was saved" for number, seconds in lost)
+        told = "".join(f" {seconds:.1f} s after t{number:04} was saved" for number, seconds in lost)
         print(f"search {place.name}: a {kind} killed{told}", flush=True)
-        if kind == "driver":  # its workers save and end by themselves
+        if kind == "driver":
             driver.wait()
             driver = start(place, *options)
         elif kind == "single process":

@@ -68,12 +68,15 @@ def screen(spec: Network | PathLike, *, search: PathLike | None = None, sample: 
 
 def _section(network: Network, file: PathLike | None) -> SearchSection:
     """What a search over a network is told. Raises SpecError for what is wrong with it, and UsageError without one."""
-    from cnnspec.training.config import spec_faults
+    from cnnspec.training.config import space_faults, spec_faults
 
     if file is not None:
         from cnnspec.language.search_section import read_search_text
 
-        section = read_search_text(read_file(file), os.fspath(file), network.source.document)
+        data, path = read_file(file), os.fspath(file)
+        section = read_search_text(data, path, network.source.document)
+        if faults := list(space_faults(section)):
+            raise SpecError(faults, path=path, text=data.decode("utf-8-sig"))
     else:
         own = network.source.document.search
         if own is None:

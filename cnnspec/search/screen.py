@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -79,8 +80,14 @@ class Screen:
 
     @property
     def faults(self) -> list[tuple[str, int]]:
-        """Why candidates make no network, and how many for each reason; the commonest first."""
-        return Counter(each.fault for each in self.looked if each.fault is not None).most_common()
+        """Why candidates make no network, and how many for each reason; the commonest first.
+
+        Reasons that differ in their numbers alone are one, worded as the first of them was.
+        """
+        faults = [each.fault for each in self.looked if each.fault is not None]
+        counts = Counter(map(_unnumbered, faults))
+        worded = {_unnumbered(fault): fault for fault in reversed(faults)}
+        return [(worded[reason], count) for reason, count in counts.most_common()]
 
     @property
     def nearest(self) -> Looked | None:
@@ -110,6 +117,11 @@ class Screen:
             "nearest_miss": None if self.nearest is None else _as_dict(self.nearest),
             "candidates": [_as_dict(each) for each in self.looked],
         }
+
+
+def _unnumbered(reason: str) -> str:
+    where, _, said = reason.partition(": ")
+    return where + re.sub(r"-?\d+(\.\d+)?(e-?\d+)?", "#", said)
 
 
 def _miss(looked: Looked) -> float:

@@ -81,7 +81,8 @@ def look(network: Network, candidate: Candidate, limits: Mapping[str, Limit]) ->
         return Looked(candidate, made, judge_graph(made.graph, limits))
     except SpecError as error:
         first = error.diagnostics[0]
-        return Looked(candidate, None, None, f"{first.code}: {first.message}")
+        where = f" in line {first.place.line}" if first.place is not None else ""
+        return Looked(candidate, None, None, f"{first.code}{where}: {first.message}")
     except UsageError as error:
         return Looked(candidate, None, None, error.message)
 

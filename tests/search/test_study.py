@@ -206,6 +206,15 @@ def test_a_trial_that_was_pruned_stays_so(tmp_path: Path) -> None:
     assert not worker.folder.trial(0).exists()
 
 
+def test_no_trial_is_pruned_behind_its_last_epoch(tmp_path: Path) -> None:
+    """With three epochs the second rung of the halving is at the end, where nothing is saved any more."""
+    plan, shared = plan_of(SPEC.replace("trials: 3", "trials: 6")), Shared()
+    with quiet():
+        worker_of(tmp_path / "s", plan, shared=shared).work()
+    records = worker_of(tmp_path / "s", plan, shared=shared).standing().records
+    assert {(record.status, record.epochs) for record in records} == {("complete", 3), ("pruned", 1)}
+
+
 def test_a_trial_whose_training_fails_is_a_bad_one_and_three_are_an_error(tmp_path: Path) -> None:
     text = SPEC.replace("train.lr: {log: [0.01, 0.2]}", "train.lr: [1.0e+8, 2.0e+8]")
     plan, heard = plan_of(text), Heard()
