@@ -155,14 +155,15 @@ def _one_search(place: Path, most: int, moments: random.Random, losses: Losses, 
             held = watch.look([alone.pid, *crew])
             if driver.poll() is not None or alone.poll() is not None or time.monotonic() > at + PATIENCE:
                 break
-            if time.monotonic() >= at and (held or not wanted):
+            training = [process for process, trials in held.items() if any(watch.unsaved(process, n) for n in trials)]
+            if time.monotonic() >= at and (training or not wanted):
                 break
             time.sleep(0.2)
         if driver.poll() == 1:  # both of its workers were killed
             driver = start(place, *options)
         if driver.poll() is not None or alone.poll() is not None:
             break  # the search is done
-        pool = sorted(held) if wanted and held else [alone.pid, *crew]
+        pool = training if wanted and training else [alone.pid, *crew]
         victim = moments.choice(pool)
         kind = "single process" if victim == alone.pid else "worker"
         if kind == "worker" and moments.random() < 0.5:  # its workers save and end by themselves
