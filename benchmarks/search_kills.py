@@ -18,6 +18,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import cnnspec
 from cnnspec import api
@@ -49,13 +50,20 @@ search:
 """
 
 
+class Unsaved(NamedTuple):
+    """Seconds of a process since a trial of its was saved or taken up: by the clock, and of the processor."""
+
+    clock: float
+    processor: float
+
+
 @dataclass
 class Losses:
     """What kills have cost."""
 
     victims: Counter[str] = field(default_factory=Counter)
     left: int = 0  # trials that what was killed was at work on
-    seconds: list[float] = field(default_factory=list)  # of training not saved, for each of them
+    unsaved: list[Unsaved] = field(default_factory=list)  # for each of them
     trials: int = 0
     complete: int = 0
     alike: int = 0  # bitwise the files of an uncut run
@@ -102,13 +110,26 @@ class Watch:
         self.search = search
         self.locks = (search / "locks").resolve()
         self.since: dict[tuple[int, int], float] = {}  # by process and trial
+        self.saves: dict[tuple[int, int], tuple[float, float]] = {}  # the last one, and the processor time until then
 
     def look(self, processes: list[int]) -> dict[int, list[int]]:
         """The trials whose locks processes have open, of those that have any."""
         held = {process: trials for process in processes if (trials := self._held_by(process))}
         now = {(process, trial) for process, trials in held.items() for trial in trials}
         self.since = {each: self.since.get(each, time.time()) for each in now}
+        for process, trial in now:
+            saved = self._saved(process, trial)
+            if self.saves.get((process, trial), (0.0, 0.0))[0] != saved:
+                self.saves[process, trial] = saved, processor_time(process)
         return held
+
+    def _saved(self, process: int, trial: int) -> float:
+        run = SearchFolder(self.search).trial(trial)
+        saved = self.since[process, trial]
+        for path in [*run.glob("checkpoints/*.pt"), *run.glob("config.yaml")]:
+            with suppress(FileNotFoundError):  # a newer one has taken its place
+                saved = max(saved, path.stat().st_mtime)
+        return saved
 
     def _held_by(self, process: int) -> list[int]:
         found = []
@@ -120,13 +141,21 @@ class Watch:
                         found.append(int(target.name[1:]))
         return found
 
-    def unsaved(self, process: int, trial: int) -> float:
-        """The seconds of training that a trial would lose with its process now: since it was saved or taken up."""
-        run = SearchFolder(self.search).trial(trial)
-        if not (run / "config.yaml").exists():
-            return 0.0
-        saves = [path.stat().st_mtime for path in [*run.glob("checkpoints/*.pt"), run / "config.yaml"]]
-        return time.time() - max(*saves, self.since[process, trial])
+    def unsaved(self, process: int, trial: int) -> Unsaved:
+        """What a trial would lose with its process now."""
+        if not (SearchFolder(self.search).trial(trial) / "config.yaml").exists():
+            return Unsaved(0.0, 0.0)
+        clock = time.time() - self._saved(process, trial)
+        return Unsaved(clock, max(0.0, processor_time(process) - self.saves[process, trial][1]))
+
+
+def processor_time(process: int) -> float:
+    """Seconds of the processor that a process has had."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def kills(folder: Path, count: int, ray: str | None) -> Losses:
@@ -155,7 +184,11 @@ def _one_search(place: Path, most: int, moments: random.Random, losses: Losses, 
             held = watch.look([alone.pid, *crew])
             if driver.poll() is not None or alone.poll() is not None or time.monotonic() > at + PATIENCE:
                 break
-            training = [process for process, trials in held.items() if any(watch.unsaved(process, n) for n in trials)]
+            training = [
+                process
+                for process, trials in held.items()
+                if any(watch.unsaved(process, each).clock for each in trials)
+            ]
             if time.monotonic() >= at and (training or not wanted):
                 break
             time.sleep(0.2)
@@ -172,8 +205,8 @@ def _one_search(place: Path, most: int, moments: random.Random, losses: Losses, 
         os.kill(victim, signal.SIGKILL)
         losses.victims[kind] += 1
         losses.left += len(lost)
-        losses.seconds += [seconds for _, seconds in lost]
-        told = "".join(f" {seconds:.1f} s after t{number:04} was saved" for number, seconds in lost)
+        losses.unsaved += [unsaved for _, unsaved in lost]
+        told = "".join(f" {unsaved.clock:.1f} s after t{number:04} was saved" for number, unsaved in lost)
         print(f"search {place.name}: a {kind} killed{told}", flush=True)
         if kind == "driver":
             driver.wait()
@@ -214,4 +247,6 @@ def show(losses: Losses) -> None:
     print(f"| trials, of them complete | {losses.trials}, {losses.complete} |")
     print(f"| reports lost, reports made twice | {losses.reports_lost}, {losses.reports_twice} |")
     print(f"| trials bitwise as uncut | {losses.alike} |")
-    print(f"| most training lost with a kill, wanted 10 s | {max(losses.seconds, default=0):.1f} s |")
+    clock = max((each.clock for each in losses.unsaved), default=0)
+    processor = max((each.processor for each in losses.unsaved), default=0)
+    print(f"| most training lost with a kill, wanted 10 s | {clock:.1f} s, {processor:.1f} s of the processor |")

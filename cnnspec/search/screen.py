@@ -91,10 +91,11 @@ class Screen:
 
     @property
     def nearest(self) -> Looked | None:
-        """The valid candidate that misses the limits by least, where none keeps them."""
+        """The valid candidate that misses the limits by least, where none keeps them; sooner one that was measured."""
         if self.fitting or not self.valid:
             return None
-        return min(self.valid, key=_miss)
+        measured = [name for name in MEASURED if name in self.limits]
+        return min(self.valid, key=lambda each: (any(each.value(name) is None for name in measured), _miss(each)))
 
     def spread(self, figure: str) -> Spread | None:
         """How a figure is spread over the valid candidates; None where it is not known of any."""
