@@ -63,7 +63,7 @@ def test_a_search_trains_what_is_within_the_limits_and_continues(tmp_path: Path)
     assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UsageError, match=r"front.gif is no picture of a search"):
         api.open_search("small", searches=tmp_path, picture=tmp_path / "front.gif")
-    with pytest.raises(UsageError, match="no trial of .* has a measured latency"):
+    with pytest.raises(UsageError, match=r"no trial of .* has a measured latency"):
         api.open_search("small", searches=tmp_path, cost="latency")
     run = api.write_best("small", tmp_path / "best.yaml", searches=tmp_path)
     best = cnnspec.load(tmp_path / "best.yaml")
