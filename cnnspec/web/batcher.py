@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
-
-from cnnspec.errors import CnnspecError
 
 __all__ = ["Batcher", "Crowded"]
 
@@ -31,59 +30,74 @@ class _Waiting(Generic[Question, Reply]):
 
 
 class Batcher(Generic[Question, Reply]):
-    """Hands whatever waits to `work` in one thread, while more gathers: nobody waits for others to come.
+    """Hands whatever waits to `work` in a thread of its own, while more gathers: nobody waits for others to come.
 
     `work` is given questions of `together` samples at most, or a single one, and replies to each. At most `limit`
-    samples wait. All methods are for one event loop.
+    samples wait. The thread takes what is next itself: to have the event loop hand it on costs a small network more
+    than it computes. It works while `running` is entered, in the event loop that `ask` is called in.
     """
 
     def __init__(self, work: Callable[[Sequence[Question]], Sequence[Reply]], *, together: int, limit: int) -> None:
         self.work, self.together, self.limit = work, together, limit
         self._waiting: deque[_Waiting[Question, Reply]] = deque()
         self._count = 0
-        self._come = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="cnnspec-network")
+        self._changed = threading.Condition()
+        self._over = False
 
     async def ask(self, question: Question, count: int) -> Reply:
-        """The reply to a question about `count` samples. Raises Crowded, and CnnspecError where `work` does."""
+        """The reply to a question about `count` samples. Raises Crowded, and what `work` raises."""
         if self._count + count > self.limit:
             raise Crowded
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(question, count, reply))
         self._count += count
-        self._come.set()
+        with self._changed:
+            self._waiting.append(_Waiting(question, count, reply))
+            self._changed.notify()
         try:
             return await reply
         finally:
             self._count -= count
 
-    async def run(self) -> None:
-        """Work until cancelled."""
+    @contextmanager
+    def running(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
+        threading.Thread(target=self._run, args=(loop,), name="cnnspec-network", daemon=True).start()
         try:
-            while True:
-                await self._come.wait()
-                batch = self._next()
-                try:
-                    replies = await loop.run_in_executor(self._thread, self.work, [one.question for one in batch])
-                except CnnspecError as error:
-                    for one in batch:
-                        if not one.reply.done():
-                            one.reply.set_exception(CnnspecError(error.message, hint=error.hint))
-                    continue
-                for one, reply in zip(batch, replies, strict=True):
-                    if not one.reply.done():  # its client may have gone
-                        one.reply.set_result(reply)
+            yield
         finally:
-            self._thread.shutdown(wait=False)
+            with self._changed:
+                self._over = True
+                self._changed.notify()
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        while batch := self._next():
+            replies: Sequence[Reply | Exception]
+            try:
+                replies = self.work([one.question for one in batch])
+            except Exception as error:  # whoever asks is told, and the thread goes on
+                replies = [error] * len(batch)
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(_deliver, batch, replies)
 
     def _next(self) -> list[_Waiting[Question, Reply]]:
-        """The requests that are next: those that fit together, in their order, and one at least."""
-        batch = [self._waiting.popleft()]
-        count = batch[0].count
-        while self._waiting and count + self._waiting[0].count <= self.together:
-            batch.append(self._waiting.popleft())
-            count += batch[-1].count
-        if not self._waiting:
-            self._come.clear()
-        return batch
+        """The requests that are next: those that fit together, in their order, and one at least; none at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._over)
+            if self._over:
+                return []
+            batch = [self._waiting.popleft()]
+            count = batch[0].count
+            while self._waiting and count + self._waiting[0].count <= self.together:
+                batch.append(self._waiting.popleft())
+                count += batch[-1].count
+            return batch
+
+
+def _deliver(batch: Sequence[_Waiting[Question, Reply]], replies: Sequence[Reply | Exception]) -> None:
+    for one, reply in zip(batch, replies, strict=True):
+        if one.reply.done():  # its client may have gone
+            continue
+        if isinstance(reply, Exception):
+            one.reply.set_exception(reply)
+        else:
+            one.reply.set_result(reply)

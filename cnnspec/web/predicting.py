@@ -50,11 +50,8 @@ class _Service:
 
     @asynccontextmanager
     async def running(self, app: Starlette) -> AsyncIterator[None]:
-        work = asyncio.create_task(self.batcher.run())
-        try:
+        with self.batcher.running():
             yield
-        finally:
-            work.cancel()
 
     async def predict(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /v1/predict`: one file as the body, or several samples as JSON or an array."""
