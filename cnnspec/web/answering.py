@@ -15,7 +15,7 @@ import numpy as np
 from cnnspec.arrays import Array
 from cnnspec.diagnostics import visible
 from cnnspec.errors import CnnspecError
-from cnnspec.runtime.answers import HALF, MaskPrediction, Prediction, answer
+from cnnspec.runtime.answers import HALF, MaskPrediction, Prediction, answer, palette
 from cnnspec.web.asked import Asked, Telling
 
 if TYPE_CHECKING:
@@ -75,13 +75,20 @@ class Answerer:
         ]
 
     def terms(self) -> Told:
-        """What answers are in: thresholds of labels, names and units of numbers."""
+        """What answers are in: thresholds of labels, names and units of numbers, colours of masks."""
         answers = self.answers
         if answers.task == "multi-label":
             return {"thresholds": list(answers.thresholds or (HALF,) * len(self.classes))}
         if answers.task == "regression":
             names = answers.names(self.predictor.session.get_outputs()[0].shape[1])
             return {"numbers": list(names), "units": list(answers.units)}
+        if answers.task == "segmentation":
+            parts = iter(palette())
+            return {
+                "colours": [
+                    f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in zip(parts, parts, parts, strict=True)
+                ][: len(self.classes)]
+            }
         return {}
 
     def read(self, asked: Asked) -> Readout:
@@ -154,7 +161,7 @@ class Answerer:
         (only,) = results
         if read.asked.telling.picture and self.answers.task == "segmentation" and "mask" in (said := json.loads(only)):
             return Reply(200, b"image/png", base64.b64decode(said["mask"]))
-        return Reply(422 if read.errors else 200, _JSON, only.encode())
+        return Reply(500 if only is _NO_NUMBER else 422 if read.errors else 200, _JSON, only.encode())
 
 
 def _mask(said: MaskPrediction, telling: Telling) -> Told:

@@ -42,7 +42,6 @@ class Batcher(Generic[Question, Reply]):
         self._waiting: deque[_Waiting[Question, Reply]] = deque()
         self._count = 0
         self._changed = threading.Condition()
-        self._over = False
 
     async def ask(self, question: Question, count: int) -> Reply:
         """The reply to a question about `count` samples. Raises Crowded, and what `work` raises."""
@@ -60,17 +59,17 @@ class Batcher(Generic[Question, Reply]):
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        threading.Thread(target=self._run, args=(loop,), name="cnnspec-network", daemon=True).start()
+        loop, over = asyncio.get_running_loop(), threading.Event()
+        threading.Thread(target=self._run, args=(loop, over), name="cnnspec-network", daemon=True).start()
         try:
             yield
         finally:
+            over.set()
             with self._changed:
-                self._over = True
-                self._changed.notify()
+                self._changed.notify_all()
 
-    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        while batch := self._next():
+    def _run(self, loop: asyncio.AbstractEventLoop, over: threading.Event) -> None:
+        while batch := self._next(over):
             replies: Sequence[Reply | Exception]
             try:
                 replies = self.work([one.question for one in batch])
@@ -79,11 +78,11 @@ class Batcher(Generic[Question, Reply]):
             with suppress(RuntimeError):  # the loop has ended meanwhile
                 loop.call_soon_threadsafe(_deliver, batch, replies)
 
-    def _next(self) -> list[_Waiting[Question, Reply]]:
+    def _next(self, over: threading.Event) -> list[_Waiting[Question, Reply]]:
         """The requests that are next: those that fit together, in their order, and one at least; none at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._over)
-            if self._over:
+            self._changed.wait_for(lambda: self._waiting or over.is_set())
+            if over.is_set():
                 return []
             batch = [self._waiting.popleft()]
             count = batch[0].count
