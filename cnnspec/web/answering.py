@@ -124,11 +124,12 @@ class Answerer:
         for start in range(0, len(chosen), size):
             part, tellings = zip(*chosen[start : start + size], strict=True)
             rows = self.predictor.activated(np.stack(part))
-            sound = np.isfinite(rows).reshape(len(rows), -1).all(axis=1).tolist()
+            sound = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
+            rows = rows if sound.all() else np.where(sound.reshape(-1, *(1 for _ in rows.shape[1:])), rows, 0)
             texts = (
                 self._guesses(rows, tellings) if self.answers.task == "classification" else self._words(rows, tellings)
             )
-            told += [text if fine else _NO_NUMBER for text, fine in zip(texts, sound, strict=True)]
+            told += [text if fine else _NO_NUMBER for text, fine in zip(texts, sound.tolist(), strict=True)]
         return told
 
     def _guesses(self, rows: NDArray[np.float32], tellings: Sequence[Telling]) -> Iterator[str]:
