@@ -4,7 +4,7 @@
 
 One image a request, 64 files a request as JSON, and 64 as an array. The bare session is a `Predictor` in this process:
 it decodes the same PNGs, or takes the same arrays, 8 at a time where requests have one, and 64 where they have 64.
-Clients are processes of their own, on loopback, each with one connection that is kept. They burn the same cores, so that
+Clients are processes of their own, on loopback, each with one connection that is kept. They burn the same cores, and so
 what the server's process took of the processor for an image is told beside the clock.
 """
 

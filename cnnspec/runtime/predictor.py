@@ -29,11 +29,13 @@ from cnnspec.arrays import (
 )
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.images import MAX_PIXELS, channels_last, check_shape, normalize, prepare, read_image
+from cnnspec.intake import inputs_word
 from cnnspec.onnx_backend.metadata import Metadata, read_metadata
 from cnnspec.ops import show_shape
 from cnnspec.ops.base import Count
 from cnnspec.public import public, shown
-from cnnspec.runtime.answers import Answer, activated, answer
+from cnnspec.runtime.answers import Answer, Prediction, activated, answer
+from cnnspec.runtime.array_files import FileSample, array_samples
 from cnnspec.runtime.files import open_model
 from cnnspec.runtime.session import BATCH_SIZE, engine_folder, first_line, open_session, provider_of
 from cnnspec.tasks import TASKS, Answers
@@ -139,12 +141,20 @@ class Predictor:
         names = self.metadata.classes
         return names if len(names) == shape[1] else tuple(map(str, range(shape[1])))
 
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The heads of the cells that its answers have in a table. A classifier's follow from how many it tells."""
+        count, *axes = self.session.get_outputs()[0].shape[1:]
+        blank = answer(self.answers, "", np.zeros((count, *(1 for _ in axes)), np.float32), self.classes)
+        return () if isinstance(blank, Prediction) else tuple(blank.cells())
+
     @public()
     def __call__(self, images: object) -> list[Answer]:
         """Answers for one image or several: paths, bytes of files, Pillow images, arrays, or rows of a data set.
 
-        An array is of several samples, as in training: bytes, or numbers in the units of mean and std. Of a data set
-        of pairs or dictionaries the images are read. Raises at the first bad one.
+        An array is of several samples, as in training: bytes, or numbers in the units of mean and std. So is a `.npy`
+        file, and `x` of a `.npz`, unless it has the shape of one. Of a data set of pairs or dictionaries the images are
+        read. Raises at the first bad one.
 
         They are of the task: a `Prediction`, `LabelsPrediction`, `NumbersPrediction` or `MaskPrediction` each.
         """
@@ -160,7 +170,7 @@ class Predictor:
         is left out; without it, it raises.
         """
         classes = self.classes
-        waiting = enumerate(images)
+        waiting = enumerate(array_samples(images, self.metadata.input_shape, on_error))
         full: NDArray[Any] | None = None  # (batch, H, W, C) of bytes, or (batch, C, …) of other numbers
         while sources := list(islice(waiting, self.batch_size)):
             names: list[str] = []
@@ -187,14 +197,15 @@ class Predictor:
                 yield answer(self.answers, name, row, classes)
 
     @public()
-    def sample(self, source: object, *, invert: bool | None = None) -> NDArray[Any]:
+    def sample(self, given: object, *, invert: bool | None = None) -> NDArray[Any]:
         """One sample, of whatever kind a call takes, as `activated` takes it. Raises UsageError and CnnspecError."""
-        about, source = self.metadata, input_of(source)
+        about, source = self.metadata, given.values if isinstance(given, FileSample) else input_of(given)
         if len(about.input_shape) == 3 and isinstance(source, str | bytes | os.PathLike | Image.Image):
             pixels: NDArray[Any] = self.pixels(source, invert=invert)
             return pixels
+        name = given.name if isinstance(given, FileSample) else "what was given"
         values = read_sample(
-            source, about.input_shape, "what was given", intake=about.intake,
+            source, about.input_shape, name, intake=about.intake,
             invert=self.invert if invert is None else invert, max_pixels=self.max_pixels,
         )  # fmt: skip
         return np.asarray(self._as_activated(values[None])[0])
@@ -301,7 +312,9 @@ class Predictor:
 
     def _checked(self, outputs: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         if len(outputs) != count or (self.classes and outputs.shape[1] != len(self.classes)):
-            raise CnnspecError(f"{self.path} gives {show_shape(outputs.shape)} for {count} images")
+            raise CnnspecError(
+                f"{self.path} gives {show_shape(outputs.shape)} for {count} {inputs_word(self.metadata.input_shape)}"
+            )
         return self._activated(outputs)
 
     def _activated(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -309,6 +322,8 @@ class Predictor:
 
 
 def _name(source: object, place: int) -> str:
+    if isinstance(source, FileSample):
+        return source.name
     source = input_of(source)
     if isinstance(source, bytes):
         return "-"

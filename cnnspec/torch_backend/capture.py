@@ -6,17 +6,20 @@ Nothing is computed: the export works on tensors without values.
 from __future__ import annotations
 
 import copy
+import io
 import logging
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.nn.parameter import is_lazy
 
 from cnnspec.errors import CnnspecError, UsageError
@@ -27,6 +30,9 @@ from cnnspec.torch_backend.program_reader import ProgramReader
 from cnnspec.torch_backend.program_values import BATCH
 
 __all__ = ["capture", "load_program", "read_program"]
+
+_TORCH: Final = str(Path(torch.__file__).parent)
+_HERE: Final = str(Path(__file__).parent)
 
 
 def capture(module: nn.Module, input_shape: Shape, name: str) -> Captured:
@@ -69,6 +75,12 @@ def _exported(module: nn.Module, example: Tensor, name: str) -> ExportedProgram:
     try:
         with warnings.catch_warnings(action="ignore"), _quiet():
             return torch.export.export(module, (example,), strict=False)
+    except GuardOnDataDependentSymNode as error:
+        where = _place(error)
+        raise CnnspecError(
+            f"{name} decides by the values of a tensor{where}, and a spec computes the same for every input",
+            hint="take the branch out, or import the part that has none",
+        ) from error
     except Exception as error:  # the code of the module is anybody's
         hint = f"it was tried with the input {show_shape(tuple(example.shape[1:]))}; `--input` gives it another"
         raise CnnspecError(f"torch cannot export {name}: {_reason(error)}", hint=hint) from error
@@ -93,7 +105,8 @@ def _quiet() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
     try:
-        yield
+        with redirect_stderr(io.StringIO()):  # torch prints the half of a graph that it came to
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
@@ -119,6 +132,13 @@ def _classes(program: ExportedProgram) -> dict[str, str]:
         for path, kind in (node.meta.get("nn_module_stack") or {}).values():
             found.setdefault(path, str(kind).rpartition(".")[2])
     return found
+
+
+def _place(error: Exception) -> str:
+    """Where somebody else's code was when torch raised this: the last line that is not torch's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith((_TORCH, _HERE))]
+    return f" in line {own[-1].lineno} of {Path(own[-1].filename).name}" if own else ""
 
 
 def _reason(error: Exception) -> str:

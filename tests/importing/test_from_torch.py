@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -130,6 +132,25 @@ def test_what_is_no_module_is_an_error_of_ours(module: object) -> None:
 def test_a_module_that_does_not_take_the_input_says_why() -> None:
     with pytest.raises(CnnspecError, match="cannot export"):
         cnnspec.from_torch(nn.Conv2d(4, 4, 3), (3, 8, 8))
+
+
+class Deciding(nn.Module):
+    """It does one thing or another, as the values are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x)
+        return x if x.sum() > 0 else -x
+
+
+def test_a_branch_on_values_is_told_with_its_place(capfd: pytest.CaptureFixture[str]) -> None:
+    line = inspect.getsourcelines(Deciding.forward)[1] + 2
+    with pytest.raises(CnnspecError, match=rf"values of a tensor in line {line} of {Path(__file__).name}"):
+        cnnspec.from_torch(Deciding(), (3, 8, 8))
+    assert capfd.readouterr() == ("", "")  # torch prints the half of a graph
 
 
 def test_lazy_layers_want_an_example_first() -> None:
