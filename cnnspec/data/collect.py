@@ -168,7 +168,7 @@ def _of_samples(read: Reading, options: OpenOptions) -> _Part:
     if bad:
         options.report(f"left out, as no samples that can be read: {_listed(bad)}")
     if images is None:
-        images = Drawn(read, torch.tensor(rows), torch.empty(0), first.values.nbytes, first.values.dtype)
+        images = Drawn(read, torch.tensor(rows), torch.empty(0), first.values.nbytes, first.values.dtype, read.shape)
     return _Part(images, targets, digest.hexdigest(), fixed, class_names(part))
 
 

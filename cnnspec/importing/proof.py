@@ -97,7 +97,7 @@ def _tensors(lifted: Lifted, model: Model) -> Check:
     if left:
         detail += f"; {len(left)} are not: {', '.join(left[:_SHOWN])}{', …' if len(left) > _SHOWN else ''}"
     if filled:
-        detail += f"; {filled} that the source lacks are neutral"
+        detail += f"; {filled} that the source lacks {'is' if filled == 1 else 'are'} neutral"
     return Check("tensors", set(there) == (used | set(left)) & set(there), detail)
 
 
