@@ -146,8 +146,8 @@ def feasible(trials: int = 60) -> None:
 def processes(trials: int = 40) -> None:
     """Trials an hour of one process and of two, in turn, and the processor time of a trial of each: some 3 minutes.
 
-    Both train the same networks, which are drawn at random. Where others use the machine, the clock says little; what one
-    process and two take of the processor for a trial says what they lose by each other.
+    Both train the same networks, which are drawn at random. Where others use the machine, the clock says little; what a
+    trial takes of the processor says what two processes lose by each other.
     """
     print("| processes | trials an hour | processor time of a trial |\n|--:|--:|--:|")
     speeds: dict[int, float] = {}
