@@ -82,7 +82,7 @@ class TrainConfig(BaseModel):
         return [(name, value) for name, value in self if value != type(self).model_fields[name].default]
 
     # Data
-    data: Word = Field("digits", description="digits, mnist, …, a folder of images, or a .npz file")
+    data: Word = Field("digits", description="digits, mnist, …, a folder, an archive, shards, a .npz or a .csv file")
     data_dir: Word | None = Field(None, description="where downloaded data sets lie (default: $CNNSPEC_DATA)")
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.1, description="the part of the training images, stratified by class, on which the best epoch is chosen"

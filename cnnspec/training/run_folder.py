@@ -28,6 +28,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, RootModel, ValidationError
 
+from cnnspec.data.shards import are_there
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import expand_user
 from cnnspec.graph import Graph
@@ -115,7 +116,7 @@ class Run:
         Raises UsageError where they are gone; `flag` is what takes another place.
         """
         given = self.config.data
-        if self.place is None or os.path.exists(self.place.path):
+        if self.place is None or are_there(self.place.path):
             return given if self.place is None else self.place.path
         if expand_user(given).exists():  # moved along with the folder that it is called from
             return given
