@@ -198,13 +198,16 @@ class Reading:
         """Sample `row` of a data set that has rows. Raises UsageError and CnnspecError."""
         try:
             sample = self.part[row]
+        except CnnspecError:
+            raise
         except Exception as error:  # of code that is not ours
             raise self.failed(row, error) from error
         return self.prepared(row, sample)
 
     def __call__(self, row: int) -> Tensor:
         """What the network reads of sample `row`, `(C, …)`."""
-        return torch.from_numpy(self.sample(row).values)
+        values = self.sample(row).values
+        return torch.from_numpy(values if values.flags.writeable else values.copy())
 
     def prepared(self, row: int, sample: object) -> _Sample:
         """What a sample holds, as the network reads it."""

@@ -29,7 +29,7 @@ from cnnspec.training.metrics import EpochMetrics, merit
 from cnnspec.training.plan import Plan, check_origin
 from cnnspec.training.plots import plot_run
 from cnnspec.training.progress import Progress
-from cnnspec.training.run_folder import BEST, LAST, best_fault, best_weights, manifest_fault
+from cnnspec.training.run_weights import BEST, LAST, best_fault, best_weights, manifest_fault
 from cnnspec.training.run_writer import RunFolder
 from cnnspec.training.signals import Interrupted, Signals
 from cnnspec.training.write_behind import WriteBehind

@@ -26,7 +26,7 @@ from cnnspec.training.job import Job
 from cnnspec.training.machine import keep_freed_memory, pick_layout, pick_threads, pick_workers
 from cnnspec.training.process import choose_kernels
 from cnnspec.training.progress import Progress
-from cnnspec.training.run_folder import LAST
+from cnnspec.training.run_weights import LAST
 from cnnspec.training.schedule import learning_rate
 from cnnspec.training.shared import Shared
 from cnnspec.training.starting import Start
