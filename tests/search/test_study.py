@@ -334,7 +334,7 @@ def test_the_sampler_learns_where_the_limits_are() -> None:
 
 
 def test_what_was_refused_does_not_count_among_the_good_ones() -> None:
-    """The sampler takes a share of all that it knows to be good: with all that was refused, that would be every trial."""
+    """The sampler takes a share of all that it knows for good: with what was refused, that would be every trial."""
     plan = plan_of(SPEC.replace("params: 3k, macs: 20k", "params: 1k, macs: 6k"))
     seen = screen(plan.network, plan.section)
     trials = [finished(plan, looked, 0.5) for looked in seen.fitting[:20]]
