@@ -58,7 +58,7 @@ def test_killed_runs_on_data_from_elsewhere_end_as_if_nothing_had_happened(sourc
 @pytest.mark.parametrize(
     ("tasks", "sources", "pairs"),
     [
-        pytest.param("segmentation,regression", "rows read anew", 2, id="two"),
+        pytest.param("multi-label,regression", "tar", 2, id="two"),
         *(pytest.param(task, ",".join(SOURCES), None, id=task, marks=pytest.mark.long) for task in TEXTS),
     ],
 )
