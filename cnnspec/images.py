@@ -47,7 +47,9 @@ __all__ = [
     "prepare",
     "read_crop",
     "read_image",
+    "read_whole",
     "scale_and_shift",
+    "size_of",
     "upright",
 ]
 
@@ -62,6 +64,9 @@ STRIP: Final = 2**22  # pixels that are converted at a time
 _PIXEL_BYTES: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # in memory; of the others 4
 _ORIENTED: Final = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")  # where Pillow finds an orientation
 
+
+_ORIENTATION: Final = 0x0112  # of the tags of EXIF
+_ON_ITS_SIDE: Final = (5, 6, 7, 8)  # its values that change width and height
 
 Box: TypeAlias = tuple[int, int, int, int]  # left, top, right and bottom, in pixels
 
@@ -130,6 +135,23 @@ def read_crop(
         )
 
     return _opened(source, name, max_pixels, cut)
+
+
+def read_whole(source: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """An image at its own size, as it is meant to be seen, `(H, W, 3)` bytes. Raises as `read_image`."""
+    return _opened(source, None, max_pixels, lambda image: np.asarray(upright(image, 3)))
+
+
+def size_of(source: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """The width and height of an image as it is meant to be seen, mostly without its pixels. Raises as `read_image`."""
+
+    def look(image: Image.Image) -> tuple[int, int]:
+        if image.format == "TIFF":  # which versions of Pillow turn at different times
+            return upright(image, 3).size
+        turned = image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
+        return (image.height, image.width) if turned else image.size
+
+    return _opened(source, None, max_pixels, look)
 
 
 def check_image(

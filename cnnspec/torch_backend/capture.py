@@ -5,7 +5,6 @@ Nothing is computed: the export works on tensors without values.
 
 from __future__ import annotations
 
-import copy
 import io
 import logging
 import traceback
@@ -26,12 +25,14 @@ from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.foreign.training import with_training
 from cnnspec.ops import Shape, show_shape
 from cnnspec.torch_backend.captured import Captured
+from cnnspec.torch_backend.parametrized import copied, without_parametrizations
 from cnnspec.torch_backend.program_reader import ProgramReader
 from cnnspec.torch_backend.program_values import BATCH
 
 __all__ = ["capture", "load_program", "read_program"]
 
 _TORCH: Final = str(Path(torch.__file__).parent)
+_FOLDED: Final = "parametrisations, as weight norm, are folded into their weights, {} in all: training trains those"
 _HERE: Final = str(Path(__file__).parent)
 
 
@@ -40,12 +41,21 @@ def capture(module: nn.Module, input_shape: Shape, name: str) -> Captured:
 
     Raises CnnspecError where torch cannot export it.
     """
-    empty = _without_values(module)
+    try:
+        module, folded = without_parametrizations(module)
+        empty = _without_values(module)
+    except UsageError:
+        raise
+    except Exception as error:  # whatever else somebody's module holds
+        hint = "what it holds besides modules and tensors, as locks and open files, is in the way"
+        raise CnnspecError(f"{name} cannot be copied: {_reason(error)}", hint=hint) from error
     classes = {path: type(each).__name__ for path, each in module.named_modules()}
     state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     example = torch.zeros((BATCH, *input_shape), device="meta")
     inference = _exported(empty.eval(), example, name)
     found = read_program(inference, name, classes, state)
+    if folded:
+        found = _with_note(found, _FOLDED.format(folded))
     try:
         training = _exported(empty.train(), example, name)
         trained = read_program(training, name, classes, state)
@@ -95,7 +105,7 @@ def _without_values(module: nn.Module) -> nn.Module:
     for tensor in [*module.parameters(), *module.buffers()]:
         made = torch.empty_like(tensor, device="meta")
         memo[id(tensor)] = nn.Parameter(made, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made
-    return copy.deepcopy(module, memo)
+    return copied(module, memo)
 
 
 @contextmanager
