@@ -90,8 +90,8 @@ def computed(
     """All that a page shows of a network at work on samples, as plain data.
 
     Layers of few values are kept exactly, so that every sum can be shown in numbers, without those that follow from
-    them, as pools and simple activations do; of the others the first 16 maps, of at most 32 by 32, in eight bits. Samples are recorded
-    until they come to 8 MB of text.
+    them, as pools and simple activations do; of the others the first 16 maps, of at most 32 by 32, in eight bits.
+    Samples are recorded until they come to 8 MB of text.
     Raises MissingExtraError without torch and onnxruntime, and CnnspecError for weights of another network.
     """
     graph = subject.network.graph.network("inference")
