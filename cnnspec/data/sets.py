@@ -98,14 +98,14 @@ class Files:
             pixels = read_crop(content(path), self.shape, choose, name=str(path), max_pixels=self.max_pixels)
         return torch.from_numpy(np.array(np.moveaxis(pixels, -1, 0), order="C"))
 
-    def check(self, row: int) -> bool:
-        """Whether a file holds more than one colour or value. Raises as `read`, in less time."""
+    def check(self, row: int, *, whole: bool = True) -> bool:
+        """Whether a file holds more than one colour or value. Raises as `read`, in less time; see `check_image`."""
         path = self.paths[row]
         if len(self.shape) != 3:
             values = self.read(row)
             return bool((values != values.flatten()[0]).any())
         with _of_many():
-            return check_image(content(path), self.shape, name=str(path), max_pixels=self.max_pixels)
+            return check_image(content(path), self.shape, name=str(path), max_pixels=self.max_pixels, whole=whole)
 
     @property
     def nbytes(self) -> int:

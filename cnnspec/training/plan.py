@@ -187,7 +187,7 @@ def _settle(
 ) -> TrainConfig:
     """Set torch up for a run of so many images, and note in its options what was left to the machine."""
     config = job.config
-    choose_kernels(deterministic=config.deterministic, tf32=config.tf32)
+    choose_kernels(deterministic=config.deterministic, tf32=config.tf32, compiled=config.compile)
     if config.precision == "fp16" and device.type == "cpu":
         raise UsageError("fp16 is for CUDA: the CPU is slower with it", hint="`--precision bf16`, or fp32")
     if device.type == "cpu":
