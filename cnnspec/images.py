@@ -26,7 +26,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import check_inflation, check_regular
 from cnnspec.intake import STRETCH, Intake
-from cnnspec.jpegs import HEAD, read_head, upper_rows
+from cnnspec.jpegs import HEAD, START, JpegHead, read_head, upper_rows
 from cnnspec.ops import Shape, show_shape
 
 if TYPE_CHECKING:
@@ -61,8 +61,9 @@ NHWC_TO_NCHW: Final = (0, 3, 1, 2)
 
 STRIP: Final = 2**22  # pixels that are converted at a time
 _PIXEL_BYTES: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # in memory; of the others 4
-_JPEGS: Final = ("JPEG", "MPO")  # the second is of several pictures, and the first of them is read
+_LARGEST: Final = 2**28  # bytes of a JPEG that is read as a whole before it is decoded
 _SHRUNK: Final = (8, 4, 2)  # times that a JPEG can be decoded at a smaller size
+_ENOUGH: Final = 0.75  # of the input's size that the crop has then
 _BELOW: Final = 16  # rows of a JPEG that smooth into those above them
 _ORIENTATION: Final = 0x0112  # its number in Exif
 _ORIENTED: Final = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")  # where Pillow finds an orientation
@@ -71,7 +72,6 @@ _ORIENTED: Final = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
 Box: TypeAlias = tuple[int, int, int, int]  # left, top, right and bottom, in pixels
 
 Size = TypeVar("Size")
-T = TypeVar("T")
 
 
 def channels_last(shape: tuple[Size, ...]) -> tuple[Size, ...]:
@@ -104,7 +104,8 @@ def read_image(
 
     Returns `(H, W, C)` bytes. Raises UsageError for a missing file, and CnnspecError for what is not a readable image.
     """
-    return _opened(source, name, max_pixels, lambda image: prepare(image, shape, intake=intake, invert=invert))
+    with _faults_named(source, name, max_pixels), _opened(source, max_pixels) as image:
+        return prepare(image, shape, intake=intake, invert=invert)
 
 
 def read_crop(
@@ -114,47 +115,46 @@ def read_crop(
     """A part of an image at the network's size, `(H, W, C)` bytes: what `choose` says of its width and height.
 
     It is for training: a large JPEG is decoded at a half, a quarter or an eighth of its size where the crop is still
-    larger than the input then, which changes pixels by 2 of 255 or so, and no further down than the crop reaches.
+    about as large as the input then, which changes pixels by 2 of 255 or so where they are smooth, and no further down
+    than the crop reaches.
     Raises as `read_image`.
     """
     channels, height, width = check_shape(shape)
-
-    def cut(image: Image.Image) -> NDArray[np.uint8]:
-        shrunk, box = 1, None
-        if image.format in _JPEGS and not _is_turned(image):
-            box = choose(image.size)
-            spare = min((box[2] - box[0]) / width, (box[3] - box[1]) / height)
-            image = _down_to(image, box[3] + ceil((box[3] - box[1]) / height) + _BELOW)
-            shrunk = next((factor for factor in _SHRUNK if spare >= factor), 1)
+    with _faults_named(source, name, max_pixels):
+        data, head = _upright_jpeg(source)
+        box, shrunk = None, 1
+        if head is not None and head.width * head.height <= max_pixels:
+            box = choose((head.width, head.height))
+            across, down = box[2] - box[0], box[3] - box[1]
+            spare = min(across / width, down / height)
+            shrunk = next((factor for factor in _SHRUNK if spare >= factor * _ENOUGH), 1)
+            data = upper_rows(data, head, box[3] + ceil(down / height) + _BELOW)
+        with _opened(source if box is None else data, max_pixels) as image:
             if shrunk > 1:
                 image.draft(None, (image.width // shrunk, image.height // shrunk))
-        image = upright(image, channels)
-        box = choose(image.size) if box is None else box
-        left, top, right, bottom = (side / shrunk for side in box)
-        part = (left, top, min(right, image.width), min(bottom, image.height))
-        return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, part)).reshape(
-            height, width, channels
-        )
-
-    return _opened(source, name, max_pixels, cut)
+            image = upright(image, channels)
+            left, top, right, bottom = (side / shrunk for side in box or choose(image.size))
+            part = (left, top, min(right, image.width), min(bottom, image.height))
+            pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, part))
+            return pixels.reshape(height, width, channels)
 
 
-def _is_turned(image: Image.Image) -> bool:
-    """Whether an image is meant to be seen otherwise than its pixels lie."""
-    return any(key in image.info for key in _ORIENTED) and image.getexif().get(_ORIENTATION, 1) != 1
-
-
-def _down_to(image: Image.Image, rows: int) -> Image.Image:
-    """A JPEG that is opened and not decoded, down to a row where it can be cut there."""
-    file = image.fp
-    if file is None or rows >= image.height:
-        return image
-    file.seek(0)
-    data = file.read()
+def _upright_jpeg(source: str | os.PathLike[str] | bytes) -> tuple[bytes, JpegHead | None]:
+    """The bytes of a JPEG and its head, where its pixels lie as they are to be seen; else None, and no bytes."""
+    data = source if isinstance(source, bytes) else b""
+    if not isinstance(source, bytes):
+        check_regular(source)
+        with open(source, "rb") as file:
+            data = file.read(HEAD)
+            if not data.startswith(START) or os.fstat(file.fileno()).st_size > _LARGEST:
+                return b"", None
+            data += file.read()
     head = read_head(data)
-    if head is None or not head.downwards:
-        return image
-    return Image.open(io.BytesIO(upper_rows(data, head, rows)), formats=FORMATS)
+    if head is not None and head.described:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if any(key in image.info for key in _ORIENTED) and image.getexif().get(_ORIENTATION, 1) != 1:
+                head = None
+    return data, head
 
 
 def check_image(
@@ -170,12 +170,10 @@ def check_image(
     if not whole and _speaks_for_itself(source, max_pixels):
         return True
 
-    def look(image: Image.Image) -> bool:
+    with _faults_named(source, name, max_pixels), _opened(source, max_pixels) as image:
         image.draft("L", (1, 1))
         looked = upright(image, channels)
         return any(low != high for low, high in (band.getextrema() for band in looked.split()))
-
-    return _opened(source, name, max_pixels, look)
 
 
 def _speaks_for_itself(source: str | os.PathLike[str] | bytes, max_pixels: int) -> bool:
@@ -196,21 +194,26 @@ def _speaks_for_itself(source: str | os.PathLike[str] | bytes, max_pixels: int) 
     return head is not None and head.width * head.height <= max_pixels and head.is_whole(size, end)
 
 
-def _opened(
-    source: str | os.PathLike[str] | bytes, name: str | None, max_pixels: int, finish: Callable[[Image.Image], T]
-) -> T:
-    """What `finish` makes of an image, opened and of a size that may be decoded. Raises as `read_image`."""
+@contextmanager
+def _opened(source: str | os.PathLike[str] | bytes, max_pixels: int) -> Iterator[Image.Image]:
+    """An image, opened and of a size that may be decoded. Raises whatever Pillow does."""
+    if not isinstance(source, bytes):
+        check_regular(source)
+    with _pillow_takes(max_pixels):
+        opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+    with opened as image:
+        if image.width * image.height > max_pixels:
+            raise Image.DecompressionBombError
+        check_inflated(image, len(source) if isinstance(source, bytes) else os.stat(source).st_size)
+        yield image
+
+
+@contextmanager
+def _faults_named(source: str | os.PathLike[str] | bytes, name: str | None, max_pixels: int) -> Iterator[None]:
+    """While entered, what is wrong with an image is raised as `read_image` does."""
     shown = name or ("what was given" if isinstance(source, bytes) else os.fspath(source))
     try:
-        if not isinstance(source, bytes):
-            check_regular(source)
-        with _pillow_takes(max_pixels):
-            opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
-        with opened as image:
-            if image.width * image.height > max_pixels:
-                raise Image.DecompressionBombError
-            check_inflated(image, len(source) if isinstance(source, bytes) else os.stat(source).st_size)
-            return finish(image)
+        yield
     except UsageError:
         raise
     except CnnspecError as error:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["HEAD", "JpegHead", "read_head", "upper_rows"]
+__all__ = ["HEAD", "START", "JpegHead", "read_head", "upper_rows"]
 
 HEAD: Final = 2**16  # bytes of a file in which its head is looked for
-_START: Final = b"\xff\xd8"
+START: Final = b"\xff\xd8"
 _END: Final = b"\xff\xd9"
 _FRAMES: Final = {0xC0: True, 0xC1: True, 0xC2: False}  # Huffman-coded kinds; whether rows follow from top to bottom
 _OTHER_FRAMES: Final = frozenset(range(0xC3, 0xD0)) - {0xC4, 0xC8, 0xCC}  # lossless, hierarchical, arithmetic
 _TABLES: Final = 0xDB  # of quantisation
 _SCAN: Final = 0xDA
+_DESCRIBED: Final = 0xE1  # Exif or XMP, which may say how it is to be turned
 _MOST_OF_FLAT: Final = 4  # bytes that a block of one value takes: a code for it and one for its end, of 16 bits at most
 
 
@@ -27,6 +28,7 @@ class JpegHead:
     height_at: int  # where in the file its two bytes stand
     scan_at: int  # where the coded values begin
     downwards: bool  # all components of a row stand together, and below them those of the next
+    described: bool  # it may say that its pixels are to be turned
 
     def is_whole(self, size: int, end: bytes) -> bool:
         """Whether a file of this size and end can be taken for one that decodes and has more than one colour.
@@ -38,9 +40,9 @@ class JpegHead:
 
 def read_head(data: bytes) -> JpegHead | None:
     """The head of a JPEG that begins with these bytes; None where they are none, or of a rare kind."""
-    if not data.startswith(_START):
+    if not data.startswith(START):
         return None
-    at, tables = 2, False
+    at, tables, described = 2, False, False
     frame: tuple[int, int] | None = None  # its kind, and where its content begins
     try:
         while data[at] == 0xFF:
@@ -53,16 +55,16 @@ def read_head(data: bytes) -> JpegHead | None:
                 return None
             if kind in _FRAMES:
                 frame = kind, at + 4
-            tables = tables or kind == _TABLES
+            tables, described = tables or kind == _TABLES, described or kind == _DESCRIBED
             if kind == _SCAN:
-                return _of_frame(data, *frame, at) if frame is not None and tables else None
+                return _of_frame(data, *frame, at, described) if frame is not None and tables else None
             at += 2 + size
     except IndexError:  # it is cut off
         pass
     return None
 
 
-def _of_frame(data: bytes, kind: int, frame: int, scan: int) -> JpegHead | None:
+def _of_frame(data: bytes, kind: int, frame: int, scan: int, described: bool) -> JpegHead | None:
     """The head from where its frame and its first scan are declared. Raises IndexError where they are cut off."""
     precision, count = data[frame], data[frame + 5]
     height, width = (int.from_bytes(data[at : at + 2], "big") for at in (frame + 1, frame + 3))
@@ -70,14 +72,18 @@ def _of_frame(data: bytes, kind: int, frame: int, scan: int) -> JpegHead | None:
     if precision != 8 or not height or not width or not all(across and down for across, down in factors):
         return None
     wide, tall = (8 * max(sizes) for sizes in zip(*factors, strict=True))
+    scan_at = scan + 2 + int.from_bytes(data[scan + 2 : scan + 4], "big")
+    if scan_at > len(data):
+        return None
     together = sum(across * down for across, down in factors)
     return JpegHead(
         width=width,
         height=height,
         blocks=-(-width // wide) * -(-height // tall) * together,
         height_at=frame + 1,
-        scan_at=scan + 2 + int.from_bytes(data[scan + 2 : scan + 4], "big"),
+        scan_at=scan_at,
         downwards=_FRAMES[kind] and data[scan + 4] == count,
+        described=described,
     )
 
 

@@ -150,7 +150,7 @@ def make_plan(
     train = data.train if photo else to_device(data.train, device, image_memory(device))
     if train is data.train and not photo and isinstance(train, Images) and not train.mapped and device.type != "cpu":
         size = train.images.nbytes / 1e6
-        progress.message(f"{size:,.0f} MB of images stay in the host's memory: {device} has no room for them")
+        progress.message(f"{size:,.0f} MB of {data.inputs} stay in the host's memory: {device} has no room for them")
     return Plan(
         job=job,
         config=config,
@@ -187,7 +187,7 @@ def _settle(
 ) -> TrainConfig:
     """Set torch up for a run of so many images, and note in its options what was left to the machine."""
     config = job.config
-    choose_kernels(deterministic=config.deterministic, tf32=config.tf32, compiled=config.compile)
+    choose_kernels(deterministic=config.deterministic, tf32=config.tf32)
     if config.precision == "fp16" and device.type == "cpu":
         raise UsageError("fp16 is for CUDA: the CPU is slower with it", hint="`--precision bf16`, or fp32")
     if device.type == "cpu":

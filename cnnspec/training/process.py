@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -36,7 +35,8 @@ _WORKSPACE: Final = "CUBLAS_WORKSPACE_CONFIG"
 def process_restored(device: torch.device) -> Iterator[None]:
     """While entered, a run may set torch up for itself; afterwards the process is as it was."""
     threads = torch.get_num_threads()
-    deterministic = torch.get_deterministic_debug_mode()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark = torch.backends.cudnn.benchmark
     workspace = os.environ.get(_WORKSPACE)
     convolutions, products = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
@@ -51,31 +51,20 @@ def process_restored(device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.benchmark = benchmark
         torch.backends.cudnn.allow_tf32 = convolutions
         torch.backends.cuda.matmul.allow_tf32 = products
-        _allow_kernels(deterministic)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         torch.set_num_threads(threads)
 
 
-def choose_kernels(*, deterministic: bool, tf32: bool, compiled: bool = False) -> None:
-    """Let torch use deterministic kernels only, or else those that it finds to be the fastest; its compiler too.
+def choose_kernels(*, deterministic: bool, tf32: bool) -> None:
+    """Let torch use deterministic kernels only, or else those that it finds to be the fastest.
 
     With `tf32` fp32 products on CUDA, those of convolutions and of dense layers, round their factors to 10 bits.
     """
     if deterministic:
         os.environ.setdefault(_WORKSPACE, ":4096:8")  # torch asks for it, before cuBLAS is first used
-    _allow_kernels(2 if deterministic else 0, compiled=compiled)
+    torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = not deterministic
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
-
-
-def _allow_kernels(mode: int, *, compiled: bool = False) -> None:
-    """Let torch use the kernels of its debug mode: 0 all, 1 with a warning, 2 deterministic ones only.
-
-    `use_deterministic_algorithms` tells its compiler too, and imports it for that, which takes seconds.
-    """
-    if compiled or "torch._inductor" in sys.modules:
-        torch.use_deterministic_algorithms(mode > 0, warn_only=mode == 1)
-    else:
-        torch.set_deterministic_debug_mode(mode)
 
 
 def is_not_deterministic(error: RuntimeError) -> bool:
