@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cnnspec.cores import usable_cores
 from cnnspec.data.archive import Inside, Place
 from cnnspec.data.classes import SHOWN, some
 from cnnspec.data.sets import Files, Images, ImageSet, OpenOptions
@@ -74,7 +75,7 @@ def load_files(files: Files, resident: bool, options: OpenOptions, bad: list[str
     def attempts(first: int) -> list[Tensor | bool | str]:
         return [attempt(row) for row in range(first, min(first + _TOGETHER, len(files)))]
 
-    with ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 1))) as pool:
+    with ThreadPoolExecutor(min(8, usable_cores())) as pool:
         for row, result in enumerate(chain.from_iterable(pool.map(attempts, range(0, len(files), _TOGETHER)))):
             if isinstance(result, str):
                 bad.append(result)
