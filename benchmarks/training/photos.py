@@ -210,6 +210,7 @@ def main() -> None:
                 command = [sys.executable, __file__, "--side", side, "--folder", name, *options]
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
                 found[side].append(json.loads(done.stdout.splitlines()[-1]))
+                print(f"{side:6}", *(f"{key} {value:.3g}" for key, value in found[side][-1].items()), flush=True)
     print(f"{count:,} images, {arguments.workers} workers, {arguments.threads} threads, {pairs} pairs")
     for side, turns in found.items():
         rate, work, right = (statistics.median(each[key] for each in turns) for key in ("clock", "processor", "right"))

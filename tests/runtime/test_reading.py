@@ -99,7 +99,7 @@ def test_answers_are_those_of_one_thread(tmp_path: Path) -> None:
         )
         for threads in (1, 3)
     )
-    assert [answer.name for answer in one] == [answer.name for answer in several]
+    assert [answer.source for answer in one] == [answer.source for answer in several]
     assert len(one) == 29
     assert bad[1] == bad[3]
     assert len(bad[1]) == 1
