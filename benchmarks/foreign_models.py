@@ -110,7 +110,8 @@ def _export(name: str, path: Path, *, dynamo: bool) -> None:
         torch.onnx.export(module, example, path, dynamo=True, dynamic_shapes=sizes, external_data=False, verbose=False)
     else:
         axes = {"x": {0: "batch"}}
-        torch.onnx.export(module, example, path, dynamo=False, input_names=["x"], dynamic_axes=axes)
+        names = {"input_names": ["x"], "output_names": ["y"]}
+        torch.onnx.export(module, example, path, dynamo=False, dynamic_axes=axes, **names)
 
 
 def _module(name: str) -> tuple[Any, tuple[int, ...]]:

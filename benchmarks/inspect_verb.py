@@ -11,6 +11,7 @@ the processor's time (user and system). All may keep their compiled bytecode, as
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import statistics
 import subprocess
@@ -130,8 +131,11 @@ def main() -> None:
     table(interleaved(starts, options.starts), "libraries")
     print()
     commands = {"cnnspec": [*inspect, "resnet152"]}
-    commands |= {name: [sys.executable, "-c", code] for name, code in PEERS.items()}
+    missing = [name for name in PEERS if importlib.util.find_spec(name) is None]
+    commands |= {name: [sys.executable, "-c", code] for name, code in PEERS.items() if name not in missing}
     table(interleaved(commands, options.rounds), "cnnspec")
+    if missing:
+        print(f"not installed, and left out: {', '.join(missing)}")
     print(f"\nanalysis alone, resnet152: {1000 * inside(ANALYSIS):.1f} ms")
     for blocks in (250, 1250, 5000):
         taken = inside(LARGE.format(blocks=blocks))

@@ -13,31 +13,36 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import signal
+import resource
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from search_kills import kills, show
 
 import cnnspec
 from cnnspec import api
+from cnnspec.language import Network
 
-# `simple_cnn` with what may vary, within its own parameters and operations.
+# What may vary of `simple_cnn`, which is a point of it, within its own parameters and operations.
 SIMPLE = """\
 cnnspec: 1
 name: simple
 input: {shape: [1, 28, 28], mean: [0.1307], std: [0.3081]}
-params: {width: 10, second: 20, kernel: 5, act: ReLU, norm: False, hidden: 0}
+params: {width: 10, second: 20, kernel: 5, padded: 0, act: ReLU, norm: False, hidden: 0}
 train: {threads: 1, channels_last: false}
 layers:
-  conv1: Conv2d(width, kernel, padding=kernel // 2)
+  conv1: Conv2d(width, kernel, padding=padded * (kernel // 2))
   norm1: BatchNorm2d if norm
   act1: act
   pool1: MaxPool2d(2)
-  conv2: Conv2d(second, kernel, padding=kernel // 2)
+  conv2: Conv2d(second, kernel, padding=padded * (kernel // 2))
   norm2: BatchNorm2d if norm
   act2: act
   pool2: MaxPool2d(2)
@@ -50,24 +55,21 @@ search:
     width: {int: [4, 32], step: 2}
     second: {int: [8, 64], step: 4}
     kernel: [3, 5, 7]
+    padded: [0, 1]
     act: [ReLU, SiLU, GELU]
     norm: [true, false]
     hidden: {int: [0, 64], step: 16}
     train.lr: {log: [0.005, 0.3]}
     train.weight_decay: {log: [1.0e-5, 1.0e-2]}
-  limits: {LIMITS}
-  trials: TRIALS
-  epochs: 8
 """
+CPU = {"device": "cpu", "threads": 1, "channels_last": False}
 
 
-def simple(trials: int = 60, **changes: str) -> str:
-    """The spec of SIMPLE within what `simple_cnn` takes."""
+def simple(share: int = 1, **section: object) -> str:
+    """The spec of SIMPLE within so many times what `simple_cnn` takes; `section` is more of its section `search`."""
     totals = cnnspec.load("simple_cnn").analyze().totals
-    text = SIMPLE.replace("LIMITS", f"params: {totals.params}, macs: {totals.macs}").replace("TRIALS", str(trials))
-    for before, after in changes.items():
-        text = text.replace(before, after)
-    return text
+    limits = f"{{params: {share * totals.params}, macs: {share * totals.macs}}}"
+    return SIMPLE + "".join(f"  {key}: {value}\n" for key, value in {"limits": limits, **section}.items())
 
 
 def seconds_each(act: Callable[[], object], count: int) -> float:
@@ -105,10 +107,8 @@ def feasible(trials: int = 60) -> None:
 
     print("| limits | at random | second half | times |\n|---|--:|--:|--:|")
     totals = cnnspec.load("simple_cnn").analyze().totals
-    for share in (1, 4):
-        text = simple().replace(f"params: {totals.params}", f"params: {totals.params * share}")
-        text = text.replace(f"macs: {totals.macs}", f"macs: {totals.macs * share}")
-        spec = cnnspec.loads(text, purpose="train")
+    for share in (1, 2, 4):
+        spec = cnnspec.loads(simple(share), purpose="train")
         section = spec.source.document.search
         assert section is not None
         plan = SearchPlan(spec, section, TrainConfig(epochs=8))
@@ -143,105 +143,109 @@ def feasible(trials: int = 60) -> None:
         print(f"| {share} times those of simple_cnn | {first:.0%} | {second:.0%} | {second / first:.1f} |")
 
 
-def command(folder: Path, *more: str) -> subprocess.Popen[bytes]:
-    """The search of `folder/net.yaml`, begun or continued."""
-    arguments = ["search", "net.yaml", "--data", "digits", "--name", "s", "--device", "cpu", *more]
-    return subprocess.Popen([sys.executable, "-m", "cnnspec", *arguments], cwd=folder, stderr=subprocess.DEVNULL)
+def processes(trials: int = 16) -> None:
+    """Trials an hour of one process and of two, in turn, and the processor time of a trial of each.
 
-
-def kills(count: int) -> None:
-    """Kill a driver with its two workers, or another process beside it, at random moments; count what is lost."""
-    moments, lost = random.Random(0), []
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        text = simple(trials=max(4, count // 4)).replace("epochs: 8", "epochs: 20\n  prune: false")
-        (folder / "net.yaml").write_text(text)
-        crew = [command(folder, "--workers", "2"), command(folder)]
-        for _ in range(count):
-            time.sleep(moments.uniform(5, 20))
-            victim = moments.randrange(2)
-            crew[victim].send_signal(signal.SIGKILL)
-            crew[victim].wait()
-            now = time.time()
-            running = [
-                each.run for each in api.open_search(folder / "searches" / "s").trials if each.status == "running"
-            ]
-            saved = [max((p.stat().st_mtime for p in run.glob("checkpoints/*.pt")), default=0.0) for run in running]
-            lost += [now - at for at in saved if at]
-            crew[victim] = command(folder, *(["--workers", "2"] if victim == 0 else []))
-        for process in crew:
-            process.wait()
-        result = api.open_search(folder / "searches" / "s")
-        alike = 0
-        for record in result.trials:
-            run = api.open_run(record.run)
-            uncut = cnnspec.train(
-                run.network, runs=folder / "uncut", name=record.name, progress=None, **run.config.model_dump()
-            )
-            alike += (Path(uncut.run) / "best.safetensors").read_bytes() == (
-                record.run / "best.safetensors"
-            ).read_bytes()
-    print("| kills | trials | of them complete | bitwise as uncut | most training lost |\n|--:|--:|--:|--:|--:|")
-    done = sum(each.status == "complete" for each in result.trials)
-    print(f"| {count} | {result.plan.section.trials} | {done} | {alike} | {max(lost, default=0):.1f} s |")
-
-
-def processes() -> None:
-    """Trials an hour of one process and of two, in turn."""
+    Where others use the machine, the clock says little; what one process and two take of the processor for a trial says
+    what they lose by each other.
+    """
+    print("| processes | trials an hour | processor time of a trial |\n|--:|--:|--:|")
     speeds: dict[int, float] = {}
+    text = simple(trials=trials, epochs=4, prune="false")
     for workers in (1, 2):
         with tempfile.TemporaryDirectory() as place:
-            folder = Path(place)
-            (folder / "net.yaml").write_text(simple(trials=24).replace("epochs: 8", "epochs: 8\n  prune: false"))
-            start = time.perf_counter()
-            assert command(folder, "--workers", str(workers)).wait() == 0
-            speeds[workers] = 24 / (time.perf_counter() - start) * 3600
-    print("| processes | trials an hour |\n|--:|--:|")
-    for workers, speed in speeds.items():
-        print(f"| {workers} | {speed:,.0f} |")
+            (Path(place) / "net.yaml").write_text(text)
+            arguments = ["search", "net.yaml", "--data", "digits", "--device", "cpu", "--workers", str(workers)]
+            start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run(
+                [sys.executable, "-m", "cnnspec", *arguments], cwd=place, check=True, stderr=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )  # fmt: skip
+            seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+        took = (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
+        speeds[workers] = trials / seconds * 3600
+        print(f"| {workers} | {speeds[workers]:,.0f} | {took / trials:.2f} s |", flush=True)
     print(f"times: {speeds[2] / speeds[1]:.2f}, wanted 1.6")
 
 
-def retrained(network: object, config: dict[str, object], times: int, folder: Path) -> list[float]:
-    """Test accuracies of so many trainings with seeds that no search has used."""
-    runs = [
-        cnnspec.train(
-            network, runs=folder, name=f"r{seed}", existing="overwrite", progress=None, **config | {"seed": seed}
+def retrained(network: Network, options: dict[str, Any], times: int, folder: Path) -> list[float]:
+    """Test accuracies of so many trainings, with seeds that no search has used. What is there is not done again."""
+    found = []
+    for seed in range(1000, 1000 + times):
+        path = folder / f"r{seed}"
+        outcome = api.open_run(path).result if (path / "config.yaml").is_file() else None
+        if outcome is None:
+            call = {**options, "seed": seed, "runs": folder, "name": path.name}
+            outcome = cnnspec.train(network, **call, existing="overwrite", progress=None).to_dict()
+        found.append(float(outcome["test_accuracy"]))
+    return found
+
+
+def first_digits(data_dir: Path, count: int, folder: Path) -> dict[str, Any]:
+    """Options that train on the first `count` training digits of the MNIST in `data_dir`, and test on all of its."""
+    from torchvision.datasets import MNIST
+
+    raw = folder / "digits" / "MNIST" / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    for part, train, most in (("train", True, count), ("t10k", False, None)):
+        images, labels = MNIST(data_dir, train=train).data[:most], MNIST(data_dir, train=train).targets[:most]
+        size = struct.pack(">I", len(images))
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(
+            b"\0\0\x08\x03" + size + struct.pack(">II", 28, 28) + images.numpy().tobytes()
         )
-        for seed in range(1000, 1000 + times)
-    ]
-    return [float(run.test_accuracy or 0) for run in runs]
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + size + labels.byte().numpy().tobytes())
+    return {"data": "mnist", "data_dir": str(folder / "digits"), "val_fraction": 0.2}
 
 
-def digits(searches: int, trials: int, times: int) -> None:
-    """The winners of searches, of random searches with as many feasible trials, and simple_cnn itself, retrained."""
-    found: dict[str, list[float]] = {"tpe": [], "random": []}
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        for sampler in found:
-            for seed in range(searches):
-                text = simple(trials=trials).replace("epochs: 8", f"epochs: 8\n  sampler: {sampler}")
-                spec = cnnspec.loads(text, purpose="train")
-                name = f"{sampler}{seed}"
-                result = api.search(spec, data="digits", name=name, searches=folder, progress=False, seed=seed)
-                assert result.best is not None
-                run = api.open_run(result.best.run)
-                found[sampler] += retrained(run.network, run.config.model_dump(), times, folder / "again")
-        options = {"data": "digits", "epochs": 8, "threads": 1, "channels_last": False}
-        found["simple_cnn"] = retrained(cnnspec.load("simple_cnn"), options, times * searches, folder / "again")
-    print("| | trainings | mean test accuracy | standard error |\n|---|--:|--:|--:|")
-    for name, values in found.items():
+def digits(given: argparse.Namespace, folder: Path) -> None:
+    """The winners of searches, of random searches with as many feasible trials, and simple_cnn itself, retrained.
+
+    What lies in the folder is not done again: cut off, the same command goes on. The table is printed after each pair.
+    """
+    options = {"data": "digits"} if given.data_dir is None else first_digits(given.data_dir, given.images, folder)
+    options |= CPU
+    found: dict[str, list[list[float]]] = {"tpe": [], "random": [], "simple_cnn": []}
+    for seed in range(given.searches):
+        for sampler in ("tpe", "random"):
+            spec = cnnspec.loads(simple(trials=given.trials, epochs=given.epochs, sampler=sampler), purpose="train")
+            name = f"{sampler}{seed}"
+            result = api.search(spec, name=name, searches=folder, progress=True, seed=seed, **options)
+            assert result.best is not None
+            run = api.open_run(result.best.run)
+            again = {key: value for key, value in run.config.model_dump().items() if key != "seed"}
+            found[sampler].append(retrained(run.network, again, given.times, folder / "again" / name))
+            pruned = sum(each.status == "pruned" for each in result.trials)
+            print(f"{name}: {result.done} trials, {pruned} of them pruned; {result.best.candidate}", flush=True)
+        times = given.times * (seed + 1)
+        plain = retrained(
+            cnnspec.load("simple_cnn"), options | {"epochs": given.epochs}, times, folder / "again" / "simple"
+        )
+        found["simple_cnn"] = [plain[start : start + given.times] for start in range(0, times, given.times)]
+        accuracies(found)
+
+
+def accuracies(found: dict[str, list[list[float]]]) -> None:
+    """The table of test accuracies: each winner's, and the mean over all trainings with its standard error."""
+    print("| | each winner | trainings | mean test accuracy | standard error |\n|---|---|--:|--:|--:|")
+    for name, winners in found.items():
+        each = ", ".join(f"{statistics.mean(values):.2%}" for values in winners)
+        values = [value for winner in winners for value in winner]
         error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
-        print(f"| {name} | {len(values)} | {statistics.mean(values):.2%} | {error:.2%} |")
+        print(f"| {name} | {each} | {len(values)} | {statistics.mean(values):.2%} | {error:.2%} |", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="+", choices=["verdict", "feasible", "kills", "processes", "digits"])
     parser.add_argument("--count", type=int, default=40, help="kills")
+    parser.add_argument("--ray", metavar="ADDRESS", help="kills: the driver's workers run on this cluster")
+    parser.add_argument("--folder", type=Path, help="keeps all that is done; what digits finds there is not done again")
     parser.add_argument("--searches", type=int, default=3)
     parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=8, help="the most of each trial")
     parser.add_argument("--times", type=int, default=10, help="trainings of each winner")
+    parser.add_argument("--data-dir", type=Path, help="digits: MNIST lies here; without it, the bundled digits")
+    parser.add_argument("--images", type=int, default=60_000, help="digits: so many of its training images")
     given = parser.parse_args()
     print(f"{os.cpu_count()} cores")
     for part in given.parts:
@@ -251,11 +255,13 @@ def main() -> None:
             case "feasible":
                 feasible()
             case "kills":
-                kills(given.count)
+                with tempfile.TemporaryDirectory() as place:
+                    show(kills(given.folder or Path(place), given.count, given.ray))
             case "processes":
                 processes()
             case "digits":
-                digits(given.searches, given.trials, given.times)
+                with tempfile.TemporaryDirectory() as place:
+                    digits(given, given.folder or Path(place))
 
 
 if __name__ == "__main__":

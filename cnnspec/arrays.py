@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.files import check_regular
 from cnnspec.images import (
     MAX_PIXELS,
     NHWC_TO_NCHW,
@@ -30,7 +32,7 @@ from cnnspec.sounds import read_sound
 
 __all__ = [
     "INPUTS", "NUMBERS", "Array", "as_array", "as_values", "channels_first", "check_bytes", "check_finite",
-    "each_sample", "fit", "input_of", "is_array", "normalised", "read_sample", "resize_planes",
+    "each_sample", "fit", "input_of", "is_array", "map_array", "normalised", "read_sample", "resize_planes",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -57,6 +59,25 @@ def as_array(value: object, name: str) -> Array:
         array = np.asanyarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(f"{name} is no array: {str(error).splitlines()[0]:.200}") from None
+    return array
+
+
+def map_array(path: Path) -> Array:
+    """The array in a `.npy` file, where it lies. Nothing that is written to it comes to the file.
+
+    Raises UsageError for a file that cannot be opened, and CnnspecError for one that is no array.
+    """
+    try:
+        check_regular(path)
+        array: Any = np.load(path, mmap_mode="c", allow_pickle=False)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except (OSError, ValueError, EOFError, SyntaxError, MemoryError, RecursionError, OverflowError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CnnspecError(f"{path} cannot be read as .npy: {reason:.200}") from None
+    if not isinstance(array, np.ndarray):  # an archive of several
+        array.close()
+        raise CnnspecError(f"{path} is a .npz by its content", hint="rename it: `FILE.npz`")
     return array
 
 

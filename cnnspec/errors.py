@@ -74,6 +74,7 @@ EXTRAS: Final[dict[str, str | None]] = {
     "tensorboard": "tensorboard",
     "optuna": "search",
     "ray": "ray",
+    "pyarrow": "parquet",
     "h5py": "keras",
     "pygls": "lsp",
     "timm": "timm",

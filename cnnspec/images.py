@@ -48,7 +48,9 @@ __all__ = [
     "prepare",
     "read_crop",
     "read_image",
+    "read_whole",
     "scale_and_shift",
+    "size_of",
     "upright",
 ]
 
@@ -68,6 +70,9 @@ _BELOW: Final = 16  # rows of a JPEG that smooth into those above them
 _ORIENTATION: Final = 0x0112  # its number in Exif
 _ORIENTED: Final = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")  # where Pillow finds an orientation
 
+
+_ORIENTATION: Final = 0x0112  # of the tags of EXIF
+_ON_ITS_SIDE: Final = (5, 6, 7, 8)  # its values that change width and height
 
 Box: TypeAlias = tuple[int, int, int, int]  # left, top, right and bottom, in pixels
 
@@ -155,6 +160,23 @@ def _upright_jpeg(source: str | os.PathLike[str] | bytes) -> tuple[bytes, JpegHe
             if any(key in image.info for key in _ORIENTED) and image.getexif().get(_ORIENTATION, 1) != 1:
                 head = None
     return data, head
+
+
+def read_whole(source: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """An image at its own size, as it is meant to be seen, `(H, W, 3)` bytes. Raises as `read_image`."""
+    return _opened(source, None, max_pixels, lambda image: np.asarray(upright(image, 3)))
+
+
+def size_of(source: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """The width and height of an image as it is meant to be seen, mostly without its pixels. Raises as `read_image`."""
+
+    def look(image: Image.Image) -> tuple[int, int]:
+        if image.format == "TIFF":  # which versions of Pillow turn at different times
+            return upright(image, 3).size
+        turned = image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
+        return (image.height, image.width) if turned else image.size
+
+    return _opened(source, None, max_pixels, look)
 
 
 def check_image(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
-__all__ = ["FITS", "INPUT_KEYS", "STRETCH", "Fit", "Intake", "Placement"]
+__all__ = ["FITS", "INPUT_KEYS", "STRETCH", "Fit", "Intake", "Placement", "inputs_word"]
 
 Fit: TypeAlias = Literal["stretch", "crop"]
 FITS: Final[tuple[Fit, ...]] = get_args(Fit)
@@ -19,6 +19,14 @@ INPUT_KEYS: Final = {
     "resize": "the length of the shorter side before the crop; the least that covers the input where not given",
     "rate": "samples per second of a signal, to which sounds of another rate are brought",
 }
+
+
+_WORDS: Final = {2: "signals", 3: "images", 4: "volumes"}
+
+
+def inputs_word(shape: tuple[int, ...]) -> str:
+    """What inputs of this shape, `(C, *axes)`, are called."""
+    return _WORDS.get(len(shape), "inputs")
 
 
 class Placement(NamedTuple):

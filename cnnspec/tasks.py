@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 __all__ = [
-    "CLASSES", "DEFAULT_IGNORE", "FIGURES", "TASKS", "TASK_NAMES", "Answers", "Figure", "TargetKind", "Task",
-    "TaskName", "TaskOptions", "figure_texts", "figures_line", "followed_task", "misfit",
+    "CLASSES", "DEFAULT_IGNORE", "FIGURES", "MASK_SIZES", "TASKS", "TASK_NAMES", "Answers", "Figure",
+    "TargetKind", "Task", "TaskName", "TaskOptions", "figure_texts", "figures_line", "followed_task", "misfit",
 ]  # fmt: skip
 
 TaskName: TypeAlias = Literal["classification", "multi-label", "regression", "segmentation"]
@@ -23,6 +23,9 @@ TASK_NAMES: Final[tuple[TaskName, ...]] = get_args(TaskName)
 TargetKind: TypeAlias = Literal["class", "labels", "numbers", "mask"]
 
 DEFAULT_IGNORE: Final = 255  # in a mask, where there is no class
+# How large pictures of masks are: as the image that they are of, or as what the network gives.
+MASK_SIZES: Final = ("photo", "network")
+
 Sizes: TypeAlias = tuple[int, ...]
 
 

@@ -67,7 +67,7 @@ class Public:
 def public_calls(run: Path, model: Path) -> dict[str, Public]:
     """Everything public by its name. `run` is a run's folder and `model` an exported file."""
     spec, predictor = cnnspec.loads(SPEC), cnnspec.Predictor(model, device="cpu")
-    at_work = ("weights", "images", "data", "values")
+    at_work = ("weights", "images", "data", "values", "live")
     where = ("variant", "params", "input_shape", "max_nodes", "purpose")
     return {
         "load": Public(cnnspec.load, {"spec": "spec.yaml"}, where),

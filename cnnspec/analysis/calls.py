@@ -128,7 +128,7 @@ def _run(op: AnyOp, tape: Tape, out: Shape) -> Value:
             return tape.pointwise(x, own=noise, scratch=noise if op.p < 1 else 0)
         case activation.Tanh() | activation.Sigmoid():
             return tape.pointwise(x, keeps_output=True)
-        case activation.Softmax():
+        case activation.AbstractSoftmax():
             return _softmax(tape, x)
         case activation.LeakyReLU() | activation.ELU():
             return tape.in_place(x, keeps_output=True) if op.inplace else tape.pointwise(x, keeps_input=True)

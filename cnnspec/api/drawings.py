@@ -39,6 +39,7 @@ def draw(
     images: tuple[str, ...] = (),
     data: str | None = None,
     values: bool = True,
+    live: bool = False,
     report: Callable[[str], None] = lambda text: None,
 ) -> Path:
     """Write a network's picture to a file, whose ending says of which kind: .html, .svg, .png, .pdf, .mmd or .dot.
@@ -49,14 +50,15 @@ def draw(
     The page of a run shows its curves, what its weights say of its images, and what every layer computes on ten of
     them, unless `values` is false; `beside` is a second run. A spec shows what it computes with `weights`, on `images`
     (files, folders and patterns) or on those of `data`. Needs the extra `train`, or for files of images `onnx`;
-    `report` is told what could not be shown of a run.
+    `report` is told what could not be shown of a run. With `live` the network runs in the page, on what is drawn there
+    or opened: it needs `onnx`, and makes the page 5 MB larger.
     Raises UsageError for another ending, and where weights or images do not fit.
     """
     path = expand_user(output)
     kind = path.suffix.removeprefix(".").lower()
     content = draw_bytes(
         network, kind, depth=depth, purpose=purpose, beside=beside, weights=weights, images=images, data=data,
-        values=values, report=report,
+        values=values, live=live, report=report,
     )  # fmt: skip
     rewrite(path, content)
     return path
@@ -74,6 +76,7 @@ def draw_bytes(
     images: tuple[str, ...] = (),
     data: str | None = None,
     values: bool = True,
+    live: bool = False,
     report: Callable[[str], None] = lambda text: None,
 ) -> bytes:
     """The content of a network's picture of this kind: html, svg, png, pdf, mmd (Mermaid) or dot. Raises as `draw`."""
@@ -85,8 +88,12 @@ def draw_bytes(
     if kind not in PICTURES:
         hint = did_you_mean(kind, PICTURES) or f"there are: {', '.join(f'.{each}' for each in PICTURES)}"
         raise UsageError(f"`{kind:.60}` is no kind of picture" if kind else "the file has no ending", hint=hint)
-    if kind != PAGE and (beside is not None or weights is not None or images or data is not None):
+    if kind != PAGE and (live or beside is not None or weights is not None or images or data is not None):
         raise UsageError("only a page shows what a network computes, and two runs", hint="`-o net.html` makes one")
+    if live and not values:
+        raise UsageError(
+            "a page that is drawn on shows what the network computes", hint="give one of `live` and `values`"
+        )
     run = None
     if isinstance(network, (str, os.PathLike)):
         run = _run_named(network) if kind == PAGE else None
@@ -100,8 +107,13 @@ def draw_bytes(
     second = _run_named(beside) if isinstance(beside, (str, os.PathLike)) else beside
     if beside is not None and (run is None or second is None):
         raise UsageError("two runs stand side by side", hint="`cnnspec runs` lists the runs")
-    parts = page_parts(network, run, second, Shown(weights, images, data, values, report))
-    return to_page(network, purpose, parts).encode()
+    parts = page_parts(network, run, second, Shown(weights, images, data, values, live, report))
+    page = to_page(network, purpose, parts)
+    if live:
+        from cnnspec.pages.in_browser import with_engine
+
+        page = with_engine(page)
+    return page.encode()
 
 
 @public()

@@ -49,7 +49,8 @@ def load(
         path, implied = zoo.find(os.fspath(spec))
         source, shape = read_spec(path), input_shape
     else:
-        from cnnspec.training.run_folder import manifest_fault, open_run
+        from cnnspec.training.run_folder import open_run
+        from cnnspec.training.run_weights import manifest_fault
 
         trained = open_run(run, figures=False).network
         if (fault := manifest_fault(run)) is not None:

@@ -24,13 +24,15 @@ __all__ = ["Shown", "page_parts"]
 class Shown:
     """What a page is to show of a network at work: with which weights, and on which images.
 
-    `values` false leaves it out, also for a run. `report` is told what could not be shown.
+    `values` false leaves it out, also for a run; `live` gives the page the network itself, to be drawn on. `report` is
+    told what could not be shown.
     """
 
     weights: PathLike | None = None
     images: Sequence[str] = ()
     data: str | None = None
     values: bool = True
+    live: bool = False
     report: Callable[[str], None] = lambda text: None
 
     @property
@@ -44,6 +46,8 @@ def page_parts(network: Network, run: Run | None, beside: Run | None, shown: Sho
 
     Raises UsageError and CnnspecError where what was asked for cannot be shown.
     """
+    from cnnspec.pages.in_browser import check_live
+
     parts: dict[str, Any] = {}
     if run is not None:
         from cnnspec.pages.run_data import run_data
@@ -54,7 +58,10 @@ def page_parts(network: Network, run: Run | None, beside: Run | None, shown: Sho
                 assert each is not None
                 with _as_far_as_possible(each, "its images", shown):
                     data["judged"] = _judged(each, shown)
-    if shown.is_asked or (run is not None and shown.values):
+    if shown.live:
+        check_live(network.graph)
+        parts["computed"] = _computed(network, run, shown)
+    elif shown.is_asked or (run is not None and shown.values):
         with _as_far_as_possible(run, "what it computes", shown):
             parts["computed"] = _computed(network, run, shown)
     return parts
@@ -83,10 +90,14 @@ def _judged(run: Run, shown: Shown) -> dict[str, Any]:
 
 def _computed(network: Network, run: Run | None, shown: Shown) -> dict[str, Any]:
     from cnnspec.pages.computed import computed
+    from cnnspec.pages.in_browser import in_browser
 
     subject = _subject(network, run, shown)
     samples = _samples(network, run, shown)
-    return computed(subject, samples, classes=subject.classes, report=shown.report)
+    data = computed(subject, samples, classes=subject.classes, report=shown.report)
+    if shown.live:
+        data["live"] = in_browser(subject, [each["layer"] for each in data["tensors"] if each["layer"] >= 0])
+    return data
 
 
 def _subject(network: Network, run: Run | None, shown: Shown) -> Subject:
@@ -102,12 +113,14 @@ def _subject(network: Network, run: Run | None, shown: Shown) -> Subject:
 
 
 def _samples(network: Network, run: Run | None, shown: Shown) -> Samples:
-    from cnnspec.pages.samples import noise, of_data, of_files
+    from cnnspec.pages.samples import blank, noise, of_data, of_files
 
     graph = network.graph
     if shown.images:
         return of_files(graph, shown.images)
     if shown.data is None and run is None:
+        if shown.live:
+            return blank(graph)
         if len(graph.input_shape) != 3 or graph.input_shape[0] not in (1, 3):
             return noise(graph)
         raise UsageError(
@@ -116,6 +129,12 @@ def _samples(network: Network, run: Run | None, shown: Shown) -> Samples:
     from cnnspec.scoring.samples import open_set
 
     if run is not None:
-        return of_data(graph, open_set(graph, shown.data or run.locate_data(), run.config, classes=run.classes))
+        try:
+            return of_data(graph, open_set(graph, shown.data or run.locate_data(), run.config, classes=run.classes))
+        except CnnspecError as error:
+            if not shown.live or shown.data is not None:
+                raise
+            shown.report(f"{run.path}: without its images: {error.message}")
+            return blank(graph)
     assert shown.data is not None
     return of_data(graph, open_set(graph, shown.data))

@@ -68,12 +68,15 @@ def screen(spec: Network | PathLike, *, search: PathLike | None = None, sample: 
 
 def _section(network: Network, file: PathLike | None) -> SearchSection:
     """What a search over a network is told. Raises SpecError for what is wrong with it, and UsageError without one."""
-    from cnnspec.training.config import spec_faults
+    from cnnspec.training.config import space_faults, spec_faults
 
     if file is not None:
         from cnnspec.language.search_section import read_search_text
 
-        section = read_search_text(read_file(file), os.fspath(file), network.source.document)
+        data, path = read_file(file), os.fspath(file)
+        section = read_search_text(data, path, network.source.document)
+        if faults := list(space_faults(section)):
+            raise SpecError(faults, path=path, text=data.decode("utf-8-sig"))
     else:
         own = network.source.document.search
         if own is None:
@@ -146,12 +149,19 @@ def open_search(
     """What a search has come to, by its name or its folder: its trials, the best, and `front(cost)`.
 
     `picture` is where accuracy against `cost` is drawn: a PNG, or where its name ends in `.html` a page that has the
-    trials across all that varies too. Raises UsageError where there is no such search.
+    trials across all that varies too. Raises UsageError where there is no such search, for a picture of another kind,
+    and for a `cost` that no trial has.
     """
     from cnnspec.search.start import open_search
 
+    ending = None if picture is None else Path(picture).suffix.lower()
+    if ending not in (None, ".png", ".html", ".htm"):
+        raise UsageError(f"{picture} is no picture of a search", hint="its name ends in .png, or in .html for a page")
     result = open_search(Path(name), Path(searches))
-    if picture is not None and Path(picture).suffix.lower() in (".html", ".htm"):
+    if cost in MEASURED and result.trials and all(each.figures.value(cost) is None for each in result.trials):
+        hint = f"it is measured where a limit is on it, or `cost: {cost}` stands in the section `search`"
+        raise UsageError(f"no trial of {result.path} has a measured {cost}", hint=hint)
+    if picture is not None and ending != ".png":
         from cnnspec.pages.search_page import search_page
 
         rewrite(picture, search_page(result, cost).encode())

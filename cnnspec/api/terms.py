@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cnnspec.diagnostics import Paint, count, render, render_all, visible
     from cnnspec.graph import INPUT, PURPOSES, Purpose
     from cnnspec.importing.sources import parse_source, runs_code
+    from cnnspec.intake import inputs_word
     from cnnspec.language.elaborate import MAX_NODES
     from cnnspec.language.figures import show_figure
     from cnnspec.language.search_section import COSTS
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from cnnspec.search.progress import SearchLines, trial_line
     from cnnspec.search.records import Standing
     from cnnspec.search.space import show_value
-    from cnnspec.tasks import figure_texts, figures_line
+    from cnnspec.tasks import MASK_SIZES, figure_texts, figures_line
     from cnnspec.training.progress import Lines, epoch_line, speaks, time_left
     from cnnspec.training.run_folder import read_config
     from cnnspec.training.signals import Interrupted
@@ -44,6 +45,7 @@ __all__ = [
     "DEVICES",
     "FURTHEST",
     "INPUT",
+    "MASK_SIZES",
     "MAX_NODES",
     "OPTIMIZER_STATE",
     "OTHER",
@@ -67,6 +69,7 @@ __all__ = [
     "figure_texts",
     "figures_line",
     "find_operator",
+    "inputs_word",
     "is_bundled",
     "operators",
     "parse_setting",
@@ -96,6 +99,7 @@ LATER: Final = {
     "cnnspec.zoo": ("is_bundled",),
     "cnnspec.graph": ("INPUT", "PURPOSES", "Purpose"),
     "cnnspec.diagnostics": ("Paint", "count", "render", "render_all", "visible"),
+    "cnnspec.intake": ("inputs_word",),
     "cnnspec.importing.sources": ("parse_source", "runs_code"),
     "cnnspec.language.elaborate": ("MAX_NODES",),
     "cnnspec.language.spec_source": ("STDIN", "parse_setting", "read_file"),
@@ -110,7 +114,7 @@ LATER: Final = {
     "cnnspec.runtime.pictures": ("with_pictures",),
     "cnnspec.runtime.session": ("BATCH_SIZE", "DEVICES", "check_device"),
     "cnnspec.runtime.sources": ("expand",),
-    "cnnspec.tasks": ("figure_texts", "figures_line"),
+    "cnnspec.tasks": ("MASK_SIZES", "figure_texts", "figures_line"),
     "cnnspec.training.progress": ("Lines", "epoch_line", "speaks", "time_left"),
     "cnnspec.training.run_folder": ("read_config",),
     "cnnspec.training.signals": ("Interrupted",),

@@ -48,6 +48,9 @@ def draw(
     values: Annotated[
         bool, typer.Option("--values/--no-values", help="Show of a run what it computes and says of its images.")
     ] = True,
+    live: Annotated[
+        bool, typer.Option("--live", help="The network itself runs in the page, on what is drawn there or opened.")
+    ] = False,
     wanted: common.PurposeOption = "inference",
     input_shape: common.InputOption = None,
     variant: common.VariantOption = None,
@@ -61,7 +64,7 @@ def draw(
     with how many they are. `-o -` writes to stdout.
 
     The page of a run has its curves, its confusion matrix and what every layer computes on ten of its images; so has
-    that of a spec with `--weights`.
+    that of a spec with `--weights`. With `--live` you draw on it, and all of that follows.
 
     Examples:
 
@@ -74,6 +77,8 @@ def draw(
       cnnspec draw googlenet --for train -o - --format mmd
 
       cnnspec draw runs/lenet5 -o run.html
+
+      cnnspec draw runs/lenet5 -o run.html --live
 
       cnnspec draw runs/a runs/b -o both.html
 
@@ -89,14 +94,14 @@ def draw(
     if run is not None and not (variant or settings or input_shape):
         network = api.open_run(run)  # with all that it has besides the network
     piped = output == "-"
-    asked = beside is not None or weights is not None or bool(images) or data is not None
+    asked = beside is not None or weights is not None or bool(images) or data is not None or live
     path = Path(output or f"{network.name}.{form or ('html' if asked else 'svg')}")
     kind = form or ("svg" if piped else path.suffix.removeprefix(".").lower())
     if not kind:
         raise UsageError(f"{output} has no ending that says what to draw", hint=f"`-o {path.name}.svg`, or `--format`")
     content = api.draw_bytes(
         network, kind, depth=depth, purpose=purpose, beside=beside, weights=weights, images=tuple(images or ()),
-        data=data, values=values, report=lambda text: say(text, sys.stderr),
+        data=data, values=values, live=live, report=lambda text: say(text, sys.stderr),
     )  # fmt: skip
     if piped:
         sys.stdout.buffer.write(content)

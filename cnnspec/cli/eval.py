@@ -22,7 +22,7 @@ def evaluate(
     target: Annotated[str, typer.Argument(metavar="RUN|ONNX", help="A run folder, or a file that export wrote.")],
     data: Annotated[
         str | None,
-        typer.Option(metavar="DATA", help="digits, mnist, …, a folder of images, or a .npz file; a run has its own."),
+        typer.Option(metavar="DATA", help="digits, mnist, …, a folder, a file, or shards; a run has its own."),
     ] = None,
     data_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where downloaded data sets lie.")] = None,
     split: Annotated[str, typer.Option(metavar="test|val", help="Which images.")] = "test",

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cnnspec.api.terms import BATCH_SIZE, DEVICES, check_device
+from cnnspec.api.terms import BATCH_SIZE, DEVICES, MASK_SIZES, check_device
 from cnnspec.cli import common, report
 from cnnspec.cli.render.counting import counted
 from cnnspec.cli.render.foreign import say, visible
@@ -26,7 +26,10 @@ def predict(
     ],
     images: Annotated[
         list[str],
-        typer.Argument(metavar="IMAGE|DIR|GLOB|-", help="Images, folders, patterns; `-` reads one image from stdin."),
+        typer.Argument(
+            metavar="IMAGE|DIR|GLOB|-",
+            help="Images, sounds, arrays (.npy, .npz), folders, patterns; `-` reads one file from stdin.",
+        ),
     ],
     form: Annotated[str, common.format_option(FORMATS, "How to print; json is one line per image.")] = "table",
     top: Annotated[int, typer.Option(metavar="N", min=1, help="How many classes to print.")] = 3,
@@ -53,6 +56,9 @@ def predict(
     overlays: Annotated[
         str | None, typer.Option(metavar="DIR", help="Segmentation: write each image there with its mask over it.")
     ] = None,
+    mask_size: Annotated[
+        str, typer.Option(metavar="|".join(MASK_SIZES), help="How large these pictures are: as the image, or its mask.")
+    ] = "photo",
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, max=MAX_THREADS, help="Of onnxruntime; it decides by default.")
     ] = None,
@@ -74,13 +80,14 @@ def predict(
       cnnspec predict resnet50 photo.jpg --weights torchvision:IMAGENET1K_V2
     """
     common.check_choice("--format", form, FORMATS)
+    common.check_choice("--mask-size", mask_size, MASK_SIZES)
     if why != (output is not None):
         raise UsageError("`--why` and `-o FILE.png` go together", hint="`--why -o why.png`")
     if why and "-" in images:
         raise UsageError("`--why` reads each image twice, and stdin gives it once", hint="write it to a file first")
     check_device(device)
     from cnnspec.api import Predictor, draw_why, ready
-    from cnnspec.api.terms import expand, is_bundled, with_pictures
+    from cnnspec.api.terms import expand, inputs_word, is_bundled, with_pictures
 
     sources = expand(images)  # what names nothing is told before the model is loaded
     options: dict[str, Any] = {
@@ -107,12 +114,17 @@ def predict(
         report(error)
         failed.append(error)
 
+    inputs = inputs_word(predictor.metadata.input_shape)
     predictions = predictor.stream(sources, on_error=note)
     if masks is not None or overlays is not None:
-        predictions = with_pictures(predictor, predictions, masks=masks, overlays=overlays)
+        predictions = with_pictures(predictor, predictions, masks=masks, overlays=overlays, size=mask_size)
     if not sys.stdout.isatty():  # on a terminal the lines themselves show how far it is
-        predictions = counted(predictions, "images", sys.stderr)
-    for line in lines(predictions, form, min(top, len(predictor.classes) or top), ahead=predictor.batch_size):
+        predictions = counted(predictions, inputs, sys.stderr)
+    told = lines(
+        predictions, form, min(top, len(predictor.classes) or top), columns=predictor.columns,
+        what=inputs.removesuffix("s"), ahead=predictor.batch_size,
+    )  # fmt: skip
+    for line in told:
         say(line)
     if output is not None:
         path = draw_why(

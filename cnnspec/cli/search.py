@@ -141,7 +141,7 @@ def _search(subject: str, form: str, given: dict[str, Any]) -> None:
 
 def _result_text(result: SearchResult) -> str:
     name, best = visible(result.path.name), result.best
-    lines = [f"{visible(str(result.path))}: {result.done} trials"]
+    lines = [f"{visible(str(result.path))}: {result.done} trial{'s' * (result.done != 1)}"]
     if best is not None and best.accuracy is not None:
         lines[0] += f", the best {best.name} with {best.accuracy:.2%} in validation"
         lines.append(f"`cnnspec search best {name} -o best.yaml` writes it, `cnnspec search front {name}` lists all")

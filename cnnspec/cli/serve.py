@@ -56,8 +56,9 @@ def serve(
 
     Files are saved where they are, never over one that has changed meanwhile; bundled networks open as copies.
 
-    With --predict, serve a trained network over HTTP: `POST /v1/predict` with the bytes of an image, and a page to try
-    it. Needs no torch; a run is exported first, which does. SIGTERM lets what was accepted be answered.
+    With --predict, serve a trained network over HTTP: `POST /v1/predict` with the bytes of an image or a sound, an
+    array or JSON, and a page to try it. Needs no torch; a run is exported first, which does. SIGTERM lets what was
+    accepted be answered.
 
     Examples:
 
@@ -114,6 +115,8 @@ def _predict(
     with tempfile.TemporaryDirectory(prefix="cnnspec-") as folder:
         if api.find_run(predict) is not None:
             predict = api.export(predict, Path(folder) / "run.onnx").path
-        predictor = api.Predictor(predict, device=device, batch_size=batch_size, threads=threads, max_pixels=max_pixels)
+        predictor = api.Predictor(
+            predict, device=device, batch_size=batch_size, threads=threads, max_pixels=max_pixels, spin=False
+        )
     name = predictor.metadata.name
     return listen(prediction_app(predictor, token=token), host, port, ready=f"{name} is served at {{address}}")

@@ -127,9 +127,9 @@ def _text(result: TrainResult) -> str:
     best = f"best epoch {result.best_epoch} of {result.epochs}, {figure.named(value)} in validation"
     lines = [f"{visible(result.run)}: {best}"]
     if result.test_images and result.task == "classification":
-        lines.append(f"{result.test_accuracy:.2%} of {result.test_images:,} test images are recognised")
+        lines.append(f"{result.test_accuracy:.2%} of {result.test_images:,} test {result.inputs} are recognised")
     elif result.test_images:
-        lines.append(f"{result.test_images:,} test images: {figures_line(result.test)}")
+        lines.append(f"{result.test_images:,} test {result.inputs}: {figures_line(result.test)}")
     return "\n".join(lines)
 
 

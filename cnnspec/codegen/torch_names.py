@@ -106,6 +106,7 @@ def torch_names(op: AnyOp) -> tuple[str, ...]:
             | activation.Tanh()
             | activation.Sigmoid()
             | activation.Softmax()
+            | activation.LogSoftmax()
         ):
             return ()
         case _:

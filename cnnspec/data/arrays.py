@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cnnspec.arrays import fit
 from cnnspec.data.sets import DataSet, Images, OpenOptions, split_rows
+from cnnspec.intake import inputs_word
 from cnnspec.ops import Shape
 from cnnspec.tasks import TASKS, Task
 
@@ -23,8 +24,8 @@ def in_memory(
     kept, held = split_rows(task, train.targets, options.val_fraction, options.seed)
     size = train.images.nbytes + (test.images.nbytes if test else 0)
     remark = (
-        f"{name}: {len(kept):,} images to train, {len(held):,} to validate, {len(test) if test else 0:,} to test;"
-        f" {size / 1e6:,.1f} MB, all in memory"
+        f"{name}: {len(kept):,} {inputs_word(train.shape)} to train, {len(held):,} to validate,"
+        f" {len(test) if test else 0:,} to test; {size / 1e6:,.1f} MB, all in memory"
     )
     contents = hashlib.blake2b(train.images.contiguous().numpy().data).hexdigest()
     return DataSet(name, classes, train, kept, train, held, test, remark, contents, task=task, ignore=ignore)

@@ -168,7 +168,7 @@ def _of_samples(read: Reading, options: OpenOptions) -> _Part:
     if bad:
         options.report(f"left out, as no samples that can be read: {_listed(bad)}")
     if images is None:
-        images = Drawn(read, torch.tensor(rows), torch.empty(0), first.values.nbytes, first.values.dtype)
+        images = Drawn(read, torch.tensor(rows), torch.empty(0), first.values.nbytes, first.values.dtype, read.shape)
     return _Part(images, targets, digest.hexdigest(), fixed, class_names(part))
 
 
@@ -198,13 +198,16 @@ class Reading:
         """Sample `row` of a data set that has rows. Raises UsageError and CnnspecError."""
         try:
             sample = self.part[row]
+        except CnnspecError:
+            raise
         except Exception as error:  # of code that is not ours
             raise self.failed(row, error) from error
         return self.prepared(row, sample)
 
     def __call__(self, row: int) -> Tensor:
         """What the network reads of sample `row`, `(C, …)`."""
-        return torch.from_numpy(self.sample(row).values)
+        values = self.sample(row).values
+        return torch.from_numpy(values if values.flags.writeable else values.copy())
 
     def prepared(self, row: int, sample: object) -> _Sample:
         """What a sample holds, as the network reads it."""

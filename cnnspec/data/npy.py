@@ -7,11 +7,10 @@ from typing import Final
 
 import numpy as np
 
-from cnnspec.arrays import Array
+from cnnspec.arrays import Array, map_array
 from cnnspec.data.classes import VAL_FOLDERS
 from cnnspec.data.given import Given
-from cnnspec.errors import CnnspecError, UsageError
-from cnnspec.files import check_regular
+from cnnspec.errors import UsageError
 
 __all__ = ["npy_parts"]
 
@@ -46,12 +45,4 @@ def _mapped(path: Path) -> Array:
     """The array in a file, where it lies. Nothing that is written to it comes to the file."""
     if not path.exists():
         raise UsageError(f"there is no {path}", hint="a folder of arrays holds `x.npy` and `y.npy`")
-    check_regular(path)
-    try:
-        array: Array = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, MemoryError, RecursionError, OverflowError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CnnspecError(f"{path} cannot be read as .npy: {reason:.200}") from None
-    if not isinstance(array, np.ndarray):  # an archive of several
-        raise CnnspecError(f"{path} is a .npz by its content", hint="rename it: `--data FILE.npz`")
-    return array
+    return map_array(path)

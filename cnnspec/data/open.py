@@ -19,6 +19,7 @@ from cnnspec.data.given import IN_PYTHON, Given
 from cnnspec.data.listed import has_masks, open_masks, open_table
 from cnnspec.data.npy import npy_parts
 from cnnspec.data.npz import read_npz
+from cnnspec.data.parquet import ParquetRows
 from cnnspec.data.sets import (
     TEST_FRACTION,
     DataSet,
@@ -30,6 +31,8 @@ from cnnspec.data.sets import (
     named_as,
     stratified,
 )  # fmt: skip
+from cnnspec.data.shards import shards_of
+from cnnspec.data.tar_rows import TarRows, has_pairs
 from cnnspec.data.targets import check_labels
 from cnnspec.errors import CnnspecError, UsageError, needs_extra
 from cnnspec.files import expand_user
@@ -84,6 +87,8 @@ def _open(name: str | Given, graph: Graph, options: OpenOptions) -> DataSet:
         return _fake(graph, options)
     if name in _TORCHVISION:
         return _torchvision(name, graph, options)
+    if (shards := shards_of(name)) is not None:
+        return _sharded(shards, path, graph, options)
     if path.suffix == ".npz":
         return _npz(path, graph, options)
     if path.is_dir():
@@ -96,8 +101,11 @@ def _open(name: str | Given, graph: Graph, options: OpenOptions) -> DataSet:
     if path.suffix.lower() == ".csv" and path.is_file():
         return open_table(path, graph, check_trainable(graph), options)
     if path.suffix.lower() in (*ARCHIVES, *PACKED) and path.exists():
+        top = open_archive(path)
+        if has_pairs(top):
+            return _located(open_given(Given(TarRows([top])), graph, options, path.name), path)
         _wants_classes(str(path), graph, sounds=True)
-        return open_folder(open_archive(path), graph, options)
+        return open_folder(top, graph, options)
     if path.exists():
         kind = (
             "an image, not a folder of images"
@@ -107,7 +115,7 @@ def _open(name: str | Given, graph: Graph, options: OpenOptions) -> DataSet:
         raise UsageError(f"--data: {name} is {kind}")
     hint = (
         did_you_mean(name, NAMES)
-        or f"there are: {', '.join(NAMES)}; or a folder of images, a .npz or .csv file, a .zip or .tar"
+        or f"there are: {', '.join(NAMES)}; or a folder of images, a .npz, .csv or .parquet file, a .zip or .tar"
     )
     raise UsageError(f"--data: there is no data set and no folder `{name}`", hint=hint)
 
@@ -178,6 +186,13 @@ def _npz(path: Path, graph: Graph, options: OpenOptions) -> DataSet:
         raise UsageError(f"--data: {what}")
     arrays = read_npz(path, check_trainable(graph))
     return _located(open_given(Given(arrays), graph, options, path.name), path)
+
+
+def _sharded(shards: dict[str, list[Path]], path: Path, graph: Graph, options: OpenOptions) -> DataSet:
+    """Samples that lie in several files."""
+    kind = ParquetRows if next(iter(shards.values()))[0].suffix == ".parquet" else TarRows
+    given = Given(**{split: kind(files) for split, files in shards.items()})
+    return _located(open_given(given, graph, options, path.name), path)
 
 
 def _located(data: DataSet, path: Path) -> DataSet:

@@ -19,7 +19,7 @@ from cnnspec.data.classes import match_classes, some
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.images import MAX_PIXELS, Box, check_image, read_crop, read_image
-from cnnspec.intake import STRETCH, Intake
+from cnnspec.intake import STRETCH, Intake, inputs_word
 from cnnspec.ops import Shape, show_shape
 from cnnspec.ops.linear import Linear
 from cnnspec.sounds import read_sound
@@ -68,6 +68,11 @@ class Images:
     def nbytes(self) -> int:
         """What the samples come to."""
         return self.images.nbytes
+
+    @property
+    def shape(self) -> Shape:
+        """Of one input."""
+        return tuple(self.images.shape[1:])
 
     def read(self, row: int) -> Tensor:
         """One input, `(C, …)`."""
@@ -127,6 +132,7 @@ class Drawn:
     targets: Tensor
     size: int  # bytes of a sample
     kind: np.dtype[Any]
+    shape: Shape  # of one input
     paths: tuple[Place, ...] = ()
 
     def __len__(self) -> int:
@@ -172,6 +178,11 @@ class DataSet:
         """Of the images in training and their targets, in their order: a run is continued on the same ones only."""
         targets = self.train.targets[self.train_rows].numpy().tobytes()
         return hashlib.sha256(targets + self.contents.encode()).hexdigest()
+
+    @property
+    def inputs(self) -> str:
+        """What its inputs are called: images, signals or volumes."""
+        return inputs_word(self.train.shape)
 
     @property
     def bytes(self) -> bool:
@@ -225,7 +236,7 @@ def split_parts(
         how = f"decoded while training{short}"
     of_classes = f" of {len(classes)} classes" * bool(classes)
     remark = (
-        f"{name}: {len(train_rows):,} images{of_classes} to train, {len(val_rows):,} to validate,"
+        f"{name}: {len(train_rows):,} {inputs_word(train.shape)}{of_classes} to train, {len(val_rows):,} to validate,"
         f" {len(test) if test else 0:,} to test; {how}"
     )
     return DataSet(name, classes, train, train_rows, val, val_rows, test, remark, task=task, ignore=ignore)

@@ -335,8 +335,10 @@ def _check_figure(file: _File, graph: Graph, images: DataSet, answers: Answers |
     figure = TASKS[answers.task].best
     value, count = best_figure(outputs, images, answers, file.batch or 32)
     if value is None:
-        return unchecked(figure.title, f"{images.name} has none: its {count:,} images are too few, or all alike")
-    detail = f"{figure.show(value)} on {count:,} images of {images.name}"
+        return unchecked(
+            figure.title, f"{images.name} has none: its {count:,} {images.inputs} are too few, or all alike"
+        )
+    detail = f"{figure.show(value)} on {count:,} {images.inputs} of {images.name}"
     expected = None
     if file.metadata is not None and images.test is not None:
         expected = _recorded(file.metadata, figure.key, images.name)

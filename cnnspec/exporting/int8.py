@@ -85,10 +85,10 @@ def quantize(draft: Draft, calibration: Calibration, report: Callable[[str], Non
         value, count = best_figure(lambda images: run(feed(images))[0], data, answers, batch)
         if value is None:
             figure = TASKS[answers.task].best.title
-            raise CnnspecError(f"{data.name} has no {figure}: its {count:,} images are too few, or all alike")
+            raise CnnspecError(f"{data.name} has no {figure}: its {count:,} {data.inputs} are too few, or all alike")
         return value, count
 
-    report(f"calibrating with {min(CALIBRATION, len(data.train_rows))} images of {data.name}")
+    report(f"calibrating with {min(CALIBRATION, len(data.train_rows))} {data.inputs} of {data.name}")
     images = some_images(data, CALIBRATION)
     if lowering.preprocess:
         check_bytes(images, "an export with `--preprocess`")
@@ -103,7 +103,7 @@ def quantize(draft: Draft, calibration: Calibration, report: Callable[[str], Non
     return small.checked(
         replace(check_structure(model), name="onnx.checker, int8"),
         check_quantization(model, draft.visible_graph),
-        _check_figure(figure, before, after, f"{count:,} images of {data.name}", calibration.max_drop),
+        _check_figure(figure, before, after, f"{count:,} {data.inputs} of {data.name}", calibration.max_drop),
     )
 
 

@@ -15,7 +15,7 @@ from cnnspec.language import Network
 from cnnspec.ops.activation import Softmax
 from cnnspec.tasks import Answers
 from cnnspec.training import Run
-from cnnspec.training.run_folder import find_weights
+from cnnspec.training.run_weights import find_weights
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,8 +19,8 @@ def activation_of(given: Any, shape: Shape) -> AnyOp | None:
     name = given.get("config", given.get("class_name")) if isinstance(given, dict) else given
     if name in (None, "linear"):
         return None
-    if name == "softmax":
-        return make_op("Softmax", dim=1)
+    if name in ("softmax", "log_softmax"):
+        return make_op("Softmax" if name == "softmax" else "LogSoftmax", dim=1)
     known = {
         "relu": "ReLU",
         "relu6": "ReLU6",

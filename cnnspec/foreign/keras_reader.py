@@ -148,7 +148,9 @@ class _Reader:
             raise CnnspecError(f"{self.shown} gives back no layer")
         for layer, number, word in self._all_variables():
             self.variables[f"{layer.path}/{word}"] = (layer, number)
-        calls, renamed, kinds = named_by_layers(list(self.calls.values()), outputs, self.made_up)
+        calls, renamed, kinds = list(self.calls.values()), dict[str, str](), dict[str, str]()
+        if not self.gaps:  # which are told by Keras's own names
+            calls, renamed, kinds = named_by_layers(calls, outputs, self.made_up)
         mean, std = (self.scaling.mean, self.scaling.std) if self.scaling else ((), ())
         if len(mean) == 1:
             mean, std = mean * self.input_shape[0], std * self.input_shape[0]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnnspec.errors import CnnspecError, SpecError, needs_extra
 from cnnspec.language import read_spec
-from cnnspec.onnx_backend.guard import parsed, read_model_bytes
+from cnnspec.onnx_backend.guard import open_model, parsed
 from cnnspec.onnx_backend.metadata import Metadata, check_seal, has_seal, read_metadata
 from cnnspec.outline import refold
 
@@ -74,9 +74,11 @@ def own_export(path: Path) -> OwnExport | None:
     """The file, if cnnspec wrote it. Raises CnnspecError where it is damaged, and UsageError where there is none."""
     if path.suffix.lower() != ".onnx":
         return None
-    data = read_model_bytes(path)
-    if not has_seal(data):
-        return None
+    with open_model(path) as file:
+        if not has_seal(file):
+            return None
+        file.seek(0)
+        data = file.read()
     check_seal(data, str(path))
     try:
         model = parsed(data)

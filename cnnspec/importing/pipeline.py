@@ -29,10 +29,10 @@ class GapsError(CnnspecError):
     """A source cannot be said: `gaps` has every layer that the language has no words for."""
 
     def __init__(self, name: str, gaps: Sequence[Gap]) -> None:
-        layers = f"{len(gaps)} layer{'s' * (len(gaps) != 1)}"
+        layers = "1 layer needs" if len(gaps) == 1 else f"{len(gaps)} layers need"
         first = gaps[0]
         super().__init__(
-            f"{name} cannot be said: {layers} need what the language does not have, as `{first.layer}`",
+            f"{name} cannot be said: {layers} what the language does not have, as `{first.layer}`",
             hint="docs/importing.md says what can be done about a gap",
         )
         self.gaps = tuple(gaps)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.zoo import find_run
 
-__all__ = ["DOMAINS", "MAX_MODEL_BYTES", "MAX_NODES", "bring_in", "check_parts", "parsed", "read_model_bytes"]
+__all__ = [
+    "DOMAINS", "MAX_MODEL_BYTES", "MAX_NODES", "bring_in", "check_parts", "open_model", "parsed", "read_model_bytes",
+]  # fmt: skip
 
 MAX_MODEL_BYTES: Final = 2**31 - 1  # of one protobuf message
 MAX_NODES: Final = 200_000
@@ -17,8 +20,9 @@ DOMAINS: Final = ("", "ai.onnx", "com.microsoft")
 EXTERNAL: Final = "it wants to read other files (external data), which is refused"
 
 
-def read_model_bytes(path: Path) -> bytes:
-    """The bytes of a model file. Raises UsageError where there is none, and CnnspecError where it is too large."""
+@contextmanager
+def open_model(path: Path) -> Iterator[BinaryIO]:
+    """A model file to read from. Raises UsageError where there is none, and CnnspecError where it is too large."""
     try:
         if path.is_dir():
             hint = f"`cnnspec export {path}` writes the ONNX file of a run"
@@ -35,9 +39,16 @@ def read_model_bytes(path: Path) -> bytes:
         size = path.stat().st_size
         if size > MAX_MODEL_BYTES:
             raise CnnspecError(f"{path} is {size:,} bytes, and an ONNX file has at most {MAX_MODEL_BYTES:,}")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            yield file
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def read_model_bytes(path: Path) -> bytes:
+    """The bytes of a model file. Raises as `open_model`."""
+    with open_model(path) as file:
+        return file.read()
 
 
 def parsed(data: bytes) -> Any:

@@ -41,6 +41,7 @@ from cnnspec.ops.activation import (
     Hardswish,
     Hardtanh,
     LeakyReLU,
+    LogSoftmax,
     Mish,
     PReLU,
     ReLU,
@@ -277,6 +278,8 @@ def lower_layer(writer: Writer, node: Node) -> None:
             writer.add("Sigmoid", reads, name)
         case Softmax():
             writer.add("Softmax", reads, name, axis=op.dim)
+        case LogSoftmax():
+            writer.add("LogSoftmax", reads, name, axis=op.dim)
         case ops.Add() | ops.Sub() | ops.Mul() | ops.Div():
             _join(writer, op.op_name, reads, name)
         case ops.Concat():

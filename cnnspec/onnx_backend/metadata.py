@@ -8,9 +8,10 @@ Importing this module imports neither onnx nor onnxruntime.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -29,6 +30,7 @@ PREFIX: Final = "cnnspec."
 MAX_CHARACTERS: Final = 32 * 2**20  # of all properties together; a spec has at most 8 MiB
 TAIL: Final = 64 * 2**20  # bytes at the end of a file, where its metadata are
 SEAL: Final = "sha256"
+_PIECE: Final = 2**20
 FOREIGN: Final = "`cnnspec export SPEC -o FILE.onnx` writes a file that says all that inference needs"
 UNSEALED: Final = "0" * 64
 _SEAL: Final = b"cnnspec.sha256\x12@"  # the key, then the tag and the length of the value
@@ -178,9 +180,18 @@ def seal(data: bytes) -> tuple[list[bytes | memoryview], str]:
     return [view[:start], digest.encode(), view[end:]], digest
 
 
-def has_seal(data: bytes) -> bool:
+def has_seal(file: BinaryIO) -> bool:
     """Whether a file says that cnnspec wrote it: the name of its digest is there, whatever it is worth."""
-    return PREFIX.encode() + SEAL.encode() in data[-TAIL:]
+    mark = f"{PREFIX}{SEAL}".encode()
+    end = file.seek(0, io.SEEK_END)
+    first = max(0, end - TAIL)
+    while end > first:  # in pieces from the end, for most files are somebody else's, and have no mark
+        start = max(first, end - _PIECE)
+        file.seek(start)
+        if mark in file.read(end - start + len(mark) - 1):
+            return True
+        end = start
+    return False
 
 
 def check_seal(data: bytes, shown: str) -> str:

@@ -85,7 +85,7 @@ class GraphReader:
                 raise CnnspecError(f"{self.shown} has more than {MAX_CALLS:,} layers")
         outputs = self._outputs()
         calls, renamed = list(self.calls.values()), dict[str, str]()
-        if not self.names.has_scopes:
+        if not self.names.has_scopes and not any(call.gap for call in calls):  # gaps are told by the file's own names
             calls, renamed = named_by_cuts(calls, outputs, _word)
             self.made_by = {renamed.get(name, name): stored for name, stored in self.made_by.items()}
         return Network(

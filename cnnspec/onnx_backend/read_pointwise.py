@@ -70,6 +70,7 @@ def _swish(reader: Reader, node: NodeView) -> Made:
 
 
 def _softmax(reader: Reader, node: NodeView) -> Made:
+    """`Softmax` and `LogSoftmax`."""
     read = node.activation()
     old = node.opset < 13
     axis = node.whole("axis", 1 if old else -1)
@@ -79,7 +80,7 @@ def _softmax(reader: Reader, node: NodeView) -> Made:
     dim = read.axis(axis)
     if dim == 0:
         raise Missing("a softmax over the samples of a batch")
-    return _each(node, make_op("Softmax", dim=dim))
+    return _each(node, make_op(node.kind, dim=dim))
 
 
 def _dropout(reader: Reader, node: NodeView) -> Made:
@@ -199,6 +200,7 @@ POINTWISE: Final[dict[str, Rule]] = {
     "Gelu": _gelu,
     "Swish": _swish,
     "Softmax": _softmax,
+    "LogSoftmax": _softmax,
     "Dropout": _dropout,
     "Neg": _negative,
     "Sqrt": _power(0.5),

@@ -10,6 +10,7 @@ from cnnspec.ops.activation import (
     Hardswish,
     Hardtanh,
     LeakyReLU,
+    LogSoftmax,
     Mish,
     PReLU,
     ReLU,
@@ -113,6 +114,7 @@ AnyOp = (
     | Tanh
     | Sigmoid
     | Softmax
+    | LogSoftmax
     | Add
     | Sub
     | Mul

@@ -1,4 +1,4 @@
-"""Activations: pointwise, except softmax."""
+"""Activations: pointwise, except softmax and its logarithm."""
 
 from typing import ClassVar, Literal
 
@@ -9,10 +9,12 @@ from cnnspec.ops.window import GLOBAL, POINT, Window
 __all__ = [
     "ELU",
     "GELU",
+    "AbstractSoftmax",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
     "LeakyReLU",
+    "LogSoftmax",
     "Mish",
     "PReLU",
     "ReLU",
@@ -170,11 +172,8 @@ class PReLU(_AbstractPointwise):
         return Initial(self.init)
 
 
-class Softmax(AbstractOp):
-    """Exponentials along `dim`, scaled to sum to 1. `dim` counts the batch axis, as in torch; 1 is the channels.
-
-    Torch's default, `dim=None`, is deprecated there; here it is 1.
-    """
+class AbstractSoftmax(AbstractOp):
+    """Keeps the shape; each output depends on all that the input has along `dim`."""
 
     pointwise: ClassVar[bool] = False
     keeps_sizes: ClassVar[bool] = True
@@ -201,6 +200,25 @@ class Softmax(AbstractOp):
     def channel_window(self, *inputs: Shape) -> Window:
         return POINT if axis_of(self.dim, inputs[0]) else GLOBAL
 
+
+class Softmax(AbstractSoftmax):
+    """Exponentials along `dim`, scaled to sum to 1. `dim` counts the batch axis, as in torch; 1 is the channels.
+
+    Torch's default, `dim=None`, is deprecated there; here it is 1.
+    """
+
     def other_flops(self, *inputs: Shape) -> int:
         """Five per element: compare, subtract, exponential, add, divide."""
+        return 5 * elements(inputs[0])
+
+
+class LogSoftmax(AbstractSoftmax):
+    """The logarithm of `Softmax`: `x` less the logarithm of the sum of the exponentials along `dim`.
+
+    Torch's default, `dim=None`, is deprecated there; here it is 1, the channels. Cross-entropy gives the same
+    for what it puts out as for what it reads.
+    """
+
+    def other_flops(self, *inputs: Shape) -> int:
+        """Five per element: compare, subtract, exponential, add, subtract."""
         return 5 * elements(inputs[0])

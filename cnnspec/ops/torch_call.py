@@ -148,6 +148,8 @@ def torch_call(op: AnyOp, *inputs: Shape) -> TorchCall:
             return TorchCall("nn.Softplus", (op.beta, op.threshold))
         case activation.Softmax():
             return TorchCall("nn.Softmax", (), _named(op, "dim"))
+        case activation.LogSoftmax():
+            return TorchCall("nn.LogSoftmax", (), _named(op, "dim"))
         case (
             activation.ReLU()
             | activation.ReLU6()

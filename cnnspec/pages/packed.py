@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Packed", "quantized", "shrunk"]
+__all__ = ["Packed", "deflated", "quantized", "shrunk"]
 
 STEPS: Final = 255
 
@@ -34,8 +34,13 @@ class Packed:
     def text(self) -> str:
         """All of them, deflated, in base64."""
         raw = b"".join([array.tobytes() for array in self.floats] + [array.tobytes() for array in self.bytes_])
-        squeeze = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-        return base64.b64encode(squeeze.compress(raw) + squeeze.flush()).decode("ascii")
+        return deflated(raw)
+
+
+def deflated(raw: bytes) -> str:
+    """Bytes as text that every browser unpacks by itself: deflated, in base64."""
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return base64.b64encode(squeeze.compress(raw) + squeeze.flush()).decode("ascii")
 
 
 def quantized(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], float, float]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from cnnspec.data.sets import DataSet
 
-__all__ = ["MOST", "Samples", "noise", "of_data", "of_files"]
+__all__ = ["MOST", "Samples", "blank", "noise", "of_data", "of_files"]
 
 MOST: Final = 10  # images that are shown unless more are named
 _SEED: Final = 0
@@ -50,7 +50,10 @@ def of_files(graph: Graph, images: Sequence[str], *, invert: bool = False, max_p
     paths = list(expand(list(images)))
     if not paths:
         raise UsageError("there are no images there", hint="`--images` takes files, folders and patterns")
-    pixels = [read_image(path, shape, invert=invert, max_pixels=max_pixels or MAX_PIXELS) for path in paths]
+    pixels = [
+        read_image(path, shape, intake=graph.intake, invert=invert, max_pixels=max_pixels or MAX_PIXELS)
+        for path in paths
+    ]
     return Samples(np.stack(pixels), tuple(_name(path) for path in paths), (None,) * len(paths))
 
 
@@ -98,6 +101,12 @@ def _one_of_each(labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
             break
     chosen = np.array(found[:count], np.int64)
     return chosen[np.argsort(labels[chosen], kind="stable")]
+
+
+def blank(graph: Graph) -> Samples:
+    """One black image, for a page that is drawn on and has no others. Raises UsageError as `check_shape`."""
+    channels, height, width = check_shape(graph.input_shape)
+    return Samples(np.zeros((1, height, width, channels), np.uint8), ("nothing",), (None,))
 
 
 def noise(graph: Graph, count: int = 1) -> Samples:

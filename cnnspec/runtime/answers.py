@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = [
-    "Answer", "Guess", "LabelsPrediction", "MaskPrediction", "NumbersPrediction", "Prediction", "activated", "answer",
-    "overlaid", "palette",
+    "HALF", "Answer", "Guess", "LabelsPrediction", "MaskPrediction", "NumbersPrediction", "Prediction", "activated",
+    "answer", "overlaid", "palette",
 ]  # fmt: skip
 
 HALF: Final = 0.5  # the threshold of a label where the file has none

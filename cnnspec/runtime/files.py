@@ -6,6 +6,7 @@ a child process first (`cnnspec.runtime.trial`); one that passed, or that was ex
 
 from __future__ import annotations
 
+import io
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ def open_model(path: str | os.PathLike[str], *, any_origin: bool = False, input_
     digest, damage = None, None
     if not any_origin:
         digest = check_seal(data, shown)
-    elif has_seal(data):
+    elif has_seal(io.BytesIO(data)):
         try:
             digest = check_seal(data, shown)
         except CnnspecError as error:

@@ -14,15 +14,28 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 from PIL import Image
 
-from cnnspec.arrays import check_bytes, each_sample, input_of, normalised, read_sample
+from cnnspec.arrays import (
+    Array,
+    as_values,
+    channels_first,
+    check_bytes,
+    check_finite,
+    each_sample,
+    fit,
+    input_of,
+    normalised,
+    read_sample,
+)
 from cnnspec.cores import usable_cores
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.images import MAX_PIXELS, channels_last, check_shape, normalize, prepare, read_image
+from cnnspec.intake import inputs_word
 from cnnspec.onnx_backend.metadata import Metadata, read_metadata
 from cnnspec.ops import show_shape
 from cnnspec.ops.base import Count
 from cnnspec.public import public, shown
-from cnnspec.runtime.answers import Answer, activated, answer
+from cnnspec.runtime.answers import Answer, Prediction, activated, answer
+from cnnspec.runtime.array_files import FileSample, array_samples
 from cnnspec.runtime.files import open_model
 from cnnspec.runtime.reading import read_batches
 from cnnspec.runtime.session import BATCH_SIZE, engine_folder, first_line, open_session, provider_of
@@ -43,7 +56,8 @@ class Predictor:
     """An exported network, ready to run.
 
     `device` is `auto`, `cpu`, `cuda` or `tensorrt`; what is asked for is what runs, or an error says what is missing.
-    An image file of more than `max_pixels`, 89 million unless given, is not decoded.
+    An image file of more than `max_pixels`, 89 million unless given, is not decoded. Without `spin`, threads of the CPU
+    sleep while there is nothing for them to do: a little slower alone, and far better where others want the cores.
     Raises UsageError for a missing file or an empty batch, and CnnspecError for a file that cnnspec did not write, or
     that is damaged.
     """
@@ -59,12 +73,13 @@ class Predictor:
         batch_size: Count = BATCH_SIZE,
         invert: bool = False,
         max_pixels: int | None = None,
+        spin: bool = True,
     ) -> None:
         self.path = os.fspath(path)
         model = open_model(path).data
         self.session = open_session(
             model, self.path, device=device, allow_fallback=allow_fallback, threads=threads,
-            engines=engine_folder(self.path, model),
+            engines=engine_folder(self.path, model), spin=spin,
         )  # fmt: skip
         self.metadata: Metadata = read_metadata(self.session.get_modelmeta().custom_metadata_map, self.path)
         self._check_input()
@@ -128,12 +143,20 @@ class Predictor:
         names = self.metadata.classes
         return names if len(names) == shape[1] else tuple(map(str, range(shape[1])))
 
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The heads of the cells that its answers have in a table. A classifier's follow from how many it tells."""
+        count, *axes = self.session.get_outputs()[0].shape[1:]
+        blank = answer(self.answers, "", np.zeros((count, *(1 for _ in axes)), np.float32), self.classes)
+        return () if isinstance(blank, Prediction) else tuple(blank.cells())
+
     @public()
     def __call__(self, images: object) -> list[Answer]:
         """Answers for one image or several: paths, bytes of files, Pillow images, arrays, or rows of a data set.
 
-        An array is of several samples, as in training: bytes, or numbers in the units of mean and std. Of a data set
-        of pairs or dictionaries the images are read. Raises at the first bad one.
+        An array is of several samples, as in training: bytes, or numbers in the units of mean and std. So is a `.npy`
+        file, and `x` of a `.npz`, unless it has the shape of one. Of a data set of pairs or dictionaries the images are
+        read. Raises at the first bad one.
 
         They are of the task: a `Prediction`, `LabelsPrediction`, `NumbersPrediction` or `MaskPrediction` each.
         """
@@ -150,8 +173,9 @@ class Predictor:
         is left out; without it, it raises.
         """
         classes = self.classes
+        given = array_samples(images, self.metadata.input_shape, on_error)
         full: NDArray[Any] | None = None  # (batch, H, W, C) of bytes, or (batch, C, …) of other numbers
-        for samples in read_batches(images, self._values, self.batch_size, self.threads):
+        for samples in read_batches(given, self.sample, self.batch_size, self.threads):
             names: list[str] = []
             for place, source, values in samples:
                 if isinstance(values, CnnspecError):
@@ -173,19 +197,41 @@ class Predictor:
             for name, row in zip(names, self.activated(full), strict=False):
                 yield answer(self.answers, name, row, classes)
 
-    def _values(self, source: object) -> NDArray[Any]:
-        """A sample as `activated` takes it. Raises UsageError and CnnspecError."""
-        about, source = self.metadata, input_of(source)
+    @public()
+    def sample(self, given: object, *, invert: bool | None = None) -> NDArray[Any]:
+        """One sample, of whatever kind a call takes, as `activated` takes it. Raises UsageError and CnnspecError."""
+        about, source = self.metadata, given.values if isinstance(given, FileSample) else input_of(given)
         if len(about.input_shape) == 3 and isinstance(source, str | bytes | os.PathLike | Image.Image):
-            pixels: NDArray[Any] = self.pixels(source)
+            pixels: NDArray[Any] = self.pixels(source, invert=invert)
             return pixels
+        name = given.name if isinstance(given, FileSample) else "what was given"
         values = read_sample(
-            source, about.input_shape, "what was given", intake=about.intake, invert=self.invert,
-            max_pixels=self.max_pixels,
+            source, about.input_shape, name, intake=about.intake,
+            invert=self.invert if invert is None else invert, max_pixels=self.max_pixels,
         )  # fmt: skip
-        if values.dtype == np.uint8 and values.ndim == 3:
-            return np.asarray(np.moveaxis(values, 0, -1))
-        return np.asarray(normalised(values[None], about.mean, about.std)[0])
+        return np.asarray(self._as_activated(values[None])[0])
+
+    @public(NDArray="numpy.typing")
+    def samples(self, array: NDArray[Any], *, invert: bool | None = None) -> NDArray[Any]:
+        """An array `(N, …)` of samples as `activated` takes it; of one kind and size they are read in one go.
+
+        Raises as `sample`.
+        """
+        about, name = self.metadata, "what was given"
+        values = as_values(array, name)
+        values = np.ascontiguousarray(
+            fit(channels_first(values, about.input_shape, name), about.input_shape, name, about.intake)
+        )
+        check_finite(values, name)
+        if values.dtype == np.uint8 and (self.invert if invert is None else invert):
+            values = 255 - values
+        return self._as_activated(values)
+
+    def _as_activated(self, values: Array) -> NDArray[Any]:
+        """Samples `(N, C, …)`: bytes of images with their channels last, and all else normalised."""
+        if values.dtype == np.uint8 and values.ndim == 4:
+            return np.asarray(np.moveaxis(values, 1, -1))
+        return np.asarray(normalised(values, self.metadata.mean, self.metadata.std))
 
     @public(NDArray="numpy.typing")
     def run(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -267,7 +313,9 @@ class Predictor:
 
     def _checked(self, outputs: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         if len(outputs) != count or (self.classes and outputs.shape[1] != len(self.classes)):
-            raise CnnspecError(f"{self.path} gives {show_shape(outputs.shape)} for {count} images")
+            raise CnnspecError(
+                f"{self.path} gives {show_shape(outputs.shape)} for {count} {inputs_word(self.metadata.input_shape)}"
+            )
         return self._activated(outputs)
 
     def _activated(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -275,6 +323,8 @@ class Predictor:
 
 
 def _name(source: object, place: int) -> str:
+    if isinstance(source, FileSample):
+        return source.name
     source = input_of(source)
     if isinstance(source, bytes):
         return "-"

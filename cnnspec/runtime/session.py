@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,15 @@ PROVIDERS: Final = {
 }
 Provider = tuple[str, dict[str, str]]  # with its options
 _NOTHING: Final = 4  # severity: fatal only. What fails is raised, and reported once
+
+
+@dataclass(frozen=True, slots=True)
+class _Tuning:
+    """How a session uses cores and memory."""
+
+    threads: int | None
+    arena: bool
+    spin: bool
 
 
 @cache
@@ -115,22 +125,25 @@ def open_session(
     threads: int | None = None,
     arena: bool = True,
     engines: Path | None = None,
+    spin: bool = True,
 ) -> Any:
     """An `onnxruntime.InferenceSession` for a model in memory.
 
     What is asked for is what runs: `cuda` and `tensorrt` raise CnnspecError where they are not to be had, unless
     `allow_fallback`, which takes the next best. `auto` is `cuda` where there is such a device and onnxruntime can use
-    it, else `cpu`. Without `arena` the memory of a run is given back after it. TensorRT keeps what it
+    it, else `cpu`. Without `arena` the memory of a run is given back after it, and without `spin` threads that wait for
+    work sleep. TensorRT keeps what it
     builds in minutes in the folder `engines`, for the next process.
     """
     check_threads(threads)
+    tuning = _Tuning(threads, arena, spin)
     wanted, number = check_device(device)
     if wanted == "auto":
         usable = "CUDAExecutionProvider" in onnxruntime().get_available_providers() and cuda_devices() > 0
         wanted, allow_fallback = ("cuda" if usable else "cpu"), True
     if wanted == "cpu":
-        return _create(model, shown, PROVIDERS["cpu"], threads, arena)
-    session, why = _on_gpu(model, shown, _providers(wanted, number, engines), threads, arena)
+        return _create(model, shown, PROVIDERS["cpu"], tuning)
+    session, why = _on_gpu(model, shown, _providers(wanted, number, engines), tuning)
     if session is not None:
         return session
     if not allow_fallback:
@@ -139,7 +152,7 @@ def open_session(
             hint="`cnnspec doctor` says what is missing; `predict --allow-fallback` takes the next best device",
         )
     best = f"cuda:{number}" if wanted == "tensorrt" else "cpu"
-    return open_session(model, shown, device=best, allow_fallback=True, threads=threads, arena=arena)
+    return open_session(model, shown, device=best, allow_fallback=True, threads=threads, arena=arena, spin=spin)
 
 
 def check_threads(threads: int | None) -> None:
@@ -169,7 +182,7 @@ def _providers(device: str, number: int, engines: Path | None) -> list[Provider]
     return found
 
 
-def _on_gpu(model: bytes, shown: str, providers: list[Provider], threads: int | None, arena: bool) -> tuple[Any, str]:
+def _on_gpu(model: bytes, shown: str, providers: list[Provider], tuning: _Tuning) -> tuple[Any, str]:
     """A session whose first provider is the one wanted; or None, and the reason."""
     wanted, options = providers[0]
     if wanted not in onnxruntime().get_available_providers():
@@ -181,7 +194,7 @@ def _on_gpu(model: bytes, shown: str, providers: list[Provider], threads: int | 
         with _stdout_spared():  # it prints which are not there
             onnxruntime().preload_dlls()  # CUDA's libraries from their own wheels
     try:
-        session = _create(model, shown, providers, threads, arena)
+        session = _create(model, shown, providers, tuning)
     except CnnspecError as error:
         return None, error.message
     if session.get_providers()[0] != wanted:
@@ -189,14 +202,15 @@ def _on_gpu(model: bytes, shown: str, providers: list[Provider], threads: int | 
     return session, ""
 
 
-def _create(model: bytes, shown: str, providers: Sequence[str | Provider], threads: int | None, arena: bool) -> Any:
+def _create(model: bytes, shown: str, providers: Sequence[str | Provider], tuning: _Tuning) -> Any:
     options = onnxruntime().SessionOptions()
     options.log_severity_level = _NOTHING
     options.add_session_config_entry("session.load_model_format", "ONNX")  # or it guesses by the first bytes
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")  # for nodes_by_provider
-    options.enable_cpu_mem_arena = arena
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    options.enable_cpu_mem_arena = tuning.arena
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(tuning.spin)))
+    if tuning.threads is not None:
+        options.intra_op_num_threads = tuning.threads
     try:  # without its own fallback, which it tells of on stdout
         session = onnxruntime().InferenceSession(model, options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime's errors have no common base below Exception

@@ -13,17 +13,19 @@ from typing import Final
 from cnnspec.errors import UsageError
 from cnnspec.files import is_open_pipe, read_stream
 from cnnspec.images import SUFFIXES
+from cnnspec.runtime.array_files import ARRAY_SUFFIXES
 from cnnspec.sounds import SOUND_SUFFIXES
 
 __all__ = ["expand"]
 
 MAX_BYTES: Final = 2**28  # of an image that a pipe gives
+_KINDS: Final = (SUFFIXES, SOUND_SUFFIXES, ARRAY_SUFFIXES)  # of files that a folder is searched for, in turn
 
 
 def expand(arguments: Sequence[str]) -> Iterator[str | bytes]:
     """Paths of images for paths, folders (with all below them, in order of their names) and patterns; `-` is stdin.
 
-    A folder without an image is searched for sounds.
+    A folder without an image is searched for sounds, and one without these for arrays.
     A pipe that the shell opened, `<(...)`, gives the bytes of one image as stdin does.
 
     Raises UsageError at once for an argument that names nothing. Folders are listed while they are read.
@@ -39,12 +41,12 @@ def _expand_one(argument: str) -> Iterator[str | bytes]:
             return iter([read_stream(pipe, MAX_BYTES, argument)])
     path = Path(argument)
     if path.is_dir():
-        for suffixes in (SUFFIXES, SOUND_SUFFIXES):
+        for suffixes in _KINDS:
             files = _below(argument, suffixes)
             if (first := next(files, None)) is not None:
                 return chain([first], files)
-        searched = ", ".join((*SUFFIXES, *SOUND_SUFFIXES))
-        raise UsageError(f"{argument} holds no images", hint=f"it is searched for {searched}")
+        searched = ", ".join(chain.from_iterable(_KINDS))
+        raise UsageError(f"{argument} holds no images, sounds or arrays", hint=f"it is searched for {searched}")
     if not path.exists() and glob.has_magic(argument):
         matches = sorted(glob.glob(argument, recursive=True))
         found = [match for match in matches if not Path(match).is_dir()]
@@ -52,7 +54,7 @@ def _expand_one(argument: str) -> Iterator[str | bytes]:
             raise UsageError(f"no file matches `{argument}`")
         return iter(found)
     if not path.exists():
-        raise UsageError(f"there is no image {argument}")
+        raise UsageError(f"there is no file {argument}")
     return iter([argument])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -84,11 +84,11 @@ class Assessment:
     classes: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]
     mistakes: tuple[Mistake, ...]
+    inputs: str = "images"  # what they are called: images, signals or volumes
 
     def __repr__(self) -> str:
-        return (
-            f"<Assessment of {self.target}: {self.accuracy:.2%} of {self.images:,} {self.split} images of {self.data}>"
-        )
+        judged = f"{self.images:,} {self.split} {self.inputs} of {self.data}"
+        return f"<Assessment of {self.target}: {self.accuracy:.2%} of {judged}>"
 
     def to_dict(self) -> dict[str, object]:
         """Plain data, as `--format json` prints it."""
@@ -307,7 +307,7 @@ def _judge(
 
 
 def _assess(judged: Judged, sheet: Path | None) -> Assessment:
-    result = judged.measured()
+    result = replace(judged.measured(), inputs=judged.data.inputs)
     if sheet is not None:
         from cnnspec.training.plots import plot_mistakes
 

@@ -71,11 +71,14 @@ class TaskAssessment:
     figures: dict[str, float | None]
     scores: tuple[Score, ...]
     confusion: tuple[tuple[int, ...], ...] = ()
+    inputs: str = "images"  # what they are called: images, signals or volumes
 
     def __repr__(self) -> str:
         key, value = next(iter(self.figures.items()))
         shown = FIGURES[key].named(value)
-        return f"<TaskAssessment of {self.target}: {shown} on {self.images:,} {self.split} images of {self.data}>"
+        return (
+            f"<TaskAssessment of {self.target}: {shown} on {self.images:,} {self.split} {self.inputs} of {self.data}>"
+        )
 
     def to_dict(self) -> dict[str, object]:
         """Plain data, as `--format json` prints it."""
@@ -96,6 +99,7 @@ def assess_noted(
         loss=loss,
         figures=dict(objective.figures(noted)),
         scores=(),
+        inputs=data.inputs,
     )
     if task.target == "mask":
         confusion = tuple(tuple(row) for row in noted.tolist())

@@ -128,7 +128,7 @@ class SearchFolder:
     def check_same(self, plan: SearchPlan) -> None:
         """Raise UsageError where the search in this folder is another one, saying in what."""
         begun, hint = self.read(), "`--name` gives another name"
-        if begun.network.record() != plan.network.record():
+        if _told(begun.network) != _told(plan.network):
             raise UsageError(f"{self.path} exists, and is a search over another network", hint=hint)
         if begun.pareto != plan.pareto:
             kind = "with" if begun.pareto else "without"
@@ -141,6 +141,12 @@ class SearchFolder:
         for key, value in after.items():
             if before[key] != value:
                 raise UsageError(f"{self.path} was begun with `{key}` {before[key]}, and not {value}", hint=hint)
+
+
+def _told(network: Network) -> object:
+    """What makes a network another to search over: neither remarks nor sections that are compared for themselves."""
+    document = {key: value for key, value in network.source.plain().items() if key not in ("search", "train")}
+    return document, replace(network.record(), spec="")
 
 
 def _section(root: MapValue | Any) -> SearchSection:

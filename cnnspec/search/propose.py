@@ -21,6 +21,7 @@ from cnnspec.errors import UsageError
 from cnnspec.language import Network
 from cnnspec.search.folder import SearchPlan
 from cnnspec.search.journal import candidate_of, directions, distributions
+from cnnspec.search.judge import judge_figures
 from cnnspec.search.screen import Screen, merged, nothing_fits
 from cnnspec.search.space import Candidate, Looked, draw, look
 
@@ -28,7 +29,9 @@ __all__ = ["ExhaustedError", "Proposer", "constraints_of"]
 
 RANDOM_FIRST: Final = 10  # trials that are drawn at random, before anything can be learned
 TRIES: Final = 500  # candidates that are looked at for one trial
-AT_RANDOM: Final = 200  # of which so many at random, where that is meant to be
+AT_RANDOM: Final = 200  # of which so many at random, where nothing has been learned yet
+TRIES_AT_RANDOM: Final = 5000  # candidates for one trial, where nothing is learned from any
+TIMED: Final = 100  # networks that are measured for one trial
 REMEMBERED: Final = 100  # refused candidates that the sampler learns from
 WORST: Final = 10.0  # the violation of a candidate that makes no network, and the largest of any
 
@@ -54,48 +57,72 @@ class Proposer:
         self.space = distributions(plan.section)
         refused = [each for each in seen.looked if not each.fits]
         self.refused: deque[Looked] = deque(refused, maxlen=REMEMBERED)
+        self.times: dict[str, float] = {}  # what was measured, by architecture
 
     def next(self, trials: Sequence[FrozenTrial]) -> Looked:
         """What to try after these trials; the same for everybody who has seen the same.
 
         Raises ExhaustedError where nothing new is found, and UsageError where nothing is within the limits at all.
         """
+        section, before = self.plan.section, len(self.times)
         source = random.Random(zlib.crc32(f"{self.plan.config.seed} {len(trials)}".encode()))
         tried = {str(trial.user_attrs.get("architecture")): trial for trial in trials}
+        learns = section.sampler == "tpe"
         scout: optuna.Study | None = None
-        missed: list[Looked] = []
-        for attempt in range(TRIES):
-            learns = self.plan.section.sampler == "tpe" and (len(trials) >= RANDOM_FIRST or attempt >= AT_RANDOM)
+        seen: dict[str, Looked] = {}  # what was looked at now, by its values: in a small space many are drawn again
+        for attempt in range(TRIES if learns else TRIES_AT_RANDOM):
             asked: Trial | None = None
-            if learns:
+            if learns and (len(trials) >= RANDOM_FIRST or attempt >= AT_RANDOM):
                 scout = scout or self._scout(trials, source)
                 asked = scout.ask(self.space)
-                looked = self._look(candidate_of(self.plan.section, asked.params))
+                candidate = candidate_of(section, asked.params)
             else:
-                looked = self._look(draw(self.plan.section, source))
+                candidate = draw(section, source)
+            key = repr(candidate.values)
+            looked = seen.get(key) or self._look(candidate)
             twin = tried.get(looked.architecture) if looked.fits else None
             if looked.fits and twin is None:
                 return looked
-            if twin is None:
-                missed.append(looked)
-                self.refused.append(looked)
+            if key not in seen:
+                seen[key] = looked if twin is not None else looked._replace(network=None)
+                if twin is None:
+                    self.refused.append(looked)
             if scout is not None and asked is not None:
                 _tell(scout, asked, looked, twin)
-        if not trials and len(missed) == TRIES and not self.seen.fitting:
-            raise nothing_fits(merged(self.seen, missed), len(self.seen.looked) + TRIES, self.plan.network.source.path)
-        raise ExhaustedError(f"no new network within the limits was found among {TRIES} candidates")
+            if len(seen) == section.size or len(self.times) - before >= TIMED:
+                break
+        for each in self.seen.fitting:  # so few may be within the limits that none was drawn again
+            if len(self.times) - before >= TIMED:
+                break
+            looked = self._look(each.candidate)
+            if looked.fits and looked.architecture not in tried:
+                return looked
+        if not trials:
+            raise self._nothing_fits(list(seen.values()))
+        if len(seen) == section.size:
+            raise ExhaustedError(f"all {len(seen):,} candidates of the space are tried or beyond the limits")
+        raise ExhaustedError(f"no new network within the limits was found among {len(seen):,} candidates")
+
+    def _nothing_fits(self, missed: list[Looked]) -> UsageError:
+        first = self.seen
+        if self.measure is None:
+            seen = merged(first, missed)
+        else:  # which the first screen has not done
+            seen = Screen(first.name, first.size, tuple(missed), tuple(self.plan.section.limits), ())
+        return nothing_fits(seen, len(seen.looked), self.plan.network.source.path)
 
     def _look(self, candidate: Candidate) -> Looked:
-        """A candidate's verdict; what has to be measured is measured last, and only where all else fits."""
-        from cnnspec.search.judge import judge_figures
-
+        """A candidate's verdict; what has to be measured is measured last, once, and only where all else fits."""
         limits = self.plan.section.limits
         looked = look(self.plan.network, candidate, limits)
         if not looked.fits or self.measure is None:
             return looked
         assert looked.network is not None
         assert looked.verdict is not None
-        figures = looked.verdict.figures.with_latency(self.measure(looked.network))
+        key = looked.architecture
+        if key not in self.times:
+            self.times[key] = self.measure(looked.network)
+        figures = looked.verdict.figures.with_latency(self.times[key])
         return looked._replace(verdict=judge_figures(figures, limits))
 
     def _scout(self, trials: Sequence[FrozenTrial], source: random.Random) -> optuna.Study:

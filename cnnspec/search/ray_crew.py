@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from cnnspec.search.trials import Machine
 
 __all__ = ["RayMember", "cluster"]
 
+CONNECTING: Final = 10.0  # seconds until nobody is there
 SAVING: Final = 60.0  # seconds that a worker has for saving when it is stopped
 
 
@@ -32,6 +34,7 @@ SAVING: Final = 60.0  # seconds that a worker has for saving when it is stopped
 def cluster(address: str) -> Iterator[None]:
     """While entered, this process drives the cluster at `address`. Raises CnnspecError where it cannot be reached."""
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # what it says of nodes that die is in its own logs
+    _check_listening(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
@@ -41,6 +44,19 @@ def cluster(address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_listening(address: str) -> None:
+    """Raise CnnspecError where nothing listens at a host and port: Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECTING).close()
+    except (OSError, OverflowError) as error:
+        raise CnnspecError(
+            f"no Ray cluster answers at {address}: {getattr(error, 'strerror', None) or error}"
+        ) from None
 
 
 class WorkerKilledError(RuntimeError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -79,15 +80,22 @@ class Screen:
 
     @property
     def faults(self) -> list[tuple[str, int]]:
-        """Why candidates make no network, and how many for each reason; the commonest first."""
-        return Counter(each.fault for each in self.looked if each.fault is not None).most_common()
+        """Why candidates make no network, and how many for each reason; the commonest first.
+
+        Reasons that differ in their numbers alone are one, worded as the first of them was.
+        """
+        faults = [each.fault for each in self.looked if each.fault is not None]
+        counts = Counter(map(_unnumbered, faults))
+        worded = {_unnumbered(fault): fault for fault in reversed(faults)}
+        return [(worded[reason], count) for reason, count in counts.most_common()]
 
     @property
     def nearest(self) -> Looked | None:
-        """The valid candidate that misses the limits by least, where none keeps them."""
+        """The valid candidate that misses the limits by least, where none keeps them; sooner one that was measured."""
         if self.fitting or not self.valid:
             return None
-        return min(self.valid, key=_miss)
+        measured = [name for name in MEASURED if name in self.limits]
+        return min(self.valid, key=lambda each: (any(each.value(name) is None for name in measured), _miss(each)))
 
     def spread(self, figure: str) -> Spread | None:
         """How a figure is spread over the valid candidates; None where it is not known of any."""
@@ -110,6 +118,11 @@ class Screen:
             "nearest_miss": None if self.nearest is None else _as_dict(self.nearest),
             "candidates": [_as_dict(each) for each in self.looked],
         }
+
+
+def _unnumbered(reason: str) -> str:
+    where, _, said = reason.partition(": ")
+    return where + re.sub(r"-?\d+(\.\d+)?(e-?\d+)?", "#", said)
 
 
 def _miss(looked: Looked) -> float:

@@ -60,6 +60,10 @@ class Looked(NamedTuple):
         """Whether there is a network, and it keeps the limits that can be judged."""
         return self.verdict is not None and self.verdict.fits
 
+    def value(self, figure: str) -> float | None:
+        """A figure of the network; None where it is not known, or there is no network."""
+        return None if self.verdict is None else self.verdict.figures.value(figure)
+
     @property
     def architecture(self) -> str:
         """What two candidates share that are the same network with the same options: they would train alike."""
@@ -81,7 +85,8 @@ def look(network: Network, candidate: Candidate, limits: Mapping[str, Limit]) ->
         return Looked(candidate, made, judge_graph(made.graph, limits))
     except SpecError as error:
         first = error.diagnostics[0]
-        return Looked(candidate, None, None, f"{first.code}: {first.message}")
+        where = f" in line {first.place.line}" if first.place is not None else ""
+        return Looked(candidate, None, None, f"{first.code}{where}: {first.message}")
     except UsageError as error:
         return Looked(candidate, None, None, error.message)
 

@@ -59,8 +59,8 @@ class Claim:
 class _Listener:
     """Reports a run's epochs to the study, and ends it where the study says so."""
 
-    def __init__(self, claim: Claim, known: Iterable[EpochMetrics], step: Callable[[float], None]) -> None:
-        self.claim, self.step_ = claim, step
+    def __init__(self, claim: Claim, epochs: int, known: Iterable[EpochMetrics], step: Callable[[float], None]) -> None:
+        self.claim, self.epochs, self.step_ = claim, epochs, step
         self.pruned = False
         self.catch_up(known)
 
@@ -85,11 +85,11 @@ class _Listener:
         self.step_((epoch - 1 + seen / images) / epochs)
 
     def epoch(self, metrics: EpochMetrics) -> bool:
-        """Report an epoch. True where the trial has fallen behind."""
+        """Report an epoch. True where the trial has fallen behind; behind the last one there is nothing to save."""
         if not self._reports:
             return False
         self.catch_up([metrics])
-        self.pruned = self.claim.trial.should_prune()
+        self.pruned = metrics.epoch < self.epochs and self.claim.trial.should_prune()
         if self.pruned:
             self.claim.trial.set_user_attr("pruned", metrics.epoch)
         return self.pruned
@@ -113,7 +113,7 @@ def run_trial(
     begun = open_run(path) if is_run(path) else None
     if begun is not None:
         known = begun.metrics
-    listener = _Listener(claim, known, step)
+    listener = _Listener(claim, plan.config.epochs, known, step)
     if "pruned" in trial.user_attrs:  # before the process was killed that had been told
         trial.study.tell(trial, state=TrialState.PRUNED)
         return

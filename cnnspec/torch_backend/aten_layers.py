@@ -233,8 +233,8 @@ def _number(value: Value) -> Any:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
-def _softmax(node: fx.Node, arguments: Arguments) -> Made:
-    return Made(make_op("Softmax", dim=arguments["dim"]), (read_of(arguments),))
+def _along(name: str) -> Rule:
+    return lambda node, arguments: Made(make_op(name, dim=arguments["dim"]), (read_of(arguments),))
 
 
 # Windows ------------------------------------------------------------------------------------------------------------
@@ -328,7 +328,8 @@ LAYERS: Final[dict[str, Rule]] = {
     "softplus": _activation("Softplus", beta="beta", threshold="threshold"),
     "tanh": _activation("Tanh"),
     "sigmoid": _activation("Sigmoid"),
-    "softmax": _softmax,
+    "softmax": _along("Softmax"),
+    "log_softmax": _along("LogSoftmax"),
     **dict.fromkeys((f"{kind}_pool{rank}d" for kind in ("max", "avg") for rank in (1, 2, 3)), _pool),
     **dict.fromkeys((f"adaptive_{kind}_pool{rank}d" for kind in ("max", "avg") for rank in (1, 2, 3)), _adaptive),
     **{f"upsample_nearest{rank}d": _upsample("nearest") for rank in (1, 2, 3)},

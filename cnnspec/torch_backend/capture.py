@@ -5,28 +5,35 @@ Nothing is computed: the export works on tensors without values.
 
 from __future__ import annotations
 
-import copy
+import io
 import logging
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.nn.parameter import is_lazy
 
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.foreign.training import with_training
 from cnnspec.ops import Shape, show_shape
 from cnnspec.torch_backend.captured import Captured
+from cnnspec.torch_backend.parametrized import copied, without_parametrizations
 from cnnspec.torch_backend.program_reader import ProgramReader
 from cnnspec.torch_backend.program_values import BATCH
 
 __all__ = ["capture", "load_program", "read_program"]
+
+_TORCH: Final = str(Path(torch.__file__).parent)
+_FOLDED: Final = "parametrisations, as weight norm, are folded into their weights, {} in all: training trains those"
+_HERE: Final = str(Path(__file__).parent)
 
 
 def capture(module: nn.Module, input_shape: Shape, name: str) -> Captured:
@@ -34,12 +41,21 @@ def capture(module: nn.Module, input_shape: Shape, name: str) -> Captured:
 
     Raises CnnspecError where torch cannot export it.
     """
-    empty = _without_values(module)
+    try:
+        module, folded = without_parametrizations(module)
+        empty = _without_values(module)
+    except UsageError:
+        raise
+    except Exception as error:  # whatever else somebody's module holds
+        hint = "what it holds besides modules and tensors, as locks and open files, is in the way"
+        raise CnnspecError(f"{name} cannot be copied: {_reason(error)}", hint=hint) from error
     classes = {path: type(each).__name__ for path, each in module.named_modules()}
     state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     example = torch.zeros((BATCH, *input_shape), device="meta")
     inference = _exported(empty.eval(), example, name)
     found = read_program(inference, name, classes, state)
+    if folded:
+        found = _with_note(found, _FOLDED.format(folded))
     try:
         training = _exported(empty.train(), example, name)
         trained = read_program(training, name, classes, state)
@@ -69,6 +85,12 @@ def _exported(module: nn.Module, example: Tensor, name: str) -> ExportedProgram:
     try:
         with warnings.catch_warnings(action="ignore"), _quiet():
             return torch.export.export(module, (example,), strict=False)
+    except GuardOnDataDependentSymNode as error:
+        where = _place(error)
+        raise CnnspecError(
+            f"{name} decides by the values of a tensor{where}, and a spec computes the same for every input",
+            hint="take the branch out, or import the part that has none",
+        ) from error
     except Exception as error:  # the code of the module is anybody's
         hint = f"it was tried with the input {show_shape(tuple(example.shape[1:]))}; `--input` gives it another"
         raise CnnspecError(f"torch cannot export {name}: {_reason(error)}", hint=hint) from error
@@ -83,7 +105,7 @@ def _without_values(module: nn.Module) -> nn.Module:
     for tensor in [*module.parameters(), *module.buffers()]:
         made = torch.empty_like(tensor, device="meta")
         memo[id(tensor)] = nn.Parameter(made, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made
-    return copy.deepcopy(module, memo)
+    return copied(module, memo)
 
 
 @contextmanager
@@ -93,7 +115,8 @@ def _quiet() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
     try:
-        yield
+        with redirect_stderr(io.StringIO()):  # torch prints the half of a graph that it came to
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
@@ -119,6 +142,13 @@ def _classes(program: ExportedProgram) -> dict[str, str]:
         for path, kind in (node.meta.get("nn_module_stack") or {}).values():
             found.setdefault(path, str(kind).rpartition(".")[2])
     return found
+
+
+def _place(error: Exception) -> str:
+    """Where somebody else's code was when torch raised this: the last line that is not torch's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith((_TORCH, _HERE))]
+    return f" in line {own[-1].lineno} of {Path(own[-1].filename).name}" if own else ""
 
 
 def _reason(error: Exception) -> str:

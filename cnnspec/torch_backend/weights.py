@@ -36,6 +36,8 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     if not path.is_file():
         what = f"{path} is no regular file, as weights are" if path.exists() else f"there is no file of weights {path}"
         raise UsageError(what)
+    if path.suffix.lower() in _SPECS:
+        raise UsageError(f"{path} is a spec by its name, and holds no weights", hint=_WEIGHTS)
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
@@ -66,6 +68,8 @@ def _check_unpacked(path: Path) -> None:
         check_inflation(os.fspath(path), path.stat().st_size, unpacked)
 
 
+_SPECS: Final = (".yaml", ".yml", ".json")
+_WEIGHTS: Final = "weights are those of a run, RUN or RUN/last.safetensors, or a file of safetensors or `torch.save`"
 _SAVE: Final = "save its `state_dict()`: `torch.save(model.state_dict(), path)`"
 
 

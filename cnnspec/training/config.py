@@ -16,11 +16,12 @@ from cnnspec.errors import Diagnostic, UsageError
 from cnnspec.files import expand_user
 from cnnspec.hints import did_you_mean
 from cnnspec.language import Source
+from cnnspec.language.document import SearchSection
 from cnnspec.limits import MAX_THREADS
 
 __all__ = [
     "MAY_CHANGE", "OptionError", "OptionFault", "Precision", "Seed", "TrainConfig", "data_folder", "option_faults",
-    "resolve_config", "spec_faults",
+    "resolve_config", "space_faults", "spec_faults",
 ]  # fmt: skip
 
 Count = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
@@ -40,6 +41,8 @@ Precision = Literal["fp32", "bf16", "fp16"]
 Augmentation = Literal["photo", "digits", "none"]
 Word = Annotated[str, Field(strict=True, min_length=1, max_length=4096)]
 
+LISTED: Final = "`cnnspec train --help` lists them, with `-` for `_`"
+
 # What the words of `augment` stand for.
 PRESETS: Final[dict[object, dict[str, object]]] = {
     "photo": {"rotate": 0.0, "shift": 0, "flip": True, "crop": 0.08, "jitter": 0.2, "standardise": True},
@@ -53,6 +56,9 @@ MAY_CHANGE: Final = {
     "loading", "max_pixels", "patience", "pool_first", "skip_bad", "steps_per_graph", "tensorboard", "threads",
     "weights", "workers",
 }  # fmt: skip
+
+# What cannot vary in a search: where and how long a trial trains, and the images that trials are compared on.
+SAME_FOR_ALL: Final = MAY_CHANGE | {"val_fraction"}
 
 
 class OptionError(UsageError):
@@ -76,7 +82,7 @@ class TrainConfig(BaseModel):
         return [(name, value) for name, value in self if value != type(self).model_fields[name].default]
 
     # Data
-    data: Word = Field("digits", description="digits, mnist, …, a folder of images, or a .npz file")
+    data: Word = Field("digits", description="digits, mnist, …, a folder, an archive, shards, a .npz or a .csv file")
     data_dir: Word | None = Field(None, description="where downloaded data sets lie (default: $CNNSPEC_DATA)")
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.1, description="the part of the training images, stratified by class, on which the best epoch is chosen"
@@ -240,26 +246,32 @@ def spec_faults(source: Source) -> list[Diagnostic]:
     for fault in option_faults(document.header.train):
         place = document.train_places[fault.key][0 if fault.unknown else 1]
         message = fault.message if fault.unknown else f"`{fault.key}` of `train`: {fault.message}"
-        listed = None if fault.hint or not fault.unknown else "`cnnspec train --help` lists them, with `-` for `_`"
+        listed = None if fault.hint or not fault.unknown else LISTED
         faults.append(Diagnostic("E107", message, place, fault.hint, help=listed))
-    return [*faults, *_space_faults(source)]
+    return [*faults, *(space_faults(document.search) if document.search is not None else ())]
 
 
-def _space_faults(source: Source) -> Iterator[Diagnostic]:
-    """What is wrong with the options that a spec lets vary in `search: {space: …}`, with their places."""
-    section = source.document.search
-    for domain in section.space.values() if section is not None else ():
+def space_faults(section: SearchSection) -> Iterator[Diagnostic]:
+    """What is wrong with the options that a search lets vary, with their places: one fault of a kind for each."""
+    for domain in section.space.values():
         if domain.option is None:
             continue
+        if domain.option in SAME_FOR_ALL:
+            hint = "`epochs: 8` of the search is the most of each trial" if domain.option == "epochs" else None
+            yield Diagnostic("E120", f"`{domain.name}` is the same for all trials of a search", domain.place, help=hint)
+            continue
+        told = set()
         for value, (_, place) in zip(domain.values, domain.written, strict=True):
             fault = next(iter(option_faults({domain.option: value})), None)
             if fault is None and value is not None:
                 continue
             if fault is not None and fault.unknown:
-                yield Diagnostic("E120", fault.message, domain.place, fault.hint)
+                yield Diagnostic("E120", fault.message, domain.place, fault.hint, help=None if fault.hint else LISTED)
                 break
             message = "null is no value" if fault is None else fault.message
-            yield Diagnostic("E120", f"`{domain.name}`: {message}", place)
+            if message not in told:
+                told.add(message)
+                yield Diagnostic("E120", f"`{domain.name}`: {message}", place)
 
 
 def resolve_config(*layers: tuple[str, Mapping[str, object]]) -> TrainConfig:

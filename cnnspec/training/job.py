@@ -53,12 +53,13 @@ class TrainResult:
     test_images: int
     test_duplicates: int  # test images that are training images too
     seconds: float
+    inputs: str = "images"  # what they are called: images, signals or volumes
 
     def __repr__(self) -> str:
         figure, value = self.best
         tested = ""
         if self.test_images:
-            tested = f", {figure.named(self.test[figure.key])} of {self.test_images:,} test images"
+            tested = f", {figure.named(self.test[figure.key])} of {self.test_images:,} test {self.inputs}"
         return f"<TrainResult {self.run}: {self.epochs} epochs, {figure.named(value)} in validation{tested}>"
 
     @property

@@ -29,7 +29,7 @@ from cnnspec.training.metrics import EpochMetrics, merit
 from cnnspec.training.plan import Plan, check_origin
 from cnnspec.training.plots import plot_run
 from cnnspec.training.progress import Progress
-from cnnspec.training.run_folder import BEST, LAST, best_fault, best_weights, manifest_fault
+from cnnspec.training.run_weights import BEST, LAST, best_fault, best_weights, manifest_fault
 from cnnspec.training.run_writer import RunFolder
 from cnnspec.training.signals import Interrupted, Signals
 from cnnspec.training.write_behind import WriteBehind
@@ -156,8 +156,8 @@ class Keeper:
         """Start the clocks."""
         counters = self.counters
         if self.plan.ranks.first and self.plan.duplicates:
-            images = len(self.plan.data.test or ())
-            self.progress.message(f"{self.plan.duplicates:,} of {images:,} test images are training images too")
+            test, inputs = len(self.plan.data.test or ()), self.plan.data.inputs
+            self.progress.message(f"{self.plan.duplicates:,} of {test:,} test {inputs} are training {inputs} too")
         if self.plan.config.tensorboard and self.plan.ranks.first:
             self.board = open_board(self.folder.path, counters)
         self.last_save = self.last_look = time.perf_counter()
@@ -282,6 +282,7 @@ class Keeper:
             test_images=test.images if test else 0,
             test_duplicates=self.plan.duplicates,
             seconds=round(counters.seconds, 3),
+            inputs=data.inputs,
         )
         plot_run(folder, counters.history, objective, scores.noted, data.classes)
         self.folder.write_result(result)

@@ -26,7 +26,7 @@ from cnnspec.training.job import Job
 from cnnspec.training.machine import keep_freed_memory, pick_layout, pick_threads, pick_workers
 from cnnspec.training.process import choose_kernels
 from cnnspec.training.progress import Progress
-from cnnspec.training.run_folder import LAST
+from cnnspec.training.run_weights import LAST
 from cnnspec.training.schedule import learning_rate
 from cnnspec.training.shared import Shared
 from cnnspec.training.starting import Start
@@ -150,7 +150,7 @@ def make_plan(
     train = data.train if photo else to_device(data.train, device, image_memory(device))
     if train is data.train and not photo and isinstance(train, Images) and not train.mapped and device.type != "cpu":
         size = train.images.nbytes / 1e6
-        progress.message(f"{size:,.0f} MB of images stay in the host's memory: {device} has no room for them")
+        progress.message(f"{size:,.0f} MB of {data.inputs} stay in the host's memory: {device} has no room for them")
     return Plan(
         job=job,
         config=config,

@@ -1,4 +1,4 @@
-"""The JSON files of a run that others may have written to: read, and checked before anything is made of them.
+"""The files of a run, to which others may have written: read, and checked before anything is made of them.
 
 Importing this module imports no torch.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
@@ -16,11 +17,12 @@ from cnnspec.errors import CnnspecError
 from cnnspec.tasks import CLASSES, FIGURES, TASKS, Answers, TaskName
 from cnnspec.training.metrics import figures_in
 
-__all__ = ["ANSWERS", "Natural", "checked", "read_answers", "read_json", "read_result"]
+__all__ = ["ANSWERS", "CHECKPOINTS", "Natural", "check_links", "checked", "read_answers", "read_json", "read_result"]
 
 T = TypeVar("T")
 
 ANSWERS: Final = "answers.json"
+CHECKPOINTS: Final = "checkpoints"
 Natural = Annotated[int, Field(strict=True, ge=0)]
 
 
@@ -52,6 +54,27 @@ class _Answers(BaseModel):
 
 
 M = TypeVar("M", bound=BaseModel)
+
+
+def check_links(folder: Path) -> None:
+    """Raise CnnspecError where a run's folder holds anything but files and folders of its own.
+
+    A link may lead to the files of somebody else, and a pipe or a device has no end.
+    """
+    for place in (folder, folder / CHECKPOINTS):
+        try:
+            entries = list(os.scandir(place))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise CnnspecError(f"{place} cannot be read: {error.strerror or error}") from None
+        for entry in entries:
+            if not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
+                what = "a link" if entry.is_symlink() else "no regular file"
+                raise CnnspecError(
+                    f"{entry.path} is {what}, and a run has only files of its own",
+                    hint="take it away, or copy what it is",
+                )
 
 
 def checked(model: type[M], content: object, path: Path) -> M:

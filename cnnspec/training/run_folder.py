@@ -19,17 +19,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, RootModel, ValidationError
 
+from cnnspec.data.shards import are_there
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import expand_user
 from cnnspec.graph import Graph
@@ -41,23 +40,16 @@ from cnnspec.public import public
 from cnnspec.tasks import CLASSES, TASKS, Answers, Task
 from cnnspec.training.config import TrainConfig, resolve_config
 from cnnspec.training.metrics import EpochMetrics, merit
-from cnnspec.training.run_files import ANSWERS, checked, read_answers, read_json, read_result
+from cnnspec.training.run_files import ANSWERS, CHECKPOINTS, check_links, checked, read_answers, read_json, read_result
+from cnnspec.training.run_weights import best_weights
 from cnnspec.zoo import RUNS, find_run, is_run
 
 __all__ = [
-    "ANSWERS", "BEST", "CHECKPOINTS", "LAST", "PICTURES", "START", "DataPlace", "Run", "WeightsRecord",
-    "best_fault", "best_weights", "check_links", "find_weights", "has_checkpoint", "is_run", "manifest_fault",
-    "network_files", "open_run", "read_config", "read_manifest",
+    "PICTURES", "START", "DataPlace", "Run", "has_checkpoint", "is_run", "network_files", "open_run", "read_config",
 ]  # fmt: skip
 
-T = TypeVar("T")
-
-BEST: Final = "best.safetensors"
-LAST: Final = "last.safetensors"
 START: Final = "start.json"
-MANIFEST: Final = "manifest.json"
 PICTURES: Final = ("confusion.png", "residuals.png")  # beside the curves, by the task
-CHECKPOINTS: Final = "checkpoints"
 
 
 class _NetworkSection(BaseModel):
@@ -78,40 +70,8 @@ class DataPlace(BaseModel):
     recorded: Annotated[str, Field(strict=True, max_length=40)]  # a day
 
 
-class WeightsRecord(BaseModel):
-    """One file of weights in manifest.json."""
-
-    sha256: tuple[str, ...] = ()  # of what it may hold: that of before is there until the file is written
-    epoch: int | None = None
-
-
-class _Manifest(RootModel[dict[str, WeightsRecord]]):
-    """manifest.json, by the names of the files."""
-
-
 class _Classes(RootModel[tuple[Annotated[str, Field(max_length=10_000)], ...]]):
     """classes.json."""
-
-
-def check_links(folder: Path) -> None:
-    """Raise CnnspecError where a run's folder holds anything but files and folders of its own.
-
-    A link may lead to the files of somebody else, and a pipe or a device has no end.
-    """
-    for place in (folder, folder / CHECKPOINTS):
-        try:
-            entries = list(os.scandir(place))
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise CnnspecError(f"{place} cannot be read: {error.strerror or error}") from None
-        for entry in entries:
-            if not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
-                what = "a link" if entry.is_symlink() else "no regular file"
-                raise CnnspecError(
-                    f"{entry.path} is {what}, and a run has only files of its own",
-                    hint="take it away, or copy what it is",
-                )
 
 
 @dataclass(frozen=True)
@@ -156,7 +116,7 @@ class Run:
         Raises UsageError where they are gone; `flag` is what takes another place.
         """
         given = self.config.data
-        if self.place is None or os.path.exists(self.place.path):
+        if self.place is None or are_there(self.place.path):
             return given if self.place is None else self.place.path
         if expand_user(given).exists():  # moved along with the folder that it is called from
             return given
@@ -181,59 +141,6 @@ class Run:
     def weights(self) -> Path:
         """The file of the best weights, its digest verified. Raises CnnspecError where there is none or it is bad."""
         return best_weights(self.path)
-
-
-def best_weights(run: Path) -> Path:
-    """The file of a run's best weights, its digest verified. Raises CnnspecError where there is none or it is bad."""
-    path = run / BEST
-    if not path.is_file():
-        raise CnnspecError(f"{run} has no weights yet", hint=f"let it finish an epoch: `cnnspec train --resume {run}`")
-    check_links(run)
-    accepted = read_manifest(run / MANIFEST).get(BEST, WeightsRecord())
-    if digest_of(path) not in accepted.sha256:
-        raise CnnspecError(
-            f"{path} is not what the run wrote: its digest is not in manifest.json",
-            hint=f"`cnnspec train --resume {run}` continues from a checkpoint",
-        )
-    return path
-
-
-def find_weights(source: str | os.PathLike[str]) -> Path:
-    """The file of weights that is meant: one by its path, or the best of a run, by its folder or its name in `runs`.
-
-    Raises UsageError where there is neither, and as `best_weights`.
-    """
-    path = expand_user(source)
-    if path.is_file():
-        return path
-    run = find_run(path)
-    if run is None:
-        raise UsageError(f"there is no file of weights {path}, and no run", hint="`cnnspec runs` lists the runs")
-    return best_weights(run)
-
-
-def read_manifest(path: Path) -> dict[str, WeightsRecord]:
-    """What a run's manifest says of its files of weights. Raises CnnspecError where it cannot be read."""
-    return checked(_Manifest, read_json(path, dict), path).root
-
-
-def best_fault(run: Path) -> str | None:
-    """What is wrong with the best weights of a run, if anything."""
-    return _fault(lambda: best_weights(run))
-
-
-def manifest_fault(run: Path) -> str | None:
-    """What is wrong with a run's manifest, if there is one."""
-    path = run / MANIFEST
-    return _fault(lambda: read_manifest(path)) if path.exists() else None
-
-
-def _fault(read: Callable[[], object]) -> str | None:
-    try:
-        read()
-    except CnnspecError as error:
-        return error.message
-    return None
 
 
 def has_checkpoint(path: str | os.PathLike[str]) -> bool:
@@ -343,9 +250,3 @@ def read_config(path: str | os.PathLike[str]) -> ConfigFile:
     if not all(isinstance(part, dict) for part in parts):
         raise UsageError(f"{path}: `spec`, `train` and `data` are mappings")
     return ConfigFile(*parts)
-
-
-def digest_of(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

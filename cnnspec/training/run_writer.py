@@ -29,21 +29,9 @@ from cnnspec.tasks import CLASSES, Answers
 from cnnspec.training.config import TrainConfig
 from cnnspec.training.job import Existing, Job, TrainResult
 from cnnspec.training.metrics import EpochMetrics
-from cnnspec.training.run_folder import (
-    ANSWERS,
-    BEST,
-    CHECKPOINTS,
-    LAST,
-    PICTURES,
-    START,
-    DataPlace,
-    WeightsRecord,
-    check_links,
-    is_run,
-    network_files,
-    read_config,
-    read_manifest,
-)
+from cnnspec.training.run_files import ANSWERS, CHECKPOINTS, check_links
+from cnnspec.training.run_folder import PICTURES, START, DataPlace, is_run, network_files, read_config
+from cnnspec.training.run_weights import BEST, LAST, WeightsRecord, read_manifest
 
 __all__ = ["RunFolder", "reserve"]
 

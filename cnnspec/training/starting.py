@@ -15,7 +15,7 @@ from cnnspec.hints import did_you_mean
 from cnnspec.ops import Shape
 from cnnspec.torch_backend import check_state, read_weights
 from cnnspec.training.config import TrainConfig
-from cnnspec.training.run_folder import find_weights
+from cnnspec.training.run_weights import find_weights
 
 __all__ = ["Start", "start_from"]
 

@@ -1,98 +1,102 @@
-"""Images of many requests, run through the network together."""
+"""What many requests ask, worked out together."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-from cnnspec.errors import CnnspecError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from cnnspec.api import Predictor
+from typing import Generic, TypeVar
 
 __all__ = ["Batcher", "Crowded"]
 
+Question = TypeVar("Question")
+Reply = TypeVar("Reply")
+
 
 class Crowded(Exception):
-    """More images wait than may."""
+    """More samples wait than may."""
 
 
 @dataclass(frozen=True)
-class _Waiting:
-    """The images of one request, `(N, H, W, C)` bytes, and who waits for what the network says of them."""
+class _Waiting(Generic[Question, Reply]):
+    """What one request asks, of how many samples, and who waits for the reply."""
 
-    pixels: NDArray[np.uint8]
-    answer: asyncio.Future[NDArray[np.float32]]
+    question: Question
+    count: int
+    reply: asyncio.Future[Reply]
 
 
-class Batcher:
-    """Runs whatever waits as one batch, while the next one gathers: nobody waits for others to come.
+class Batcher(Generic[Question, Reply]):
+    """Hands whatever waits to `work` in a thread of its own, while more gathers: nobody waits for others to come.
 
-    At most `limit` images wait. All methods are for one event loop.
+    `work` is given questions of `together` samples at most, or a single one, and replies to each. At most `limit`
+    samples wait. The thread takes what is next itself: to have the event loop hand it on costs a small network more
+    than it computes. It works while `running` is entered, in the event loop that `ask` is called in.
     """
 
-    def __init__(self, predictor: Predictor, limit: int) -> None:
-        self.predictor, self.limit = predictor, limit
-        self._waiting: deque[_Waiting] = deque()
+    def __init__(self, work: Callable[[Sequence[Question]], Sequence[Reply]], *, together: int, limit: int) -> None:
+        self.work, self.together, self.limit = work, together, limit
+        self._waiting: deque[_Waiting[Question, Reply]] = deque()
         self._count = 0
-        self._come = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="cnnspec-network")
+        self._changed = threading.Condition()
 
-    async def classify(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """`(N, classes)` for bytes `(N, H, W, C)`. Raises Crowded, and CnnspecError where the network does not run."""
-        if self._count + len(pixels) > self.limit:
+    async def ask(self, question: Question, count: int) -> Reply:
+        """The reply to a question about `count` samples. Raises Crowded, and what `work` raises."""
+        if self._count + count > self.limit:
             raise Crowded
-        answer: asyncio.Future[NDArray[np.float32]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(pixels, answer))
-        self._count += len(pixels)
-        self._come.set()
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._count += count
+        with self._changed:
+            self._waiting.append(_Waiting(question, count, reply))
+            self._changed.notify()
         try:
-            return await answer
+            return await reply
         finally:
-            self._count -= len(pixels)
+            self._count -= count
 
-    async def run(self) -> None:
-        """Work until cancelled."""
-        loop = asyncio.get_running_loop()
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        loop, over = asyncio.get_running_loop(), threading.Event()
+        threading.Thread(target=self._run, args=(loop, over), name="cnnspec-network", daemon=True).start()
         try:
-            while True:
-                await self._come.wait()
-                batch = self._next()
-                try:
-                    rows = await loop.run_in_executor(self._thread, self._probabilities, [one.pixels for one in batch])
-                except CnnspecError as error:
-                    for one in batch:
-                        if not one.answer.done():
-                            one.answer.set_exception(CnnspecError(error.message, hint=error.hint))
-                    continue
-                start = 0
-                for one in batch:
-                    if not one.answer.done():  # its client may have gone
-                        one.answer.set_result(rows[start : start + len(one.pixels)])
-                    start += len(one.pixels)
+            yield
         finally:
-            self._thread.shutdown(wait=False)
+            over.set()
+            with self._changed:
+                self._changed.notify_all()
 
-    def _next(self) -> list[_Waiting]:
-        """The requests that run next: those that fit into a batch, in their order, and one at least."""
-        batch = [self._waiting.popleft()]
-        count = len(batch[0].pixels)
-        while self._waiting and count + len(self._waiting[0].pixels) <= self.predictor.batch_size:
-            batch.append(self._waiting.popleft())
-            count += len(batch[-1].pixels)
-        if not self._waiting:
-            self._come.clear()
-        return batch
+    def _run(self, loop: asyncio.AbstractEventLoop, over: threading.Event) -> None:
+        while batch := self._next(over):
+            replies: Sequence[Reply | Exception]
+            try:
+                replies = self.work([one.question for one in batch])
+            except Exception as error:  # whoever asks is told, and the thread goes on
+                replies = [error] * len(batch)
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(_deliver, batch, replies)
 
-    def _probabilities(self, parts: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        whole, size = np.concatenate(parts), self.predictor.batch_size
-        return np.concatenate(
-            [self.predictor.probabilities(whole[start : start + size]) for start in range(0, len(whole), size)]
-        )
+    def _next(self, over: threading.Event) -> list[_Waiting[Question, Reply]]:
+        """The requests that are next: those that fit together, in their order, and one at least; none at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or over.is_set())
+            if over.is_set():
+                return []
+            batch = [self._waiting.popleft()]
+            count = batch[0].count
+            while self._waiting and count + self._waiting[0].count <= self.together:
+                batch.append(self._waiting.popleft())
+                count += batch[-1].count
+            return batch
+
+
+def _deliver(batch: Sequence[_Waiting[Question, Reply]], replies: Sequence[Reply | Exception]) -> None:
+    for one, reply in zip(batch, replies, strict=True):
+        if one.reply.done():  # its client may have gone
+            continue
+        if isinstance(reply, Exception):
+            one.reply.set_exception(reply)
+        else:
+            one.reply.set_result(reply)

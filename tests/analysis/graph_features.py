@@ -21,7 +21,7 @@ from cnnspec.ops import (
     std_conv,
     unflatten,
 )
-from cnnspec.ops.activation import Softmax
+from cnnspec.ops.activation import AbstractSoftmax
 
 __all__ = ["FEATURES", "features"]
 
@@ -129,7 +129,7 @@ def _of_arguments(node: Node) -> set[str]:
         found.add("statistics of the sample")
     if getattr(op, "inplace", False):
         found.add("in place")
-    if isinstance(op, Softmax):
+    if isinstance(op, AbstractSoftmax):
         found.add(f"Softmax over axis {op.dim if op.dim > 0 else len(shape) + 1 + op.dim}")
     if isinstance(op, (pool.AdaptiveAvgPool, pool.AdaptiveMaxPool)) and max(node.shape[1:]) > 4:
         found.add("adaptive size above 4")

@@ -60,7 +60,8 @@ class _Author:
         if not rank:
             return random.choice(
                 (
-                    "ReLU", f"Linear({self.number()})", "Softmax(dim=1)", "LayerNorm", f"Slice({self.small()})", "GRN",
+                    "ReLU", f"Linear({self.number()})", "Softmax(dim=1)", "LogSoftmax", "LayerNorm",
+                    f"Slice({self.small()})", "GRN",
                     f"Unflatten(1, unflattened_size={[self.small(), -1]})", f"Reshape({[1, self.number()]})",
                 )
             )  # fmt: skip

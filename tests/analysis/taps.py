@@ -133,7 +133,7 @@ def whole_axes(node: Node) -> set[int]:
             axes = {0}
         case "Linear" | "LayerNorm":
             axes = {len(shape) - 1}
-        case "Softmax":
+        case "Softmax" | "LogSoftmax":
             axes = {op.dim - 1 if op.dim > 0 else len(shape) + op.dim}  # type: ignore[union-attr]
         case "AdaptiveAvgPool" | "AdaptiveMaxPool":
             axes = {axis for axis in range(1, len(shape)) if node.shape[axis] == 1}

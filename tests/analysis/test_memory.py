@@ -74,7 +74,8 @@ def test_products_of_several_factors_hold_what_torch_holds(reads: str) -> None:
 
 
 ACTIVATIONS = ["ReLU", "ReLU6", "LeakyReLU", "ELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid", "Hardtanh"]
-OTHERS = ["PReLU", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "Dropout", "Dropout(0.0)", "StochasticDepth(0.2)"]
+OTHERS = ["PReLU", "GELU", "Softplus", "Tanh", "Sigmoid", "Softmax", "LogSoftmax"]
+OTHERS += ["Dropout", "Dropout(0.0)", "StochasticDepth(0.2)"]
 NORMS = [
     "GroupNorm(2)",
     "LayerNorm",

@@ -150,7 +150,8 @@ def _norm(b: Builder, read: str) -> bool:
 
 def _softmax(b: Builder, read: str) -> bool:
     axes = len(b.shapes[read])
-    return b.put("Softmax", {"dim": b.rng.choice([1, 2, *range(1, axes + 1), axes, axes, -axes])}, read) is not None
+    dim = b.rng.choice([1, 2, *range(1, axes + 1), axes, axes, -axes])
+    return b.put(b.rng.choice(["Softmax", "LogSoftmax"]), {"dim": dim}, read) is not None
 
 
 def _channels(b: Builder, read: str) -> bool:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import shlex
+import tarfile
 import wave
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 from cnnspec.cli import main
 
@@ -45,6 +48,20 @@ def furnish(folder: Path) -> None:
     with zipfile.ZipFile(folder / "photos.zip", "w") as archive:
         for path in sorted((folder / "photos").rglob("*.jpg")):
             archive.write(path, path.relative_to(folder))
+    photos = sorted((folder / "photos").rglob("*.jpg"))
+    (folder / "shards").mkdir()
+    for shard in range(4):
+        with tarfile.open(folder / "shards" / f"photos-{shard:03}.tar", "w") as tar:
+            for number, path in enumerate(photos[shard::4]):
+                tar.add(path, f"{number:05}.jpg")
+                (folder / "class.txt").write_text(path.parent.name)
+                tar.add(folder / "class.txt", f"{number:05}.cls")
+    (folder / "parquet").mkdir()
+    rows = {
+        "image": [{"bytes": path.read_bytes(), "path": path.name} for path in photos],
+        "label": [int(path.parent.name == "dog") for path in photos],
+    }
+    parquet.write_table(pyarrow.table(rows), folder / "parquet" / "train-00000-of-00001.parquet")
 
 
 def test_every_block_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +78,7 @@ def test_every_block_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.Monkey
                 main([*shlex.split(command), "--workers", "0"])
             assert end.value.code == 0, command
             commands += 1
-    assert commands == 6
+    assert commands == 8
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {
-        "arrays", "rows", "stream", "npz", "npy", "tones", "zip", "photos", "wide",
+        "arrays", "rows", "stream", "npz", "npy", "tones", "zip", "photos", "wide", "shards", "parquet",
     }  # fmt: skip

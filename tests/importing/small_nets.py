@@ -137,6 +137,7 @@ def activations() -> nn.Module:
     kinds = (
         nn.ReLU6(), nn.LeakyReLU(0.2), nn.PReLU(4), nn.ELU(0.5), nn.SiLU(), nn.GELU(), nn.GELU("tanh"), nn.Mish(),
         nn.Hardswish(), nn.Hardsigmoid(), nn.Hardtanh(-2, 2), nn.Softplus(2), nn.Tanh(), nn.Sigmoid(), nn.Softmax(1),
+        nn.LogSoftmax(-1),
     )  # fmt: skip
     return nn.Sequential(nn.Conv2d(3, 4, 1), *kinds)
 

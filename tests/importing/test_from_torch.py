@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -130,6 +133,48 @@ def test_what_is_no_module_is_an_error_of_ours(module: object) -> None:
 def test_a_module_that_does_not_take_the_input_says_why() -> None:
     with pytest.raises(CnnspecError, match="cannot export"):
         cnnspec.from_torch(nn.Conv2d(4, 4, 3), (3, 8, 8))
+
+
+class Deciding(nn.Module):
+    """It does one thing or another, as the values are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x)
+        return x if x.sum() > 0 else -x
+
+
+def test_a_branch_on_values_is_told_with_its_place(capfd: pytest.CaptureFixture[str]) -> None:
+    line = inspect.getsourcelines(Deciding.forward)[1] + 2
+    with pytest.raises(CnnspecError, match=rf"values of a tensor in line {line} of {Path(__file__).name}"):
+        cnnspec.from_torch(Deciding(), (3, 8, 8))
+    assert capfd.readouterr() == ("", "")  # torch prints the half of a graph
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's former norms are deprecated
+@pytest.mark.parametrize("kind", [nn.utils, nn.utils.parametrizations])
+def test_weights_that_are_worked_out_are_folded(kind: Any) -> None:
+    torch.manual_seed(0)
+    convolutions = kind.weight_norm(nn.Conv1d(2, 8, 3)), kind.spectral_norm(nn.Conv1d(8, 8, 3, bias=False))
+    module = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(8 * 28, 4))
+    keys = list(module.state_dict())
+    spec = cnnspec.from_torch(module, (2, 32))
+    assert list(spec.weights()) == ["0.weight", "0.bias", "1.weight", "3.weight", "3.bias"]
+    batch = torch.randn(3, 2, 32)
+    with torch.no_grad():
+        assert torch.equal(spec.build().eval()(batch), module.eval()(batch))
+    assert "folded into their weights, 2 in all" in spec.notes[0]
+    assert list(module.state_dict()) == keys
+
+
+def test_what_cannot_be_copied_is_told() -> None:
+    module = nn.Conv2d(3, 4, 3)
+    module.lock = threading.Lock()
+    with pytest.raises(CnnspecError, match="cannot be copied: TypeError"):
+        cnnspec.from_torch(module, (3, 8, 8))
 
 
 def test_lazy_layers_want_an_example_first() -> None:

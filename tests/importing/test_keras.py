@@ -194,11 +194,12 @@ def test_shared_layers_and_gaps_are_told(tmp_path: Path) -> None:
     with pytest.raises(CnnspecError, match="2 times with the same weights"):
         cnnspec.import_network(str(path))
     path = tmp_path / "gap.keras"
-    x = layers.Activation("softsign")(given)
-    keras.Model(given, layers.UnitNormalization()(x)).save(path)
+    unsaid = [layers.Activation("softsign"), layers.UnitNormalization()]
+    keras.Sequential([given, *unsaid]).save(path)
     with pytest.raises(api.GapsError) as caught:
         cnnspec.import_network(str(path))
     assert [gap.call for gap in caught.value.gaps] == ["Activation", "UnitNormalization"]
+    assert [gap.layer for gap in caught.value.gaps] == [layer.name for layer in unsaid]
 
 
 def _with_weights(source: Path, target: Path, change: Callable[[Any], None]) -> str:

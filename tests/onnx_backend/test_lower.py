@@ -199,6 +199,8 @@ ROWS: list[Row] = [
     ("Sigmoid", {}, (IMAGE,)),
     ("Softmax", {}, (IMAGE,)),
     ("Softmax", {"dim": -1}, (IMAGE,)),
+    ("LogSoftmax", {}, (IMAGE,)),
+    ("LogSoftmax", {"dim": -1}, (IMAGE,)),
     ("Add", {}, (IMAGE, IMAGE)),
     ("Add", {}, (IMAGE,)),
     ("Add", {}, (IMAGE, IMAGE, IMAGE, IMAGE)),

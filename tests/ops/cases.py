@@ -232,6 +232,12 @@ ROWS: dict[str, list[Row]] = {
         ({"dim": 2}, (IMAGE,)),
         ({"dim": 1}, ((2, 3, 4, 5),)),
     ],
+    "LogSoftmax": [
+        ({}, ((10,),)),
+        ({"dim": -1}, ((4, 9),)),
+        ({"dim": 2}, (IMAGE,)),
+        ({"dim": 1}, ((2, 3, 4, 5),)),
+    ],
     "Add": [({}, (IMAGE,)), ({}, ((7,),) * 3), ({}, ((4, 9),) * 4), *_BROADCAST, ({}, _FACES)],
     "Sub": _BROADCAST,
     "Mul": [*_BROADCAST, ({}, _FACES)],

@@ -202,7 +202,7 @@ def draw(name: str, rng: Random) -> Row:  # one arm per family
         case "PReLU":
             shape = _any_shape(rng)
             return _maybe(rng, {}, num_parameters=lambda: rng.choice((1, shape[0], shape[0], 5)), init=real), (shape,)
-        case "Softmax":
+        case "Softmax" | "LogSoftmax":
             shape = _any_shape(rng)
             return _maybe(rng, {}, dim=lambda: rng.choice((*range(-len(shape), 0), 1, 1, 2, 3))), (shape,)
         case "Add" | "Sub" | "Mul" | "Div" | "Concat":

@@ -138,6 +138,8 @@ def reference(name: str, args: dict[str, Any], shapes: tuple[Shape, ...]) -> nn.
             return nn.Linear(**{"in_features": shape[-1], **args})
         case "Softmax":
             return nn.Softmax(args.get("dim", 1))
+        case "LogSoftmax":
+            return nn.LogSoftmax(args.get("dim", 1))
         case "BlurPool2d":
             pool = BlurPool2d(shape[0], **args)
             pool.kernel_size = pool.filt_size  # a window like that of a convolution, whose kernel it calls its filter

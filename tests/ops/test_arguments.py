@@ -69,7 +69,7 @@ def test_names_and_defaults_are_torchs(name: str) -> None:
         fields.pop("divisor_override")  # it is refused there, as by torch
     if name != "Identity":  # it takes anything, and ignores it
         assert set(fields) == set(theirs) - LEFT_OUT - {"args", "kwargs"}
-    optional = {"dim", "mode"} if name in ("Softmax", "StochasticDepth") else set()
+    optional = {"dim", "mode"} if name in ("Softmax", "LogSoftmax", "StochasticDepth") else set()
     for key in set(fields) - inferred - optional:
         if theirs[key].default is inspect.Parameter.empty:
             assert fields[key].required, key

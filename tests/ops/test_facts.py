@@ -14,7 +14,7 @@ from torch import nn
 
 from cnnspec.errors import ShapeError
 from cnnspec.ops import AbstractOp, AnyOp, Shape, make_op, operators
-from cnnspec.ops.activation import Softmax
+from cnnspec.ops.activation import LogSoftmax, Softmax
 from cnnspec.ops.norm import GRN, GroupNorm, LayerNorm, LayerNorm2d, LocalResponseNorm
 
 FACTS = ("pointwise", "keeps_sizes", "slides", "activation", "passive", "keeps_groups", "windowed", "features_last")
@@ -101,7 +101,7 @@ def test_slides_is_what_torch_gives_a_kernel_and_reads_with_it(kind: type[AnyOp]
 @pytest.mark.parametrize("kind", get_args(AnyOp))
 def test_an_activation_is_what_torch_files_among_them(kind: type[AnyOp]) -> None:
     filed = all(type(truth(*row)).__module__ == "torch.nn.modules.activation" for row in rows(kind))
-    assert kind.activation == (filed and kind is not Softmax)
+    assert kind.activation == (filed and kind not in (LogSoftmax, Softmax))
 
 
 @pytest.mark.parametrize("kind", get_args(AnyOp))
@@ -122,6 +122,7 @@ def test_groups_are_kept_where_no_gradient_crosses_them(kind: type[AnyOp]) -> No
         assert not kind.keeps_groups
         return
     if kind in (
+        LogSoftmax,
         Softmax,
         GroupNorm,
         LayerNorm,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waiting import painted
+from waiting import painted, texts, until
 
 from cnnspec import api
 
@@ -65,6 +65,13 @@ def test_no_part_of_the_page_has_faults(width: int, theme: str, run: api.Run, ax
         page.evaluate("about => { cnnspec.view.wanted = about; }", about)
         found += faults(page, axe, about)
     assert not found, "\n\n".join(found)
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1400, "light"), (390, "dark")])
+def test_a_page_that_is_drawn_on_has_no_faults(width: int, theme: str, run: api.Run, axe: str, open_page: Open) -> None:
+    page = open_page(run, width=width, height=900, theme=theme, live=True)
+    until(page, lambda: texts(page, ".pad p"), ["Draw here, or drop or paste an image."])
+    assert faults(page, axe, "live") == []
 
 
 def test_a_page_of_groups_has_no_faults(axe: str, open_page: Open) -> None:

@@ -176,7 +176,7 @@ def test_bad_images_are_told_and_the_others_still_answered(
     assert "error: bad.png is not an image" in printed.err
     assert len(printed.out.splitlines()) == 2
     assert run("predict", model, "absent.png") == 2
-    assert "there is no image absent.png" in capsys.readouterr().err
+    assert "there is no file absent.png" in capsys.readouterr().err
 
 
 def test_files_that_are_not_ours_are_refused(model: str, images: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -240,7 +240,7 @@ def test_the_table_is_as_wide_as_the_names_of_the_first_batch(
 
 def test_what_names_no_image_is_told_before_the_model_is_loaded(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("predict", model, "absent.png") == 2
-    assert capsys.readouterr().err.splitlines() == ["error: there is no image absent.png"]
+    assert capsys.readouterr().err.splitlines() == ["error: there is no file absent.png"]
 
 
 def test_an_export_is_known_here_and_one_from_elsewhere_is_tried_first(

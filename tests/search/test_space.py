@@ -38,6 +38,8 @@ def changed(*changes: tuple[str, str]) -> str:
         ("[1, 3, 5]", "[1, 3, 3]", 13, 58, "stands twice"),
         ("[ReLU, SiLU]", "[ReLU, Swosh]", 13, 74, "`Swosh` is not defined here"),
         ("train.lr", "train.lrr", 13, 81, "there is no training option `lrr`"),
+        ("train.lr: {log: [0.01, 0.2]}", "train.device: [cpu, cuda]", 13, 81, "is the same for all trials"),
+        ("train.lr: {log: [0.01, 0.2]}", "train.batch_size: {float: [8, 9]}", 13, 108, "a valid integer"),
         ("[0.01, 0.2]", "[0, 0.2]", 13, 97, "begins above 0"),
         ("[0.01, 0.2]", "[0.01, 1e10]", 13, 104, "`train.lr`: "),
         ("params: 3k", "params: 3kB", 14, 20, "has the unit `kB`"),
@@ -86,6 +88,9 @@ def test_a_file_has_the_same_section(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="`space` names `widht`") as caught:
         api.screen(spec, search=own)
     assert caught.value.message.startswith(f"{own}:1:9: E120")
+    own.write_text("space: {train.momentum: {float: [0, 2]}}\n")
+    with pytest.raises(SpecError, match=r"`train.momentum`: input should be less than"):
+        api.screen(spec, search=own)
     own.write_text("a: [\n")
     with pytest.raises(SpecError, match=r"own.yaml"):
         api.screen(spec, search=own)
@@ -135,9 +140,11 @@ def test_what_binds_and_the_nearest_miss() -> None:
 def test_candidates_that_make_no_network_say_why() -> None:
     seen = api.screen(cnnspec.loads(FINITE.replace("[1, 3, 5]", "[3, 99]")))
     ((reason, count),) = seen.faults
-    assert "E201" in reason
+    assert reason.startswith("E201 in line 7: ")
     assert count == 16
     assert len(seen.valid) == 16
+    seen = api.screen(cnnspec.loads(FINITE.replace("{int: [2, 16], step: 2}", "{int: [-4, -1]}")))
+    assert seen.faults == [("E106 in line 7: `out_channels` must be at least 1, not -4", 24)]
 
 
 def test_equal_networks_are_one_architecture() -> None:

@@ -61,6 +61,10 @@ def test_a_search_trains_what_is_within_the_limits_and_continues(tmp_path: Path)
             assert beaten != (record in front)
     api.open_search("small", searches=tmp_path, picture=tmp_path / "front.png")
     assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(UsageError, match=r"front.gif is no picture of a search"):
+        api.open_search("small", searches=tmp_path, picture=tmp_path / "front.gif")
+    with pytest.raises(UsageError, match=r"no trial of .* has a measured latency"):
+        api.open_search("small", searches=tmp_path, cost="latency")
     run = api.write_best("small", tmp_path / "best.yaml", searches=tmp_path)
     best = cnnspec.load(tmp_path / "best.yaml")
     assert best.graph.nodes == api.open_run(run).graph.nodes
@@ -79,6 +83,9 @@ def test_a_search_trains_what_is_within_the_limits_and_continues(tmp_path: Path)
     other = cnnspec.loads(SPEC.replace("width: 4", "width: 6"), purpose="train")
     with pytest.raises(UsageError, match="over another network"):
         api.search(other, data="digits", searches=tmp_path, progress=False)
+    limits = cnnspec.loads(SPEC.replace("params: 3k", "params: 4k"), purpose="train")
+    with pytest.raises(UsageError, match=r"was begun with `limits: .*3k.*`, and not .*4k"):
+        api.search(limits, data="digits", searches=tmp_path, progress=False, device="cpu")
     np.savez(tmp_path / "other.npz", x=np.zeros((60, 8, 8), np.uint8), y=np.arange(60) % 10)
     with pytest.raises(UsageError, match="has other images or labels"):
         api.search(spec, data=str(tmp_path / "other.npz"), searches=tmp_path, progress=False, device="cpu")
@@ -206,6 +213,15 @@ def test_a_trial_that_was_pruned_stays_so(tmp_path: Path) -> None:
     assert not worker.folder.trial(0).exists()
 
 
+def test_no_trial_is_pruned_behind_its_last_epoch(tmp_path: Path) -> None:
+    """With three epochs the second rung of the halving is at the end, where nothing is saved any more."""
+    plan, shared = plan_of(SPEC.replace("trials: 3", "trials: 6")), Shared()
+    with quiet():
+        worker_of(tmp_path / "s", plan, shared=shared).work()
+    records = worker_of(tmp_path / "s", plan, shared=shared).standing().records
+    assert {(record.status, record.epochs) for record in records} == {("complete", 3), ("pruned", 1)}
+
+
 def test_a_trial_whose_training_fails_is_a_bad_one_and_three_are_an_error(tmp_path: Path) -> None:
     text = SPEC.replace("train.lr: {log: [0.01, 0.2]}", "train.lr: [1.0e+8, 2.0e+8]")
     plan, heard = plan_of(text), Heard()
@@ -249,8 +265,35 @@ def test_no_network_is_proposed_twice_and_a_space_can_be_exhausted() -> None:
             looked = proposer.next(trials)
             trials.append(finished(plan, looked, number / 10))
         assert len({trial.user_attrs["architecture"] for trial in trials}) == 4
-        with pytest.raises(ExhaustedError, match="no new network within the limits"):
+        with pytest.raises(ExhaustedError, match="all 12 candidates of the space are tried or beyond the limits"):
             proposer.next(trials)
+
+
+def test_where_nothing_is_fast_enough_the_nearest_miss_is_told() -> None:
+    """Each network is measured once, and what a first screen could not know decides."""
+    limits = "params: 3k, macs: 20k, latency: 1ms"
+    for text in (FINITE, SPEC):
+        plan = plan_of(text.replace('params: 3k, macs: 20k, field: ">= 3"', limits))
+        timed: list[str] = []
+
+        def measure(network: cnnspec.Network, timed: list[str] = timed) -> float:
+            timed.append(str(network.params))
+            return 0.002 + 0.001 * float(network.params["width"])
+
+        proposer = Proposer(plan, screen(plan.network, plan.section), measure)
+        words = r"mostly because of `latency`; the nearest is width=2 .*: latency is 4 ms, and the limit latency <= 1"
+        with quiet(), pytest.raises(UsageError, match=words):
+            proposer.next([])
+        assert 20 < len(timed) <= 100
+        if text == FINITE:
+            assert len(set(timed)) == len(timed)
+
+
+def test_what_is_rare_is_found_by_a_search_at_random() -> None:
+    text = SPEC.replace("trials: 3", "trials: 3\n  sampler: random").replace("params: 3k", "params: 500")
+    plan = plan_of(text.replace("width: {int: [2, 16], step: 2}", "width: {int: [1, 2000]}"))
+    with quiet():
+        assert Proposer(plan, screen(plan.network, plan.section, sample=1)).next([]).fits
 
 
 def test_the_same_is_proposed_after_the_same() -> None:

@@ -168,3 +168,11 @@ def test_counters_of_batch_norm_may_be_missing(tmp_path: Path) -> None:
     assert {key: value.tolist() for key, value in loaded.items()} == {
         "bn.weight": [1, 1], "bn.bias": [0, 0], "bn.running_mean": [0, 0], "bn.running_var": [1, 1]
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["n.yaml", "n.json"])
+def test_a_spec_is_no_file_of_weights(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("cnnspec: 1\n")
+    with pytest.raises(UsageError, match="is a spec by its name, and holds no weights") as caught:
+        read_weights(tmp_path / name)
+    assert "RUN/last.safetensors" in (caught.value.hint or "")

@@ -1,6 +1,6 @@
 """Kills training runs, continues them, and compares the end with an uninterrupted run, bit for bit.
 
-    python tests/training/kill_harness.py --kills 100 [--save NAME,NAME] [--source NAME,NAME] [--seed N]
+    python tests/training/kill_harness.py --kills 100 [--save NAME,NAME] [--source NAME,NAME] [--task TASK,TASK]
     python tests/training/kill_harness.py --every moment|call [--save NAME,NAME]
 
 Every run is a process forked from this one. `--kills` ends it by SIGKILL at random times, every third time inside a
@@ -8,7 +8,8 @@ save. `--every moment` ends it once at every moment of a save: before each call 
 the checkpoint, at the end, and once more at each with what a power cut may take. `--every call` does that before each
 call of a whole short run, from the making of its folder to its result. `cuts.py` says how.
 
-`--source` trains on the digits as they come from somewhere else: see `sources.py`.
+`--source` trains on the digits as they come from somewhere else, and `--task` for something else, every pair that there
+is: see `sources.py`.
 
 `--save` puts other saves in the place of ours, and the harness must find the damage: it exits with 1.
 """
@@ -33,8 +34,8 @@ from typing import Any
 import torch
 from cuts import Cut
 from run_states import final_state
-from small_runs import TEXT, job
-from sources import SOURCES
+from small_runs import job
+from sources import PAIRS, SOURCES, TEXTS
 
 from cnnspec.files import write_atomic
 from cnnspec.training import keeper, loop
@@ -44,6 +45,8 @@ from cnnspec.training.run_folder import is_run
 OPTIONS: dict[str, Any] = {"epochs": 8, "batch_size": 64, "checkpoint_every": 0.02}
 KILLS_PER_RUN = 10
 SOURCE = "digits"
+TASK = "classification"
+SLOWER: dict[str, Any] = {"lr": 0.01}  # what is learned otherwise than by classes
 POWER = ("", "data", "names")
 
 
@@ -106,8 +109,8 @@ def child(folder: Path, save: str, moment: Moment | None = None, report: int = -
             cut.arm()
         else:
             in_save(cut, moment.save)
-    data = SOURCES[SOURCE](folder.parent)
-    loop.train(job(folder, text=TEXT, resume=is_run(folder), **OPTIONS | data | options))
+    data = SOURCES[SOURCE](folder.parent, TASK) | (SLOWER if TASK != "classification" else {})
+    loop.train(job(folder, text=TEXTS[TASK], resume=is_run(folder), **OPTIONS | data | options))
     if moment is not None and moment.save is None:
         cut.end()
 
@@ -271,19 +274,25 @@ def at_every_call(root: Path, save: str) -> int:
 
 
 def main() -> int:
-    global SOURCE  # noqa: PLW0603 - forked processes read it
+    global SOURCE, TASK
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--every", choices=("moment", "call"))
     parser.add_argument("--save", default="ours")
     parser.add_argument("--source", default=SOURCE)
+    parser.add_argument("--task", default=TASK)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     broken = 0
-    for save, source in itertools.product(arguments.save.split(","), arguments.source.split(",")):
-        SOURCE = source
-        print(f"{save}:" if source == "digits" else f"{save}, {source}:", flush=True)
+    for save, task, source in itertools.product(
+        *(each.split(",") for each in (arguments.save, arguments.task, arguments.source))
+    ):
+        if (task, source) not in PAIRS:
+            continue
+        SOURCE, TASK = source, task
+        shown = [save, *([source] if source != "digits" else []), *([task] if task != "classification" else [])]
+        print(f"{', '.join(shown)}:", flush=True)
         with tempfile.TemporaryDirectory() as name:
             root = Path(name).resolve()
             if arguments.every == "moment":

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sources import SOURCES
+from sources import PAIRS, SOURCES, TEXTS
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the harness forks its processes")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="watching fsync needs /proc")
@@ -53,6 +53,23 @@ def test_killed_runs_on_data_from_elsewhere_end_as_if_nothing_had_happened(sourc
     done = harness("--kills", str(kills), "--source", source)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(f"{kills} kills") == len(source.split(","))
+
+
+@pytest.mark.parametrize(
+    ("tasks", "sources", "pairs"),
+    [
+        pytest.param("segmentation,regression", "rows read anew", 2, id="two"),
+        *(pytest.param(task, ",".join(SOURCES), None, id=task, marks=pytest.mark.long) for task in TEXTS),
+    ],
+)
+def test_runs_of_every_task_on_every_source_are_killed_and_end_as_if_nothing_had_happened(
+    tasks: str, sources: str, pairs: int | None
+) -> None:
+    done = harness("--kills", "2", "--task", tasks, "--source", sources)
+    assert done.returncode == 0, done.stdout + done.stderr
+    wanted = sum(task in tasks.split(",") for task, _ in PAIRS) if pairs is None else pairs
+    assert done.stdout.count("2 kills") == wanted
+    assert len(PAIRS) >= 40
 
 
 @needs_proc

@@ -14,7 +14,8 @@ from cnnspec import api
 from cnnspec.errors import CnnspecError
 from cnnspec.training.plots import plot_confusion, plot_mistakes
 from cnnspec.training.progress import Silent
-from cnnspec.training.run_folder import best_weights, open_run
+from cnnspec.training.run_folder import open_run
+from cnnspec.training.run_weights import best_weights
 
 
 class Messages(Silent):

@@ -1,5 +1,7 @@
 // What a page is given: the data that `cnnspec/drawing/page_data.py` writes.
 
+import type { Intake } from './pixels';
+
 export type Shape = number[];
 export type Edge = [source: number, target: number, tensor: number];
 
@@ -130,6 +132,7 @@ export interface Computed {
   weights: { layers: { layer: number; tensors: [name: string, shape: number[]][] }[]; data: string };
   camLayer: number | null;
   samples: Sample[];
+  live?: { intake: Intake; layers: number[]; model: string }; // the network itself, to be run in the page
 }
 
 export interface Epoch {

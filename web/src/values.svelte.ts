@@ -1,5 +1,6 @@
 // Which sample is looked at, and what was recorded of it.
 
+import type { Attachment } from 'svelte/attachments';
 import { Reader, size, unpacked } from './numbers';
 import { Recorded, type Tensor } from './sums';
 import type { Computed, Maps, PageData } from './types';
@@ -11,15 +12,16 @@ export interface Reason {
 }
 
 export class Seen {
-  recorded: Recorded;
-  picture: { shape: number[]; values: Uint8Array } | null = null;
   why: Reason | null = null;
   probabilities: number[] | null = null;
 
-  constructor(recorded: Recorded) {
-    this.recorded = recorded;
-  }
+  constructor(
+    public recorded: Recorded,
+    public picture: { shape: number[]; values: Uint8Array } | null,
+  ) {}
 }
+
+const NONE = -1; // of the samples that were recorded
 
 export class Values {
   sample = $state(0);
@@ -27,6 +29,7 @@ export class Values {
   channel = $state(0);
   unit = $state.raw<number[] | null>(null); // along the spatial axes of the layer that is selected
   reason = $state<number | null>(null); // the class that is asked about
+  guest = $state.raw<Attachment<HTMLElement> | null>(null); // what stands above the answer and makes samples of its own
   private weights: Promise<Map<number, Map<string, Tensor>>>;
   private known = new Map<number, Promise<Seen>>();
 
@@ -45,6 +48,14 @@ export class Values {
     void this.known.get(sample)!.then((seen) => {
       if (this.sample === sample) this.seen = seen;
     });
+  }
+
+  // Show what was not recorded: a picture and what the layers make of it.
+  async take(name: string, picture: Seen['picture'], tensors: Map<number, Tensor>): Promise<void> {
+    const recorded = new Recorded(this.data, { name, label: null, ranges: [], data: '' }, await this.weights);
+    recorded.tensors = tensors;
+    this.sample = NONE;
+    this.seen = this.answered(new Seen(recorded, picture));
   }
 
   // Of a sample that is shown: which class is the most probable.
@@ -66,7 +77,7 @@ export class Values {
   }
 
   private async read(number: number): Promise<Seen> {
-    const { tensors, samples, softmax, classes } = this.computed;
+    const { tensors, samples } = this.computed;
     const sample = samples[number];
     const reader = new Reader(await unpacked(sample.data));
     const recorded = new Recorded(this.data, sample, await this.weights);
@@ -74,13 +85,17 @@ export class Values {
     let range = 0;
     for (const { layer, shape, exact } of tensors)
       if (!exact) recorded.tensors.set(layer, { shape, values: reader.values(size(shape), sample.ranges[range++]), exact });
-    const seen = new Seen(recorded);
-    if (sample.picture) seen.picture = { shape: sample.picture, values: reader.bytes(size(sample.picture)) };
+    const seen = new Seen(recorded, sample.picture ? { shape: sample.picture, values: reader.bytes(size(sample.picture)) } : null);
     if (sample.why) {
       const maps = (each?: Maps) => each && { shape: each.shape, values: reader.values(size(each.shape), each.range) };
       seen.why = { classes: sample.why.classes, cam: maps(sample.why.cam), occlusion: maps(sample.why.occlusion) };
     }
-    const output = recorded.tensor(this.data.outputs[0]);
+    return this.answered(seen);
+  }
+
+  private answered(seen: Seen): Seen {
+    const { softmax, classes } = this.computed;
+    const output = seen.recorded.tensor(this.data.outputs[0]);
     if (classes.length && output?.exact) {
       const scores = Array.from(output.values);
       const most = Math.max(...scores);

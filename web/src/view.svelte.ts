@@ -37,7 +37,7 @@ export class View {
       this.wanted = 'values';
       this.pane = 'walk';
     }
-    if (data.runs) this.pane = 'run';
+    if (data.runs && !data.computed?.live) this.pane = 'run';
   }
 
   // Another state of the same network, as while it is edited: what is open and selected stays, where it is still there.

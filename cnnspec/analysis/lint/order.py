@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from cnnspec.analysis.lint.base import Found, MeasuredNetwork, rule
 from cnnspec.graph import INPUT, Node
 from cnnspec.ops import AXES, JOINS, AnyOp, show_shape
-from cnnspec.ops.activation import Hardsigmoid, Sigmoid, Softmax
+from cnnspec.ops.activation import AbstractSoftmax, Hardsigmoid, Sigmoid, Softmax
 from cnnspec.ops.base import AbstractAlong
 from cnnspec.ops.conv import AbstractSlidingConv, ConvTranspose
 from cnnspec.ops.dropout import Dropout
@@ -60,7 +60,7 @@ def activation_twice(network: MeasuredNetwork) -> Iterator[Found]:
 
 
 def _activates(op: AnyOp) -> bool:
-    return op.activation or isinstance(op, Softmax)
+    return op.activation or isinstance(op, AbstractSoftmax)
 
 
 def _a(name: str) -> str:

@@ -30,12 +30,13 @@ def _of_task(assessment: TaskAssessment, sheet: str | None) -> str:
     figures = [(name, text, "") for name, text in figure_texts(assessment.figures)]
     target, data = visible(assessment.target), visible(assessment.data)
     lines = [
-        f"{target} on {assessment.images:,} {assessment.split} images of {data}",
+        f"{target} on {assessment.images:,} {assessment.split} {assessment.inputs} of {data}",
         *(f"  {line}" for line in aligned([*figures, ("loss", f"{assessment.loss:.4f}", "")], (0, 2))),
         "",
     ]
     columns = [field.name for field in fields(assessment.scores[0])]
-    rows = [[_HEADS.get(column, column) for column in columns]]
+    heads = _HEADS | {"images": assessment.inputs}
+    rows = [[heads.get(column, column) for column in columns]]
     rows += [[_cell(column, getattr(score, column)) for column in columns] for score in assessment.scores]
     lines += aligned(rows, (0, 1) if "unit" in columns else (0,))
     if assessment.confusion and len(assessment.scores) <= WIDEST_MATRIX:
@@ -69,12 +70,12 @@ def _of_classes(assessment: Assessment, sheet: str | None) -> str:
         ("calibration error", f"{assessment.calibration_error:.2%}", "(expected, 15 bins)"),
     ]
     lines = [
-        f"{target} on {assessment.images:,} {assessment.split} images of {data}",
+        f"{target} on {assessment.images:,} {assessment.split} {assessment.inputs} of {data}",
         *(f"  {line}" for line in aligned(figures, (0, 2))),
         "",
     ]
     names = [visible(each.name) for each in assessment.classes]
-    rows = [["class", "images", "precision", "recall", "F1"]]
+    rows = [["class", assessment.inputs, "precision", "recall", "F1"]]
     for name, each in zip(names, assessment.classes, strict=True):
         rows.append([name, f"{each.images:,}", *(f"{share:.2%}" for share in (each.precision, each.recall, each.f1))])
     lines += aligned(rows, (0,))

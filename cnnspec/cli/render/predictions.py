@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
@@ -17,10 +17,18 @@ FORMATS: Final = ("table", "json", "csv")
 _PLACES: Final = {1: "1st", 2: "2nd", 3: "3rd"}
 
 
-def lines(predictions: Iterable[Answer], form: str, top: int, *, ahead: int = 1) -> Iterator[str]:
+def lines(
+    predictions: Iterable[Answer],
+    form: str,
+    top: int,
+    *,
+    columns: Sequence[str] = (),
+    what: str = "image",
+    ahead: int = 1,
+) -> Iterator[str]:
     """The lines for `predictions`; those of the first batch, of `ahead` images, make the table's first column.
 
-    `top` is how many classes a classifier tells of each image.
+    `top` is how many classes a classifier tells of each, `columns` what other answers have, and `what` one is called.
     """
     from cnnspec.api import Prediction
 
@@ -29,19 +37,19 @@ def lines(predictions: Iterable[Answer], form: str, top: int, *, ahead: int = 1)
     widest = label = 0
     if form == "csv":
         places = range(1, top + 1)
-        columns = [f"{kind}_{place}" for place in places for kind in ("class", "probability")]
-        yield csv_line(["image", *(first[0].cells() if first and not isinstance(first[0], Prediction) else columns)])
+        ranked = [f"{kind}_{place}" for place in places for kind in ("class", "probability")]
+        yield csv_line([what, *(columns or ranked)])
     elif form == "table" and first:
-        widest = max(5, *(len(visible(each.source)) for each in first))
+        widest = max(len(what), *(len(visible(each.source)) for each in first))
         label = min(24, max((len(visible(name)) for name in getattr(first[0], "classes", ())), default=0))
         heads = (f"{_PLACES.get(place, f'{place}th'):{label + 9}}" for place in range(1, top + 1))
-        yield f"{'image':{widest}}  {'  '.join(heads) if isinstance(first[0], Prediction) else first[0].head}".rstrip()
+        yield f"{what:{widest}}  {'  '.join(heads) if isinstance(first[0], Prediction) else first[0].head}".rstrip()
     for each in chain(first, waiting):
         if isinstance(each, Prediction):
             guesses = each.top(top)
             if form == "json":
                 listed = [{"class": one.label, "index": one.index, "probability": one.probability} for one in guesses]
-                yield json_text({"image": each.source, "top": listed})
+                yield json_text({what: each.source, "top": listed})
             elif form == "csv":
                 cells = (cell for one in guesses for cell in (one.label, f"{one.probability:.6f}"))
                 yield csv_line([each.source, *cells])
@@ -49,7 +57,7 @@ def lines(predictions: Iterable[Answer], form: str, top: int, *, ahead: int = 1)
                 cells = (f"{visible(one.label)[:label]:{label}}  {one.probability:7.2%}" for one in guesses)
                 yield f"{visible(each.source):{widest}}  {'  '.join(cells)}"
         elif form == "json":
-            yield json_text({"image": each.source, **each.to_dict()})
+            yield json_text({what: each.source, **each.to_dict()})
         elif form == "csv":
             yield csv_line([each.source, *each.cells().values()])
         else:
