@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from math import ceil
 from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
@@ -26,7 +25,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import check_inflation, check_regular
 from cnnspec.intake import STRETCH, Intake
-from cnnspec.jpegs import HEAD, START, JpegHead, read_head, upper_rows
 from cnnspec.ops import Shape, show_shape
 
 if TYPE_CHECKING:
@@ -37,16 +35,18 @@ __all__ = [
     "MAX_PIXELS",
     "NCHW_TO_NHWC",
     "NHWC_TO_NCHW",
+    "ORIENTATION",
+    "ORIENTED",
     "SUFFIXES",
     "Box",
     "channels_last",
-    "check_image",
     "check_inflated",
     "check_shape",
+    "faults_named",
     "fit_image",
     "normalize",
+    "opened",
     "prepare",
-    "read_crop",
     "read_image",
     "read_whole",
     "scale_and_shift",
@@ -63,15 +63,8 @@ NHWC_TO_NCHW: Final = (0, 3, 1, 2)
 
 STRIP: Final = 2**22  # pixels that are converted at a time
 _PIXEL_BYTES: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # in memory; of the others 4
-_LARGEST: Final = 2**28  # bytes of a JPEG that is read as a whole before it is decoded
-_SHRUNK: Final = (8, 4, 2)  # times that a JPEG can be decoded at a smaller size
-_ENOUGH: Final = 0.75  # of the input's size that the crop has then
-_BELOW: Final = 16  # rows of a JPEG that smooth into those above them
-_ORIENTATION: Final = 0x0112  # its number in Exif
-_ORIENTED: Final = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")  # where Pillow finds an orientation
-
-
-_ORIENTATION: Final = 0x0112  # of the tags of EXIF
+ORIENTED: Final = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")  # where Pillow finds an orientation
+ORIENTATION: Final = 0x0112  # of the tags of EXIF
 _ON_ITS_SIDE: Final = (5, 6, 7, 8)  # its values that change width and height
 
 Box: TypeAlias = tuple[int, int, int, int]  # left, top, right and bottom, in pixels
@@ -109,121 +102,33 @@ def read_image(
 
     Returns `(H, W, C)` bytes. Raises UsageError for a missing file, and CnnspecError for what is not a readable image.
     """
-    with _faults_named(source, name, max_pixels), _opened(source, max_pixels) as image:
+    with faults_named(source, name, max_pixels), opened(source, max_pixels) as image:
         return prepare(image, shape, intake=intake, invert=invert)
-
-
-def read_crop(
-    source: str | os.PathLike[str] | bytes, shape: Shape, choose: Callable[[tuple[int, int]], Box], *,
-    name: str | None = None, max_pixels: int = MAX_PIXELS,
-) -> NDArray[np.uint8]:  # fmt: skip
-    """A part of an image at the network's size, `(H, W, C)` bytes: what `choose` says of its width and height.
-
-    It is for training: a large JPEG is decoded at a half, a quarter or an eighth of its size where the crop is still
-    about as large as the input then, which changes pixels by 2 of 255 or so where they are smooth, and no further down
-    than the crop reaches.
-    Raises as `read_image`.
-    """
-    channels, height, width = check_shape(shape)
-    with _faults_named(source, name, max_pixels):
-        data, head = _upright_jpeg(source)
-        box, shrunk = None, 1
-        if head is not None and head.width * head.height <= max_pixels:
-            box = choose((head.width, head.height))
-            across, down = box[2] - box[0], box[3] - box[1]
-            spare = min(across / width, down / height)
-            shrunk = next((factor for factor in _SHRUNK if spare >= factor * _ENOUGH), 1)
-            data = upper_rows(data, head, box[3] + ceil(down / height) + _BELOW)
-        with _opened(source if box is None else data, max_pixels) as image:
-            if shrunk > 1:
-                image.draft(None, (image.width // shrunk, image.height // shrunk))
-            image = upright(image, channels)
-            left, top, right, bottom = (side / shrunk for side in box or choose(image.size))
-            part = (left, top, min(right, image.width), min(bottom, image.height))
-            pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, part))
-            return pixels.reshape(height, width, channels)
-
-
-def _upright_jpeg(source: str | os.PathLike[str] | bytes) -> tuple[bytes, JpegHead | None]:
-    """The bytes of a JPEG and its head, where its pixels lie as they are to be seen; else None, and no bytes."""
-    data = source if isinstance(source, bytes) else b""
-    if not isinstance(source, bytes):
-        check_regular(source)
-        with open(source, "rb") as file:
-            data = file.read(HEAD)
-            if not data.startswith(START) or os.fstat(file.fileno()).st_size > _LARGEST:
-                return b"", None
-            data += file.read()
-    head = read_head(data)
-    if head is not None and head.described:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if any(key in image.info for key in _ORIENTED) and image.getexif().get(_ORIENTATION, 1) != 1:
-                head = None
-    return data, head
 
 
 def read_whole(source: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """An image at its own size, as it is meant to be seen, `(H, W, 3)` bytes. Raises as `read_image`."""
-    return _opened(source, None, max_pixels, lambda image: np.asarray(upright(image, 3)))
+    with faults_named(source, None, max_pixels), opened(source, max_pixels) as image:
+        return np.asarray(upright(image, 3))
 
 
 def size_of(source: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """The width and height of an image as it is meant to be seen, mostly without its pixels. Raises as `read_image`."""
-
-    def look(image: Image.Image) -> tuple[int, int]:
+    with faults_named(source, None, max_pixels), opened(source, max_pixels) as image:
         if image.format == "TIFF":  # which versions of Pillow turn at different times
             return upright(image, 3).size
-        turned = image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
+        turned = image.getexif().get(ORIENTATION, 1) in _ON_ITS_SIDE
         return (image.height, image.width) if turned else image.size
-
-    return _opened(source, None, max_pixels, look)
-
-
-def check_image(
-    source: str | os.PathLike[str] | bytes, shape: Shape, *, name: str | None = None, max_pixels: int = MAX_PIXELS,
-    whole: bool = True,
-) -> bool:  # fmt: skip
-    """Whether an image has more than one colour, as far as that shows. Raises as `read_image`, for the same files.
-
-    The `whole` file is gone through, but of a JPEG only an eighth of the pixels are worked out, in a third of the time.
-    Otherwise a JPEG whose head, end and length speak for it is taken at its word: a fault between them is not seen.
-    """
-    channels, _, _ = check_shape(shape)
-    if not whole and _speaks_for_itself(source, max_pixels):
-        return True
-
-    with _faults_named(source, name, max_pixels), _opened(source, max_pixels) as image:
-        image.draft("L", (1, 1))
-        looked = upright(image, channels)
-        return any(low != high for low, high in (band.getextrema() for band in looked.split()))
-
-
-def _speaks_for_itself(source: str | os.PathLike[str] | bytes, max_pixels: int) -> bool:
-    """Whether this is a JPEG of usual kind and size that seems to be whole and of several colours."""
-    if isinstance(source, bytes):
-        start, end, size = source[:HEAD], source[-2:], len(source)
-    else:
-        try:
-            check_regular(source)
-            with open(source, "rb") as file:
-                start = file.read(HEAD)
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - 2))
-                end = file.read()
-        except (OSError, CnnspecError):  # it is told of by who reads it
-            return False
-    head = read_head(start)
-    return head is not None and head.width * head.height <= max_pixels and head.is_whole(size, end)
 
 
 @contextmanager
-def _opened(source: str | os.PathLike[str] | bytes, max_pixels: int) -> Iterator[Image.Image]:
+def opened(source: str | os.PathLike[str] | bytes, max_pixels: int) -> Iterator[Image.Image]:
     """An image, opened and of a size that may be decoded. Raises whatever Pillow does."""
     if not isinstance(source, bytes):
         check_regular(source)
     with _pillow_takes(max_pixels):
-        opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
-    with opened as image:
+        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+    with image:
         if image.width * image.height > max_pixels:
             raise Image.DecompressionBombError
         check_inflated(image, len(source) if isinstance(source, bytes) else os.stat(source).st_size)
@@ -231,7 +136,7 @@ def _opened(source: str | os.PathLike[str] | bytes, max_pixels: int) -> Iterator
 
 
 @contextmanager
-def _faults_named(source: str | os.PathLike[str] | bytes, name: str | None, max_pixels: int) -> Iterator[None]:
+def faults_named(source: str | os.PathLike[str] | bytes, name: str | None, max_pixels: int) -> Iterator[None]:
     """While entered, what is wrong with an image is raised as `read_image` does."""
     shown = name or ("what was given" if isinstance(source, bytes) else os.fspath(source))
     try:
@@ -286,7 +191,7 @@ def prepare(image: Image.Image, shape: Shape, *, intake: Intake = STRETCH, inver
 def upright(image: Image.Image, channels: int) -> Image.Image:
     """An image as it is meant to be seen, in grey or RGB. Raises CnnspecError for a kind of pixel that has no rule."""
     image.load()
-    if image.format == "TIFF" or any(key in image.info for key in _ORIENTED):
+    if image.format == "TIFF" or any(key in image.info for key in ORIENTED):
         image = ImageOps.exif_transpose(image)
     mode = "L" if channels == 1 else "RGB"
     return _convert(image, mode) if image.mode != mode or "transparency" in image.info else image

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from cnnspec.errors import CnnspecError
-from cnnspec.images import check_image, read_crop
 from cnnspec.jpegs import read_head, upper_rows
+from cnnspec.partial_images import check_image, read_crop
 
 SHAPE = (3, 16, 16)
 UPRIGHT = Image.Exif()

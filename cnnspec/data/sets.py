@@ -18,10 +18,11 @@ from cnnspec.data.archive import Place, content
 from cnnspec.data.classes import match_classes, some
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
-from cnnspec.images import MAX_PIXELS, Box, check_image, read_crop, read_image
+from cnnspec.images import MAX_PIXELS, Box, read_image
 from cnnspec.intake import STRETCH, Intake, inputs_word
 from cnnspec.ops import Shape, show_shape
 from cnnspec.ops.linear import Linear
+from cnnspec.partial_images import check_image, read_crop
 from cnnspec.sounds import read_sound
 from cnnspec.tasks import DEFAULT_IGNORE, TASKS, Task
 

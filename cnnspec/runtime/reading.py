@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sample", "read_batches"]
 
+_SMALL: Final = 2**13  # bytes of a file, in which Python has more to do than the decoder, and Python runs one thread
 _PARTS: Final = 2  # of a batch for each thread: a large file does not keep the others waiting
 
 
@@ -35,8 +37,9 @@ def read_batches(
 ) -> Iterator[list[Sample]]:
     """The samples in batches of `size`, in their order, each as `read` gives it.
 
-    With several threads, files are read one batch ahead. Samples that come one by one, or fewer than a batch, are taken
-    no earlier than they are asked for; what `images` itself raises comes in its turn.
+    With several threads, a batch is asked for ahead, and files that are not small are read by these. Samples that come
+    one by one, or fewer than a batch, are taken no earlier than they are wanted; what `images` itself raises comes in
+    its turn.
     """
     waiting = enumerate(images)
 
@@ -52,8 +55,10 @@ def read_batches(
     pool = ThreadPoolExecutor(threads, "reads images")
 
     def begin(taken: Taken) -> list[Callable[[], list[Sample]]]:
-        """Let the pool read them, or whoever asks where they are no files: those may be shared."""
-        if not all(isinstance(source, str | bytes | os.PathLike) for _, source in taken):
+        """Let the pool read them, or whoever asks where that is no gain."""
+        if not taken:
+            return []
+        if not _are_large([source for _, source in taken]):
             return [partial(attempts, taken)]
         many = -(-len(taken) // (threads * _PARTS))
         return [
@@ -74,6 +79,20 @@ def read_batches(
             begun = following
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _are_large(sources: list[object]) -> bool:
+    """Whether all are files, which nobody else reads, and so large that decoding them takes longer than Python does."""
+    total = 0
+    for source in sources:
+        if isinstance(source, bytes):
+            total += len(source)
+        elif isinstance(source, str | os.PathLike):
+            with suppress(OSError):  # it is told of by who reads it
+                total += os.stat(source).st_size
+        else:
+            return False
+    return total > _SMALL * len(sources)
 
 
 def _attempt(read: Callable[[object], NDArray[Any]], source: object) -> NDArray[Any] | CnnspecError:
