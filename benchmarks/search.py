@@ -143,15 +143,15 @@ def feasible(trials: int = 60) -> None:
         print(f"| {share} times those of simple_cnn | {first:.0%} | {second:.0%} | {second / first:.1f} |")
 
 
-def processes(trials: int = 16) -> None:
-    """Trials an hour of one process and of two, in turn, and the processor time of a trial of each.
+def processes(trials: int = 40) -> None:
+    """Trials an hour of one process and of two, in turn, and the processor time of a trial of each: some 3 minutes.
 
-    Where others use the machine, the clock says little; what one process and two take of the processor for a trial says
-    what they lose by each other.
+    Both train the same networks, which are drawn at random. Where others use the machine, the clock says little; what a
+    trial takes of the processor says what two processes lose by each other.
     """
     print("| processes | trials an hour | processor time of a trial |\n|--:|--:|--:|")
     speeds: dict[int, float] = {}
-    text = simple(trials=trials, epochs=4, prune="false")
+    text = simple(trials=trials, epochs=8, prune="false", sampler="random")
     for workers in (1, 2):
         with tempfile.TemporaryDirectory() as place:
             (Path(place) / "net.yaml").write_text(text)

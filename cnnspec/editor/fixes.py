@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from cnnspec.places import LINE_BREAK, Diagnostic, Edit, Fix, LayerBefore, Span, Suggestion, split_lines
 
-__all__ = ["Fixed", "apply", "disjoint", "fix_of", "mend", "sound_fix"]
+__all__ = ["Fixed", "apply", "disjoint", "fix_of", "line_ending", "mend", "sound_fix"]
 
 _ITEM: Final = re.compile(r"(?P<indent> *)(?:- +|(?P<key>[\w{} +*-]+): +)(?=[A-Za-z\"'])")
 _UNREAD: Final = ("E101", "E102")  # no YAML: nothing else is found then
@@ -68,8 +68,27 @@ def _fixes(diagnostic: Diagnostic, lines: Sequence[str]) -> Iterator[Fix]:
         if made is not None:
             yield made
     elif place is not None and isinstance(diagnostic.label, Suggestion):
+        defined = _misspelt_where_defined(place.span, diagnostic.label.word, lines)
+        if defined is not None:
+            yield defined
         for word in (diagnostic.label.word, *diagnostic.label.others):
             yield Fix(f"write `{word}`", (Edit(place.span, word),))
+
+
+def _misspelt_where_defined(used: Span, defined: str, lines: Sequence[str]) -> Fix | None:
+    """The word of a definition as it is used, where that stands several times and the definition's own only there."""
+    name = lines[used.line - 1][used.column - 1 : used.end_column - 1] if used.line == used.end_line else ""
+    if not name.isidentifier() or not defined.isidentifier():
+        return None
+    word, uses = re.compile(rf"(?<!\w){defined}(?!\w)"), re.compile(rf"(?<!\w){name}(?!\w)")
+    there = [(number, match) for number, line in enumerate(lines, 1) for match in word.finditer(line)]
+    if len(there) != 1 or sum(len(uses.findall(line)) for line in lines) < 2:
+        return None
+    ((number, match),) = there
+    if not re.match(r"['\"]?\s*:", lines[number - 1][match.end() :]):
+        return None  # it defines nothing
+    span = Span(number, match.start() + 1, number, match.end() + 1)
+    return Fix(f"call `{defined}` `{name}`", (Edit(span, name),))
 
 
 def _with_layer(more: LayerBefore, line: int, lines: Sequence[str]) -> Fix | None:
@@ -122,13 +141,18 @@ def _overlap(one: Span, other: Span) -> bool:
 def apply(text: str, fixes: Iterable[Fix]) -> str:
     """The text with these fixes made, which do not overlap. New lines end as those of the text do."""
     starts = [0, *(match.end() for match in LINE_BREAK.finditer(text))]
-    first = LINE_BREAK.search(text)
-    ending = first[0] if first is not None else "\n"
+    ending = line_ending(text)
     edits = sorted((edit for fix in fixes for edit in fix.edits), key=lambda edit: edit.span, reverse=True)
     for (line, column, end_line, end_column), new in edits:
         start, end = starts[line - 1] + column - 1, starts[end_line - 1] + end_column - 1
         text = f"{text[:start]}{new.replace(chr(10), ending)}{text[end:]}"
     return text
+
+
+def line_ending(text: str) -> str:
+    """What ends the first line of a text; a new line where there is but one."""
+    first = LINE_BREAK.search(text)
+    return first[0] if first is not None else "\n"
 
 
 def mend(text: str, find: Find) -> Fixed:

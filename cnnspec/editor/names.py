@@ -50,7 +50,14 @@ class Names:
     @cached_property
     def all(self) -> tuple[Occurrence, ...]:
         """Every name, in no order."""
-        return tuple(self._document())
+        return tuple(each._replace(place=self._bare(each.place)) for each in self._document())
+
+    def _bare(self, place: Place) -> Place:
+        """The place of a name without the quotes around it, which stay when it is renamed."""
+        line = self.lines[place.line - 1] if place.line <= len(self.lines) else ""
+        written = line[place.column - 1 : place.column - 1 + place.length]
+        is_quoted = len(written) > 2 and written[0] in "'\"" and written[0] == written[-1]
+        return Place(place.line, place.column + 1, place.length - 2) if is_quoted else place
 
     def at(self, line: int, column: int) -> Occurrence | None:
         """The name at a place, the shortest where several are."""

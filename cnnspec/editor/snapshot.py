@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from cnnspec.analysis.field_state import TensorField
 from cnnspec.analysis.network_report import analyze
@@ -57,6 +57,9 @@ class _Figures(NamedTuple):
     sums: dict[str, tuple[int, int]]  # parameters and MACs, also of all nodes below a name
     states: dict[str, TensorField]  # empty where a field is too irregular to be worked out
     fields: dict[str, str]  # as tables have them
+
+
+MOST_TYPED: Final = 5  # lines that may all be others than before
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,15 @@ def look(text: str, path: str = "spec.yaml", before: Snapshot | None = None, cho
         choice = before.choice if before is not None else Choice()
     snapshot = _read(text, path, choice)
     last = before if before is None or before.is_good else before.good
-    return snapshot if last is None or last.choice != choice else _after(snapshot, last)
+    return snapshot if last is None or last.choice != choice or _is_another(last, snapshot) else _after(snapshot, last)
+
+
+def _is_another(last: Snapshot, snapshot: Snapshot) -> bool:
+    """Whether a text is so different that nothing of the last one can be kept: another branch was checked out."""
+    if snapshot.is_good:
+        return False
+    changed = sum(end - start for _, (start, end) in changes(last.lines, snapshot.lines))
+    return changed > MOST_TYPED and 4 * (len(snapshot.lines) - changed) < changed
 
 
 def _after(snapshot: Snapshot, good: Snapshot) -> Snapshot:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from cnnspec.places import Diagnostic, Edit, Fix, Place, Span
 
-__all__ = ["Spacing", "continued", "missing_space", "spacing_fault"]
+__all__ = ["Spacing", "continued", "missing_space", "spacing_fault", "without_tabs"]
 
 # `-ReLU`, `relu:ReLU` and `cnnspec:1`, perhaps behind `- `; not `-1`, `a: b`, `a:` alone, nor `doi:10.1` and `https://`.
 _TIGHT: Final = re.compile(r"( *(?:- +)?)(-(?=[A-Za-z])|[A-Za-z0-9_-]+:(?=[A-Z\[{])|cnnspec:(?=\d))")
@@ -74,6 +74,17 @@ def spacing_fault(lines: list[str], at: Place, began: int | None) -> Spacing | N
     first = Place(at.line, indent + 1)
     message = f"this line is indented by {indent}, and the one above by {reached[0]}"
     return Spacing(message, first, "lines of one list or mapping start in the same column")
+
+
+def without_tabs(lines: list[str]) -> Fix | None:
+    """Two spaces for every tab that a line is indented with; None where there is none."""
+    edits = [
+        Edit(Span(number, at + 1, number, at + 2), "  ")
+        for number, line in enumerate(lines, 1)
+        for at, letter in enumerate(line[: len(line) - len(line.lstrip())])
+        if letter == "\t"
+    ]
+    return Fix("indent with spaces", tuple(edits)) if edits else None
 
 
 def _indents(line: str) -> list[int]:

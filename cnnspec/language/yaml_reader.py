@@ -15,7 +15,7 @@ from typing import Any, Final
 import yaml
 
 from cnnspec.errors import Diagnostic, Place
-from cnnspec.language.spacing import spacing_fault
+from cnnspec.language.spacing import spacing_fault, without_tabs
 from cnnspec.language.tree import (
     LETTERS,
     MAX_DEPTH,
@@ -42,6 +42,7 @@ _INT = re.compile(r"[-+]?[0-9]+\Z")
 _BASED = re.compile(r"0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 # Problems of YAML's that a space too few or too many may have caused.
+_NO_TABS: Final = "indent with spaces: YAML takes no tabs"
 _SPACED: Final = re.compile(
     "mapping values are not|not find expected ':'|not find expected (key|'-' indicator)|sequence entries"
 )
@@ -82,7 +83,9 @@ def _events(text: str) -> Iterator[Any]:
         )
         if spacing is not None:
             raise SourceError(spacing.error("E102")) from None
-        raise fail("E102", *_explain(error, place, text)) from None
+        message, place, hint = _explain(error, place, text)
+        fix = without_tabs(split_lines(text)) if hint == _NO_TABS else None
+        raise SourceError(Diagnostic("E102", message, place, help=hint, fix=fix)) from None
     except yaml.YAMLError as error:
         raise fail("E102", f"not YAML: {' '.join(str(error).split()):.200}") from None
 
@@ -107,7 +110,7 @@ def _explain(error: Any, place: Place | None, text: str) -> tuple[str, Place | N
     if "cannot start any token" in problem:
         letter = line[place.column - 1 : place.column] if place else ""
         if letter == "\t":
-            hint = "indent with spaces: YAML takes no tabs"
+            hint = _NO_TABS
         elif letter in ("@", "`", "%"):
             hint = f"quote a text that starts with `{letter}`"
     elif "mapping values are not allowed" in problem:

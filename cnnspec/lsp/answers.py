@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
 
 from lsprotocol import types
 
 from cnnspec.editor.complete import complete, signature
-from cnnspec.editor.fixes import apply, disjoint, sound_fix
+from cnnspec.editor.fixes import apply, disjoint, line_ending, sound_fix
 from cnnspec.editor.hints import Show, hints
 from cnnspec.editor.hover import hover
 from cnnspec.editor.names import RENAMED, Names, Occurrence
 from cnnspec.editor.snapshot import look
 from cnnspec.editor.structure import Part, folds, structure
 from cnnspec.errors import CnnspecError, SpecError
+from cnnspec.graph import Graph
 from cnnspec.language.format import format_text
 from cnnspec.lsp.documents import Document
 from cnnspec.lsp.positions import Positions
+from cnnspec.ops import AnyOp
 from cnnspec.places import Diagnostic, Edit, Fix, Span
 
 __all__ = [
@@ -182,16 +185,32 @@ def rename(document: Document, params: types.RenameParams) -> types.WorkspaceEdi
     names, found = _named(document, params.position)
     assert found is not None
     fix = Fix(f"call it `{name:.60}`", tuple(Edit(each.place.span, name) for each in names.of(found.symbol)))
-    graph = document.look().outcome.graph
-    other = look(apply(document.text, [fix]), document.path, choice=document.choice).outcome.graph
-    if graph is not None and (other is None or [node.op for node in graph] != [node.op for node in other]):
+    text = apply(document.text, [fix])
+    before, after = document.look().outcome.graph, look(text, document.path, choice=document.choice).outcome.graph
+    wrong = _errors(document.findings_in(text)) - _errors(document.findings())
+    if not name or wrong or (before is not None and (after is None or _wired(before) != _wired(after))):
         raise CnnspecError(f"`{name:.60}` cannot be the name: the text would say something else")
     return _edited(document, [fix])
 
 
+def _errors(found: Iterable[Diagnostic]) -> Counter[str]:
+    """How many errors there are of each code."""
+    return Counter(each.code for each in found if each.severity == "error")
+
+
+def _wired(graph: Graph) -> list[tuple[AnyOp, tuple[int, ...]]]:
+    """What a network computes, whatever its layers are called: each with the layers that it reads, by their places."""
+    places = {name: place for place, name in enumerate(("input", *(node.name for node in graph)))}
+    return [(node.op, tuple(places.get(name, 0) for name in node.inputs)) for node in graph]
+
+
 def _edited(document: Document, fixes: Iterable[Fix]) -> types.WorkspaceEdit:
-    positions = document.positions
-    edits = [types.TextEdit(positions.range(edit.span), edit.text) for fix in fixes for edit in fix.edits]
+    positions, ending = document.positions, line_ending(document.text)
+    edits = [
+        types.TextEdit(positions.range(edit.span), edit.text.replace("\n", ending))
+        for fix in fixes
+        for edit in fix.edits
+    ]
     return types.WorkspaceEdit(changes={document.uri: edits})
 
 

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, Final, TypeAlias
 
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
 from cnnspec.editor.snapshot import Choice
@@ -92,7 +93,10 @@ class _Service:
 
         def call(params: Any) -> Any:
             document = self.documents.spec(params.text_document.uri)
-            return None if document is None else answer(document, params)
+            try:
+                return None if document is None else answer(document, params)
+            except CnnspecError as error:  # which is for people to read, without the name of a class before it
+                raise JsonRpcException(error.message, types.LSPErrorCodes.RequestFailed.value) from None
 
         return call
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 import numpy as np
-from onnx import TensorProto
 
 from cnnspec.errors import CnnspecError, ShapeError
 from cnnspec.foreign.cuts import named_by_cuts
@@ -17,19 +15,17 @@ from cnnspec.foreign.primitives import Parameter, Primitive
 from cnnspec.graph import INPUT
 from cnnspec.onnx_backend.read_constants import fold_constants, is_foldable, shape_of
 from cnnspec.onnx_backend.read_input import input_of
+from cnnspec.onnx_backend.read_known import KnownTensors
 from cnnspec.onnx_backend.read_layers import LAYERS
 from cnnspec.onnx_backend.read_names import Names
 from cnnspec.onnx_backend.read_patterns import with_patterns
 from cnnspec.onnx_backend.read_pointwise import POINTWISE
 from cnnspec.onnx_backend.read_shapes import SHAPES
-from cnnspec.onnx_backend.read_tensors import KINDS, array_of, attribute_value
-from cnnspec.onnx_backend.read_values import Activation, Known, Made, Malformed, Missing, NodeView, Rule, Strung, Value
+from cnnspec.onnx_backend.read_tensors import KINDS, damaged, view_of
+from cnnspec.onnx_backend.read_values import Activation, Known, Made, Missing, NodeView, Rule, Strung, Value
 from cnnspec.onnx_backend.read_windows import POOLS
 from cnnspec.onnx_backend.read_words import word_of
 from cnnspec.ops import ArgumentError, Shape, make_op
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 __all__ = ["GraphReader"]
 
@@ -58,24 +54,24 @@ class GraphReader:
         self.calls: dict[str, Call] = {}
         self.made_by: dict[str, Stored] = {}
         self.worked_out: dict[str, Known] = {}  # tensors that the file computes and a layer has, by their names in it
-        self.numbers: set[str] = set()  # tensors of the file of which the numbers were read
         self.readers: dict[str, list[Any]] = {}
         self.gaps: list[str] = []  # calls that have no operator
         self.folded: list[str] = []  # convolutions that a norm was folded into
         self._biases: dict[int, str] = {}  # nodes that are part of the layer before them
         self.input = input_of(self.graph, shown, input_shape)
         self.batch, self.channels_last = self.input.batch, self.input.channels_last
+        self.known = KnownTensors(self.graph, shown, self.opset, self.values)
         self.values[self.input.name] = Activation(INPUT, self.input.shape, self.input.order)
 
     # Reading --------------------------------------------------------------------------------------------------------
 
     def read(self) -> Network:
         """The network. Raises CnnspecError for a file that is damaged, or refused as a whole."""
-        self._read_tensors()
+        self.known.read_kept()
         for node in self.nodes:
             for name in dict.fromkeys(node.input):
                 self.readers.setdefault(name, []).append(node)
-        self._read_known()
+        self.known.read_computed(self.nodes)
         for node in self.nodes:
             if node.output and node.output[0] in self.values:
                 continue
@@ -99,64 +95,6 @@ class GraphReader:
             equal_once=True,
         )
 
-    def _read_tensors(self) -> None:
-        for tensor in self.graph.initializer:
-            kind = KINDS.get(tensor.data_type)
-            if kind is None:
-                word = TensorProto.DataType.Name(tensor.data_type).lower() if tensor.data_type else "nothing"
-                raise CnnspecError(f"{self.shown} keeps tensors of {word}, and numbers of 32 bits are read")
-            shape = tuple(tensor.dims)
-            if min(shape, default=0) < 0:
-                raise CnnspecError(f"{self.shown} is damaged: a tensor has the shape {shape}")
-            reference = Stored(tensor.name) if kind == "f" else None
-            self.values[tensor.name] = Known(tensor.name, shape, partial(self._array, tensor), kind, reference)
-
-    def _array(self, tensor: Any) -> NDArray[Any]:
-        self.numbers.add(tensor.name)
-        return array_of(tensor, self.shown)
-
-    def _read_known(self) -> None:
-        """All that depends on no input, so that it is there before whoever reads it."""
-        for node in self.nodes:
-            if node.op_type == "Constant":
-                self._keep(node, self._constant)
-            elif is_foldable(node.op_type) and all(
-                not name or isinstance(self.values.get(name), Known) for name in node.input
-            ):
-                self._keep(node, lambda node: fold_constants(self._view(node)))
-
-    def _keep(self, node: Any, fold: Callable[[Any], Known]) -> None:
-        if len(node.output) != 1:
-            raise self._damaged(node, "it has not one output")
-        try:
-            self.values[node.output[0]] = fold(node)
-        except Missing:
-            return  # whoever reads it says so
-        except Exception as error:
-            raise self._damaged(node, error) from error
-
-    def _constant(self, node: Any) -> Known:
-        (name,) = node.output
-        attributes = self._view(node).attributes
-        if len(attributes) != 1:
-            raise Malformed("it has not one value")
-        ((key, value),) = attributes.items()
-        if key == "value" and isinstance(value, np.ndarray):
-            reference = Stored(name) if value.dtype.kind == "f" and value.size > 1 else None
-            return Known(name, value.shape, lambda: self._read_number(name, value), value.dtype.kind, reference)
-        kinds: dict[str, Any] = {"value_float": np.float32, "value_floats": np.float32}
-        array = np.array(value, kinds.get(key, np.int64))
-        return Known(name, array.shape, lambda: array, array.dtype.kind)
-
-    def _read_number(self, name: str, value: NDArray[Any]) -> NDArray[Any]:
-        self.numbers.add(name)
-        return value
-
-    def _view(self, node: Any) -> NodeView:
-        values = tuple(self.values[name] if name else None for name in node.input)
-        attributes = {each.name: attribute_value(each, self.shown) for each in node.attribute}
-        return NodeView(node, values, attributes, self.opset)
-
     def _read_node(self, node: Any) -> bool:
         """Whether the reading goes on: where something is missing, what comes behind may make no sense."""
         kind = node.op_type
@@ -165,11 +103,11 @@ class GraphReader:
         if kind in _CONTROL:
             raise CnnspecError(f"{self.shown} has a control-flow operator ({kind}), which is not taken")
         if not node.output:
-            raise self._damaged(node, "it has no output")
+            raise damaged(self.shown, node, "it has no output")
         lost = [name for name in node.input if name and name not in self.values]
         if lost:
-            raise self._damaged(node, f"it reads `{lost[0]:.60}`, which nothing gives before it")
-        view = self._view(node)
+            raise damaged(self.shown, node, f"it reads `{lost[0]:.60}`, which nothing gives before it")
+        view = view_of(node, self.values, self.opset, self.shown)
         try:
             self._take(node, view)
         except (Missing, ArgumentError, ShapeError) as missing:
@@ -178,7 +116,7 @@ class GraphReader:
         except Exception as error:  # the file is anybody's: what its maker broke shows in many ways
             if self.gaps:
                 return False
-            raise self._damaged(node, error) from error
+            raise damaged(self.shown, node, error) from error
         return True
 
     def _take(self, node: Any, view: NodeView) -> None:
@@ -212,11 +150,6 @@ class GraphReader:
         for output in node.output:  # what reads it is read as far as its shape can be guessed
             shape = reads[0].shape if reads else self.input.shape
             self.values[output] = Activation(name, shape, reads[0].order if reads else ())
-
-    def _damaged(self, node: Any, error: object) -> CnnspecError:
-        said = str(error) if isinstance(error, (str, Malformed)) else f"{type(error).__name__}: {error}"
-        label = node.name or (node.output[0] if node.output else "")
-        return CnnspecError(f"{self.shown} is damaged: {node.op_type:.40} `{label:.60}`: {said:.200}")
 
     def _outputs(self) -> tuple[str, ...]:
         if self.gaps:  # they are what is told, whoever reads them
@@ -318,7 +251,7 @@ class GraphReader:
         kept = {
             tensor.name: tuple(tensor.dims)
             for tensor in self.graph.initializer
-            if KINDS.get(tensor.data_type) == "f" and (tensor.name in used or tensor.name not in self.numbers)
+            if KINDS.get(tensor.data_type) == "f" and (tensor.name in used or tensor.name not in self.known.numbers)
         }
         return kept | {key: known.shape for key, known in self.worked_out.items()}
 

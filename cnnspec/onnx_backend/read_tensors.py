@@ -1,18 +1,20 @@
-"""The tensors and attributes of an ONNX file as numbers."""
+"""The tensors and attributes of an ONNX file as numbers, and its nodes with what they read."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from onnx import AttributeProto, TensorProto, numpy_helper
 
 from cnnspec.errors import CnnspecError
+from cnnspec.onnx_backend.read_values import Malformed, NodeView, Value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["KINDS", "array_of", "attribute_value"]
+__all__ = ["KINDS", "array_of", "attribute_value", "damaged", "view_of"]
 
 KINDS: Final = {
     TensorProto.FLOAT: "f",
@@ -51,3 +53,16 @@ def attribute_value(attribute: Any, shown: str) -> Any:
             return array_of(attribute.t, shown)
         case _:
             return None
+
+
+def view_of(node: Any, values: Mapping[str, Value], opset: int, shown: str) -> NodeView:
+    """A node with the values that it reads. Raises CnnspecError for attributes that are damaged."""
+    attributes = {each.name: attribute_value(each, shown) for each in node.attribute}
+    return NodeView(node, tuple(values[name] if name else None for name in node.input), attributes, opset)
+
+
+def damaged(shown: str, node: Any, error: object) -> CnnspecError:
+    """The error for a node that breaks the rules of its operator."""
+    said = str(error) if isinstance(error, (str, Malformed)) else f"{type(error).__name__}: {error}"
+    label = node.name or (node.output[0] if node.output else "")
+    return CnnspecError(f"{shown} is damaged: {node.op_type:.40} `{label:.60}`: {said:.200}")

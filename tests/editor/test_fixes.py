@@ -39,6 +39,12 @@ CASES = {  # a text, the code of what is wrong, and the text that mends it
         "E110",
         HEAD + "params: {width: 8}\nlayers:\n  - Conv2d(width * 2, 3)\n",
     ),
+    "a name where it is defined": (
+        HEAD + "params: {widht: 8}\nlayers:\n  - Conv2d(width, 3)\n  - Conv2d(width * 2, 3)\n",
+        "E110",
+        HEAD + "params: {width: 8}\nlayers:\n  - Conv2d(width, 3)\n  - Conv2d(width * 2, 3)\n",
+    ),
+    "tabs": (HEAD + "layers:\n\ta: ReLU\n\tb: ReLU\n", "E102", HEAD + "layers:\n  a: ReLU\n  b: ReLU\n"),
     "an output": (HEAD + "outputs: [b]\nlayers: {aa: ReLU}\n", "E109", None),
     "a space": (HEAD + "layers:\n  -ReLU\n", "E107", HEAD + "layers:\n  - ReLU\n"),
     "a space after a colon": (

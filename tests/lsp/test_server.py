@@ -94,6 +94,39 @@ def test_a_name_that_means_something_else_is_refused(client: Client) -> None:
     assert "cannot be the name" in client.answer("textDocument/rename", params)["error"]["message"]
 
 
+def test_names_that_are_none_are_refused_in_a_text_with_errors_too(client: Client) -> None:
+    client.edit(2, {"text": TEXT.replace("ReLU", "ReL")})
+    where = {"textDocument": {"uri": URI}, "position": {"line": 7, "character": 17}}
+    for name in ("", "a b", "a: b", "🎈"):
+        error = client.answer("textDocument/rename", {**where, "newName": name})["error"]
+        assert error["message"] == f"`{name}` cannot be the name: the text would say something else"
+    assert len(client.at("rename", 7, 17, newName="base")["changes"][URI]) == 3
+
+
+def test_quotes_around_a_name_stay(client: Client) -> None:
+    client.edit(2, {"text": '{"cnnspec": 1, "input": [1, 8, 8],\n "layers": {"c": "ReLU"}}'})
+    (edit,) = client.at("rename", 1, 13, newName="relu")["changes"][URI]
+    assert edit == {
+        "newText": "relu",
+        "range": {"start": {"line": 1, "character": 13}, "end": {"line": 1, "character": 14}},
+    }
+
+
+def test_lines_that_are_inserted_end_as_the_others(client: Client) -> None:
+    client.edit(2, {"text": TEXT.replace("  flatten: Flatten\n", "").replace("\n", "\r\n")})
+    where = {"start": {"line": 9, "character": 8}, "end": {"line": 9, "character": 8}}
+    params = {"textDocument": {"uri": URI}, "range": where, "context": {"diagnostics": []}}
+    (action,) = client.ask("textDocument/codeAction", params)
+    assert action["edit"]["changes"][URI][0]["newText"].endswith("Flatten\r\n")
+
+
+def test_nothing_is_kept_of_another_text(client: Client) -> None:
+    client.hints()
+    layers = "".join(f"\n  layer{number}: ReLU" for number in range(9))
+    client.edit(2, {"text": f"# another\ncnnspec: 1.0\ninput: [2, 4, 4]\nname: '{{'\nlayers:{layers}\n  out: Lin(3)\n"})
+    assert {*client.hints()} <= {"→ 2x4x4  rf 1x1"}
+
+
 def test_structure_and_form(client: Client) -> None:
     document = {"textDocument": {"uri": URI}}
     assert [each["name"] for each in client.ask("textDocument/documentSymbol", document)] == [
