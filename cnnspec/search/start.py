@@ -34,7 +34,9 @@ class SearchResult:
     trials: tuple[TrialRecord, ...]
 
     def __repr__(self) -> str:
-        best = "" if self.best is None else f", the best {self.best.name} with {self.best.accuracy:.2%}"
+        best = (
+            "" if self.best is None else f", the best {self.best.name} with {self.best.figure.named(self.best.score)}"
+        )
         return f"<SearchResult {self.path}: {self.done} of {self.plan.section.trials} trials{best}>"
 
     @property
@@ -44,11 +46,11 @@ class SearchResult:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The trial of the highest accuracy in validation."""
+        """The trial of the highest score in validation."""
         return best_of(self.trials)
 
     def front(self, cost: str | None = None) -> list[TrialRecord]:
-        """The trials that none beats in both accuracy and cost, the cheapest first."""
+        """The trials that none beats in both score and cost, the cheapest first."""
         return front_of(self.trials, cost or self.plan.section.cost)
 
     def to_dict(self, cost: str | None = None) -> dict[str, Any]:
