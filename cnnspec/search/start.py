@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cnnspec.cores import usable_cores
 from cnnspec.errors import UsageError
 from cnnspec.limits import MAX_THREADS
 from cnnspec.search.crew import Crew, ProcessMember
@@ -86,8 +87,7 @@ def run_search(
     """
     if "WORLD_SIZE" in os.environ:
         raise UsageError("a search is no job for torchrun", hint="`--workers` trains several trials at a time")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    machine = Machine(data, threads=min(MAX_THREADS, max(1, cores // workers)), device=plan.config.device)
+    machine = Machine(data, threads=min(MAX_THREADS, max(1, usable_cores() // workers)), device=plan.config.device)
     with quiet():
         if folder.begun:
             folder.check_same(plan)
