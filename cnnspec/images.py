@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from math import ceil
 from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
@@ -36,16 +35,18 @@ __all__ = [
     "MAX_PIXELS",
     "NCHW_TO_NHWC",
     "NHWC_TO_NCHW",
+    "ORIENTATION",
+    "ORIENTED",
     "SUFFIXES",
     "Box",
     "channels_last",
-    "check_image",
     "check_inflated",
     "check_shape",
+    "faults_named",
     "fit_image",
     "normalize",
+    "opened",
     "prepare",
-    "read_crop",
     "read_image",
     "read_whole",
     "scale_and_shift",
@@ -62,16 +63,13 @@ NHWC_TO_NCHW: Final = (0, 3, 1, 2)
 
 STRIP: Final = 2**22  # pixels that are converted at a time
 _PIXEL_BYTES: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # in memory; of the others 4
-_ORIENTED: Final = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")  # where Pillow finds an orientation
-
-
-_ORIENTATION: Final = 0x0112  # of the tags of EXIF
+ORIENTED: Final = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")  # where Pillow finds an orientation
+ORIENTATION: Final = 0x0112  # of the tags of EXIF
 _ON_ITS_SIDE: Final = (5, 6, 7, 8)  # its values that change width and height
 
 Box: TypeAlias = tuple[int, int, int, int]  # left, top, right and bottom, in pixels
 
 Size = TypeVar("Size")
-T = TypeVar("T")
 
 
 def channels_last(shape: tuple[Size, ...]) -> tuple[Size, ...]:
@@ -104,88 +102,45 @@ def read_image(
 
     Returns `(H, W, C)` bytes. Raises UsageError for a missing file, and CnnspecError for what is not a readable image.
     """
-    return _opened(source, name, max_pixels, lambda image: prepare(image, shape, intake=intake, invert=invert))
-
-
-def read_crop(
-    source: str | os.PathLike[str] | bytes, shape: Shape, choose: Callable[[tuple[int, int]], Box], *,
-    name: str | None = None, max_pixels: int = MAX_PIXELS,
-) -> NDArray[np.uint8]:  # fmt: skip
-    """A part of an image at the network's size, `(H, W, C)` bytes: what `choose` says of its width and height.
-
-    It is for training: a large JPEG is decoded at a half, a quarter or an eighth of its size where the crop is still
-    larger than the input then, which changes pixels by 2 of 255 or so. Raises as `read_image`.
-    """
-    channels, height, width = check_shape(shape)
-
-    def cut(image: Image.Image) -> NDArray[np.uint8]:
-        size, box = image.size, None
-        if image.format == "JPEG" and not any(key in image.info for key in _ORIENTED):
-            box = choose(size)
-            spare = min((box[2] - box[0]) / width, (box[3] - box[1]) / height)
-            if spare >= 2:
-                image.draft(None, (ceil(size[0] / spare), ceil(size[1] / spare)))
-        image = upright(image, channels)
-        if box is None:
-            size, box = image.size, choose(image.size)
-        across, down = image.width / size[0], image.height / size[1]
-        part = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
-        return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, part)).reshape(
-            height, width, channels
-        )
-
-    return _opened(source, name, max_pixels, cut)
+    with faults_named(source, name, max_pixels), opened(source, max_pixels) as image:
+        return prepare(image, shape, intake=intake, invert=invert)
 
 
 def read_whole(source: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """An image at its own size, as it is meant to be seen, `(H, W, 3)` bytes. Raises as `read_image`."""
-    return _opened(source, None, max_pixels, lambda image: np.asarray(upright(image, 3)))
+    with faults_named(source, None, max_pixels), opened(source, max_pixels) as image:
+        return np.asarray(upright(image, 3))
 
 
 def size_of(source: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """The width and height of an image as it is meant to be seen, mostly without its pixels. Raises as `read_image`."""
-
-    def look(image: Image.Image) -> tuple[int, int]:
+    with faults_named(source, None, max_pixels), opened(source, max_pixels) as image:
         if image.format == "TIFF":  # which versions of Pillow turn at different times
             return upright(image, 3).size
-        turned = image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE
+        turned = image.getexif().get(ORIENTATION, 1) in _ON_ITS_SIDE
         return (image.height, image.width) if turned else image.size
 
-    return _opened(source, None, max_pixels, look)
+
+@contextmanager
+def opened(source: str | os.PathLike[str] | bytes, max_pixels: int) -> Iterator[Image.Image]:
+    """An image, opened and of a size that may be decoded. Raises whatever Pillow does."""
+    if not isinstance(source, bytes):
+        check_regular(source)
+    with _pillow_takes(max_pixels):
+        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+    with image:
+        if image.width * image.height > max_pixels:
+            raise Image.DecompressionBombError
+        check_inflated(image, len(source) if isinstance(source, bytes) else os.stat(source).st_size)
+        yield image
 
 
-def check_image(
-    source: str | os.PathLike[str] | bytes, shape: Shape, *, name: str | None = None, max_pixels: int = MAX_PIXELS
-) -> bool:
-    """Whether an image has more than one colour, as far as that shows. Raises as `read_image`, for the same files.
-
-    All of a file is gone through, but of a JPEG only an eighth of the pixels are worked out, in a third of the time.
-    """
-    channels, _, _ = check_shape(shape)
-
-    def look(image: Image.Image) -> bool:
-        image.draft("L", (1, 1))
-        looked = upright(image, channels)
-        return any(low != high for low, high in (band.getextrema() for band in looked.split()))
-
-    return _opened(source, name, max_pixels, look)
-
-
-def _opened(
-    source: str | os.PathLike[str] | bytes, name: str | None, max_pixels: int, finish: Callable[[Image.Image], T]
-) -> T:
-    """What `finish` makes of an image, opened and of a size that may be decoded. Raises as `read_image`."""
+@contextmanager
+def faults_named(source: str | os.PathLike[str] | bytes, name: str | None, max_pixels: int) -> Iterator[None]:
+    """While entered, what is wrong with an image is raised as `read_image` does."""
     shown = name or ("what was given" if isinstance(source, bytes) else os.fspath(source))
     try:
-        if not isinstance(source, bytes):
-            check_regular(source)
-        with _pillow_takes(max_pixels):
-            opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
-        with opened as image:
-            if image.width * image.height > max_pixels:
-                raise Image.DecompressionBombError
-            check_inflated(image, len(source) if isinstance(source, bytes) else os.stat(source).st_size)
-            return finish(image)
+        yield
     except UsageError:
         raise
     except CnnspecError as error:
@@ -236,7 +191,7 @@ def prepare(image: Image.Image, shape: Shape, *, intake: Intake = STRETCH, inver
 def upright(image: Image.Image, channels: int) -> Image.Image:
     """An image as it is meant to be seen, in grey or RGB. Raises CnnspecError for a kind of pixel that has no rule."""
     image.load()
-    if image.format == "TIFF" or any(key in image.info for key in _ORIENTED):
+    if image.format == "TIFF" or any(key in image.info for key in ORIENTED):
         image = ImageOps.exif_transpose(image)
     mode = "L" if channels == 1 else "RGB"
     return _convert(image, mode) if image.mode != mode or "transparency" in image.info else image

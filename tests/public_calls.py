@@ -147,11 +147,13 @@ def public_calls(run: Path, model: Path) -> dict[str, Public]:
         ),
         "TrainConfig": Public(TrainConfig, {}, tuple(TrainConfig.model_fields)),
         "Predictor": Public(
-            cnnspec.Predictor, {"path": model}, ("device", "allow_fallback", "threads", "batch_size", "invert")
+            cnnspec.Predictor, {"path": model}, ("device", "allow_fallback", "threads", "batch_size", "invert", "spin")
         ),
         "Predictor.__call__": Public(predictor, {"images": "a.png"}),
         "Predictor.stream": Public(predictor.stream, {"images": ["a.png"]}, ("on_error",)),
         "Predictor.pixels": Public(predictor.pixels, {"image": "a.png"}, ("invert",)),
+        "Predictor.sample": Public(predictor.sample, {"given": "a.png"}, ("invert",)),
+        "Predictor.samples": Public(predictor.samples, {"array": np.zeros((1, 1, 8, 8), np.float32)}, ("invert",)),
         "Predictor.probabilities": Public(predictor.probabilities, {"pixels": np.zeros((1, 8, 8, 1), np.uint8)}),
         "Predictor.activated": Public(predictor.activated, {"pixels": np.zeros((1, 8, 8, 1), np.uint8)}),
         "Predictor.read": Public(predictor.read, {"inputs": np.zeros((1, 1, 8, 8), np.float32)}),

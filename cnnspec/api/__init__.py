@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from cnnspec.runtime.bench import Bench
     from cnnspec.runtime.doctor import Diagnosis, examine_installation
     from cnnspec.runtime.predictor import Predictor
-    from cnnspec.scoring.assess import Assessment
+    from cnnspec.scoring.class_figures import Assessment
     from cnnspec.scoring.figures import TaskAssessment
     from cnnspec.search.judge import Figures, Verdict, Violation
     from cnnspec.search.progress import SearchProgress
@@ -202,7 +202,7 @@ LATER: Final = {
     "cnnspec.runtime.doctor": ("Diagnosis", "examine_installation"),
     "cnnspec.runtime.answers": ("LabelsPrediction", "MaskPrediction", "NumbersPrediction", "Prediction"),
     "cnnspec.runtime.predictor": ("Predictor",),
-    "cnnspec.scoring.assess": ("Assessment",),
+    "cnnspec.scoring.class_figures": ("Assessment",),
     "cnnspec.scoring.figures": ("TaskAssessment",),
     "cnnspec.search.judge": ("Figures", "Verdict", "Violation"),
     "cnnspec.search.progress": ("SearchProgress",),

@@ -22,7 +22,7 @@ from cnnspec.zoo import find_run
 
 if TYPE_CHECKING:
     from cnnspec.data.given import Given
-    from cnnspec.scoring.assess import Assessment
+    from cnnspec.scoring.class_figures import Assessment
     from cnnspec.scoring.figures import TaskAssessment
 
 __all__ = ["evaluate", "list_runs", "resume", "train"]

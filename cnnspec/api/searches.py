@@ -148,7 +148,7 @@ def open_search(
 ) -> SearchResult:
     """What a search has come to, by its name or its folder: its trials, the best, and `front(cost)`.
 
-    `picture` is where accuracy against `cost` is drawn: a PNG, or where its name ends in `.html` a page that has the
+    `picture` is where the score against `cost` is drawn: a PNG, or where its name ends in `.html` a page that has the
     trials across all that varies too. Raises UsageError where there is no such search, for a picture of another kind,
     and for a `cost` that no trial has.
     """
@@ -162,6 +162,9 @@ def open_search(
         hint = f"it is measured where a limit is on it, or `cost: {cost}` stands in the section `search`"
         raise UsageError(f"no trial of {result.path} has a measured {cost}", hint=hint)
     if picture is not None and ending != ".png":
+        if result.plan.figure.key != "accuracy":
+            title = result.plan.figure.title
+            raise UsageError(f"the page of a search shows accuracy, and {result.path} is for {title}", hint="a .png")
         from cnnspec.pages.search_page import search_page
 
         rewrite(picture, search_page(result, cost).encode())

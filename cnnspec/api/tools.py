@@ -193,10 +193,12 @@ def spec_files(folder: PathLike) -> tuple[list[Path], list[Path]]:
 
 @public()
 def json_schema() -> dict[str, Any]:
-    """A JSON Schema (draft-07) of specs, for editors."""
+    """A JSON Schema (draft-07) of specs, with the options of training, for editors."""
     from cnnspec.language.schema import json_schema
+    from cnnspec.training.config import options_schema
 
-    return json_schema()
+    schema = json_schema()
+    return {**schema, "properties": {**schema["properties"], "train": options_schema()}}
 
 
 @public()

@@ -61,7 +61,9 @@ def search(
     seed: Annotated[int | None, typer.Option(metavar="N", min=0, help="Of the candidates and of training.")] = None,
     config: Annotated[str | None, typer.Option(metavar="FILE", help="Options of training from a YAML file.")] = None,
     sample: Annotated[int | None, typer.Option(metavar="N", min=1, help="screen: candidates to look at: 200.")] = None,
-    cost: Annotated[str | None, typer.Option(metavar="FIGURE", help="front: what accuracy is weighed against.")] = None,
+    cost: Annotated[
+        str | None, typer.Option(metavar="FIGURE", help="front: what the score is weighed against.")
+    ] = None,
     picture: Annotated[
         str | None, typer.Option(metavar="FILE", help="front: draw it, as .png or as a page, .html.")
     ] = None,
@@ -142,8 +144,8 @@ def _search(subject: str, form: str, given: dict[str, Any]) -> None:
 def _result_text(result: SearchResult) -> str:
     name, best = visible(result.path.name), result.best
     lines = [f"{visible(str(result.path))}: {result.done} trial{'s' * (result.done != 1)}"]
-    if best is not None and best.accuracy is not None:
-        lines[0] += f", the best {best.name} with {best.accuracy:.2%} in validation"
+    if best is not None and best.score is not None:
+        lines[0] += f", the best {best.name} with {best.figure.named(best.score)} in validation"
         lines.append(f"`cnnspec search best {name} -o best.yaml` writes it, `cnnspec search front {name}` lists all")
     return "\n".join(lines)
 

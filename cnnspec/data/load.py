@@ -7,13 +7,16 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import chain
 from math import prod
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from cnnspec.cores import usable_cores
 from cnnspec.data.archive import Inside, Place
 from cnnspec.data.classes import SHOWN, some
 from cnnspec.data.sets import Files, Images, ImageSet, OpenOptions
@@ -22,6 +25,8 @@ from cnnspec.errors import CnnspecError
 from cnnspec.files import atomic_path
 
 __all__ = ["load_files", "load_parts"]
+
+_TOGETHER: Final = 16  # files that a thread takes at once
 
 
 def load_parts(files: Mapping[str, Files], options: OpenOptions, word: str) -> dict[str, ImageSet]:
@@ -50,7 +55,8 @@ def load_parts(files: Mapping[str, Files], options: OpenOptions, word: str) -> d
 def load_files(files: Files, resident: bool, options: OpenOptions, bad: list[str]) -> ImageSet:
     """The same images, kept in memory where they are `resident`, or in the cache where there is one, or as files.
 
-    To `bad` goes what is wrong with those that cannot be decoded; they are left out.
+    To `bad` goes what is wrong with those that cannot be decoded; they are left out. What stays in files is looked at
+    only: all of it where bad ones are skipped, and else a JPEG that is damaged in its midst is told of when it is read.
     """
     size = prod(files.shape) * files.kind.itemsize
     cached = _cache_file(files, options.cache) if options.cache else None
@@ -62,12 +68,15 @@ def load_files(files: Files, resident: bool, options: OpenOptions, bad: list[str
 
     def attempt(row: int) -> Tensor | bool | str:
         try:
-            return files.read(row) if resident else files.check(row)
+            return files.read(row) if resident else files.check(row, whole=options.skip_bad)
         except CnnspecError as error:
             return error.message
 
-    with ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 1))) as pool:
-        for row, result in enumerate(pool.map(attempt, range(len(files)), chunksize=16)):
+    def attempts(first: int) -> list[Tensor | bool | str]:
+        return [attempt(row) for row in range(first, min(first + _TOGETHER, len(files)))]
+
+    with ThreadPoolExecutor(min(8, usable_cores())) as pool:
+        for row, result in enumerate(chain.from_iterable(pool.map(attempts, range(0, len(files), _TOGETHER)))):
             if isinstance(result, str):
                 bad.append(result)
             else:

@@ -86,7 +86,10 @@ def _transforms(photo: Photo) -> list[Callable[[Tensor], Tensor]]:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Torch's random numbers from this seed on, and afterwards what they were."""
+    """Torch's random numbers on the CPU from this seed on, and afterwards what they were.
+
+    `torch.manual_seed` would seed all devices, and note the whole stack for it each time.
+    """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         yield

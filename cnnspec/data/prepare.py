@@ -32,6 +32,11 @@ class Augment:
     def __bool__(self) -> bool:
         return bool(self.rotate or self.shift or self.flip or self.erase)
 
+    @property
+    def moves(self) -> bool:
+        """Whether pixels are read between pixels, and not only in the other order."""
+        return bool(self.rotate or self.shift)
+
 
 def variations(augment: Augment, numbers: Tensor, height: int, width: int) -> Tensor:
     """What `numbers` `(N, COLUMNS)` in [0, 1) come to for images of this size, `(N, 11)`, as `Prepare.vary` reads it.
@@ -88,16 +93,20 @@ class Prepare:
     def __call__(self, images: Tensor, varied: Tensor | None = None) -> Tensor:
         """The input for a batch; `varied` are the rows of `variations` for it."""
         scale, shift = self.scales[images.dtype == torch.uint8]
-        x = images.to(torch.float32, memory_format=self.memory_format, copy=images.dtype == torch.float32)
-        if varied is not None:
+        early = varied is not None and not self.augment.moves  # bytes are a quarter as many
+        x = self.vary(images, varied) if varied is not None and early else images
+        x = x.to(torch.float32, memory_format=self.memory_format, copy=x.dtype == torch.float32)
+        if varied is not None and not early:
             x = self.vary(x, varied)
         return x.mul_(scale).add_(shift)  # x is ours; torch.addcmul takes twice as long
 
     def targets(self, targets: Tensor, varied: Tensor | None = None) -> Tensor:
         """What a batch is taught: masks are moved as their images are; `ignore` comes in from outside of them."""
         augment = self.augment
-        if self.ignore is None or varied is None or not (augment.rotate or augment.shift or augment.flip):
+        if self.ignore is None or varied is None:
             return targets
+        if not augment.moves:
+            return _mirrored(targets, varied) if augment.flip else targets
         moved = targets[:, None].float() - self.ignore  # what comes in from outside is 0
         moved = functional.grid_sample(moved, self._grid(varied), "nearest", "zeros", align_corners=False)
         return (moved[:, 0] + self.ignore).to(targets.dtype)
@@ -108,16 +117,27 @@ class Prepare:
         return self.places.expand(len(varied), -1, -1).bmm(theta).view(-1, self.height, self.width, 2)
 
     def vary(self, x: Tensor, varied: Tensor) -> Tensor:
-        """The augmented batch, still in bytes' range; what comes in from outside the image is black."""
+        """The augmented batch, still in bytes' range; what comes in from outside the image is black.
+
+        What `moves` images wants them as float32.
+        """
         augment = self.augment
-        if augment.rotate or augment.shift or augment.flip:
+        if augment.moves:
             x = functional.grid_sample(x, self._grid(varied), padding_mode="zeros", align_corners=False)
+        elif augment.flip:
+            x = _mirrored(x, varied)
         if augment.erase:
             hit, top, bottom, left, right = varied[:, 6:, None].unbind(1)
             rows = (self.down >= top) & (self.down < bottom) & (hit > 0)
             columns = (self.across >= left) & (self.across < right)
-            x = x.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], 0.0)
+            x = x.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], 0)
         return x
+
+
+def _mirrored(values: Tensor, varied: Tensor) -> Tensor:
+    """Images or masks `(B, …, W)`, those that are to be flipped from right to left, to the bit."""
+    flipped = (varied[:, 0] < 0).view(-1, *[1] * (values.ndim - 1))
+    return torch.where(flipped, values.flip(-1), values)
 
 
 def mix(

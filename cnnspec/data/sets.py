@@ -18,10 +18,11 @@ from cnnspec.data.archive import Place, content
 from cnnspec.data.classes import match_classes, some
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
-from cnnspec.images import MAX_PIXELS, Box, check_image, read_crop, read_image
+from cnnspec.images import MAX_PIXELS, Box, read_image
 from cnnspec.intake import STRETCH, Intake, inputs_word
 from cnnspec.ops import Shape, show_shape
 from cnnspec.ops.linear import Linear
+from cnnspec.partial_images import check_image, read_crop
 from cnnspec.sounds import read_sound
 from cnnspec.tasks import DEFAULT_IGNORE, TASKS, Task
 
@@ -103,14 +104,14 @@ class Files:
             pixels = read_crop(content(path), self.shape, choose, name=str(path), max_pixels=self.max_pixels)
         return torch.from_numpy(np.array(np.moveaxis(pixels, -1, 0), order="C"))
 
-    def check(self, row: int) -> bool:
-        """Whether a file holds more than one colour or value. Raises as `read`, in less time."""
+    def check(self, row: int, *, whole: bool = True) -> bool:
+        """Whether a file holds more than one colour or value. Raises as `read`, in less time; see `check_image`."""
         path = self.paths[row]
         if len(self.shape) != 3:
             values = self.read(row)
             return bool((values != values.flatten()[0]).any())
         with _of_many():
-            return check_image(content(path), self.shape, name=str(path), max_pixels=self.max_pixels)
+            return check_image(content(path), self.shape, name=str(path), max_pixels=self.max_pixels, whole=whole)
 
     @property
     def nbytes(self) -> int:

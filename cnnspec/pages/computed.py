@@ -14,7 +14,7 @@ from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import Shape
 from cnnspec.ops.linear import Linear
 from cnnspec.pages.packed import Packed, quantized, shrunk
-from cnnspec.pages.rules import rule_of
+from cnnspec.pages.rules import follows, rule_of
 from cnnspec.pages.samples import Samples
 from cnnspec.pages.values import every_layer
 from cnnspec.pages.why import Reasons, Why
@@ -52,6 +52,7 @@ class _Kept:
     number: int
     shape: Shape
     exact: bool
+    follows: bool = False  # from what it reads, which is exact too: the page works it out
 
     @property
     def kept(self) -> Shape:
@@ -88,8 +89,9 @@ def computed(
 ) -> Data:
     """All that a page shows of a network at work on samples, as plain data.
 
-    Layers of few values are kept exactly, so that every sum can be shown in numbers; of the others the first 16 maps,
-    of at most 32 by 32, in eight bits. Samples are recorded until they come to 8 MB of text.
+    Layers of few values are kept exactly, so that every sum can be shown in numbers, without those that follow from
+    them, as pools and simple activations do; of the others the first 16 maps, of at most 32 by 32, in eight bits.
+    Samples are recorded until they come to 8 MB of text.
     Raises MissingExtraError without torch and onnxruntime, and CnnspecError for weights of another network.
     """
     graph = subject.network.graph.network("inference")
@@ -113,6 +115,8 @@ def computed(
         sample: Data = {"name": samples.names[row], "label": samples.labels[row], "ranges": []}
         for each in kept:
             part = each.reduce(values[each.name])
+            if each.follows:
+                continue
             if each.exact:
                 packed.add(part)
             else:
@@ -146,7 +150,10 @@ def computed(
         "trained": subject.trained,
         "classes": list(names) if is_classifier else [],
         "softmax": is_classifier and not ends_in_softmax(graph),
-        "tensors": [{"layer": each.number, "shape": list(each.kept), "exact": each.exact} for each in kept],
+        "tensors": [
+            {"layer": each.number, "shape": list(each.kept), "exact": each.exact, "follows": each.follows}
+            for each in kept
+        ],
         "rules": {str(numbers[name]): rule for name, rule in rules.items()},
         "weights": {
             "layers": [
@@ -167,13 +174,18 @@ def _chosen(graph: Graph, numbers: dict[str, int], rules: dict[str, Data]) -> li
     """How the layers are kept; one that only hands on what it reads is not kept again."""
     left = EXACT_IN_ALL
     kept = []
+    whole: dict[str, bool] = {}  # what is there exactly, by layer
+    reads = {node.name: node.inputs[0] for node in graph}
     for name, number, shape in ((INPUT, -1, graph.input_shape), *((n.name, numbers[n.name], n.shape) for n in graph)):
-        if rules.get(name, {}).get("by") == "same":
+        rule = rules.get(name)
+        if rule is not None and rule["by"] == "same":
+            whole[name] = whole[reads[name]]
             continue
         count = prod(shape)
-        exact = count <= min(EXACT, left)
+        exact = whole[name] = count <= min(EXACT, left)
         left -= count if exact else 0
-        kept.append(_Kept(name, number, shape, exact))
+        follows_ = exact and rule is not None and follows(rule) and whole[reads[name]]
+        kept.append(_Kept(name, number, shape, exact, follows_))
     return kept
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cnnspec.graph import Node
+from cnnspec.ops.activation import ReLU, Sigmoid, Tanh
 from cnnspec.ops.affine import Affine
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.dropout import Dropout, StochasticDepth
@@ -14,7 +15,7 @@ from cnnspec.ops.norm import BatchNorm
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
 from cnnspec.ops.reshape import Flatten, Identity
 
-__all__ = ["rule_of"]
+__all__ = ["follows", "rule_of"]
 
 _JOINED = {Add: "+", Sub: "−", Mul: "×", Div: "/"}
 
@@ -49,6 +50,13 @@ def rule_of(node: Node) -> dict[str, Any] | None:
             return {"by": "concat"}
         case Flatten() | Identity() | Dropout() | StochasticDepth():
             return {"by": "same"}
+        case ReLU() | Tanh() | Sigmoid():
+            return {"by": "function", "known": type(op).__name__}
         case _ if op.activation and op.pointwise:
             return {"by": "function"}
     return None
+
+
+def follows(rule: dict[str, Any]) -> bool:
+    """Whether a page works out a whole layer by this rule, from what it reads alone and in little time."""
+    return rule["by"] in ("max", "mean") or "known" in rule

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from cnnspec.pages.packed import Packed
-from cnnspec.scoring.assess import Judged, calibration_bins
+from cnnspec.scoring.assess import Judged
+from cnnspec.scoring.class_figures import calibration_bins
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from cnnspec.cores import usable_cores
 from cnnspec.runtime.session import nodes_by_provider, open_session, provider_of
 
 if TYPE_CHECKING:
@@ -105,8 +105,7 @@ class Measured:
 
 def thread_counts(cores: int | None = None) -> tuple[int, ...]:
     """1, 2, 4, … and the number of cores that this process may use."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cores = cores or usable
+    cores = cores or usable_cores()
     powers = [2**power for power in range(10) if 2**power < cores]
     return (*powers, cores)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from itertools import islice
 from math import prod
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -27,6 +26,7 @@ from cnnspec.arrays import (
     normalised,
     read_sample,
 )
+from cnnspec.cores import usable_cores
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.images import MAX_PIXELS, channels_last, check_shape, normalize, prepare, read_image
 from cnnspec.intake import inputs_word
@@ -37,6 +37,7 @@ from cnnspec.public import public, shown
 from cnnspec.runtime.answers import Answer, Prediction, activated, answer
 from cnnspec.runtime.array_files import FileSample, array_samples
 from cnnspec.runtime.files import open_model
+from cnnspec.runtime.reading import read_batches
 from cnnspec.runtime.session import BATCH_SIZE, engine_folder, first_line, open_session, provider_of
 from cnnspec.tasks import TASKS, Answers
 
@@ -86,6 +87,7 @@ class Predictor:
         self.batch_size = self.metadata.batch or batch_size
         self.invert = invert
         self.max_pixels = max_pixels or MAX_PIXELS
+        self.threads = threads or usable_cores()
         self._input = self.session.get_inputs()[0].name
         # a layer's result may go through a softmax and a cast, `out/float`, before it comes out
         self._outputs = [output.name.partition("/")[0] for output in self.session.get_outputs()]
@@ -164,32 +166,31 @@ class Predictor:
     def stream(
         self, images: Iterable[object], *, on_error: Callable[[CnnspecError], None] | None = None
     ) -> Iterator[Answer]:
-        """Answers for any number of images in batches, in their order, holding one batch at a time.
+        """Answers for any number of images in batches, in their order, holding one batch at a time, or two.
 
+        With more than one thread, files are decoded while the network runs on the batch before.
         All batches but a first and only one have the same size: the last is padded. A bad image goes to `on_error` and
         is left out; without it, it raises.
         """
         classes = self.classes
-        waiting = enumerate(array_samples(images, self.metadata.input_shape, on_error))
+        given = array_samples(images, self.metadata.input_shape, on_error)
         full: NDArray[Any] | None = None  # (batch, H, W, C) of bytes, or (batch, C, …) of other numbers
-        while sources := list(islice(waiting, self.batch_size)):
+        for samples in read_batches(given, self.sample, self.batch_size, self.threads):
             names: list[str] = []
-            for place, source in sources:
-                try:
-                    values = self.sample(source)
-                    if full is None:
-                        full = np.empty((self.metadata.batch or len(sources), *values.shape), values.dtype)
-                    if values.dtype != full.dtype:
-                        raise CnnspecError(
-                            f"{_name(source, place)} is {values.dtype}, and those before it {full.dtype}"
-                        )
-                    full[len(names)] = values
-                except CnnspecError as error:
-                    if on_error is None:
-                        raise
-                    on_error(error)
+            for place, source, values in samples:
+                if isinstance(values, CnnspecError):
+                    error = values
                 else:
-                    names.append(_name(source, place))
+                    if full is None:
+                        full = np.empty((self.metadata.batch or len(samples), *values.shape), values.dtype)
+                    if values.dtype == full.dtype:
+                        full[len(names)] = values
+                        names.append(_name(source, place))
+                        continue
+                    error = CnnspecError(f"{_name(source, place)} is {values.dtype}, and those before it {full.dtype}")
+                if on_error is None:
+                    raise error
+                on_error(error)
             if full is None or not names:
                 continue
             full[len(names) :] = 0

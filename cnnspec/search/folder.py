@@ -29,6 +29,7 @@ from cnnspec.language.search_section import read_search
 from cnnspec.language.source import read_text
 from cnnspec.language.tree import MapValue, SourceError, Value, plain
 from cnnspec.search.locks import FileLock
+from cnnspec.tasks import TASKS, Figure
 from cnnspec.training.config import MAY_CHANGE, TrainConfig, resolve_config
 from cnnspec.training.run_folder import network_files
 
@@ -46,7 +47,12 @@ class SearchPlan:
     network: Network
     section: SearchSection
     config: TrainConfig
-    pareto: bool = False  # two objectives, accuracy and cost, instead of one
+    pareto: bool = False  # two objectives, score and cost, instead of one
+
+    @property
+    def figure(self) -> Figure:
+        """What is searched for the highest of: the first figure of the network's task."""
+        return (self.network.graph.task or TASKS["classification"]).best
 
     def config_of(self, options: dict[str, Any]) -> TrainConfig:
         """The options of a trial. Raises UsageError for a value that an option cannot have."""

@@ -41,13 +41,13 @@ class SilentSearch:
 
 def trial_line(record: TrialRecord, standing: Standing) -> str:
     """What is said of a trial that has ended."""
-    accuracy = "      -" if record.accuracy is None else f"{record.accuracy:7.2%}"
+    score = f"{record.figure.named(record.score):>7}"
     values = " ".join(f"{name}={show_value(value)}" for name, value in record.candidate.values.items())
     epochs = f"{record.epochs} epoch{'s' * (record.epochs != 1)}"
     status = {"complete": "", "failed": f", failed: {record.failure}"}.get(record.status, f", {record.status}")
     figures = f"{record.figures.params:>9,} params {record.figures.shown('macs'):>8} MACs"
     best = standing.best is not None and standing.best.number == record.number
-    return f"{record.name} {accuracy} {figures}  {values}  {epochs}{status}{'  best so far' * best}"
+    return f"{record.name} {score} {figures}  {values}  {epochs}{status}{'  best so far' * best}"
 
 
 class SearchLines:

@@ -27,7 +27,8 @@ from cnnspec.search.space import Candidate, Looked, draw, look
 
 __all__ = ["ExhaustedError", "Proposer", "constraints_of"]
 
-RANDOM_FIRST: Final = 10  # trials that are drawn at random, before anything can be learned
+RANDOM_FIRST: Final = 20  # trials that are drawn at random, before anything can be learned
+GOOD: Final = 10  # one in so many trials is a good one, after whose kind is looked
 TRIES: Final = 500  # candidates that are looked at for one trial
 AT_RANDOM: Final = 200  # of which so many at random, where nothing has been learned yet
 TRIES_AT_RANDOM: Final = 5000  # candidates for one trial, where nothing is learned from any
@@ -126,11 +127,14 @@ class Proposer:
         return looked._replace(verdict=judge_figures(figures, limits))
 
     def _scout(self, trials: Sequence[FrozenTrial], source: random.Random) -> optuna.Study:
-        """A study in memory that knows the trials, and what was refused."""
-        scout = optuna.create_study(
-            directions=directions(self.plan),
-            sampler=TPESampler(seed=source.randrange(2**31)),
-        )
+        """A study in memory that knows the trials, and what was refused.
+
+        The sampler would count what was refused when it works out how many trials are good ones; all that was trained
+        would be, and accuracy decide nothing.
+        """
+        good = max(1, -(-len(trials) // GOOD))
+        sampler = TPESampler(seed=source.randrange(2**31), gamma=lambda _: good)
+        scout = optuna.create_study(directions=directions(self.plan), sampler=sampler)
         for looked in self.refused:
             scout.add_trial(
                 create_trial(

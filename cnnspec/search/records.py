@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 from cnnspec.language.document import Choice
 from cnnspec.search.judge import Figures
 from cnnspec.search.space import Candidate
+from cnnspec.tasks import TASKS, Figure
 
 __all__ = ["Standing", "TrialRecord", "TrialStatus", "best_of", "front_of"]
 
@@ -18,18 +19,34 @@ TrialStatus: TypeAlias = Literal["complete", "pruned", "failed", "running"]
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial. `accuracy` is the best in validation, of as many epochs as it has had."""
+    """One trial. `score` is the best of its task's `figure` in validation, of as many epochs as it has had."""
 
     number: int
     status: TrialStatus
     candidate: Candidate
     figures: Figures
-    accuracy: float | None  # None before its first epoch
+    score: float | None  # None before its first epoch
     epochs: int
     seconds: float | None  # of training; None while it runs
-    test_accuracy: float | None  # on images that decide nothing
+    test_score: float | None  # on inputs that decide nothing
     run: Path
     failure: str | None = None  # why training failed
+    figure: Figure = TASKS["classification"].best
+
+    @property
+    def accuracy(self) -> float | None:
+        """The score of a classifier. Raises AttributeError for another task."""
+        return self._of_classes(self.score)
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """The same of the test. Raises AttributeError for another task."""
+        return self._of_classes(self.test_score)
+
+    def _of_classes(self, value: float | None) -> float | None:
+        if self.figure.key != "accuracy":
+            raise AttributeError(f"there is no accuracy, but {self.figure.title}: `score`")
+        return value
 
     @property
     def name(self) -> str:
@@ -49,8 +66,8 @@ class TrialRecord:
             "status": self.status,
             "values": dict(values),
             "figures": self.figures.to_dict(),
-            "accuracy": self.accuracy,
-            "test_accuracy": self.test_accuracy,
+            self.figure.key: self.score,
+            f"test_{self.figure.key}": self.test_score,
             "epochs": self.epochs,
             "seconds": self.seconds,
             "run": str(self.run),
@@ -76,17 +93,21 @@ class Standing:
         return best_of(self.records)
 
 
+def _score(record: TrialRecord) -> float:
+    return float("-inf") if record.score is None else record.score
+
+
 def best_of(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The trained trial of the highest accuracy in validation; of equal ones the one with fewer operations."""
-    trained = [record for record in records if record.status == "complete" and record.accuracy is not None]
-    return max(trained, key=lambda each: (each.accuracy or 0, -each.figures.macs, -each.number), default=None)
+    """The trained trial of the highest score in validation; of equal ones the one with fewer operations."""
+    trained = [record for record in records if record.status == "complete" and record.score is not None]
+    return max(trained, key=lambda each: (_score(each), -each.figures.macs, -each.number), default=None)
 
 
 def front_of(records: Iterable[TrialRecord], cost: str) -> list[TrialRecord]:
-    """The trained trials that no other beats in both accuracy and cost, the cheapest first."""
-    trained = [record for record in records if record.status == "complete" and record.accuracy is not None]
+    """The trained trials that no other beats in both score and cost, the cheapest first."""
+    trained = [record for record in records if record.status == "complete" and record.score is not None]
     front: list[TrialRecord] = []
-    for record in sorted(trained, key=lambda each: (each.cost(cost), -(each.accuracy or 0), each.number)):
-        if not front or (record.accuracy or 0) > (front[-1].accuracy or 0):
+    for record in sorted(trained, key=lambda each: (each.cost(cost), -_score(each), each.number)):
+        if not front or _score(record) > _score(front[-1]):
             front.append(record)
     return front

@@ -164,7 +164,9 @@ def nothing_fits(seen: Screen, tried: int, spec: str) -> UsageError:
     misses = "; ".join(map(str, nearest.verdict.violations))
     return UsageError(
         f"{where} keeps the limits, mostly because of `{worst}`; the nearest is {nearest.candidate}: {misses}",
-        hint=f"{look} which limit binds; raise it, or widen the space",
+        hint="raise it, or widen the space"
+        if worst in MEASURED
+        else f"{look} which limit binds; raise it, or widen the space",
     )
 
 

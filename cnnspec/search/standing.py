@@ -28,6 +28,7 @@ def record_of(trial: FrozenTrial, folder: SearchFolder, plan: SearchPlan) -> Tri
     names = plan.section.space.keys()
     if not names <= trial.params.keys() or "figures" not in trial.user_attrs:
         return None
+    figure = plan.figure
     outcome = trial.user_attrs.get("outcome") or {}
     reported = max(trial.intermediate_values.values(), default=None)
     epochs = max(trial.intermediate_values, default=0)
@@ -38,12 +39,13 @@ def record_of(trial: FrozenTrial, folder: SearchFolder, plan: SearchPlan) -> Tri
         status=status,
         candidate=candidate_of(plan.section, trial.params),
         figures=Figures(**trial.user_attrs["figures"]),
-        accuracy=outcome.get("val_accuracy", reported),
+        score=outcome.get(f"val_{figure.key}", reported),
         epochs=outcome.get("epochs", epochs),
         seconds=outcome.get("seconds"),
-        test_accuracy=outcome.get("test_accuracy"),
+        test_score=outcome.get(f"test_{figure.key}"),
         run=folder.trial(trial.number),
         failure=failed,
+        figure=figure,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cnnspec.cores import usable_cores
 from cnnspec.errors import UsageError
 from cnnspec.limits import MAX_THREADS
 from cnnspec.search.crew import Crew, ProcessMember
@@ -33,7 +34,9 @@ class SearchResult:
     trials: tuple[TrialRecord, ...]
 
     def __repr__(self) -> str:
-        best = "" if self.best is None else f", the best {self.best.name} with {self.best.accuracy:.2%}"
+        best = (
+            "" if self.best is None else f", the best {self.best.name} with {self.best.figure.named(self.best.score)}"
+        )
         return f"<SearchResult {self.path}: {self.done} of {self.plan.section.trials} trials{best}>"
 
     @property
@@ -43,11 +46,11 @@ class SearchResult:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The trial of the highest accuracy in validation."""
+        """The trial of the highest score in validation."""
         return best_of(self.trials)
 
     def front(self, cost: str | None = None) -> list[TrialRecord]:
-        """The trials that none beats in both accuracy and cost, the cheapest first."""
+        """The trials that none beats in both score and cost, the cheapest first."""
         return front_of(self.trials, cost or self.plan.section.cost)
 
     def to_dict(self, cost: str | None = None) -> dict[str, Any]:
@@ -84,8 +87,7 @@ def run_search(
     """
     if "WORLD_SIZE" in os.environ:
         raise UsageError("a search is no job for torchrun", hint="`--workers` trains several trials at a time")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    machine = Machine(data, threads=min(MAX_THREADS, max(1, cores // workers)), device=plan.config.device)
+    machine = Machine(data, threads=min(MAX_THREADS, max(1, usable_cores() // workers)), device=plan.config.device)
     with quiet():
         if folder.begun:
             folder.check_same(plan)

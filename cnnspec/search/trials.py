@@ -75,7 +75,9 @@ class _Listener:
         frozen = self.claim.trial.study.get_trials(deepcopy=False)[self.claim.number]
         for metrics in known:
             if metrics.epoch not in frozen.intermediate_values:
-                self.claim.trial.report(metrics.val_accuracy, metrics.epoch)
+                _, value = metrics.best
+                if value is not None:
+                    self.claim.trial.report(value, metrics.epoch)
 
     def message(self, text: str) -> None:
         """Nothing: a search says one line for a trial."""
@@ -140,24 +142,29 @@ def run_trial(
         listener.catch_up(open_run(path).metrics)
     outcome = result.to_dict()
     if listener.pruned:
-        trial.set_user_attr("outcome", _kept(outcome))
+        trial.set_user_attr("outcome", _kept(outcome, plan))
         trial.study.tell(trial, state=TrialState.PRUNED)
     else:
         _finish(claim, plan, outcome)
 
 
-def _kept(outcome: dict[str, Any]) -> dict[str, Any]:
-    names = ("epochs", "best_epoch", "val_accuracy", "test_accuracy", "seconds")
+def _kept(outcome: dict[str, Any], plan: SearchPlan) -> dict[str, Any]:
+    key = plan.figure.key
+    names = ("epochs", "best_epoch", f"val_{key}", f"test_{key}", "seconds")
     return {name: outcome.get(name) for name in names}
 
 
 def _finish(claim: Claim, plan: SearchPlan, outcome: dict[str, Any]) -> None:
     """Tell the study what a trained trial has come to."""
     trial = claim.trial
-    trial.set_user_attr("outcome", _kept(outcome))
-    accuracy = float(outcome["val_accuracy"])
+    trial.set_user_attr("outcome", _kept(outcome, plan))
+    score = outcome[f"val_{plan.figure.key}"]
+    if score is None:
+        trial.set_user_attr("failed", f"its {plan.figure.title} is not defined: too few inputs, or all alike")
+        trial.study.tell(trial, state=TrialState.PRUNED)
+        return
     if plan.pareto:
         figures = trial.user_attrs["figures"]
-        trial.study.tell(trial, [accuracy, float(figures[plan.section.cost] or 0)])
+        trial.study.tell(trial, [score, float(figures[plan.section.cost] or 0)])
     else:
-        trial.study.tell(trial, accuracy)
+        trial.study.tell(trial, score)

@@ -44,10 +44,11 @@ class Busy:
 
 def check_space(plan: SearchPlan) -> Screen:
     """A first look at the space. Raises UsageError where it is plain that nothing in it is within the limits."""
-    task = plan.network.graph.task
-    if task is None or task.target != "class":
-        what = f"for {task.name}" if task is not None else "for what its spec does not say"
-        raise UsageError(f"a search is for the highest accuracy, and {plan.network.name} is {what}")
+    if plan.network.graph.task is None:
+        raise UsageError(
+            f"a search is for the highest figure of a task, and {plan.network.name} does not say what it is for",
+            hint="`task` in its spec says it",
+        )
     if measured(plan.section):
         check_measurable()
     seen = screen(plan.network, plan.section)

@@ -21,7 +21,7 @@ from cnnspec.limits import MAX_THREADS
 
 __all__ = [
     "MAY_CHANGE", "OptionError", "OptionFault", "Precision", "Seed", "TrainConfig", "data_folder", "option_faults",
-    "resolve_config", "space_faults", "spec_faults",
+    "options_schema", "resolve_config", "space_faults", "spec_faults",
 ]  # fmt: skip
 
 Count = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
@@ -237,6 +237,21 @@ def option_faults(options: Mapping[str, object]) -> list[OptionFault]:
         for key in options
         if key in wrong or key not in known
     ]
+
+
+def options_schema() -> dict[str, Any]:
+    """A JSON Schema of the options as a spec has them below `train:`; null stands for the default."""
+    known = TrainConfig.model_json_schema()["properties"]
+    options = {}
+    for name, rule in known.items():
+        told = {key: rule.pop(key) for key in ("description", "default") if rule.get(key) is not None}
+        rule.pop("title", None)
+        rule.pop("default", None)
+        choices = rule["anyOf"] if set(rule) == {"anyOf"} else [rule]
+        null = {"type": "null"}
+        options[name] = {**told, "anyOf": [*(each for each in choices if each != null), null]}
+    described = "how `cnnspec train` trains it, where no flag says otherwise"
+    return {"type": "object", "description": described, "properties": options, "additionalProperties": False}
 
 
 def spec_faults(source: Source) -> list[Diagnostic]:

@@ -15,6 +15,7 @@ from typing import Final
 import torch
 from torch import nn
 
+from cnnspec.cores import usable_cores
 from cnnspec.training.config import Precision
 from cnnspec.training.device import arithmetic, local_processes, synchronize
 from cnnspec.training.process import random_state, set_random_state
@@ -44,7 +45,7 @@ def pick_threads(
     which shows how busy the machine is, and the layout by the shortest one. Where a step of the whole batch takes
     long, fewer images are tried: a few seconds are all that a large network has to wait, and they are reported.
     """
-    cores = _cores()
+    cores = usable_cores()
     state = torch.random.get_rng_state()
     count, long = _affordable(model, shape, batch_size)
     batch, turns = torch.rand(count, *shape), 1 if long else _TURNS
@@ -62,14 +63,9 @@ def pick_threads(
     return threads, channels_last
 
 
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def pick_workers(given: int | None) -> int:
     """How many processes decode images: what is given, or as many as there are cores for, from 2 to 8."""
-    return max(2, min(8, _cores() // local_processes() - 1)) if given is None else given
+    return max(2, min(8, usable_cores() // local_processes() - 1)) if given is None else given
 
 
 def pick_layout(

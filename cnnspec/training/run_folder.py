@@ -28,7 +28,6 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, RootModel, ValidationError
 
-from cnnspec.data.shards import are_there
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import expand_user
 from cnnspec.graph import Graph
@@ -115,6 +114,8 @@ class Run:
 
         Raises UsageError where they are gone; `flag` is what takes another place.
         """
+        from cnnspec.data.shards import are_there  # numpy comes with it, and a screen of a space needs none
+
         given = self.config.data
         if self.place is None or are_there(self.place.path):
             return given if self.place is None else self.place.path

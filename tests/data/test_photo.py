@@ -17,8 +17,9 @@ from cnnspec.data.batches import batches
 from cnnspec.data.photo import Photo, vary
 from cnnspec.data.sets import Files, Images
 from cnnspec.errors import UsageError
-from cnnspec.images import check_image, prepare, read_crop
+from cnnspec.images import prepare
 from cnnspec.intake import Intake
+from cnnspec.partial_images import check_image, read_crop
 from cnnspec.training.config import TrainConfig, resolve_config
 from cnnspec.training.run_folder import open_run
 

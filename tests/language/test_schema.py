@@ -17,6 +17,7 @@ from cnnspec import zoo
 from cnnspec.api import format_text, init, json_schema
 from cnnspec.errors import UsageError
 from cnnspec.ops import operators
+from cnnspec.training.config import TrainConfig, option_faults
 
 VALIDATOR = Draft7Validator(json_schema())
 
@@ -142,3 +143,20 @@ def test_the_catalogue_has_every_name() -> None:
     assert set(listed) == set(zoo.names())
     assert listed["resnet50"].params == 25_557_032
     assert listed["lenet5"].to_dict()["receptive_field"] == [32, 32]
+
+
+def test_options_of_training_are_in_it_and_what_it_refuses_is_refused() -> None:
+    known = json_schema()["properties"]["train"]["properties"]
+    assert known.keys() == TrainConfig.model_fields.keys()
+    assert known["batch_size"]["default"] == 32
+    assert all(each["description"] for each in known.values())
+    for options in (
+        {"batch_size": 0}, {"optimizer": "sdg"}, {"flip": 1}, {"lr": 0}, {"epoch": 3}, {"class_weights": "even"},
+        {"unfreeze": {"a": 1}}, {"batch_size": 8, "lr": 0.1, "loss": "dice", "freeze": ["a"], "threads": None},
+        {"class_weights": [1, 2.5], "lr_scale": {"*": 0.5}, "flip": True}, {"lr": None}, {},
+    ):  # fmt: skip
+        refused = bool(faults(["ReLU"], train=options))
+        assert refused == bool(option_faults(options)), options
+    document = cnnspec.load("lenet5").source.document  # one with such a section
+    assert document.header.train
+    assert not faults(["ReLU"], train=dict(document.header.train))

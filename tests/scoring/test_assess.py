@@ -12,7 +12,7 @@ import cnnspec
 from cnnspec import api
 from cnnspec.data.classes import match_classes
 from cnnspec.errors import CnnspecError, UsageError
-from cnnspec.scoring.assess import measure
+from cnnspec.scoring.class_figures import measure
 
 TEXT = """
 cnnspec: 1

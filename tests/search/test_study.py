@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -300,7 +301,7 @@ def test_the_same_is_proposed_after_the_same() -> None:
     plan = plan_of()
     seen = screen(plan.network, plan.section)
     with quiet():
-        for count in (0, 3, 12):
+        for count in (0, 3, 22):
             first: list[optuna.trial.FrozenTrial] = []
             for number in range(count):
                 first.append(finished(plan, Proposer(plan, seen).next(first), number / 20))
@@ -330,6 +331,18 @@ def test_the_sampler_learns_where_the_limits_are() -> None:
             trials.append(finished(plan, proposer.next(trials), (number * 7 % 40) / 40))
     assert at_random < 0.3
     assert 20 / looked_at > 2 * at_random
+
+
+def test_what_was_refused_does_not_count_among_the_good_ones() -> None:
+    """The sampler takes a share of all that it knows for good: with what was refused, that would be every trial."""
+    plan = plan_of(SPEC.replace("params: 3k, macs: 20k", "params: 1k, macs: 6k"))
+    seen = screen(plan.network, plan.section)
+    trials = [finished(plan, looked, 0.5) for looked in seen.fitting[:20]]
+    with quiet():
+        scout = Proposer(plan, seen)._scout(trials, random.Random(0))
+    known = len(scout.get_trials())
+    assert known > 100 + len(trials) / 2
+    assert scout.sampler._gamma(known) == 2  # type: ignore[attr-defined]
 
 
 def test_nothing_within_the_limits_is_said_before_anything_is_made(tmp_path: Path) -> None:

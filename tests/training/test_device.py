@@ -288,7 +288,7 @@ def test_what_torch_says_of_such_a_kernel_is_recognised() -> None:
 
 def test_more_cores_decode_more_images(monkeypatch: pytest.MonkeyPatch) -> None:
     for cores, processes, workers in ((1, 1, 2), (6, 1, 5), (64, 1, 8), (16, 4, 3)):
-        monkeypatch.setattr(machine, "_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(machine, "usable_cores", lambda cores=cores: cores)
         monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
         assert machine.pick_workers(None) == workers
         assert machine.pick_workers(0) == 0

@@ -36,6 +36,8 @@ export interface Sum {
   operands?: { layer: number; x: number }[];
 }
 
+const KNOWN = { ReLU: (x: number) => Math.max(0, x), Tanh: Math.tanh, Sigmoid: (x: number) => 1 / (1 + Math.exp(-x)) };
+
 export class Recorded {
   tensors = new Map<number, Tensor>();
 
@@ -143,7 +145,20 @@ export class Recorded {
         return found;
       case 'function':
         found.operands = [{ layer: layer.reads[0], x: this.at(layer.reads[0], unit)! }];
+        if (rule.known) found.computed = KNOWN[rule.known](found.operands[0].x);
         return found;
+    }
+  }
+
+  // A layer that was not recorded, since it follows from what it reads.
+  derive(number: number, shape: number[]): void {
+    const values = new Float32Array(size(shape));
+    this.tensors.set(number, { shape, values, exact: true });
+    for (let place = 0; place < values.length; place++) {
+      const unit = shape.toReversed();
+      let rest = place;
+      for (const [axis, length] of unit.entries()) [unit[axis], rest] = [rest % length, Math.floor(rest / length)];
+      values[place] = this.sum(number, unit.reverse())!.computed!;
     }
   }
 

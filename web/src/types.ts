@@ -105,6 +105,7 @@ export interface Rule {
   scale?: number;
   shift?: number;
   sign?: string;
+  known?: 'ReLU' | 'Tanh' | 'Sigmoid'; // which function
 }
 
 export interface Maps {
@@ -127,7 +128,7 @@ export interface Computed {
   trained: boolean;
   classes: string[];
   softmax: boolean;
-  tensors: { layer: number; shape: number[]; exact: boolean }[];
+  tensors: { layer: number; shape: number[]; exact: boolean; follows: boolean }[]; // `follows`: from what it reads, and is worked out here
   rules: Record<string, Rule>;
   weights: { layers: { layer: number; tensors: [name: string, shape: number[]][] }[]; data: string };
   camLayer: number | null;

@@ -81,7 +81,9 @@ export class Values {
     const sample = samples[number];
     const reader = new Reader(await unpacked(sample.data));
     const recorded = new Recorded(this.data, sample, await this.weights);
-    for (const { layer, shape, exact } of tensors) if (exact) recorded.tensors.set(layer, { shape, values: reader.floats(size(shape)), exact });
+    for (const { layer, shape, exact, follows } of tensors)
+      if (follows) recorded.derive(layer, shape);
+      else if (exact) recorded.tensors.set(layer, { shape, values: reader.floats(size(shape)), exact });
     let range = 0;
     for (const { layer, shape, exact } of tensors)
       if (!exact) recorded.tensors.set(layer, { shape, values: reader.values(size(shape), sample.ranges[range++]), exact });

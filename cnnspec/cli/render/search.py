@@ -61,16 +61,16 @@ def front_table(result: SearchResult, cost: str | None) -> str:
     front = {record.number for record in result.front(cost)}
     names = list(result.plan.section.space)
     figures = list(dict.fromkeys((cost, "params", "macs", "field", "peak")))
-    rows = [["", "trial", "accuracy", *figures, *names, "epochs", ""]]
+    rows = [["", "trial", result.plan.figure.title, *figures, *names, "epochs", ""]]
     for record in sorted(result.trials, key=lambda each: (each.cost(cost), each.number)):
-        accuracy = "-" if record.accuracy is None else f"{record.accuracy:.2%}"
         values = [visible(show_value(record.candidate.values[name])) for name in names]
         status = "" if record.status == "complete" else record.status
         shown = [record.figures.shown(figure) for figure in figures]
         mark = "*" if record.number in front else ""
-        rows.append([mark, record.name, accuracy, *shown, *values, str(record.epochs), status])
+        rows.append([mark, record.name, record.figure.show(record.score), *shown, *values, str(record.epochs), status])
     counted = f"{result.done} of {result.plan.section.trials} trials"
-    remark = f"* the front: no other trained trial has a higher accuracy in validation for as little `{cost}`"
+    title = result.plan.figure.title
+    remark = f"* the front: no other trained trial has a higher {title} in validation for as little `{cost}`"
     return "\n".join([*aligned(rows, (0, 1)), "", f"{visible(str(result.path))}: {counted}", remark])
 
 
@@ -111,7 +111,7 @@ class _Bar:
     def trial(self, record: TrialRecord, standing: Standing, left: timedelta | None) -> None:
         self.message(trial_line(record, standing))
         best = standing.best
-        shown = "" if best is None or best.accuracy is None else f"best {best.accuracy:.2%} {best.name}"
+        shown = "" if best is None or best.score is None else f"best {best.figure.named(best.score)} {best.name}"
         self.bar.update(
             self.task, completed=standing.done, total=standing.wanted, done=standing.done, wanted=standing.wanted,
             best=shown, left="" if left is None else f"  about {left} left", running="",
