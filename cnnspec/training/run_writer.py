@@ -263,7 +263,8 @@ class RunFolder:
         write_atomic(self.path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
         if lines:
             table = io.StringIO()
-            writer = csv.DictWriter(table, list(lines[0]), lineterminator="\n")
+            columns = dict.fromkeys(key for line in lines for key in line)  # a run may gain figures on its way
+            writer = csv.DictWriter(table, columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(lines)
             write_atomic(self.path / "results.csv", table.getvalue())

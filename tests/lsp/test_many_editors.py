@@ -6,9 +6,9 @@ import asyncio
 import json
 import os
 import re
-import select
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -75,14 +75,13 @@ class Editor:
 def listening(*arguments: str) -> Iterator[int]:
     """A process of the program, and the port that it says it listens on."""
     command = [sys.executable, "-m", "cnnspec", *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
-        assert process.stderr is not None
-        told, deadline = b"", time.monotonic() + 120
+    # a file: a pipe that nobody reads fills up with what is logged, and stops the process
+    with tempfile.TemporaryFile() as told, subprocess.Popen(command, stderr=told) as process:
+        deadline = time.monotonic() + 120
         try:
-            while (found := re.search(rb"127\.0\.0\.1:(\d+)[/\n]", told)) is None:
-                assert process.poll() is None and time.monotonic() < deadline, told  # noqa: PT018
-                if select.select([process.stderr], [], [], 1)[0]:
-                    told += os.read(process.stderr.fileno(), 4096)
+            while (found := re.search(rb"127\.0\.0\.1:(\d+)[/\n]", os.pread(told.fileno(), 4096, 0))) is None:
+                assert process.poll() is None and time.monotonic() < deadline  # noqa: PT018
+                time.sleep(0.05)
             yield int(found[1])
             assert process.poll() is None
         finally:
