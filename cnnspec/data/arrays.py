@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from cnnspec.arrays import fit
-from cnnspec.data.sets import DataSet, Images, OpenOptions, split_rows
+from cnnspec.data.sets import DataSet, Images, OpenOptions
+from cnnspec.data.splits import split_rows
 from cnnspec.intake import inputs_word
 from cnnspec.ops import Shape
 from cnnspec.tasks import TASKS, Task

@@ -19,7 +19,8 @@ from cnnspec.arrays import Array, as_array, as_values, channels_first, check_fin
 from cnnspec.data.classes import SHOWN
 from cnnspec.data.given import Given, class_names, is_map, is_pair, split_sample
 from cnnspec.data.labels import read_targets
-from cnnspec.data.sets import DataSet, Drawn, Images, ImageSet, OpenOptions, check_trainable, split_parts
+from cnnspec.data.sets import DataSet, Drawn, Images, ImageSet, OpenOptions, check_trainable
+from cnnspec.data.splits import split_parts
 from cnnspec.data.stores import InCache, InMemory, Nowhere, Store
 from cnnspec.data.targets import ignored
 from cnnspec.errors import CnnspecError, UsageError

@@ -16,7 +16,8 @@ from torch import Tensor
 from cnnspec.data.archive import Inside, Place, content, file_size, relative
 from cnnspec.data.classes import SHOWN, VAL_FOLDERS, match_classes, some
 from cnnspec.data.load import load_parts
-from cnnspec.data.sets import DataSet, Files, OpenOptions, check_fit, split_parts
+from cnnspec.data.sets import DataSet, Files, OpenOptions, check_fit
+from cnnspec.data.splits import split_parts
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.images import SUFFIXES, check_shape

@@ -16,7 +16,8 @@ from cnnspec.data.classes import VAL_FOLDERS, some
 from cnnspec.data.folder import contents_of
 from cnnspec.data.labels import read_targets
 from cnnspec.data.load import load_parts
-from cnnspec.data.sets import DataSet, Files, OpenOptions, split_parts
+from cnnspec.data.sets import DataSet, Files, OpenOptions
+from cnnspec.data.splits import split_parts
 from cnnspec.data.targets import ignored
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph

@@ -20,18 +20,9 @@ from cnnspec.data.listed import has_masks, open_masks, open_table
 from cnnspec.data.npy import npy_parts
 from cnnspec.data.npz import read_npz
 from cnnspec.data.parquet import ParquetRows
-from cnnspec.data.sets import (
-    TEST_FRACTION,
-    DataSet,
-    Images,
-    OpenOptions,
-    check_fit,
-    check_trainable,
-    class_names,
-    named_as,
-    stratified,
-)  # fmt: skip
+from cnnspec.data.sets import DataSet, Images, OpenOptions, check_fit, check_trainable, class_names, named_as
 from cnnspec.data.shards import shards_of
+from cnnspec.data.splits import TEST_FRACTION, stratified  # fmt: skip
 from cnnspec.data.tar_rows import TarRows, has_pairs
 from cnnspec.data.targets import check_labels
 from cnnspec.errors import CnnspecError, UsageError, needs_extra

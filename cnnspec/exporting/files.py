@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import onnx
 
 from cnnspec.errors import CnnspecError, UsageError
+from cnnspec.exporting.file_answers import answers_of, check_answers, recorded
 from cnnspec.exporting.in_torch import why_not_compared
 from cnnspec.exporting.proof import batches_for, compare_classes
 from cnnspec.exporting.reference import beside_torch, onnx_run
@@ -146,7 +147,7 @@ def verify_file(
     if metadata is not None:
         checks.append(_check_metadata(model, metadata))
     if metadata is not None and against is not None and against.run is not None:
-        checks.append(_check_answers(metadata, against))
+        checks.append(check_answers(metadata, against))
     agreement: list[Check] = []
     if graph is not None:
         numbers, agreement = _compare(file, graph, against, report)
@@ -154,7 +155,7 @@ def verify_file(
     if graph is None or file.quantized or why_not_compared() is not None:
         checks.append(check_rows(model, opened.data, opened.path, metadata, graph))
     if images is not None and graph is not None:
-        checks.append(_check_figure(file, graph, images, _answers(metadata, against)))
+        checks.append(_check_figure(file, graph, images, answers_of(metadata, against)))
     elif file.quantized and not agreement:
         way_out = "`--data DATA` works it out on images, and `--against RUN` compares with the network it came from"
         checks.append(unchecked("rounding", f"what it costs is not checked: {way_out}"))
@@ -243,11 +244,11 @@ def _compare(
         checks += _beside_fresh(file, model, graph, trained)
     images = real_images(against.run) if against is not None and against.run is not None else None
     if not file.quantized:
-        return checks, compare_classes(comparison, images, batches[-1], _answers(file.metadata, against))
+        return checks, compare_classes(comparison, images, batches[-1], answers_of(file.metadata, against))
     if trained is None or images is None:
         return checks, []
     rounded = _beside_torch(file, file.data, graph, trained, half=True)
-    return checks, compare_classes(rounded, images, batches[-1], _answers(file.metadata, against), rounded=True)
+    return checks, compare_classes(rounded, images, batches[-1], answers_of(file.metadata, against), rounded=True)
 
 
 def _beside_fresh(file: _File, model: ModelProto, graph: Graph, weights: Weights) -> list[Check]:
@@ -307,23 +308,6 @@ def _open_images(
     return open_set(graph, data, config, classes=classes, data_dir=data_dir, skip_bad=skip_bad, report=report)
 
 
-def _answers(metadata: Metadata | None, against: Subject | None) -> Answers | None:
-    """How a file's outputs are read: as it says itself, or else as those of what it is compared with."""
-    if metadata is not None:
-        return metadata.answers
-    return against.answers if against is not None else CLASSES
-
-
-def _check_answers(metadata: Metadata, against: Subject) -> Check:
-    """Whether the file's outputs are read as those of the run that it is compared with."""
-    own, wanted = metadata.answers, against.answers
-    if own == wanted:
-        return Check("answers", True, f"read as the run does, for {own.task}" if own else "of no known task")
-    told, kept = (asdict(each) if each else {"task": "none"} for each in (own, wanted))
-    other = [key for key in kept if told.get(key) != kept[key]]
-    return Check("answers", False, f"{', '.join(other)} of the file are not those of the run")
-
-
 def _check_figure(file: _File, graph: Graph, images: DataSet, answers: Answers | None) -> Check:
     """The figure of the task on a data set, and whether it is the one in the file where that was of the same images."""
     run = onnx_run(file.data, file.shown)
@@ -341,18 +325,8 @@ def _check_figure(file: _File, graph: Graph, images: DataSet, answers: Answers |
     detail = f"{figure.show(value)} on {count:,} {images.inputs} of {images.name}"
     expected = None
     if file.metadata is not None and images.test is not None:
-        expected = _recorded(file.metadata, figure.key, images.name)
+        expected = recorded(file.metadata, figure.key, images.name)
     if expected is None:
         return Check(figure.title, True, f"{detail}; the file tells of none on them", value)
     told = f"{detail}; the file tells of {figure.show(expected)}"
     return Check(figure.title, abs(value - expected) <= SAME, told, value)
-
-
-def _recorded(metadata: Metadata, figure: str, data: str) -> float | None:
-    """The figure on the test images of a data set that the file was exported with."""
-    if metadata.precision == "int8":
-        figures, key, images = metadata.analysis, f"{figure}_int8", "calibrated_with"
-    else:
-        figures, key, images = metadata.training, f"test_{figure}", "data"
-    value = figures.get(key) if figures.get(images) == data else None
-    return float(value) if isinstance(value, int | float) else None

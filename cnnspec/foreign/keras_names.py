@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from cnnspec.foreign.cuts import parts_of, with_names, words_in
+from cnnspec.foreign.keras_config import KerasLayer
 from cnnspec.foreign.network import Call
 from cnnspec.foreign.primitives import Affine, Padded, Primitive, Reduced
 
-__all__ = ["named_by_layers"]
+__all__ = ["is_made_up", "named_by_layers"]
 
 _PATH: Final = re.compile(r"(.*?\d+[a-z]?)(?:_|$)")  # up to the first word with a number in it
 _FEWEST: Final = 3  # calls that are worth a scope
@@ -152,3 +153,11 @@ def _word(call: Call) -> str:
 
 
 _OURS: Final = {"BatchNorm": "bn", "LayerNorm": "norm", "LayerNorm2d": "norm", "Concat": "cat", "Linear": "fc"}
+
+
+def is_made_up(layer: KerasLayer) -> bool:
+    """Whether Keras has made the name of a layer out of its class and a number."""
+    word = re.sub(r"\W+", "", layer.kind)
+    word = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", word)
+    word = re.sub(r"([a-z])([A-Z])", r"\1_\2", word).lower()
+    return not layer.scope and re.fullmatch(rf"{re.escape(word)}(_\d+)?", layer.path) is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod, sqrt
@@ -12,7 +11,7 @@ from cnnspec.errors import CnnspecError, ShapeError, UsageError
 from cnnspec.foreign.keras_config import KerasConfig, KerasLayer
 from cnnspec.foreign.keras_layers import LAYERS, variables_of
 from cnnspec.foreign.keras_moves import MOVES, activation_of
-from cnnspec.foreign.keras_names import named_by_layers
+from cnnspec.foreign.keras_names import is_made_up, named_by_layers
 from cnnspec.foreign.keras_values import KerasGap, Seen
 from cnnspec.foreign.network import Call, Network, Reference, Stored
 from cnnspec.foreign.primitives import Primitive
@@ -302,7 +301,7 @@ class _Reader:
         inputs = tuple(read.name for read in reads)
         inner = bool(word) or (bool(layer.scope) and layer.path not in self.given_by)
         self.calls[name] = Call(name, layer.kind, inputs, op, "", dict(weights or {}), shape, inner=inner)
-        if _is_made_up(layer):
+        if is_made_up(layer):
             self.made_up.add(name)
         return Seen(name, shape, columns)
 
@@ -327,14 +326,6 @@ class _Reader:
             number += 1
             found = f"{name}_{number}"
         return found
-
-
-def _is_made_up(layer: KerasLayer) -> bool:
-    """Whether Keras has made the name of a layer out of its class and a number."""
-    word = re.sub(r"\W+", "", layer.kind)
-    word = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", word)
-    word = re.sub(r"([a-z])([A-Z])", r"\1_\2", word).lower()
-    return not layer.scope and re.fullmatch(rf"{re.escape(word)}(_\d+)?", layer.path) is not None
 
 
 def _floats(given: Any) -> tuple[float, ...]:

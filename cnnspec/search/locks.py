@@ -32,6 +32,8 @@ class FileLock:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         except OSError as error:
             raise CnnspecError(f"cannot lock {self.path}: {error.strerror or error}") from None
+        except ValueError as error:  # a null byte in the path
+            raise CnnspecError(f"cannot lock {str(self.path)!r}: {error}") from None
         _OPEN.add(self)
         try:
             import fcntl

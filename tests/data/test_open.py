@@ -17,7 +17,8 @@ from PIL import Image
 
 import cnnspec
 from cnnspec.data.open import NAMES, OpenOptions, open_data
-from cnnspec.data.sets import Images, stratified
+from cnnspec.data.sets import Images
+from cnnspec.data.splits import stratified
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.scoring import samples
 
