@@ -112,17 +112,8 @@ def computed(
     for row, values in enumerate(engine.one_by_one(inputs)):
         values[INPUT] = inputs[row]
         packed = Packed()
-        sample: Data = {"name": samples.names[row], "label": samples.labels[row], "ranges": []}
-        for each in kept:
-            part = each.reduce(values[each.name])
-            if each.follows:
-                continue
-            if each.exact:
-                packed.add(part)
-            else:
-                low_bytes, low, high = quantized(part)
-                packed.add(low_bytes)
-                sample["ranges"].append([low, high])
+        ranges = _pack_layers(kept, values, packed)
+        sample: Data = {"name": samples.names[row], "label": samples.labels[row], "ranges": ranges}
         if samples.raw.dtype == np.uint8:
             picture = shrunk(samples.raw[row].transpose(2, 0, 1).astype(np.float32), PICTURE).round().astype(np.uint8)
             packed.add(picture)
@@ -137,37 +128,55 @@ def computed(
             report(f"{len(found)} of {len(samples)} samples are shown: more would be over {MOST_BYTES // 10**6} MB")
             break
         found.append(sample)
-    names = tuple(classes) or graph.classes
-    if is_classifier and len(names) != graph.output_shape[0]:
-        names = tuple(map(str, range(graph.output_shape[0])))
-    pack = Packed()
-    for tensors in given.values():
-        for key in tensors:
-            pack.add(np.asarray(weights[key], np.float32))
     layer = reasons.layer if reasons is not None else None
     return {
         "origin": subject.origin,
         "trained": subject.trained,
-        "classes": list(names) if is_classifier else [],
+        "classes": _class_names(classes, graph) if is_classifier else [],
         "softmax": is_classifier and not ends_in_softmax(graph),
         "tensors": [
             {"layer": each.number, "shape": list(each.kept), "exact": each.exact, "follows": each.follows}
             for each in kept
         ],
         "rules": {str(numbers[name]): rule for name, rule in rules.items()},
-        "weights": {
-            "layers": [
-                {
-                    "layer": numbers[name],
-                    "tensors": [[key.rpartition(".")[2], list(weights[key].shape)] for key in keys],
-                }
-                for name, keys in given.items()
-            ],
-            "data": pack.text(),
-        },
+        "weights": _weights_data(given, weights, numbers),
         "camLayer": None if layer is None else numbers[layer],
         "samples": found,
     }
+
+
+def _pack_layers(kept: Sequence[_Kept], values: Values, packed: Packed) -> list[list[float]]:
+    """Pack what is kept of each layer's values; the least and the largest of those in eight bits."""
+    ranges: list[list[float]] = []
+    for each in kept:
+        if each.follows:
+            continue
+        part = each.reduce(values[each.name])
+        if each.exact:
+            packed.add(part)
+        else:
+            in_bytes, low, high = quantized(part)
+            packed.add(in_bytes)
+            ranges.append([low, high])
+    return ranges
+
+
+def _weights_data(given: dict[str, list[str]], weights: Weights, numbers: dict[str, int]) -> Data:
+    """The tensors that are kept of each layer, one after the other."""
+    packed = Packed()
+    for key in (key for keys in given.values() for key in keys):
+        packed.add(np.asarray(weights[key], np.float32))
+    layers = [
+        {"layer": numbers[name], "tensors": [[key.rpartition(".")[2], list(weights[key].shape)] for key in keys]}
+        for name, keys in given.items()
+    ]
+    return {"layers": layers, "data": packed.text()}
+
+
+def _class_names(classes: Sequence[str], graph: Graph) -> list[str]:
+    """The names of a classifier's outputs: those given, its own, or else their numbers."""
+    names = list(classes or graph.classes)
+    return names if len(names) == graph.output_shape[0] else list(map(str, range(graph.output_shape[0])))
 
 
 def _chosen(graph: Graph, numbers: dict[str, int], rules: dict[str, Data]) -> list[_Kept]:
