@@ -125,8 +125,8 @@ def _varied(tensors: Mapping[str, Array]) -> dict[str, Array]:
         varied[key] = array
         if array.dtype.kind == "f" and array.size and np.ptp(array) == 0:
             middle = float(array.flat[0])
-            spread = random.uniform(-0.3, 0.3, array.shape).astype(array.dtype)
-            varied[key] = array + spread * (abs(middle) or 1)
+            spread = np.asarray(random.uniform(-0.3, 0.3, array.shape), array.dtype)
+            varied[key] = np.asarray(array + spread * (abs(middle) or 1))  # a number without axes would be no array
     return varied
 
 

@@ -154,6 +154,23 @@ def test_a_branch_on_values_is_told_with_its_place(capfd: pytest.CaptureFixture[
     assert capfd.readouterr() == ("", "")  # torch prints the half of a graph
 
 
+class Gained(nn.Module):
+    """A branch with a gain of its own, which begins at nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.gain = nn.Parameter(torch.tensor(0.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.conv(x) * self.gain
+
+
+def test_a_gain_without_axes_is_proved() -> None:
+    spec = cnnspec.from_torch(Gained(), (3, 8, 8))
+    assert all(check.passed for check in spec.checks)
+
+
 @pytest.mark.filterwarnings("ignore")  # torch's former norms are deprecated
 @pytest.mark.parametrize("kind", [nn.utils, nn.utils.parametrizations])
 def test_weights_that_are_worked_out_are_folded(kind: Any) -> None:
