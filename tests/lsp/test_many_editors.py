@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from coroutines import run_async
 from hostile_messages import hostile
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -146,24 +147,24 @@ async def all_work(connected: Connect, port: int, count: int, edits: int) -> Non
 
 def test_ten_editors_over_tcp() -> None:
     with listening("lsp", "--tcp", "0") as port:
-        asyncio.run(all_work(over_tcp, port, 10, 5))
+        run_async(all_work(over_tcp, port, 10, 5))
 
 
 def test_ten_editors_over_websockets(tmp_path: Path) -> None:
     with listening("serve", str(tmp_path), "--no-open", "--port", "0") as port:
-        asyncio.run(all_work(over_websocket, port, 10, 5))
+        run_async(all_work(over_websocket, port, 10, 5))
 
 
 @pytest.mark.long
 def test_fifty_editors_over_tcp() -> None:
     with listening("lsp", "--tcp", "0") as port:
-        asyncio.run(all_work(over_tcp, port, 50, 40))
+        run_async(all_work(over_tcp, port, 50, 40))
 
 
 @pytest.mark.long
 def test_fifty_editors_over_websockets(tmp_path: Path) -> None:
     with listening("serve", str(tmp_path), "--no-open", "--port", "0") as port:
-        asyncio.run(all_work(over_websocket, port, 50, 40))
+        run_async(all_work(over_websocket, port, 50, 40))
 
 
 @pytest.mark.long
@@ -192,5 +193,5 @@ def test_a_thousand_hostile_messages_on_a_websocket_disturb_no_other_editor(tmp_
             await attacked
 
     with listening("serve", str(tmp_path), "--no-open", "--port", "0") as port:
-        asyncio.run(both(port))
+        run_async(both(port))
     assert {*refusals} <= {1008, 1009}  # a message that is too large, or one too many

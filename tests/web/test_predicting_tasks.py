@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import io
 import json
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from coroutines import run_async
 from PIL import Image
 
 import cnnspec
@@ -58,7 +58,7 @@ class Service:
         self, body: bytes | None = None, kind: str = "", query: str = "", path: str = "/v1/predict", **headers: str
     ) -> tuple[int, Any]:
         """The status, and what is said: JSON, or the bytes of a picture."""
-        status, kind, said = asyncio.run(self._asked(path, body, query, {"content-type": kind, **headers}))
+        status, kind, said = run_async(self._asked(path, body, query, {"content-type": kind, **headers}))
         return status, json.loads(said) if kind == JSON else said
 
     async def _asked(
