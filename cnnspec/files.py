@@ -200,16 +200,16 @@ def _fill(file: FileIO, data: bytes) -> None:
     os.fsync(file.fileno())
 
 
-def check_regular(path: str | os.PathLike[str]) -> None:
-    """Raise UsageError for a path that leads to a pipe, a socket or a device: to read those may never end.
-
-    Raises OSError where there is nothing.
+def check_regular(path: str | os.PathLike[str]) -> int:
+    """The size in bytes. Raises UsageError for a path that leads to a pipe, a socket or a device: to read those may
+    never end; and OSError where there is nothing.
     """
-    mode = os.stat(path).st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+    found = os.stat(path)
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
         raise UsageError(
             f"{os.fspath(path)} is not a regular file", hint="where `-` is taken, it reads what another program writes"
         )
+    return found.st_size
 
 
 def is_open_pipe(path: str | os.PathLike[str]) -> bool:

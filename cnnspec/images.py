@@ -121,18 +121,23 @@ def size_of(source: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> 
         return (image.height, image.width) if turned else image.size
 
 
-@contextmanager
-def opened(source: str | os.PathLike[str] | bytes, max_pixels: int) -> Iterator[Image.Image]:
-    """An image, opened and of a size that may be decoded. Raises whatever Pillow does."""
-    if not isinstance(source, bytes):
-        check_regular(source)
-    with _pillow_takes(max_pixels):
-        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
-    with image:
+def opened(source: str | os.PathLike[str] | bytes, max_pixels: int) -> Image.Image:
+    """An image, opened and of a size that may be decoded, to be used in `with`. Raises whatever Pillow does."""
+    size = len(source) if isinstance(source, bytes) else check_regular(source)
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    if max_pixels <= MAX_PIXELS:
+        image: Image.Image = Image.open(file, formats=FORMATS)
+    else:
+        with _pillow_takes(max_pixels):
+            image = Image.open(file, formats=FORMATS)
+    try:
         if image.width * image.height > max_pixels:
             raise Image.DecompressionBombError
-        check_inflated(image, len(source) if isinstance(source, bytes) else os.stat(source).st_size)
-        yield image
+        check_inflated(image, size)
+    except BaseException:
+        image.close()
+        raise
+    return image
 
 
 @contextmanager
@@ -164,10 +169,7 @@ _LIMIT_LOCK: Final = Lock()
 
 @contextmanager
 def _pillow_takes(pixels: int) -> Iterator[None]:
-    """Where more pixels are wanted than Pillow's own limit, which is one for the whole process, it is lifted so far."""
-    if pixels <= MAX_PIXELS:
-        yield
-        return
+    """While entered, Pillow's own limit, which is one for the whole process, is lifted so far."""
     with _LIMIT_LOCK:
         before = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = None if before is None else max(before, pixels)

@@ -160,7 +160,7 @@ class Predictor:
 
         They are of the task: a `Prediction`, `LabelsPrediction`, `NumbersPrediction` or `MaskPrediction` each.
         """
-        return list(self.stream(each_sample(images)))
+        return list(self._stream(each_sample(images), None))
 
     @public()
     def stream(
@@ -172,10 +172,15 @@ class Predictor:
         All batches but a first and only one have the same size: the last is padded. A bad image goes to `on_error` and
         is left out; without it, it raises.
         """
+        return self._stream(images, on_error)
+
+    # What the public methods do, without looking at its arguments again: for a small image that takes as long as it.
+
+    def _stream(self, images: Iterable[object], on_error: Callable[[CnnspecError], None] | None) -> Iterator[Answer]:
         classes = self.classes
         given = array_samples(images, self.metadata.input_shape, on_error)
         full: NDArray[Any] | None = None  # (batch, H, W, C) of bytes, or (batch, C, …) of other numbers
-        for samples in read_batches(given, self.sample, self.batch_size, self.threads):
+        for samples in read_batches(given, self._sample, self.batch_size, self.threads):
             names: list[str] = []
             for place, source, values in samples:
                 if isinstance(values, CnnspecError):
@@ -194,16 +199,18 @@ class Predictor:
             if full is None or not names:
                 continue
             full[len(names) :] = 0
-            for name, row in zip(names, self.activated(full), strict=False):
+            for name, row in zip(names, self._answered(full), strict=False):
                 yield answer(self.answers, name, row, classes)
 
     @public()
     def sample(self, given: object, *, invert: bool | None = None) -> NDArray[Any]:
         """One sample, of whatever kind a call takes, as `activated` takes it. Raises UsageError and CnnspecError."""
+        return self._sample(given, invert)
+
+    def _sample(self, given: object, invert: bool | None = None) -> NDArray[Any]:
         about, source = self.metadata, given.values if isinstance(given, FileSample) else input_of(given)
         if len(about.input_shape) == 3 and isinstance(source, str | bytes | os.PathLike | Image.Image):
-            pixels: NDArray[Any] = self.pixels(source, invert=invert)
-            return pixels
+            return self._pixels(source, invert)
         name = given.name if isinstance(given, FileSample) else "what was given"
         values = read_sample(
             source, about.input_shape, name, intake=about.intake,
@@ -239,6 +246,9 @@ class Predictor:
 
         Any N: padded where the file's is fixed.
         """
+        return self._run_all(inputs)
+
+    def _run_all(self, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
         batch = self.metadata.batch
         if batch is None:
             return self._run(inputs)
@@ -266,6 +276,9 @@ class Predictor:
 
         Raises UsageError for a missing file, and CnnspecError for what is not a readable image.
         """
+        return self._pixels(image, invert)
+
+    def _pixels(self, image: object, invert: bool | None) -> NDArray[np.uint8]:
         invert = self.invert if invert is None else invert
         if isinstance(image, str | bytes | os.PathLike):
             return read_image(
@@ -281,7 +294,7 @@ class Predictor:
 
         Raises CnnspecError as `run`.
         """
-        classes, rows = self.classes, self._activated(next(iter(self.run(inputs).values())))
+        classes, rows = self.classes, self._activated(next(iter(self._run_all(inputs).values())))
         return [answer(self.answers, f"{place}", row, classes) for place, row in enumerate(rows)]
 
     @public(NDArray="numpy.typing")
@@ -292,7 +305,7 @@ class Predictor:
         """
         if self.answers.task not in ("classification", "multi-label"):
             raise UsageError(f"{self.path} is for {self.answers.task}, and gives no probability of each class")
-        return self.activated(pixels)
+        return self._answered(pixels)
 
     @public(NDArray="numpy.typing")
     def activated(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
@@ -300,16 +313,19 @@ class Predictor:
 
         Of other numbers it takes what the network itself takes, normalised.
         """
+        return self._answered(pixels)
+
+    def _answered(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         about = self.metadata
         if pixels.dtype == np.float32:
             if about.bytes_last:
                 check_bytes(pixels, self.path)
-            return self._checked(next(iter(self.run(pixels).values())), len(pixels))
+            return self._checked(next(iter(self._run_all(pixels).values())), len(pixels))
         if pixels.dtype != np.uint8 or pixels.shape[1:] != channels_last(check_shape(about.input_shape)):
             wanted = show_shape(channels_last(about.input_shape))
             raise UsageError(f"the pixels are {pixels.dtype} {pixels.shape}, and not uint8 (N, {wanted})")
         inputs = pixels if about.bytes_last else normalize(pixels, about.mean, about.std)
-        return self._checked(next(iter(self.run(inputs).values())), len(pixels))
+        return self._checked(next(iter(self._run_all(inputs).values())), len(pixels))
 
     def _checked(self, outputs: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         if len(outputs) != count or (self.classes and outputs.shape[1] != len(self.classes)):
