@@ -35,6 +35,7 @@ test-min:  ## on the oldest versions that pyproject.toml allows
 web: web/node_modules  ## the pages in cnnspec/web, from web/; needs node 20.19 or newer
 	cd web && npm run --silent check && npm run --silent test && npm run --silent build
 	$(PYTHON) web/engine.py
+	$(PYTHON) web/notices.py
 
 web-check: web  ## the committed pages are what their sources give
 	git diff --exit-code --stat -- cnnspec/web
