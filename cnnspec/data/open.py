@@ -22,7 +22,7 @@ from cnnspec.data.npz import read_npz
 from cnnspec.data.parquet import ParquetRows
 from cnnspec.data.sets import DataSet, Images, OpenOptions, check_fit, check_trainable, class_names, named_as
 from cnnspec.data.shards import shards_of
-from cnnspec.data.splits import TEST_FRACTION, stratified  # fmt: skip
+from cnnspec.data.splits import TEST_FRACTION, stratified
 from cnnspec.data.tar_rows import TarRows, has_pairs
 from cnnspec.data.targets import check_labels
 from cnnspec.errors import CnnspecError, UsageError, needs_extra

@@ -132,8 +132,7 @@ def open_session(
     What is asked for is what runs: `cuda` and `tensorrt` raise CnnspecError where they are not to be had, unless
     `allow_fallback`, which takes the next best. `auto` is `cuda` where there is such a device and onnxruntime can use
     it, else `cpu`. Without `arena` the memory of a run is given back after it, and without `spin` threads that wait for
-    work sleep. TensorRT keeps what it
-    builds in minutes in the folder `engines`, for the next process.
+    work sleep. TensorRT keeps what it builds in minutes in the folder `engines`, for the next process.
     """
     check_threads(threads)
     tuning = _Tuning(threads, arena, spin)
