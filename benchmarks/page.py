@@ -56,9 +56,12 @@ DRAW: Final = """async ([rounds, path]) => {
         files.items.add(new File([bytes], `${round}.png`));
         const start = performance.now();
         input.files = files.files;
-        input.dispatchEvent(new Event('change'));
+        input.dispatchEvent(new Event('change', { bubbles: true }));  // it is listened for further up
         const isThere = () => cnnspec.view.values.seen.recorded.sample.name === `${round}.png`;
-        while (!isThere()) await new Promise((done) => setTimeout(done));
+        while (!isThere()) {
+            if (performance.now() - start > 60_000) throw new Error('the image is not followed');
+            await new Promise((done) => setTimeout(done));
+        }
         times.push(performance.now() - start);
     }
     return times;
