@@ -76,7 +76,7 @@ def test_options_of_training_are_known(client: Client) -> None:
     client.edit(2, {"text": text.replace("ReLU", "ReL")})
     told = [(each["range"]["start"]["line"], each["code"]) for each in client.diagnostics(2)]
     assert told == [(8, "E103"), (12, "E107"), (13, "E107")]
-    client.edit(3, {"text": text.replace("learning_rates", "epoch").replace("epochs: none\n", "")})
+    client.edit(3, {"text": text.replace("learning_rates: 0.1", "epoch: 3").replace("  epochs: none\n", "")})
     where = {"start": {"line": 12, "character": 4}, "end": {"line": 12, "character": 4}}
     params = {"textDocument": {"uri": URI}, "range": where, "context": {"diagnostics": []}}
     (action,) = client.ask("textDocument/codeAction", params)
