@@ -205,9 +205,10 @@ def _following(graph: Graph, exact: set[str], rules: dict[str, Data], given: dic
     found = set()
     for node in graph:
         rule = rules.get(node.name)
-        if rule is None or _hands_on(rule) or node.name in graph.outputs or not exact.issuperset({node.name, *node.inputs}):
+        if rule is None or not follows(rule) or node.name in graph.outputs:
             continue
-        if follows(rule) and (not node.tensors or node.name in given) and node.macs <= left:
+        is_there = exact.issuperset({node.name, *node.inputs}) and (not node.tensors or node.name in given)
+        if is_there and node.macs <= left:
             left -= node.macs
             found.add(node.name)
     return found
