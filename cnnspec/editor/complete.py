@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from cnnspec.editor.sections import Options, keys_below, no_options, path_to
 from cnnspec.editor.snapshot import Snapshot
 from cnnspec.language.bind import argument_names
 from cnnspec.language.document import BODIES, INLINE, Block, Body, Document
-from cnnspec.language.figures import FIGURES
 from cnnspec.language.functions import FUNCTIONS
 from cnnspec.language.read_body import JOIN_NAMES
-from cnnspec.language.read_header import TASK_KEYS
-from cnnspec.language.read_parts import ITEM_KEYS, TOP_KEYS
-from cnnspec.language.search_section import COSTS, KINDS, SAMPLERS, SEARCH_KEYS
+from cnnspec.language.read_parts import BLOCK_KEYS, ITEM_KEYS
 from cnnspec.language.values import layer_names
 from cnnspec.ops import operators
 from cnnspec.ops.describe import argument_line, call_line, summary
-from cnnspec.tasks import TASKS
 
 __all__ = ["Completion", "Signature", "complete", "signature"]
 
 CompletionKind: TypeAlias = Literal["key", "operator", "block", "argument", "parameter", "layer", "function", "word"]
 
-_WORD: Final = re.compile(r"[\w-]*\Z")
+_WORD: Final = re.compile(r"(?:train\.)?[\w-]*\Z")
+_VALUE_BEGINS: Final = re.compile(r": +(?:\[(?:[^\[\]{}:,]*,)* *)?[\w.-]*\Z")  # also one of a list
+_KEY_BEGINS: Final = re.compile(r"(?:^|[{,]) *[\w.-]*\Z")
 _OPEN_CALL: Final = re.compile(r"([A-Za-z_]\w*)\(([^()]*(?:\([^()]*\)[^()]*)*)\Z")
 _OPEN_READS: Final = re.compile(rf"(?:\)|\b(?:{'|'.join(JOIN_NAMES)}))\([\w., -]*\Z")
 _ITEM_START: Final = re.compile(r" *(?:- +)?(?:[\w{}+*-]+: +)?[\w]*\Z")
 _HOLD_LAYERS: Final = (*BODIES, INLINE, "blocks")
-_BLOCK_KEYS: Final = ("params", "let", "inputs", *BODIES)
+_SECTIONS: Final = ("input", "task", "lint", "train", "search")
 
 
 class Completion(NamedTuple):
@@ -51,14 +50,17 @@ class Signature(NamedTuple):
     active: int | None
 
 
-def complete(snapshot: Snapshot, line: int, column: int) -> list[Completion]:
-    """What can be written at a place (from 1), best first. The document may be one from before a mistake."""
+def complete(snapshot: Snapshot, line: int, column: int, options: Options = no_options) -> list[Completion]:
+    """What can be written at a place (from 1), best first. The document may be one from before a mistake.
+
+    `options` gives the options of training, by name.
+    """
     lines = snapshot.lines
     before = lines[line - 1][: column - 1] if line <= len(lines) else ""
     document = _document(snapshot)
     typed = _WORD.search(before)
     length = len(typed[0]) if typed is not None else 0
-    found = [each._replace(replaces=length) for each in _here(document, lines, line, before)]
+    found = [each._replace(replaces=length) for each in _here(document, lines, line, before, options)]
     word = before[len(before) - length :].lower()
     return sorted(
         (each for each in found if _fits(word, each.label.lower())),
@@ -78,14 +80,11 @@ def _document(snapshot: Snapshot) -> Document:
     return snapshot.source.document
 
 
-def _here(document: Document, lines: Sequence[str], line: int, before: str) -> Iterator[Completion]:
-    path = _path(lines, line, before)
+def _here(document: Document, lines: Sequence[str], line: int, before: str, options: Options) -> Iterator[Completion]:
+    path = path_to(lines, line, before)
     block = _block(document, path)
-    if path and path[0] == "search":
-        yield from _search(document, path, before)
-        return
-    if path and path[0] == "task":
-        yield from _task(path, before)
+    if path and path[0] in _SECTIONS:
+        yield from _section(document, path, before, options)
         return
     if _OPEN_READS.search(before) is not None and before.count("(") > before.count(")"):
         yield from _reads(block, line)
@@ -95,14 +94,13 @@ def _here(document: Document, lines: Sequence[str], line: int, before: str) -> I
         yield from _values(document, block)
         return
     if not path:
-        if not before.strip() or re.fullmatch(r"\w*", before):
-            yield from _keys(TOP_KEYS)
+        yield from _section(document, path, before, options)
         return
     if path[0] == "variants" and ("{" in before or len(path) > 1):
         yield from (Completion(p.name, "parameter", "", f"{p.name}: ", 0) for p in document.main.params)
         return
     if path[0] == "blocks" and len(path) == 2 and re.fullmatch(r" *\w*", before):
-        yield from _keys(_BLOCK_KEYS)
+        yield from _keys(BLOCK_KEYS)
         return
     if any(key in _HOLD_LAYERS for key in path) and _ITEM_START.match(before):
         if not re.search(r"(- +|: +)\w*\Z", before):
@@ -117,35 +115,20 @@ def _keys(keys: Sequence[str]) -> Iterator[Completion]:
     return (Completion(key, "key", "", f"{key}: ", 0) for key in keys)
 
 
-def _search(document: Document, path: Sequence[str], before: str) -> Iterator[Completion]:
-    """What may be written in the section `search`."""
-    inside = path[1] if len(path) > 1 else None
-    if inside is None:
-        yield from _told(SEARCH_KEYS)
-    elif inside == "space" and (len(path) > 2 or before.count("{") - before.count("}") > 1):
-        yield from _told({**KINDS, "step": "how far apart the values are"})
-    elif inside == "space":
-        yield from (Completion(p.name, "parameter", "", f"{p.name}: ", 0) for p in document.main.params)
-    elif inside == "limits":
-        yield from _told({name: figure.meaning for name, figure in FIGURES.items()})
-    elif inside in ("cost", "sampler"):
-        words = COSTS if inside == "cost" else SAMPLERS
-        yield from (Completion(word, "word", SEARCH_KEYS[inside], word, 0) for word in words)
-
-
-def _task(path: Sequence[str], before: str) -> Iterator[Completion]:
-    """What may be written of the task: its name, or in a mapping what goes with it."""
-    if re.search(r"\b(task|type): *[\w-]*\Z", before):
-        words = {name: f"taught {task.taught}" for name, task in TASKS.items()}
-        yield from (Completion(word, "word", meaning, word, 0) for word, meaning in words.items())
-    elif "{" in before or len(path) > 1 or not before.strip():
-        yield from _told(
-            {"type": "the task", **{key: told for keys in TASK_KEYS.values() for key, told in keys.items()}}
-        )
-
-
-def _told(keys: Mapping[str, str]) -> Iterator[Completion]:
-    return (Completion(key, "key", meaning, f"{key}: ", 0) for key, meaning in keys.items())
+def _section(document: Document, path: Sequence[str], before: str, options: Options) -> Iterator[Completion]:
+    """What may be written in the parts that are plain data: a word where a value begins, or else a key."""
+    if path and _VALUE_BEGINS.search(before) is not None:
+        key = keys_below(path[:-1], options).get(path[-1])
+        for word, meaning in (key.words if key is not None else {}).items():
+            detail = "by default" if key is not None and word == key.default else meaning or f"for {path[-1]}"
+            yield Completion(word, "word", detail, word, 0)
+    elif _KEY_BEGINS.search(before) is not None:
+        if [*path] == ["search", "space"]:
+            yield from (Completion(p.name, "parameter", "", f"{p.name}: ", 0) for p in document.main.params)
+        given = document.train_places if [*path] == ["train"] else {}
+        for name, key in keys_below(path, options).items():
+            if name not in given:
+                yield Completion(name, "key", key.meaning, f"{name}: ", 0, f"`{name}`: {key.markdown}")
 
 
 def _layers(document: Document, block: Block) -> Iterator[Completion]:
@@ -214,28 +197,6 @@ def _body_around(body: Body, line: int) -> Body:
         if item.body is not None and item.body.items and item.body.place.line <= line <= item.body.place.span.end_line:
             return _body_around(item.body, line)
     return body
-
-
-def _path(lines: Sequence[str], line: int, before: str) -> list[str]:
-    """The keys that a place lies below, outermost first, by indentation."""
-    indent = len(before) - len(before.lstrip())
-    dashed = before.lstrip().startswith("-")
-    path: list[str] = []
-    own = re.match(r" *([\w-]+):(?= |\Z)", before)
-    if own is not None:
-        path.append(own[1])
-    for number in range(line - 1, 0, -1):
-        text = lines[number - 1]
-        match = re.match(r"( *)(?:- +)?([\w-]+):", text)
-        if match is None:
-            continue
-        here = len(match[1])
-        if here < indent or (dashed and here == indent and not text.lstrip().startswith("-")):
-            path.append(match[2])
-            indent, dashed = here, False
-        if indent == 0:
-            break
-    return path[::-1]
 
 
 def _block(document: Document, path: Sequence[str]) -> Block:

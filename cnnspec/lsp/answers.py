@@ -20,6 +20,7 @@ from cnnspec.graph import Graph
 from cnnspec.language.format import format_text
 from cnnspec.lsp.documents import Document
 from cnnspec.lsp.positions import Positions
+from cnnspec.lsp.training import training_options
 from cnnspec.ops import AnyOp
 from cnnspec.places import Diagnostic, Edit, Fix, Span
 
@@ -105,7 +106,7 @@ def hovered(document: Document, params: types.HoverParams) -> types.Hover | None
     """What there is to say about the word at a position."""
     snapshot = document.look()
     line, column = document.positions.place(params.position)
-    found = hover(snapshot, line, column, document.findings())
+    found = hover(snapshot, line, column, document.findings(), training_options)
     if found is None:
         return None
     content = types.MarkupContent(types.MarkupKind.Markdown, found.markdown)
@@ -118,7 +119,7 @@ def completions(document: Document, params: types.CompletionParams) -> types.Com
     line, column = positions.place(params.position)
     end = positions.offset(params.position)
     items = []
-    for number, each in enumerate(complete(document.look(), line, column)):
+    for number, each in enumerate(complete(document.look(), line, column, training_options)):
         replaced = types.Range(positions.position(end - each.replaces), params.position)
         items.append(
             types.CompletionItem(
