@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from foreign_models import LIBRARIES, made, names
-from outline import hand_lines
+from outline import against, hand_lines
 
 from cnnspec import zoo
 from cnnspec.errors import CnnspecError, VerificationError
@@ -137,15 +137,15 @@ def main() -> None:
     _summary(rows)
 
 
-def _by_hand(rows: list[Row]) -> list[float]:
-    """The lines of each network that is a bundled spec too, as times that spec's."""
+def _by_hand(rows: list[Row]) -> list[tuple[int, int]]:
+    """The lines of each network that is a bundled spec too, and that spec's."""
     found = []
     for row in rows:
         kind, _, name = row.name.partition(":")
         if row.lines and kind == "torchvision" and name in zoo.names():
             path, variant = zoo.names()[name]
             if variant is None:
-                found.append(row.lines / hand_lines(path.read_text(encoding="utf-8")))
+                found.append((row.lines, hand_lines(path.read_text(encoding="utf-8"))))
     return found
 
 
@@ -156,8 +156,8 @@ def _summary(rows: list[Row]) -> None:
     if lines:
         nearest = lines[min(len(lines) - 1, int(0.9 * len(lines)))]
         print(f"lines: median {statistics.median(lines):.0f}, 90 % at most {nearest}")
-    if ratios := _by_hand(rows):
-        print(f"against the specs by hand: median {statistics.median(ratios):.2f} times, {len(ratios)} specs")
+    if pairs := _by_hand(rows):
+        print(f"against the specs by hand: {against(pairs)}")
     missing = collections.Counter(kind for row in rows if row.outcome == "gaps" for kind in row.detail.split(" | "))
     for kind, count in missing.most_common(30):
         print(f"{count:>5}  {kind}")

@@ -11,6 +11,7 @@ from cnnspec.errors import Diagnostic
 from cnnspec.hints import did_you_mean
 from cnnspec.language.document import Argument, Call, Expr
 from cnnspec.language.results import show
+from cnnspec.language.unparse import unparse
 from cnnspec.language.values import UnknownValue
 from cnnspec.ops import AnyOp, ArgumentError, Shape, make_op, operators
 from cnnspec.ops.arguments import Fault
@@ -107,7 +108,7 @@ def _order_hint(call: Call, positional: tuple[str, ...], is_inferred: Callable[[
 
 
 def _spelled(expr: Expr) -> str:
-    return ast.unparse(expr.value) if isinstance(expr.value, ast.AST) else str(expr.word)
+    return unparse(expr.value) if isinstance(expr.value, ast.AST) else str(expr.word)
 
 
 def check_names(
