@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from cnnspec.editor.sections import Options, keys_below, no_options, path_to
+from cnnspec.editor.sections import ITEM, Key, Options, keys_below, no_options, path_to
 from cnnspec.editor.snapshot import Snapshot
 from cnnspec.language.bind import argument_names
-from cnnspec.language.document import BODIES, INLINE, Block, Body, Document
+from cnnspec.language.document import BODIES, INLINE, Block, Body, Document, Item, Param
 from cnnspec.language.functions import FUNCTIONS
 from cnnspec.language.read_body import JOIN_NAMES
-from cnnspec.language.read_parts import BLOCK_KEYS, ITEM_KEYS
 from cnnspec.language.values import layer_names
 from cnnspec.ops import operators
 from cnnspec.ops.describe import argument_line, call_line, summary
@@ -83,6 +82,10 @@ def _document(snapshot: Snapshot) -> Document:
 def _here(document: Document, lines: Sequence[str], line: int, before: str, options: Options) -> Iterator[Completion]:
     path = path_to(lines, line, before)
     block = _block(document, path)
+    if path and path[0] in ("outputs", "aux_outputs"):
+        body = document.main.body
+        yield from _named(body.items if body is not None else ())
+        return
     if path and path[0] in _SECTIONS:
         yield from _section(document, path, before, options)
         return
@@ -100,19 +103,22 @@ def _here(document: Document, lines: Sequence[str], line: int, before: str, opti
         yield from (Completion(p.name, "parameter", "", f"{p.name}: ", 0) for p in document.main.params)
         return
     if path[0] == "blocks" and len(path) == 2 and re.fullmatch(r" *\w*", before):
-        yield from _keys(BLOCK_KEYS)
+        yield from _keys(keys_below(path, options), ())
         return
     if any(key in _HOLD_LAYERS for key in path) and _ITEM_START.match(before):
-        if not re.search(r"(- +|: +)\w*\Z", before):
-            yield from _keys(ITEM_KEYS)
-        yield from _layers(document, block)
+        if re.search(r"(- +|: +)\w*\Z", before):
+            yield from _layers(document, block)
+        elif path[-1] not in _HOLD_LAYERS:  # in the long form of a layer; below a body a name of its own is written
+            yield from _keys(ITEM, ())
         return
     if re.search(r" (if|\*) [^:]*\Z", before) or (path[0] in ("params", "let") and ":" in before):
         yield from _values(document, block)
 
 
-def _keys(keys: Sequence[str]) -> Iterator[Completion]:
-    return (Completion(key, "key", "", f"{key}: ", 0) for key in keys)
+def _keys(keys: Mapping[str, Key], given: Collection[str]) -> Iterator[Completion]:
+    for name, key in keys.items():
+        if name not in given:
+            yield Completion(name, "key", key.meaning, f"{name}: ", 0, f"`{name}`: {key.markdown}")
 
 
 def _section(document: Document, path: Sequence[str], before: str, options: Options) -> Iterator[Completion]:
@@ -125,10 +131,8 @@ def _section(document: Document, path: Sequence[str], before: str, options: Opti
     elif _KEY_BEGINS.search(before) is not None:
         if [*path] == ["search", "space"]:
             yield from (Completion(p.name, "parameter", "", f"{p.name}: ", 0) for p in document.main.params)
-        given = document.train_places if [*path] == ["train"] else {}
-        for name, key in keys_below(path, options).items():
-            if name not in given:
-                yield Completion(name, "key", key.meaning, f"{name}: ", 0, f"`{name}`: {key.markdown}")
+        given = document.places if not path else document.train_places if [*path] == ["train"] else ()
+        yield from _keys(keys_below(path, options), given)
 
 
 def _layers(document: Document, block: Block) -> Iterator[Completion]:
@@ -142,12 +146,17 @@ def _layers(document: Document, block: Block) -> Iterator[Completion]:
             0,
         )
     layers = layer_names(document)
-    for param in (*block.params, *document.main.params):
+    for param in _params(document, block):
         if param.type == "layer" or (param.default is not None and param.default.word in layers):
             yield Completion(param.name, "parameter", "a layer", param.name, 0)
     for name, (op, _) in operators().items():
         required = any(op.fields()[key].required for key in argument_names(name)) or name in JOIN_NAMES
         yield Completion(name, "operator", summary(op), f"{name}(" if required else name, 0)
+
+
+def _params(document: Document, block: Block) -> Iterable[Param]:
+    """The parameters that a block sees: its own, which may hide those of the document, and these."""
+    return {param.name: param for param in (*document.main.params, *block.params)}.values()
 
 
 def _arguments(document: Document, target: str, written: str) -> Iterator[Completion]:
@@ -172,9 +181,9 @@ def _arguments(document: Document, target: str, written: str) -> Iterator[Comple
 
 
 def _values(document: Document, block: Block) -> Iterator[Completion]:
-    for param in (*block.params, *document.main.params):
+    for param in _params(document, block):
         yield Completion(param.name, "parameter", param.type or "", param.name, 0)
-    for name, _ in (*block.let, *document.main.let):
+    for name in dict.fromkeys(name for name, _ in (*block.let, *document.main.let)):
         yield Completion(name, "parameter", "let", name, 0)
     for name in ("in_channels", "in_features"):
         yield Completion(name, "parameter", "of the block's input", name, 0)
@@ -185,11 +194,15 @@ def _values(document: Document, block: Block) -> Iterator[Completion]:
 def _reads(block: Block, line: int) -> Iterator[Completion]:
     """The names of the body around the line, before it."""
     body = _body_around(block.body, line) if block.body is not None else None
-    for item in body.items if body is not None else ():
-        if item.key is not None and not item.template and item.place.line < line:
-            yield Completion(item.key, "layer", item.call.target if item.call else "", item.key, 0)
+    yield from _named(item for item in (body.items if body is not None else ()) if item.place.line < line)
     for name in ("input", *(name for name, _ in block.inputs)):
         yield Completion(name, "layer", "what the block reads", name, 0)
+
+
+def _named(items: Iterable[Item]) -> Iterator[Completion]:
+    for item in items:
+        if item.key is not None and not item.template:
+            yield Completion(item.key, "layer", item.call.target if item.call else "", item.key, 0)
 
 
 def _body_around(body: Body, line: int) -> Body:

@@ -14,7 +14,7 @@ from cnnspec.errors import SpecError, UsageError
 from cnnspec.language.document import Expr
 from cnnspec.language.elaborate import MAX_NODES
 from cnnspec.language.expand import Use
-from cnnspec.language.results import show
+from cnnspec.language.results import LayerName, show
 from cnnspec.language.values import Log, UnknownValue, Values
 from cnnspec.ops import show_shape
 from cnnspec.ops.describe import argument_line, describe
@@ -100,7 +100,7 @@ def _about(snapshot: Snapshot, names: Names, found: Occurrence) -> list[str]:
             return _arithmetic(snapshot, uses)
         return [_copies(_facts_of(snapshot, names, found))]
     if symbol.kind == "block":
-        calls = [use for use in snapshot.outcome.uses if use.item.call and use.item.call.target == symbol.name]
+        calls = [use for use in snapshot.outcome.uses if _called(use) == symbol.name]
         chosen = uses or calls
         facts = [fact for fact in _all_facts(snapshot) if fact.name in {use.name for use in chosen}]
         told = f"block `{symbol.name}`" + ("" if facts else ", which no layer calls")
@@ -115,6 +115,14 @@ def _about(snapshot: Snapshot, names: Names, found: Occurrence) -> list[str]:
         }
         return [f"`{symbol.name}` = {_listed(values)}"] if values else []
     return []
+
+
+def _called(use: Use) -> str | None:
+    """What the call of an item makes, by its own name where a parameter holds it."""
+    if use.item.call is None:
+        return None
+    held = use.frame.scope.get(use.item.call.target)
+    return held.name if isinstance(held, LayerName) else use.item.call.target
 
 
 def _arithmetic(snapshot: Snapshot, uses: Sequence[Use]) -> list[str]:

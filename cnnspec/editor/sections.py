@@ -14,7 +14,7 @@ from cnnspec.language.search_section import COSTS, KINDS, SAMPLERS, SEARCH_KEYS
 from cnnspec.places import Place
 from cnnspec.tasks import TASKS
 
-__all__ = ["Key", "Options", "keys_below", "no_options", "path_to", "section_key"]
+__all__ = ["ITEM", "Key", "Options", "keys_below", "no_options", "path_to", "section_key"]
 
 
 class Key(NamedTuple):
@@ -30,7 +30,9 @@ class Key(NamedTuple):
         parts = [self.meaning]
         if self.words:
             told = (f"`{word}`: {meaning}" if meaning else f"`{word}`" for word, meaning in self.words.items())
-            parts.append("takes " + (", ".join(told) if not any(self.words.values()) else "\n- " + "\n- ".join(told)))
+            parts.append(
+                "takes" + (":\n\n- " + "\n- ".join(told) if any(self.words.values()) else f" {', '.join(told)}")
+            )
         if self.default:
             parts.append(f"by default `{self.default}`")
         return "\n\n".join(parts)
@@ -46,7 +48,26 @@ def no_options() -> Mapping[str, Key]:
 
 
 _TASKS: Final[dict[str, str]] = {name: f"taught {task.taught}" for name, task in TASKS.items()}
-_BODY: Final = "the network: its layers, "
+_BODIES: Final = {
+    "layers": Key("layers, one after the other"),
+    "add": Key("layers side by side, and their sum"),
+    "mul": Key("layers side by side, and their product"),
+    "concat": Key("layers side by side, with the channels of one behind those of the other"),
+}
+_BLOCK: Final[dict[str, Key]] = {
+    "params": Key("what a call gives: types, or defaults"),
+    "let": Key("local values, worked out of parameters"),
+    "inputs": Key("names for what a call reads; the first is always `input`"),
+    **_BODIES,
+}
+ITEM: Final[dict[str, Key]] = {
+    "type": Key("an operator or a block; its arguments are keys beside it"),
+    **_BODIES,
+    "inline": Key("layers that take their places in the list around them"),
+    "in": Key("the names of the earlier layers that it reads"),
+    "repeat": Key("how many copies there are; `i` counts them from 0"),
+    "when": Key("a condition; where it is false the layer is absent"),
+}
 _TOP: Final[dict[str, Key]] = {
     "cnnspec": Key("the version of the language: 1"),
     "name": Key("what the network is called", "network"),
@@ -63,10 +84,7 @@ _TOP: Final[dict[str, Key]] = {
     "blocks": Key("parts that are called like layers"),
     "params": Key("values that the spec is written with, and that `--set` and variants change"),
     "let": Key("local values, worked out of parameters"),
-    "layers": Key(f"{_BODY}one after the other"),
-    "add": Key(f"{_BODY}side by side, and their sum"),
-    "mul": Key(f"{_BODY}side by side, and their product"),
-    "concat": Key(f"{_BODY}side by side, and their channels after one another"),
+    **_BODIES,
     "search": Key("what may vary in a search for the best network, and what it may cost"),
 }
 _INPUT: Final[dict[str, Key]] = {
@@ -90,7 +108,7 @@ _SEARCH: Final = {
     for key, meaning in SEARCH_KEYS.items()
 }
 _RANGE: Final = {key: Key(told) for key, told in {**KINDS, "step": "how far apart the values are"}.items()}
-_LIMITS: Final = {name: Key(f"the most, or with `>=` the least: {figure.meaning}") for name, figure in FIGURES.items()}
+_LIMITS: Final = {name: Key(figure.meaning) for name, figure in FIGURES.items()}
 
 
 def keys_below(path: Sequence[str], options: Options) -> Mapping[str, Key]:
@@ -101,6 +119,8 @@ def keys_below(path: Sequence[str], options: Options) -> Mapping[str, Key]:
     match path:
         case []:
             return _TOP
+        case ["blocks", _]:
+            return _BLOCK
         case ["input"]:
             return _INPUT
         case ["task"]:

@@ -85,9 +85,11 @@ def _diagnostic(finding: Diagnostic, positions: Positions) -> types.Diagnostic:
     parts = [finding.message, finding.label, *finding.notes, f"help: {finding.help}" if finding.help else None]
     severity = types.DiagnosticSeverity.Error if finding.severity == "error" else types.DiagnosticSeverity.Warning
     span = finding.place.span if finding.place is not None else Span(1, 1, 1, 1)
-    return types.Diagnostic(
-        positions.range(span), "\n".join(filter(None, parts)), severity, finding.code, source="cnnspec"
-    )
+    where = positions.range(span)
+    if where.start.line < where.end.line:  # the first line is enough to be underlined, and not all that stands below it
+        end = positions.line_end(span.line)
+        where = types.Range(where.start, end if where.start.character < end.character else where.start)
+    return types.Diagnostic(where, "\n".join(filter(None, parts)), severity, finding.code, source="cnnspec")
 
 
 def inlay_hints(document: Document, params: types.InlayHintParams, show: Show) -> list[types.InlayHint]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from cnnspec.editor.complete import complete, signature
 from cnnspec.editor.hover import hover
 from cnnspec.editor.names import Names
-from cnnspec.editor.sections import Options, keys_below, no_options
+from cnnspec.editor.sections import ITEM, Options, keys_below, no_options
 from cnnspec.editor.snapshot import Choice, Snapshot, look
 from cnnspec.editor.structure import folds, structure
-from cnnspec.language.read_parts import TOP_KEYS
+from cnnspec.language.read_parts import BLOCK_KEYS, ITEM_KEYS, TOP_KEYS
 from cnnspec.language.schema import json_schema
 from cnnspec.lsp.training import training_options
 from cnnspec.training.config import TrainConfig
@@ -58,6 +58,8 @@ def test_hover_says_what_words_mean() -> None:
     assert said("half", 1) == "`half` = `16` or `32`"
     assert "| unit |" in said("Unit", 1)
     assert "more.0" in said("more")
+    held = look(TEXT.replace("{width: 8}", "{width: 8, part: Unit}").replace("r: Unit(", "r: part("))
+    assert "| unit |" in said("Unit", 1, held)
     assert said("* 4") == "`width * 4` = `32`"
 
 
@@ -87,11 +89,16 @@ def labels(text: str, choice: Choice | None = None, options: Options = no_option
 
 
 def test_completion_knows_where_it_is() -> None:
-    assert labels(TEXT + "out|")[0] == "outputs"
+    assert labels(TEXT + "out|") == ["outputs", "aux_outputs"]
     assert labels(TEXT + "task: seg|") == ["segmentation"]
     assert labels(TEXT + "task: {ty|")[0] == "type"
     assert labels(TEXT + "  last: Lin|")[0] == "Linear"
+    assert "params" not in labels(TEXT + "|")  # which stands there already
     assert "Unit" in labels(TEXT + "  last: |")
+    assert labels(TEXT.replace("Linear(10)", "Linear(wid|")).count("width") == 1
+    assert labels(TEXT + "  la|") == []  # a name of its own
+    assert labels(TEXT + "  last:\n    ty|") == ["type"]
+    assert labels(TEXT + "outputs: [fl|") == ["flatten"]
     assert labels(TEXT.replace("ReLU", "ReLU(inp|"))[0] == "inplace"
     assert labels(TEXT.replace("padding=same", "padd|"))[0] == "padding"
     assert labels(TEXT.replace("padding=same", "padding=s|"))[0] == "same"
@@ -177,7 +184,9 @@ def test_every_key_of_a_section_has_a_meaning() -> None:
         ("lint",): {*schema["lint"]["properties"]},
         ("search",): {*schema["search"]["properties"]},
         ("train",): {*TrainConfig.model_fields},
+        ("blocks", "Unit"): {*BLOCK_KEYS},
     }
+    assert {*ITEM} == {*ITEM_KEYS}
     for path, keys in wanted.items():
         known = keys_below(path, training_options)
         assert {*known} == keys

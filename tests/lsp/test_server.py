@@ -102,6 +102,12 @@ def test_a_warning_is_told_where_it_stands(client: Client) -> None:
     assert "# W321" in client.at("hover", 9, 8)["contents"]["value"]
 
 
+def test_a_mistake_of_all_that_stands_there_underlines_a_line(client: Client) -> None:
+    client.edit(2, {"text": "cnnspec: 1\ninput: [3, 8, 8]\nparams: {width: 8}\n"})
+    (finding,) = client.diagnostics(2)
+    assert finding["range"] == {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 10}}
+
+
 def test_a_name_that_means_something_else_is_refused(client: Client) -> None:
     position = {"line": 7, "character": 17}
     params = {"textDocument": {"uri": URI}, "position": position, "newName": "in_channels"}
