@@ -8,6 +8,7 @@ letter by letter, and counts the hints that are left while it is broken.
 
 from __future__ import annotations
 
+import gc
 import statistics
 import sys
 import time
@@ -20,11 +21,20 @@ from cnnspec.editor.snapshot import Choice, Snapshot, look
 
 EDITED = (("efficientnet_b0", "efficientnet_b7", 60), ("resnet18", None, 10))
 TYPED = ("lenet5", "resnet18", "googlenet", "densenet121", "mobilenet_v2", "unet", "vgg11", "m5", "nin", "zfnet")
+
+
+def resized(text: str) -> str:
+    """The text with another input: every shape below changes."""
+    return text.replace("224, 224", "232, 232", 1).replace("size: 600", "size: 608", 1)
+
+
 EDITS: dict[str, Callable[[str], str]] = {
     "a remark": lambda text: f"{text}# remark\n",
     "a number": lambda text: text.replace("Conv2d(", "Conv2d(1", 1),
     "a misspelt layer that all blocks use": lambda text: text.replace("BatchNorm2d", "BatchNorm2", 1),
     "no YAML": lambda text: text.replace("[", "{", 1),
+    "an input of another size": resized,
+    "a misspelt layer since it is of another size": lambda text: resized(text).replace("BatchNorm2d", "BatchNorm2", 1),
 }
 
 
@@ -82,6 +92,7 @@ def explanations() -> None:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(100_000)  # as `cnnspec` does when it starts
     edits(int(sys.argv[1]) if len(sys.argv) > 1 else 9)
     explanations()
     prefixes()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 LIMITS: Final = {"letters before data": 250_000, "the zoo": 30.0, "layout": 100.0}
+LETTERS: Final = {"lenet5": 20_000, "resnet50": 1_400_000}  # of one image
 SAMPLED: Final = ("lenet5", "lenet5_32", "resnet18", "resnet50")
 LAID: Final = "efficientnet_b7"
 SHOWN: Final = ("lenet5", "googlenet", "unet", "resnet50", LAID, "m5", "c3d")
@@ -89,8 +90,9 @@ def sample() -> None:
         took = time.process_time() - start
         exact = sum(each["exact"] for each in data["tensors"])
         text, weights = len(data["samples"][0]["data"]), len(data["weights"]["data"])
+        limit = f" (at most {LETTERS[name]:,})" if name in LETTERS else ""
         print(
-            f"  one image of {name}: {text:,} letters, {exact} of {len(data['tensors'])} layers exact;"
+            f"  one image of {name}: {text:,} letters{limit}, {exact} of {len(data['tensors'])} layers exact;"
             f" weights {weights:,}; {took:.1f} s"
         )
 

@@ -64,7 +64,8 @@ NHWC_TO_NCHW: Final = (0, 3, 1, 2)
 
 STRIP: Final = 2**22  # pixels that are converted at a time
 _PIXEL_BYTES: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # in memory; of the others 4
-ORIENTED: Final = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")  # where Pillow finds an orientation
+# Where Pillow finds an orientation:
+ORIENTED: Final = frozenset({"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"})
 ORIENTATION: Final = 0x0112  # of the tags of EXIF
 _ON_ITS_SIDE: Final = (5, 6, 7, 8)  # its values that change width and height
 
@@ -103,8 +104,11 @@ def read_image(
 
     Returns `(H, W, C)` bytes. Raises UsageError for a missing file, and CnnspecError for what is not a readable image.
     """
-    with faults_named(source, name, max_pixels), opened(source, max_pixels) as image:
-        return prepare(image, shape, intake=intake, invert=invert)
+    try:  # not `faults_named`, whose own work would be a part of that of a small image
+        with opened(source, max_pixels) as image:
+            return prepare(image, shape, intake=intake, invert=invert)
+    except Exception as error:
+        raise _named(error, source, name, max_pixels) from None
 
 
 def read_whole(source: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -132,7 +136,8 @@ def opened(source: str | os.PathLike[str] | bytes, max_pixels: int) -> Image.Ima
         with _pillow_takes(max_pixels):
             image = Image.open(file, formats=FORMATS)
     try:
-        if image.width * image.height > max_pixels:
+        width, height = image.size
+        if width * height > max_pixels:
             raise Image.DecompressionBombError
         check_inflated(image, size)
     except BaseException:
@@ -144,25 +149,28 @@ def opened(source: str | os.PathLike[str] | bytes, max_pixels: int) -> Image.Ima
 @contextmanager
 def faults_named(source: str | os.PathLike[str] | bytes, name: str | None, max_pixels: int) -> Iterator[None]:
     """While entered, what is wrong with an image is raised as `read_image` does."""
-    shown = name or ("what was given" if isinstance(source, bytes) else os.fspath(source))
     try:
         yield
-    except UsageError:
-        raise
-    except CnnspecError as error:
-        raise CnnspecError(f"{shown}: {error.message}", hint=error.hint) from None
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
-        raise UsageError(f"cannot read {shown}: {error.strerror}") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise CnnspecError(
-            f"{shown} has too many pixels: at most {max_pixels:,}, unless `--max-pixels` is more"
-        ) from None
-    except UnidentifiedImageError:
-        formats = ", ".join(FORMATS)
-        raise CnnspecError(f"{shown} is not an image that can be read", hint=f"the formats are {formats}") from None
-    except Exception as error:  # decoders raise OSError, ValueError, SyntaxError, struct.error, … on broken files
-        known = error.strerror if isinstance(error, OSError) else None
-        raise CnnspecError(f"{shown} is broken: {known or ' '.join(str(error).split()):.200}") from None
+    except Exception as error:
+        raise _named(error, source, name, max_pixels) from None
+
+
+def _named(error: Exception, source: str | os.PathLike[str] | bytes, name: str | None, max_pixels: int) -> CnnspecError:
+    """What is wrong with an image, with its name, for whatever was raised while it was read."""
+    if isinstance(error, UsageError):
+        return error
+    shown = name or ("what was given" if isinstance(source, bytes) else os.fspath(source))
+    if isinstance(error, CnnspecError):
+        return CnnspecError(f"{shown}: {error.message}", hint=error.hint)
+    if isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)):
+        return UsageError(f"cannot read {shown}: {error.strerror}")
+    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return CnnspecError(f"{shown} has too many pixels: at most {max_pixels:,}, unless `--max-pixels` is more")
+    if isinstance(error, UnidentifiedImageError):
+        return CnnspecError(f"{shown} is not an image that can be read", hint=f"the formats are {', '.join(FORMATS)}")
+    # decoders raise OSError, ValueError, SyntaxError, struct.error, … on broken files
+    known = error.strerror if isinstance(error, OSError) else None
+    return CnnspecError(f"{shown} is broken: {known or ' '.join(str(error).split()):.200}")
 
 
 _LIMIT_LOCK: Final = Lock()
@@ -187,14 +195,14 @@ def prepare(image: Image.Image, shape: Shape, *, intake: Intake = STRETCH, inver
     """
     channels, height, width = check_shape(shape)
     image = fit_image(upright(image, channels), (width, height), intake)
-    pixels = np.asarray(image).reshape(height, width, channels)
+    pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(height, width, channels)
     return 255 - pixels if invert else pixels
 
 
 def upright(image: Image.Image, channels: int) -> Image.Image:
     """An image as it is meant to be seen, in grey or RGB. Raises CnnspecError for a kind of pixel that has no rule."""
     image.load()
-    if image.format == "TIFF" or any(key in image.info for key in ORIENTED):
+    if image.format == "TIFF" or not ORIENTED.isdisjoint(image.info):
         image = ImageOps.exif_transpose(image)
     mode = "L" if channels == 1 else "RGB"
     return _convert(image, mode) if image.mode != mode or "transparency" in image.info else image

@@ -88,7 +88,7 @@ def _upright_jpeg(source: str | os.PathLike[str] | bytes) -> tuple[bytes, JpegHe
     head = read_head(data)
     if head is not None and head.described:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if any(key in image.info for key in ORIENTED) and image.getexif().get(ORIENTATION, 1) != 1:
+            if not ORIENTED.isdisjoint(image.info) and image.getexif().get(ORIENTATION, 1) != 1:
                 head = None
     return data, head
 

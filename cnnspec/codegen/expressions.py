@@ -11,6 +11,7 @@ from cnnspec.language.document import Expr
 from cnnspec.language.evaluate import evaluate
 from cnnspec.language.expression import ExpressionError
 from cnnspec.language.results import LayerName
+from cnnspec.language.unparse import unparse
 
 __all__ = ["UnsayableError", "as_tree", "is_numeric", "is_product", "parts", "python", "replaced", "value_of"]
 
@@ -49,7 +50,7 @@ class _Renamed(ast.NodeTransformer):
         if not isinstance(node.slice, ast.Slice):
             return ast.Subscript(value, self.visit(node.slice), ast.Load())
         ends = [node.slice.lower, node.slice.upper, *([node.slice.step] if node.slice.step else [])]
-        texts = ["" if end is None else ast.unparse(self.visit(end)) for end in ends]
+        texts = ["" if end is None else unparse(self.visit(end)) for end in ends]
         simple = all(end is None or isinstance(end, (ast.Name, ast.Constant)) for end in ends)
         if simple:
             text = ":".join(texts)
@@ -66,7 +67,7 @@ class _Renamed(ast.NodeTransformer):
 def python(tree: ast.expr, name: Callable[[str], str]) -> str:
     """An expression as a text. `name` gives what a name is called in the source, and is asked for functions too."""
     renamed = _Renamed(name)
-    text = ast.unparse(ast.fix_missing_locations(renamed.visit(copy.deepcopy(tree))))
+    text = unparse(renamed.visit(copy.deepcopy(tree)))
     for key, written in reversed(renamed.slices.items()):
         text = text.replace(key, written)
     return text

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from cnnspec.editor.sections import ITEM, Key, Options, keys_below, no_options, path_to
 from cnnspec.editor.snapshot import Snapshot
 from cnnspec.language.bind import argument_names
-from cnnspec.language.document import BODIES, INLINE, Block, Body, Document
-from cnnspec.language.figures import FIGURES
+from cnnspec.language.document import BODIES, INLINE, Block, Body, Document, Item, Param
 from cnnspec.language.functions import FUNCTIONS
 from cnnspec.language.read_body import JOIN_NAMES
-from cnnspec.language.read_header import TASK_KEYS
-from cnnspec.language.read_parts import ITEM_KEYS, TOP_KEYS
-from cnnspec.language.search_section import COSTS, KINDS, SAMPLERS, SEARCH_KEYS
 from cnnspec.language.values import layer_names
 from cnnspec.ops import operators
 from cnnspec.ops.describe import argument_line, call_line, summary
-from cnnspec.tasks import TASKS
 
 __all__ = ["Completion", "Signature", "complete", "signature"]
 
 CompletionKind: TypeAlias = Literal["key", "operator", "block", "argument", "parameter", "layer", "function", "word"]
 
-_WORD: Final = re.compile(r"[\w-]*\Z")
+_WORD: Final = re.compile(r"(?:train\.)?[\w-]*\Z")
+_VALUE_BEGINS: Final = re.compile(r": +(?:\[(?:[^\[\]{}:,]*,)* *)?[\w.-]*\Z")  # also one of a list
+_KEY_BEGINS: Final = re.compile(r"(?:^|[{,]) *[\w.-]*\Z")
 _OPEN_CALL: Final = re.compile(r"([A-Za-z_]\w*)\(([^()]*(?:\([^()]*\)[^()]*)*)\Z")
 _OPEN_READS: Final = re.compile(rf"(?:\)|\b(?:{'|'.join(JOIN_NAMES)}))\([\w., -]*\Z")
 _ITEM_START: Final = re.compile(r" *(?:- +)?(?:[\w{}+*-]+: +)?[\w]*\Z")
 _HOLD_LAYERS: Final = (*BODIES, INLINE, "blocks")
-_BLOCK_KEYS: Final = ("params", "let", "inputs", *BODIES)
+_SECTIONS: Final = ("input", "task", "lint", "train", "search")
 
 
 class Completion(NamedTuple):
@@ -51,14 +49,17 @@ class Signature(NamedTuple):
     active: int | None
 
 
-def complete(snapshot: Snapshot, line: int, column: int) -> list[Completion]:
-    """What can be written at a place (from 1), best first. The document may be one from before a mistake."""
+def complete(snapshot: Snapshot, line: int, column: int, options: Options = no_options) -> list[Completion]:
+    """What can be written at a place (from 1), best first. The document may be one from before a mistake.
+
+    `options` gives the options of training, by name.
+    """
     lines = snapshot.lines
     before = lines[line - 1][: column - 1] if line <= len(lines) else ""
     document = _document(snapshot)
     typed = _WORD.search(before)
     length = len(typed[0]) if typed is not None else 0
-    found = [each._replace(replaces=length) for each in _here(document, lines, line, before)]
+    found = [each._replace(replaces=length) for each in _here(document, lines, line, before, options)]
     word = before[len(before) - length :].lower()
     return sorted(
         (each for each in found if _fits(word, each.label.lower())),
@@ -78,14 +79,15 @@ def _document(snapshot: Snapshot) -> Document:
     return snapshot.source.document
 
 
-def _here(document: Document, lines: Sequence[str], line: int, before: str) -> Iterator[Completion]:
-    path = _path(lines, line, before)
+def _here(document: Document, lines: Sequence[str], line: int, before: str, options: Options) -> Iterator[Completion]:
+    path = path_to(lines, line, before)
     block = _block(document, path)
-    if path and path[0] == "search":
-        yield from _search(document, path, before)
+    if path and path[0] in ("outputs", "aux_outputs"):
+        body = document.main.body
+        yield from _named(body.items if body is not None else ())
         return
-    if path and path[0] == "task":
-        yield from _task(path, before)
+    if path and path[0] in _SECTIONS:
+        yield from _section(document, path, before, options)
         return
     if _OPEN_READS.search(before) is not None and before.count("(") > before.count(")"):
         yield from _reads(block, line)
@@ -95,57 +97,42 @@ def _here(document: Document, lines: Sequence[str], line: int, before: str) -> I
         yield from _values(document, block)
         return
     if not path:
-        if not before.strip() or re.fullmatch(r"\w*", before):
-            yield from _keys(TOP_KEYS)
+        yield from _section(document, path, before, options)
         return
     if path[0] == "variants" and ("{" in before or len(path) > 1):
         yield from (Completion(p.name, "parameter", "", f"{p.name}: ", 0) for p in document.main.params)
         return
     if path[0] == "blocks" and len(path) == 2 and re.fullmatch(r" *\w*", before):
-        yield from _keys(_BLOCK_KEYS)
+        yield from _keys(keys_below(path, options), ())
         return
     if any(key in _HOLD_LAYERS for key in path) and _ITEM_START.match(before):
-        if not re.search(r"(- +|: +)\w*\Z", before):
-            yield from _keys(ITEM_KEYS)
-        yield from _layers(document, block)
+        if re.search(r"(- +|: +)\w*\Z", before):
+            yield from _layers(document, block)
+        elif path[-1] not in _HOLD_LAYERS:  # in the long form of a layer; below a body a name of its own is written
+            yield from _keys(ITEM, ())
         return
     if re.search(r" (if|\*) [^:]*\Z", before) or (path[0] in ("params", "let") and ":" in before):
         yield from _values(document, block)
 
 
-def _keys(keys: Sequence[str]) -> Iterator[Completion]:
-    return (Completion(key, "key", "", f"{key}: ", 0) for key in keys)
+def _keys(keys: Mapping[str, Key], given: Collection[str]) -> Iterator[Completion]:
+    for name, key in keys.items():
+        if name not in given:
+            yield Completion(name, "key", key.meaning, f"{name}: ", 0, f"`{name}`: {key.markdown}")
 
 
-def _search(document: Document, path: Sequence[str], before: str) -> Iterator[Completion]:
-    """What may be written in the section `search`."""
-    inside = path[1] if len(path) > 1 else None
-    if inside is None:
-        yield from _told(SEARCH_KEYS)
-    elif inside == "space" and (len(path) > 2 or before.count("{") - before.count("}") > 1):
-        yield from _told({**KINDS, "step": "how far apart the values are"})
-    elif inside == "space":
-        yield from (Completion(p.name, "parameter", "", f"{p.name}: ", 0) for p in document.main.params)
-    elif inside == "limits":
-        yield from _told({name: figure.meaning for name, figure in FIGURES.items()})
-    elif inside in ("cost", "sampler"):
-        words = COSTS if inside == "cost" else SAMPLERS
-        yield from (Completion(word, "word", SEARCH_KEYS[inside], word, 0) for word in words)
-
-
-def _task(path: Sequence[str], before: str) -> Iterator[Completion]:
-    """What may be written of the task: its name, or in a mapping what goes with it."""
-    if re.search(r"\b(task|type): *[\w-]*\Z", before):
-        words = {name: f"taught {task.taught}" for name, task in TASKS.items()}
-        yield from (Completion(word, "word", meaning, word, 0) for word, meaning in words.items())
-    elif "{" in before or len(path) > 1 or not before.strip():
-        yield from _told(
-            {"type": "the task", **{key: told for keys in TASK_KEYS.values() for key, told in keys.items()}}
-        )
-
-
-def _told(keys: Mapping[str, str]) -> Iterator[Completion]:
-    return (Completion(key, "key", meaning, f"{key}: ", 0) for key, meaning in keys.items())
+def _section(document: Document, path: Sequence[str], before: str, options: Options) -> Iterator[Completion]:
+    """What may be written in the parts that are plain data: a word where a value begins, or else a key."""
+    if path and _VALUE_BEGINS.search(before) is not None:
+        key = keys_below(path[:-1], options).get(path[-1])
+        for word, meaning in (key.words if key is not None else {}).items():
+            detail = "by default" if key is not None and word == key.default else meaning or f"for {path[-1]}"
+            yield Completion(word, "word", detail, word, 0)
+    elif _KEY_BEGINS.search(before) is not None:
+        if [*path] == ["search", "space"]:
+            yield from (Completion(p.name, "parameter", "", f"{p.name}: ", 0) for p in document.main.params)
+        given = document.places if not path else document.train_places if [*path] == ["train"] else ()
+        yield from _keys(keys_below(path, options), given)
 
 
 def _layers(document: Document, block: Block) -> Iterator[Completion]:
@@ -159,12 +146,17 @@ def _layers(document: Document, block: Block) -> Iterator[Completion]:
             0,
         )
     layers = layer_names(document)
-    for param in (*block.params, *document.main.params):
+    for param in _params(document, block):
         if param.type == "layer" or (param.default is not None and param.default.word in layers):
             yield Completion(param.name, "parameter", "a layer", param.name, 0)
     for name, (op, _) in operators().items():
         required = any(op.fields()[key].required for key in argument_names(name)) or name in JOIN_NAMES
         yield Completion(name, "operator", summary(op), f"{name}(" if required else name, 0)
+
+
+def _params(document: Document, block: Block) -> Iterable[Param]:
+    """The parameters that a block sees: its own, which may hide those of the document, and these."""
+    return {param.name: param for param in (*document.main.params, *block.params)}.values()
 
 
 def _arguments(document: Document, target: str, written: str) -> Iterator[Completion]:
@@ -189,9 +181,9 @@ def _arguments(document: Document, target: str, written: str) -> Iterator[Comple
 
 
 def _values(document: Document, block: Block) -> Iterator[Completion]:
-    for param in (*block.params, *document.main.params):
+    for param in _params(document, block):
         yield Completion(param.name, "parameter", param.type or "", param.name, 0)
-    for name, _ in (*block.let, *document.main.let):
+    for name in dict.fromkeys(name for name, _ in (*block.let, *document.main.let)):
         yield Completion(name, "parameter", "let", name, 0)
     for name in ("in_channels", "in_features"):
         yield Completion(name, "parameter", "of the block's input", name, 0)
@@ -202,11 +194,15 @@ def _values(document: Document, block: Block) -> Iterator[Completion]:
 def _reads(block: Block, line: int) -> Iterator[Completion]:
     """The names of the body around the line, before it."""
     body = _body_around(block.body, line) if block.body is not None else None
-    for item in body.items if body is not None else ():
-        if item.key is not None and not item.template and item.place.line < line:
-            yield Completion(item.key, "layer", item.call.target if item.call else "", item.key, 0)
+    yield from _named(item for item in (body.items if body is not None else ()) if item.place.line < line)
     for name in ("input", *(name for name, _ in block.inputs)):
         yield Completion(name, "layer", "what the block reads", name, 0)
+
+
+def _named(items: Iterable[Item]) -> Iterator[Completion]:
+    for item in items:
+        if item.key is not None and not item.template:
+            yield Completion(item.key, "layer", item.call.target if item.call else "", item.key, 0)
 
 
 def _body_around(body: Body, line: int) -> Body:
@@ -214,28 +210,6 @@ def _body_around(body: Body, line: int) -> Body:
         if item.body is not None and item.body.items and item.body.place.line <= line <= item.body.place.span.end_line:
             return _body_around(item.body, line)
     return body
-
-
-def _path(lines: Sequence[str], line: int, before: str) -> list[str]:
-    """The keys that a place lies below, outermost first, by indentation."""
-    indent = len(before) - len(before.lstrip())
-    dashed = before.lstrip().startswith("-")
-    path: list[str] = []
-    own = re.match(r" *([\w-]+):(?= |\Z)", before)
-    if own is not None:
-        path.append(own[1])
-    for number in range(line - 1, 0, -1):
-        text = lines[number - 1]
-        match = re.match(r"( *)(?:- +)?([\w-]+):", text)
-        if match is None:
-            continue
-        here = len(match[1])
-        if here < indent or (dashed and here == indent and not text.lstrip().startswith("-")):
-            path.append(match[2])
-            indent, dashed = here, False
-        if indent == 0:
-            break
-    return path[::-1]
 
 
 def _block(document: Document, path: Sequence[str]) -> Block:

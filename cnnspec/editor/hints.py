@@ -39,20 +39,22 @@ def hints(snapshot: Snapshot, show: Show = SHOWN) -> list[Hint]:
     if not any(show):
         return []
     found = [_hint(line, facts, show) for line, facts in snapshot.facts.items()]
-    called = {use.item.call.target for use in snapshot.outcome.uses if use.item.call is not None}
     if snapshot.is_good:
+        called = _called(snapshot)
         found += [
             Hint(block.place.line, "not called", f"no layer calls the block {block.name}", False)
             for block in snapshot.source.document.blocks.values()
-            if block.name not in called | _held(snapshot)
+            if block.name not in called
         ]
     return sorted(found)
 
 
-def _held(snapshot: Snapshot) -> set[str]:
-    """The layers that parameters hold."""
-    frames = (use.frame for use in snapshot.outcome.uses)
-    return {value.name for frame in frames for value in frame.scope.values() if isinstance(value, LayerName)}
+def _called(snapshot: Snapshot) -> set[str]:
+    """The operators and blocks that items call, by their own name or by that of a parameter that holds them."""
+    uses = snapshot.outcome.uses
+    scopes = {id(use.frame.scope): use.frame.scope for use in uses}  # one for all the layers of a block's copy
+    held = {value.name for scope in scopes.values() for value in scope.values() if isinstance(value, LayerName)}
+    return held | {use.item.call.target for use in uses if use.item.call is not None}
 
 
 def _hint(line: int, facts: Sequence[Fact], show: Show) -> Hint:

@@ -8,14 +8,13 @@ from typing import Final, NamedTuple
 from cnnspec.analysis.explain import explain
 from cnnspec.codes import explain_code
 from cnnspec.editor.names import Names, Occurrence
+from cnnspec.editor.sections import Options, no_options, section_key
 from cnnspec.editor.snapshot import Fact, Snapshot
 from cnnspec.errors import SpecError, UsageError
 from cnnspec.language.document import Expr
 from cnnspec.language.elaborate import MAX_NODES
 from cnnspec.language.expand import Use
-from cnnspec.language.figures import FIGURES
-from cnnspec.language.results import show
-from cnnspec.language.search_section import SEARCH_KEYS
+from cnnspec.language.results import LayerName, show
 from cnnspec.language.values import Log, UnknownValue, Values
 from cnnspec.ops import show_shape
 from cnnspec.ops.describe import argument_line, describe
@@ -35,10 +34,17 @@ class Hover(NamedTuple):
     markdown: str
 
 
-def hover(snapshot: Snapshot, line: int, column: int, findings: Iterable[Diagnostic] = ()) -> Hover | None:
+def hover(
+    snapshot: Snapshot,
+    line: int,
+    column: int,
+    findings: Iterable[Diagnostic] = (),
+    options: Options = no_options,
+) -> Hover | None:
     """What there is to say about the word at a place (from 1); None where there is nothing.
 
-    `findings` are what is wrong with the text: their pages are shown where no word has anything to say.
+    `findings` are what is wrong with the text: their pages are shown where no word has anything to say. `options`
+    gives the options of training, by name.
     """
     place, parts = None, []
     for finding in findings:
@@ -50,7 +56,7 @@ def hover(snapshot: Snapshot, line: int, column: int, findings: Iterable[Diagnos
     if occurrence is not None:
         place = occurrence.place
         parts += _about(snapshot, names, occurrence)
-    elif (key := _search_key(snapshot, line, column) or _task_key(snapshot, line, column)) is not None:
+    elif (key := _task_key(snapshot, line, column) or section_key(snapshot.lines, line, column, options)) is not None:
         place = key[0]
         parts.append(key[1])
     elif (value := _expression_at(snapshot, line, column)) is not None:
@@ -66,16 +72,6 @@ def _page(finding: Diagnostic) -> str:
         return explain_code(finding.code).strip()
     except UsageError:  # of a place that has no pages of its own
         return finding.message
-
-
-def _search_key(snapshot: Snapshot, line: int, column: int) -> tuple[Place, str] | None:
-    """The key of the section `search` at a place, and what it is."""
-    section = snapshot.source.document.search
-    for key, place in section.places.items() if section is not None else ():
-        if place.covers(line, column):
-            name = key.removeprefix("limits.")
-            return place, f"`{name}`: {SEARCH_KEYS[key] if key == name else FIGURES[name].meaning}"
-    return None
 
 
 def _task_key(snapshot: Snapshot, line: int, column: int) -> tuple[Place, str] | None:
@@ -104,7 +100,7 @@ def _about(snapshot: Snapshot, names: Names, found: Occurrence) -> list[str]:
             return _arithmetic(snapshot, uses)
         return [_copies(_facts_of(snapshot, names, found))]
     if symbol.kind == "block":
-        calls = [use for use in snapshot.outcome.uses if use.item.call and use.item.call.target == symbol.name]
+        calls = [use for use in snapshot.outcome.uses if _called(use) == symbol.name]
         chosen = uses or calls
         facts = [fact for fact in _all_facts(snapshot) if fact.name in {use.name for use in chosen}]
         told = f"block `{symbol.name}`" + ("" if facts else ", which no layer calls")
@@ -119,6 +115,14 @@ def _about(snapshot: Snapshot, names: Names, found: Occurrence) -> list[str]:
         }
         return [f"`{symbol.name}` = {_listed(values)}"] if values else []
     return []
+
+
+def _called(use: Use) -> str | None:
+    """What the call of an item makes, by its own name where a parameter holds it."""
+    if use.item.call is None:
+        return None
+    held = use.frame.scope.get(use.item.call.target)
+    return held.name if isinstance(held, LayerName) else use.item.call.target
 
 
 def _arithmetic(snapshot: Snapshot, uses: Sequence[Use]) -> list[str]:

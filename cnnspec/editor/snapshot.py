@@ -144,7 +144,10 @@ class Snapshot:
         made = changes(good.lines, self.lines)
         wrong = {each.place.line - 1 for each in self.outcome.diagnostics if each.place is not None}
         back = revert(good.lines, self.lines, made, wrong)
-        mended = _after(_read("\n".join(back.lines), self.path, self.choice), good)
+        if list(back.lines) == good.lines and self.path == good.path:
+            mended = good  # nothing else has changed since
+        else:
+            mended = _after(_read("\n".join(back.lines), self.path, self.choice), good)
         if not mended.is_good:
             back, mended = revert(good.lines, self.lines, made, None), good
         return mended, {line: now + 1 for line, now in enumerate(back.stands_for, 1) if now is not None}

@@ -11,6 +11,7 @@ from cnnspec.errors import Diagnostic
 from cnnspec.hints import did_you_mean
 from cnnspec.language.document import Argument, Call, Expr
 from cnnspec.language.results import show
+from cnnspec.language.unparse import unparse
 from cnnspec.language.values import UnknownValue
 from cnnspec.ops import AnyOp, ArgumentError, Shape, make_op, operators
 from cnnspec.ops.arguments import Fault
@@ -35,8 +36,8 @@ def argument_names(target: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=8192)
-def _cached_op(target: str, arguments: tuple[tuple[str, Any, str], ...]) -> AnyOp:
-    return make_op(target, **{name: value for name, value, _ in arguments})
+def _cached_op(target: str, arguments: tuple[tuple[str, Any, str], ...]) -> AnyOp | ArgumentError:
+    return _tried_op(target, {name: value for name, value, _ in arguments})
 
 
 @lru_cache(maxsize=1024)
@@ -107,7 +108,7 @@ def _order_hint(call: Call, positional: tuple[str, ...], is_inferred: Callable[[
 
 
 def _spelled(expr: Expr) -> str:
-    return ast.unparse(expr.value) if isinstance(expr.value, ast.AST) else str(expr.word)
+    return unparse(expr.value) if isinstance(expr.value, ast.AST) else str(expr.word)
 
 
 def check_names(
@@ -185,10 +186,9 @@ def bind_operator(
                 lost.append(name)
                 continue
             values[name] = tuple(value) if isinstance(value, list) else value
-    try:
-        op = _made_op(target, values)
-    except ArgumentError as error:
-        missing, faults = error.missing, error.faults
+    op = _made_op(target, values)
+    if isinstance(op, ArgumentError):
+        missing, faults = op.missing, op.faults
         if lost:  # then the others alone have been looked at
             missing = [] if misnamed else [name for name in missing if name not in named]
             faults = [fault for fault in faults if fault.name in values]
@@ -197,11 +197,19 @@ def bind_operator(
     return None if lost else op
 
 
-def _made_op(target: str, values: dict[str, Any]) -> AnyOp:
+def _made_op(target: str, values: dict[str, Any]) -> AnyOp | ArgumentError:
+    """The operator, or why there is none: worked out once for all copies of a line either way."""
     try:
-        return _cached_op(target, tuple((name, value, repr(value)) for name, value in values.items()))
+        return _cached_op(target, tuple([(name, value, repr(value)) for name, value in values.items()]))
     except TypeError:  # an unhashable value: the operator says what is wrong with it
+        return _tried_op(target, values)
+
+
+def _tried_op(target: str, values: dict[str, Any]) -> AnyOp | ArgumentError:
+    try:
         return make_op(target, **values)
+    except ArgumentError as error:
+        return error.with_traceback(None)  # which would hold what was under way
 
 
 @lru_cache(maxsize=512)

@@ -205,7 +205,7 @@ class Expander:
             result = Ref(full, None) if twin else self.one(item, full, taken, inner)
             if count is None or present is None:
                 result = Ref(full, None)
-            self.uses.append(Use(item, full, tuple(ref.name for ref in taken), result, inner))
+            self.uses.append(Use(item, full, tuple([ref.name for ref in taken]), result, inner))
             results.append(result)
             current = result if kind == "layers" else first
             if key is not None and item.template:
@@ -300,7 +300,7 @@ class Expander:
         if name in self.names:
             self.log.error(frame, "E108", f"two nodes are called `{name}`", origin.place)
             return lost
-        shapes = tuple(ref.shape for ref in reads if ref.shape is not None)
+        shapes = tuple([ref.shape for ref in reads if ref.shape is not None])
         if len(shapes) != len(reads):
             return lost
         try:
@@ -325,7 +325,7 @@ class Expander:
         self.names[name] = None
         if frame.unsure:
             self.unsure.add(name)
-        self.nodes.append(Node(name, op, tuple(ref.name for ref in reads), shapes, shape, origin))
+        self.nodes.append(Node(name, op, tuple([ref.name for ref in reads]), shapes, shape, origin))
         return Ref(name, shape)
 
     def out_shape(self, op: AnyOp, shapes: tuple[Shape, ...]) -> Shape:

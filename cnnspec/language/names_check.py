@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import lru_cache
 
 from cnnspec.errors import Diagnostic, Place
 from cnnspec.graph import INPUT
@@ -128,9 +129,8 @@ class _Checker:
             for item in expr.value:
                 self.expr(item, names)
         elif isinstance(expr.value, ast.expr) and not isinstance(expr.value, ast.Constant):
-            called = {id(node.func) for node in ast.walk(expr.value) if isinstance(node, ast.Call)}
-            for node in ast.walk(expr.value):
-                if isinstance(node, ast.Name) and id(node) not in called and not self.known(node.id, names):
+            for node in _names_in(expr.value):
+                if not self.known(node.id, names):
                     label = did_you_mean(node.id, [*names, *self.layers, *FUNCTIONS, "True", "False", "None"])
                     place = expr.place.shifted(node.col_offset - expr.start, len(node.id))
                     hint = None if label else read_hint(node.id, self.nodes.keys())
@@ -138,6 +138,14 @@ class _Checker:
 
     def known(self, name: str, names: Names) -> bool:
         return name in names or name in self.layers
+
+
+@lru_cache(maxsize=4096)  # a text that is read again while it is typed has the same trees, but for one line
+def _names_in(tree: ast.expr) -> tuple[ast.Name, ...]:
+    """Where an expression names a value; functions that it calls are none."""
+    nodes = tuple(ast.walk(tree))
+    called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    return tuple(node for node in nodes if isinstance(node, ast.Name) and id(node) not in called)
 
 
 def _held(block: Block) -> Names:

@@ -13,6 +13,7 @@ from cnnspec.language.document import BODIES, INLINE
 from cnnspec.language.expression import MAX_LENGTH, ExpressionError, Line, parse_expression, parse_line
 from cnnspec.language.read_body import JOIN_NAMES
 from cnnspec.language.tree import ListValue, MapValue, Scalar, Value
+from cnnspec.language.unparse import unparse
 from cnnspec.ops import AbstractOp, operators
 
 __all__ = ["Callees", "Spelled", "canonical_expression", "canonical_line", "long_form", "short_form"]
@@ -74,7 +75,7 @@ class _Spell(ast.NodeTransformer):
 
 
 def _spell(node: ast.expr, text: str) -> str:
-    return ast.unparse(_Spell(text).visit(copy.deepcopy(node)))
+    return unparse(_Spell(text).visit(copy.deepcopy(node)))
 
 
 def canonical_expression(text: str) -> str:

@@ -113,9 +113,11 @@ def _explain(error: Any, place: Place | None, text: str) -> tuple[str, Place | N
             hint = _NO_TABS
         elif letter in ("@", "`", "%"):
             hint = f"quote a text that starts with `{letter}`"
+    elif "found a tab character" in problem:
+        hint = _NO_TABS
     elif "mapping values are not allowed" in problem:
         hint = "a `: ` inside of a text wants quotes around it; or the line is indented too far"
-    elif "could not find expected ':'" in problem:
+    elif "could not find expected ':'" in problem or ("expected key" in problem and re.match(" *- ", line)):
         hint = "in a mapping every line is `name: layer`, in a list every line starts with `- `"
     elif "did not find expected ','" in problem:
         hint = "a comma may be missing before this, or a bracket is not closed"

@@ -20,6 +20,7 @@ from cnnspec.graph import Graph
 from cnnspec.language.format import format_text
 from cnnspec.lsp.documents import Document
 from cnnspec.lsp.positions import Positions
+from cnnspec.lsp.training import training_options
 from cnnspec.ops import AnyOp
 from cnnspec.places import Diagnostic, Edit, Fix, Span
 
@@ -84,9 +85,11 @@ def _diagnostic(finding: Diagnostic, positions: Positions) -> types.Diagnostic:
     parts = [finding.message, finding.label, *finding.notes, f"help: {finding.help}" if finding.help else None]
     severity = types.DiagnosticSeverity.Error if finding.severity == "error" else types.DiagnosticSeverity.Warning
     span = finding.place.span if finding.place is not None else Span(1, 1, 1, 1)
-    return types.Diagnostic(
-        positions.range(span), "\n".join(filter(None, parts)), severity, finding.code, source="cnnspec"
-    )
+    where = positions.range(span)
+    if where.start.line < where.end.line:  # the first line is enough to be underlined, and not all that stands below it
+        end = positions.line_end(span.line)
+        where = types.Range(where.start, end if where.start.character < end.character else where.start)
+    return types.Diagnostic(where, "\n".join(filter(None, parts)), severity, finding.code, source="cnnspec")
 
 
 def inlay_hints(document: Document, params: types.InlayHintParams, show: Show) -> list[types.InlayHint]:
@@ -105,7 +108,7 @@ def hovered(document: Document, params: types.HoverParams) -> types.Hover | None
     """What there is to say about the word at a position."""
     snapshot = document.look()
     line, column = document.positions.place(params.position)
-    found = hover(snapshot, line, column, document.findings())
+    found = hover(snapshot, line, column, document.findings(), training_options)
     if found is None:
         return None
     content = types.MarkupContent(types.MarkupKind.Markdown, found.markdown)
@@ -118,7 +121,7 @@ def completions(document: Document, params: types.CompletionParams) -> types.Com
     line, column = positions.place(params.position)
     end = positions.offset(params.position)
     items = []
-    for number, each in enumerate(complete(document.look(), line, column)):
+    for number, each in enumerate(complete(document.look(), line, column, training_options)):
         replaced = types.Range(positions.position(end - each.replaces), params.position)
         items.append(
             types.CompletionItem(

@@ -15,6 +15,7 @@ from cnnspec.analysis.check import check
 from cnnspec.editor.hints import SHOWN, Show
 from cnnspec.editor.snapshot import Choice, Snapshot, look
 from cnnspec.lsp.positions import Positions, changed
+from cnnspec.lsp.training import training_faults
 from cnnspec.places import Diagnostic
 
 __all__ = ["Document", "Documents", "shown"]
@@ -79,18 +80,21 @@ class Document:
     def findings(self) -> Sequence[Diagnostic]:
         """All that is wrong with the text: with the network that is looked at, or else with any variant."""
         snapshot = self.look()
-        if not snapshot.is_good:
-            return snapshot.outcome.diagnostics
         if self._found is None or self._found[0] is not snapshot:
-            self._found = snapshot, check(snapshot.source).diagnostics
+            self._found = snapshot, _found_in(snapshot, warn=True)
         return self._found[1]
 
     def findings_in(self, text: str) -> Sequence[Diagnostic]:
         """What would be wrong with another text; warnings only where there is no more to say of this one."""
-        snapshot = look(text, self.path, choice=self.choice)
-        if snapshot.is_good and self.look().is_good:
-            return check(snapshot.source).diagnostics
-        return snapshot.outcome.diagnostics
+        return _found_in(look(text, self.path, choice=self.choice), warn=self.look().is_good)
+
+
+def _found_in(snapshot: Snapshot, *, warn: bool) -> Sequence[Diagnostic]:
+    """What is wrong with a text; of one without errors in its network also with its variants, where `warn` says so."""
+    faults = training_faults(snapshot.source)
+    if snapshot.is_good and warn:
+        return check(snapshot.source, faults).diagnostics
+    return sorted([*snapshot.outcome.diagnostics, *faults], key=Diagnostic.order)
 
 
 class Documents:

@@ -29,7 +29,10 @@ def condition(
         return numbered
     values = [ABSENT if wanted is None else wanted for wanted in present]
     known = solver.lookup(values, "flag")
-    return known if known is not None else solver.new(values, "flag", _flag(slot), path)
+    if known is not None:
+        return known
+    other = solver.lookup([value if value is ABSENT else not value for value in values], "flag")
+    return solver.new(values, "flag", _flag(slot), path) if other is None else Code(f"not {other}")
 
 
 def _flag(slot: Slot) -> str:

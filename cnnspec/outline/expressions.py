@@ -62,18 +62,34 @@ class Solver:
     said: list[_Base] = field(default_factory=list)  # what all instances have of channels
 
     def solve(self, vector: Vector, kind: str, argument: str, path: tuple[str, ...]) -> Any:
-        """A constant, or `Code`."""
+        """A constant, or `Code`; ABSENT where it is so for all instances."""
         if is_constant(vector):
-            value = next((value for value in vector if value is not ABSENT), None)
+            value = next((value for value in vector if value is not ABSENT), ABSENT)
             # Where only those with a stride have the item, its stride is theirs.
             stride = self.lookup(vector, kind, argument) if kind == "stride" and ABSENT in vector else None
-            return value if stride is None or value == 1 else stride
+            return value if stride is None or value in (1, ABSENT) else stride
         found = self.lookup(vector, kind, argument)
         if found is None and kind in (CHANNELS, "groups"):
             found = self.by_ratio(vector, path)
             if found is not None and ABSENT not in vector:
                 self.said.append(_Base(found, vector))
+        if found is None and kind == "padding":
+            found = self.by_parts(vector)
         return self.new(vector, kind, argument, path) if found is None else found
+
+    def by_parts(self, vector: Vector) -> Code | None:
+        """Several numbers each as it is, or as a part of the channels: empty ones are padded like the others."""
+        there = [value for value in vector if value is not ABSENT]
+        if not all(isinstance(value, tuple) for value in there) or len({len(value) for value in there}) != 1:
+            return None
+        texts = []
+        for part in range(len(there[0])):
+            column = [ABSENT if value is ABSENT else value[part] for value in vector]
+            text = repr(column[0]) if is_constant(column) else self.lookup(column, CHANNELS)
+            if text is None or ABSENT in column or not re.fullmatch(r"\d+|[\w<>]+ // [24]", text):
+                return None
+            texts.append(text)
+        return Code(f"({', '.join(texts)})")
 
     def lookup(self, vector: Vector, kind: str, argument: str = "") -> Code | None:
         """An expression of what there is. That two stages are as deep as each other says nothing: none of counts."""

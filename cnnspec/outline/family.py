@@ -9,6 +9,7 @@ from cnnspec.errors import CnnspecError, SpecError
 from cnnspec.graph import Graph
 from cnnspec.language import read_spec
 from cnnspec.language.format import format_text
+from cnnspec.outline.expressions import ABSENT
 from cnnspec.outline.folding import Strategy, fold
 from cnnspec.outline.gate import is_same_network, matching_names
 from cnnspec.outline.moves import settle
@@ -92,7 +93,8 @@ def _family(members: Sequence[_Member], strategy: Strategy) -> Family | None:
 
 
 def _header(members: Sequence[_Member], main: Template) -> Header:
-    values = main.arguments
+    defaults = main.block.defaults
+    values = [{n: defaults[n] if v is ABSENT else v for n, v in each.items()} for each in main.arguments]
     variants = {
         member.graph.name: {name: value for name, value in each.items() if repr(value) != repr(values[0][name])}
         for member, each in zip(members[1:], values[1:], strict=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Container, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from cnnspec.ops import operators
+from cnnspec.outline.in_place import put_in_place
 from cnnspec.outline.kinds import Kinds
 from cnnspec.outline.names import block_name
 from cnnspec.outline.repeats import folded
@@ -39,6 +42,7 @@ class _Folder:
     strategy: Strategy
     kinds: Kinds = field(default_factory=Kinds)
     calls: dict[int, Item] = field(default_factory=dict)  # of scopes that are blocks, by their identity
+    unnamed: set[str] = field(default_factory=set)  # blocks that no class has named
 
     def run(self) -> tuple[Template, list[Block]] | None:
         for group in _groups(self.trees, self.strategy):
@@ -47,7 +51,9 @@ class _Folder:
         slots = laid_over(mains)
         if slots is None:
             return None
-        return template("", slots, mains, self.kinds), list(self.kinds.blocks.values())
+        made = template("", slots, mains, self.kinds)
+        made.block.body, blocks = put_in_place(made.block.body, list(self.kinds.blocks.values()), self.unnamed)
+        return made, blocks
 
     def body(self, scope: Scope) -> Body:
         """The body of a scope, with calls of the blocks that there are."""
@@ -76,10 +82,12 @@ class _Folder:
             members = [instances[number] for number in numbers]
             slots = laid_over(members)
             assert slots is not None
-            first = group[numbers[0]]
-            kind = None if first.kind in CONTAINERS else first.kind
-            name = block_name(kind, first.path, self.kinds.blocks)
+            known = Counter(group[number].kind for number in numbers if group[number].kind not in CONTAINERS)
+            kind = next((kind for kind, _ in known.most_common() if kind is not None), None)
+            name = block_name(kind, group[numbers[0]].path, self.kinds.blocks)
             made = template(name, slots, members, self.kinds)
+            if kind is None:
+                self.unnamed.add(name)
             self.note(made, [group[number] for number in numbers])
 
     def note(self, made: Template, scopes: list[Scope]) -> None:
@@ -140,6 +148,7 @@ def _groups(trees: Sequence[Scope], strategy: Strategy) -> list[list[Scope]]:
                 members.setdefault(kind, []).append(scope)
     if not strategy.by_class or not any(scope.kind for tree in trees for scope in tree.scopes()):
         _join_by_path(members)
+        _join_by_activation(members)
     _split_nested(members)
     return [members[kind] for kind in _inner_first(members)]
 
@@ -154,6 +163,30 @@ def _join_by_path(members: dict[Hashable, list[Scope]]) -> None:
                 members[known] += members.pop(kind)
                 by_path |= {path: known for path, each in by_path.items() if each == kind}
                 kind = known
+
+
+def _join_by_activation(members: dict[Hashable, list[Scope]]) -> None:
+    """Scopes of a few layers that others have with an activation behind them are of one kind with those."""
+    short = {kind: _few_layers(scopes) for kind, scopes in members.items()}
+    by_layers = {layers: kind for kind, layers in short.items() if layers is not None}
+    for kind, layers in short.items():
+        longer = [other for rest, other in by_layers.items() if rest[:-1] == layers and _is_activation(rest[-1][1])]
+        if layers and len(longer) == 1:
+            members[longer[0]] += members.pop(kind)
+
+
+def _few_layers(scopes: list[Scope]) -> tuple[tuple[str, str], ...] | None:
+    """The layers that all of these scopes have, and nothing else: their keys and operators. None where they differ."""
+    found = {
+        tuple((child.key, child.node.op.op_name) for child in scope.children if isinstance(child, Leaf))
+        for scope in scopes
+    }
+    flat = all(isinstance(child, Leaf) for scope in scopes for child in scope.children)
+    return found.pop() if flat and len(found) == 1 else None
+
+
+def _is_activation(name: str) -> bool:
+    return operators()[name][0].activation
 
 
 def _split_nested(members: dict[Hashable, list[Scope]]) -> None:
@@ -205,8 +238,7 @@ def _kind(scope: Scope, strategy: Strategy) -> Hashable | None:
     if _is_run(scope):
         return None
     children = tuple(_child_kind(child) for child in scope.children)
-    numbers = re.sub(r"\d+", "#", scope.path[-1])
-    return ("alike", numbers if not numbers.strip("#") else "", children)
+    return ("alike", children)
 
 
 def _is_run(scope: Scope) -> bool:

@@ -23,6 +23,7 @@ _ARGUMENTS: Final = {
     "output_size": "size",
     "elementwise_affine": "affine",
 }
+_ENDS: Final = ("start", "end")  # of a slice: channels that say by themselves what they are
 _KEPT: Final = frozenset({"in_channels", "in_features", "input", "i", *FUNCTIONS})
 
 
@@ -64,7 +65,7 @@ def name_params(params: Sequence[Param], out_channels: Sequence[object]) -> None
         used.add("out")
     rest = [param for param in channels if not param.name]
     for param in rest:
-        word = "hidden" if len(rest) == 1 else _place(param)
+        word = param.argument if param.argument in _ENDS else "hidden" if len(rest) == 1 else _place(param)
         param.name = param_name(word, used)
         used.add(param.name)
     for param in params:

@@ -16,6 +16,7 @@ from cnnspec.outline.blocks import nested
 from cnnspec.outline.folding import Strategy, fold
 from cnnspec.outline.gate import is_same_network, matching_names
 from cnnspec.outline.moves import settle
+from cnnspec.outline.periods import shortened
 from cnnspec.outline.places import Places, free
 from cnnspec.outline.sketch import Block, Body, leaf_item
 from cnnspec.outline.tree import Leaf, grow
@@ -81,8 +82,12 @@ def _attempts(graph: Graph, module_classes: Mapping[str, str]) -> Iterator[_Atte
         kept = {name: ".".join(path) for name, path in places.paths.items()}
         for strategy in STRATEGIES:
             made = fold([tree], strategy)
-            if made is not None:
-                yield _Attempt(made[0].block.body, made[1], kept, tuple(places.notes))
+            if made is None:
+                continue
+            main, blocks = made[0].block.body, made[1]
+            if (short := shortened(main, blocks)) is not None:
+                yield _Attempt(*short, kept, tuple(places.notes))
+            yield _Attempt(main, blocks, kept, tuple(places.notes))
         main, blocks = nested(tree)
         yield _Attempt(main, blocks, kept, tuple(places.notes))
 

@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from cnnspec.outline.expressions import ABSENT
 from cnnspec.outline.kinds import Kinds
+from cnnspec.outline.series import completed, series
 from cnnspec.outline.sketch import Body, Item, is_join
 from cnnspec.outline.tree import Read
 
@@ -33,7 +35,7 @@ class Each:
 def folded(body: Body, kinds: Kinds) -> Body:
     """The body with its neighbours folded, where nobody reads one of them by name."""
     if body.kind != "layers":
-        return body
+        return body if body.named else Body(body.kind, _side_by_side(body.items, kinds), named=False)
     items: list[Item] = []
     renamed: dict[Read, Read] = {}  # what is read is the whole run
     for start, end in _segments(body):
@@ -43,6 +45,18 @@ def folded(body: Body, kinds: Kinds) -> Body:
             renamed[run[-1].key] = made.key
             items.append(made)
     return Body(body.kind, items, body.named)
+
+
+def _side_by_side(items: list[Item], kinds: Kinds) -> list[Item]:
+    """Branches that are calls of one name as copies."""
+    found: list[list[Item]] = []
+    for item in items:
+        if found and item.body is None and item.target == found[-1][-1].target and item.count is None:
+            found[-1].append(item)
+        else:
+            found.append([item])
+    runs = [run for segment in found for run in _best(segment, kinds)]
+    return [run[0] if len(run) == 1 else _run(run, False, kinds) for run in runs]
 
 
 def _segments(body: Body) -> list[tuple[int, int]]:
@@ -113,7 +127,7 @@ def _price(run: list[Item], kinds: Kinds) -> float | None:
         kind = kinds.of(run[0].target, name)
         varied = _varied(values)
         if isinstance(varied, Each):
-            if not all(isinstance(value, float) for value in values):
+            if not (series(varied.values) or all(isinstance(value, float) for value in varied.values)):
                 return None
             price += 0.2
         elif isinstance(varied, First):
@@ -122,13 +136,14 @@ def _price(run: list[Item], kinds: Kinds) -> float | None:
 
 
 def _varied(values: list[Any]) -> Any:
-    """The values of copies as one."""
-    shown = [repr(value) for value in values]
-    if len(set(shown)) == 1:
-        return values[0]
-    if len(set(shown[1:])) == 1:
-        return First(values[0], values[1])
-    return Each(tuple(values))
+    """The values of copies as one. Those that do not matter (ABSENT) are any."""
+    known = [value for value in values if value is not ABSENT]
+    rest = [value for value in values[1:] if value is not ABSENT]
+    if len(set(map(repr, known))) <= 1:
+        return known[0] if known else ABSENT
+    if values[0] is not ABSENT and len(set(map(repr, rest))) == 1:
+        return First(values[0], rest[0])
+    return Each(tuple(completed(values)))
 
 
 def _run(run: list[Item], named: bool, kinds: Kinds) -> Item:

@@ -12,11 +12,12 @@ from cnnspec.ops import Shape, operators
 from cnnspec.ops.arguments import REQUIRED
 from cnnspec.outline.align import Slot, Slots, align
 from cnnspec.outline.conditions import condition, is_joined
-from cnnspec.outline.expressions import ABSENT, Param, Solver, named
+from cnnspec.outline.expressions import ABSENT, Param, Solver, named, token
 from cnnspec.outline.kinds import CHANNELS, Kinds
 from cnnspec.outline.names import name_params
 from cnnspec.outline.reads import settle_reads
 from cnnspec.outline.repeats import Each, First
+from cnnspec.outline.series import series
 from cnnspec.outline.sketch import Block, Body, Code, Item
 from cnnspec.outline.write_spec import value_text
 
@@ -64,17 +65,20 @@ def template(name: str, slots: Slots, instances: Sequence[Instance], kinds: Kind
     _put_names(body, solver.params)
     block = Block(name, body, len(instances[0].input_shapes))
     arguments: list[dict[str, Any]] = [{} for _ in instances]
+    asked = " ".join(builder.conditions.values())
     for param in _in_order(solver.params):
         if param.part is not None:
             for number, value in enumerate(param.values):
-                arguments[number].setdefault(_DEPTHS, []).append(value)
+                arguments[number].setdefault(_DEPTHS, []).append(param.default if value is ABSENT else value)
             block.types[_DEPTHS] = "list"
             continue
         block.types[param.name] = _type(param)
         if param.default is not ABSENT:
             block.defaults[param.name] = param.default
+        # Where nothing is made with it, it may be anything; but not where a condition says so.
+        absent = param.default if token(solver.params.index(param)) in asked else ABSENT
         for number, value in enumerate(param.values):
-            arguments[number][param.name] = value
+            arguments[number][param.name] = absent if value is ABSENT else value
     block.types = dict(sorted(block.types.items(), key=lambda each: each[0] in block.defaults))
     return Template(block, {param.name: param.kind for param in solver.params if param.part is None}, arguments)
 
@@ -159,7 +163,9 @@ class _Builder:
             argument = "act" if self.is_activation(first) else "layer"
             self.targets[id(slot)] = str(self.solver.solve(values, "layer", argument, path))
         self.args[id(slot)] = {
-            name: self.argument(slot, name, path) for name in self.kinds.arguments(first.target, there)
+            name: value
+            for name in self.kinds.arguments(first.target, there)
+            if (value := self.argument(slot, name, path)) is not ABSENT
         }
         if any(item.count is not None for item in there):
             counts = [ABSENT if item is None else 1 if item.count is None else item.count for item in slot.items]
@@ -212,13 +218,18 @@ def _listed(value: Any, item: Item | None) -> Any:
 
 
 def _indexed(value: Any) -> Any:
-    return Code(f"{value_text(value)}[i]")
+    text = series(value) if isinstance(value, list) else None
+    return text or Code(f"{value_text(value)}[i]")
 
 
 def _said(value: Any) -> Any:
     """An argument as it is written."""
     if not isinstance(value, First):
         return value
+    if value.rest is ABSENT:
+        return value.first
+    if isinstance(value.first, bool) and value.rest is not value.first:
+        return Code("i == 0" if value.first else "i > 0")
     first, rest = value_text(value.first), value_text(value.rest)
     return Code(first if first == rest else f"{first} if i == 0 else {rest}")
 
@@ -263,11 +274,10 @@ def _set_default(param: Param) -> None:
             or (param.kind not in (CHANNELS, "count", "groups") and 2 * counted[1] > len(known))
         ):
             param.default = usual
-    param.values = [param.default if value is ABSENT else value for value in param.values]
 
 
 def _type(param: Param) -> str:
-    values = [value for value in param.values if value is not None]
+    values = [value for value in param.values if value is not None and value is not ABSENT]
     if all(isinstance(value, bool) for value in values):
         return "bool"
     if all(isinstance(value, LayerName) for value in values):

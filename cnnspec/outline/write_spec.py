@@ -88,7 +88,8 @@ class _Writer:
         """The children; a body in place does not name its input, so that those around it stand for `inputs`."""
         entries = []
         for index, item in enumerate(body.items):
-            before: tuple[Read, ...] = (body.items[index - 1].key,) if index and body.kind == "layers" else (0,)
+            chained = index and body.kind in ("layers", "inline")
+            before: tuple[Read, ...] = (body.items[index - 1].key,) if chained else (0,)
             reads = None
             if is_join(item) or item.reads != before:
                 reads = tuple(inputs[read] if isinstance(read, int) else read for read in item.reads)
@@ -168,7 +169,9 @@ class _Writer:
 def _collapsed(item: Item) -> Item:
     """A list of copies alone is the copies under its name: `layer1: Block(64) * 3`."""
     inner = item.body.items if item.body is not None and not item.body.named and item.body.kind == "layers" else []
-    if len(inner) != 1 or inner[0].count is None or inner[0].when is not None or item.count is not None:
+    if len(inner) != 1 or item.count is not None:
+        return item
+    if inner[0].body is not None or inner[0].count is None or inner[0].when is not None:
         return item
     return replace(inner[0], key=item.key, reads=item.reads, when=item.when)
 

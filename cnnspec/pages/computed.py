@@ -36,6 +36,7 @@ EXACT_IN_ALL: Final = 32_768  # of all such layers, for one sample
 WEIGHTS: Final = 65_536  # of a layer that is kept whole
 WEIGHTS_IN_ALL: Final = 131_072
 FILTERS: Final = 10_000  # weights of a convolution that are kept to be looked at, also where its values are not exact
+WORK: Final = 8_000_000  # MACs of the layers that a page works out for one sample: tens of milliseconds
 MOST_BYTES: Final = 8_000_000  # of all samples
 STRONGEST: Final = 10  # connections of a unit whose weights are not kept
 UNITS: Final = 5  # of a dense layer, of which such connections are kept
@@ -52,7 +53,7 @@ class _Kept:
     number: int
     shape: Shape
     exact: bool
-    follows: bool = False  # from what it reads, which is exact too: the page works it out
+    follows: bool  # from what it reads, which is exact too: the page works it out
 
     @property
     def kept(self) -> Shape:
@@ -89,9 +90,9 @@ def computed(
 ) -> Data:
     """All that a page shows of a network at work on samples, as plain data.
 
-    Layers of few values are kept exactly, so that every sum can be shown in numbers, without those that follow from
-    them, as pools and simple activations do; of the others the first 16 maps, of at most 32 by 32, in eight bits.
-    Samples are recorded until they come to 8 MB of text.
+    Layers of few values are there exactly, so that every sum can be shown in numbers. Of these are written only those
+    that a page cannot work out: what it reads, what has no rule or no weights there, and the outputs. Of the others are
+    the first 16 maps, of at most 32 by 32, in eight bits. Samples are recorded until they come to 8 MB of text.
     Raises MissingExtraError without torch and onnxruntime, and CnnspecError for weights of another network.
     """
     graph = subject.network.graph.network("inference")
@@ -99,9 +100,9 @@ def computed(
     engine = every_layer(graph, weights)
     numbers = {node.name: number for number, node in enumerate(graph)}
     rules = {node.name: rule for node in graph if (rule := rule_of(node)) is not None}
-    kept = _chosen(graph, numbers, rules)
-    exact = {each.name for each in kept if each.exact}
+    exact = _exact(graph, rules)
     given = _weights_kept(graph, exact, rules)
+    kept = _all_kept(graph, exact, _following(graph, exact, rules, given), rules)
     task = graph.task
     is_classifier = len(graph.outputs) == 1 and task is not None and task.name == "classification"
     reasons = Reasons(graph, weights, len(samples)) if is_classifier and len(graph.input_shape) == 3 else None
@@ -179,23 +180,48 @@ def _class_names(classes: Sequence[str], graph: Graph) -> list[str]:
     return names if len(names) == graph.output_shape[0] else list(map(str, range(graph.output_shape[0])))
 
 
-def _chosen(graph: Graph, numbers: dict[str, int], rules: dict[str, Data]) -> list[_Kept]:
-    """How the layers are kept; one that only hands on what it reads is not kept again."""
+def _exact(graph: Graph, rules: dict[str, Data]) -> set[str]:
+    """The layers of few values, and those that only hand them on; `input` may be among them."""
     left = EXACT_IN_ALL
-    kept = []
-    whole: dict[str, bool] = {}  # what is there exactly, by layer
-    reads = {node.name: node.inputs[0] for node in graph}
-    for name, number, shape in ((INPUT, -1, graph.input_shape), *((n.name, numbers[n.name], n.shape) for n in graph)):
-        rule = rules.get(name)
-        if rule is not None and rule["by"] == "same":
-            whole[name] = whole[reads[name]]
+    found: set[str] = set()
+    shapes = [(INPUT, INPUT, graph.input_shape), *((node.name, node.inputs[0], node.shape) for node in graph)]
+    for name, read, shape in shapes:
+        if _hands_on(rules.get(name)):
+            is_exact = read in found
+        elif is_exact := prod(shape) <= min(EXACT, left):
+            left -= prod(shape)
+        found |= {name} if is_exact else set()
+    return found
+
+
+def _hands_on(rule: Data | None) -> bool:
+    """Whether a layer gives what it reads, and is not kept again."""
+    return rule is not None and rule["by"] == "same"
+
+
+def _following(graph: Graph, exact: set[str], rules: dict[str, Data], given: dict[str, list[str]]) -> set[str]:
+    """The exact layers that a page works out of those before them; an output is kept, so that the answer is none."""
+    left = WORK
+    found = set()
+    for node in graph:
+        rule = rules.get(node.name)
+        if rule is None or not follows(rule) or node.name in graph.outputs:
             continue
-        count = prod(shape)
-        exact = whole[name] = count <= min(EXACT, left)
-        left -= count if exact else 0
-        follows_ = exact and rule is not None and follows(rule) and whole[reads[name]]
-        kept.append(_Kept(name, number, shape, exact, follows_))
-    return kept
+        is_there = exact.issuperset({node.name, *node.inputs}) and (not node.tensors or node.name in given)
+        if is_there and node.macs <= left:
+            left -= node.macs
+            found.add(node.name)
+    return found
+
+
+def _all_kept(graph: Graph, exact: set[str], following: set[str], rules: dict[str, Data]) -> list[_Kept]:
+    """How the input and the layers are kept."""
+    shapes = [(INPUT, graph.input_shape), *((node.name, node.shape) for node in graph)]
+    return [
+        _Kept(name, number, shape, name in exact, name in following)
+        for number, (name, shape) in enumerate(shapes, -1)
+        if not _hands_on(rules.get(name))
+    ]
 
 
 def _weights_kept(graph: Graph, exact: set[str], rules: dict[str, Data]) -> dict[str, list[str]]:

@@ -58,5 +58,8 @@ def rule_of(node: Node) -> dict[str, Any] | None:
 
 
 def follows(rule: dict[str, Any]) -> bool:
-    """Whether a page works out a whole layer by this rule, from what it reads alone and in little time."""
-    return rule["by"] in ("max", "mean") or "known" in rule
+    """Whether a page works out a whole layer by this rule, where it has what the layer reads and its weights.
+
+    What only hands on what it reads is no values of its own.
+    """
+    return rule["by"] not in ("same", "function") or "known" in rule

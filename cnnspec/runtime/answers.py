@@ -56,8 +56,8 @@ class Prediction:
 
     def top(self, count: int = 1) -> list[Guess]:
         """The most probable classes, most probable first."""
-        order = np.argsort(-self.probabilities, kind="stable")[:count]
-        return [Guess(self.classes[i], int(i), float(self.probabilities[i])) for i in order]
+        order = np.argsort(-self.probabilities, kind="stable")[:count].tolist()
+        return [Guess(self.classes[i], i, float(self.probabilities[i])) for i in order]
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,7 @@ class Predictor:
         self.max_pixels = max_pixels or MAX_PIXELS
         self.threads = threads or usable_cores()
         self._input = self.session.get_inputs()[0].name
+        self._intake = self.metadata.intake
         # a layer's result may go through a softmax and a cast, `out/float`, before it comes out
         self._outputs = [output.name.partition("/")[0] for output in self.session.get_outputs()]
 
@@ -210,11 +211,11 @@ class Predictor:
 
     def _sample(self, given: object, invert: bool | None = None) -> NDArray[Any]:
         about, source = self.metadata, given.values if isinstance(given, FileSample) else input_of(given)
-        if len(about.input_shape) == 3 and isinstance(source, str | bytes | os.PathLike | Image.Image):
+        if len(about.input_shape) == 3 and isinstance(source, (str, bytes, os.PathLike, Image.Image)):
             return self._pixels(source, invert)
         name = given.name if isinstance(given, FileSample) else "what was given"
         values = read_sample(
-            source, about.input_shape, name, intake=about.intake,
+            source, about.input_shape, name, intake=self._intake,
             invert=self.invert if invert is None else invert, max_pixels=self.max_pixels,
         )  # fmt: skip
         return np.asarray(self._as_activated(values[None])[0])
@@ -228,7 +229,7 @@ class Predictor:
         about, name = self.metadata, "what was given"
         values = as_values(array, name)
         values = np.ascontiguousarray(
-            fit(channels_first(values, about.input_shape, name), about.input_shape, name, about.intake)
+            fit(channels_first(values, about.input_shape, name), about.input_shape, name, self._intake)
         )
         check_finite(values, name)
         if values.dtype == np.uint8 and (self.invert if invert is None else invert):
@@ -281,13 +282,13 @@ class Predictor:
 
     def _pixels(self, image: object, invert: bool | None) -> NDArray[np.uint8]:
         invert = self.invert if invert is None else invert
-        if isinstance(image, str | bytes | os.PathLike):
+        if isinstance(image, (str, bytes, os.PathLike)):
             return read_image(
-                image, self.metadata.input_shape, intake=self.metadata.intake, invert=invert, max_pixels=self.max_pixels
+                image, self.metadata.input_shape, intake=self._intake, invert=invert, max_pixels=self.max_pixels
             )
         if not isinstance(image, Image.Image):
             raise UsageError(f"{shown(image)} is no image", hint="a path, the bytes of a file, or Pillow's")
-        return prepare(image, self.metadata.input_shape, intake=self.metadata.intake, invert=invert)
+        return prepare(image, self.metadata.input_shape, intake=self._intake, invert=invert)
 
     @public(NDArray="numpy.typing")
     def read(self, inputs: NDArray[Any]) -> list[Answer]:
@@ -340,6 +341,8 @@ class Predictor:
 
 
 def _name(source: object, place: int) -> str:
+    if isinstance(source, str):
+        return source
     if isinstance(source, FileSample):
         return source.name
     source = input_of(source)
@@ -347,4 +350,4 @@ def _name(source: object, place: int) -> str:
         return "-"
     if isinstance(source, Image.Image):
         return "image"
-    return str(os.fspath(source)) if isinstance(source, str | os.PathLike) else str(place)
+    return str(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else str(place)

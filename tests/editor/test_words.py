@@ -5,8 +5,13 @@ from __future__ import annotations
 from cnnspec.editor.complete import complete, signature
 from cnnspec.editor.hover import hover
 from cnnspec.editor.names import Names
+from cnnspec.editor.sections import ITEM, Options, keys_below, no_options
 from cnnspec.editor.snapshot import Choice, Snapshot, look
 from cnnspec.editor.structure import folds, structure
+from cnnspec.language.read_parts import BLOCK_KEYS, ITEM_KEYS, TOP_KEYS
+from cnnspec.language.schema import json_schema
+from cnnspec.lsp.training import training_options
+from cnnspec.training.config import TrainConfig
 from cnnspec.zoo import find
 
 TEXT = """cnnspec: 1
@@ -40,9 +45,9 @@ def at(text: str, word: str, skip: int = 0) -> tuple[int, int]:
     return line, start - (text.rfind("\n", 0, start) + 1) + 1 + len(word) // 2
 
 
-def said(word: str, skip: int = 0, snapshot: Snapshot | None = None) -> str:
+def said(word: str, skip: int = 0, snapshot: Snapshot | None = None, options: Options = no_options) -> str:
     snapshot = snapshot or look(TEXT)
-    found = hover(snapshot, *at(snapshot.text, word, skip))
+    found = hover(snapshot, *at(snapshot.text, word, skip), options=options)
     return "" if found is None else found.markdown
 
 
@@ -53,6 +58,8 @@ def test_hover_says_what_words_mean() -> None:
     assert said("half", 1) == "`half` = `16` or `32`"
     assert "| unit |" in said("Unit", 1)
     assert "more.0" in said("more")
+    held = look(TEXT.replace("{width: 8}", "{width: 8, part: Unit}").replace("r: Unit(", "r: part("))
+    assert "| unit |" in said("Unit", 1, held)
     assert said("* 4") == "`width * 4` = `32`"
 
 
@@ -69,24 +76,29 @@ def test_hover_of_nothing_is_nothing() -> None:
     for line in range(1, len(lines) + 1):
         for column in range(1, len(lines[line - 1]) + 2):
             hover(snapshot, line, column)
-    assert hover(snapshot, 1, 1) is None
+    assert hover(snapshot, 1, 10) is None
     assert hover(snapshot, 999, 1) is None
 
 
-def labels(text: str, choice: Choice | None = None) -> list[str]:
+def labels(text: str, choice: Choice | None = None, options: Options = no_options) -> list[str]:
     """What can be written where the text has a `|`."""
     before, after = text.split("|")
     snapshot = look(before + after, before=look(TEXT), choice=choice)
     line = before.count("\n") + 1
-    return [each.label for each in complete(snapshot, line, len(before) - (before.rfind("\n") + 1) + 1)]
+    return [each.label for each in complete(snapshot, line, len(before) - (before.rfind("\n") + 1) + 1, options)]
 
 
 def test_completion_knows_where_it_is() -> None:
-    assert labels(TEXT + "out|")[0] == "outputs"
+    assert labels(TEXT + "out|") == ["outputs", "aux_outputs"]
     assert labels(TEXT + "task: seg|") == ["segmentation"]
     assert labels(TEXT + "task: {ty|")[0] == "type"
     assert labels(TEXT + "  last: Lin|")[0] == "Linear"
+    assert "params" not in labels(TEXT + "|")  # which stands there already
     assert "Unit" in labels(TEXT + "  last: |")
+    assert labels(TEXT.replace("Linear(10)", "Linear(wid|")).count("width") == 1
+    assert labels(TEXT + "  la|") == []  # a name of its own
+    assert labels(TEXT + "  last:\n    ty|") == ["type"]
+    assert labels(TEXT + "outputs: [fl|") == ["flatten"]
     assert labels(TEXT.replace("ReLU", "ReLU(inp|"))[0] == "inplace"
     assert labels(TEXT.replace("padding=same", "padd|"))[0] == "padding"
     assert labels(TEXT.replace("padding=same", "padding=s|"))[0] == "same"
@@ -162,3 +174,44 @@ def test_a_search_section_is_completed_explained_and_renamed_with_the_rest() -> 
     assert found is not None
     places = [each.place.line for each in names.of(found.symbol)]
     assert places == [3, 5, 15, 16, 17, 22]
+
+
+def test_every_key_of_a_section_has_a_meaning() -> None:
+    schema = json_schema()["properties"]
+    wanted = {
+        (): {*TOP_KEYS},
+        ("input",): {*schema["input"]["then"]["properties"]},
+        ("lint",): {*schema["lint"]["properties"]},
+        ("search",): {*schema["search"]["properties"]},
+        ("train",): {*TrainConfig.model_fields},
+        ("blocks", "Unit"): {*BLOCK_KEYS},
+    }
+    assert {*ITEM} == {*ITEM_KEYS}
+    for path, keys in wanted.items():
+        known = keys_below(path, training_options)
+        assert {*known} == keys
+        assert all(key.meaning for key in known.values())
+
+
+def test_options_of_training_are_completed_with_what_they_mean() -> None:
+    def trained(text: str) -> list[str]:
+        return labels(TEXT + text, options=training_options)
+
+    assert {*trained("train:\n  |")} == {*TrainConfig.model_fields}
+    assert trained("train: {batch|")[0] == "batch_size"
+    assert trained("train: {optimizer: |") == trained("train:\n  optimizer: |") == ["sgd", "adam", "adamw"]
+    assert trained("train:\n  nesterov: t|") == ["true"]
+    assert trained("train:\n  lr: 0.1 |") == []
+    assert "lr" not in trained("train:\n  epochs: 3\n  lr: 0.1\n  |")
+    assert trained("search: {space: {train.opt|")[0] == "train.optimizer"
+    assert trained("search:\n  space:\n    train.optimizer: [sgd, ad|") == ["adam", "adamw"]
+    assert trained("input: {fit: |") == ["stretch", "crop"]
+
+    snapshot = look(TEXT + "train:\n  lr: 0.1\n  freeze_until: stem\n  augment: photo\n")
+    field = TrainConfig.model_fields["lr"]
+    told = said("lr:", 0, snapshot, training_options)
+    assert told == f"`lr` of `train`: {field.description}\n\nby default `{field.default}`"
+    assert "takes `photo`, `digits`, `none`" in said("augment", 0, snapshot, training_options)
+    assert "freeze all layers that run before" in said("freeze_until", 0, snapshot, training_options)
+    json = look('{"cnnspec": 1,\n "input": [3, 8, 8],\n "layers": ["ReLU"],\n "train": {"lr": 0.1}}', "net.json")
+    assert said("lr", 0, json, training_options) == told

@@ -16,7 +16,7 @@ TORCHVISION = {
         "resnext50_32x4d", "shufflenet_v2_x0_5", "squeezenet1_0", "squeezenet1_1", "vgg11", "vgg11_bn",
         "wide_resnet50_2", "googlenet",
     ),
-    (3, 96, 96): ("inception_v3",),
+    (3, 299, 299): ("inception_v3",),  # the least at which its auxiliary head is computed
     (3, 8, 56, 56): ("mc3_18", "r2plus1d_18", "r3d_18"),
     (3, 16, 224, 224): ("s3d",),
 }  # fmt: skip

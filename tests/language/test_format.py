@@ -156,6 +156,11 @@ def test_bundled_specs_say_the_same_in_every_form(stem: str) -> None:
         ("ReLU(inplace=True)", "ReLU(inplace=True)"),
         ("ReLU( True )", "ReLU(inplace=True)"),
         ("ELU(inplace=on, alpha=2.0)", "ELU(2.0, inplace=on)"),
+        ("ReLU if i==1 or i==3 or i==6 or i==9 or not i", "ReLU if i == 1 or i == 3 or i == 6 or i == 9 or not i"),
+        (
+            "ReLU if (a or b) and c and (d<1) and (e if f else g)",
+            "ReLU if (a or b) and c and d < 1 and (e if f else g)",
+        ),
     ],
 )
 def test_lines(line: str, canonical: str) -> None:

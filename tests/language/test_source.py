@@ -216,8 +216,15 @@ def test_twin_keys_do_not_hide_other_errors() -> None:
 
 
 def test_a_tab_gets_its_hint() -> None:
-    (diagnostic,) = found("layers:\n\t- ReLU\n", head=HEAD)
-    assert diagnostic.help == "indent with spaces: YAML takes no tabs"
+    for text in ("layers:\n\t- ReLU\n", "layers:\n  a: ReLU\n\tb: ReLU\n"):
+        (diagnostic,) = found(text, head=HEAD)
+        assert diagnostic.help == "indent with spaces: YAML takes no tabs"
+        assert diagnostic.fix is not None
+
+
+def test_a_line_of_a_list_in_a_mapping_is_told() -> None:
+    (diagnostic,) = found("layers:\n  a: ReLU\n  - ReLU\n", head=HEAD)
+    assert diagnostic.help == "in a mapping every line is `name: layer`, in a list every line starts with `- `"
 
 
 def test_the_place_of_an_open_bracket_is_where_it_was_opened() -> None:

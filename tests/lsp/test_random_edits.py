@@ -15,7 +15,8 @@ from cnnspec.analysis.check import check
 from cnnspec.errors import CnnspecError
 from cnnspec.language.spec_source import read_source
 from cnnspec.ops import show_shape
-from cnnspec.places import split_lines
+from cnnspec.places import Diagnostic, split_lines
+from cnnspec.training.config import spec_faults
 
 FEW = ("lenet5", "unet", "m5")
 DOCUMENT = {"textDocument": {"uri": URI}}
@@ -52,8 +53,11 @@ def found_in(text: str) -> list[tuple[str, str]]:
     """What the command line finds: codes, and how messages begin."""
     source = read_source("net.cnnspec.yaml", text.encode("utf-8", "surrogatepass"))
     variant = None if source.stands_alone else next(iter(source.document.variants))
-    outcome = source.outcome(variant=variant)
-    found = check(source).diagnostics if outcome.graph is not None else outcome.diagnostics
+    outcome, faults = source.outcome(variant=variant), spec_faults(source)
+    if outcome.graph is not None:
+        found = [*check(source, faults).diagnostics]
+    else:
+        found = sorted([*outcome.diagnostics, *faults], key=Diagnostic.order)
     return [(each.code, each.message) for each in found]
 
 

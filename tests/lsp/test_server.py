@@ -61,7 +61,7 @@ def test_a_fix_is_applied_as_an_editor_does(client: Client) -> None:
 
 def test_words_are_told(client: Client) -> None:
     assert "Conv1d, Conv2d, Conv3d" in client.at("hover", 7, 10)["contents"]["value"]
-    assert client.at("hover", 1, 1) is None
+    assert client.at("hover", 1, 15) is None
     items = client.at("completion", 10, 8)["items"]
     assert items[0]["label"] == "Linear" or "Linear" in [each["label"] for each in items]
     assert client.at("signatureHelp", 7, 15)["signatures"][0]["label"].startswith("Conv2d(out_channels, kernel_size")
@@ -69,6 +69,20 @@ def test_words_are_told(client: Client) -> None:
     assert len(client.at("references", 7, 17, context={"includeDeclaration": True})) == 3
     changes = client.at("rename", 7, 17, newName="base")["changes"][URI]
     assert [each["newText"] for each in changes] == ["base"] * 3
+
+
+def test_options_of_training_are_known(client: Client) -> None:
+    text = f"{TEXT}train:\n  learning_rates: 0.1\n  epochs: none\n  optimizer: sgd\n"
+    client.edit(2, {"text": text.replace("ReLU", "ReL")})
+    told = [(each["range"]["start"]["line"], each["code"]) for each in client.diagnostics(2)]
+    assert told == [(8, "E103"), (12, "E107"), (13, "E107")]
+    client.edit(3, {"text": text.replace("learning_rates: 0.1", "epoch: 3").replace("  epochs: none\n", "")})
+    where = {"start": {"line": 12, "character": 4}, "end": {"line": 12, "character": 4}}
+    params = {"textDocument": {"uri": URI}, "range": where, "context": {"diagnostics": []}}
+    (action,) = client.ask("textDocument/codeAction", params)
+    assert action["title"] == "write `epochs`"
+    assert "update rule" in client.at("hover", 13, 4)["contents"]["value"]
+    assert [each["label"] for each in client.at("completion", 13, 13)["items"]] == ["sgd", "adam", "adamw"]
 
 
 def test_two_mistakes_are_mended_together(client: Client) -> None:
@@ -86,6 +100,12 @@ def test_a_warning_is_told_where_it_stands(client: Client) -> None:
     client.edit(2, {"text": TEXT.replace("  flatten: Flatten\n", "")})
     assert [each["code"] for each in client.diagnostics(2)].count("W321") == 1
     assert "# W321" in client.at("hover", 9, 8)["contents"]["value"]
+
+
+def test_a_mistake_of_all_that_stands_there_underlines_a_line(client: Client) -> None:
+    client.edit(2, {"text": "cnnspec: 1\ninput: [3, 8, 8]\nparams: {width: 8}\n"})
+    (finding,) = client.diagnostics(2)
+    assert finding["range"] == {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 10}}
 
 
 def test_a_name_that_means_something_else_is_refused(client: Client) -> None:

@@ -221,6 +221,113 @@ def test_the_number_of_blocks_is_no_more_than_that_of_classes() -> None:
     assert text.count("\n") <= 36
 
 
+# Lists ------------------------------------------------------------------------------------------------------------
+
+
+def vgg(*plan: int) -> Flat:
+    flat = Flat(3, 64, 64)
+    number = 0
+    for channels in plan:
+        if channels:
+            flat.conv(f"features.{number}", channels, 3)
+            flat.add(f"features.{number + 1}", "ReLU")
+        else:
+            flat.add(f"features.{number}", "MaxPool2d", kernel_size=2)
+        number += 2 if channels else 1
+    flat.add("flatten", "Flatten")
+    return flat
+
+
+def test_what_comes_again_in_a_list_is_said_once() -> None:
+    text = lines(folded(vgg(8, 0, 8, 0, 12, 12, 0, 16, 16, 0)))
+    assert text[text.index("features:") + 1 :][:5] == [
+        "- inline:",
+        "- Conv2d([8, 8, 12, 12, 16, 16][i], 3, padding=1)",
+        "- ReLU",
+        "- MaxPool2d(2) if i == 0 or i % 2 == 1",
+        "repeat: 6",
+    ]
+
+
+def test_where_the_pools_are_is_not_said_in_brackets_that_are_not_needed() -> None:
+    text = folded(vgg(8, 8, 0, 16, 16, 0, 24, 24, 24, 0, 24, 24, 24, 0, 24, 24, 24, 0))
+    assert "MaxPool2d(2) if i == 1 or i == 3 or i == 6 or i == 9 or i == 12" in text
+
+
+def test_channels_in_equal_steps_are_an_expression() -> None:
+    assert "Conv2d(8 * (i + 1), 3, padding=1)" in folded(vgg(8, 16, 24, 32, 40))
+
+
+def test_what_comes_twice_and_differs_stays_as_it_is() -> None:
+    assert "inline" not in folded(vgg(8, 0, 16, 0))
+
+
+def test_rates_that_grow_are_an_expression_and_one_that_is_not_used_is_any() -> None:
+    flat = Flat(8, 16, 16)
+    classes = {}
+    for number in range(6):
+        before = flat.last
+        flat.conv(f"b.{number}.conv", 8, 3, stride=2 if number == 0 else 1)
+        if number:
+            flat.add(f"b.{number}.drop", "StochasticDepth", p=0.2 * (number + 3) / 16)
+            flat.add(f"b.{number}.add", "Add", before, f"b.{number}.drop")
+        classes[f"b.{number}"] = "Block"
+    assert "b: Block(stride=2 if i == 0 else 1, p=0.0125 * (i + 3)) * 6" in folded(flat, classes)
+
+
+def test_branches_side_by_side_are_copies() -> None:
+    flat = Flat(8, 16, 16)
+    for number in range(5):
+        flat.add(f"maps.{number}.0", "Slice", "input", start=number, end=number + 3)
+        flat.conv(f"maps.{number}.1", 1)
+    flat.add("maps.cat", "Concat", *(f"maps.{number}.1" for number in range(5)))
+    text = lines(folded(flat))
+    where = text.index("concat:")
+    assert text[where + 1 : where + 5] == ["- layers:", "- Slice(i, i + 3)", "- Conv2d(1, 1)", "repeat: 5"]
+
+
+# Blocks -----------------------------------------------------------------------------------------------------------
+
+
+def inverted(classes: dict[str, str]) -> str:
+    """A list of layers inside of a block, as a person writes `self.conv = nn.Sequential(...)`."""
+    flat = Flat(8, 16, 16)
+    for number, out in enumerate((8, 16, 16, 24)):
+        before = flat.last
+        flat.conv(f"b.{number}.conv.0", 2 * flat.shapes[before][0])
+        flat.add(f"b.{number}.conv.1", "ReLU")
+        flat.conv(f"b.{number}.conv.2", out)
+        flat.conv(f"b.{number}.last", out, 3)
+        if flat.shapes[before][0] == out:
+            flat.add(f"b.{number}.add", "Add", before, f"b.{number}.last")
+    return folded(flat, classes)
+
+
+def test_what_is_called_in_one_place_stands_there_unless_a_class_names_it() -> None:
+    bare, named = inverted({}), inverted({f"b.{number}.conv": "Narrow" for number in range(4)})
+    assert bare.count("params: {out: int}") == 1
+    assert "conv: Narrow(out)" in named
+
+
+def test_a_block_without_its_activation_is_the_block_that_has_one() -> None:
+    flat = Flat(8, 16, 16)
+    for number in range(3):
+        before = flat.last
+        for key, act in (("a", True), ("b", True), ("c", False)):
+            flat.conv(f"s.{number}.{key}.0", 8, 3 if key == "b" else 1, bias=False)
+            flat.add(f"s.{number}.{key}.1", "BatchNorm2d")
+            if act:
+                flat.add(f"s.{number}.{key}.2", "ReLU")
+        flat.add(f"s.{number}.add", "Add", before, f"s.{number}.c.1")
+    text = folded(flat)
+    assert text.count("BatchNorm2d") == 1
+    assert "act=None" in text
+
+
+def test_channels_that_are_padded_are_a_part_of_the_input() -> None:
+    assert "ZeroPad2d((in_channels // 2, in_channels // 2, 0, 0))" in refold(bundled("resnet20")).text
+
+
 # Families -----------------------------------------------------------------------------------------------------------
 
 

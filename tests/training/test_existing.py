@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from run_states import final_state
 from small_runs import OPTIONS, TEXT, job, run
+from torch.utils.data import Dataset
 
 import cnnspec
 from cnnspec.api import EpochMetrics, Shared
+from cnnspec.data.given import Given
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.files import write_atomic
 from cnnspec.training import plan, start
@@ -217,3 +219,22 @@ def test_what_a_killed_run_left_half_written_is_taken_away(tmp_path: Path) -> No
     others.write_text("of somebody who scores the run at this moment")
     cnnspec.resume(tmp_path / "a")
     assert [path for path in (*left, others) if path.exists()] == [others]
+
+
+class Varied(Dataset[Any]):
+    """As with random transforms: each reading gives other images."""
+
+    def __len__(self) -> int:
+        return 200
+
+    def __getitem__(self, row: int) -> tuple[np.ndarray[Any, Any], int]:
+        return np.random.default_rng().random((1, 8, 8), np.float32), row % 10
+
+
+def test_a_run_on_samples_that_vary_is_told_and_does_not_go_on(tmp_path: Path) -> None:
+    progress = Until(1)
+    begun = job(tmp_path / "run", given=Given(Varied()), batch_size=32)
+    assert train(begun, progress).epochs == 1
+    assert any("a run on them is not continued" in each for each in progress.said)
+    with pytest.raises(CnnspecError, match="its data give other samples each time they are read"):
+        run(tmp_path / "run", given=Given(Varied()), batch_size=32, resume=True)

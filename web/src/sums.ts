@@ -154,11 +154,42 @@ export class Recorded {
   derive(number: number, shape: number[]): void {
     const values = new Float32Array(size(shape));
     this.tensors.set(number, { shape, values, exact: true });
+    if (['conv', 'transposed', 'linear'].includes(this.rule(number)!.by)) return this.weigh(number, values);
     for (let place = 0; place < values.length; place++) {
       const unit = shape.toReversed();
       let rest = place;
       for (const [axis, length] of unit.entries()) [unit[axis], rest] = [rest % length, Math.floor(rest / length)];
       values[place] = this.sum(number, unit.reverse())!.computed!;
+    }
+  }
+
+  // What `convolved` and `dense` do for one unit, for all of a layer: a dense layer is a convolution without axes.
+  private weigh(number: number, values: Float32Array): void {
+    const layer = this.data.layers[number];
+    const { by, groups = 1 } = this.rule(number)!;
+    const [kernel, bias] = ['weight', 'bias'].map((name) => this.weights.get(number)!.get(name)?.values);
+    const x = this.tensor(layer.reads[0])!.values;
+    const [read, ...sizes] = layer.shapes[0];
+    const lengths = this.weights.get(number)!.get('weight')!.shape.slice(2);
+    let cells: [tap: number, place: number][][] = [[[0, 0]]]; // of each unit of a channel
+    for (const [axis, length] of sizes.entries()) {
+      const window = this.data.windows[layer.w![axis + 1]];
+      const along = Array.from({ length: layer.shape[axis + 1] }, (_, unit) => pairs(window, unit, length).filter(([, place]) => place >= 0 && place < length));
+      cells = cells.flatMap((before) => along.map((own) => before.flatMap(([tap, place]) => own.map(([cell, at]): [number, number] => [tap * lengths[axis] + cell, place * length + at]))));
+    }
+    const flat = cells.map((each) => Int32Array.from(each.flat()));
+    const [taps, plane, reads, gives] = [size(lengths), size(sizes), read / groups, layer.shape[0] / groups];
+    for (let channel = 0; channel < layer.shape[0]; channel++) {
+      const first = Math.floor(channel / gives) * reads;
+      for (const [unit, each] of flat.entries()) {
+        let sum = bias?.[channel] ?? 0;
+        for (let part = 0; part < reads; part++) {
+          const start = (by === 'transposed' ? (first + part) * gives + (channel % gives) : channel * reads + part) * taps;
+          const from = (first + part) * plane;
+          for (let cell = 0; cell < each.length; cell += 2) sum += x[from + each[cell + 1]] * kernel![start + each[cell]];
+        }
+        values[channel * flat.length + unit] = sum;
+      }
     }
   }
 
