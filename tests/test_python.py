@@ -138,7 +138,7 @@ def test_the_running_epoch_is_written_over(monkeypatch: pytest.MonkeyPatch) -> N
         progress.step(1, 3, 400, 1000, 0.75, 100.0)
         progress.message("a word")
         progress.step(1, 3, 500, 1000, 0.5, 100.0)
-    first = "epoch 1/3   40%  loss 0.7500  100 images/s  0:00:26 left"
-    second = "epoch 1/3   50%  loss 0.5000  100 images/s  0:00:25 left"
+    first = "epoch 1/3   40%  loss 0.7500  100/s  0:00:26 left"
+    second = "epoch 1/3   50%  loss 0.5000  100/s  0:00:25 left"
     blank = " " * len(first)
     assert stream.getvalue() == f"\r{first}\r{blank}\ra word\n\r{second}\r{blank}\r"

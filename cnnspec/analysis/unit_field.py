@@ -74,14 +74,22 @@ class UnitField:
         }
 
 
-def unit_field(graph: Graph, layer: str, unit: tuple[int, ...] | None = None, channel: int | None = None) -> UnitField:
+def unit_field(
+    graph: Graph,
+    layer: str,
+    unit: tuple[int, ...] | None = None,
+    channel: int | None = None,
+    *,
+    states: dict[str, TensorField] | None = None,
+) -> UnitField:
     """The field of one unit, given by its place along each axis of the layer; without `unit`, of the one in the middle.
 
-    `channel` is one channel of the layer; without it, what any channel reads at that place. Raises UsageError where
-    there is no such layer, unit or channel, or where the layer has no spatial axes left.
+    `channel` is one channel of the layer; without it, what any channel reads at that place. `states` is
+    `fields(graph)`, where there is one already. Raises UsageError where there is no such layer, unit or channel, or
+    where the layer has no spatial axes left.
     """
     node = find_node(graph, layer)
-    states = fields(graph)
+    states = fields(graph) if states is None else states
     field = states[layer]
     unit, channel = _checked(node, field, unit, channel)
     order = _own_order(field)

@@ -162,9 +162,6 @@ def open_search(
         hint = f"it is measured where a limit is on it, or `cost: {cost}` stands in the section `search`"
         raise UsageError(f"no trial of {result.path} has a measured {cost}", hint=hint)
     if picture is not None and ending != ".png":
-        if result.plan.figure.key != "accuracy":
-            title = result.plan.figure.title
-            raise UsageError(f"the page of a search shows accuracy, and {result.path} is for {title}", hint="a .png")
         from cnnspec.pages.search_page import search_page
 
         rewrite(picture, search_page(result, cost).encode())

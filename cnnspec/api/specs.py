@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from cnnspec.errors import needs_extra
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from cnnspec.analysis import Report
     from cnnspec.analysis.explain import Explanation
+    from cnnspec.analysis.field_state import TensorField
     from cnnspec.analysis.lint import Finding
     from cnnspec.analysis.memory import Optimizer, Precision
     from cnnspec.analysis.unit_field import UnitField
@@ -84,7 +86,14 @@ class Spec(Network):
         """
         from cnnspec.analysis.unit_field import unit_field
 
-        return unit_field(self.graph, layer, unit, channel=channel)
+        return unit_field(self.graph, layer, unit, channel=channel, states=self._fields)
+
+    @cached_property
+    def _fields(self) -> dict[str, TensorField]:
+        """The fields of all layers, for all units that are asked about."""
+        from cnnspec.analysis.receptive_field import fields
+
+        return fields(self.graph)
 
     @public(**_MEMORY)
     def largest_batch(self, memory: Bytes, *, optimizer: Optimizer | None = None, precision: Precision = "fp32") -> int:

@@ -86,8 +86,8 @@ def _table(result: Bench) -> str:
     if result.nodes and {*result.nodes} != {"cpu"}:
         lines.append("nodes: " + ", ".join(f"{count:,} on {name}" for name, count in result.nodes.items()))
     if result.macs:
-        lines.append(f"{result.macs:,} MACs per image; GFLOP/s count 2 operations per MAC")
-    rows = [["engine", "batch", "threads", "p50 ms", "p95 ms", "p99 ms", "images/s", "GFLOP/s"]]
+        lines.append(f"{result.macs:,} MACs per {result.inputs.removesuffix('s')}; GFLOP/s count 2 operations per MAC")
+    rows = [["engine", "batch", "threads", "p50 ms", "p95 ms", "p99 ms", f"{result.inputs}/s", "GFLOP/s"]]
     for row in result.timings:
         times = (f"{time:.3f}" for time in (row.p50, row.p95, row.p99))
         rates = f"{row.images_per_second:,.0f}", f"{row.gflops:.1f}" if row.gflops else ""

@@ -57,7 +57,7 @@ def export(
     data_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where downloaded data sets lie.")] = None,
     skip_bad: common.SkipBadOption = False,
     max_drop: Annotated[
-        float, typer.Option(metavar="X", min=0, help="int8: the points of accuracy that may be lost.")
+        float, typer.Option(metavar="X", min=0, help="int8: the points of its figure that may be lost, as accuracy.")
     ] = 1.0,
     preprocess: Annotated[
         bool, typer.Option("--preprocess", help="Take bytes (N, H, W, C) and normalise them inside the graph.")

@@ -30,7 +30,9 @@ def verify(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(metavar="DATA", help="Work out the accuracy on this data set: it has to be what the file tells."),
+        typer.Option(
+            metavar="DATA", help="Work out the figures on this data set: they have to be what the file tells."
+        ),
     ] = None,
     data_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where downloaded data sets lie.")] = None,
     skip_bad: common.SkipBadOption = False,

@@ -16,6 +16,7 @@ from cnnspec.errors import UsageError
 from cnnspec.exporting.subject import macs
 from cnnspec.graph import Graph
 from cnnspec.images import channels_last
+from cnnspec.intake import inputs_word
 from cnnspec.limits import machine_memory
 from cnnspec.onnx_backend.lower import check_size, lower, select_outputs
 from cnnspec.onnx_backend.metadata import read_metadata
@@ -91,6 +92,7 @@ def _bench(timed: _Timed, options: BenchOptions, report: Callable[[str], None]) 
         measured.create_ms,
         measured.first_ms,
         measured.timings,
+        inputs_word(timed.graph.input_shape),
     )
 
 

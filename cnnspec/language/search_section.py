@@ -33,7 +33,7 @@ SEARCH_KEYS: Final[dict[str, str]] = {
     "limits": "what a network may cost, and what it has to see",
     "trials": "how many networks are trained",
     "epochs": "the most epochs of each",
-    "cost": "the figure that the front weighs against accuracy",
+    "cost": "the figure that the front weighs against the score",
     "prune": "whether trials that fall behind end early",
     "sampler": "how candidates are drawn: tpe learns from the trials, random does not",
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cnnspec.tasks import FIGURES
 from cnnspec.training.metrics import merit
 from cnnspec.training.run_files import read_json
 from cnnspec.training.run_folder import Run
@@ -33,6 +34,11 @@ def run_data(run: Run) -> dict[str, Any]:
         "trained": run.trainable_params,
         "classes": list(run.classes),
         "epochs": run.config.epochs,
+        "figures": [  # of every epoch; the first chooses the best one
+            {"key": key, "title": FIGURES[key].title, "share": FIGURES[key].share}
+            for key in (run.metrics[0].figures if run.metrics else ())
+            if FIGURES[key].told
+        ],
         "metrics": [epoch.model_dump(mode="json") for epoch in run.metrics],
         "best": best,
         "result": run.result,

@@ -49,6 +49,7 @@ def judged_data(judged: Judged) -> dict[str, Any]:
         "data": found.data,
         "split": found.split,
         "images": found.images,
+        "inputs": judged.data.inputs,
         "loss": found.loss,
         "accuracy": found.accuracy,
         "top5": found.top5,

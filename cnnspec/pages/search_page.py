@@ -13,10 +13,16 @@ __all__ = ["search_data", "search_page"]
 
 def search_data(result: SearchResult, cost: str | None = None) -> dict[str, Any]:
     """All that the page shows of a search, as plain data."""
-    space = result.plan.section.space
+    space, figure = result.plan.section.space, result.plan.figure
+    told = result.to_dict(cost)
+    records = {record.name: record for record in result.trials}
+    for trial in told["trials"]:
+        record = records[trial["trial"]]
+        trial.update(score=record.score, test_score=record.test_score)
     return {
-        **result.to_dict(cost),
+        **told,
         "name": result.path.name,
+        "figure": {"title": figure.title, "share": figure.share},  # of the scores
         "units": {name: figure.unit for name, figure in FIGURES.items()},
         "logarithmic": [name for name, domain in space.items() if domain.kind == "log"],
     }

@@ -79,10 +79,11 @@ class Bench:
     weights: str
     provider: str
     nodes: dict[str, int] | None  # of the model, by the provider that runs them; None where onnxruntime does not say
-    macs: int | None  # per image
+    macs: int | None  # per input
     create_ms: float  # making a session
     first_ms: float  # its first run, at the first batch size
     timings: tuple[Timing, ...]
+    inputs: str = "images"  # what they are called: images, signals or volumes
 
     def __repr__(self) -> str:
         return f"<Bench of {self.name} on {self.provider}: {len(self.timings)} timings>"

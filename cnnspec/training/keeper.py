@@ -234,6 +234,7 @@ class Keeper:
             figures=dict(scores.figures),
             seconds=round(counters.seconds, 3),
             images_per_second=round((plan.count - self.began_at) / max(1e-9, self.last_step - self.epoch_began), 1),
+            inputs=plan.data.inputs,
         )
         counters.history.append(metrics)
         if counters.best is None or merit(metrics) > merit(counters.best):

@@ -43,6 +43,7 @@ class EpochMetrics(BaseModel):
     figures: dict[str, float | None]  # of the task, on the validation images
     seconds: float  # since the start of the run
     images_per_second: float  # in training
+    inputs: str = "images"  # what they are called while the run is watched: not on disk
 
     @model_validator(mode="before")
     @classmethod
@@ -63,7 +64,7 @@ class EpochMetrics(BaseModel):
         for key in type(self).model_fields:
             if key == "figures":
                 flat |= prefixed("val", self.figures)
-            elif key != "train_accuracy" or "accuracy" in self.figures:
+            elif key != "inputs" and (key != "train_accuracy" or "accuracy" in self.figures):
                 flat[key] = getattr(self, key)
         return flat
 

@@ -57,7 +57,7 @@ def epoch_line(metrics: EpochMetrics) -> str:
     """What is said of a finished epoch."""
     return (
         f"epoch {metrics.epoch:>3}  loss {metrics.train_loss:.4f}  validation loss {metrics.val_loss:.4f}"
-        f"  {figures_line(metrics.figures)}  {metrics.images_per_second:,.0f} images/s"
+        f"  {figures_line(metrics.figures)}  {metrics.images_per_second:,.0f} {metrics.inputs}/s"
     )
 
 
@@ -102,7 +102,7 @@ class Live(Lines):
         """The running epoch's line."""
         left = time_left(epoch, epochs, seen, images, images_per_second)
         text = f"epoch {epoch}/{epochs}  {seen / images:4.0%}  loss {loss:.4f}"
-        text = f"{text}  {images_per_second:,.0f} images/s  {left} left"[: shutil.get_terminal_size().columns - 1]
+        text = f"{text}  {images_per_second:,.0f}/s  {left} left"[: shutil.get_terminal_size().columns - 1]
         with suppress(OSError):
             print(f"\r{text.ljust(self.shown)}", end="", file=self.stream, flush=True)
         self.shown = len(text)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from cnnspec import api
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.pages.run_data import run_data
+from cnnspec.tasks import FIGURES
 from cnnspec.zoo import is_run
 
 __all__ = ["Runs"]
@@ -47,7 +48,7 @@ class Runs:
             "data": run["config"]["data"],
             "done": len(run["metrics"]),
             "epochs": run["epochs"],
-            "accuracy": best and best.get("val_accuracy"),
+            "figure": best and _figure_text(run, best),
             "loss": best and best.get("val_loss"),
             "is_finished": run["result"] is not None,
         }
@@ -64,6 +65,12 @@ class Runs:
         found = run_data(api.open_run(path))
         self._read[name] = stamp, found
         return found
+
+
+def _figure_text(run: dict[str, Any], best: dict[str, Any]) -> str:
+    """The figure that chooses the best epoch, as people read it."""
+    key = run["figures"][0]["key"]
+    return FIGURES[key].named(best[f"val_{key}"])
 
 
 def _is_plain(name: str) -> bool:

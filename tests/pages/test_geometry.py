@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from typing import Any
@@ -16,16 +17,19 @@ from cnnspec.drawing.page import data_of
 from cnnspec.errors import SpecError
 
 SOME = ("lenet5", "unet", "googlenet", "shufflenet_v2_x0_5", "m5", "c3d", "mobilenet_v3_small", "densenet121")
-ASK = """([data, asked]) => asked.map(([layer, unit]) => {
-    const field = cnnspec.unitField(data, layer, unit);
-    return field && [field.unclipped, field.clipped, field.pixels, field.context];
-})"""
+ASK = """(text) => {  // as text: playwright takes longer to hand over a network than the page to answer
+    const [data, asked] = JSON.parse(text);
+    return JSON.stringify(asked.map(([layer, unit]) => {
+        const field = cnnspec.unitField(data, layer, unit);
+        return field && [field.unclipped, field.clipped, field.pixels, field.context];
+    }));
+}"""
 
 
 def compare(page: Any, name: str, spec: cnnspec.Spec, count: int) -> int:
     data = data_of(spec)
     pairs = list(sampled(spec, data, count, seed=len(name)))
-    answers = page.evaluate(ASK, [data, [asked for asked, _ in pairs]])
+    answers = json.loads(page.evaluate(ASK, json.dumps([data, [asked for asked, _ in pairs]])))
     for (asked, wanted), answer in zip(pairs, answers, strict=True):
         where = (name, data["layers"][asked[0]]["name"], asked[1])
         unclipped, clipped, pixels, context = answer
@@ -39,7 +43,7 @@ def compare(page: Any, name: str, spec: cnnspec.Spec, count: int) -> int:
 
 @pytest.mark.parametrize("name", SOME)
 def test_fields_of_units(name: str, open_page: Callable[..., Any]) -> None:
-    assert compare(open_page("lenet5"), name, cnnspec.load(name), 1) >= 8
+    assert compare(open_page("lenet5"), name, cnnspec.load(name), 2) >= 16
 
 
 @pytest.mark.long

@@ -32,33 +32,39 @@ search: {space: {width: {int: [2, 16]}, act: [ReLU, SiLU], train.lr: {log: [0.01
 @pytest.fixture
 def result(tmp_path: Path) -> SearchResult:
     """A search as it would be after twelve trials, one of which failed, and one in four ended early."""
-    spec = cnnspec.loads(SPEC, purpose="train")
+    return searched(SPEC, tmp_path)
+
+
+def searched(text: str, folder: Path) -> SearchResult:
+    spec = cnnspec.loads(text, purpose="train")
     section = spec.source.document.search
     assert section is not None
+    plan = SearchPlan(spec, section, resolve_config(), False)
     draw = random.Random(3)
     records = []
     for number in range(12):
         width, act = draw.randint(2, 16), draw.choice(("ReLU", "SiLU"))
         candidate = Candidate({"width": width, "act": act, "train.lr": 10 ** draw.uniform(-2, -0.7)})
-        figures = Figures.of(cnnspec.loads(SPEC).with_params({"width": width, "act": act}).analyze())
+        figures = Figures.of(cnnspec.loads(text).with_params({"width": width, "act": act}).analyze())
         failed = number == 5
         status = "failed" if failed else "pruned" if number % 4 == 2 else "complete"
-        accuracy = None if failed else 0.5 + 0.02 * width + draw.uniform(0, 0.1)
+        score = None if failed else 0.5 + 0.02 * width + draw.uniform(0, 0.1)
         records.append(
             TrialRecord(
                 number,
                 status,
                 candidate,
                 figures,
-                accuracy,
+                score,
                 3,
                 1.5,
                 None,
-                tmp_path / f"t{number:04}",
+                folder / f"t{number:04}",
                 "</script><b>the loss is nan" if failed else None,
+                figure=plan.figure,
             )
         )
-    return SearchResult(tmp_path / "small", SearchPlan(spec, section, resolve_config(), False), tuple(records))
+    return SearchResult(folder / "small", plan, tuple(records))
 
 
 def test_the_data_are_those_of_the_search(result: SearchResult) -> None:
@@ -99,3 +105,19 @@ def test_front_lines_and_table_show_what_is_kept(result: SearchResult, browser: 
     assert page.evaluate("document.documentElement.scrollWidth") == 1400
     page.close()
     assert wrong == []
+
+
+def test_the_score_of_another_task_is_called_and_written_as_it_is(browser: Any, tmp_path: Path) -> None:
+    text = SPEC.replace("params:", "task: {type: regression, numbers: [ink]}\nparams:").replace("(10)", "(1)")
+    path = tmp_path / "search.html"
+    found = searched(text, tmp_path)
+    path.write_text(search_page(found), "utf-8")
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.goto(path.as_uri())
+    row = page.locator("tbody tr").first
+    row.wait_for()
+    assert row.locator("td").first.inner_text() == f"{max(each.score or 0 for each in found.trials):.4f}"
+    shown = page.locator("body").inner_text() + page.locator("main").inner_html()
+    assert "R² against cost" in shown
+    assert "accura" not in shown
+    page.close()

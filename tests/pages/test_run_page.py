@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from waiting import until
 
@@ -125,3 +126,28 @@ def test_the_calculator_is_that_of_calc(open_page: Open) -> None:
     page.get_by_text(f"{wanted} units along each axis").wait_for()
     page.get_by_label("kernel as a number").fill("40")
     page.get_by_text("The window does not fit").wait_for()
+
+
+SIGNAL = """\
+cnnspec: 1
+name: ink
+input: [1, 32]
+task: {type: regression, numbers: [level]}
+layers: ['Conv1d(4, 5)', ReLU, Flatten, 'Linear(1)']
+"""
+
+
+def test_a_run_of_another_task_has_its_figures_and_no_accuracy(open_page: Open, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).standard_normal((80, 1, 32)).astype(np.float32)
+    api.train(
+        api.loads(SIGNAL), name="ink", runs=tmp_path, progress=None, data=(x, x.mean(2)), epochs=2, threads=1,
+        batch_size=16, device="cpu",
+    )  # fmt: skip
+    run = api.open_run(tmp_path / "ink")
+    page = open_page(run, values=False)
+    page.get_by_role("img", name="R² by epoch").wait_for()
+    assert page.locator(".charts figcaption b").all_inner_texts() == ["Loss", "R²", "MAE"]
+    assert page.get_by_role("row", name="R², validation").locator("td").inner_text() == f"{run.result['val_r2']:.4f}"
+    shown = page.locator(".run").inner_html()
+    assert "ccuracy" not in shown
+    assert "images" not in page.locator(".run > :not(table)").all_inner_texts()

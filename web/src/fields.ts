@@ -37,6 +37,12 @@ function* units(bits: bigint, size: number): Generator<number> {
   for (let place = text.length - 1; place >= 0; place--) if (text[place] === '1') yield text.length - 1 - place;
 }
 
+// The first and the last of the units, where they lie side by side.
+function runOf(bits: bigint, size: number): Range | null {
+  const text = within(bits, size).toString(2);
+  return /^1+0*$/.test(text) ? [text.length - 1 - text.lastIndexOf('1'), text.length - 1] : null;
+}
+
 const areAll = (bits: bigint, size: number) => bits === ALL || within(bits, size) === full(size);
 
 const floorDivide = (a: number, b: number) => Math.floor(a / b);
@@ -244,6 +250,13 @@ class Backwards {
       return within(moved, size);
     }
     if (areAll(bits, own) && ['grouped', 'shuffled', 'adaptive'].includes(window.kind)) return whole;
+    const run = window.kind === 'sliding' && window.dilation === 1 && window.stride <= window.kernel && runOf(bits, own);
+    if (run) {
+      this.charge(1);
+      const low = Math.max(0, run[0] * window.stride - window.before);
+      const high = Math.min(size, run[1] * window.stride - window.before + window.kernel);
+      return high - low === size ? whole : high > low ? full(high - low) << BigInt(low) : 0n;
+    }
     let read = 0n;
     for (const unit of units(bits, own)) {
       this.charge(1);

@@ -11,8 +11,8 @@ export interface Trial {
   status: Status;
   values: Record<string, Value>;
   figures: Record<string, number | null>;
-  accuracy: number | null;
-  test_accuracy: number | null;
+  score: number | null; // of validation inputs
+  test_score: number | null;
   epochs: number;
   seconds: number | null;
   run: string;
@@ -26,6 +26,7 @@ export interface SearchData {
   done: number;
   best: string | null;
   cost: string;
+  figure: { title: string; share: boolean }; // of the scores
   units: Record<string, Unit>; // of each figure, in the order in which they are shown
   logarithmic: string[]; // what varies by orders of magnitude
   trials: Trial[];
@@ -36,8 +37,6 @@ export const shown = (unit: Unit, value: number): string => {
   if (unit === 'seconds') return `${(1000 * value).toPrecision(3)} ms`;
   return unit === 'pixels' ? `${value} px` : short(value);
 };
-
-export const percent = (value: number | null) => (value === null ? '–' : `${(100 * value).toFixed(2)} %`);
 
 export const written = (value: Value): string =>
   typeof value === 'number' ? String(Number(value.toPrecision(4))) : typeof value === 'string' ? value : JSON.stringify(value);
@@ -107,18 +106,24 @@ export class Looked {
       (name) =>
         new Axis(name, (trial) => trial.figures[name], trials, false, (value) => shown(data.units[name], value)),
     );
-    const seen = trials.filter((trial) => trial.accuracy !== null);
+    const seen = trials.filter((trial) => trial.score !== null);
     this.axes = [...varied, ...figures.filter((axis) => axis.marks.length > 1)];
-    this.axes.push(new Axis('accuracy', (trial) => trial.accuracy, seen, false, percent));
+    this.axes.push(new Axis(data.figure.title, (trial) => trial.score, seen, false, this.scored));
   }
 
-  // The trained trials that no other beats in both accuracy and cost, the cheapest first.
+  // A score as people read it: of a share in percent.
+  scored = (value: number | null, digits = 2): string => {
+    if (value === null) return '–';
+    return this.data.figure.share ? `${(100 * value).toFixed(digits)} %` : value.toFixed(digits + 2);
+  };
+
+  // The trained trials that no other beats in both score and cost, the cheapest first.
   private frontOf(cost: string): Trial[] {
     const front: Trial[] = [];
     const costing = (trial: Trial) => trial.figures[cost] ?? Infinity;
-    const trained = this.data.trials.filter((trial) => trial.status === 'complete' && trial.accuracy !== null);
-    trained.sort((a, b) => costing(a) - costing(b) || b.accuracy! - a.accuracy! || a.trial.localeCompare(b.trial));
-    for (const trial of trained) if (!front.length || trial.accuracy! > front.at(-1)!.accuracy!) front.push(trial);
+    const trained = this.data.trials.filter((trial) => trial.status === 'complete' && trial.score !== null);
+    trained.sort((a, b) => costing(a) - costing(b) || b.score! - a.score! || a.trial.localeCompare(b.trial));
+    for (const trial of trained) if (!front.length || trial.score! > front.at(-1)!.score!) front.push(trial);
     return front;
   }
 

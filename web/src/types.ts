@@ -140,9 +140,8 @@ export interface Epoch {
   epoch: number;
   lr: number;
   train_loss: number | null;
-  train_accuracy: number | null;
   val_loss: number | null;
-  val_accuracy: number;
+  [figure: `train_${string}` | `val_${string}`]: number | null | undefined; // each of the task's figures
   seconds: number;
   images_per_second: number;
 }
@@ -151,6 +150,7 @@ export interface Judged {
   data: string;
   split: string;
   images: number;
+  inputs: string; // what they are called
   loss: number;
   accuracy: number;
   top5: number | null;
@@ -172,6 +172,7 @@ export interface RunData {
   trained: number;
   classes: string[];
   epochs: number;
+  figures: { key: string; title: string; share: boolean }[]; // of the task, the first of which chooses the best epoch
   metrics: Epoch[];
   best: number | null;
   result: Record<string, unknown> | null;

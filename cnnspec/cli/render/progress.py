@@ -26,7 +26,7 @@ def watch(stream: TextIO) -> Iterator[Progress]:
     bar = Bar(
         TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
         BarColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}{task.fields[figure]}  {task.fields[speed]:,.0f} images/s"),
+        TextColumn("loss {task.fields[loss]:.4f}{task.fields[figure]}  {task.fields[speed]:,.0f}/s"),
         TextColumn("{task.fields[left]} left"),
         console=Console(file=stream),
         transient=True,
