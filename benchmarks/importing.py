@@ -1,10 +1,12 @@
 """How much of other makers' networks can be said, whether it is equal, and how long the texts are.
 
-    python benchmarks/importing.py [torchvision|timm|onnx|keras] [NAME...] [--every N] [--no-proof] [--input CxHxW]
-                                   [--log FILE]
+    python benchmarks/importing.py [torchvision|timm|onnx|keras] [NAME...] [--every N [--from N]] [--no-proof | --code]
+                                   [--input CxHxW] [--log FILE]
 
 Each network is imported in a process of its own, forked from one that has loaded the libraries; nothing is trained and
 nothing is downloaded. A row says how many layers and lines come out and what the proof found, or what is missing.
+With `--code` it is not the spec that is proved, but the source that `cnnspec code` writes for it: a row says how many
+lines that has, and whether it has the spec's blocks as classes.
 `timm` are the models of its modules of convolutional networks; `foreign_models.py` says what `onnx` and `keras` are.
 With `--log` the rows are kept in a file, and those that it has are not run again.
 """
@@ -30,6 +32,7 @@ from cnnspec import zoo
 from cnnspec.errors import CnnspecError, VerificationError
 from cnnspec.importing.pipeline import GapsError, import_source
 from cnnspec.importing.sources import parse_source
+from cnnspec.language import Network, read_spec
 from cnnspec.ops import Shape
 
 _LIMIT = 900  # seconds of one network
@@ -47,25 +50,35 @@ class Row(NamedTuple):
     detail: str = ""
 
 
-def imported(source: str, input_shape: Shape | None, proof: bool) -> Row:
+class Asked(NamedTuple):
+    """What is done with each network."""
+
+    input_shape: Shape | None = None
+    proof: bool = True  # of the spec
+    code: bool = False  # written and compared
+
+
+def imported(source: str, asked: Asked) -> Row:
     """One network, in this process."""
     with tempfile.TemporaryDirectory() as folder:
-        return _imported(source, made(source, Path(folder)), input_shape, proof)
+        return _imported(source, made(source, Path(folder)), asked)
 
 
-def _imported(source: str, text: str, input_shape: Shape | None, proof: bool) -> Row:
+def _imported(source: str, text: str, asked: Asked) -> Row:
     import torch
 
     torch.set_num_threads(1)
     start = time.process_time()
-    row = Row(source, "equal" if proof else "said")
+    row = Row(source, "equal" if asked.proof or asked.code else "said")
     try:
         name = parse_source(text)
         assert name is not None
-        made = import_source(name, input_shape)
+        made = import_source(name, asked.input_shape)
         layers, lines = len(made.graph(made.members[0])), made.text.count("\n")
         row = row._replace(layers=layers, lines=lines, detail="; ".join(made.notes)[:80])
-        if proof:
+        if asked.code:
+            row = row._replace(detail=_code(made.text))
+        elif asked.proof:
             checks = made.proved().checks
             row = row._replace(detail=f"{max(check.figure or 0 for check in checks):.0e} {row.detail}")
     except GapsError as error:
@@ -81,14 +94,33 @@ def _imported(source: str, text: str, input_shape: Shape | None, proof: bool) ->
     return row._replace(seconds=time.process_time() - start, memory=peak)
 
 
-def _work(pipe: Connection, source: str, input_shape: Shape | None, proof: bool) -> None:
-    pipe.send(imported(source, input_shape, proof))
+def _code(text: str) -> str:
+    """What is said of the source for a spec: that of its blocks, or which other was the network. Heads are included."""
+    from cnnspec.codegen import write_code
+    from cnnspec.torch_backend.same_code import check_code
+
+    network = Network.elaborate(read_spec("spec.yaml", text.encode()), purpose="train")
+    wrong: list[str] = []
+    for written in write_code(network):
+        try:
+            checks = check_code(written, network.graph.network("train"))
+        except VerificationError as error:
+            wrong.append(error.message)
+            continue
+        classes = written.text.count("\nclass ")
+        refused = [check for check in checks if "refuses" in check]
+        return "; ".join([f"{written.text.count(chr(10))} lines, {classes} classes", *refused, *wrong])
+    raise VerificationError("; ".join(wrong))
 
 
-def in_a_process(source: str, input_shape: Shape | None, proof: bool) -> Row:
+def _work(pipe: Connection, source: str, asked: Asked) -> None:
+    pipe.send(imported(source, asked))
+
+
+def in_a_process(source: str, asked: Asked) -> Row:
     """One network, in a process of its own."""
     here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("fork").Process(target=_work, args=(there, source, input_shape, proof))
+    process = multiprocessing.get_context("fork").Process(target=_work, args=(there, source, asked))
     process.start()
     there.close()
     try:
@@ -113,21 +145,24 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*")
     parser.add_argument("--every", type=int, default=1, help="only one of so many")
+    parser.add_argument("--from", type=int, default=0, dest="first", help="the first of them")
     parser.add_argument("--no-proof", action="store_true")
+    parser.add_argument("--code", action="store_true")
     parser.add_argument("--input", default="")
     parser.add_argument("--log", type=Path)
     given = parser.parse_args()
     libraries = [name for name in given.names if name in LIBRARIES]
     sources = [name for name in given.names if name not in libraries]
     for library in libraries or ([] if sources else LIBRARIES):
-        sources += names(library)[:: given.every]
+        sources += names(library)[given.first :: given.every]
     import torchvision  # noqa: F401  # before the fork
 
     shape = tuple(map(int, given.input.split("x"))) if given.input else None
+    asked = Asked(shape, not given.no_proof, given.code)
     kept = _kept(given.log)
     rows = []
     for source in sources:
-        row = kept.get(source) or in_a_process(source, shape, not given.no_proof)
+        row = kept.get(source) or in_a_process(source, asked)
         rows.append(row)
         if given.log and source not in kept:
             with given.log.open("a", encoding="utf-8") as log:

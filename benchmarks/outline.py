@@ -33,7 +33,7 @@ def against(pairs: list[tuple[int, int]]) -> str:
     """How many lines texts have, as times those of the specs by hand."""
     median = statistics.median(lines / hand for lines, hand in pairs)
     total = sum(lines for lines, _ in pairs) / sum(hand for _, hand in pairs)
-    return f"all lines together {total:.3f} times, median {median:.2f} times, {len(pairs)} specs"
+    return f"all lines together {total:.3f} times, median {median:.2f} times, {len(pairs)} of them"
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from cnnspec.codegen.expressions import UnsayableError, as_tree, replaced, value
 from cnnspec.codegen.known import Pool, holds
 from cnnspec.codegen.layout import Brackets, Node
 from cnnspec.codegen.spelling import literal
-from cnnspec.codegen.torch_names import DERIVED, torch_names
+from cnnspec.codegen.torch_names import DERIVED, has_no_default, torch_names
 from cnnspec.language.bind import name_arguments, words_of
 from cnnspec.language.document import Argument, Block, Call, Expr
 from cnnspec.language.expand import Use
@@ -148,7 +148,7 @@ def _arguments(ctx: Context, uses: list[Use], calls: list[TorchCall], pool: Pool
         by_name = by_name or (torchs_own and written[name].name is not None and name not in type(ops[0]).positional)
         arguments.append(f"{name}={text}" if by_name else text)
     for name in dict.fromkeys(name for call in calls for name in call.named):
-        if name not in written and not any(name in op.arguments() for op in ops):
+        if name not in written and not any(name in op.arguments() or has_no_default(op) for op in ops):
             continue  # all have torch's default
         if any(name not in call.named for call in calls):
             raise UnsayableError("layers with other arguments in one place")

@@ -8,7 +8,7 @@ from cnnspec.codegen.classes import Forward, Step
 from cnnspec.codegen.layout import Brackets, Line, Node
 from cnnspec.codegen.names import is_attribute
 from cnnspec.codegen.spelling import forward_text, literal, trained_text
-from cnnspec.codegen.torch_names import DERIVED, torch_names
+from cnnspec.codegen.torch_names import DERIVED, has_no_default, torch_names
 from cnnspec.graph import INPUT, Graph
 from cnnspec.graph import Node as Layer
 from cnnspec.ops import AnyOp, show_shape
@@ -87,7 +87,11 @@ def _arguments(node: Layer, call: TorchCall) -> tuple[Node, ...]:
             continue
         text = _shorter(op, name, value)
         arguments.append(f"{name}={text}" if left_out else text)
-    named = [f"{name}={_shorter(op, name, value)}" for name, value in call.named.items() if name in given]
+    named = [
+        f"{name}={_shorter(op, name, value)}"
+        for name, value in call.named.items()
+        if name in given or has_no_default(op)
+    ]
     return (*arguments, *named)
 
 

@@ -18,12 +18,18 @@ from cnnspec.ops.scale import Bias, Scale
 from cnnspec.ops.std_conv import ScaledStdConv, StdConv
 from cnnspec.ops.unflatten import Reshape, Unflatten
 
-__all__ = ["DERIVED", "torch_names"]
+__all__ = ["DERIVED", "has_no_default", "torch_names"]
 
 # Those that torch wants and the language infers from the input
 DERIVED: Final = frozenset(
     {"in_channels", "in_features", "num_features", "num_channels", "normalized_shape", "channels"}
 )
+
+
+def has_no_default(op: AnyOp) -> bool:
+    """Whether torch's own default is another one, so that what is given by name is written always: an axis that it
+    would choose by the number of axes."""
+    return isinstance(op, activation.AbstractSoftmax)
 
 
 def torch_names(op: AnyOp) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from cnnspec.ops.dropout import Dropout, StochasticDepth
 from cnnspec.ops.norm import LayerNorm
 from cnnspec.ops.pool import MaxPool
 from cnnspec.ops.reshape import Flatten, Identity, Permute
+from cnnspec.ops.unflatten import Unflatten
 
 __all__ = ["SHAPES", "does_nothing", "flattened"]
 
@@ -183,17 +184,30 @@ def _reduce(step: Step, steps: Steps, readers: Readers) -> bool:
 
 
 def _flatten(step: Step, steps: Steps, readers: Readers) -> bool:
-    """A reshape that makes one axis of several neighbours, or several of one, or others."""
+    """A reshape that makes one axis of several neighbours, or several of one, or others; two in a row are one."""
     shape = steps.shape(step.inputs[0]) if step.inputs else None
     if not isinstance(step.op, Reshaped) or shape is None:
         return False
     wanted = step.op.shape
-    found = flattened(shape, wanted)
-    if found is not None:
-        return replace_op(step, found)
-    if not wanted or len(wanted) > _MOST_AXES:
+    before = steps.by_name.get(step.inputs[0])
+    if before is not None and isinstance(before.op, Unflatten) and steps.only_reader(before.name, readers) is step:
+        shape = steps.shape(before.inputs[0])
+        found = shape and _reshape(shape, wanted)
+        if found:  # `x[:, :, None, None]` is one after the other
+            before.op, before.shape, before.gives = found, wanted, step.gives
+            steps.leave_out(step)
+            return True
         return False
-    return replace_op(step, _unflattened(shape, wanted) or make_op("Reshape", shape=wanted))
+    found = _reshape(shape, wanted)
+    return found is not None and replace_op(step, found)
+
+
+def _reshape(shape: Shape, wanted: Shape) -> AnyOp | None:
+    """What makes `wanted` of `shape`."""
+    found = flattened(shape, wanted)
+    if found is not None or not wanted or len(wanted) > _MOST_AXES:
+        return found
+    return _unflattened(shape, wanted) or make_op("Reshape", shape=wanted)
 
 
 def _unflattened(shape: Shape, wanted: Shape) -> AnyOp | None:

@@ -6,8 +6,10 @@ it against the source's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from cnnspec.errors import ShapeError
 from cnnspec.foreign.folds import fold
@@ -19,6 +21,9 @@ from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.ops import Shape, show_shape
 
 __all__ = ["Gap", "Lifted", "lift"]
+
+# What torch's classes need that the language does not have. Inside they move the batch and mix its samples.
+_UNSAYABLE: Final = {"MultiheadAttention": "attention: products of two layers' values"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ def lift(network: Network) -> Lifted:
     gaps += [] if network.equal_once else _shared(steps)
     nodes, wrong = _nodes(steps, network.input_shape, network.tensors)
     gaps += wrong
+    gaps = _whole(gaps, network.classes)
     weights = {
         f"{step.name}.{key}" if key else step.name: reference
         for step in steps
@@ -76,6 +82,16 @@ def _gap(step: Step) -> Gap | None:
     if isinstance(step.op, Primitive):
         return Gap(step.name, step.source_op, step.op.missing)
     return None
+
+
+def _whole(gaps: list[Gap], classes: Mapping[str, str]) -> list[Gap]:
+    """Modules that are known to be unsayable as one gap each, whatever they are made of inside."""
+    known = {path: kind for path, kind in classes.items() if kind in _UNSAYABLE}
+    told: dict[Gap, None] = {}
+    for gap in gaps:
+        owner = next((path for path in known if re.fullmatch(rf"{re.escape(path)}(_\d+|\..*)?", gap.layer)), None)
+        told[gap if owner is None else Gap(owner, known[owner], _UNSAYABLE[known[owner]])] = None
+    return list(told)
 
 
 def _shared(steps: Steps) -> list[Gap]:

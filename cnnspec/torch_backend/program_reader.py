@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import torch
@@ -128,16 +129,22 @@ class ProgramReader:
 
     def _item(self, node: fx.Node, several: Value, number: Value) -> Value:
         """One result of a call that has several."""
+        if isinstance(several, Activation):
+            return self._item_of_gap(node, several, number)
         if not isinstance(several, (list, tuple)) or number >= len(several):
-            return (
-                Computed(base_name(node.target), _shape(node) or (), {})
-                if not isinstance(several, Activation)
-                else several
-            )
+            return Computed(base_name(node.target), _shape(node) or (), {})
         found = several[number]
         if isinstance(found, Activation):
             self.made_by.setdefault(found.name, node.name)
         return found
+
+    def _item_of_gap(self, node: fx.Node, several: Activation, number: Value) -> Activation:
+        """The first result of what cannot be said, as a recurrent layer, is told by its shape."""
+        shape = _shape(node)
+        if number != 0 or not shape:
+            return several
+        self.calls[several.name] = replace(self.calls[several.name], shape=shape[1:])
+        return Activation(several.name, shape[1:])
 
     def _given(self, node: fx.Node, found: Value) -> Value:
         """What a rule has found, with the calls that it makes added."""

@@ -94,6 +94,49 @@ def test_all_gaps_are_told_at_once() -> None:
     assert any("fft" in missing for _, missing in found)
 
 
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.lstm, self.head = nn.Conv1d(4, 16, 5), nn.LSTM(16, 32, batch_first=True), nn.Linear(32, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.lstm(self.conv(x).transpose(1, 2))[0][:, -1])
+
+
+class Attentive(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mha = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.mha(x, x, x)[0]
+
+
+@pytest.mark.parametrize(
+    ("build", "shape", "gap"),
+    [(Recurrent, (4, 24), ("lstm", "aten.lstm")), (Attentive, (5, 8), ("mha", "MultiheadAttention"))],
+)
+def test_a_layer_that_cannot_be_said_is_one_gap_and_none_follows_from_it(build: Any, shape: Any, gap: Any) -> None:
+    with pytest.raises(api.GapsError) as caught:
+        cnnspec.from_torch(build().eval(), shape)
+    assert [(each.layer, each.call) for each in caught.value.gaps] == [gap]
+
+
+class Gated(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.gate(x.mean((2, 3)))[:, :, None, None]
+
+
+def test_axes_that_are_added_one_by_one_are_added_at_once() -> None:
+    spec = cnnspec.from_torch(Gated().eval(), (4, 6, 6))
+    assert "unsqueeze: Unflatten(1, unflattened_size=(-1, 1, 1))" in spec.text
+    assert all(check.passed for check in spec.checks)
+
+
 def test_a_module_that_is_called_twice_is_refused_by_name() -> None:
     def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
         return self.conv(self.conv(x))
