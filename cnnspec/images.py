@@ -4,7 +4,8 @@ EXIF orientation, then grey or RGB as the network has channels, alpha over white
 resize to the exact size, or one that keeps the aspect and then the middle of it where the spec says `fit: crop`, and
 normalisation with the spec's mean and standard deviation. Every file goes through
 `read_image`. It decodes all the pixels: `Image.draft` would read a large JPEG three times as fast, but then the same
-picture would be another one as a PNG, or where it is given already opened.
+picture would be another one as a PNG, or where it is given already opened. What is varied at random in training anyway
+may be read so, in `partial_images.py`.
 
 Images are untrusted: only well-known formats are decoded, and the size is checked before the pixels are read.
 """

@@ -39,16 +39,18 @@ _BELOW: Final = 16  # rows of a JPEG that smooth into those above them
 
 
 def read_crop(
-    source: str | os.PathLike[str] | bytes, shape: Shape, choose: Callable[[tuple[int, int]], Box], *,
+    source: str | os.PathLike[str] | bytes, shape: Shape, choose: Callable[[tuple[int, int]], Box] | None = None, *,
     name: str | None = None, max_pixels: int = MAX_PIXELS,
 ) -> NDArray[np.uint8]:  # fmt: skip
-    """A part of an image at the network's size, `(H, W, C)` bytes: what `choose` says of its width and height.
+    """A part of an image at the network's size, `(H, W, C)` bytes: what `choose` says of its width and height, or all.
 
-    It is for training: a large JPEG is decoded at a half, a quarter or an eighth of its size where the crop is still
-    about as large as the input then, which changes pixels by 2 of 255 or so where they are smooth, and no further down
-    than the crop reaches.
+    It is for training: a large JPEG is decoded at a half, a quarter or an eighth of its size where a crop is still
+    about as large as the input then, and a whole image no smaller, which changes pixels by 2 of 255 or so where they
+    are smooth; and no further down than the crop reaches.
     Raises as `read_image`.
     """
+    enough = 1.0 if choose is None else _ENOUGH
+    choose = choose or _whole
     channels, height, width = check_shape(shape)
     with faults_named(source, name, max_pixels):
         data, head = _upright_jpeg(source)
@@ -57,7 +59,7 @@ def read_crop(
             box = choose((head.width, head.height))
             across, down = box[2] - box[0], box[3] - box[1]
             spare = min(across / width, down / height)
-            shrunk = next((factor for factor in _SHRUNK if spare >= factor * _ENOUGH), 1)
+            shrunk = next((factor for factor in _SHRUNK if spare >= factor * enough), 1)
             data = upper_rows(data, head, box[3] + ceil(down / height) + _BELOW)
         with opened(source if box is None else data, max_pixels) as image:
             if shrunk > 1:
@@ -67,6 +69,10 @@ def read_crop(
             part = (left, top, min(right, image.width), min(bottom, image.height))
             pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, part))
             return pixels.reshape(height, width, channels)
+
+
+def _whole(size: tuple[int, int]) -> Box:
+    return 0, 0, *size
 
 
 def _upright_jpeg(source: str | os.PathLike[str] | bytes) -> tuple[bytes, JpegHead | None]:

@@ -94,6 +94,7 @@ def turn(began: tuple[float, float], done: tuple[float, float], right: float) ->
 
 def ours(folder: Path, masks: bool, workers: int, threads: int) -> Turn:
     import torch._dynamo  # noqa: F401 - which torch imports when it makes an optimizer
+    import torchvision.transforms.v2  # noqa: F401 - which the other side imports too
 
     import cnnspec
     from cnnspec.training import loop  # noqa: F401 - so that it is imported before the clock runs

@@ -19,7 +19,7 @@ def count_duplicates(data: DataSet) -> int:
     """How many test images are training images too, those that are held back for validation among them.
 
     Images in memory are compared by their pixels, at the network's size, and those of files, where some are decoded
-    while training, by the bytes of these. Only what is alike at first sight is read as a whole.
+    while training or at a smaller size, by the bytes of these. Only what is alike at first sight is read as a whole.
     """
     rows = data.train_rows.tolist()
     if data.val is data.train:
@@ -33,7 +33,7 @@ def count_learned(data: DataSet) -> int:
 
 
 def _shared(train: ImageSet, rows: list[int], other: ImageSet) -> int:
-    if isinstance(train, Images) and isinstance(other, Images):
+    if isinstance(train, Images) and isinstance(other, Images) and not train.near:
         pixels, held = train.images.numpy(), other.images.numpy()
         return _count(
             [(pixels, row) for row in rows],
@@ -41,7 +41,7 @@ def _shared(train: ImageSet, rows: list[int], other: ImageSet) -> int:
             lambda at: _digest(at[0][at[1]].reshape(-1)[:FIRST].tobytes()),
             lambda at: _digest(at[0][at[1]].tobytes()),
         )
-    if train.paths and other.paths:  # one of them is not in memory
+    if train.paths and other.paths:  # one of them is not in memory, or not to the pixel
         return _count([train.paths[row] for row in rows], other.paths, file_size, _content)
     return 0
 

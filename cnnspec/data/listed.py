@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from cnnspec.cores import usable_cores
 from cnnspec.data.classes import VAL_FOLDERS, some
 from cnnspec.data.folder import contents_of
 from cnnspec.data.labels import read_targets
@@ -22,6 +24,7 @@ from cnnspec.data.targets import ignored
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.images import FORMATS, SUFFIXES, check_shape
+from cnnspec.jpegs import HEAD, read_head
 from cnnspec.ops import show_shape
 from cnnspec.tasks import Task
 
@@ -151,21 +154,31 @@ def _read_masks(images: Sequence[Path], masks: Sequence[Path], graph: Graph, opt
     if graph.intake.fit != "stretch":
         raise UsageError(f"images with masks are stretched to the network's size, and {graph.name} has another `fit`")
     height, width = check_shape(graph.input_shape)[1:]
-    taught = np.empty((len(masks), height, width), np.uint8)
-    for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
+
+    def read(image: Path, mask: Path) -> Array:
         values = _read_mask(mask, options.max_pixels)
         size = _size(image)
         if size is not None and size != values.shape:
             raise CnnspecError(f"{mask} is {show_shape(values.shape)}, and its image {show_shape(size)}")
         rows = (np.arange(height) * 2 + 1) * values.shape[0] // (2 * height)
         columns = (np.arange(width) * 2 + 1) * values.shape[1] // (2 * width)
-        taught[number] = values[rows[:, None], columns]
+        fitted: Array = values[rows][:, columns]
+        return fitted
+
+    taught = np.empty((len(masks), height, width), np.uint8)
+    with ThreadPoolExecutor(min(8, usable_cores())) as pool:
+        for number, fitted in enumerate(pool.map(read, images, masks)):
+            taught[number] = fitted
     return taught
 
 
 def _size(path: Path) -> tuple[int, int] | None:
     """Height and width of an image as it is shown; None of one that cannot be read, which is told of later."""
     try:
+        with open(path, "rb") as file:
+            head = read_head(file.read(HEAD))
+        if head is not None and not head.described:  # in a fifth of the time
+            return head.height, head.width
         with Image.open(path, formats=FORMATS) as image:
             turned = image.getexif().get(0x0112, 1) > 4
             return (image.width, image.height) if turned else (image.height, image.width)
@@ -184,7 +197,7 @@ def _read_mask(path: Path, max_pixels: int) -> Array:
                     f"{path} is an image of mode {mask.mode}, and a mask has the number of a class at each place",
                     hint="save it with one channel of 8 bits, or with a palette",
                 )
-            return np.asarray(mask).astype(np.uint8)
+            return np.asarray(mask).astype(np.uint8, copy=False)
     except CnnspecError:
         raise
     except UnidentifiedImageError:

@@ -26,6 +26,7 @@ from cnnspec.files import atomic_path
 
 __all__ = ["load_files", "load_parts"]
 
+_JPEGS: Final = (".jpg", ".jpeg")
 _TOGETHER: Final = 16  # files that a thread takes at once
 
 
@@ -37,6 +38,8 @@ def load_parts(files: Mapping[str, Files], options: OpenOptions, word: str) -> d
     size = sum(source.nbytes for source in files.values())
     resident = options.loading == "resident" or (options.loading == "auto" and size <= options.memory)
     bad: list[str] = []
+    if options.varied and "val" in files and _may_be_near(files["train"]):  # without a `val`, some of them validate
+        files = {**files, "train": replace(files["train"], near=True)}
     sources = {
         part: load_files(source, resident and not (options.as_files and part == "train"), options, bad)
         for part, source in files.items()
@@ -52,6 +55,11 @@ def load_parts(files: Mapping[str, Files], options: OpenOptions, word: str) -> d
     return sources
 
 
+def _may_be_near(files: Files) -> bool:
+    """Whether whole images among these can be decoded at a smaller size."""
+    return files.intake.fit == "stretch" and any(path.suffix.lower() in _JPEGS for path in files.paths)
+
+
 def load_files(files: Files, resident: bool, options: OpenOptions, bad: list[str]) -> ImageSet:
     """The same images, kept in memory where they are `resident`, or in the cache where there is one, or as files.
 
@@ -61,7 +69,8 @@ def load_files(files: Files, resident: bool, options: OpenOptions, bad: list[str
     size = prod(files.shape) * files.kind.itemsize
     cached = _cache_file(files, options.cache) if options.cache else None
     if cached is not None and cached.is_file() and cached.stat().st_size == len(files) * size:
-        return Images(mapped_file(cached, files.shape, files.kind), files.targets, mapped=True, paths=files.paths)
+        mapped = mapped_file(cached, files.shape, files.kind)
+        return Images(mapped, files.targets, mapped=True, paths=files.paths, near=files.near)
     good: list[int] = []
     plain: list[str] = []
     pixels = np.empty((len(files) if resident else 0, *files.shape), files.kind)
@@ -90,7 +99,7 @@ def load_files(files: Files, resident: bool, options: OpenOptions, bad: list[str
     kept = torch.tensor(good, dtype=torch.int64)
     chosen = replace(files, paths=tuple(files.paths[row] for row in good), targets=files.targets[kept])
     if resident:
-        return Images(torch.from_numpy(pixels[: len(good)]), chosen.targets, paths=chosen.paths)
+        return Images(torch.from_numpy(pixels[: len(good)]), chosen.targets, paths=chosen.paths, near=files.near)
     if options.cache is None or not good or (bad and not options.skip_bad):
         return chosen
     cached = _cache_file(chosen, options.cache)
@@ -98,12 +107,14 @@ def load_files(files: Files, resident: bool, options: OpenOptions, bad: list[str
     with atomic_path(cached) as temporary, open(temporary, "wb") as file:
         for row in range(len(chosen)):
             file.write(chosen.read(row).numpy().data)
-    return Images(mapped_file(cached, files.shape, files.kind), chosen.targets, mapped=True, paths=chosen.paths)
+    mapped = mapped_file(cached, files.shape, files.kind)
+    return Images(mapped, chosen.targets, mapped=True, paths=chosen.paths, near=files.near)
 
 
 def _cache_file(files: Files, folder: Path) -> Path:
     """The cache of exactly these files, by their names, sizes and times of change."""
     digest = hashlib.sha256(repr((files.shape, files.intake) if files.intake else files.shape).encode())
+    digest.update(b"near" * files.near)
     for path in files.paths:
         try:
             digest.update(_stamp(path))

@@ -119,6 +119,8 @@ class _Loader:
 
 def _make_loader(source: ImageSet, photo: Photo | None, device: torch.device, workers: int) -> _Loader:
     sampler = _Chosen()
+    if photo is not None:
+        import torchvision.transforms.v2  # noqa: F401 - before there are workers: each would import it for itself
     batches: DataLoader[tuple[Tensor, Tensor] | CnnspecError] = DataLoader(
         _Decoded(source, photo),
         batch_sampler=sampler,

@@ -19,6 +19,7 @@ _LOOKED_AT: Final = 4096  # images, spread over all of them
 _DIGITS: Final = 6  # of a mean and a spread: they are written into files, and read again
 _FEW: Final = 10  # training images of a class, below which it is told
 _CHUNK: Final = 1024  # images that are looked at together
+_GLANCE: Final = 16  # values of a channel that are looked at before all of them are
 _LEAST: Final = 1e-6  # spread of a channel that is the same everywhere
 
 
@@ -48,9 +49,10 @@ def _rounded(values: Tensor) -> tuple[float, ...]:
 
 def suspicions(data: DataSet) -> Iterator[str]:
     """What about the data may be a mistake, a line each: it does not keep a run from training."""
-    few = [f"{name} {count}" for name, count in zip(data.classes, data.counts.tolist(), strict=False) if count < _FEW]
-    if few and data.task.target in ("class", "labels"):
-        yield f"classes with fewer than {_FEW} training images: {some(few)}"
+    if data.task.target in ("class", "labels"):
+        counts = zip(data.classes, data.counts.tolist(), strict=False)
+        if few := [f"{name} {count}" for name, count in counts if count < _FEW]:
+            yield f"classes with fewer than {_FEW} training images: {some(few)}"
     for split, source in (("training", data.train), ("validation", data.val), ("test", data.test)):
         if source is None or (split == "validation" and source is data.train):
             continue
@@ -68,9 +70,14 @@ def _of_one_value(source: ImageSet) -> list[int]:
     found: list[int] = []
     for first in range(0, len(source), _CHUNK):
         flat = source.images[first : first + _CHUNK].flatten(2)
-        alike = (flat == flat[..., :1]).all(2).all(1)
-        found += (first + alike.nonzero().squeeze(1)).tolist()
+        rows = _alike(flat[..., :_GLANCE])
+        found += (first + rows[_alike(flat[rows])]).tolist()
     return found
+
+
+def _alike(flat: Tensor) -> Tensor:
+    """The rows of `(N, C, values)` whose channels each have one value."""
+    return (flat == flat[..., :1]).all(2).all(1).nonzero().squeeze(1)
 
 
 def _shown(source: ImageSet, row: int) -> str:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ class OpenOptions:
     memory: int = 2**30  # bytes of images that may be kept in memory
     report: Callable[[str], None] = print
     as_files: bool = False  # training images in files stay there: crops of them are cut at their own size
+    varied: bool = False  # training images are varied at random, so that those that lie apart may be read as `near`
     classes: tuple[str, ...] = ()  # what a network that is trained already tells apart; empty for one that is not
 
 
@@ -57,6 +59,7 @@ class Images:
     targets: Tensor
     mapped: bool = False  # the images lie in a file, and the system brings in what is read
     paths: tuple[Place, ...] = ()  # the files that they were decoded from, where there are such
+    near: bool = False  # as that of the `Files` that they were
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -85,16 +88,19 @@ class Files:
     shape: Shape
     max_pixels: int = MAX_PIXELS
     intake: Intake = STRETCH
+    near: bool = False  # large JPEGs may be decoded at a smaller size, which is near enough for training only
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def read(self, row: int) -> Tensor:
         """One image, `(C, H, W)`. Raises CnnspecError that says what is wrong with the file."""
+        if self.near:
+            return self.cropped(row)
         return torch.from_numpy(decode(self.paths[row], self.shape, self.max_pixels, self.intake))
 
-    def cropped(self, row: int, choose: Callable[[tuple[int, int]], Box]) -> Tensor:
-        """A part of an image at its own size, `(C, H, W)`; see `read_crop`. Raises as `read`."""
+    def cropped(self, row: int, choose: Callable[[tuple[int, int]], Box] | None = None) -> Tensor:
+        """A part of an image, or all of it, `(C, H, W)`; see `read_crop`. Raises as `read`."""
         path = self.paths[row]
         with _of_many():
             pixels = read_crop(content(path), self.shape, choose, name=str(path), max_pixels=self.max_pixels)
@@ -188,7 +194,7 @@ class DataSet:
         kind = train.images.dtype == torch.uint8 if isinstance(train, Images) else train.kind == np.uint8
         return bool(kind)
 
-    @property
+    @cached_property
     def counts(self) -> Tensor:
         """How many training images each class has; of masks, how many places. Empty where there are no classes."""
         targets = self.train.targets[self.train_rows]
@@ -196,6 +202,10 @@ class DataSet:
             return targets.sum(0).round().to(torch.int64)
         if self.task.target == "numbers":
             return torch.zeros(0, dtype=torch.int64)
+        if self.task.target == "mask" and targets.dtype == torch.uint8:
+            found = torch.bincount(targets.flatten(), minlength=256)  # a tenth of the time of leaving places out first
+            found[self.ignore] = 0
+            return found[: len(self.classes)]
         if self.task.target == "mask":
             targets = targets[targets != self.ignore].flatten()
         return torch.bincount(targets, minlength=len(self.classes))

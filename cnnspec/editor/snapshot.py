@@ -135,8 +135,9 @@ class Snapshot:
         for line, facts in mended.fresh.items():
             if line in lines:
                 now_known = {fact.name: fact for fact in self.fresh.get(lines[line], ())}
-                merged = {fact.name: fact._replace(kept=True) for fact in facts} | now_known
-                found[lines[line]] = tuple(merged.values())
+                if len(now_known) < len(facts):  # else all are known, perhaps by other numbers than before
+                    merged = {fact.name: fact._replace(kept=True) for fact in facts} | now_known
+                    found[lines[line]] = tuple(merged.values())
         return dict(sorted(found.items()))
 
     def _mended(self, good: Snapshot) -> tuple[Snapshot, dict[int, int]]:

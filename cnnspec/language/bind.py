@@ -17,6 +17,7 @@ from cnnspec.ops import AnyOp, ArgumentError, Shape, make_op, operators
 from cnnspec.ops.arguments import Fault
 from cnnspec.ops.conv import Conv, ConvTranspose
 from cnnspec.ops.pool import MaxPool
+from cnnspec.places import Edit, Fix, Span
 
 __all__ = ["argument_names", "bind_operator", "check_names", "name_arguments", "words_of"]
 
@@ -67,11 +68,11 @@ def name_arguments(
             allowed = f"{len(positional)} argument{'s' * (len(positional) > 1)}" if positional else "no argument"
             listed = f" ({', '.join(positional)})" if positional else ""
             message = f"{call.target} takes {allowed} by position{listed}, not {count}"
-            hint = _order_hint(call, positional, is_inferred)
+            hint, fix = _as_written_here(call, positional, is_inferred)
             if hint is None and isinstance(arg.expr.value, ast.Name):
                 brackets = "(…)" if positional else "()"
                 hint = f"to read the node `{arg.expr.word}` write `{call.target}{brackets}({arg.expr.word})`"
-            report(Diagnostic("E105", message, arg.place, help=hint))
+            report(Diagnostic("E105", message, arg.place, help=hint, fix=fix))
             break
         name = arg.name if arg.name is not None else positional[index]
         if name in named:
@@ -80,31 +81,41 @@ def name_arguments(
     return named
 
 
-def _order_hint(call: Call, positional: tuple[str, ...], is_inferred: Callable[[Expr], bool | None]) -> str | None:
+def _as_written_here(
+    call: Call, positional: tuple[str, ...], is_inferred: Callable[[Expr], bool | None]
+) -> tuple[str | None, Fix | None]:
     """How to write a call whose arguments stand where torch has them: without the inferred one, the rest by name."""
     entry = operators().get(call.target)
     if entry is None:
-        return None
+        return None, None
     op_type, _ = entry
     order = _TORCH_ORDER.get(op_type, argument_names(call.target))
     given = [arg for arg in call.args if arg.name is None]
     rest = [f"{arg.name}={_spelled(arg.expr)}" for arg in call.args if arg.name is not None]
     way = "write the others by name:"
+    edits: list[Edit] = []
     inferred = op_type not in _TORCH_ORDER or is_inferred(given[0].expr)
     if op_type.inferred is not None and inferred is None:
-        return f"what follows `{positional[-1]}` is written by name, and `{op_type.inferred}` is left out"
+        return f"what follows `{positional[-1]}` is written by name, and `{op_type.inferred}` is left out", None
     # A number too many is the inferred one for a dense layer or a norm, but may be the stride for a convolution.
     if op_type.inferred is not None and inferred:
         way = f"`{op_type.inferred}` follows from the input: write"
-        given = given[1:]
+        first = given.pop(0).place.span
+        following = [arg.place.span[:2] for arg in call.args[1:2]]  # up to it, with the comma
+        edits.append(Edit(Span(*first[:2], *(following[0] if following else first[2:])), ""))
     elif not positional:
-        return None
+        return None, None
     if len(given) > len(order):
-        return None
+        return None, None
     texts = [_spelled(arg.expr) for arg in given]
     named = [f"{name}={text}" for name, text in zip(order, texts, strict=False) if name not in positional]
     written = ", ".join([*texts[: len(positional)], *named, *rest])
-    return f"{way} `{call.target}({written:.60})`"
+    for name, arg in zip(order, given, strict=False):
+        if name not in positional:
+            start = arg.place.span[:2]
+            edits.append(Edit(Span(*start, *start), f"{name}="))
+    text = f"`{call.target}({written:.60})`"
+    return f"{way} {text}", Fix(f"write {text}", tuple(edits))
 
 
 def _spelled(expr: Expr) -> str:

@@ -192,6 +192,12 @@ class TrainConfig(BaseModel):
     tensorboard: Flag = Field(False, description="write TensorBoard event files")
 
     @property
+    def varied(self) -> bool:
+        """Whether training images are varied at random."""
+        moved = self.rotate or self.shift or self.flip or self.erase
+        return bool(moved or self.crop < 1 or self.jitter or self.policy != "none")
+
+    @property
     def freezing(self) -> Freezing:
         """What `freeze`, `freeze_until`, `head_only` and `unfreeze` say together."""
         return Freezing(self.freeze, self.freeze_until, self.head_only, tuple(self.unfreeze.items()))

@@ -57,7 +57,7 @@ def data_options(config: TrainConfig, device: torch.device, report: Callable[[st
 def open_images(job: Job, device: torch.device, ranks: Ranks, progress: Progress, shared: Shared) -> DataSet:
     """The images of a run, downloaded by one process where they are not there."""
     graph, config, name = job.network.graph, job.config, job.data or job.config.data
-    options = data_options(config, device, progress.message)
+    options = replace(data_options(config, device, progress.message), varied=config.varied)
 
     def open_first_alone() -> DataSet:
         if not ranks.first:
@@ -77,6 +77,7 @@ def open_images(job: Job, device: torch.device, ranks: Ranks, progress: Progress
         options.loading,
         options.cache,
         options.as_files,
+        options.varied,
     )
     data = shared.data((name, network, how, device), open_first_alone)
     progress.message(data.remark)

@@ -57,6 +57,7 @@ def test_what_may_be_a_mistake_is_told() -> None:
     assert not list(suspicions(opened(X)))
     x = X.copy()
     x[7] = x[7, :, :1, :1]
+    x[8, :, :3] = x[8, :, :1, :1]  # it begins as one of one value
     few = np.where(np.arange(60) < 4, 2, np.arange(60) % 2)
     told = list(suspicions(opened(x, few, val=(X[:5], Y[:5]))))
     assert told == [

@@ -14,8 +14,10 @@ from torchvision.transforms import v2
 
 import cnnspec
 from cnnspec.data.batches import batches
+from cnnspec.data.duplicates import count_learned
+from cnnspec.data.open import OpenOptions, open_data
 from cnnspec.data.photo import Photo, vary
-from cnnspec.data.sets import Files, Images
+from cnnspec.data.sets import Files, Images, decode
 from cnnspec.errors import UsageError
 from cnnspec.images import prepare
 from cnnspec.intake import Intake
@@ -83,6 +85,40 @@ def test_a_crop_of_a_large_picture_is_that_of_all_its_pixels(tmp_path: Path) -> 
         found = read_crop(tmp_path / "a.jpg", (3, 16, 16), lambda size, box=box: box)
         wanted = np.asarray(whole.resize((16, 16), Image.Resampling.BILINEAR, box))
         assert np.abs(found.astype(int) - wanted).max() <= 3, box
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 5, 9])
+def test_a_whole_picture_near_its_pixels(tmp_path: Path, scale: int) -> None:
+    """A JPEG is decoded at a smaller size where that is no smaller than the input; all else is to the bit."""
+    size = (64 * scale, 56 * scale)
+    coarse = Image.fromarray(np.random.default_rng(scale).integers(0, 256, (7, 8, 3), np.uint8))
+    picture = coarse.resize(size, Image.Resampling.BICUBIC)
+    for name in ("a.jpg", "a.png"):
+        picture.save(tmp_path / name, quality=95)
+        wanted = decode(tmp_path / name, (3, 56, 64)).astype(int)
+        found = Files((tmp_path / name,), torch.zeros(1), (3, 56, 64), near=True).read(0).numpy()
+        assert np.array_equal(found, wanted) == (name == "a.png" or scale == 1)
+        assert np.abs(found - wanted).mean() < 1.5
+
+
+@pytest.mark.parametrize("varied", [True, False])
+@pytest.mark.parametrize("loading", ["resident", "streaming"])
+def test_only_what_is_varied_and_lies_apart_is_near(photos: Path, tmp_path: Path, varied: bool, loading: str) -> None:
+    graph = cnnspec.loads(SPEC.replace(", fit: crop", "")).graph
+    parts = tmp_path / "parts"
+    shutil.copytree(photos, parts / "train")
+    shutil.copytree(photos, parts / "val")
+    for root in (photos, parts):
+        for cache in (None, tmp_path / "cache"):
+            options = OpenOptions(tmp_path, varied=varied, loading=loading, cache=cache, report=lambda text: None)
+            data = open_data(str(root), graph, options)
+            near = varied and root == parts
+            exact = np.stack([decode(path, (3, 16, 16)) for path in data.train.paths])
+            found = torch.stack([data.train.read(row) for row in range(len(data.train))]).numpy()
+            assert (np.abs(exact.astype(int) - found).max() > 0) == near
+            if root == parts:
+                assert np.array_equal(torch.stack([data.val.read(row) for row in range(24)]).numpy(), exact)
+                assert count_learned(data) == 24
 
 
 def test_pictures_in_memory_are_varied_too() -> None:

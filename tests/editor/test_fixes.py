@@ -44,6 +44,26 @@ CASES = {  # a text, the code of what is wrong, and the text that mends it
         "E110",
         HEAD + "params: {width: 8}\nlayers:\n  - Conv2d(width, 3)\n  - Conv2d(width * 2, 3)\n",
     ),
+    "arguments as torch has them": (
+        HEAD + "layers:\n  - Conv2d(3, 8, 3, 2, bias=False)\n",
+        "E105",
+        HEAD + "layers:\n  - Conv2d(8, 3, stride=2, bias=False)\n",
+    ),
+    "a stride by position": (
+        HEAD + "layers:\n  - Conv2d(8, 3, (2, 1), 1)\n",
+        "E105",
+        HEAD + "layers:\n  - Conv2d(8, 3, stride=(2, 1), padding=1)\n",
+    ),
+    "features that follow": (
+        HEAD + "layers:\n  - Flatten\n  - Linear(3072, 10, False)\n",
+        "E105",
+        HEAD + "layers:\n  - Flatten\n  - Linear(10, bias=False)\n",
+    ),
+    "channels that follow": (
+        HEAD + "layers:\n  - ReLU\n  - BatchNorm2d( 3 )\n",
+        "E105",
+        HEAD + "layers:\n  - ReLU\n  - BatchNorm2d(  )\n",
+    ),
     "tabs": (HEAD + "layers:\n\ta: ReLU\n\tb: ReLU\n", "E102", HEAD + "layers:\n  a: ReLU\n  b: ReLU\n"),
     "an output": (HEAD + "outputs: [b]\nlayers: {aa: ReLU}\n", "E109", None),
     "a space": (HEAD + "layers:\n  -ReLU\n", "E107", HEAD + "layers:\n  - ReLU\n"),

@@ -130,3 +130,10 @@ def test_the_past_of_a_text_is_not_kept_for_ever() -> None:
 
 def test_shapes_are_shown_as_tables_show_them() -> None:
     assert show_shape((8, 30, 30)) in shown(look("cnnspec: 1\ninput: [3, 32, 32]\nlayers:\n  - Conv2d(8, 3)\n"))[4]
+
+
+def test_a_layer_that_is_known_now_is_not_counted_as_it_was_too() -> None:
+    text = "cnnspec: 1\ninput: [1, 8, 8]\nlayers:\n  - ReLU\n"
+    wrong = f"{text}  - add:\n      - Conv2d(8, 1)\n      - Conv2d(4, 1)\n"
+    shown = {hint.line: hint.text for hint in hints(look(wrong, before=look(text)))}
+    assert (shown[6], shown[7]) == ("→ 8x8x8  rf 1x1", "→ 4x8x8  rf 1x1")

@@ -114,7 +114,7 @@ export class Looked {
   // A score as people read it: of a share in percent.
   scored = (value: number | null, digits = 2): string => {
     if (value === null) return '–';
-    return this.data.figure.share ? `${(100 * value).toFixed(digits)} %` : value.toFixed(digits + 2);
+    return this.data.figure.share ? `${(100 * value).toFixed(digits)} %` : value.toFixed(digits + 2).replace('-', '−');
   };
 
   // The trained trials that no other beats in both score and cost, the cheapest first.

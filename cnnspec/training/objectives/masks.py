@@ -59,7 +59,7 @@ class MaskObjective(Objective):
         """Places by true and predicted class, int64 `(classes, classes)`."""
         masks = cropped(targets, outputs).long()
         known = masks != self.ignore
-        codes = torch.where(known, masks * self.classes + outputs.argmax(1), self.classes**2).flatten()
+        codes = torch.where(known, masks * self.classes + outputs.max(1).indices, self.classes**2).flatten()
         counts = codes.new_zeros(self.classes**2 + 1).scatter_add_(0, codes, torch.ones_like(codes))
         return counts[:-1].view(self.classes, self.classes)
 
