@@ -11,12 +11,13 @@ from cnnspec.editor.names import Names, Occurrence
 from cnnspec.editor.sections import Options, no_options, section_key
 from cnnspec.editor.snapshot import Fact, Snapshot
 from cnnspec.errors import SpecError, UsageError
+from cnnspec.language.bind import argument_names
 from cnnspec.language.document import Expr
 from cnnspec.language.elaborate import MAX_NODES
 from cnnspec.language.expand import Use
 from cnnspec.language.results import LayerName, show
 from cnnspec.language.values import Log, UnknownValue, Values
-from cnnspec.ops import show_shape
+from cnnspec.ops import operators, show_shape
 from cnnspec.ops.describe import argument_line, describe
 from cnnspec.places import Diagnostic, Place, Span
 from cnnspec.tasks import TASKS
@@ -94,7 +95,8 @@ def _about(snapshot: Snapshot, names: Names, found: Occurrence) -> list[str]:
     if symbol.kind == "operator":
         return [*_arithmetic(snapshot, uses), describe(symbol.name).strip()]
     if symbol.kind == "argument":
-        return [argument_line(symbol.owner, symbol.name)]
+        called = dict.fromkeys(filter(None, map(_called, uses))) or [symbol.owner]  # a parameter may hold several
+        return [argument_line(name, symbol.name) for name in called if _takes(name, symbol.name)]
     if symbol.kind == "layer":
         if found.defines:
             return _arithmetic(snapshot, uses)
@@ -123,6 +125,11 @@ def _called(use: Use) -> str | None:
         return None
     held = use.frame.scope.get(use.item.call.target)
     return held.name if isinstance(held, LayerName) else use.item.call.target
+
+
+def _takes(target: str, argument: str) -> bool:
+    """Whether a target is an operator that takes an argument: both may be misspelt."""
+    return target in operators() and argument in argument_names(target)
 
 
 def _arithmetic(snapshot: Snapshot, uses: Sequence[Use]) -> list[str]:

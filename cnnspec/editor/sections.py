@@ -187,7 +187,7 @@ def section_key(lines: Sequence[str], line: int, column: int, options: Options) 
     text = lines[line - 1] if line <= len(lines) else ""
     for match in re.finditer(r"(?<![\w.-])([A-Za-z_][\w.-]*)[\"']?:(?= |\Z)", text):
         if match.start(1) < column <= match.end(1) + 1:
-            *above, name = path_to(lines, line, text[: match.end()])
+            *above, name = path_to(lines, line, text[: match.end()]) or [""]  # behind what begins no key
             key = keys_below(above, options).get(name)
             if key is not None:
                 title = " of ".join(f"`{part}`" for part in (name, *above[::-1][:1]))

@@ -39,3 +39,27 @@ def test_every_layer(name: str) -> None:
             row = rows[copy]
             figures = (copy, show_shape(row.output_shape), row.field_text, f"{row.params:,}", f"{row.macs:,}")
             assert f"| {' | '.join(figures)} |" in found.markdown
+
+
+HEAD = "cnnspec: 1\ninput: [1, 16, 16]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("layers:\n  - MaxPool2d(2, |foo=3)\n", "# E104"),
+        ("layers:\n  - {type: MaxPool2d, kernel_size: 2, |foo: 3}\n", "# E104"),
+        ("layers:\n  - Conv2d(4, 3, |rank=2)\n", "# E104"),
+        ("layers:\n  - Convv2d(4, |stride=3)\n", None),
+        ("layers:\n  - {type: input, |stride: 3}\n", None),
+        ("layers:\n  - ReLU\n*   |lr: 3\n", None),
+        ("params: {act: LeakyReLU}\nlayers:\n  - act(|negative_slope=0.3)\n", "`negative_slope` of LeakyReLU"),
+    ],
+)
+def test_a_word_that_nobody_knows_has_its_mistake_and_no_more(text: str, wanted: str | None) -> None:
+    before, after = (HEAD + text).split("|")
+    snapshot = look(before + after)
+    lines = before.splitlines()
+    found = hover(snapshot, len(lines), len(lines[-1]) + 1, snapshot.outcome.diagnostics)
+    assert (found is None) == (wanted is None)
+    assert found is None or (found.markdown.startswith(wanted or "") and "\n---\n" not in found.markdown)
