@@ -174,7 +174,12 @@ def _value(ctx: Context, uses: list[Use], calls: list[TorchCall], index: int, po
         return _slices(ctx, uses, values, [*hints, *pool])
     if all(isinstance(value, str) for value in values):
         return literal(values[0]) if len(set(values)) == 1 else _unsayable("words that differ")
-    return ctx.text(ctx.choose(values, uses, pool, hints if name not in DERIVED else None))
+    try:
+        return ctx.text(ctx.choose(values, uses, pool, hints if name not in DERIVED else None))
+    except UnsayableError:
+        if name not in DERIVED:
+            raise
+        return ctx.text(ctx.choose(values, uses, pool, hints))  # as its groups, where channels come of another axis
 
 
 def _unsayable(reason: str) -> str:

@@ -266,6 +266,41 @@ layers:
             "return torch.amin(x, (1, 3))",
         ),
     ),
+    "channels that come of another axis": (
+        """
+input: [6, 4, 9]
+blocks:
+  Mixed:
+    params: {wide: int, end: int}
+    layers:
+      fc: Linear(wide)
+      cut: Slice(end, dim=3)
+      turned: Permute((0, 3, 1, 2))
+      conv: Conv2d(wide - end, 3, padding=1, groups=wide - end)
+      back: Permute((0, 2, 3, 1))
+layers: {one: "Mixed(8, 3)", two: "Mixed(12, 5)"}
+""",
+        ("class Mixed(nn.Module):", "nn.Conv2d(wide - end, wide - end, 3, padding=1, groups=wide - end)"),
+    ),
+    "what comes again in a list": (
+        """
+input: [3, 16, 16]
+layers:
+  features:
+    - inline:
+        - Conv2d([8, 8, 16, 16][i], 3, padding=1)
+        - ReLU
+        - MaxPool2d(2) if i == 0 or i % 2 == 1
+      repeat: 4
+  maps:
+    concat:
+      - layers:
+          - Slice(i, i + 3)
+          - Conv2d(1, 1)
+        repeat: 3
+""",
+        ("for i in range(4):", "if i == 0 or i % 2 == 1:"),
+    ),
     "paddings, and layers that torch does not have": (
         """
 input: [4, 16, 16]
