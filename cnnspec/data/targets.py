@@ -98,7 +98,7 @@ def check_mask(masks: Array, classes: int, ignore: int, name: str) -> None:
                 f"{name}: mask {row} holds {value}; classes are 0 to {classes - 1}, and {ignore} is none of them",
                 hint=f"`task: {{type: segmentation, ignore: {value}}}` in the spec leaves such places out"
                 if 0 <= value <= 255
-                else None,
+                else f"give such places the value {ignore}: masks hold 0 to 255",
             )
 
 

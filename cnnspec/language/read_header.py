@@ -40,10 +40,11 @@ TASK_KEYS: Final[dict[TaskName, dict[str, str]]] = {
 
 
 class _UnfitError(Exception):
-    """The value that a field does not take."""
+    """The value that a field does not take. `form` says what it takes there, where that is not what the field says."""
 
-    def __init__(self, value: Value, *, listed: bool = False) -> None:
+    def __init__(self, value: Value, *, listed: bool = False, form: str | None = None) -> None:
         self.value = value
+        self.form = form
         self.listed = listed  # it is an item of a list
 
 
@@ -67,7 +68,7 @@ def read_header(root: MapValue, parts: Parts) -> Header:
                     label = f"`{unfit.value.spelling:.40}` is no code of a warning, as `W305` is"
                 elif not isinstance(unfit.value.value, (str, type(None))):
                     hint = f'quote the names that YAML takes for something else: `"{unfit.value.spelling:.40}"`'
-            parts.error("E107", _FORM[key], unfit.value.place, label, hint)
+            parts.error("E107", unfit.form or _FORM[key], unfit.value.place, label, hint)
     return Header(**fields)
 
 
@@ -131,7 +132,9 @@ def _task(value: Value) -> TaskOptions:
         if key.value == "ignore":
             number = item.value if isinstance(item, Scalar) else None
             if type(number) is not int or not 0 <= number <= 255:
-                raise _UnfitError(item)
+                raise _UnfitError(
+                    item, form="`ignore` is a whole number from 0 to 255, as masks are read and kept as bytes"
+                )
             fields["ignore"] = number
         else:
             fields[key.value] = _texts(item)

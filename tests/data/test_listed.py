@@ -12,6 +12,7 @@ from PIL import Image
 
 import cnnspec
 from cnnspec.data.open import OpenOptions, open_data
+from cnnspec.data.targets import check_mask
 from cnnspec.errors import CnnspecError
 from cnnspec.graph import Graph
 
@@ -130,3 +131,12 @@ def test_bad_tables(folder: Path, text: str, graph: Graph, message: str) -> None
     path.write_text(text)
     with pytest.raises(CnnspecError, match=message):
         opened(path, graph)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"), [(7, "`task: {type: segmentation, ignore: 7}`"), (-1, "give such places the value 255")]
+)
+def test_a_place_of_no_class_has_a_way_out(value: int, hint: str) -> None:
+    with pytest.raises(CnnspecError, match=f"mask 1 holds {value}") as caught:
+        check_mask(np.array([[[0, 1]], [[2, value]]]), 3, 255, "y of data")
+    assert hint in str(caught.value.hint)

@@ -51,6 +51,13 @@ def test_what_cannot_be_is_one_error(said: str, shape: str, message: str) -> Non
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("value", ["-1", "256", "x", "1.5", "true"])
+def test_what_stands_for_no_class_is_a_byte(value: str) -> None:
+    said = f"{{type: segmentation, ignore: {value}}}"
+    with pytest.raises(cnnspec.SpecError, match="`ignore` is a whole number from 0 to 255"):
+        cnnspec.loads(f"cnnspec: 1\ninput: [1, 8, 8]\ntask: {said}\nlayers:\n  - Conv2d(3, 3, padding=1)\n")
+
+
 def test_the_schema_knows_the_keys() -> None:
     text = str(json_schema()["properties"]["input"])
     assert all(f"'{key}'" in text for key in ("fit", "resize", "rate"))

@@ -227,15 +227,15 @@ ROWS: dict[str, list[Row]] = {
         ({"init": 0}, ((4, 9),)),
     ],
     "Softmax": [
+        ({}, ((4, 9),)),  # where torch would choose another axis
         ({}, ((10,),)),
-        ({}, ((4, 9),)),
         ({"dim": -1}, ((4, 9),)),
         ({"dim": 2}, (IMAGE,)),
         ({"dim": 1}, ((2, 3, 4, 5),)),
     ],
     "LogSoftmax": [
+        ({}, ((4, 9),)),  # where torch would choose another axis
         ({}, ((10,),)),
-        ({}, ((4, 9),)),
         ({"dim": -1}, ((4, 9),)),
         ({"dim": 2}, (IMAGE,)),
         ({"dim": 1}, ((2, 3, 4, 5),)),
