@@ -90,7 +90,7 @@ class Fix(NamedTuple):
 
 
 class LayerBefore(NamedTuple):
-    """What mends a finding by a layer more: `call`, as `key`, before the item at its place.
+    """What mends a finding by a layer more: `call`, as `key`, before the item at its place, or at another: `item`.
 
     Where the item names what it reads, `read` is the name that the new layer takes over, and its place there.
     """
@@ -98,6 +98,7 @@ class LayerBefore(NamedTuple):
     call: str
     key: str
     read: tuple[str, Place] | None = None
+    item: Place | None = None
 
 
 class Suggestion(str):

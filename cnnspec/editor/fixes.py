@@ -64,7 +64,7 @@ def _fixes(diagnostic: Diagnostic, lines: Sequence[str]) -> Iterator[Fix]:
     if isinstance(fix, Fix):
         yield fix
     elif place is not None and isinstance(fix, LayerBefore):
-        made = _with_layer(fix, place.line, lines)
+        made = _with_layer(fix, (fix.item or place).line, lines)
         if made is not None:
             yield made
     elif place is not None and isinstance(diagnostic.label, Suggestion):

@@ -20,6 +20,8 @@ from cnnspec.language.expand import Expander, Use
 from cnnspec.language.names_check import check_names_everywhere
 from cnnspec.language.values import WORK_PER_NODE, Frame, Given, Log, Ref, Scope, TooMany, Values
 from cnnspec.ops import Shape, show_shape
+from cnnspec.ops.linear import Linear
+from cnnspec.places import LayerBefore
 from cnnspec.tasks import misfit
 
 __all__ = ["MAX_NODES", "TOGETHER", "Outcome", "elaborate"]
@@ -132,14 +134,24 @@ class _Elaborator:
         out: Shape = ()
         if not self.faults and outputs:
             out = next((node.shape for node in self.expander.nodes if node.name == outputs[0]), ())
-        if task is not None and out and shape and (reason := misfit(task, shape, out)) is not None:
-            self.log.error(frame, "E206", reason, document.places.get("task"))
-        elif classes and out and out[0] != len(classes):
-            vector = len(out) == 1
-            holds = f"has {out[0]} values" if vector else f"is {show_shape(out)}: {_channels(out)}"
-            hint = None if vector else "`Flatten` before the last dense layer makes the output a vector"
-            message = f"`classes` names {len(classes)}, but the output {holds}"
-            self.log.error(frame, "E206", message, document.places.get("classes"), help=hint)
+        key, message = "task", None
+        if task is not None and out and shape:
+            message = misfit(task, shape, out)
+        if message is None and classes and out and out[0] != len(classes):
+            holds = f"has {out[0]} values" if len(out) == 1 else f"is {show_shape(out)}: {_channels(out)}"
+            key, message = "classes", f"`classes` names {len(classes)}, but the output {holds}"
+        if message is not None:
+            wants_vector = len(out) > 1 and (key == "classes" or task is None or task.name != "segmentation")
+            hint = "`Flatten` before the last dense layer makes the output a vector" if wants_vector else None
+            fix = self.flattened() if wants_vector else None
+            self.log.report(Diagnostic("E206", message, document.places.get(key), help=hint, fix=fix), frame)
+
+    def flattened(self) -> LayerBefore | None:
+        """A `Flatten` before the first dense layer that reads a map, if there is one."""
+        for node in self.expander.nodes:
+            if isinstance(node.op, Linear) and len(node.input_shapes[0]) > 1:
+                return LayerBefore("Flatten", "flatten", item=node.origin.place)
+        return None
 
     def outputs(self, key: str, names: tuple[str, ...], siblings: dict[str, Ref], frame: Frame) -> tuple[str, ...]:
         nodes = []

@@ -102,6 +102,16 @@ CASES = {  # a text, the code of what is wrong, and the text that mends it
         "W321",
         HEAD + "layers:\n  flatten: ReLU\n  flatten2: Flatten\n  fc: Linear(10)\n",
     ),
+    "an output for classes that is a map": (
+        HEAD + "classes: [a, b]\nlayers:\n  - ReLU\n  - Linear(2)\n  - Tanh\n",
+        "E206",
+        HEAD + "classes: [a, b]\nlayers:\n  - ReLU\n  - Flatten\n  - Linear(2)\n  - Tanh\n",
+    ),
+    "an output for a task that is a map": (
+        HEAD + "task: regression\nlayers:\n  a: ReLU\n  b: Linear(2)\n",
+        "E206",
+        HEAD + "task: regression\nlayers:\n  a: ReLU\n  flatten: Flatten\n  b: Linear(2)\n",
+    ),
     "a sum of two shapes": (
         HEAD + "layers:\n  a: Conv2d(8, 1)\n  b: Conv2d(16, 3, stride=2, padding=1)\n  c: Add(b, a)\n",
         "E205",
