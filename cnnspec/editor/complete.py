@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from cnnspec.editor.sections import ITEM, Key, Options, keys_below, no_options, path_to
 from cnnspec.editor.snapshot import Snapshot
 from cnnspec.language.bind import argument_names
-from cnnspec.language.document import BODIES, INLINE, Block, Body, Document, Item, Param
+from cnnspec.language.document import BODIES, INLINE, TYPES, Block, Body, Document, Item, Param
 from cnnspec.language.functions import FUNCTIONS
 from cnnspec.language.read_body import JOIN_NAMES
 from cnnspec.language.values import layer_names
@@ -105,13 +105,18 @@ def _here(document: Document, lines: Sequence[str], line: int, before: str, opti
     if path[0] == "blocks" and len(path) == 2 and re.fullmatch(r" *\w*", before):
         yield from _keys(keys_below(path, options), ())
         return
+    own = path[2:] if path[0] == "blocks" else path
+    if own and own[0] in ("params", "let"):
+        if len(own) > 1:  # else a name of its own is written
+            yield from _definition(document, block, own)
+        return
     if any(key in _HOLD_LAYERS for key in path) and _ITEM_START.match(before):
         if re.search(r"(- +|: +)\w*\Z", before):
             yield from _layers(document, block)
         elif path[-1] not in _HOLD_LAYERS:  # in the long form of a layer; below a body a name of its own is written
             yield from _keys(ITEM, ())
         return
-    if re.search(r" (if|\*) [^:]*\Z", before) or (path[0] in ("params", "let") and ":" in before):
+    if re.search(r" (if|\*) [^:]*\Z", before):
         yield from _values(document, block)
 
 
@@ -189,6 +194,25 @@ def _values(document: Document, block: Block) -> Iterator[Completion]:
         yield Completion(name, "parameter", "of the block's input", name, 0)
     for name in FUNCTIONS:
         yield Completion(name, "function", "", f"{name}(", 0)
+
+
+def _definition(document: Document, block: Block, path: Sequence[str]) -> Iterator[Completion]:
+    """What a parameter or a local value may be: a type, a layer, or of the values those before it.
+
+    Parameters are worked out before local values, and those of the document before its input is known.
+    """
+    if path[0] == "params" and block is not document.main:
+        yield from (Completion(word, "word", "a type", word, 0) for word in TYPES)
+    names = [*(param.name for param in block.params), *(name for name, _ in block.let)]
+    unknown = {path[1], *(names[names.index(path[1]) :] if path[1] in names else ())}
+    if path[0] == "params":
+        unknown.update(name for name, _ in block.let)
+        unknown.update(("in_channels", "in_features") if block is document.main else ())
+    yield from (each for each in _values(document, block) if each.label not in unknown)
+    yield from (Completion(word, "word", "", word, 0) for word in ("True", "False", "None"))
+    for name in layer_names(document):
+        op, _ = operators().get(name, (None, None))
+        yield Completion(name, "operator" if op else "block", summary(op) if op else "block", name, 0)
 
 
 def _reads(block: Block, line: int) -> Iterator[Completion]:

@@ -130,21 +130,21 @@ class _Elaborator:
             hint = f"channels come first: write `{list(meant)}`" if meant else None
             fix = self.expander.ways_out.written(meant) if meant else None
             self.log.report(Diagnostic("E206", message, document.places.get("input"), help=hint, fix=fix), frame)
-        classes, task = document.header.classes, document.header.task
-        out: Shape = ()
-        if not self.faults and outputs:
+        if not self.faults and outputs and shape:
             out = next((node.shape for node in self.expander.nodes if node.name == outputs[0]), ())
-        key, message = "task", None
-        if task is not None and out and shape:
-            message = misfit(task, shape, out)
-        if message is None and classes and out and out[0] != len(classes):
+            self.check_output(frame, shape, out)
+
+    def check_output(self, frame: Frame, shape: Shape, out: Shape) -> None:
+        classes, task = self.document.header.classes, self.document.header.task
+        key, unfit = "task", misfit(task, shape, out) if task is not None and out else None
+        if unfit is None and classes and out and out[0] != len(classes):
             holds = f"has {out[0]} values" if len(out) == 1 else f"is {show_shape(out)}: {_channels(out)}"
-            key, message = "classes", f"`classes` names {len(classes)}, but the output {holds}"
-        if message is not None:
+            key, unfit = "classes", f"`classes` names {len(classes)}, but the output {holds}"
+        if unfit is not None:
             wants_vector = len(out) > 1 and (key == "classes" or task is None or task.name != "segmentation")
             hint = "`Flatten` before the last dense layer makes the output a vector" if wants_vector else None
             fix = self.flattened() if wants_vector else None
-            self.log.report(Diagnostic("E206", message, document.places.get(key), help=hint, fix=fix), frame)
+            self.log.report(Diagnostic("E206", unfit, self.document.places.get(key), help=hint, fix=fix), frame)
 
     def flattened(self) -> LayerBefore | None:
         """A `Flatten` before the first dense layer that reads a map, if there is one."""

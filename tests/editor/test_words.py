@@ -108,6 +108,20 @@ def test_completion_knows_where_it_is() -> None:
     assert labels(TEXT.replace("wide: {width", "wide: {wi|"))[0] == "width"
 
 
+def test_completion_knows_what_a_parameter_may_be() -> None:
+    assert "ReLU" in labels(TEXT.replace("{width: 8}", "{width: 8, act: Re|}"))
+    assert labels(TEXT.replace("{width: 8}", "{width: 8, de|}")) == []  # a name of its own
+    assert labels(TEXT.replace("{width: 8}", "\n  width: 8\n  norm: Tr|"))[0] == "True"
+    assert labels(TEXT.replace("{width: 8}", "{width: |}")).count("width") == 0
+    assert "in_channels" not in labels(TEXT.replace("{width: 8}", "{width: 8, in: in_|}"))
+    assert labels(TEXT.replace("out: int", "out: i|"))[:2] == ["int", "in_channels"]
+    assert "Unit" in labels(TEXT.replace("out: int", "out: int, of: Un|"))
+    assert labels(TEXT.replace("out // 2", "ou|"))[0] == "out"
+    assert labels(TEXT.replace("{half: out // 2}", "\n      half: out // str|"))[0] == "stride"
+    assert "half" not in labels(TEXT.replace("out // 2", "ha|"))
+    assert not {"out", "stride", "half"} & {*labels(TEXT.replace("out: int", "out: |"))}  # they come after it
+
+
 def test_signature_follows_the_cursor() -> None:
     def active(text: str) -> str | None:
         before, after = text.split("|")
