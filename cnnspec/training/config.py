@@ -18,6 +18,7 @@ from cnnspec.hints import did_you_mean
 from cnnspec.language import Source
 from cnnspec.language.document import SearchSection
 from cnnspec.limits import MAX_THREADS
+from cnnspec.places import Suggestion
 
 __all__ = [
     "MAY_CHANGE", "OptionError", "OptionFault", "Precision", "Seed", "TrainConfig", "data_folder", "option_faults",
@@ -224,7 +225,7 @@ class OptionFault(NamedTuple):
     key: str
     message: str
     unknown: bool  # the key itself, and not its value
-    hint: str | None = None
+    hint: Suggestion | None = None
 
 
 def option_faults(options: Mapping[str, object]) -> list[OptionFault]:
@@ -237,12 +238,20 @@ def option_faults(options: Mapping[str, object]) -> list[OptionFault]:
     except OptionError as error:
         wrong = error.faults
     return [
-        OptionFault(key, wrong[key], False)
+        OptionFault(key, wrong[key], False, _meant(key, options[key]))
         if key in wrong
         else OptionFault(key, f"there is no training option `{key:.60}`", True, did_you_mean(key, known))
         for key in options
         if key in wrong or key not in known
     ]
+
+
+def _meant(key: str, value: object) -> Suggestion | None:
+    """The word that an option takes in place of a value that it does not."""
+    words: list[str] = []
+    for choice in options_schema()["properties"][key]["anyOf"]:
+        words += choice.get("enum", [choice["const"]] if "const" in choice else ())
+    return did_you_mean(value, words) if isinstance(value, str) else None
 
 
 def options_schema() -> dict[str, Any]:
@@ -292,7 +301,9 @@ def space_faults(section: SearchSection) -> Iterator[Diagnostic]:
             message = "null is no value" if fault is None else fault.message
             if message not in told:
                 told.add(message)
-                yield Diagnostic("E120", f"`{domain.name}`: {message}", place)
+                yield Diagnostic(
+                    "E120", f"`{domain.name}`: {message}", place, fault.hint if fault is not None else None
+                )
 
 
 def resolve_config(*layers: tuple[str, Mapping[str, object]]) -> TrainConfig:

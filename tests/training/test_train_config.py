@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import cnnspec
+from cnnspec import api
 from cnnspec.errors import SpecError, UsageError
 from cnnspec.training import TrainConfig, resolve_config
 from cnnspec.training.run_folder import read_config
@@ -72,6 +73,16 @@ def test_everything_wrong_below_train_is_an_error_of_the_spec(tmp_path: Path) ->
     assert "`lr` of `train`: input should be a valid number" in checked.diagnostics[1].message
     assert not [*tmp_path.iterdir()]
     assert cnnspec.loads(WRONG).analyze().totals.layers == 2  # what it is for is no part of the network
+
+
+@pytest.mark.parametrize(
+    "section", ["train: {optimizer: SGDD, epochs: 3}\n", "search: {space: {train.optimizer: [adam, SGDD]}}\n"]
+)
+def test_a_misspelt_word_of_an_option_is_mended(section: str) -> None:
+    text = f"cnnspec: 1\ninput: [3, 8, 8]\nlayers: [ReLU]\n{section}"
+    (found,) = [each for each in cnnspec.check("net.yaml", text=text).diagnostics if each.severity == "error"]
+    assert found.label == "did you mean `sgd`?"
+    assert api.fix(text).text == text.replace("SGDD", "sgd")
 
 
 def test_everything_wrong_with_a_layer_is_named_at_once() -> None:
