@@ -95,7 +95,7 @@ class _Writer:
                 reads = tuple(inputs[read] if isinstance(read, int) else read for read in item.reads)
             if body.named:
                 item = _collapsed(item)
-            elif item.count == 1 and len(body.items) > 1:
+            elif item.count == 1:
                 item = replace(item, count=None)
             entries.append(Entry(item.key if body.named else None, self.item(item, reads, inputs)))
         return Branch(entries, body.named, False)

@@ -71,6 +71,18 @@ def test_layers_keep_their_names_where_they_can() -> None:
     assert [*cnnspec.from_torch(module, shape).weights()] == [*module.state_dict()]
 
 
+def test_one_of_a_kind_is_no_repetition() -> None:
+    def stage(*widths: int) -> nn.Sequential:
+        pairs = zip((4, *widths), widths, strict=False)
+        return nn.Sequential(*(nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.ReLU()) for a, b in pairs))
+
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Sequential(stage(4), stage(4, 8, 4), stage(4, 4)))
+    spec = cnnspec.from_torch(module, (3, 8, 8))
+    assert "* 1" not in spec.text
+    assert "* 2" in spec.text
+    assert [*spec.weights()] == [*module.state_dict()]
+
+
 def test_what_is_renamed_is_said() -> None:
     build, shape = NETWORKS["unet"]
     spec = cnnspec.from_torch(made(build), shape)
