@@ -184,7 +184,8 @@ class Predictor:
         full: NDArray[Any] | None = None  # (batch, H, W, C) of bytes, or (batch, C, …) of other numbers
         for samples in read_batches(given, self._sample, self.batch_size, self.threads):
             names: list[str] = []
-            for place, source, values in samples:
+            for sample in samples:
+                values = sample.values
                 if isinstance(values, CnnspecError):
                     error = values
                 else:
@@ -192,9 +193,9 @@ class Predictor:
                         full = np.empty((self.metadata.batch or len(samples), *values.shape), values.dtype)
                     if values.dtype == full.dtype:
                         full[len(names)] = values
-                        names.append(_name(source, place))
+                        names.append(sample.name)
                         continue
-                    error = CnnspecError(f"{_name(source, place)} is {values.dtype}, and those before it {full.dtype}")
+                    error = CnnspecError(f"{sample.name} is {values.dtype}, and those before it {full.dtype}")
                 if on_error is None:
                     raise error
                 on_error(error)
@@ -338,16 +339,3 @@ class Predictor:
 
     def _activated(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         return activated(self.answers, outputs, probabilities=self.metadata.output_kind == "probabilities")
-
-
-def _name(source: object, place: int) -> str:
-    if isinstance(source, str):
-        return source
-    if isinstance(source, FileSample):
-        return source.name
-    source = input_of(source)
-    if isinstance(source, bytes):
-        return "-"
-    if isinstance(source, Image.Image):
-        return "image"
-    return str(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else str(place)

@@ -10,7 +10,11 @@ from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from PIL import Image
+
+from cnnspec.arrays import input_of
 from cnnspec.errors import CnnspecError
+from cnnspec.runtime.array_files import FileSample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +31,21 @@ class Sample(NamedTuple):
     place: int  # from 0, among all
     source: object
     values: NDArray[Any] | CnnspecError
+
+    @property
+    def name(self) -> str:
+        """Its path, where it has one."""
+        source = self.source
+        if isinstance(source, str):
+            return source
+        if isinstance(source, FileSample):
+            return source.name
+        source = input_of(source)
+        if isinstance(source, bytes):
+            return "-"
+        if isinstance(source, Image.Image):
+            return "image"
+        return str(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else str(self.place)
 
 
 Taken = list[tuple[int, object]]
