@@ -71,7 +71,7 @@ def test_layers_keep_their_names_where_they_can() -> None:
     assert [*cnnspec.from_torch(module, shape).weights()] == [*module.state_dict()]
 
 
-def test_one_of_a_kind_is_no_repetition() -> None:
+def test_one_layer_in_a_list_of_lists_is_no_repetition() -> None:
     def stage(*widths: int) -> nn.Sequential:
         pairs = zip((4, *widths), widths, strict=False)
         return nn.Sequential(*(nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.ReLU()) for a, b in pairs))
