@@ -107,14 +107,16 @@ def _beginning(items: list[Item], pattern: list[Item]) -> list[Item]:
 def _period(parts: list[list[Item]], pattern: list[Item], kinds: Kinds) -> tuple[Item, int] | None:
     """The parts as copies of the pattern, and how much differs. None where that is more than one argument, and one
     layer that is not always there."""
-    rows = [_placed(part, pattern) for part in parts]
+    rows = [row for part in parts if (row := _placed(part, pattern)) is not None]
+    if len(rows) < len(parts):
+        return None
     made: list[Item] = []
     varied: set[str] = set()
     absent: set[str] = set()
     for number, slot in enumerate(pattern):
-        column = [None if row is None else row[number] for row in rows]
+        column = [row[number] for row in rows]
         there = [item for item in column if item is not None]
-        if None in rows or not there:
+        if not there:
             return None
         args = {}
         for name in kinds.arguments(slot.target, there):

@@ -49,7 +49,7 @@ def _series(values: Sequence[Any]) -> _Series | None:
         made = [first + step * (number - at) for number in range(len(values))]
         if step and not left and all(made[number] == value for number, value in known):
             return _whole(made[0], step), made
-    elif all(type(value) is float for _, value in known) and len(known) > 1:
+    elif all(type(value) is float for _, value in known):
         step = (last - first) / (last_at - at)
         for text, rates in _rates(first - at * step, step, len(values)):
             if rates[0] >= 0 and all(rates[number] == value for number, value in known):
