@@ -25,7 +25,7 @@ class _Absent:
 
 
 ABSENT: Final = _Absent()
-_LARGEST: Final = 64  # factor or divisor
+_LARGEST: Final = 128  # factor or divisor
 _STEPS: Final = (2, 4, 8, 16, 3, 6, 12, 24)
 
 Vector = Sequence[Any]  # a value for each instance
@@ -104,8 +104,24 @@ class Solver:
                     return Code(known.text)
             return next(_channels(vector, list(self.bases((CHANNELS, "groups"), in_channels=True))), None)
         if kind == "padding":
-            return next(_paddings(vector, list(self.bases(("kernel",))), list(self.bases(("dilation",)))), None)
+            return next(self.paddings(vector), None)
         return None
+
+    def paddings(self, vector: Vector) -> Iterator[Code]:
+        """What keeps the size, with or without a stride."""
+        kernels, dilations = list(self.bases(("kernel",))), list(self.bases(("dilation",)))
+        yield from _paddings(vector, kernels, dilations)
+        # Where the map was padded by itself before a stride, not every side by as much, there is nothing left to pad.
+        for stride in self.bases(("stride",)):
+            steps = zip(vector, stride.values, strict=True)
+            moved = [value for value, step in steps if step != 1 and value is not ABSENT]
+            kept = [ABSENT if step != 1 else value for value, step in zip(vector, stride.values, strict=True)]
+            known = [value for value in kept if value is not ABSENT]
+            if not known or not moved or any(moved) or isinstance(known[0], str):
+                continue
+            text = repr(known[0]) if is_constant(kept) else next(_paddings(kept, kernels, dilations), None)
+            if text is not None:
+                yield Code(f"{text} if {stride.text} == 1 else 0")
 
     def bases(self, kinds: tuple[str, ...], *, in_channels: bool = False) -> Iterator[_Base]:
         """Parameters of these kinds, and the channels of the input."""
