@@ -28,6 +28,9 @@ ABSENT: Final = _Absent()
 _LARGEST: Final = 128  # factor or divisor
 _STEPS: Final = (2, 4, 8, 16, 3, 6, 12, 24)
 
+# Kinds of which a list may be said part by part, and as what.
+_PARTS: Final = {"padding": r"\d+|[\w<>]+ // [24]", "shape": r"-?\d+|[\w<>]+( // \d+)?|\d+ \* [\w<>]+"}
+
 Vector = Sequence[Any]  # a value for each instance
 
 
@@ -71,14 +74,14 @@ class Solver:
         found = self.lookup(vector, kind, argument)
         if found is None and kind in (CHANNELS, "groups"):
             found = self.by_ratio(vector, path)
-            if found is not None and ABSENT not in vector:
-                self.said.append(_Base(found, vector))
-        if found is None and kind == "padding":
-            found = self.by_parts(vector)
+        if found is not None and kind == CHANNELS and re.search(r" (\*|//) ", found) and ABSENT not in vector:
+            self.said.append(_Base(found, vector))
+        if found is None and kind in _PARTS:
+            found = self.by_parts(vector, _PARTS[kind])
         return self.new(vector, kind, argument, path) if found is None else found
 
-    def by_parts(self, vector: Vector) -> Code | None:
-        """Several numbers each as it is, or as a part of the channels: empty ones are padded like the others."""
+    def by_parts(self, vector: Vector, pattern: str) -> Code | None:
+        """Several numbers each as it is, or made of the channels: empty ones are padded like the others."""
         there = [value for value in vector if value is not ABSENT]
         if not all(isinstance(value, tuple) for value in there) or len({len(value) for value in there}) != 1:
             return None
@@ -86,7 +89,7 @@ class Solver:
         for part in range(len(there[0])):
             column = [ABSENT if value is ABSENT else value[part] for value in vector]
             text = repr(column[0]) if is_constant(column) else self.lookup(column, CHANNELS)
-            if text is None or ABSENT in column or not re.fullmatch(r"\d+|[\w<>]+ // [24]", text):
+            if text is None or ABSENT in column or not re.fullmatch(pattern, text):
                 return None
             texts.append(text)
         return Code(f"({', '.join(texts)})")
@@ -102,7 +105,9 @@ class Solver:
             for known in self.said:
                 if _equal(vector, known.values):
                     return Code(known.text)
-            return next(_channels(vector, list(self.bases((CHANNELS, "groups"), in_channels=True))), None)
+            found = next(_channels(vector, list(self.bases((CHANNELS, "groups"), in_channels=True))), None)
+            products = (known for known in self.said if not re.search(r" [-+] ", known.text))
+            return found or next((text for known in products for text in _multiples(vector, known)), None)
         if kind == "padding":
             return next(self.paddings(vector), None)
         return None

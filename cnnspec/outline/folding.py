@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Container, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cnnspec.ops import operators
@@ -55,10 +55,10 @@ class _Folder:
         made.block.body, blocks = put_in_place(made.block.body, list(self.kinds.blocks.values()), self.unnamed)
         return made, blocks
 
-    def body(self, scope: Scope) -> Body:
-        """The body of a scope, with calls of the blocks that there are."""
+    def body(self, scope: Scope, *, chain: bool = False) -> Body:
+        """The body of a scope, with calls of the blocks that there are; with `chain` not side by side."""
         items = [self.item(child) for child in scope.children]
-        body = body_of(scope, items) if scope.path else Body("layers", items, True)
+        body = body_of(scope, items, chain=chain) if scope.path else Body("layers", items, True)
         return folded(spliced(body), self.kinds)
 
     def item(self, child: Child) -> Item:
@@ -78,6 +78,10 @@ class _Folder:
         instances = [Instance(self.body(scope), scope.input_shapes, scope.shape) for scope in group]
         if self.stay_in_place(group, instances):
             return
+        if len({each.body.kind for each in instances}) > 1:
+            instances = [
+                replace(each, body=self.body(scope, chain=True)) for each, scope in zip(instances, group, strict=True)
+            ]
         for numbers in _clusters(instances):
             members = [instances[number] for number in numbers]
             slots = laid_over(members)

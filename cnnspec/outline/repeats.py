@@ -15,7 +15,7 @@ from cnnspec.outline.tree import Read
 
 __all__ = ["Each", "First", "folded"]
 
-_LONGEST: Final = 64  # copies of which one may differ from the next
+_LONGEST: Final = 128  # copies of which one may differ from the next
 _MOST: Final = 1.2  # lines that all may cost that differs from copy to copy: more is hard to read
 _FLAG: Final = 0.3  # of a line is what a flag costs that only some copies have
 

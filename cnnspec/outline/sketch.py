@@ -100,9 +100,9 @@ def is_join(item: Item) -> bool:
     return item.target in JOIN_NAMES
 
 
-def body_of(scope: Scope, items: list[Item]) -> Body:
-    """The body of a scope, whose children are these items."""
-    kind = _side_by_side(scope)
+def body_of(scope: Scope, items: list[Item], *, chain: bool = False) -> Body:
+    """The body of a scope, whose children are these items. With `chain` never one side by side."""
+    kind = None if chain else _side_by_side(scope)
     if kind is not None:
         by_key = {item.key: item for item in items}
         items = [by_key[str(key)] for key in items[-1].reads]

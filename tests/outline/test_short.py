@@ -143,3 +143,57 @@ def test_a_join_of_layers_that_bear_numbers_is_one_line() -> None:
     flat.add("branches.cat", "Concat", *names)
     flat.conv("last", 8)
     assert 'cat: {type: Concat, in: ["0", "1", "2"]}' in folded(flat)
+
+
+def test_a_projection_beside_the_layers_is_the_same_block_as_none() -> None:
+    """A block that is a sum of two branches elsewhere, and so written side by side, is one in turn here."""
+    flat = Flat(8, 32, 32)
+    classes = {}
+    for number, out in enumerate((16, 16, 32, 32)):
+        path, before, stride = f"b.{number}", flat.last, 1 if number % 2 else 2
+        flat.add(f"{path}.stack.act", "ReLU")
+        stack = flat.conv(f"{path}.stack.conv", out, 3, stride=stride)
+        skip = before if number % 2 else flat.conv(f"{path}.shortcut", out, 1, before, stride=stride)
+        flat.add(f"{path}.add", "Add", stack, skip)
+        classes[path] = "Module"
+    text = lines(folded(flat, classes))
+    assert [line for line in text if line.startswith("Module")] == ["Module:"]
+    assert "shortcut: Conv2d(out, 1, stride=stride)(input) if stride != 1 or in_channels != out" in text
+
+
+def test_a_part_of_a_product_is_said_as_such() -> None:
+    flat = Flat(16, 16, 16)
+    classes = {}
+    for number, out in enumerate((16, 48, 32, 32)):
+        hidden = 6 * flat.shapes[flat.last][0]
+        flat.conv(f"b.{number}.one", hidden)
+        flat.add(f"b.{number}.norm", "GroupNorm", num_groups=hidden // 16)
+        flat.conv(f"b.{number}.two", out)
+        classes[f"b.{number}"] = "Block"
+    text = folded(flat, classes)
+    assert "norm: GroupNorm(6 * in_channels // 16)" in text
+    assert "params: {out: int}" in text
+
+
+def test_a_shape_is_said_by_the_channels() -> None:
+    flat = Flat(8, 16, 16)
+    classes = {}
+    for number in range(3):
+        before = flat.conv(f"b.{number}.conv", 8 * 2**number)
+        flat.add(f"b.{number}.gate.mean", "AdaptiveAvgPool2d", output_size=1)
+        flat.add(f"b.{number}.gate.flatten", "Flatten")
+        flat.add(f"b.{number}.gate.fc", "Linear", out_features=8 * 2**number)
+        flat.add(f"b.{number}.gate.view", "Reshape", shape=(8 * 2**number, 1, 1))
+        flat.add(f"b.{number}.gate.mul", "Mul", before, f"b.{number}.gate.view")
+        classes |= {f"b.{number}": "Block", f"b.{number}.gate": "Gate"}
+    assert "view: Reshape((in_channels, 1, 1))" in folded(flat, classes)
+
+
+def test_many_copies_are_one_line() -> None:
+    flat = Flat(4, 8, 8)
+    classes = {}
+    for number in range(90):
+        flat.conv(f"b.{number}.one", 4, 3, stride=2 if number == 0 else 1)
+        flat.conv(f"b.{number}.two", 4)
+        classes[f"b.{number}"] = "Block"
+    assert "b: Block(stride=2 if i == 0 else 1) * 90" in folded(flat, classes)
