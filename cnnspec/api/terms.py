@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from cnnspec.analysis.memory import OPTIMIZER_STATE, PRECISIONS
     from cnnspec.analysis.report import CONVENTION, OTHER
     from cnnspec.diagnostics import Paint, count, render, render_all, visible
-    from cnnspec.graph import INPUT, PURPOSES, Purpose
+    from cnnspec.graph import INPUT, MAX_NODES, PURPOSES, Purpose
     from cnnspec.importing.sources import parse_source, runs_code
     from cnnspec.intake import inputs_word
-    from cnnspec.language.elaborate import MAX_NODES
     from cnnspec.language.figures import show_figure
     from cnnspec.language.search_section import COSTS
     from cnnspec.language.spec_source import STDIN, parse_setting, read_file
@@ -97,11 +96,10 @@ LATER: Final = {
     "cnnspec.analysis.memory": ("OPTIMIZER_STATE", "PRECISIONS"),
     "cnnspec.analysis.report": ("CONVENTION", "OTHER"),
     "cnnspec.zoo": ("is_bundled",),
-    "cnnspec.graph": ("INPUT", "PURPOSES", "Purpose"),
+    "cnnspec.graph": ("INPUT", "MAX_NODES", "PURPOSES", "Purpose"),
     "cnnspec.diagnostics": ("Paint", "count", "render", "render_all", "visible"),
     "cnnspec.intake": ("inputs_word",),
     "cnnspec.importing.sources": ("parse_source", "runs_code"),
-    "cnnspec.language.elaborate": ("MAX_NODES",),
     "cnnspec.language.spec_source": ("STDIN", "parse_setting", "read_file"),
     "cnnspec.language.figures": ("show_figure",),
     "cnnspec.language.search_section": ("COSTS",),
