@@ -152,8 +152,11 @@ def _read_small(path: str | os.PathLike[str], size: int) -> bytes | None:
     """A small file, whose parts Pillow would ask the system for one by one; None for one of another size."""
     if not 0 < size <= _SMALL_FILE:
         return None
-    with io.FileIO(os.fspath(path)) as file:
-        data = file.read(size)
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        data = os.read(handle, size)
+    finally:
+        os.close(handle)
     return data if len(data) == size else None
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cnnspec.ops.describe import describe, families, siblings, summary
     from cnnspec.runtime.answers import Answer
     from cnnspec.runtime.pictures import with_pictures
+    from cnnspec.runtime.readers import Readers
     from cnnspec.runtime.session import BATCH_SIZE, DEVICES, check_device
     from cnnspec.runtime.sources import expand
     from cnnspec.search.progress import SearchLines, trial_line
@@ -56,6 +57,7 @@ __all__ = [
     "Lines",
     "Paint",
     "Purpose",
+    "Readers",
     "SearchLines",
     "Shape",
     "Standing",
@@ -110,6 +112,7 @@ LATER: Final = {
     "cnnspec.ops.describe": ("describe", "families", "siblings", "summary"),
     "cnnspec.runtime.answers": ("Answer",),
     "cnnspec.runtime.pictures": ("with_pictures",),
+    "cnnspec.runtime.readers": ("Readers",),
     "cnnspec.runtime.session": ("BATCH_SIZE", "DEVICES", "check_device"),
     "cnnspec.runtime.sources": ("expand",),
     "cnnspec.tasks": ("MASK_SIZES", "figure_texts", "figures_line"),

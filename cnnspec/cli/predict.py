@@ -23,6 +23,7 @@ app = typer.Typer()
 
 @app.command()
 def predict(
+    context: typer.Context,
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A file that `cnnspec export` wrote; with `--weights` a SPEC.")
     ],
@@ -88,12 +89,15 @@ def predict(
     if why and "-" in images:
         raise UsageError("`--why` reads each image twice, and stdin gives it once", hint="write it to a file first")
     check_device(device)
+    if weights is None:  # a process of one thread can fork, and numpy, when it is imported, starts some for matrices
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from cnnspec.api.terms import expand, inputs_word
 
-    sources = expand(images)  # what names nothing is told before the model is loaded
+    # What names nothing is told before the model is loaded, and what others are to read begun before it has threads.
+    readers = context.with_resource(terms.Readers(expand(images), 1 if weights else threads))
     options: dict[str, Any] = {
         "device": device, "allow_fallback": allow_fallback, "threads": threads, "batch_size": batch_size,
-        "invert": invert, "max_pixels": max_pixels,
+        "invert": invert, "max_pixels": max_pixels, "spin": not readers,
     }  # fmt: skip
     if weights is None and not os.path.exists(model) and terms.is_bundled(model):
         raise UsageError(
@@ -116,7 +120,7 @@ def predict(
         failed.append(error)
 
     inputs = inputs_word(predictor.metadata.input_shape)
-    predictions = predictor.stream(sources, on_error=note)
+    predictions = predictor.stream(readers.ahead(predictor), on_error=note)
     if masks is not None or overlays is not None:
         predictions = terms.with_pictures(predictor, predictions, masks=masks, overlays=overlays, size=mask_size)
     if not sys.stdout.isatty():  # on a terminal the lines themselves show how far it is
