@@ -114,7 +114,7 @@ def _mapping(value: Value) -> MapValue:
 def _lint(value: MapValue) -> LintOptions:
     ignored = value.get("ignore")
     options = LintOptions() if ignored is None else LintOptions(_texts(ignored, WARNING))
-    for key, item in value.entries:
+    for key, _ in value.entries:
         if key.value not in LintOptions._fields:
             raise _UnfitError(key, known=LintOptions._fields)
     return options
