@@ -122,7 +122,7 @@ def test_completion_offers_what_the_long_form_of_a_layer_takes() -> None:
 
 def test_completion_knows_the_codes_that_may_be_ignored() -> None:
     for text in ("lint: {ignore: [W305, W31|", "lint:\n  ignore: [W31|", "lint:\n  ignore:\n    - W31|"):
-        assert labels(TEXT + text)[-1] == "W319", text
+        assert labels(TEXT + text)[:10] == [f"W{number}" for number in range(310, 320)], text
 
 
 def test_a_key_that_is_written_anew_is_offered_though_the_text_before_had_it() -> None:
