@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cnnspec.codegen.calls import BlockClass
-from cnnspec.codegen.classes import MappingClass, chain
+from cnnspec.codegen.classes import MappingClass, chain, is_chain
 from cnnspec.codegen.containers import Containers
 from cnnspec.codegen.context import Context, scope_names
 from cnnspec.codegen.expressions import UnsayableError, as_tree
 from cnnspec.codegen.helpers import helpers
 from cnnspec.codegen.known import Known, Pool, holds
 from cnnspec.codegen.layout import Brackets, Line, Node, render
-from cnnspec.codegen.names import imports, local
+from cnnspec.codegen.names import imports, is_attribute, local
 from cnnspec.graph import INPUT, is_below
 from cnnspec.language.document import Block, Body, Item
 from cnnspec.ops import ArgumentError, make_op, operators
@@ -163,10 +163,12 @@ class SourceFile:
             made = ctx.attempt(lambda: self._list_class(ctx, body, pool))
             if made is not None:
                 return made
-        if body.named and any(item.template for item in body.items):
-            ctx.say("super().__init__()")
-            out = chain(ctx, self, body, pool)
-            return ("nn.Sequential", ctx.lines, []), out
+        if is_chain(body) and any(item.template for item in body.items):
+            return self._chain(ctx, body, pool)
+        if is_chain(body) and any(item.key is not None and not is_attribute(item.key) for item in body.items):
+            made = ctx.attempt(lambda: self._chain(ctx, body, pool))
+            if made is not None:
+                return made
         writer = MappingClass(ctx, self, tuple(map(_variable, inputs)))
         out = writer.write(body, pool)
         lines = [*ctx.lines]
@@ -174,6 +176,12 @@ class SourceFile:
         forward = list(writer.forward.lines())
         self.idle += writer.left_out()
         return ("nn.Module", [Line(2, "super().__init__()"), *lines], forward), out
+
+    def _chain(self, ctx: Context, body: Body, pool: Pool) -> tuple[tuple[str, list[Line], list[Line]], Pool]:
+        """Modules in turn, under names that are no attributes."""
+        ctx.say("super().__init__()")
+        out = chain(ctx, self, body, pool)
+        return ("nn.Sequential", [*ctx.lines], []), out
 
     def check_runs(self) -> None:
         """Raise UnsayableError where the source would run a layer that no output needs: random numbers would differ."""

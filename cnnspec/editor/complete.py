@@ -21,11 +21,12 @@ __all__ = ["Completion", "Signature", "complete", "signature"]
 CompletionKind: TypeAlias = Literal["key", "operator", "block", "argument", "parameter", "layer", "function", "word"]
 
 _WORD: Final = re.compile(r"(?:train\.)?[\w-]*\Z")
-_VALUE_BEGINS: Final = re.compile(r": +(?:\[(?:[^\[\]{}:,]*,)* *)?[\w.-]*\Z")  # also one of a list
+_VALUE_BEGINS: Final = re.compile(r"(?:: +(?:\[(?:[^\[\]{}:,]*,)* *)?|^ *- +)[\w.-]*\Z")  # also one of a list
 _KEY_BEGINS: Final = re.compile(r"(?:^|[{,]) *[\w.-]*\Z")
 _OPEN_CALL: Final = re.compile(r"([A-Za-z_]\w*)\(([^()]*(?:\([^()]*\)[^()]*)*)\Z")
 _OPEN_READS: Final = re.compile(rf"(?:\)|\b(?:{'|'.join(JOIN_NAMES)}))\([\w., -]*\Z")
-_ITEM_START: Final = re.compile(r" *(?:- +)?(?:[\w{}+*-]+: +)?[\w]*\Z")
+_ITEM_START: Final = re.compile(r" *(?:- +)?(?:[\w{}+*-]+: +)?(?:\{(?:[^{}]*,)? *(?:\w+: +)?)?\w*\Z")
+_TYPE: Final = re.compile(r"(?:^|[{,]) *(?:- +)?type: *(\w+)")
 _HOLD_LAYERS: Final = (*BODIES, INLINE, "blocks")
 _SECTIONS: Final = ("input", "task", "lint", "train", "search")
 
@@ -87,7 +88,7 @@ def _here(document: Document, lines: Sequence[str], line: int, before: str, opti
         yield from _named(body.items if body is not None else ())
         return
     if path and path[0] in _SECTIONS:
-        yield from _section(document, path, before, options)
+        yield from _section(document, lines, path, before, options)
         return
     if _OPEN_READS.search(before) is not None and before.count("(") > before.count(")"):
         yield from _reads(block, line)
@@ -97,7 +98,7 @@ def _here(document: Document, lines: Sequence[str], line: int, before: str, opti
         yield from _values(document, block)
         return
     if not path:
-        yield from _section(document, path, before, options)
+        yield from _section(document, lines, path, before, options)
         return
     if path[0] == "variants" and ("{" in before or len(path) > 1):
         yield from (Completion(p.name, "parameter", "", f"{p.name}: ", 0) for p in document.main.params)
@@ -111,9 +112,15 @@ def _here(document: Document, lines: Sequence[str], line: int, before: str, opti
             yield from _definition(document, block, own)
         return
     if any(key in _HOLD_LAYERS for key in path) and _ITEM_START.match(before):
-        if re.search(r"(- +|: +)\w*\Z", before):
+        target = _long_form(lines, line, before)
+        if re.search(r": +\w*\Z", before) and path[-1] != "type" and target is not None:
+            yield from _words(target, path[-1])
+            yield from _values(document, block)
+        elif re.search(r"(- +|: +)\w*\Z", before):
             yield from _layers(document, block)
         elif path[-1] not in _HOLD_LAYERS:  # in the long form of a layer; below a body a name of its own is written
+            for each in _arguments(document, target or "", ""):
+                yield each._replace(text=f"{each.label}: ")
             yield from _keys(ITEM, ())
         return
     if re.search(r" (if|\*) [^:]*\Z", before):
@@ -126,7 +133,9 @@ def _keys(keys: Mapping[str, Key], given: Collection[str]) -> Iterator[Completio
             yield Completion(name, "key", key.meaning, f"{name}: ", 0, f"`{name}`: {key.markdown}")
 
 
-def _section(document: Document, path: Sequence[str], before: str, options: Options) -> Iterator[Completion]:
+def _section(
+    document: Document, lines: Sequence[str], path: Sequence[str], before: str, options: Options
+) -> Iterator[Completion]:
     """What may be written in the parts that are plain data: a word where a value begins, or else a key."""
     if path and _VALUE_BEGINS.search(before) is not None:
         key = keys_below(path[:-1], options).get(path[-1])
@@ -136,7 +145,9 @@ def _section(document: Document, path: Sequence[str], before: str, options: Opti
     elif _KEY_BEGINS.search(before) is not None:
         if [*path] == ["search", "space"]:
             yield from (Completion(p.name, "parameter", "", f"{p.name}: ", 0) for p in document.main.params)
-        given = document.places if not path else document.train_places if [*path] == ["train"] else ()
+        # The document may be one from before a key was taken away.
+        above = [key for key in document.places if any(line.startswith(f"{key}:") for line in lines)]
+        given = above if not path else document.train_places if [*path] == ["train"] else ()
         yield from _keys(keys_below(path, options), given)
 
 
@@ -168,9 +179,7 @@ def _arguments(document: Document, target: str, written: str) -> Iterator[Comple
     taken = set(re.findall(r"(\w+) *=", written))
     value = re.search(r"(\w+) *= *\w*\Z", written)
     if value is not None:  # the value of an argument, and no other argument
-        field = operators()[target][0].fields().get(value[1]) if target in operators() else None
-        for word in field.words if field is not None else ():
-            yield Completion(word, "word", f"for {value[1]}", word, 0)
+        yield from _words(target, value[1])
         return
     if target in document.blocks:
         for param in document.blocks[target].params:
@@ -183,6 +192,34 @@ def _arguments(document: Document, target: str, written: str) -> Iterator[Comple
             if key not in taken:
                 default = "required" if field.required else f"by default {field.default}"
                 yield Completion(key, "argument", default, f"{key}=", 0, argument_line(target, key))
+
+
+def _words(target: str, argument: str) -> Iterator[Completion]:
+    """The words that an argument of an operator takes."""
+    field = operators()[target][0].fields().get(argument) if target in operators() else None
+    for word in field.words if field is not None else ():
+        yield Completion(word, "word", f"for {argument}", word, 0)
+
+
+def _long_form(lines: Sequence[str], line: int, before: str) -> str | None:
+    """What is called by the layer in long form around a place: the value of the `type` beside it."""
+    if "{" in before:
+        return found[1] if (found := _TYPE.search(before[before.rindex("{") :])) is not None else None
+
+    def depth(text: str) -> int:
+        return len(text) - len(text.lstrip(" -"))
+
+    here = depth(before)
+    above, below = ([] if before.lstrip().startswith("-") else lines[: line - 1][::-1]), lines[line:]
+    for direction in (above, below):
+        for text in direction:
+            if depth(text) < here or (direction is below and text.lstrip().startswith("-")):
+                break
+            if depth(text) == here and (found := _TYPE.search(text)) is not None:
+                return found[1]
+            if text.lstrip().startswith("-"):
+                break
+    return None
 
 
 def _values(document: Document, block: Block) -> Iterator[Completion]:

@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
+from cnnspec.codes import codes
 from cnnspec.intake import FITS, INPUT_KEYS
 from cnnspec.language.document import SearchSection
 from cnnspec.language.figures import FIGURES
-from cnnspec.language.read_header import TASK_KEYS
+from cnnspec.language.read_header import TASK_KEYS, WARNING
 from cnnspec.language.search_section import COSTS, KINDS, SAMPLERS, SEARCH_KEYS
 from cnnspec.places import Place
 from cnnspec.tasks import TASKS
@@ -126,7 +127,7 @@ def keys_below(path: Sequence[str], options: Options) -> Mapping[str, Key]:
         case ["task"]:
             return _TASK
         case ["lint"]:
-            return {"ignore": Key("the codes of warnings that are not wanted")}
+            return {"ignore": Key("the codes of warnings that are not wanted", words=_warnings())}
         case ["train"]:
             return options()
         case ["search"]:
@@ -138,6 +139,10 @@ def keys_below(path: Sequence[str], options: Options) -> Mapping[str, Key]:
         case ["search", "limits"]:
             return _LIMITS
     return {}
+
+
+def _warnings() -> dict[str, str]:
+    return {code: title for code, title in codes().items() if re.fullmatch(WARNING, code)}
 
 
 _BEGUN: Final = re.compile(r"( *)(?:- +)?[\"']?([\w.-]+)[\"']?:(?= |\Z)")

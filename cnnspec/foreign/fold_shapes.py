@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any, Final, NamedTuple
 
-from cnnspec.foreign.primitives import Blurred, Cut, Joined, Padded, Reduced, Reshaped
+from cnnspec.foreign.primitives import Affine, Blurred, Cut, Joined, Padded, Reduced, Reshaped
 from cnnspec.foreign.steps import Readers, Rule, Step, Steps, replace_op
 from cnnspec.ops import AnyOp, Shape, make_op
 from cnnspec.ops.dropout import Dropout, StochasticDepth
@@ -30,6 +30,8 @@ def does_nothing(step: Step, steps: Steps) -> bool:
         return False
     if isinstance(op, (Dropout, StochasticDepth)):
         return op.p == 0
+    if isinstance(op, Affine):
+        return op == Affine()
     if isinstance(op, Reshaped):
         return op.shape == steps.shape(step.inputs[0])
     if isinstance(op, Permute):

@@ -57,6 +57,7 @@ def lift(network: Network) -> Lifted:
     gaps += [] if network.equal_once else _shared(steps)
     nodes, wrong = _nodes(steps, network.input_shape, network.tensors)
     gaps += wrong
+    gaps += _no_outputs(steps, network)
     gaps = _whole(gaps, network.classes)
     weights = {
         f"{step.name}.{key}" if key else step.name: reference
@@ -92,6 +93,20 @@ def _whole(gaps: list[Gap], classes: Mapping[str, str]) -> list[Gap]:
         owner = next((path for path in known if re.fullmatch(rf"{re.escape(path)}(_\d+|\..*)?", gap.layer)), None)
         told[gap if owner is None else Gap(owner, known[owner], _UNSAYABLE[known[owner]])] = None
     return list(told)
+
+
+def _no_outputs(steps: Steps, network: Network) -> list[Gap]:
+    """Outputs that no layer gives, or that another output is too."""
+    found: set[str] = set()
+    wrong = []
+    for told in (*network.outputs, *network.aux_outputs):
+        name = steps.resolved(told)
+        if name == INPUT:
+            wrong.append(Gap(told, "output", "an output that is the input itself"))
+        elif name in found:
+            wrong.append(Gap(told, "output", f"an output that is the same as `{name}`"))
+        found.add(name)
+    return wrong
 
 
 def _shared(steps: Steps) -> list[Gap]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from cnnspec.checks import Check, unchecked
+from cnnspec.errors import CnnspecError
 from cnnspec.foreign import Filled, Lifted, Reference, Stored
 from cnnspec.foreign.laid_out import laid_out
 from cnnspec.graph import INPUT, Graph, Node
@@ -57,11 +58,25 @@ def prove(
     own = _varied(given)
     batch = np.random.default_rng(0).standard_normal((model.batch, *written.input_shape), np.float32)
     parts = Parts(written, laid_out(keys, own))
-    whole = _outputs(parts.outputs(batch), model.outputs(own, batch))
+    whole = _outputs(parts.outputs(batch), _ran(model, own, batch))
     layers = _layers(model, lifted, names, own, batch, parts)
     if layers.passed and not whole.passed:  # with other norms, a deep network can make anything of what is rounded
-        whole = _outputs(Parts(written, laid_out(keys, given)).outputs(batch), model.outputs(given, batch))
+        whole = _outputs(Parts(written, laid_out(keys, given)).outputs(batch), _ran(model, given, batch))
     return [*checks, whole, layers]
+
+
+def _ran(model: Model, tensors: Mapping[str, Array], batch: NDArray[np.float32]) -> Sequence[Array]:
+    """What the source gives. Raises CnnspecError where it fails: what runs it is not ours, and raises anything."""
+    try:
+        return model.outputs(tensors, batch)
+    except CnnspecError:
+        raise
+    except Exception as error:
+        first = next(iter(str(error).strip().splitlines()), "")
+        raise CnnspecError(
+            f"{model.network.name} cannot be run to compare it: {type(error).__name__}: {first:.200}",
+            hint="it is run with noise in float32; what it computes in half precision is to be made float32 first",
+        ) from error
 
 
 def _text(graph: Graph, written: Graph, names: Mapping[str, str]) -> Check:
@@ -160,6 +175,8 @@ def _layers(
         call = lifted.values[node.name]
         while call and call not in given:
             name, value = next(there)
+            if value.dtype != np.float32:
+                return Check("layers", False, f"the source computes `{name}` in {value.dtype}, and a spec in float32")
             given[name] = value
         known[node.name] = given.pop(call) if call else ours
         if call:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from cnnspec.hints import did_you_mean
@@ -40,11 +41,15 @@ TASK_KEYS: Final[dict[TaskName, dict[str, str]]] = {
 
 
 class _UnfitError(Exception):
-    """The value that a field does not take. `form` says what it takes there, where that is not what the field says."""
+    """The value that a field does not take. `form` says what it takes there, where that is not what the field says, and
+    `known` are the words of which it may have been meant to be one."""
 
-    def __init__(self, value: Value, *, listed: bool = False, form: str | None = None) -> None:
+    def __init__(
+        self, value: Value, *, listed: bool = False, form: str | None = None, known: Sequence[str] = ()
+    ) -> None:
         self.value = value
         self.form = form
+        self.known = known
         self.listed = listed  # it is an item of a list
 
 
@@ -60,9 +65,8 @@ def read_header(root: MapValue, parts: Parts) -> Header:
         except _UnfitError as unfit:
             label: str | None = None
             hint = without_space(unfit.value) if key == "train" else None
-            if key == "task" and isinstance(unfit.value, Scalar):
-                known = (*TASK_NAMES, "type", *(name for keys in TASK_KEYS.values() for name in keys))
-                label = did_you_mean(unfit.value.spelling, known)
+            if isinstance(unfit.value, Scalar):
+                label = did_you_mean(unfit.value.spelling, unfit.known)
             if unfit.listed and isinstance(unfit.value, Scalar):
                 if key == "lint":
                     label = f"`{unfit.value.spelling:.40}` is no code of a warning, as `W305` is"
@@ -110,9 +114,9 @@ def _mapping(value: Value) -> MapValue:
 def _lint(value: MapValue) -> LintOptions:
     ignored = value.get("ignore")
     options = LintOptions() if ignored is None else LintOptions(_texts(ignored, WARNING))
-    for key, item in value.entries:
+    for key, _ in value.entries:
         if key.value not in LintOptions._fields:
-            raise _UnfitError(item)
+            raise _UnfitError(key, known=LintOptions._fields)
     return options
 
 
@@ -128,7 +132,7 @@ def _task(value: Value) -> TaskOptions:
         if key.value == "type":
             continue
         if key.value not in TASK_KEYS[name]:
-            raise _UnfitError(key)
+            raise _UnfitError(key, known=("type", *TASK_KEYS[name]))
         if key.value == "ignore":
             number = item.value if isinstance(item, Scalar) else None
             if type(number) is not int or not 0 <= number <= 255:
@@ -146,4 +150,4 @@ def _task_name(value: Value) -> TaskName:
     for name in TASK_NAMES:
         if text == name:
             return name
-    raise _UnfitError(value)
+    raise _UnfitError(value, known=TASK_NAMES)

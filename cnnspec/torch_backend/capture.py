@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 
 from cnnspec.errors import CnnspecError, UsageError
@@ -33,6 +34,9 @@ __all__ = ["capture", "load_program", "read_program"]
 
 _TORCH: Final = str(Path(torch.__file__).parent)
 _FOLDED: Final = "parametrisations, as weight norm, are folded into their weights, {} in all: training trains those"
+_USUAL_MOMENTUM: Final = 0.1  # torch's default
+_OTHER_FLOATS: Final = "its weights in {} are kept in float32"
+_MOMENTUM: Final = "{} of its batch norms averages over all batches: here its momentum is {:g}"
 _HERE: Final = str(Path(__file__).parent)
 
 
@@ -43,7 +47,7 @@ def capture(module: nn.Module, input_shape: Shape, name: str) -> Captured:
     """
     try:
         module, folded = without_parametrizations(module)
-        empty = _without_values(module)
+        empty, notes = _without_values(module)
     except UsageError:
         raise
     except Exception as error:  # whatever else somebody's module holds
@@ -52,19 +56,24 @@ def capture(module: nn.Module, input_shape: Shape, name: str) -> Captured:
     classes = {path: type(each).__name__ for path, each in module.named_modules()}
     state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     example = torch.zeros((BATCH, *input_shape), device="meta")
-    inference = _exported(empty.eval(), example, name)
+    try:
+        inference = _exported(empty.eval(), example, name)
+    except _MixedDevicesError:  # it makes tensors of its own, which are none of the meta device
+        empty, example = empty.to_empty(device="cpu"), torch.zeros_like(example, device="cpu")
+        inference = _exported(empty.eval(), example, name)
     found = read_program(inference, name, classes, state)
     if folded:
-        found = _with_note(found, _FOLDED.format(folded))
+        notes.append(_FOLDED.format(folded))
+    found = _with_notes(found, *notes)
     try:
         training = _exported(empty.train(), example, name)
         trained = read_program(training, name, classes, state)
     except CnnspecError as error:
-        return _with_note(found, f"what it does in training is not known: {error.message}")
+        return _with_notes(found, f"what it does in training is not known: {error.message}")
     both = with_training(found.network, trained.network)
     if both is None:
-        return _with_note(found, "in training it computes something else, of which the spec says nothing")
-    return replace(trained, network=both, inference=inference)
+        return _with_notes(found, "in training it computes something else, of which the spec says nothing")
+    return replace(trained, network=both, inference=inference, given=found.given)
 
 
 def read_program(
@@ -74,11 +83,15 @@ def read_program(
     reader = ProgramReader(program, name, classes, state)
     network = reader.read()
     batch = reader.batch if isinstance(reader.batch, int) else BATCH
-    return Captured(network, program, program, reader.made_by, state, batch)
+    return Captured(network, program, program, reader.made_by, state, reader.given, batch)
 
 
-def _with_note(found: Captured, note: str) -> Captured:
-    return replace(found, network=replace(found.network, notes=(*found.network.notes, note)))
+def _with_notes(found: Captured, *notes: str) -> Captured:
+    return replace(found, network=replace(found.network, notes=(*found.network.notes, *notes)))
+
+
+class _MixedDevicesError(CnnspecError):
+    """A module puts together what lies on the meta device and what does not."""
 
 
 def _exported(module: nn.Module, example: Tensor, name: str) -> ExportedProgram:
@@ -93,11 +106,16 @@ def _exported(module: nn.Module, example: Tensor, name: str) -> ExportedProgram:
         ) from error
     except Exception as error:  # the code of the module is anybody's
         hint = f"it was tried with the input {show_shape(tuple(example.shape[1:]))}; `--input` gives it another"
-        raise CnnspecError(f"torch cannot export {name}: {_reason(error)}", hint=hint) from error
+        mixed = example.is_meta and "meta" in str(error)
+        kind = _MixedDevicesError if mixed else CnnspecError
+        raise kind(f"torch cannot export {name}: {_reason(error)}", hint=hint) from error
 
 
-def _without_values(module: nn.Module) -> nn.Module:
-    """A copy of a module on the meta device. Raises UsageError for layers whose sizes are not known yet."""
+def _without_values(module: nn.Module) -> tuple[nn.Module, list[str]]:
+    """A copy of a module on the meta device in float32, and what has to be said of it.
+
+    Raises UsageError for layers whose sizes are not known yet.
+    """
     if any(is_lazy(parameter) for parameter in [*module.parameters(), *module.buffers()]):
         hint = "call the module once with an example"
         raise UsageError("the module has lazy layers, whose sizes are not known yet", hint=hint)
@@ -105,7 +123,17 @@ def _without_values(module: nn.Module) -> nn.Module:
     for tensor in [*module.parameters(), *module.buffers()]:
         made = torch.empty_like(tensor, device="meta")
         memo[id(tensor)] = nn.Parameter(made, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made
-    return copied(module, memo)
+    empty, notes = copied(module, memo), []
+    kinds = {each.dtype: None for each in module.state_dict().values() if each.is_floating_point()}
+    if others := [str(kind).removeprefix("torch.") for kind in kinds if kind != torch.float32]:
+        empty = empty.float()
+        notes.append(_OTHER_FLOATS.format(" and ".join(others)))
+    norms = [each for each in empty.modules() if isinstance(each, _BatchNorm) and each.momentum is None]
+    for norm in norms:
+        norm.momentum = _USUAL_MOMENTUM
+    if norms:
+        notes.append(_MOMENTUM.format(len(norms), _USUAL_MOMENTUM))
+    return empty, notes
 
 
 @contextmanager
@@ -130,7 +158,8 @@ def load_program(path: Path, name: str) -> Captured:
         with warnings.catch_warnings(action="ignore"), _quiet():
             program = torch.export.load(path)
     except Exception as error:  # torch's reader raises whatever a damaged file makes it stumble over
-        raise CnnspecError(f"{path} cannot be read as an exported program: {_reason(error)}") from error
+        hint = "`torch.export.save` writes one; a `state_dict` or TorchScript is none: name the code, `net.py:factory`"
+        raise CnnspecError(f"{path} cannot be read as an exported program: {_reason(error)}", hint=hint) from error
     state = {key: value for key, value in program.state_dict.items() if isinstance(value, Tensor)}
     return read_program(program, name, _classes(program), state)
 

@@ -13,8 +13,10 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.utils import _pytree as pytree
 
+from cnnspec.errors import CnnspecError
 from cnnspec.foreign.network import Network
 from cnnspec.torch_backend.program_values import BATCH, NOISE, base_name, writes_in_place
+from cnnspec.torch_backend.program_writes import needed, written_inputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +37,7 @@ class Captured:
     program: ExportedProgram
     made_by: Mapping[str, str]  # of each call, the node of `program`
     state: Mapping[str, Tensor]  # the module's own tensors
+    given: tuple[str, ...]  # of each output, the node of `inference`
     batch: int = BATCH  # how many samples it was exported for, or may be run with
 
     @property
@@ -43,14 +46,17 @@ class Captured:
 
     @cached_property
     def macs(self) -> int:
-        """Multiply-accumulates for one sample, as torch counts them."""
+        """Multiply-accumulates for one sample that the outputs depend on, as torch counts them. Raises CnnspecError."""
         from torch.utils.flop_counter import FlopCounterMode
 
-        empty = {key: torch.empty_like(tensor, device="meta") for key, tensor in self.state.items()}
+        empty = {key: _single(torch.empty_like(tensor, device="meta")) for key, tensor in self.state.items()}
         batch = torch.empty((self.batch, *self.network.input_shape), device="meta")
-        with FlopCounterMode(display=False) as counter:
-            for _ in _run(self.inference, empty, batch):
-                pass
+        try:
+            with FlopCounterMode(display=False) as counter:
+                for _ in _run(self.inference, empty, batch, needed(self.inference.graph)):
+                    pass
+        except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:  # of what the program calls
+            raise CnnspecError(f"{self.network.name} cannot be run again in float32: {error!s:.200}") from error
         return int(counter.get_total_flops()) // (2 * self.batch)
 
     def tensors(self) -> Mapping[str, NDArray[Any]]:
@@ -58,15 +64,10 @@ class Captured:
         return {key: _array(tensor) for key, tensor in self.state.items()}
 
     def outputs(self, tensors: Mapping[str, NDArray[Any]], batch: NDArray[np.float32]) -> list[NDArray[Any]]:
-        """What the module gives at inference for a batch."""
-        (last,) = (node for node in self.inference.graph.nodes if node.op == "output")
-        wanted = {node: None for node in pytree.tree_leaves(last.args[0]) if isinstance(node, fx.Node)}
-        found = {
-            node: value
-            for node, value in _run(self.inference, _state(tensors), torch.from_numpy(batch))
-            if node in wanted
-        }
-        return [found[node].numpy() for node in wanted if node in found]
+        """What the module gives at inference for a batch, run as it is: what is written in place is."""
+        ran = _run(self.inference, _state(tensors), torch.from_numpy(batch), in_place=True)
+        found = {node.name: value for node, value in ran if node.name in self.given}
+        return [found[name].numpy() for name in self.given]
 
     def values(
         self, tensors: Mapping[str, NDArray[Any]], batch: NDArray[np.float32], wanted: Collection[str]
@@ -85,16 +86,28 @@ def _state(tensors: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:
-    plain = tensor.detach().cpu()
-    return (plain.float() if plain.is_floating_point() else plain).contiguous().numpy()
+    return _single(tensor.detach().cpu()).contiguous().numpy()
+
+
+def _single(tensor: Tensor) -> Tensor:
+    """A tensor in float32, unless it has no fractions."""
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 @torch.no_grad()
-def _run(program: ExportedProgram, state: Mapping[str, Tensor], batch: Tensor) -> Iterator[tuple[fx.Node, Any]]:
-    """Each node that gives a tensor, with it, at inference also where the program is that of training.
+def _run(
+    program: ExportedProgram,
+    state: Mapping[str, Tensor],
+    batch: Tensor,
+    only: Collection[fx.Node] | None = None,
+    *,
+    in_place: bool = False,
+) -> Iterator[tuple[fx.Node, Any]]:
+    """Each node (or `only` some) that gives a tensor, with it, at inference also where the program is that of training.
 
-    Nothing is written in place, so that what was given stays as it is.
+    Nothing is written in place unless that is asked for, and what was given stays as it is.
     """
+    written = written_inputs(program.graph) if in_place else ()
     specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
     reads, done_after = _reads(program)
     values: dict[fx.Node, Any] = {}
@@ -108,7 +121,9 @@ def _run(program: ExportedProgram, state: Mapping[str, Tensor], batch: Tensor) -
                 values[node] = constant.to(batch.device) if isinstance(constant, Tensor) else constant
             else:
                 values[node] = state.get(str(spec.target))
-        elif node.op == "call_function":
+            if node in written and isinstance(values[node], Tensor):
+                values[node] = values[node].clone()
+        elif node.op == "call_function" and (only is None or node in only):
             args, kwargs = pytree.tree_map(
                 lambda each, now=reads[node]: values[now[each]] if isinstance(each, fx.Node) else each,
                 (node.args, dict(node.kwargs)),
@@ -116,11 +131,11 @@ def _run(program: ExportedProgram, state: Mapping[str, Tensor], batch: Tensor) -
             )
             if kwargs.get("device") is not None:
                 kwargs["device"] = batch.device
-            values[node] = _called(node, args, kwargs)
+            values[node] = _called(node, args, kwargs, in_place=in_place)
             if isinstance(values[node], Tensor):
                 yield node, values[node]
             for read in done_after.get(node, ()):
-                del values[read]
+                values.pop(read, None)
 
 
 def _reads(program: ExportedProgram) -> tuple[dict[fx.Node, dict[fx.Node, fx.Node]], dict[fx.Node, list[fx.Node]]]:
@@ -148,8 +163,8 @@ def _is_node(each: object) -> bool:
     return isinstance(each, fx.Node)
 
 
-def _called(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What a node gives: at inference, and without writing over what it reads."""
+def _called(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any], *, in_place: bool) -> Any:
+    """What a node gives: at inference, and without writing over what it reads unless that is asked for."""
     target: Any = node.target
     name = base_name(target)
     if name.removesuffix("_") in ("dropout", "feature_dropout", "alpha_dropout"):
@@ -159,7 +174,7 @@ def _called(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
         return torch.ones(node.meta["val"].shape, device=device)  # every path is kept
     if name in ("batch_norm", "instance_norm"):
         return _norm_at_inference(target, args)
-    if not writes_in_place(target):
+    if in_place or not writes_in_place(target):
         return target(*args, **kwargs)
     packet = getattr(torch.ops.aten, name.removesuffix("_"))
     return getattr(packet, target._overloadname or "default", packet)(*args, **kwargs)

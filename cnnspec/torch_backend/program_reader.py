@@ -37,10 +37,12 @@ from cnnspec.torch_backend.program_values import (
     is_constant,
     writes_in_place,
 )
+from cnnspec.torch_backend.program_writes import changed_unseen
 
 __all__ = ["ProgramReader"]
 
 _MOST_ALIKE: Final = 2**16  # numbers of a tensor whose start is looked for: one for each channel is much fewer
+_WRITTEN: Final = "it writes into memory of which another view is read later"
 _KEYS: Final = frozenset({"weight", "bias", "running_mean", "running_var", "num_batches_tracked"})
 
 
@@ -58,6 +60,8 @@ class ProgramReader:
         self.calls: dict[str, Call] = {}
         self.made_by: dict[str, str] = {}  # of each call, the node
         self.left_out: dict[str, None] = {}  # noise of training that nothing is made of, by where it is made
+        self.notes: dict[str, None] = {}
+        self.given: tuple[str, ...] = ()  # the nodes of the outputs, in their order
         self.input_shape: Shape = ()
         self.batch: object = BATCH  # a number, or torch's symbol for any
 
@@ -65,17 +69,21 @@ class ProgramReader:
         """The network. Raises CnnspecError where it has no or several inputs."""
         self._read_inputs()
         outputs: tuple[str, ...] = ()
+        changed = changed_unseen(self.program.graph)
         for node in self.program.graph.nodes:
             if node.op == "call_function":
                 self.values[node] = self._value(node)
                 if writes_in_place(node.target) and isinstance(node.args[0], fx.Node):
                     self.values[node.args[0]] = self.values[node]
+                for other in changed.get(node, ()):
+                    self.values[other] = self._changed(node, other)
             elif node.op == "output":
                 outputs = self._outputs(node)
         tensors = {key: tuple(tensor.shape) for key, tensor in self.program.state_dict.items()}
         calls = tuple(self.calls.values())
-        notes = (_left_out(list(self.left_out)),) if self.left_out else ()
-        return Network(self.name, self.input_shape, calls, outputs, (), self.classes, tensors, notes=notes)
+        if self.left_out:
+            self.notes[_left_out(list(self.left_out))] = None
+        return Network(self.name, self.input_shape, calls, outputs, (), self.classes, tensors, notes=tuple(self.notes))
 
     def _read_inputs(self) -> None:
         specs = {spec.arg.name: spec for spec in self.program.graph_signature.input_specs}
@@ -103,8 +111,23 @@ class ProgramReader:
         self.values[inputs[0]] = Activation(INPUT, self.input_shape)
 
     def _outputs(self, node: fx.Node) -> tuple[str, ...]:
-        found = [self.values.get(each) for each in pytree.tree_leaves(node.args[0]) if isinstance(each, fx.Node)]
-        return tuple(dict.fromkeys(each.name for each in found if isinstance(each, Activation)))
+        """The calls that give the outputs, each once. Raises CnnspecError where there are none."""
+        found: dict[str, str] = {}
+        for each in pytree.tree_leaves(node.args[0]):
+            value = self.values.get(each) if isinstance(each, fx.Node) else None
+            if not isinstance(value, Activation):
+                if each is not None:
+                    self.notes["an output that no input changes is left out"] = None
+            elif value.name == INPUT:
+                self.notes["an output that is the input itself is left out"] = None
+            elif value.name in found:
+                self.notes["an output that is given twice is given once"] = None
+            else:
+                found[value.name] = each.name
+        if not found:
+            raise CnnspecError(f"{self.name} gives nothing that a layer of it computes")
+        self.given = tuple(found.values())
+        return tuple(found)
 
     # Values ---------------------------------------------------------------------------------------------------------
 
@@ -222,6 +245,18 @@ class ProgramReader:
         without_batch = None if shape is None else shape[1:]
         word = f"aten.{base_name(node.target)}"
         self.calls[name] = Call(name, word, inputs, None, missing, {}, without_batch)
+        return Activation(name, without_batch or ())
+
+    def _changed(self, node: fx.Node, other: fx.Node) -> Value:
+        """A value whose memory another call has written over: a gap, if it is one of a layer."""
+        value, written = self.values[other], self.values[node]
+        reads = {each.name: each for each in (value, written) if isinstance(each, Activation)}
+        if not reads:
+            return value
+        name, shape = self._name(node, {}), _shape(other)
+        without_batch = shape[1:] if shape else None
+        word = f"aten.{base_name(node.target)}"
+        self.calls[name] = Call(name, word, tuple(reads), None, _WRITTEN, {}, without_batch)
         return Activation(name, without_batch or ())
 
     # Names ----------------------------------------------------------------------------------------------------------

@@ -108,6 +108,27 @@ def test_completion_knows_where_it_is() -> None:
     assert labels(TEXT.replace("wide: {width", "wide: {wi|"))[0] == "width"
 
 
+def test_completion_offers_what_the_long_form_of_a_layer_takes() -> None:
+    long = TEXT + "  last:\n    type: Conv2d\n"
+    assert labels(long + "    kern|")[0] == "kernel_size"
+    assert labels(long + "    repe|") == ["repeat"]
+    assert labels(long + "    padding_mode: |")[:4] == ["zeros", "reflect", "replicate", "circular"]
+    assert labels(TEXT + "  last:\n    kern|\n    type: Conv2d")[0] == "kernel_size"
+    assert labels(TEXT + "  last: {type: Conv2d, kern|")[0] == "kernel_size"
+    assert labels(TEXT + "  last: {type: Soft|")[0] == "Softplus"
+    assert labels(TEXT + "  last:\n    type: Unit\n    str|")[0] == "stride"
+    assert "kernel_size" not in labels(TEXT + "  one:\n    type: Conv2d\n  other:\n    |")
+
+
+def test_completion_knows_the_codes_that_may_be_ignored() -> None:
+    for text in ("lint: {ignore: [W305, W31|", "lint:\n  ignore: [W31|", "lint:\n  ignore:\n    - W31|"):
+        assert labels(TEXT + text)[:10] == [f"W{number}" for number in range(310, 320)], text
+
+
+def test_a_key_that_is_written_anew_is_offered_though_the_text_before_had_it() -> None:
+    assert labels(TEXT.replace("\nlayers:", "\nlay|")) == ["layers"]
+
+
 def test_completion_knows_what_a_parameter_may_be() -> None:
     assert "ReLU" in labels(TEXT.replace("{width: 8}", "{width: 8, act: Re|}"))
     assert labels(TEXT.replace("{width: 8}", "{width: 8, de|}")) == []  # a name of its own

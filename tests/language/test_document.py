@@ -435,6 +435,20 @@ def test_what_is_wrong_with_a_list_of_the_header_is_said_once() -> None:
     assert error.label == "`W30` is no code of a warning, as `W305` is"
 
 
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("lint: {ingore: [W305]}", "ignore"),
+        ("task: {type: segmentation, ingore: 3}", "ignore"),
+        ("task: {typ: segmentation, type: segmentation}", "type"),
+        ("task: segmentatoin", "segmentation"),
+    ],
+)
+def test_a_misspelt_word_of_the_header_is_known(line: str, meant: str) -> None:
+    (error,) = found(f"{line}\nlayers: [ReLU]\n")
+    assert (error.code, str(error.label)) == ("E107", f"did you mean `{meant}`?")
+
+
 def test_other_slips_get_hints() -> None:
     assert found("layers:\n  - Dropout 0.5\n")[0].help == "write `Dropout(0.5)`"
     assert found("layers:\n  - Conv2d 64, 3\n")[0].help == "write `Conv2d(64, 3)`"
