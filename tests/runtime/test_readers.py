@@ -122,9 +122,18 @@ def test_without_processes_to_be_had_one_reads(folder: str) -> None:
     assert said(folder, change=change)[:2] == said(folder, "--threads", "1")[:2]
 
 
+SLOW = """
+read = readers._read
+def slowly(*wanted):
+    time.sleep(0.4)
+    return read(*wanted)
+readers._read = slowly
+"""
+
+
 @pytest.mark.parametrize("when", ["ask", "answer"])
 def test_a_reader_that_is_killed_is_one_clear_error(folder: str, when: str) -> None:
-    change = f"""
+    change = f"""{SLOW}
 real, seen = readers._Reader.{when}, []
 def killed(self, block):
     seen.append(block)
@@ -141,15 +150,6 @@ readers._Reader.{when} = killed
     ]
     assert not any("Traceback" in line for line in rest)
     assert 64 < len(printed.splitlines()) < 700  # those before it
-
-
-SLOW = """
-read = readers._read
-def slowly(*wanted):
-    time.sleep(0.4)
-    return read(*wanted)
-readers._read = slowly
-"""
 
 
 def alive(pid: int) -> bool:
@@ -178,14 +178,17 @@ def test_no_reader_outlives_the_program(folder: str, number: signal.Signals, eve
         pids = [int(running.stderr.readline().split()[1]) for _ in range(3)]
         time.sleep(1)
         (os.killpg if everybody else os.kill)(running.pid, number)
-        rest = running.stderr.read()
         assert running.wait(timeout=60) == code
+        end = time.monotonic() + 20
+        while any(map(alive, pids)) and time.monotonic() < end:
+            time.sleep(0.05)
+        left = [pid for pid in pids if alive(pid)]
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        rest = running.stderr.read()
+    assert not left
     assert "Traceback" not in rest
     assert "error" not in rest
-    end = time.monotonic() + 20
-    while any(map(alive, pids)) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not any(map(alive, pids))
 
 
 def test_a_warning_of_a_reader_is_said_as_by_one_process(folder: str) -> None:
