@@ -1,12 +1,12 @@
 """How much of other makers' networks can be said, whether it is equal, and how long the texts are.
 
     python benchmarks/importing.py [torchvision|timm|onnx|keras] [NAME...] [--every N [--from N]] [--no-proof | --code]
-                                   [--input CxHxW] [--log FILE]
+                                   [--input CxHxW] [--log FILE] [--keep FOLDER]
 
 Each network is imported in a process of its own, forked from one that has loaded the libraries; nothing is trained and
 nothing is downloaded. A row says how many layers and lines come out and what the proof found, or what is missing.
 With `--code` it is not the spec that is proved, but the source that `cnnspec code` writes for it: a row says how many
-lines that has, and whether it has the spec's blocks as classes.
+lines that has, and how many classes; with `--keep` the source stays in a folder.
 `timm` are the models of its modules of convolutional networks; `foreign_models.py` says what `onnx` and `keras` are.
 With `--log` the rows are kept in a file, and those that it has are not run again.
 """
@@ -17,6 +17,7 @@ import argparse
 import collections
 import json
 import multiprocessing
+import re
 import resource
 import statistics
 import tempfile
@@ -56,6 +57,7 @@ class Asked(NamedTuple):
     input_shape: Shape | None = None
     proof: bool = True  # of the spec
     code: bool = False  # written and compared
+    keep: Path | None = None  # the folder for it
 
 
 def imported(source: str, asked: Asked) -> Row:
@@ -77,7 +79,7 @@ def _imported(source: str, text: str, asked: Asked) -> Row:
         layers, lines = len(made.graph(made.members[0])), made.text.count("\n")
         row = row._replace(layers=layers, lines=lines, detail="; ".join(made.notes)[:80])
         if asked.code:
-            row = row._replace(detail=_code(made.text))
+            row = row._replace(detail=_code(made.text, asked.keep and asked.keep / f"{_file_name(source)}.py"))
         elif asked.proof:
             checks = made.proved().checks
             row = row._replace(detail=f"{max(check.figure or 0 for check in checks):.0e} {row.detail}")
@@ -94,7 +96,11 @@ def _imported(source: str, text: str, asked: Asked) -> Row:
     return row._replace(seconds=time.process_time() - start, memory=peak)
 
 
-def _code(text: str) -> str:
+def _file_name(source: str) -> str:
+    return re.sub(r"\W", "_", source)
+
+
+def _code(text: str, keep: Path | None) -> str:
     """What is said of the source for a spec: that of its blocks, or which other was the network. Heads are included."""
     from cnnspec.codegen import write_code
     from cnnspec.torch_backend.same_code import check_code
@@ -107,6 +113,9 @@ def _code(text: str) -> str:
         except VerificationError as error:
             wrong.append(error.message)
             continue
+        if keep is not None:
+            keep.parent.mkdir(parents=True, exist_ok=True)
+            keep.write_text(written.text, encoding="utf-8")
         classes = written.text.count("\nclass ")
         refused = [check for check in checks if "refuses" in check]
         return "; ".join([f"{written.text.count(chr(10))} lines, {classes} classes", *refused, *wrong])
@@ -150,6 +159,7 @@ def main() -> None:
     parser.add_argument("--code", action="store_true")
     parser.add_argument("--input", default="")
     parser.add_argument("--log", type=Path)
+    parser.add_argument("--keep", type=Path)
     given = parser.parse_args()
     libraries = [name for name in given.names if name in LIBRARIES]
     sources = [name for name in given.names if name not in libraries]
@@ -158,7 +168,7 @@ def main() -> None:
     import torchvision  # noqa: F401  # before the fork
 
     shape = tuple(map(int, given.input.split("x"))) if given.input else None
-    asked = Asked(shape, not given.no_proof, given.code)
+    asked = Asked(shape, not given.no_proof, given.code, given.keep)
     kept = _kept(given.log)
     rows = []
     for source in sources:

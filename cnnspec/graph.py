@@ -17,10 +17,11 @@ from cnnspec.intake import STRETCH, Intake
 from cnnspec.ops import AnyOp, Shape, show_shape
 from cnnspec.tasks import Task, TaskOptions, followed_task
 
-__all__ = ["INPUT", "PURPOSES", "Graph", "Node", "Origin", "Purpose", "is_below", "unwrapped"]
+__all__ = ["INPUT", "MAX_NODES", "PURPOSES", "Graph", "Node", "Origin", "Purpose", "is_below", "unwrapped"]
 
 T = TypeVar("T")
 
+MAX_NODES: Final = 20_000  # of the network of a spec, unless more are allowed
 INPUT = "input"  # the name under which nodes read the network's input
 
 Purpose: TypeAlias = Literal["inference", "train"]  # what a network is for: figures differ where it has auxiliary heads

@@ -62,6 +62,7 @@ MAX_PIXELS: Final = 89_000_000  # a larger image is refused before it is decoded
 NCHW_TO_NHWC: Final = (0, 2, 3, 1)
 NHWC_TO_NCHW: Final = (0, 3, 1, 2)
 
+_SMALL_FILE: Final = 2**16  # bytes: a file that is read whole before it is decoded
 STRIP: Final = 2**22  # pixels that are converted at a time
 _PIXEL_BYTES: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # in memory; of the others 4
 # Where Pillow finds an orientation:
@@ -129,7 +130,8 @@ def size_of(source: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> 
 def opened(source: str | os.PathLike[str] | bytes, max_pixels: int) -> Image.Image:
     """An image, opened and of a size that may be decoded, to be used in `with`. Raises whatever Pillow does."""
     size = len(source) if isinstance(source, bytes) else check_regular(source)
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    data = source if isinstance(source, bytes) else _read_small(source, size)
+    file = source if data is None else io.BytesIO(data)
     if max_pixels <= MAX_PIXELS:
         image: Image.Image = Image.open(file, formats=FORMATS)
     else:
@@ -144,6 +146,18 @@ def opened(source: str | os.PathLike[str] | bytes, max_pixels: int) -> Image.Ima
         image.close()
         raise
     return image
+
+
+def _read_small(path: str | os.PathLike[str], size: int) -> bytes | None:
+    """A small file, whose parts Pillow would ask the system for one by one; None for one of another size."""
+    if not 0 < size <= _SMALL_FILE:
+        return None
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        data = os.read(handle, size)
+    finally:
+        os.close(handle)
+    return data if len(data) == size else None
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, ParamSpec, TypeVa
 
 from cnnspec.errors import UsageError, unreadable
 
-__all__ = ["OneOf", "public", "shown"]
+__all__ = ["Most", "OneOf", "public", "shown", "wanted_kinds"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,6 +45,12 @@ class OneOf(NamedTuple):
     """In `Annotated[str, OneOf(words)]`: the words that an argument may be."""
 
     words: tuple[str, ...]
+
+
+class Most(NamedTuple):
+    """In `Annotated[str, Most(100)]`: how many letters or items there may be."""
+
+    length: int
 
 
 def public(**later: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -99,7 +105,7 @@ def _check(
         param = signature.parameters[name]
         several = value if param.kind is param.VAR_KEYWORD else {name: value}
         for key, one in several.items():
-            if wanted := _wanted(param.annotation, one):
+            if wanted := wanted_kinds(param.annotation, one):
                 listed = " or ".join(dict.fromkeys(wanted))
                 called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
                 raise UsageError(f"`{key}` of `{called}` is to be {listed}, and not {shown(one)}")
@@ -113,7 +119,7 @@ def shown(value: object) -> str:
         return f"{type(value).__name__} with a number of too many digits"
 
 
-def _wanted(annotation: Any, value: Any) -> list[str]:
+def wanted_kinds(annotation: Any, value: Any) -> list[str]:
     """What a value of this annotation is to be; nothing where it is. No iterator is used up."""
     kind, parts = get_origin(annotation), get_args(annotation)
     if annotation in _ANYTHING:
@@ -124,11 +130,11 @@ def _wanted(annotation: Any, value: Any) -> list[str]:
         return [] if type(value) in kinds and not endless else [_PLAIN[annotation]]
     if kind is Annotated:
         notes = [note for field in parts[1:] for note in getattr(field, "metadata", [field])]  # of pydantic's, or ours
-        return _wanted(parts[0], value) or [text for note in notes for text in _outside(note, value)]
+        return wanted_kinds(parts[0], value) or [text for note in notes for text in _outside(note, value)]
     if kind is Literal:
         return _one_of(parts, value)
     if kind in (Union, UnionType):
-        wanted = [_wanted(part, value) for part in parts]
+        wanted = [wanted_kinds(part, value) for part in parts]
         return [] if [] in wanted else [text for texts in wanted for text in texts]
     if kind in (tuple, collections.abc.Sequence):  # a list will do for a tuple
         return _wanted_items(parts, value, kind is tuple and Ellipsis not in parts)
@@ -136,7 +142,7 @@ def _wanted(annotation: Any, value: Any) -> list[str]:
         if not isinstance(value, collections.abc.Mapping):
             return ["a valid dictionary"]
         pairs = [(part, item) for pair in value.items() for part, item in zip(parts, pair, strict=True)]
-        return next((texts for part, item in pairs if (texts := _wanted(part, item))), [])
+        return next((texts for part, item in pairs if (texts := wanted_kinds(part, item))), [])
     if kind is collections.abc.Callable:
         return [] if callable(value) else ["callable"]
     wanted_type = kind or annotation
@@ -159,6 +165,8 @@ def _outside(note: Any, value: Any) -> list[str]:
     """What a note beside a type asks for besides, and the value is not."""
     if isinstance(note, OneOf):
         return _one_of(note.words, value)
+    if isinstance(note, Most):
+        return [f"at most {note.length:,} long"] if len(value) > note.length else []
     limits = [(words, getattr(note, key, None), holds) for key, (words, holds) in _BOUNDS.items()]
     return [f"{words} {limit}" for words, limit, holds in limits if limit is not None and not holds(value, limit)]
 
@@ -176,4 +184,4 @@ def _wanted_items(parts: tuple[Any, ...], value: Any, counted: bool) -> list[str
     if counted and len(value) != len(parts):
         return [f"{len(parts)} values"]
     kinds = parts if counted else parts[:1] * len(value)
-    return next((texts for part, item in zip(kinds, value, strict=True) if (texts := _wanted(part, item))), [])
+    return next((texts for part, item in zip(kinds, value, strict=True) if (texts := wanted_kinds(part, item))), [])

@@ -12,8 +12,8 @@ from cnnspec.analysis.lint import lint
 from cnnspec.analysis.sizes import sizes
 from cnnspec.diagnostics import count
 from cnnspec.errors import CnnspecError, Diagnostic, Place, SpecError
-from cnnspec.graph import Graph
-from cnnspec.language import MAX_NODES, Source
+from cnnspec.graph import MAX_NODES, Graph
+from cnnspec.language import Source
 from cnnspec.language.elaborate import TOGETHER
 from cnnspec.ops import show_shape
 

@@ -22,8 +22,8 @@ from cnnspec.analysis.field_state import TensorField
 from cnnspec.analysis.receptive_field import fields
 from cnnspec.analysis.skeleton import Seen, Skeleton
 from cnnspec.errors import CnnspecError, ShapeError, SpecError, UsageError
-from cnnspec.graph import INPUT, Graph, Node, Purpose
-from cnnspec.language import MAX_NODES, Source
+from cnnspec.graph import INPUT, MAX_NODES, Graph, Node, Purpose
+from cnnspec.language import Source
 from cnnspec.language.document import Body, Call, Item
 from cnnspec.ops import AXES, Shape, show_shape
 from cnnspec.ops.pool import AdaptiveAvgPool, AdaptiveMaxPool

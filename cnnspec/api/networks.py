@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from cnnspec import zoo
 from cnnspec.api.specs import PathLike, Spec
 from cnnspec.errors import CnnspecError, needs_extra
-from cnnspec.graph import Graph, Purpose
+from cnnspec.graph import MAX_NODES, Graph, Purpose
 from cnnspec.importing.sources import is_source
-from cnnspec.language import MAX_NODES, Network, read_spec
+from cnnspec.language import Network, read_spec
 from cnnspec.ops import Shape
 from cnnspec.ops.base import Count
 from cnnspec.public import public

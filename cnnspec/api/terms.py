@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from cnnspec.analysis.memory import OPTIMIZER_STATE, PRECISIONS
     from cnnspec.analysis.report import CONVENTION, OTHER
     from cnnspec.diagnostics import Paint, count, render, render_all, visible
-    from cnnspec.graph import INPUT, PURPOSES, Purpose
+    from cnnspec.graph import INPUT, MAX_NODES, PURPOSES, Purpose
     from cnnspec.importing.sources import parse_source, runs_code
     from cnnspec.intake import inputs_word
-    from cnnspec.language.elaborate import MAX_NODES
     from cnnspec.language.figures import show_figure
     from cnnspec.language.search_section import COSTS
     from cnnspec.language.spec_source import STDIN, parse_setting, read_file
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from cnnspec.ops.describe import describe, families, siblings, summary
     from cnnspec.runtime.answers import Answer
     from cnnspec.runtime.pictures import with_pictures
+    from cnnspec.runtime.readers import Readers
     from cnnspec.runtime.session import BATCH_SIZE, DEVICES, check_device
     from cnnspec.runtime.sources import expand
     from cnnspec.search.progress import SearchLines, trial_line
@@ -57,6 +57,7 @@ __all__ = [
     "Lines",
     "Paint",
     "Purpose",
+    "Readers",
     "SearchLines",
     "Shape",
     "Standing",
@@ -97,11 +98,10 @@ LATER: Final = {
     "cnnspec.analysis.memory": ("OPTIMIZER_STATE", "PRECISIONS"),
     "cnnspec.analysis.report": ("CONVENTION", "OTHER"),
     "cnnspec.zoo": ("is_bundled",),
-    "cnnspec.graph": ("INPUT", "PURPOSES", "Purpose"),
+    "cnnspec.graph": ("INPUT", "MAX_NODES", "PURPOSES", "Purpose"),
     "cnnspec.diagnostics": ("Paint", "count", "render", "render_all", "visible"),
     "cnnspec.intake": ("inputs_word",),
     "cnnspec.importing.sources": ("parse_source", "runs_code"),
-    "cnnspec.language.elaborate": ("MAX_NODES",),
     "cnnspec.language.spec_source": ("STDIN", "parse_setting", "read_file"),
     "cnnspec.language.figures": ("show_figure",),
     "cnnspec.language.search_section": ("COSTS",),
@@ -112,6 +112,7 @@ LATER: Final = {
     "cnnspec.ops.describe": ("describe", "families", "siblings", "summary"),
     "cnnspec.runtime.answers": ("Answer",),
     "cnnspec.runtime.pictures": ("with_pictures",),
+    "cnnspec.runtime.readers": ("Readers",),
     "cnnspec.runtime.session": ("BATCH_SIZE", "DEVICES", "check_device"),
     "cnnspec.runtime.sources": ("expand",),
     "cnnspec.tasks": ("MASK_SIZES", "figure_texts", "figures_line"),

@@ -14,9 +14,9 @@ from cnnspec import zoo
 from cnnspec.api.networks import PathLike, Spec, load
 from cnnspec.errors import UsageError
 from cnnspec.files import rewrite
-from cnnspec.graph import Purpose
+from cnnspec.graph import MAX_NODES, Purpose
 from cnnspec.importing.sources import is_source
-from cnnspec.language import MAX_NODES, Source, read_source, read_spec
+from cnnspec.language import Source, read_source, read_spec
 from cnnspec.ops import Shape
 from cnnspec.ops.base import Count
 from cnnspec.public import public

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from cnnspec.api.imports import ImportedSpec, WeightedSpec, load_source
 from cnnspec.errors import UsageError, needs_extra
+from cnnspec.graph import MAX_NODES
 from cnnspec.importing.sources import is_source, published, runs_code
-from cnnspec.language import MAX_NODES, Network
+from cnnspec.language import Network
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from cnnspec import api
-from cnnspec.api.terms import MAX_NODES, PURPOSES, Purpose, Shape, parse_setting, parse_source, runs_code, show_shape
+from cnnspec.api import terms
+from cnnspec.api.terms import MAX_NODES, PURPOSES, Purpose, Shape, show_shape
 from cnnspec.cli.render.foreign import json_text, say
 from cnnspec.errors import SpecError, UsageError
 from cnnspec.hints import channels_first, did_you_mean
@@ -179,14 +180,14 @@ def tell_of_namesake(name: str) -> None:
 
 def tell_of_code(spec: str) -> None:
     """Where reading a SOURCE runs code of others, say so first. Raises UsageError where it is not well written."""
-    source = parse_source(spec)
+    source = terms.parse_source(spec)
     if source is not None and source.warning:
         say(f"{spec}: {source.warning}", sys.stderr)
 
 
 def tell_of_weights(weights: str) -> None:
     """Where reading weights runs code of others, say so first. Raises as `tell_of_code`."""
-    if warning := runs_code(weights):
+    if warning := terms.runs_code(weights):
         say(f"{weights}: {warning}", sys.stderr)
 
 
@@ -214,7 +215,7 @@ def load_spec(
     """
     tell_of_code(spec)
     shape = parse_shape(input_shape) if input_shape else None
-    params = dict(parse_setting(text) for text in settings or [])
+    params = dict(terms.parse_setting(text) for text in settings or [])
     try:
         return api.load(spec, variant=variant, params=params, input_shape=shape, max_nodes=max_nodes, purpose=purpose)
     except SpecError as error:

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from cnnspec import api
+from cnnspec.api import terms
 from cnnspec.api.terms import BATCH_SIZE, DEVICES, MASK_SIZES, check_device
 from cnnspec.cli import common, report
 from cnnspec.cli.render.counting import counted
@@ -21,6 +23,7 @@ app = typer.Typer()
 
 @app.command()
 def predict(
+    context: typer.Context,
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A file that `cnnspec export` wrote; with `--weights` a SPEC.")
     ],
@@ -86,24 +89,26 @@ def predict(
     if why and "-" in images:
         raise UsageError("`--why` reads each image twice, and stdin gives it once", hint="write it to a file first")
     check_device(device)
-    from cnnspec.api import Predictor, draw_why, ready
-    from cnnspec.api.terms import expand, inputs_word, is_bundled, with_pictures
+    if weights is None:  # a process of one thread can fork, and numpy, when it is imported, starts some for matrices
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from cnnspec.api.terms import expand, inputs_word
 
-    sources = expand(images)  # what names nothing is told before the model is loaded
+    # What names nothing is told before the model is loaded, and what others are to read begun before it has threads.
+    readers = context.with_resource(terms.Readers(expand(images), 1 if weights else threads))
     options: dict[str, Any] = {
         "device": device, "allow_fallback": allow_fallback, "threads": threads, "batch_size": batch_size,
-        "invert": invert, "max_pixels": max_pixels,
+        "invert": invert, "max_pixels": max_pixels, "spin": not readers,
     }  # fmt: skip
-    if weights is None and not os.path.exists(model) and is_bundled(model):
+    if weights is None and not os.path.exists(model) and terms.is_bundled(model):
         raise UsageError(
             f"{model} is a bundled network, and has no weights",
             hint="`--weights torchvision:DEFAULT`, a file or a run gives it some; or export a run, and name the file",
         )
     if weights is None:
-        predictor = Predictor(model, **options)
+        predictor = api.Predictor(model, **options)
     else:
         common.tell_of_weights(weights)
-        predictor = ready(common.load_spec(model), weights, report=lambda text: say(text, sys.stderr), **options)
+        predictor = api.ready(common.load_spec(model), weights, report=lambda text: say(text, sys.stderr), **options)
     if device != "cpu":
         print(f"running on {predictor.provider}", file=sys.stderr)
     if why and predictor.answers.task != "classification":
@@ -115,9 +120,9 @@ def predict(
         failed.append(error)
 
     inputs = inputs_word(predictor.metadata.input_shape)
-    predictions = predictor.stream(sources, on_error=note)
+    predictions = predictor.stream(readers.ahead(predictor), on_error=note)
     if masks is not None or overlays is not None:
-        predictions = with_pictures(predictor, predictions, masks=masks, overlays=overlays, size=mask_size)
+        predictions = terms.with_pictures(predictor, predictions, masks=masks, overlays=overlays, size=mask_size)
     if not sys.stdout.isatty():  # on a terminal the lines themselves show how far it is
         predictions = counted(predictions, inputs, sys.stderr)
     told = lines(
@@ -127,7 +132,7 @@ def predict(
     for line in told:
         say(line)
     if output is not None:
-        path = draw_why(
+        path = api.draw_why(
             predictor, tuple(images), output, classes=min(top, 2, len(predictor.classes)),
             on_error=lambda error: None,  # which has been told above
             report=lambda text: say(text, sys.stderr),

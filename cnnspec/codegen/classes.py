@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
+from itertools import pairwise, product
 from typing import Final, Protocol
 
 from cnnspec.codegen.calls import BlockClass, block_call, concatenated, operator_call
 from cnnspec.codegen.containers import Containers, Fill, assign, condition
 from cnnspec.codegen.context import Context
-from cnnspec.codegen.expressions import UnsayableError
+from cnnspec.codegen.expressions import UnsayableError, as_tree
 from cnnspec.codegen.known import Pool, holds
 from cnnspec.codegen.layout import Line, Node, flat
 from cnnspec.codegen.names import is_attribute, local
@@ -20,13 +20,16 @@ from cnnspec.graph import INPUT
 from cnnspec.language.document import Block, Body, Item
 from cnnspec.ops.torch_call import Kind, TorchCall
 
-__all__ = ["Forward", "MappingClass", "Step"]
+__all__ = ["Forward", "MappingClass", "Step", "chain", "is_chain"]
 
 _JOINS: Final = {
     "add": TorchCall("operator.add", kind="fold"),
     "mul": TorchCall("operator.mul", kind="fold"),
     "concat": TorchCall("torch.cat", (1,), kind="reads"),
 }
+
+
+_TRIED: Final = 2  # names for channels of either case
 
 
 class _File(Protocol):
@@ -55,6 +58,7 @@ class Step:
     note: str = ""
     flag: str | None = None  # the attribute that says whether it is there
     joins: bool = False  # what it reads has names in the spec
+    loop: str = ""  # the head of a loop, each round of which reads what the last gave
 
 
 @dataclass
@@ -100,6 +104,11 @@ class Forward:
                 yield Line(2, "if self.training:")
             open_training = only
             final = not last and not self.join and index == self.result
+            if step.loop:
+                yield from self._rounds(step, names, index, 2 + only)
+                if final:
+                    yield Line(2 + only, f"return {names[index]}")
+                continue
             yield Line(2 + only, "return " if final else f"{names[index]} = ", text, note=step.note)
         if last:
             yield from self._several(last, names, train)
@@ -107,6 +116,15 @@ class Forward:
             yield Line(2, "return ", forward_text(self.join, [self._name(each, names) for each in self.joined]))
         elif isinstance(self.result, str):
             yield Line(2, f"return {self._name(self.result, names)}")
+
+    def _rounds(self, step: Step, names: Mapping[int, str], index: int, depth: int) -> Iterator[Line]:
+        """A step that is a loop over a variable of its own."""
+        name = names[index]
+        read = self._name(step.reads[0], names)
+        if read != name:
+            yield Line(depth, f"{name} = {read}")
+        yield Line(depth, step.loop)
+        yield Line(depth + 1, f"{name} = ", step.text.replace(_mark(0), name), note=step.note)
 
     def _several(
         self, last: Mapping[str, int | str], names: Mapping[int, str], train: tuple[str, ...]
@@ -183,6 +201,9 @@ class MappingClass:
                 self.by_key |= {} if item.key is None else {key: reads[-1]}
                 current = reads[-1]
                 continue
+            if item.template and body.kind == "layers":
+                current = self._numbered(item, reads)
+                continue
             if item.template or (item.key is None and (item.repeat is not None or condition(self.ctx, item))):
                 raise UnsayableError("names that are worked out")
             number += item.key is None
@@ -209,7 +230,34 @@ class MappingClass:
     def _resolve(self, name: str) -> int | str:
         if name in self.by_key:
             return self.by_key[name]
-        return INPUT if name == INPUT else name
+        if name != INPUT and name not in dict(self.ctx.block.inputs):
+            raise UnsayableError("one of several copies is read")
+        return name
+
+    def _numbered(self, item: Item, reads: list[int | str]) -> int:
+        """Copies with names that are worked out, in turn."""
+        ctx = self.ctx
+        if item.repeat is None or condition(ctx, item) is not None or len(reads) > 1:
+            raise UnsayableError("names that are worked out")
+        bare = (item._replace(reads=None),)
+        pool, begin = self._pool(reads[0]), len(ctx.lines)
+        out = ctx.attempt(lambda: self.containers.items(bare, pool, Fill(None)))
+        if out is None:
+            out = self.containers.with_channels(bare, pool, None)
+        ctx.lines[begin:] = [replace(line, note="") for line in ctx.lines[begin:]]  # `forward` has it
+        inner = ctx.inner()
+        containers = Containers(inner, self.file)
+        with inner.loop() as index:
+            head, key = f"for {index} in range({containers.count(item)}):", containers.key_text(item)
+        if inner.used:
+            raise UnsayableError("names that arguments are part of")
+        uses = ctx.known.of_item(item)
+        last = {parent: leaf for parent, _, leaf in (use.name.rpartition(".") for use in uses)}
+        name = next(iter(last.values()))
+        text = f"getattr(self, {key})({_mark(0)})"
+        step = self._step(item, Step(name, reads, text, ctx.known.shapes(uses), loop=head), out)
+        self.by_key |= {leaf: step for leaf in last.values() if len(set(last.values())) == 1}
+        return step
 
     def _child(self, item: Item, key: str, reads: list[int | str], keys: set[str | None]) -> int:
         ctx = self.ctx
@@ -261,8 +309,18 @@ class MappingClass:
         else:
             self._optional(key, node, when)
         if when is not None:
-            out = [*out, *self._pool(reads[-1])]
+            out = self._either(item, out, self._pool(reads[-1]))
         return self._step(item, Step(key, reads, text, note, flag, len(reads) > 1), out)
+
+    def _either(self, item: Item, there: Pool, absent: Pool) -> Pool:
+        """What the channels may be called of a layer that passes its input on where it is absent."""
+        test = as_tree(item.when)
+        both = [
+            ast.IfExp(test, one, other)
+            for one, other in product(there[:_TRIED], absent[:_TRIED])
+            if test is not None and not any(holds(tree, "@") for tree in (one, other))
+        ]
+        return [*there, *absent, *both]
 
     def _pool(self, read: int | str) -> Pool:
         if isinstance(read, str) and read not in self.pools:
@@ -302,10 +360,13 @@ class MappingClass:
             assign(ctx, key, "nn.Identity()")
 
 
+def is_chain(body: Body) -> bool:
+    """Whether each child reads the one before it."""
+    return body.kind == "layers" and all(item.reads is None for item in body.items)
+
+
 def chain(ctx: Context, file: _File, body: Body, pool: Pool) -> Pool:
     """The children of a body of which some have names with expressions: in turn, as `nn.Sequential` runs them."""
-    if body.kind != "layers" or any(item.reads is not None for item in body.items):
-        raise UnsayableError("names that are worked out, and reads")
     containers = Containers(ctx, file)
     filled = ctx.attempt(lambda: containers.items(body.items, pool, Fill(None)))
     return containers.with_channels(body.items, pool, None) if filled is None else filled

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections import Counter
 from dataclasses import replace
 from typing import Final, NamedTuple, Protocol
 
@@ -10,7 +12,7 @@ from cnnspec.codegen.calls import BlockClass, as_module, block_call, operator_ca
 from cnnspec.codegen.context import BLIND, Context
 from cnnspec.codegen.expressions import UnsayableError, as_tree
 from cnnspec.codegen.known import Pool, holds
-from cnnspec.codegen.layout import Brackets, Node, flat
+from cnnspec.codegen.layout import Brackets, Line, Node, flat, renamed
 from cnnspec.codegen.names import is_attribute, local
 from cnnspec.language.document import INLINE, Block, Body, Expr, Item
 from cnnspec.language.expand import Use
@@ -255,11 +257,12 @@ class Containers:
 
     def _loop(self, item: Item, pool: Pool, fill: Fill) -> Pool:
         ctx = self.ctx
-        count = self.count(item)
+        count, begin = self.count(item), len(ctx.lines)
         with ctx.loop() as index:
             ctx.say(f"for {index} in range({count}):")
             with ctx.deeper():
                 out = self.under_condition(item, pool if fill.channels is not None else _fixed(pool), fill)
+            ctx.lines[begin:] = _enumerated(ctx, ctx.lines[begin:], index, count)
         if fill.channels is not None:
             now = ctx.run(fill.channels)
             out = [now, *(tree for tree in out if not holds(tree, "@"))]
@@ -307,7 +310,7 @@ class Containers:
     def put(self, item: Item, node: Node, fill: Fill, note: str) -> None:
         """Have a module in its place."""
         if fill.into is not None:
-            self.ctx.say(f"{fill.into}.append(", node, ")", note)
+            self.ctx.say("", Brackets(f"{fill.into}.append", (node,)), "", note)
         elif item.template:
             self.ctx.say("", Brackets("self.add_module", (self.key_text(item), node)), "", note)
         elif item.key is not None and item.key not in _OF_CONTAINERS:
@@ -322,6 +325,24 @@ class Containers:
             tree = as_tree(part) if isinstance(part, Expr) else None
             texts.append(part if isinstance(part, str) else f"{{{self.ctx.text(tree)}}}" if tree is not None else "")
         return 'f"' + "".join(texts) + '"'
+
+
+def _enumerated(ctx: Context, lines: list[Line], index: str, count: str) -> list[Line]:
+    """A loop over a list, where its rounds take numbers from one in several places, or from a long one."""
+    text = "\n".join(f"{line.before}{flat(line.node)}{line.after}" for line in lines)
+    tables = Counter(re.findall(rf"(?<![\w\])])\[([\d., ]+)\]\[{index}\]", text))
+    for table, times in tables.items():
+        numbers = tuple(table.split(", "))
+        if (times == 1 and len(table) < _LONGEST) or str(len(numbers)) != count:
+            continue
+        taken = f"[{table}][{index}]"
+        name = ctx.fresh("out" if f"channels = {taken}" in text else "rate" if "." in table else "size")
+        body = [renamed(line, taken, name) for line in lines[1:]]
+        listed = Brackets("", numbers, pair="[]")
+        if re.search(rf"\b{index}\b", "\n".join(f"{line.before}{flat(line.node)}" for line in body)):
+            return [Line(lines[0].depth, f"for {index}, {name} in ", Brackets("enumerate", (listed,)), ":"), *body]
+        return [Line(lines[0].depth, f"for {name} in ", listed, ":"), *body]
+    return lines
 
 
 def _fixed(pool: Pool) -> Pool:

@@ -44,6 +44,15 @@ class _Renamed(ast.NodeTransformer):
         self.name(called)
         return ast.Call(ast.Name(called, ast.Load()), args, keywords)
 
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
+        """`i == 1 or i == 3` is `i in (1, 3)`."""
+        first = node.values[0]
+        numbers = [_compared(first, value) for value in node.values]
+        if isinstance(node.op, ast.Or) and isinstance(first, ast.Compare) and None not in numbers:
+            among = ast.Tuple([number for number in numbers if number is not None], ast.Load())
+            return ast.Compare(self.visit(first.left), [ast.In()], [among])
+        return self.generic_visit(node)
+
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         """A slice with more than names at its ends has blanks around the colon, which the library does not write."""
         value = self.visit(node.value)
@@ -62,6 +71,14 @@ class _Renamed(ast.NodeTransformer):
         key = f"slice{len(self.slices)}__"
         self.slices[key] = text
         return ast.Subscript(value, ast.Name(key, ast.Load()), ast.Load())
+
+
+def _compared(first: ast.expr, other: ast.expr) -> ast.Constant | None:
+    """The number that is compared with what `first` compares too."""
+    match first, other:
+        case ast.Compare(left=ast.Name(one)), ast.Compare(ast.Name(same), [ast.Eq()], [ast.Constant() as number]):
+            return number if one == same else None
+    return None
 
 
 def python(tree: ast.expr, name: Callable[[str], str]) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-__all__ = ["WIDTH", "Brackets", "Line", "Node", "flat", "render"]
+__all__ = ["WIDTH", "Brackets", "Line", "Node", "flat", "renamed", "render"]
 
 WIDTH: Final = 120  # columns
 _INDENT: Final = "    "
@@ -39,6 +39,18 @@ class Line:
     note: str = ""
 
 
+def renamed(line: Line, text: str, name: str) -> Line:
+    """A statement with a name in place of a text."""
+    return replace(line, before=line.before.replace(text, name), node=_renamed(line.node, text, name))
+
+
+def _renamed(node: Node, text: str, name: str) -> Node:
+    if isinstance(node, str):
+        return node.replace(text, name)
+    items = tuple(_renamed(item, text, name) for item in node.items)
+    return replace(node, head=node.head.replace(text, name), items=items)
+
+
 def flat(node: Node) -> str:
     """A node on one line."""
     if isinstance(node, str):
@@ -64,7 +76,7 @@ def _statement(line: Line) -> list[str]:
             return [text.rstrip() + note]
         if note and len(text) <= WIDTH:
             return [f"{indent}# {line.note}", text]
-    opened = None if isinstance(line.node, str) or line.after else _opened(line.node, line.depth, line.before, note)
+    opened = None if isinstance(line.node, str) else _opened(line.node, line.depth, line.before, f"{line.after}{note}")
     if opened is not None and all(len(each) <= WIDTH for each in opened):
         return opened
     return [*([f"{indent}# {line.note}"] if note else []), f"{text}  # fmt: skip"]
@@ -80,7 +92,8 @@ def _opened(node: Brackets, depth: int, before: str, after: str) -> list[str]:
     first, last = f"{indent}{before}{node.head}{node.pair[0]}", f"{indent}{node.pair[1]}{after}"
     row = _row(node)
     comma = "," if node.commas else ""
-    if not _opens(node) and len(inner + row) <= WIDTH:
+    is_list = node.pair == "[]" and node.commas  # which a formatter opens line by line
+    if not _opens(node) and not is_list and len(inner + row) <= WIDTH:
         return [first, inner + row, last]
     lines = [first]
     for index, item in enumerate(node.items):

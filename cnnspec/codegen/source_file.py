@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cnnspec.codegen.calls import BlockClass
-from cnnspec.codegen.classes import MappingClass, chain
+from cnnspec.codegen.classes import MappingClass, chain, is_chain
 from cnnspec.codegen.containers import Containers
 from cnnspec.codegen.context import Context, scope_names
 from cnnspec.codegen.expressions import UnsayableError, as_tree
 from cnnspec.codegen.helpers import helpers
 from cnnspec.codegen.known import Known, Pool, holds
 from cnnspec.codegen.layout import Brackets, Line, Node, render
-from cnnspec.codegen.names import imports, local
+from cnnspec.codegen.names import imports, is_attribute, local
 from cnnspec.graph import INPUT, is_below
 from cnnspec.language.document import Block, Body, Item
 from cnnspec.ops import ArgumentError, make_op, operators
@@ -126,13 +126,28 @@ class SourceFile:
     def class_in_place(self, ctx: Context, item: Item, body: Body, pool: Pool) -> tuple[Node, Pool]:
         """An instance of a class for a body that stands in place."""
         self._check_inputs(ctx, item, body)
-        name = self.known.names.new_class(item.key or "Part")
+        name = self.known.names.new_class(item.key or self._around(item))
         inner = ctx.inner()
         static = [tree for tree in pool if not holds(tree, "@")]
         lines, out = self.body_class(inner, name, body, (INPUT,), static)
         arguments = tuple(ctx.name(used) for used in inner.used)
-        self.part.classes.append(self.opening(name, inner, lines, tuple(inner.used), []))
+        written = self.opening(name, inner, lines, tuple(inner.used), [])
+        head = f"({lines[0]}):"
+        twin = next(
+            (other for other in self.part.classes if other[1:] == written[1:] and other[0].before.endswith(head)), None
+        )
+        if twin is None:
+            self.part.classes.append(written)
+        else:
+            self.known.names.taken.discard(name)
+            name = twin[0].before.removeprefix("class ").removesuffix(head)
         return Brackets(name, arguments), [tree for tree in out if not holds(tree, "@")]
+
+    def _around(self, item: Item) -> str:
+        """What a child without a name is called: one of `stages` a stage."""
+        uses = self.known.of_item(item)
+        path = [part for part in uses[0].name.split(".") if not part.isdigit()] if uses else []
+        return re.sub("(?<=[a-rt-z])s$", "", path[-1]) if path else "Part"
 
     # Classes
 
@@ -163,10 +178,12 @@ class SourceFile:
             made = ctx.attempt(lambda: self._list_class(ctx, body, pool))
             if made is not None:
                 return made
-        if body.named and any(item.template for item in body.items):
-            ctx.say("super().__init__()")
-            out = chain(ctx, self, body, pool)
-            return ("nn.Sequential", ctx.lines, []), out
+        if is_chain(body) and any(item.template for item in body.items):
+            return self._chain(ctx, body, pool)
+        if is_chain(body) and any(item.key is not None and not is_attribute(item.key) for item in body.items):
+            made = ctx.attempt(lambda: self._chain(ctx, body, pool))
+            if made is not None:
+                return made
         writer = MappingClass(ctx, self, tuple(map(_variable, inputs)))
         out = writer.write(body, pool)
         lines = [*ctx.lines]
@@ -174,6 +191,12 @@ class SourceFile:
         forward = list(writer.forward.lines())
         self.idle += writer.left_out()
         return ("nn.Module", [Line(2, "super().__init__()"), *lines], forward), out
+
+    def _chain(self, ctx: Context, body: Body, pool: Pool) -> tuple[tuple[str, list[Line], list[Line]], Pool]:
+        """Modules in turn, under names that are no attributes."""
+        ctx.say("super().__init__()")
+        out = chain(ctx, self, body, pool)
+        return ("nn.Sequential", [*ctx.lines], []), out
 
     def check_runs(self) -> None:
         """Raise UnsayableError where the source would run a layer that no output needs: random numbers would differ."""

@@ -48,8 +48,8 @@ def batches(
     """`(images, labels)` on the device, uint8 `(B, C, H, W)` and int64 `(B,)`, in the order given.
 
     To CUDA they are copied ahead. With a `photo` each image is varied by it while it is read, from its seed in `seeds`,
-    which are in the same order. Files are decoded by `workers` processes: those of `loaders`, which keeps them, or
-    else by some that end with this.
+    which are in the same order. Files are decoded by `workers` threads or processes: those of `loaders`, which keeps
+    them, or else by some that end with this.
     """
     if isinstance(source, Images) and not photo:
         order = order.to(source.images.device)

@@ -11,9 +11,9 @@ from cnnspec.editor.names import Names, Occurrence
 from cnnspec.editor.sections import Options, no_options, section_key
 from cnnspec.editor.snapshot import Fact, Snapshot
 from cnnspec.errors import SpecError, UsageError
+from cnnspec.graph import MAX_NODES
 from cnnspec.language.bind import argument_names
 from cnnspec.language.document import Expr
-from cnnspec.language.elaborate import MAX_NODES
 from cnnspec.language.expand import Use
 from cnnspec.language.results import LayerName, show
 from cnnspec.language.values import Log, UnknownValue, Values

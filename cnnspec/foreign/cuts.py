@@ -21,11 +21,12 @@ __all__ = ["named_by_cuts", "parts_of", "with_names", "words_in"]
 def named_by_cuts(
     calls: Sequence[Call], outputs: Sequence[str], word: Callable[[Call], str]
 ) -> tuple[list[Call], dict[str, str]]:
-    """The calls under their new names, and these by the old ones. Names that say scopes stay.
+    """The calls under their new names, and these by the old ones. Names stay where most of them say scopes.
 
     `word` is what a call may be called.
     """
-    if any("." in call.name for call in calls if call.weights):
+    told = ["." in call.name for call in calls if call.weights]
+    if told.count(True) > len(told) / 2:
         return list(calls), {}
     names: dict[str, str] = {}
     for scope, part in _scopes(parts_of(calls, outputs)):
@@ -66,11 +67,17 @@ def parts_of(calls: Sequence[Call], outputs: Sequence[str]) -> list[list[Call]]:
     joined: list[list[Call]] = []
     for part in filter(None, parts):
         before = joined[-1] if joined else []
-        if len(before) > 1 and isinstance(before[-1].op, (Add, Concat)) and len(part) == 1 and _is_activation(part[0]):
+        ends_in_join = _branches(before) and isinstance(before[-1].op, (Add, Concat))
+        if ends_in_join and len(part) == 1 and _is_activation(part[0]):
             before += part
         else:
             joined.append(part)
     return joined
+
+
+def _branches(part: Sequence[Call]) -> bool:
+    """Whether there are several layers in it; a tensor of weights that one reads is none."""
+    return sum(bool(call.inputs) for call in part) > 1
 
 
 def _is_activation(call: Call) -> bool:
@@ -82,7 +89,7 @@ def _scopes(parts: Sequence[list[Call]]) -> Iterator[tuple[str, list[Call]]]:
     plain: list[Call] = []
     stage, block, size = 0, 0, None
     for part in parts:
-        if len(part) == 1:
+        if not _branches(part):
             plain += part
             size = None
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnspec.language.elaborate import MAX_NODES, Outcome
+from cnnspec.language.elaborate import Outcome
 from cnnspec.language.network import Network, NetworkRecord
 from cnnspec.language.spec_source import (
     STDIN,
@@ -15,7 +15,6 @@ from cnnspec.language.spec_source import (
 )
 
 __all__ = [
-    "MAX_NODES",
     "STDIN",
     "Network",
     "NetworkRecord",

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from cnnspec.errors import Diagnostic
-from cnnspec.graph import INPUT, Graph, Node
+from cnnspec.graph import INPUT, MAX_NODES, Graph, Node
 from cnnspec.hints import channels_first, did_you_mean
 from cnnspec.language.document import Document
 from cnnspec.language.expand import Expander, Use
@@ -24,9 +24,8 @@ from cnnspec.ops.linear import Linear
 from cnnspec.places import LayerBefore
 from cnnspec.tasks import misfit
 
-__all__ = ["MAX_NODES", "TOGETHER", "Outcome", "elaborate"]
+__all__ = ["TOGETHER", "Outcome", "elaborate"]
 
-MAX_NODES: Final = 20_000
 TOGETHER: Final = 5  # times the nodes of one network are worked out for a spec and all its variants
 SHAPE_ERRORS: Final = frozenset({"E201", "E202", "E203", "E204", "E205", "E207"})  # an operator refuses what it reads
 

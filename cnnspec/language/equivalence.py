@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from cnnspec.language import MAX_NODES, Source
+from cnnspec.graph import MAX_NODES
+from cnnspec.language import Source
 from cnnspec.language.document import Block, Body, Call, Document, Expr, Item
 from cnnspec.language.elaborate import TOGETHER
 from cnnspec.language.shorthand import Callees

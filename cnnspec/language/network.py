@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self, TypeVar
 
-from cnnspec.graph import Graph, Purpose
+from cnnspec.graph import MAX_NODES, Graph, Purpose
 from cnnspec.intake import Intake
-from cnnspec.language.elaborate import MAX_NODES
 from cnnspec.language.spec_source import Source, read_spec
 from cnnspec.ops import Shape
 from cnnspec.public import public

@@ -16,10 +16,10 @@ from typing import Any, Final
 from cnnspec.diagnostics import count
 from cnnspec.errors import Diagnostic, Place, SpecError, UsageError
 from cnnspec.files import check_regular, is_open_pipe
-from cnnspec.graph import Graph, Purpose
+from cnnspec.graph import MAX_NODES, Graph, Purpose
 from cnnspec.hints import did_you_mean
 from cnnspec.language.document import NOTHING, Document, Expr
-from cnnspec.language.elaborate import MAX_NODES, Outcome, elaborate
+from cnnspec.language.elaborate import Outcome, elaborate
 from cnnspec.language.expression import ExpressionError, parse_expression
 from cnnspec.language.reader import read_document
 from cnnspec.language.source import MAX_JSON_BYTES, read_text

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from cnnspec.errors import CnnspecError, UsageError
-from cnnspec.zoo import find_run
 
 __all__ = [
     "DOMAINS", "MAX_MODEL_BYTES", "MAX_NODES", "bring_in", "check_parts", "open_model", "parsed", "read_model_bytes",
@@ -29,6 +28,8 @@ def open_model(path: Path) -> Iterator[BinaryIO]:
             raise UsageError(f"{path} is a directory, not an ONNX file", hint=hint)
         if not path.is_file():
             what = f"{path} is not a regular file" if path.exists() else f"there is no file {path}"
+            from cnnspec.zoo import find_run  # which reads specs, and no model waits for that
+
             run = find_run(path)
             hint = (
                 f"`cnnspec export {run}` writes that of the run"

@@ -10,15 +10,18 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal, Self, get_args, get_origin
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal, get_args, get_origin, get_type_hints
 
 from cnnspec.errors import CnnspecError
 from cnnspec.images import channels_last
 from cnnspec.intake import Fit, Intake
 from cnnspec.ops import Shape
+from cnnspec.ops.arguments import Bounds
+from cnnspec.public import Most, wanted_kinds
 from cnnspec.tasks import Answers
 
 if TYPE_CHECKING:
@@ -35,42 +38,44 @@ FOREIGN: Final = "`cnnspec export SPEC -o FILE.onnx` writes a file that says all
 UNSEALED: Final = "0" * 64
 _SEAL: Final = b"cnnspec.sha256\x12@"  # the key, then the tag and the length of the value
 
-Size = Annotated[int, Field(ge=1, le=2**31 - 1)]
-Text = Annotated[str, Field(max_length=10_000)]
-Reals = Annotated[tuple[Annotated[float, Field(allow_inf_nan=False)], ...], Field(max_length=4096)]
+Size = Annotated[int, Bounds(ge=1, le=2**31 - 1)]
+Text = Annotated[str, Most(10_000)]
+Texts = Annotated[tuple[Text, ...], Most(1_000_000)]
+Real = Annotated[float, Bounds(ge=-sys.float_info.max, le=sys.float_info.max)]
+Reals = Annotated[tuple[Real, ...], Most(4096)]
+Numbers = Annotated[tuple[Real, ...], Most(1_000_000)]
 
 
-Numbers = Annotated[tuple[Annotated[float, Field(allow_inf_nan=False)], ...], Field(max_length=1_000_000)]
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """The facts about an exported network. Raises ValueError for some that do not go together.
 
-
-class Metadata(BaseModel):
-    """The facts about an exported network."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    It is no model of pydantic, for which `predict` would wait as long as for all else that it imports of ours.
+    """
 
     format: Literal[1] = 1  # of this record
     name: Text
     language: int = 1  # version of the spec language
-    spec: str = Field("", repr=False)  # the text
+    spec: str = field(default="", repr=False)  # the text
     spec_kind: Literal["yaml", "json"] = "yaml"
     spec_sha256: Text = ""
     variant: Text | None = None
-    settings: dict[Text, Text] = {}
-    input_shape: Annotated[Shape, Field(min_length=1, max_length=4)]
+    settings: Mapping[Text, Text] = field(default_factory=dict)
+    input_shape: Annotated[Shape, Most(4)]
     layout: Literal["NCHW", "NHWC"] = "NCHW"  # of images; NHWC means bytes that the graph normalises itself
     mean: Reals = ()
     std: Reals = ()
     fit: Fit = "stretch"  # of images of another size
     resize: Size | None = None  # of the shorter side, before a crop
     rate: Size | None = None  # of signals, in samples per second
-    classes: Annotated[tuple[Text, ...], Field(max_length=1_000_000)] = ()
+    classes: Texts = ()
     task: Literal["classification", "multi-label", "regression", "segmentation", "none"] = "classification"
-    numbers: Annotated[tuple[Text, ...], Field(max_length=1_000_000)] = ()  # the names of what is regressed,
-    units: Annotated[tuple[Text, ...], Field(max_length=1_000_000)] = ()  # their units,
+    numbers: Texts = ()  # the names of what is regressed,
+    units: Texts = ()  # their units,
     target_mean: Numbers = ()  # and what makes them of the outputs: output * target_std + target_mean
     target_std: Numbers = ()
     thresholds: Numbers = ()  # of labels: one is given where its probability is at least that
-    ignore: Annotated[int, Field(ge=0, le=255)] | None = None  # in masks, where there is no class
+    ignore: Annotated[int, Bounds(ge=0, le=255)] | None = None  # in masks, where there is no class
     outputs: tuple[Text, ...] = ()
     output_kind: Literal["scores", "probabilities"] = "scores"
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
@@ -79,18 +84,18 @@ class Metadata(BaseModel):
     batch: Size | None = None  # None: any
     dynamic_size: bool = False
     weights: Text = "random"  # where they came from
-    training: dict[Text, Any] = {}
-    analysis: dict[Text, Any] = {}
-    verification: dict[Text, Any] | None = None  # None: not verified
-    tools: dict[Text, Text] = {}
+    training: Mapping[Text, Any] = field(default_factory=dict)
+    analysis: Mapping[Text, Any] = field(default_factory=dict)
+    verification: Mapping[Text, Any] | None = None  # None: not verified
+    tools: Mapping[Text, Text] = field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
+    def __post_init__(self) -> None:
+        if not self.input_shape:
+            raise ValueError("its input has no shape")
         if len(self.target_mean) != len(self.target_std) or 0 in self.target_std:
             raise ValueError("what its numbers are scaled by does not go together")
         if self.thresholds and self.classes and len(self.thresholds) != len(self.classes):
             raise ValueError("it has not as many thresholds as classes")
-        return self
 
     @property
     def answers(self) -> Answers | None:
@@ -130,25 +135,31 @@ class Metadata(BaseModel):
         """
         from cnnspec.language.network import Network, NetworkRecord, normalised
 
-        record = NetworkRecord(self.spec, self.variant, self.settings, self.input_shape)
+        record = NetworkRecord(self.spec, self.variant, dict(self.settings), self.input_shape)
         network = Network.from_record(record, f"{self.name}.{self.spec_kind}", purpose="inference")
         return normalised(network, mean=self.mean, std=self.std, intake=self.intake)
 
 
 def write_metadata(metadata: Metadata) -> dict[str, str]:
     """The properties of a file, still unsealed."""
-    plain = metadata.model_dump(mode="json")
+    values = {key: (getattr(metadata, key), annotation) for key, annotation in _annotations().items()}
     properties = {
-        PREFIX + key: value if _is_text(key) else json.dumps(value, ensure_ascii=False) for key, value in plain.items()
+        PREFIX + key: value if _is_text(annotation) else json.dumps(value, ensure_ascii=False)
+        for key, (value, annotation) in values.items()
     }
     return {**properties, PREFIX + SEAL: UNSEALED}
 
 
-def _is_text(key: str) -> bool:
+@cache
+def _annotations() -> dict[str, Any]:
+    """The fields of the metadata, and what each is."""
+    return get_type_hints(Metadata, include_extras=True)
+
+
+def _is_text(annotation: Any) -> bool:
     """Whether a field is written as it is; all others are JSON."""
-    annotation = Metadata.model_fields[key].annotation
     words = get_args(annotation) if get_origin(annotation) is Literal else ()
-    return annotation is str or (bool(words) and isinstance(words[0], str))
+    return annotation in (str, Text) or (bool(words) and isinstance(words[0], str))
 
 
 def read_metadata(properties: Mapping[str, str], shown: str) -> Metadata:
@@ -162,12 +173,16 @@ def read_metadata(properties: Mapping[str, str], shown: str) -> Metadata:
         raise CnnspecError(f"{shown} has more than {MAX_CHARACTERS:,} characters of metadata")
     fields: dict[str, Any] = {}
     try:
-        for key in Metadata.model_fields:
-            value = properties.get(PREFIX + key)
-            if value is not None:
-                fields[key] = value if _is_text(key) else json.loads(value)
-        return Metadata.model_validate(fields)
-    except (ValueError, ValidationError, RecursionError) as error:
+        for key, annotation in _annotations().items():
+            written = properties.get(PREFIX + key)
+            if written is None:
+                continue
+            value = written if _is_text(annotation) else json.loads(written)
+            if kinds := wanted_kinds(annotation, value):
+                raise ValueError(f"`{key}` is to be {' or '.join(dict.fromkeys(kinds))}")
+            fields[key] = tuple(value) if isinstance(value, list) else value
+        return Metadata(**fields)
+    except (TypeError, ValueError, RecursionError) as error:  # a TypeError says which field is missing
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CnnspecError(f"the metadata of {shown} cannot be read: {reason:.200}") from None
 

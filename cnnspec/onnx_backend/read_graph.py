@@ -279,6 +279,8 @@ class GraphReader:
 
 def _word(call: Call) -> str:
     flat = call.source_op == "Reshape" and call.shape is not None and len(call.shape) == 1
+    if not call.inputs and call.source_op in ("Mul", "Add"):
+        return "scale" if call.source_op == "Mul" else "bias"
     return "flatten" if flat else word_of(call.source_op)
 
 

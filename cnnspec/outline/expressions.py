@@ -25,8 +25,11 @@ class _Absent:
 
 
 ABSENT: Final = _Absent()
-_LARGEST: Final = 64  # factor or divisor
+_LARGEST: Final = 128  # factor or divisor
 _STEPS: Final = (2, 4, 8, 16, 3, 6, 12, 24)
+
+# Kinds of which a list may be said part by part, and as what.
+_PARTS: Final = {"padding": r"\d+|[\w<>]+ // [24]", "shape": r"-?\d+|[\w<>]+( // \d+)?|\d+ \* [\w<>]+"}
 
 Vector = Sequence[Any]  # a value for each instance
 
@@ -71,14 +74,14 @@ class Solver:
         found = self.lookup(vector, kind, argument)
         if found is None and kind in (CHANNELS, "groups"):
             found = self.by_ratio(vector, path)
-            if found is not None and ABSENT not in vector:
-                self.said.append(_Base(found, vector))
-        if found is None and kind == "padding":
-            found = self.by_parts(vector)
+        if found is not None and kind == CHANNELS and re.search(r" (\*|//) ", found) and ABSENT not in vector:
+            self.said.append(_Base(found, vector))
+        if found is None and kind in _PARTS:
+            found = self.by_parts(vector, _PARTS[kind])
         return self.new(vector, kind, argument, path) if found is None else found
 
-    def by_parts(self, vector: Vector) -> Code | None:
-        """Several numbers each as it is, or as a part of the channels: empty ones are padded like the others."""
+    def by_parts(self, vector: Vector, pattern: str) -> Code | None:
+        """Several numbers each as it is, or made of the channels: empty ones are padded like the others."""
         there = [value for value in vector if value is not ABSENT]
         if not all(isinstance(value, tuple) for value in there) or len({len(value) for value in there}) != 1:
             return None
@@ -86,7 +89,7 @@ class Solver:
         for part in range(len(there[0])):
             column = [ABSENT if value is ABSENT else value[part] for value in vector]
             text = repr(column[0]) if is_constant(column) else self.lookup(column, CHANNELS)
-            if text is None or ABSENT in column or not re.fullmatch(r"\d+|[\w<>]+ // [24]", text):
+            if text is None or ABSENT in column or not re.fullmatch(pattern, text):
                 return None
             texts.append(text)
         return Code(f"({', '.join(texts)})")
@@ -102,10 +105,28 @@ class Solver:
             for known in self.said:
                 if _equal(vector, known.values):
                     return Code(known.text)
-            return next(_channels(vector, list(self.bases((CHANNELS, "groups"), in_channels=True))), None)
+            found = next(_channels(vector, list(self.bases((CHANNELS, "groups"), in_channels=True))), None)
+            products = (known for known in self.said if not re.search(r" [-+] ", known.text))
+            return found or next((text for known in products for text in _multiples(vector, known)), None)
         if kind == "padding":
-            return next(_paddings(vector, list(self.bases(("kernel",))), list(self.bases(("dilation",)))), None)
+            return next(self.paddings(vector), None)
         return None
+
+    def paddings(self, vector: Vector) -> Iterator[Code]:
+        """What keeps the size, with or without a stride."""
+        kernels, dilations = list(self.bases(("kernel",))), list(self.bases(("dilation",)))
+        yield from _paddings(vector, kernels, dilations)
+        # Where the map was padded by itself before a stride, not every side by as much, there is nothing left to pad.
+        for stride in self.bases(("stride",)):
+            steps = zip(vector, stride.values, strict=True)
+            moved = [value for value, step in steps if step != 1 and value is not ABSENT]
+            kept = [ABSENT if step != 1 else value for value, step in zip(vector, stride.values, strict=True)]
+            known = [value for value in kept if value is not ABSENT]
+            if not known or not moved or any(moved) or isinstance(known[0], str):
+                continue
+            text = repr(known[0]) if is_constant(kept) else next(_paddings(kept, kernels, dilations), None)
+            if text is not None:
+                yield Code(f"{text} if {stride.text} == 1 else 0")
 
     def bases(self, kinds: tuple[str, ...], *, in_channels: bool = False) -> Iterator[_Base]:
         """Parameters of these kinds, and the channels of the input."""

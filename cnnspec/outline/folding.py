@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Container, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cnnspec.ops import operators
@@ -13,7 +13,7 @@ from cnnspec.outline.in_place import put_in_place
 from cnnspec.outline.kinds import Kinds
 from cnnspec.outline.names import block_name
 from cnnspec.outline.repeats import folded
-from cnnspec.outline.sketch import Block, Body, Item, body_of, can_stand_in_place, leaf_item
+from cnnspec.outline.sketch import Block, Body, Item, body_of, can_stand_in_place, leaf_item, spliced
 from cnnspec.outline.templates import Instance, Template, laid_over, template
 from cnnspec.outline.tree import Child, Leaf, Scope
 
@@ -55,11 +55,11 @@ class _Folder:
         made.block.body, blocks = put_in_place(made.block.body, list(self.kinds.blocks.values()), self.unnamed)
         return made, blocks
 
-    def body(self, scope: Scope) -> Body:
-        """The body of a scope, with calls of the blocks that there are."""
+    def body(self, scope: Scope, *, chain: bool = False) -> Body:
+        """The body of a scope, with calls of the blocks that there are; with `chain` not side by side."""
         items = [self.item(child) for child in scope.children]
-        body = body_of(scope, items) if scope.path else Body("layers", items, True)
-        return folded(body, self.kinds)
+        body = body_of(scope, items, chain=chain) if scope.path else Body("layers", items, True)
+        return folded(spliced(body), self.kinds)
 
     def item(self, child: Child) -> Item:
         if isinstance(child, Leaf):
@@ -78,6 +78,10 @@ class _Folder:
         instances = [Instance(self.body(scope), scope.input_shapes, scope.shape) for scope in group]
         if self.stay_in_place(group, instances):
             return
+        if len({each.body.kind for each in instances}) > 1:
+            instances = [
+                replace(each, body=self.body(scope, chain=True)) for each, scope in zip(instances, group, strict=True)
+            ]
         for numbers in _clusters(instances):
             members = [instances[number] for number in numbers]
             slots = laid_over(members)
@@ -103,7 +107,13 @@ class _Folder:
         if len(group) == 1:
             return True
         alone = [each.body.items[0] for each in instances if len(each.body.items) == 1]
-        return bool(alone) and not (self.strategy.small and all(item.count is not None for item in alone))
+        return bool(alone) and not (self.strategy.small and all(map(_is_copies, alone)))
+
+
+def _is_copies(item: Item) -> bool:
+    """Whether an item is copies of one call, or a list of nothing else."""
+    inner = item.body.items if item.body is not None else [item]
+    return len(inner) == 1 and inner[0].count is not None
 
 
 def _clusters(instances: list[Instance]) -> list[list[int]]:
@@ -116,7 +126,7 @@ def _clusters(instances: list[Instance]) -> list[list[int]]:
     clusters: list[list[int]] = []
     for numbers in sorted(alike.values(), key=lambda each: -len(each)):
         for cluster in clusters:
-            if laid_over([instances[number] for number in cluster + numbers]) is not None:
+            if laid_over([instances[number] for number in sorted(cluster + numbers)]) is not None:
                 cluster += numbers
                 break
         else:

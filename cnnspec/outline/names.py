@@ -76,13 +76,14 @@ def name_params(params: Sequence[Param], out_channels: Sequence[object]) -> None
 
 def _place(param: Param) -> str:
     """Where a parameter is first given, by the names on the way."""
-    named = [part for part in param.path if not part.isdecimal()]
+    path = [re.sub(r"_?\{[^}]*\}_?", "", part) for part in param.path]  # of copies what they have in common
+    named = [part for part in path if part and not part.isdecimal()]
     return "_".join(named) if named else f"out_{'_'.join(param.path)}"
 
 
 def _word(param: Param, params: Sequence[Param]) -> str:
     if param.kind == "flag":
-        named = [part for part in param.path if not part.isdecimal()]
+        named = [re.sub(r"_?\{[^}]*\}_?", "", part) for part in param.path if not part.isdecimal()]
         if param.path[-1].isdecimal():
             return param.argument or "_".join(("with", *named))
         return named[-1]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from cnnspec.outline.align import Slot, Slots
+from cnnspec.outline.places import free
 from cnnspec.outline.sketch import Item
 from cnnspec.outline.tree import Read
 
@@ -51,6 +53,16 @@ class _Search:
         yield from seen
         if _is_either_way(slot.first):
             yield from (reads[::-1] for reads in seen)
+            if slot.optional:
+                yield from (each for reads in seen for each in self.through(slot, reads))
+
+    def through(self, slot: Slot, reads: tuple[Read, ...]) -> Iterator[tuple[Read, ...]]:
+        """The same two operands, the last by way of a join that is absent where this one is there."""
+        for other in self.slots[: self.slots.index(slot)]:
+            apart = all(one is None or two is None for one, two in zip(slot.items, other.items, strict=True))
+            if apart and _is_either_way(other.first) and other.reads[-1] in reads:
+                rest = reads[1 - reads.index(other.reads[-1])]
+                yield rest, other.key
 
     def actual(self, at: int, item: Item) -> tuple[Read, ...]:
         return tuple(read if isinstance(read, int) else self.keys[at][read] for read in item.reads)
@@ -100,5 +112,26 @@ def settle_reads(made: Slots) -> bool:
         for slot in made.slots:
             slot.reads = slot.first.reads
     elif not _Search(made.slots).run():
-        return False
+        found = next((slots for slots in _parted(made) if _Search(slots).run()), None)
+        if found is None:
+            return False
+        made.slots = found
     return all(settle_reads(slot.inner) for slot in made.slots if slot.inner is not None)
+
+
+def _parted(made: Slots) -> Iterator[list[Slot]]:
+    """The slots with a sum as two of them, where some instances add the input and others what it was projected to."""
+    slots = made.slots
+    keys = {slot.key for slot in slots}
+    for index, slot in enumerate(slots if made.named else []):
+        if not _is_either_way(slot.first):
+            continue
+        plain = [item is not None and 0 in item.reads for item in slot.items]
+        rest = [item is not None and not here for item, here in zip(slot.items, plain, strict=True)]
+        if any(plain) and any(rest):
+            projected = replace(slot, items=_where(slot, rest))
+            yield [*slots[:index], projected, Slot(free(slot.key, keys), _where(slot, plain)), *slots[index + 1 :]]
+
+
+def _where(slot: Slot, there: list[bool]) -> list[Item | None]:
+    return [item if here else None for item, here in zip(slot.items, there, strict=True)]

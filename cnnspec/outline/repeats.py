@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cnnspec.outline.expressions import ABSENT
 from cnnspec.outline.kinds import Kinds
-from cnnspec.outline.series import completed, series
+from cnnspec.outline.series import completed, either, series
 from cnnspec.outline.sketch import Body, Item, is_join
 from cnnspec.outline.tree import Read
 
 __all__ = ["Each", "First", "folded"]
 
-_LONGEST: Final = 64  # copies of which one may differ from the next
+_LONGEST: Final = 128  # copies of which one may differ from the next
+_MOST: Final = 1.2  # lines that all may cost that differs from copy to copy: more is hard to read
+_FLAG: Final = 0.3  # of a line is what a flag costs that only some copies have
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +129,26 @@ def _price(run: list[Item], kinds: Kinds) -> float | None:
         values = [kinds.value(item, name) for item in run]
         kind = kinds.of(run[0].target, name)
         varied = _varied(values)
+        flag = all(value is ABSENT or isinstance(value, bool) for value in values)
         if isinstance(varied, Each):
-            if not (series(varied.values) or all(isinstance(value, float) for value in varied.values)):
+            worth = _price_of_each(varied.values, kind)
+            if worth is None:
                 return None
-            price += 0.2
+            price += worth
         elif isinstance(varied, First):
-            price += {"stride": 0.1, "channels": 2.0}.get(kind, 1.0)
-    return price
+            price += _FLAG if flag else {"stride": 0.1, "channels": 2.0}.get(kind, 1.0)
+    return price if price - 1 <= _MOST else None
+
+
+def _price_of_each(values: Sequence[Any], kind: str) -> float | None:
+    """What an argument costs that is another one in every copy; None where that is not said."""
+    if kind == "count" and all(type(value) is int for value in values):
+        return 0.8  # a list of them
+    if series(values) or all(isinstance(value, float) for value in values):
+        return 0.2
+    if either(values):
+        return _FLAG if isinstance(values[0], bool) else 0.5
+    return None
 
 
 def _varied(values: list[Any]) -> Any:

@@ -7,8 +7,9 @@ from typing import Any, Final, TypeAlias
 
 from cnnspec.outline.expressions import ABSENT
 from cnnspec.outline.sketch import Code
+from cnnspec.outline.write_spec import value_text
 
-__all__ = ["completed", "series", "which"]
+__all__ = ["completed", "either", "series", "which"]
 
 _Series: TypeAlias = tuple[str, list[Any]]  # an expression of `i`, and what it is in every copy
 _PARTS: Final = 128  # of a rate that grows from copy to copy
@@ -22,6 +23,26 @@ def series(values: Sequence[Any]) -> Code | None:
     """The expression of `i` that is exactly these numbers, where they go up or down in equal steps."""
     found = _series(values)
     return None if found is None else Code(found[0])
+
+
+def either(values: Sequence[Any]) -> Code | None:
+    """The expression of `i` that is exactly these: flags by one condition, two numbers that take turns."""
+    if all(type(value) is bool for value in values):
+        return next((Code(text) for text, holds in _conditions(len(values)) if holds == _numbers(values, True)), None)
+    kinds = {repr(value): value for value in values}
+    if len(kinds) != 2 or not all(type(value) in (int, float) for value in values):
+        return None
+    # What is named is the rarer of the two, or the larger.
+    other, wanted = sorted(kinds.values(), key=lambda each: (-len(_numbers(values, each)), each))
+    for text, holds in _turns(len(values)):
+        if holds == _numbers(values, wanted):
+            return Code(f"{value_text(wanted)} if {text} else {value_text(other)}")
+    return None
+
+
+def _numbers(values: Sequence[Any], wanted: Any) -> list[int]:
+    """Of which copies a value is."""
+    return [number for number, value in enumerate(values) if repr(value) == repr(wanted)]
 
 
 def completed(values: Sequence[Any]) -> list[Any]:
@@ -119,6 +140,10 @@ def _conditions(count: int) -> Iterator[tuple[str, list[int]]]:
     for number in range(1, count - 1):
         yield f"i > {number}", list(range(number + 1, count))
         yield f"i < {number}", list(range(number))
+    yield from _turns(count)
+
+
+def _turns(count: int) -> Iterator[tuple[str, list[int]]]:
     for parts in range(2, count // 2 + 1):
         for rest in range(parts):
             yield f"i % {parts} == {rest}", list(range(rest, count, parts))

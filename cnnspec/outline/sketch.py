@@ -8,10 +8,21 @@ from typing import Any
 
 from cnnspec.language.expand import JOIN_OF
 from cnnspec.language.read_body import JOIN_NAMES
-from cnnspec.outline.places import is_weightless
+from cnnspec.outline.places import free, is_weightless
 from cnnspec.outline.tree import Child, Leaf, Read, Scope
 
-__all__ = ["Block", "Body", "Code", "Item", "body_of", "can_stand_in_place", "is_join", "leaf_item", "may_be_renamed"]
+__all__ = [
+    "Block",
+    "Body",
+    "Code",
+    "Item",
+    "body_of",
+    "can_stand_in_place",
+    "is_join",
+    "leaf_item",
+    "may_be_renamed",
+    "spliced",
+]
 
 
 class Code(str):
@@ -89,9 +100,9 @@ def is_join(item: Item) -> bool:
     return item.target in JOIN_NAMES
 
 
-def body_of(scope: Scope, items: list[Item]) -> Body:
-    """The body of a scope, whose children are these items."""
-    kind = _side_by_side(scope)
+def body_of(scope: Scope, items: list[Item], *, chain: bool = False) -> Body:
+    """The body of a scope, whose children are these items. With `chain` never one side by side."""
+    kind = None if chain else _side_by_side(scope)
     if kind is not None:
         by_key = {item.key: item for item in items}
         items = [by_key[str(key)] for key in items[-1].reads]
@@ -120,6 +131,39 @@ def can_stand_in_place(body: Body, inputs: int) -> bool:
         return True
     first, *others = body.items
     return first.reads == (0,) and not is_join(first) and not any(0 in item.reads for item in others)
+
+
+def spliced(body: Body) -> Body:
+    """A body in which chains that keep no weights are no more: their layers stand in their place, by whatever name."""
+    if body.kind != "layers" or not body.named:
+        return body
+    items: list[Item] = []
+    last: dict[Read, Read] = {}  # what gives the value of a chain
+    used = {item.key for item in body.items}
+    for item in body.items:
+        reads = tuple(last.get(read, read) for read in item.reads)
+        if item.body is None or not _is_weightless_chain(item.body):
+            items.append(replace(item, reads=reads))
+            continue
+        for number, inner in enumerate(item.body.items):
+            # The first is called after the chain, the others as they were.
+            key = free(inner.key, used) if number else item.key
+            used.add(key)
+            items.append(replace(inner, key=key, reads=(items[-1].key,) if number else reads))
+        last[item.key] = items[-1].key
+    return replace(body, items=items)
+
+
+def _is_weightless_chain(body: Body) -> bool:
+    """Whether a body is operators in turn, without weights, that are called by what they are."""
+    if body.kind != "layers" or not body.named:
+        return False
+    before: Read = 0
+    for item in body.items:
+        if not may_be_renamed(item) or is_join(item) or item.reads != (before,) or item.count is not None:
+            return False
+        before = item.key
+    return True
 
 
 def leaf_item(leaf: Leaf) -> Item:

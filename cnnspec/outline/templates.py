@@ -17,7 +17,7 @@ from cnnspec.outline.kinds import CHANNELS, Kinds
 from cnnspec.outline.names import name_params
 from cnnspec.outline.reads import settle_reads
 from cnnspec.outline.repeats import Each, First
-from cnnspec.outline.series import series
+from cnnspec.outline.series import either, series
 from cnnspec.outline.sketch import Block, Body, Code, Item
 from cnnspec.outline.write_spec import value_text
 
@@ -179,6 +179,9 @@ class _Builder:
         kind, base = self.kinds.of(slot.first.target, name), name
         if any(isinstance(value, Each) for value in values):
             lists = [_listed(value, item) for value, item in zip(values, slot.items, strict=True)]
+            longest = max((each for each in lists if each is not ABSENT), key=len)
+            if all(each is ABSENT or repr(each) == repr(longest[: len(each)]) for each in lists):
+                lists = [ABSENT if each is ABSENT else longest for each in lists]
             return _indexed(self.solver.solve(lists, f"list of {kind}", base, path))
         if any(isinstance(value, First) for value in values):
             firsts = [value.first if isinstance(value, First) else value for value in values]
@@ -214,11 +217,14 @@ def _listed(value: Any, item: Item | None) -> Any:
     """The values of an argument in all copies."""
     if item is None:
         return ABSENT
-    return list(value.values) if isinstance(value, Each) else [value] * int(item.count or 1)
+    if isinstance(value, Each):
+        return list(value.values)
+    first, rest = (value.first, value.rest) if isinstance(value, First) else (value, value)
+    return [first] + [rest] * (int(item.count or 1) - 1)
 
 
 def _indexed(value: Any) -> Any:
-    text = series(value) if isinstance(value, list) else None
+    text = (series(value) or either(value)) if isinstance(value, list) else None
     return text or Code(f"{value_text(value)}[i]")
 
 

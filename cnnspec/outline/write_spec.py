@@ -20,6 +20,7 @@ from cnnspec.outline.tree import Read
 __all__ = ["Header", "value_text", "write"]
 
 _LINE: Final = MAX_LENGTH - 100
+_FEW: Final = 3  # entries that stand in brackets, as long as a line has room for them
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class _Writer:
             entries.append(Entry("repeat", _leaf(item.count)))
         if item.when is not None:
             entries.append(Entry("when", _leaf(item.when)))
-        return _branch(entries)
+        return Branch(entries, True, len(entries) <= _FEW)
 
     def positional(self, target: str) -> tuple[str, ...]:
         """The arguments that are given by position: a block's that have no default, and those right behind them."""

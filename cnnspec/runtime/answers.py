@@ -59,7 +59,7 @@ class Prediction:
         if count == 1:  # what most ask for, of small images a part of the time that all else takes
             order = [int(self.probabilities.argmax())]
         else:
-            order = np.argsort(-self.probabilities, kind="stable")[:count].tolist()
+            order = (-self.probabilities).argsort(kind="stable")[:count].tolist()
         return [Guess(self.classes[i], i, float(self.probabilities[i])) for i in order]
 
 

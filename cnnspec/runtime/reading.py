@@ -19,10 +19,17 @@ from cnnspec.runtime.array_files import FileSample
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Sample", "read_batches"]
+__all__ = ["Decoded", "Sample", "are_large", "read_batches"]
 
 _SMALL: Final = 2**13  # bytes of a file, in which Python has more to do than the decoder, and Python runs one thread
 _PARTS: Final = 2  # of a batch for each thread: a large file does not keep the others waiting
+
+
+class Decoded(NamedTuple):
+    """An image file that somebody else has read: its pixels, or why it cannot be read."""
+
+    name: str
+    values: NDArray[Any] | CnnspecError
 
 
 class Sample(NamedTuple):
@@ -38,7 +45,7 @@ class Sample(NamedTuple):
         source = self.source
         if isinstance(source, str):
             return source
-        if isinstance(source, FileSample):
+        if isinstance(source, (Decoded, FileSample)):
             return source.name
         source = input_of(source)
         if isinstance(source, bytes):
@@ -77,7 +84,7 @@ def read_batches(
         """Let the pool read them, or whoever asks where that is no gain."""
         if not taken:
             return []
-        if not _are_large([source for _, source in taken]):
+        if not are_large([source for _, source in taken]):
             return [partial(attempts, taken)]
         many = -(-len(taken) // (threads * _PARTS))
         return [
@@ -100,7 +107,7 @@ def read_batches(
         pool.shutdown(cancel_futures=True)
 
 
-def _are_large(sources: list[object]) -> bool:
+def are_large(sources: list[object]) -> bool:
     """Whether all are files, which nobody else reads, and so large that decoding them takes longer than Python does."""
     total = 0
     for source in sources:
@@ -115,6 +122,8 @@ def _are_large(sources: list[object]) -> bool:
 
 
 def _attempt(read: Callable[[object], NDArray[Any]], source: object) -> NDArray[Any] | CnnspecError:
+    if isinstance(source, Decoded):
+        return source.values
     try:
         return read(source)
     except CnnspecError as error:

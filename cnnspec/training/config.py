@@ -96,7 +96,7 @@ class TrainConfig(BaseModel):
         "auto", description="keep all images of a folder in memory, or decode them while training"
     )
     workers: Workers | None = Field(
-        None, description="processes that decode images while training on streamed data; by the cores where not given"
+        None, description="processes or threads that decode streamed data while training; by the cores where not given"
     )
     cache: Word | None = Field(None, description="a folder that keeps decoded images for streaming")
 

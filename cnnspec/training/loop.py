@@ -18,6 +18,7 @@ from cnnspec.training.graphed import cuda_recorder
 from cnnspec.training.job import Job, TrainResult
 from cnnspec.training.keeper import keep
 from cnnspec.training.learner import Learner, Recorder
+from cnnspec.training.machine import keep_freed_memory
 from cnnspec.training.memory import is_out_of_memory, too_large
 from cnnspec.training.plan import Plan, make_plan
 from cnnspec.training.process import (
@@ -127,6 +128,8 @@ def _train(
     resuming = ranks.share(lambda: job.existing == "resume" and is_run(job.folder))
     begun = resuming and ranks.share(lambda: has_checkpoint(job.folder))
     check_tuning(job.network.graph, job.config, epochs=None if begun else job.config.epochs)
+    if device.type == "cpu":
+        keep_freed_memory()  # first of all images that are decoded and let go
     data = open_images(job, device, ranks, progress, shared)
     if job.config.standardise:
         job = standardised(job, data, progress)

@@ -64,7 +64,7 @@ def pick_threads(
 
 
 def pick_workers(given: int | None) -> int:
-    """How many processes decode images: what is given, or as many as there are cores for, from 2 to 8."""
+    """How many processes or threads decode images: what is given, or as many as there are cores for, from 2 to 8."""
     return max(2, min(8, usable_cores() // local_processes() - 1)) if given is None else given
 
 

@@ -23,7 +23,7 @@ from cnnspec.training.config import MAY_CHANGE, TrainConfig
 from cnnspec.training.device import image_memory
 from cnnspec.training.distributed import Ranks
 from cnnspec.training.job import Job
-from cnnspec.training.machine import keep_freed_memory, pick_layout, pick_threads, pick_workers
+from cnnspec.training.machine import pick_layout, pick_threads, pick_workers
 from cnnspec.training.process import choose_kernels
 from cnnspec.training.progress import Progress
 from cnnspec.training.run_weights import LAST
@@ -97,7 +97,7 @@ class Plan:
 
     @property
     def workers(self) -> int:
-        """The processes that decode images."""
+        """How many processes or threads decode images."""
         return pick_workers(self.config.workers)
 
     @property
@@ -190,8 +190,6 @@ def _settle(
     choose_kernels(deterministic=config.deterministic, tf32=config.tf32)
     if config.precision == "fp16" and device.type == "cpu":
         raise UsageError("fp16 is for CUDA: the CPU is slower with it", hint="`--precision bf16`, or fp32")
-    if device.type == "cpu":
-        keep_freed_memory()
     threads, channels_last = config.threads, config.channels_last
     most, shape = min(config.batch_size, images), job.network.graph.input_shape
     if device.type == "cpu" and ranks.count == 1:

@@ -54,6 +54,104 @@ layers: {one: "Dense(4, 3)", two: "Dense(2, 2)"}
 """,
         ('f"layer{i + 1}-x"', "channels += growth"),
     ),
+    "numbered copies among children that are read by name": (
+        """
+input: [3, 16, 16]
+blocks:
+  Conv: {params: {out: int}, layers: ["Conv2d(out, 3, padding=1)", ReLU]}
+  Pair:
+    params: {out: int}
+    layers:
+      first: Conv(out)
+      part{i}: Conv(in_channels * (i + 2)) * 2
+      all: Concat(first, part1)
+layers:
+  stem: Conv(4)
+  stage_{i + 1}: Conv(6) * 3
+  other_{i}: {in: stem, repeat: 2, layers: [Conv(6)]}
+  add: Add(stage_3, other_1)
+  pair: Pair(2)
+  tail: Concat(pair, stem)
+""",
+        (
+            'self.add_module(f"stage_{i + 1}", Conv(channels, 6))',
+            "stage_3 = stem",
+            "for i in range(3):",
+            'stage_3 = getattr(self, f"stage_{i + 1}")(stage_3)',
+            'getattr(self, f"part{i}")',
+        ),
+    ),
+    "a list of numbers that a loop takes": (
+        """
+input: [3, 8, 8]
+blocks:
+  Plan:
+    layers:
+      - repeat: 4
+        inline:
+          - Conv2d([4, 4, 8, 8][i], 3, padding=1)
+          - BatchNorm2d
+          - Conv2d([4, 4, 8, 8][i], 1)
+          - MaxPool2d(2) if i == 1 or i == 2
+layers:
+  one: Plan
+  two:
+    - repeat: 2
+      inline: ["Conv2d([3, 5][i], 1)", ReLU, "Conv2d([3, 5][i], 1)"]
+  three:
+    - repeat: 10
+      inline:
+        - "Dropout([0.012345678901, 0.02345678901, 0.032109876543, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08,
+          0.0912345678901234567][i])"
+        - "Conv2d(5, 3, padding=1)"
+""",
+        (
+            "for rate in [\n            0.012345678901,\n",
+            "append(nn.Dropout(rate))",
+            "for i, out in enumerate([4, 4, 8, 8]):",
+            "if i in (1, 2):",
+            "for out in [3, 5]:",
+        ),
+    ),
+    "channels that slices cut, and that a condition leaves as they are": (
+        """
+input: [3, 8, 8]
+blocks:
+  Dual:
+    params: {end: int, out: int, stride: 1, wide: 12}
+    layers:
+      wide: Conv2d(wide, 1, stride=stride) if stride != 1
+      left: Slice(0, end)
+      right: Slice(end)(wide)
+      new: Conv2d(out, 1, stride=stride)(input)
+      new_left: Slice(0, end)
+      new_right: Slice(end)(new)
+      add: Add(left, new_left)
+      cat: Concat(add, right, new_right)
+  Rest: {layers: {pool: "AvgPool2d(3, stride=1, padding=1)", sub: "Sub(pool, input)"}}
+  Mixed: {layers: {mix: Rest, scale: {layers: {scale: Scale}}, add: "Add(input, scale)", last: "Slice(0, 2, dim=2)"}}
+layers:
+  one{i}: Dual(4, 6, stride=2 if i == 0 else 1) * 2
+  two{i}: Dual(8, 11) * 2
+  three: [Mixed, "Conv2d(7, 1)", Mixed, "Slice(1, 5)", ReLU]
+""",
+        (
+            "channels = (12 if i == 0 else channels) + 2",
+            "channels += 3",
+            "Slice(0, end)",
+            "Slice(end, None)",
+            "Slice(1, 5)",
+            "[:, :, 0:2]",
+        ),
+    ),
+    "names that are no attributes, in turn": (
+        """
+input: [3, 8, 8]
+blocks: {Pair: {params: {out: int}, layers: {"a-0": "Conv2d(out, 3)", "a-1": ReLU}}}
+layers: {one: Pair(4), two: Pair(2)}
+""",
+        ("class Pair(nn.Sequential):", 'self.add_module("a-0", '),
+    ),
     "named copies, inline copies, copies in copies": (
         """
 input: [2, 16, 16]
@@ -134,7 +232,7 @@ layers:
   self: Conv2d(self, 1)(sum)
   last: Add(self, self)
 """,
-        ('self.add_module("a-b"', "class def_(nn.Module):", 'self.add_module("__hidden"'),
+        ('self.add_module("a-b"', "class def_(nn.Sequential):", 'self.add_module("__hidden"'),
     ),
     "side by side in every way": (
         """
@@ -261,7 +359,7 @@ layers:
             "Reshape((-1,))",
             "return a / b",
             "torch.cat([g, g], 2)",
-            "g = x[:, :, :, 4:8]",
+            "g = x[:, :, :, 4:]",
             "Function(torch.amax, 3, keepdim=True)",
             "return torch.amin(x, (1, 3))",
         ),
@@ -299,7 +397,7 @@ layers:
           - Conv2d(1, 1)
         repeat: 3
 """,
-        ("for i in range(4):", "if i == 0 or i % 2 == 1:"),
+        ("for i, out in enumerate([8, 8, 16, 16]):", "if i == 0 or i % 2 == 1:"),
     ),
     "paddings, and layers that torch does not have": (
         """

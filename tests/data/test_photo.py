@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.transforms import v2
+from torchvision.transforms import RandomResizedCrop, v2
+from torchvision.transforms.v2 import functional
 
 import cnnspec
 from cnnspec.data.batches import batches
 from cnnspec.data.duplicates import count_learned
 from cnnspec.data.open import OpenOptions, open_data
-from cnnspec.data.photo import Photo, vary
+from cnnspec.data.photo import Photo, random_crop, vary
 from cnnspec.data.sets import Files, Images, decode
 from cnnspec.errors import UsageError
 from cnnspec.images import prepare
@@ -72,6 +74,53 @@ def test_what_comes_of_an_image_depends_on_its_seed_alone(photos: Path) -> None:
     others = [images for images, _ in batches(source, order, 5, CPU, workers=1, photo=photo, seeds=seeds)]
     assert all(torch.equal(a, b) for a, b in zip(one, others, strict=True))
     assert not torch.equal(one[0], next(batches(source, order, 5, CPU, photo=photo, seeds=seeds + 1))[0])
+
+
+@pytest.mark.parametrize(("size", "least"), [((80, 60), 0.08), ((40, 90), 0.3), ((64, 64), 0.9), ((300, 100), 0.7)])
+def test_crops_are_distributed_as_torchvisions(size: tuple[int, int], least: float) -> None:
+    """Two samples of 4,000: mean and spread of area, shape and place, each within five standard errors."""
+    torch.manual_seed(0)
+    outline, random = torch.empty(0, size[1], size[0]), Random(1)
+    theirs = np.array([RandomResizedCrop.get_params(outline, [least, 1.0], [3 / 4, 4 / 3]) for _ in range(4000)])
+    boxes = np.array([random_crop(size, least, random) for _ in range(4000)])
+    left, top, right, bottom = boxes.T
+    assert (left >= 0).all()
+    assert (top >= 0).all()
+    assert (right <= size[0]).all()
+    assert (bottom <= size[1]).all()
+    ours = np.stack([top, left, bottom - top, right - left], 1)
+    for mine, other in zip(*(np.c_[x, x[:, 2] * x[:, 3], x[:, 3] / x[:, 2]].T for x in (ours, theirs)), strict=True):
+        error = np.hypot(mine.std(), other.std()) / 4000**0.5
+        assert abs(mine.mean() - other.mean()) <= 5 * error
+        assert abs(mine.std() - other.std()) <= 5 * error
+
+
+@pytest.mark.parametrize("size", [(500, 20), (20, 500), (1, 90), (1, 1)])
+def test_a_crop_that_does_not_fit_is_the_middle(size: tuple[int, int]) -> None:
+    top, left, height, width = RandomResizedCrop.get_params(
+        torch.empty(0, size[1], size[0]), [0.99, 1.0], [3 / 4, 4 / 3]
+    )
+    assert random_crop(size, 0.99, Random(0)) == (left, top, left + width, top + height)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_colours_are_changed_as_torchvision_does(channels: int) -> None:
+    """The numbers that are drawn are as documented: an order of the three, and before each its factor."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (channels, 30, 40), generator=generator, dtype=torch.uint8)
+    change = {
+        "brightness": functional.adjust_brightness,
+        "contrast": functional.adjust_contrast,
+        "saturation": functional.adjust_saturation,
+    }
+    for seed in range(20):
+        found = vary(Images(image[None], torch.zeros(1)), 0, Photo(jitter=0.6), seed)
+        random, wanted = Random(seed), image
+        for kind in random.sample(list(change), 3):
+            wanted = change[kind](wanted, random.uniform(0.4, 1.6))
+        apart = (found.int() - wanted.int()).abs()
+        assert float(apart.float().mean()) < 0.05  # where a sum is at the edge of a step
+        assert int(apart.max()) <= 4  # of three such, each widened by the next factor
 
 
 def test_a_crop_of_a_large_picture_is_that_of_all_its_pixels(tmp_path: Path) -> None:

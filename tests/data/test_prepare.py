@@ -66,6 +66,21 @@ def test_every_shift_in_the_range_occurs_and_no_other() -> None:
     assert places == {(row, column) for row in (3, 4, 5) for column in (5, 6, 7)}
 
 
+@pytest.mark.parametrize("shape", [(64, 3, 4, 8), (64, 3, 4, 7), (64, 5, 16), (64, 5, 12)])
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int64])
+def test_what_is_flipped_is_so_to_the_bit(shape: tuple[int, ...], kind: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(3)
+    whole = torch.randint(0, 256, (2 * shape[0], *shape[1:]), generator=generator).to(kind)
+    varied = variations(Augment(flip=True), torch.rand(shape[0], COLUMNS, generator=generator), 9, 12)
+    prepare = make(Augment(flip=True))
+    prepare.ignore = 255
+    for values in (whole[: shape[0]], whole[1::2]):  # as one of several processes takes its part
+        found = prepare.vary(values, varied) if len(shape) == 4 else prepare.targets(values, varied)
+        wanted = [value.flip(-1) if side < 0 else value for value, side in zip(values, varied[:, 0], strict=True)]
+        assert found.dtype == kind
+        assert torch.equal(found, torch.stack(wanted))
+
+
 def test_flip_mirrors_half_of_the_images() -> None:
     numbers = epoch_numbers(200, COLUMNS, 0, 0)
     x = images(200).float()

@@ -133,6 +133,13 @@ def test_blocks_are_found_where_no_name_tells_them() -> None:
     assert "stage4: Stage(512, stride=2 if i == 0 else 1) * 3" in text
 
 
+def test_blocks_are_found_where_some_tensors_tell_a_path_and_others_do_not() -> None:
+    text = _text("light_densenet121")
+    for number, depth in enumerate((6, 12, 24, 16), 1):
+        assert f"stage{number}: Stage * {depth}\n" in text
+    assert text.count("bias1: Bias") == 2  # of the block, and of the stem, whose norm is in no block
+
+
 def _text(name: str) -> str:
     from cnnspec.importing.pipeline import import_source
     from cnnspec.importing.sources import parse_source

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
 import cnnspec
-from cnnspec.errors import SpecError
+from cnnspec.errors import CnnspecError, SpecError
 from cnnspec.onnx_backend.metadata import read_metadata, write_metadata
 
 SPEC = """cnnspec: 1
@@ -70,3 +72,49 @@ def test_an_invalid_spec_in_a_file_is_told_by_the_name_of_the_network() -> None:
     with pytest.raises(SpecError) as caught:
         read_metadata({**OLD, "cnnspec.spec": SPEC.replace("Linear", "Linaer")}, "old.onnx").network()
     assert caught.value.path == "wide.yaml"
+
+
+@pytest.mark.parametrize(
+    ("field", "written"),
+    [
+        ("format", "2"),
+        ("name", "n" * 10_001),
+        ("spec_kind", "toml"),
+        ("input_shape", "[]"),
+        ("input_shape", "[1, 2, 3, 4, 5]"),
+        ("input_shape", '["1", 9, 9]'),
+        ("input_shape", "[true, 9, 9]"),
+        ("mean", "[NaN]"),
+        ("std", "[1e999]"),
+        ("std", "[1" + "0" * 400 + "]"),
+        ("classes", "[1]"),
+        ("classes", '"cat"'),
+        ("settings", '{"width": 7}'),
+        ("batch", "0"),
+        ("batch", "2147483648"),
+        ("folded", "0"),
+        ("ignore", "256"),
+        ("training", "[]"),
+        ("target_std", "[1]"),
+        ("thresholds", "[0.5]"),
+        ("tools", "{"),
+        ("analysis", "[" * 100_000),
+    ],
+)
+def test_what_no_file_of_ours_says_is_refused(field: str, written: str) -> None:
+    with pytest.raises(CnnspecError, match=r"^the metadata of old\.onnx cannot be read: ") as caught:
+        read_metadata({**OLD, f"cnnspec.{field}": written}, "old.onnx")
+    assert len(str(caught.value)) < 300
+
+
+def test_without_its_input_a_file_is_refused() -> None:
+    given = {key: value for key, value in OLD.items() if key != "cnnspec.input_shape"}
+    with pytest.raises(CnnspecError, match="input_shape"):
+        read_metadata(given, "old.onnx")
+
+
+def test_a_prediction_waits_for_no_model_of_pydantic_and_no_spec() -> None:
+    code = "import sys, cnnspec.runtime.predictor; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "cnnspec.onnx_backend.metadata" in loaded
+    assert {"pydantic", "cnnspec.language", "onnxruntime"}.isdisjoint(loaded)

@@ -8,9 +8,9 @@ from cnnspec import zoo
 from cnnspec.graph import INPUT, Graph, Node
 from cnnspec.language import read_spec
 from cnnspec.ops import AnyOp, Shape, make_op
-from cnnspec.outline import Refolded
+from cnnspec.outline import Refolded, refold
 
-__all__ = ["Flat", "bundled", "check"]
+__all__ = ["Flat", "bundled", "check", "folded", "lines"]
 
 
 class Flat:
@@ -77,3 +77,16 @@ def parts(graph: Graph, name: str) -> tuple[str, ...]:
     alike = [graph.by_name[read].op == node.op if read in graph.by_name else False for read in node.inputs]
     found = (parts(graph, read) if same else (read,) for read, same in zip(node.inputs, alike, strict=True))
     return tuple(part for each in found for part in each)
+
+
+def folded(flat: Flat, classes: dict[str, str] | None = None) -> str:
+    """The text of a flat graph, which says it."""
+    graph = flat.graph()
+    refolded = refold(graph, classes or {})
+    check(graph, refolded)
+    return refolded.text
+
+
+def lines(text: str) -> list[str]:
+    """The lines of a text without what is before them."""
+    return [line.strip() for line in text.splitlines()]

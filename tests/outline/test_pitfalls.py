@@ -1,21 +1,10 @@
 """What goes wrong when a flat graph is folded, each as a small network: what a person would have written comes out."""
 
 import pytest
-from graphs import Flat, bundled, check
+from graphs import Flat, bundled, check, folded, lines
 
 from cnnspec.graph import Graph
 from cnnspec.outline import Refolded, refold, refold_family
-
-
-def folded(flat: Flat, classes: dict[str, str] | None = None) -> str:
-    graph = flat.graph()
-    refolded = refold(graph, classes or {})
-    check(graph, refolded)
-    return refolded.text
-
-
-def lines(text: str) -> list[str]:
-    return [line.strip() for line in text.splitlines()]
 
 
 def residual(flat: Flat, path: str, out: int, stride: int = 1, *, project: bool = False, last: bool = True) -> None:
