@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import BinaryIO, Final
 
-__all__ = ["HEAD", "START", "JpegHead", "read_head", "upper_rows"]
+__all__ = ["HEAD", "START", "JpegHead", "read_head", "read_start", "upper_rows"]
 
 HEAD: Final = 2**16  # bytes of a file in which its head is looked for
+_USUAL_HEAD: Final = 2**12  # bytes that it mostly has at most
 START: Final = b"\xff\xd8"
 _END: Final = b"\xff\xd9"
 _FRAMES: Final = {0xC0: True, 0xC1: True, 0xC2: False}  # Huffman-coded kinds; whether rows follow from top to bottom
@@ -64,6 +65,15 @@ def read_head(data: bytes) -> JpegHead | None:
     return None
 
 
+def read_start(file: BinaryIO) -> JpegHead | None:
+    """The head of a JPEG in a file that is at its beginning, of which little more is read; None as `read_head`."""
+    start = file.read(_USUAL_HEAD)
+    head = read_head(start)
+    if head is None and start.startswith(START) and len(start) == _USUAL_HEAD:
+        head = read_head(start + file.read(HEAD - _USUAL_HEAD))
+    return head
+
+
 def _of_frame(data: bytes, kind: int, frame: int, scan: int, described: bool) -> JpegHead | None:
     """The head from where its frame and its first scan are declared. Raises IndexError where they are cut off."""
     precision, count = data[frame], data[frame + 5]
@@ -94,6 +104,5 @@ def upper_rows(data: bytes, head: JpegHead, rows: int) -> bytes:
     """
     if not head.downwards or rows >= head.height:
         return data
-    shorter = bytearray(data)
-    shorter[head.height_at : head.height_at + 2] = rows.to_bytes(2, "big")
-    return bytes(shorter)
+    view = memoryview(data)
+    return b"".join((view[: head.height_at], rows.to_bytes(2, "big"), view[head.height_at + 2 :]))

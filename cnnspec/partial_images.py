@@ -24,7 +24,7 @@ from cnnspec.images import (
     opened,
     upright,
 )
-from cnnspec.jpegs import HEAD, START, JpegHead, read_head, upper_rows
+from cnnspec.jpegs import HEAD, START, JpegHead, read_head, read_start, upper_rows
 from cnnspec.ops import Shape
 
 if TYPE_CHECKING:
@@ -115,16 +115,15 @@ def check_image(
 def _speaks_for_itself(source: str | os.PathLike[str] | bytes, max_pixels: int) -> bool:
     """Whether this is a JPEG of usual kind and size that seems to be whole and of several colours."""
     if isinstance(source, bytes):
-        start, end, size = source[:HEAD], source[-2:], len(source)
+        head, end, size = read_head(source[:HEAD]), source[-2:], len(source)
     else:
         try:
             check_regular(source)
-            with open(source, "rb") as file:
-                start = file.read(HEAD)
+            with open(source, "rb", buffering=0) as file:
+                head = read_start(file)
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(0, size - 2))
                 end = file.read()
         except (OSError, CnnspecError):  # it is told of by who reads it
             return False
-    head = read_head(start)
     return head is not None and head.width * head.height <= max_pixels and head.is_whole(size, end)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from cnnspec.errors import CnnspecError
-from cnnspec.jpegs import read_head, upper_rows
+from cnnspec.jpegs import read_head, read_start, upper_rows
 from cnnspec.partial_images import check_image, read_crop
 
 SHAPE = (3, 16, 16)
@@ -67,6 +67,14 @@ def test_what_is_cut_off_or_no_jpeg_has_no_head() -> None:
     assert head is not None
     assert all(read_head(data[:size]) is None for size in range(head.scan_at))
     assert read_head(b"\x89PNG" + data) is None
+
+
+@pytest.mark.parametrize("filled", [0, 3400, 3500, 20_000, 64_000])
+def test_a_head_is_found_behind_whatever_a_file_says_first(filled: int) -> None:
+    data = coded(picture(), comment=b"\xff" * filled)
+    file = io.BytesIO(data)
+    assert read_start(file) == read_head(data)
+    assert read_start(io.BytesIO(b"\x89PNG" + data)) is None
 
 
 @pytest.mark.parametrize("quality", [10, 60, 95])

@@ -1,24 +1,30 @@
 """Photographs in files: the first epoch of `cnnspec train` against the usual PyTorch script of the same recipe.
 
-    python benchmarks/training/photos.py [--task masks] [--images 1000] [--pairs 3] [--workers 2] [--threads 1]
+    python benchmarks/training/photos.py [--task masks] [--images 1000] [--seeds 3] [--workers 2] [--threads 1]
+    python benchmarks/training/photos.py --epochs 10   # figures of longer runs; the time is still that of the first
     python benchmarks/training/photos.py --smoke      # few pictures: shows that it runs
 
 JPEGs of 256 to 1,000 pixels are written anew by a seeded generator: in folders of four classes, or with `--task masks`
 beside masks. Both sides are processes, take turns, have the same network, recipe, threads and workers, decode at
 reduced size where they can, and keep nothing decoded on the disk. What is timed is all of it but the imports: the
 folder is opened, every image trained on once, and a tenth scored. Processor time is that of all processes of a side.
+Each pair of runs has a seed of its own: of the first weights, the order, and what is varied. Figures are those of the
+last epoch on the images to validate, and their spread is the standard deviation over the seeds.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +58,8 @@ layers:
 """
 BATCH, LR = 32, 0.05
 SIZE = 128
-Turn = dict[str, float]  # seconds by the clock and of the processor, and what share is recognised
+FIGURES = {False: ("accuracy",), True: ("miou", "pixel_accuracy")}  # by whether masks are taught
+Turn = dict[str, float]  # seconds by the clock and of the processor, and the figures
 
 
 def write_pictures(folder: Path, count: int, masks: bool) -> None:
@@ -65,7 +72,8 @@ def write_pictures(folder: Path, count: int, masks: bool) -> None:
         for at in range(number):
             width, height = rng.integers(256, 1001, 2)
             coarse = rng.integers(0, 256, (9, 9, 3), np.uint8)
-            coarse[..., at % 4 % 3] //= 2
+            if at % 4 < 3:  # or none is darker, in the fourth class
+                coarse[..., at % 4] //= 2
             image = Image.fromarray(coarse).resize((int(width), int(height)), Image.Resampling.BICUBIC)
             noisy = np.asarray(image) + rng.normal(0, 6, (height, width, 1))
             place = folder / part / ("images" if masks else f"class{at % 4}")
@@ -81,37 +89,42 @@ def write_pictures(folder: Path, count: int, masks: bool) -> None:
 
 
 def used() -> tuple[float, float]:
-    """Seconds by the clock, and of the processor, of this process."""
-    return time.perf_counter(), time.process_time()
+    """Seconds by the clock, and of the processor, of this process and of its workers."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)  # that have ended
+    work = time.process_time() + children.ru_utime + children.ru_stime
+    for child in multiprocessing.active_children():
+        with suppress(OSError):
+            fields = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
+            work += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return time.perf_counter(), work
 
 
-def turn(began: tuple[float, float], done: tuple[float, float], right: float) -> Turn:
-    """With the processor time of the workers, all of which have ended."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    work = done[1] - began[1] + children.ru_utime + children.ru_stime
-    return {"clock": done[0] - began[0], "processor": work, "right": right}
+def turn(began: tuple[float, float], done: tuple[float, float], figures: dict[str, float]) -> Turn:
+    return {"clock": done[0] - began[0], "processor": done[1] - began[1], **figures}
 
 
-def ours(folder: Path, masks: bool, workers: int, threads: int) -> Turn:
+def ours(folder: Path, masks: bool, workers: int, threads: int, seed: int, epochs: int) -> Turn:
     import torch._dynamo  # noqa: F401 - which torch imports when it makes an optimizer
     import torchvision.transforms.v2  # noqa: F401 - which the other side imports too
 
     import cnnspec
-    import cnnspec.api  # which `cnnspec.train` would import, and the loop: both before the clock runs
+    import cnnspec.api.weights  # which `cnnspec.train` would import, and the loop: both before the clock runs
     from cnnspec.training import loop  # noqa: F401
 
-    found: list[tuple[tuple[float, float], float]] = []
+    done: list[tuple[float, float]] = []
+    figures: dict[str, float] = {}
 
-    class Epoch:
-        """Ends the run with its first epoch."""
+    class Epochs:
+        """Ends the run with its last epoch: no pictures are drawn, and nothing is scored again, in the time."""
 
         def message(self, text: str) -> None: ...
 
         def step(self, *figures: float) -> None: ...
 
         def epoch(self, metrics: Any) -> bool:
-            found.append((used(), metrics.figures["pixel_accuracy" if masks else "accuracy"]))
-            return True
+            done.append(used())
+            figures.update({name: metrics.figures[name] for name in FIGURES[masks]})
+            return len(done) == epochs
 
     spec = cnnspec.loads(MASKS if masks else SPEC)
     recipe: dict[str, Any] = (
@@ -120,13 +133,14 @@ def ours(folder: Path, masks: bool, workers: int, threads: int) -> Turn:
     with tempfile.TemporaryDirectory() as runs:
         began = used()
         cnnspec.train(
-            spec, data=folder, epochs=1, batch_size=BATCH, workers=workers, threads=threads, channels_last=False,
-            lr=LR, momentum=0.9, weight_decay=5e-4, schedule="constant", runs=runs, progress=Epoch(), **recipe,
+            spec, data=folder, epochs=epochs, batch_size=BATCH, workers=workers, threads=threads, channels_last=False,
+            lr=LR, momentum=0.9, weight_decay=5e-4, schedule="constant", runs=runs, progress=Epochs(), seed=seed,
+            **recipe,
         )  # fmt: skip
-    return turn(began, *found[0])
+    return turn(began, done[0], figures)
 
 
-def usual(folder: Path, masks: bool, workers: int, threads: int) -> Turn:
+def usual(folder: Path, masks: bool, workers: int, threads: int, seed: int, epochs: int) -> Turn:
     import torch
     from torch.utils.data import DataLoader, Dataset
     from torchvision import tv_tensors
@@ -151,14 +165,18 @@ def usual(folder: Path, masks: bool, workers: int, threads: int) -> Turn:
         def __getitem__(self, at: int) -> Any:
             path = self.images[at]
             with Image.open(path.parent.parent / "masks" / f"{path.stem}.png") as mask:
-                image, target = self.transform(load(path), tv_tensors.Mask(np.asarray(mask)[None]))
+                image, target = self.transform(load(path), tv_tensors.Mask(np.array(mask)[None]))
             return image, target[0].long()
 
     torch.set_num_threads(threads)
+    torch.manual_seed(seed)  # from which the workers have theirs
     model = cnnspec.build(cnnspec.loads(MASKS if masks else SPEC))
     norm = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.25] * 3)]
     optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=0.9, weight_decay=5e-4)
     loss = torch.nn.CrossEntropyLoss()
+    classes = 2 if masks else 4
+    done: list[tuple[float, float]] = []
+    matrix = torch.zeros(classes, classes, dtype=torch.int64)  # of true and found classes
     began = used()
     if masks:
         resize = v2.Resize((SIZE, SIZE))
@@ -170,55 +188,74 @@ def usual(folder: Path, masks: bool, workers: int, threads: int) -> Turn:
         val_set = ImageFolder(folder / "val", v2.Compose([v2.Resize(SIZE), v2.CenterCrop(SIZE), *norm]), loader=load)
     train = DataLoader(train_set, BATCH, shuffle=True, num_workers=workers)
     val = DataLoader(val_set, BATCH, num_workers=workers)
-    model.train()
-    for images, labels in train:
-        optimizer.zero_grad()
-        loss(model(images), labels).backward()
-        optimizer.step()
-    model.eval()
-    right = total = 0
-    with torch.inference_mode():
-        for images, labels in val:
-            right += int((model(images).argmax(1) == labels).sum())
-            total += labels.numel()
-    done = used()
-    del train, val
-    return turn(began, done, right / total)
+    for _ in range(epochs):
+        model.train()
+        for images, labels in train:
+            optimizer.zero_grad()
+            loss(model(images), labels).backward()
+            optimizer.step()
+        model.eval()
+        matrix.zero_()
+        with torch.inference_mode():
+            for images, labels in val:
+                codes = labels * classes + model(images).argmax(1)
+                matrix += torch.bincount(codes.flatten(), minlength=classes**2).view(classes, classes)
+        done.append(used())
+    hits = matrix.diagonal()
+    share = float(hits.sum() / matrix.sum())
+    if not masks:
+        return turn(began, done[0], {"accuracy": share})
+    ious = hits / (matrix.sum(0) + matrix.sum(1) - hits)
+    return turn(began, done[0], {"miou": float(ious.mean()), "pixel_accuracy": share})
+
+
+def shown(values: list[float]) -> str:
+    """The mean of a figure and its spread."""
+    spread = f" ± {statistics.stdev(values):.1%}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1%}{spread}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", choices=("classes", "masks"), default="classes")
     parser.add_argument("--images", type=int, default=1000)
-    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="pairs of runs, each with a seed of its own")
+    parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--side", choices=("ours", "usual"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--seed", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     masks = arguments.task == "masks"
     if arguments.side:
         side = {"ours": ours, "usual": usual}[arguments.side]
-        print(json.dumps(side(arguments.folder, masks, arguments.workers, arguments.threads)))
+        options = (getattr(arguments, key) for key in ("workers", "threads", "seed", "epochs"))
+        print(json.dumps(side(arguments.folder, masks, *options)))
         return
-    count, pairs = (40, 1) if arguments.smoke else (arguments.images, arguments.pairs)
+    count, seeds = (40, 1) if arguments.smoke else (arguments.images, arguments.seeds)
     found: dict[str, list[Turn]] = {"usual": [], "ours": []}
     with tempfile.TemporaryDirectory() as name:
         write_pictures(Path(name), count, masks)
-        for pair in range(pairs):
-            for side in found if pair % 2 else reversed(found):
-                options = [f"--{key}={getattr(arguments, key)}" for key in ("task", "workers", "threads")]
-                command = [sys.executable, __file__, "--side", side, "--folder", name, *options]
+        for seed in range(seeds):
+            for side in found if seed % 2 else reversed(found):
+                options = [f"--{key}={getattr(arguments, key)}" for key in ("task", "workers", "threads", "epochs")]
+                command = [sys.executable, __file__, f"--side={side}", f"--folder={name}", f"--seed={seed}", *options]
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
                 found[side].append(json.loads(done.stdout.splitlines()[-1]))
                 print(f"{side:6}", *(f"{key} {value:.3g}" for key, value in found[side][-1].items()), flush=True)
-    print(f"{count:,} images, {arguments.workers} workers, {arguments.threads} threads, {pairs} pairs")
+    print(
+        f"{count:,} images, {arguments.workers} workers, {arguments.threads} threads, {seeds} seeds,"
+        f" figures after epoch {arguments.epochs}"
+    )
     for side, turns in found.items():
-        rate, work, right = (statistics.median(each[key] for each in turns) for key in ("clock", "processor", "right"))
+        rate, work = (statistics.median(each[key] for each in turns) for key in ("clock", "processor"))
+        figures = ", ".join(
+            f"{name.replace('_', ' ')} {shown([each[name] for each in turns])}" for name in FIGURES[masks]
+        )
         print(
-            f"  {side:6} {count / rate:8.1f} images/s, {count / work:8.1f} for each second of the processor,"
-            f" recognised {right:.1%}"
+            f"  {side:6} {count / rate:8.1f} images/s, {count / work:8.1f} for each second of the processor, {figures}"
         )
     for key in ("clock", "processor"):
         ratios = sorted(theirs[key] / mine[key] for mine, theirs in zip(found["ours"], found["usual"], strict=True))

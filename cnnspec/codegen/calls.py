@@ -11,11 +11,13 @@ from cnnspec.codegen.expressions import UnsayableError, as_tree, replaced, value
 from cnnspec.codegen.known import Pool, holds
 from cnnspec.codegen.layout import Brackets, Node
 from cnnspec.codegen.spelling import literal
+from cnnspec.codegen.sums import simplified
 from cnnspec.codegen.torch_names import DERIVED, has_no_default, torch_names
 from cnnspec.language.bind import name_arguments, words_of
 from cnnspec.language.document import Argument, Block, Call, Expr
 from cnnspec.language.expand import Use
 from cnnspec.ops import operators
+from cnnspec.ops.reshape import Slice
 from cnnspec.ops.torch_call import Kind, TorchCall
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "operator_call",
 ]
 
+_CUT: Final = "operator.getitem"
 _TUPLES: Final = frozenset({"scale_factor"})  # arguments that torch does not take as a list
 _KEPT: Final = 6  # candidates for a size of one value
 
@@ -76,6 +79,9 @@ def operator_call(ctx: Context, uses: list[Use], pool: Pool) -> Made:
             size, init = (_value(ctx, uses, calls, index, pool) for index in (0, 1))
             tensor = Brackets(calls[0].name, (size, _as_float(ctx, uses, init)))
             return Made(kind, Brackets("nn.Parameter", (tensor,)), _result(ctx, uses, pool))
+        case "function" if not alike and calls[0].name == _CUT:
+            places = [call.arguments[0] for call in calls]
+            return Made("module", _slice(ctx, uses, places, pool), _result(ctx, uses, pool))
         case "function" if not alike:
             ctx.file.need("Function")
             arguments = _arguments(ctx, uses, calls, pool)
@@ -93,8 +99,11 @@ def as_module(ctx: Context, made: Made) -> Node:
     if made.kind == "module":
         return made.node
     if made.kind == "function" and made.inline is not None:
-        ctx.file.need("Function")
         call = made.inline
+        if call.name == _CUT:
+            (places,) = call.arguments
+            return _slice_module(ctx, places, [literal(places[-1].start), literal(places[-1].stop)])
+        ctx.file.need("Function")
         named = [f"{name}={literal(value)}" for name, value in call.named.items()]
         return Brackets("Function", (call.name, *map(literal, call.arguments), *named))
     raise UnsayableError(f"a {made.kind} among modules")
@@ -170,8 +179,6 @@ def _value(ctx: Context, uses: list[Use], calls: list[TorchCall], index: int, po
     if name in written:
         return _said(ctx, uses, name, written[name].expr, values, pool)
     hints = [tree for arg in written.values() if (tree := as_tree(arg.expr)) is not None]
-    if isinstance(values[0], tuple) and any(isinstance(part, slice) for part in values[0]):
-        return _slices(ctx, uses, values, [*hints, *pool])
     if all(isinstance(value, str) for value in values):
         return literal(values[0]) if len(set(values)) == 1 else _unsayable("words that differ")
     try:
@@ -186,20 +193,20 @@ def _unsayable(reason: str) -> str:
     raise UnsayableError(reason)
 
 
-def _slices(ctx: Context, uses: list[Use], values: list[Any], pool: Pool) -> str:
-    """Places along each axis, `slice(None)` for all."""
-    if len({len(places) for places in values}) > 1:
-        raise UnsayableError("places on several axes")
-    texts = []
-    for axis in zip(*values, strict=True):
-        if any(not isinstance(place, slice) or place.step is not None for place in axis):
-            raise UnsayableError("places with steps")
-        if all(place == slice(None) for place in axis):
-            texts.append("slice(None)")
-            continue
-        ends = [[place.start for place in axis], [place.stop for place in axis]]
-        texts.append(f"slice({', '.join(ctx.text(ctx.choose(end, uses, pool)) for end in ends)})")
-    return f"({', '.join(texts)}{',' * (len(texts) == 1)})"
+def _slice(ctx: Context, uses: list[Use], places: list[tuple[slice, ...]], pool: Pool) -> Node:
+    """A part of an axis, which another copy cuts elsewhere."""
+    if len(set(map(len, places))) > 1:
+        raise UnsayableError("parts of several axes")
+    written = _written(uses, ctx).values()
+    named = [*(tree for arg in written if (tree := as_tree(arg.expr)) is not None), *pool]
+    ends = ([place[-1].start for place in places], [place[-1].stop for place in places])
+    return _slice_module(ctx, places[0], [ctx.text(ctx.choose(end, uses, named)) for end in ends])
+
+
+def _slice_module(ctx: Context, places: tuple[slice, ...], ends: list[str]) -> Node:
+    ctx.file.need("Slice")
+    axis = len(places) - 1
+    return Brackets("Slice", (*ends, *([f"dim={axis}"] if axis > 1 else [])))
 
 
 def _said(ctx: Context, uses: list[Use], name: str, expr: Expr, values: list[Any], pool: Pool) -> str:
@@ -242,6 +249,7 @@ def _result(ctx: Context, uses: list[Use], pool: Pool) -> Pool:
         tree = as_tree(arg.expr)
         if tree is not None and any(ctx.chosen(tree, [shape[axis] for shape in shapes], uses) for axis in (0, -1)):
             found.append(tree)
+    found += _cut(ctx, uses, pool)
     keeps = known.ins(uses) == known.outs(uses)
     kept = [tree for tree in pool if keeps or not holds(tree, "@")]
     reads = {known.shape(use.reads[0])[1:] for use in uses}
@@ -249,6 +257,16 @@ def _result(ctx: Context, uses: list[Use], pool: Pool) -> Pool:
         (places,) = reads
         found += [tree for each in kept if (tree := _times(each, places)) is not None and places]
     return [*found, *kept][:_KEPT]
+
+
+def _cut(ctx: Context, uses: list[Use], pool: Pool) -> Pool:
+    """What the channels of a slice may be called."""
+    if not all(isinstance(op, Slice) and op.dim == 1 for op in map(ctx.known.op, uses)):
+        return []
+    written = _written(uses, ctx)
+    ends = [written[name].expr for name in ("start", "end") if name in written]
+    start, *end = (tree for each in ends if (tree := as_tree(each)) is not None)
+    return [simplified(ast.BinOp(tree, ast.Sub(), start)) for tree in end or pool if not holds(tree, "@")]
 
 
 def _times(tree: ast.expr, places: tuple[int, ...]) -> ast.expr | None:
@@ -266,7 +284,7 @@ def concatenated(pools: list[Pool], values: list[list[int]], uses: list[Use], ct
         if part is None:
             return []
         total = part if total is None else ast.BinOp(total, ast.Add(), part)
-    return [] if total is None else [total]
+    return [] if total is None else [simplified(total)]
 
 
 # Blocks -------------------------------------------------------------------------------------------------------------
@@ -297,6 +315,10 @@ def block_call(ctx: Context, file: _Classes, uses: list[Use], pool: Pool, others
         text = ctx.text(tree)
         arguments.append(text if arg.name is None else f"{known.names.values[arg.name]}={text}")
     head = ctx.name(item.call.target)
+    for name, axis in (("in_channels", 0), ("in_features", -1)):  # of which the block tells nothing, but gives as many
+        values = [known.shape(use.reads[0])[axis] for use in uses]
+        if name not in first and (right := [tree for tree in pool if ctx.chosen(tree, values, uses)]):
+            first[name] = right[0]
     returns: Pool = []
     for name, each in blocks.items():
         returns += _returned(classes[name].returns, each, item.call, first)
@@ -314,4 +336,4 @@ def _returned(returns: Pool, block: Block, call: Call, first: dict[str, ast.expr
     for name, expr in block.let:
         tree = as_tree(expr)
         known[name] = None if tree is None else replaced(tree, known)
-    return [tree for each in returns if (tree := replaced(each, known)) is not None]
+    return [simplified(tree) for each in returns if (tree := replaced(each, known)) is not None]

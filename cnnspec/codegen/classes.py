@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Final, Protocol
 
 from cnnspec.codegen.calls import BlockClass, block_call, concatenated, operator_call
 from cnnspec.codegen.containers import Containers, Fill, assign, condition
 from cnnspec.codegen.context import Context
-from cnnspec.codegen.expressions import UnsayableError
+from cnnspec.codegen.expressions import UnsayableError, as_tree
 from cnnspec.codegen.known import Pool, holds
 from cnnspec.codegen.layout import Line, Node, flat
 from cnnspec.codegen.names import is_attribute, local
@@ -27,6 +27,9 @@ _JOINS: Final = {
     "mul": TorchCall("operator.mul", kind="fold"),
     "concat": TorchCall("torch.cat", (1,), kind="reads"),
 }
+
+
+_TRIED: Final = 2  # names for channels of either case
 
 
 class _File(Protocol):
@@ -306,8 +309,18 @@ class MappingClass:
         else:
             self._optional(key, node, when)
         if when is not None:
-            out = [*out, *self._pool(reads[-1])]
+            out = self._either(item, out, self._pool(reads[-1]))
         return self._step(item, Step(key, reads, text, note, flag, len(reads) > 1), out)
+
+    def _either(self, item: Item, there: Pool, absent: Pool) -> Pool:
+        """What the channels may be called of a layer that passes its input on where it is absent."""
+        test = as_tree(item.when)
+        both = [
+            ast.IfExp(test, one, other)
+            for one, other in product(there[:_TRIED], absent[:_TRIED])
+            if test is not None and not any(holds(tree, "@") for tree in (one, other))
+        ]
+        return [*there, *absent, *both]
 
     def _pool(self, read: int | str) -> Pool:
         if isinstance(read, str) and read not in self.pools:

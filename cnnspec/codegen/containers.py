@@ -328,15 +328,15 @@ class Containers:
 
 
 def _enumerated(ctx: Context, lines: list[Line], index: str, count: str) -> list[Line]:
-    """A loop over a list, where its rounds take numbers from one in several places."""
+    """A loop over a list, where its rounds take numbers from one in several places, or from a long one."""
     text = "\n".join(f"{line.before}{flat(line.node)}{line.after}" for line in lines)
-    tables = Counter(re.findall(rf"(?<![\w\])])\[([\d, ]+)\]\[{index}\]", text))
+    tables = Counter(re.findall(rf"(?<![\w\])])\[([\d., ]+)\]\[{index}\]", text))
     for table, times in tables.items():
         numbers = tuple(table.split(", "))
-        if times == 1 or str(len(numbers)) != count:
+        if (times == 1 and len(table) < _LONGEST) or str(len(numbers)) != count:
             continue
         taken = f"[{table}][{index}]"
-        name = ctx.fresh("out" if f"channels = {taken}" in text else "size")
+        name = ctx.fresh("out" if f"channels = {taken}" in text else "rate" if "." in table else "size")
         body = [renamed(line, taken, name) for line in lines[1:]]
         listed = Brackets("", numbers, pair="[]")
         if re.search(rf"\b{index}\b", "\n".join(f"{line.before}{flat(line.node)}" for line in body)):

@@ -28,6 +28,17 @@ class Function(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         return self.function(input, *self.arguments, **self.named)
 '''
+_SLICE: Final = '''\
+class Slice(nn.Module):
+    """Of the axis `dim` what lies from `start` up to `end`."""
+
+    def __init__(self, start, end, dim=1):
+        super().__init__()
+        self.start, self.end, self.dim = start, end, dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input[(slice(None),) * self.dim + (slice(self.start, self.end),)]
+'''
 _JOINED: Final = '''\
 class {name}(nn.Sequential):
     """Modules side by side: all read the input, and what they give is {done}."""
@@ -46,6 +57,7 @@ _FOLDED: Final = """\
 def _texts() -> dict[str, str]:
     own = {
         "Function": _FUNCTION,
+        "Slice": _SLICE,
         "Added": _JOINED.format(name="Added", done="added", body=_FOLDED.format(sign="+")),
         "Multiplied": _JOINED.format(name="Multiplied", done="multiplied", body=_FOLDED.format(sign="*")),
         "Concatenated": _JOINED.format(

@@ -92,7 +92,8 @@ def _opened(node: Brackets, depth: int, before: str, after: str) -> list[str]:
     first, last = f"{indent}{before}{node.head}{node.pair[0]}", f"{indent}{node.pair[1]}{after}"
     row = _row(node)
     comma = "," if node.commas else ""
-    if not _opens(node) and len(inner + row) <= WIDTH:
+    is_list = node.pair == "[]" and node.commas  # which a formatter opens line by line
+    if not _opens(node) and not is_list and len(inner + row) <= WIDTH:
         return [first, inner + row, last]
     lines = [first]
     for index, item in enumerate(node.items):

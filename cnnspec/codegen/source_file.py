@@ -126,13 +126,28 @@ class SourceFile:
     def class_in_place(self, ctx: Context, item: Item, body: Body, pool: Pool) -> tuple[Node, Pool]:
         """An instance of a class for a body that stands in place."""
         self._check_inputs(ctx, item, body)
-        name = self.known.names.new_class(item.key or "Part")
+        name = self.known.names.new_class(item.key or self._around(item))
         inner = ctx.inner()
         static = [tree for tree in pool if not holds(tree, "@")]
         lines, out = self.body_class(inner, name, body, (INPUT,), static)
         arguments = tuple(ctx.name(used) for used in inner.used)
-        self.part.classes.append(self.opening(name, inner, lines, tuple(inner.used), []))
+        written = self.opening(name, inner, lines, tuple(inner.used), [])
+        head = f"({lines[0]}):"
+        twin = next(
+            (other for other in self.part.classes if other[1:] == written[1:] and other[0].before.endswith(head)), None
+        )
+        if twin is None:
+            self.part.classes.append(written)
+        else:
+            self.known.names.taken.discard(name)
+            name = twin[0].before.removeprefix("class ").removesuffix(head)
         return Brackets(name, arguments), [tree for tree in out if not holds(tree, "@")]
+
+    def _around(self, item: Item) -> str:
+        """What a child without a name is called: one of `stages` a stage."""
+        uses = self.known.of_item(item)
+        path = [part for part in uses[0].name.split(".") if not part.isdigit()] if uses else []
+        return re.sub("(?<=[a-rt-z])s$", "", path[-1]) if path else "Part"
 
     # Classes
 

@@ -12,7 +12,7 @@ from cnnspec.codegen.context import Context
 from cnnspec.codegen.expressions import UnsayableError, as_tree
 from cnnspec.codegen.flat import flat_class
 from cnnspec.codegen.known import Known, Pool
-from cnnspec.codegen.layout import Brackets, Line, Node
+from cnnspec.codegen.layout import WIDTH, Brackets, Line, Node
 from cnnspec.codegen.names import camel
 from cnnspec.codegen.source_file import SourceFile
 from cnnspec.errors import CnnspecError
@@ -67,7 +67,9 @@ def header(graph: Graph) -> list[str]:
     given = ", ".join(show_shape(graph.shape_of(name)) for name in graph.outputs)
     lines = [f"{graph.name}: {show_shape(graph.input_shape)} to {given}."]
     if graph.mean:
-        lines += ["", f"The input is normalised: mean {_listed(graph.mean)}, std {_listed(graph.std)}."]
+        mean, std = f"The input is normalised: mean {_listed(graph.mean)},", f"std {_listed(graph.std)}."
+        both = f"{mean} {std}"
+        lines += ["", *([both] if len(both) <= WIDTH else [mean, std])]
     escaped = [_plain(line) for line in lines]
     return ['"""' + escaped[0] + '"""'] if len(lines) == 1 else ['"""' + escaped[0], *escaped[1:], '"""']
 

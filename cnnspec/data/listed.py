@@ -24,7 +24,7 @@ from cnnspec.data.targets import ignored
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.graph import Graph
 from cnnspec.images import FORMATS, SUFFIXES, check_shape
-from cnnspec.jpegs import HEAD, read_head
+from cnnspec.jpegs import read_start
 from cnnspec.ops import show_shape
 from cnnspec.tasks import Task
 
@@ -175,8 +175,8 @@ def _read_masks(images: Sequence[Path], masks: Sequence[Path], graph: Graph, opt
 def _size(path: Path) -> tuple[int, int] | None:
     """Height and width of an image as it is shown; None of one that cannot be read, which is told of later."""
     try:
-        with open(path, "rb") as file:
-            head = read_head(file.read(HEAD))
+        with open(path, "rb", buffering=0) as file:
+            head = read_start(file)
         if head is not None and not head.described:  # in a fifth of the time
             return head.height, head.width
         with Image.open(path, formats=FORMATS) as image:

@@ -179,8 +179,9 @@ class DataSet:
     @property
     def digest(self) -> str:
         """Of the images in training and their targets, in their order: a run is continued on the same ones only."""
-        targets = self.train.targets[self.train_rows].numpy().tobytes()
-        return hashlib.sha256(targets + self.contents.encode()).hexdigest()
+        digest = hashlib.sha256(self.train.targets[self.train_rows].contiguous().numpy().data)
+        digest.update(self.contents.encode())
+        return digest.hexdigest()
 
     @property
     def inputs(self) -> str:

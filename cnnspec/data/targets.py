@@ -91,6 +91,8 @@ def check_labels(labels: Tensor, classes: int, name: str) -> None:
 
 def check_mask(masks: Array, classes: int, ignore: int, name: str) -> None:
     """Raise CnnspecError unless every value of some masks is one of `classes` classes, or `ignore`."""
+    if masks.size and masks.min() >= 0 and masks.max() < classes:  # in a thirtieth of the time of listing them
+        return
     for value in np.unique(masks).tolist():
         if value != ignore and not 0 <= value < classes:
             row = int(np.flatnonzero((masks == value).reshape(len(masks), -1).any(1))[0])

@@ -120,7 +120,8 @@ def torch_call(op: AnyOp, *inputs: Shape) -> TorchCall:
             return TorchCall("nn.ChannelShuffle", (op.groups,))
         case Slice():
             axis = op.axis(shape)
-            index = (ALL, *(ALL for _ in range(axis)), slice(*op.bounds(shape[axis])))
+            start, end = op.bounds(shape[axis])
+            index = (ALL, *(ALL for _ in range(axis)), slice(start, None if op.end is None else end))
             return TorchCall("operator.getitem", (index,), kind="function")
         case ZeroPad() | ReflectionPad() | ReplicationPad() | CircularPad():
             return TorchCall(f"nn.{op.op_name}", (op.padding,))

@@ -7,8 +7,10 @@ is imported is shared. It is for a process that is one command: a fork copies wh
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pickle
+import select
 import signal
 import sys
 import threading
@@ -37,7 +39,7 @@ FEW: Final = 512  # files that one process reads before others would have gained
 MOST_READERS: Final = 4  # whom one process that runs a network keeps up with
 _BLOCK: Final = 64  # files that a reader is asked for at a time,
 _BLOCK_BYTES: Final = 2**22  # or so many that they come to about that
-_GONE: Final = "a process that reads images has ended before it was done"
+_EACH: Final = 2  # blocks that a reader has: one that it reads, and the next
 
 
 class Readers:
@@ -51,8 +53,9 @@ class Readers:
         first = list(islice(sources, FEW))
         self._sources = chain(first, sources)
         self._readers: list[_Reader] = []
-        count = min(threads or usable_cores(), usable_cores(), MOST_READERS)
-        if sys.platform != "linux" or count < 2 or threading.active_count() > 1 or len(first) < FEW:
+        cores = usable_cores()
+        count = min(threads or cores, cores, MOST_READERS + 1) - 1  # one core is for who runs the network
+        if sys.platform != "linux" or count < 1 or threading.active_count() > 1 or len(first) < FEW:
             return
         if not _are_images(first) or are_large(list(first)):
             return
@@ -79,8 +82,8 @@ class Readers:
     def ahead(self, predictor: Predictor) -> Iterator[object]:
         """The sources in their order, as `Predictor.stream` takes them: those that are image files decoded.
 
-        Each reader has one block of files at a time, so that no more is held, and none waits for the other to read.
-        Raises CnnspecError where a reader has ended.
+        Each reader has two blocks of files at a time, and a block is read here where the first of those is not there
+        yet. So no more is held than some blocks. Raises CnnspecError where a reader has ended.
         """
         about = predictor.metadata
         if not self or len(about.input_shape) != 3:
@@ -89,22 +92,34 @@ class Readers:
             return
         wanted = (about.input_shape, about.intake, predictor.invert, predictor.max_pixels)
         size = max(1, min(_BLOCK, _BLOCK_BYTES // prod(about.input_shape)))
-        idle = deque(self._readers)
+        most = _EACH * len(self._readers)
         begun: deque[tuple[list[Any], _Reader | None]] = deque()
 
+        def begin(reader: _Reader | None) -> bool:
+            """Have the next block read, if there is one: by a reader, or here."""
+            block: list[Any] = list(islice(self._sources, size))
+            if not block:
+                return False
+            if not _are_images(block):
+                reader = None
+            elif reader is None or not reader.ask((block, *wanted)):
+                block, reader = _decoded(block, *_read(block, *wanted)), None
+            begun.append((block, reader))
+            return True
+
         def fill() -> None:
-            while idle and len(begun) < len(self._readers) and (block := list(islice(self._sources, size))):
-                reader = idle.popleft() if _are_images(block) else None
-                if reader is not None:
-                    reader.ask((block, *wanted))
-                begun.append((block, reader))
+            for reader in self._readers:
+                while reader.asked < _EACH and len(begun) < most and begin(reader):
+                    pass
 
         fill()
         while begun:
-            block, reader = begun.popleft()
+            block, reader = begun[0]
             if reader is not None:
+                if not reader.is_ready() and len(begun) < most + _EACH and begin(None):
+                    continue
                 block = reader.answer(block)
-                idle.append(reader)
+            begun.popleft()
             fill()
             yield from block
 
@@ -125,28 +140,44 @@ class _Reader:
             _be_reader(asked, answer, [ask, answered, *(end.fileno() for other in others for end in other.ends)])
         os.close(asked)
         os.close(answer)
-        self._asked: BinaryIO = os.fdopen(ask, "wb")
+        self._questions: BinaryIO = os.fdopen(ask, "wb")
         self._answers: BinaryIO = os.fdopen(answered, "rb")
-        self.ends = (self._asked, self._answers)
+        self.ends = (self._questions, self._answers)
+        self.asked = 0  # questions that have no answer yet
+        self._room = fcntl.fcntl(ask, fcntl.F_GETPIPE_SZ) // _EACH
+        self._poll = select.poll()
+        self._poll.register(answered)
 
-    def ask(self, question: tuple[Any, ...]) -> None:
-        """Have a block of files read."""
+    def ask(self, question: tuple[Any, ...]) -> bool:
+        """Have a block of files read. False for names so long that who asks would wait for who answers, and he for him.
+
+        Raises CnnspecError where the process has ended.
+        """
+        data = pickle.dumps(question)
+        if len(data) > self._room:
+            return False
         try:
-            pickle.dump(question, self._asked)
-            self._asked.flush()
+            self._questions.write(data)
+            self._questions.flush()
         except OSError:
-            raise CnnspecError(_GONE) from None
+            raise _gone() from None
+        self.asked += 1
+        return True
+
+    def is_ready(self) -> bool:
+        """Whether an answer has begun to come, or none will come any more."""
+        return bool(self._poll.poll(0))
 
     def answer(self, paths: list[str]) -> list[Decoded]:
         """What came of the files of the block that was asked for."""
         try:
             pixels, errors, warned = pickle.load(self._answers)
         except (OSError, EOFError, pickle.UnpicklingError):
-            raise CnnspecError(_GONE, hint="`--threads 1` reads without others") from None
+            raise _gone() from None
+        self.asked -= 1
         for message, category, file, line in warned:
-            warnings.warn_explicit(message, category, file, line, registry=_WARNED)
-        rows = iter(pixels)
-        return [Decoded(path, errors.get(place) or next(rows)) for place, path in enumerate(paths)]
+            warnings.warn_explicit(message, category, file, line, registry=_warned_of(file))
+        return _decoded(paths, pixels, errors)
 
     def close(self) -> None:
         """End the process."""
@@ -157,7 +188,20 @@ class _Reader:
                 end.close()
 
 
-_WARNED: Final[dict[Any, Any]] = {}  # what readers have warned of, each thing once
+def _gone() -> CnnspecError:
+    message = "a process that reads images has ended before it was done"
+    return CnnspecError(message, hint="`--threads 1` reads without others")
+
+
+def _decoded(paths: list[str], pixels: Any, errors: dict[int, CnnspecError]) -> list[Decoded]:
+    rows = iter(pixels)
+    return [Decoded(path, errors.get(place) or next(rows)) for place, path in enumerate(paths)]
+
+
+def _warned_of(file: str) -> dict[Any, Any]:
+    """What the module of a file has warned of here already, for it is said once."""
+    modules = [module for module in list(sys.modules.values()) if getattr(module, "__file__", None) == file]
+    return vars(modules[0]).setdefault("__warningregistry__", {}) if modules else {}
 
 
 def _be_reader(asked: int, answer: int, of_others: list[int]) -> NoReturn:

@@ -98,8 +98,51 @@ layers:
   two:
     - repeat: 2
       inline: ["Conv2d([3, 5][i], 1)", ReLU, "Conv2d([3, 5][i], 1)"]
+  three:
+    - repeat: 10
+      inline:
+        - "Dropout([0.012345678901, 0.02345678901, 0.032109876543, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08,
+          0.0912345678901234567][i])"
+        - "Conv2d(5, 3, padding=1)"
 """,
-        ("for i, out in enumerate([4, 4, 8, 8]):", "if i in (1, 2):", "for out in [3, 5]:"),
+        (
+            "for rate in [\n            0.012345678901,\n",
+            "append(nn.Dropout(rate))",
+            "for i, out in enumerate([4, 4, 8, 8]):",
+            "if i in (1, 2):",
+            "for out in [3, 5]:",
+        ),
+    ),
+    "channels that slices cut, and that a condition leaves as they are": (
+        """
+input: [3, 8, 8]
+blocks:
+  Dual:
+    params: {end: int, out: int, stride: 1, wide: 12}
+    layers:
+      wide: Conv2d(wide, 1, stride=stride) if stride != 1
+      left: Slice(0, end)
+      right: Slice(end)(wide)
+      new: Conv2d(out, 1, stride=stride)(input)
+      new_left: Slice(0, end)
+      new_right: Slice(end)(new)
+      add: Add(left, new_left)
+      cat: Concat(add, right, new_right)
+  Rest: {layers: {pool: "AvgPool2d(3, stride=1, padding=1)", sub: "Sub(pool, input)"}}
+  Mixed: {layers: {mix: Rest, scale: {layers: {scale: Scale}}, add: "Add(input, scale)", last: "Slice(0, 2, dim=2)"}}
+layers:
+  one{i}: Dual(4, 6, stride=2 if i == 0 else 1) * 2
+  two{i}: Dual(8, 11) * 2
+  three: [Mixed, "Conv2d(7, 1)", Mixed, "Slice(1, 5)", ReLU]
+""",
+        (
+            "channels = (12 if i == 0 else channels) + 2",
+            "channels += 3",
+            "Slice(0, end)",
+            "Slice(end, None)",
+            "Slice(1, 5)",
+            "[:, :, 0:2]",
+        ),
     ),
     "names that are no attributes, in turn": (
         """
@@ -316,7 +359,7 @@ layers:
             "Reshape((-1,))",
             "return a / b",
             "torch.cat([g, g], 2)",
-            "g = x[:, :, :, 4:8]",
+            "g = x[:, :, :, 4:]",
             "Function(torch.amax, 3, keepdim=True)",
             "return torch.amin(x, (1, 3))",
         ),

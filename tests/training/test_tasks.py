@@ -109,6 +109,23 @@ def test_masks_are_scored_as_torchmetrics_does_on_any_axes(axes: tuple[int, ...]
     assert float(dice.loss(perfect, masks)) == pytest.approx(0, abs=1e-3)
 
 
+@pytest.mark.parametrize("weights", [None, (0.5, 2.0, 3.0)])
+@pytest.mark.parametrize("ignored", [0, 3])
+def test_the_loss_of_masks_is_the_mean_over_their_places(weights: tuple[float, ...] | None, ignored: int) -> None:
+    """For each image by itself; whether or not some places have no class."""
+    scores = draw(6, 3, 8, 10)
+    masks = torch.randint(0, 3, (6, 8, 10), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    masks[1, :ignored] = 255
+    config = TrainConfig() if weights is None else TrainConfig(class_weights=weights)
+    found = MaskObjective(config, torch.ones(3), 255, CPU).loss(scores, masks)
+    wanted = 0.0
+    for given, mask in zip(scores, masks, strict=True):
+        chances = given.double().log_softmax(0)
+        places = [(int(mask[y, x]), y, x) for y in range(8) for x in range(10) if mask[y, x] != 255]
+        wanted -= sum((weights or (1,) * 3)[kind] * float(chances[kind, y, x]) for kind, y, x in places) / len(places)
+    assert float(found) == pytest.approx(wanted, rel=1e-5)
+
+
 def test_a_mask_is_cropped_to_the_middle() -> None:
     masks = torch.arange(36).view(1, 6, 6)
     assert cropped(masks, torch.zeros(1, 2, 2, 4)).tolist() == masks[:, 2:4, 1:5].tolist()
