@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cnnspec.codegen.expressions import UnsayableError, value_of
 from cnnspec.codegen.sums import simplified
 from cnnspec.language.unparse import unparse
 
@@ -45,3 +46,8 @@ def test_they_keep_their_values(text: str, numbers: tuple[int, int, int]) -> Non
     scope = dict(zip("abi", numbers, strict=True))
     short = simplified(ast.parse(text, mode="eval").body)
     assert eval(ast.unparse(short), scope.copy()) == eval(text, scope.copy())
+
+
+def test_a_name_that_is_not_there_is_told_of_what_was_put_together_too() -> None:
+    with pytest.raises(UnsayableError):
+        value_of(ast.BinOp(ast.Name("a", ast.Load()), ast.Add(), ast.Name("b", ast.Load())), {"a": 1})
