@@ -101,7 +101,8 @@ def import_network(
 
     name = parse_source(source)
     if name is None:
-        raise UsageError(f"`{source}` is no source that can be imported", hint=SOURCES)
+        hint = _PICKLED if source.lower().endswith((".pt", ".pth", ".ckpt", ".safetensors")) else SOURCES
+        raise UsageError(f"`{source}` is no source that can be imported", hint=hint)
     if weights is not None and len(name.named) > 1:
         raise UsageError("weights are of one network, and several are imported", hint="import one of them by itself")
     check_targets(output, weights, force=force)
@@ -114,6 +115,9 @@ def import_network(
     return _result(imported, tuple(Path(path) for path in (output, weights) if path is not None))
 
 
+_PICKLED = (
+    "such a file has weights, and not what is done with them: `net.py:factory` names the code that makes the network"
+)
 SOURCES = "a source is net.py:factory, timm:NAME, torchvision:NAME, pt2:FILE or a file: docs/importing.md has all"
 
 
@@ -301,6 +305,11 @@ def from_torch(module: object, example: object, *, name: str | None = None, prov
 
     if not isinstance(module, torch.nn.Module):
         raise UsageError(f"`module` is to be a torch.nn.Module, and not a {type(module).__name__}")
+    if isinstance(example, (tuple, list)) and any(isinstance(each, torch.Tensor) for each in example):
+        if len(example) != 1:
+            hint = "a module around it may fill in the others, or give the part that reads one"
+            raise UsageError(f"`example` is {len(example)} inputs, and a spec has one", hint=hint)
+        (example,) = example
     shape = tuple(example.shape[1:]) if isinstance(example, torch.Tensor) else example
     if not isinstance(shape, (tuple, list)) or not 1 <= len(shape) <= 4:
         raise UsageError("`example` is to be a tensor with a batch axis, or a shape without one: (3, 224, 224)")

@@ -242,7 +242,8 @@ def flattened(shape: Shape, wanted: Shape) -> Flatten | None:
 
 
 def _cut(step: Step, steps: Steps, readers: Readers) -> bool:
-    """Neighbours along an axis are a Slice; every n-th place of the map is a pool of one place."""
+    """Neighbours along an axis are a Slice; every n-th place of the map is a pool of one place, behind a Slice where it
+    does not begin with the first."""
     shape = steps.shape(step.inputs[0]) if step.inputs else None
     if not isinstance(step.op, Cut) or shape is None:
         return False
@@ -251,11 +252,19 @@ def _cut(step: Step, steps: Steps, readers: Readers) -> bool:
     if cut.step == 1:
         end = {} if cut.end == size else {"end": cut.end}
         return replace_op(step, make_op("Slice", start=cut.start, **end, **({} if cut.dim == 1 else {"dim": cut.dim})))
-    whole = cut.start == 0 and len(range(0, cut.end, cut.step)) == len(range(0, size, cut.step))
+    whole = len(range(cut.start, cut.end, cut.step)) == len(range(cut.start, size, cut.step))
     if not whole or cut.dim == 1 or not 1 <= rank <= 3:
         return False
     stride = tuple(cut.step if axis == cut.dim - 2 else 1 for axis in range(rank))
-    return replace_op(step, make_op(f"MaxPool{rank}d", kernel_size=1, stride=stride))
+    pool = make_op(f"MaxPool{rank}d", kernel_size=1, stride=stride)
+    if cut.start == 0:
+        return replace_op(step, pool)
+    scope = step.name.rpartition(".")[0]
+    new = Step(steps.free(f"{scope}.pool".lstrip(".")), step.source_op, (), pool, "", {}, step.shape, step.gives)
+    steps.put_after(step, new)
+    step.op = make_op("Slice", start=cut.start, dim=cut.dim)
+    step.shape, step.gives = (*shape[: cut.dim - 1], size - cut.start, *shape[cut.dim :]), ""
+    return True
 
 
 def _join(step: Step, steps: Steps, readers: Readers) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import isclose
 from typing import Final
 
+from cnnspec.foreign.fold_norms import with_parameter
 from cnnspec.foreign.network import Stored
 from cnnspec.foreign.primitives import Affine, Clamped, Divided, Padded, Parameter, Power, Reduced, Reshaped, Subtracted
 from cnnspec.foreign.steps import Readers, Rule, Step, Steps, replace_op
@@ -164,8 +165,8 @@ def _response_norm(step: Step, steps: Steps, readers: Readers) -> bool:
     if not isinstance(step.op, Add) or len(step.inputs) != 2:
         return False
     for read, other in (step.inputs, step.inputs[::-1]):
-        shift, bias = _with_parameter(steps, other, Add)
-        gained, weight = _with_parameter(steps, shift, Mul)
+        shift, bias = with_parameter(steps, other, Add)
+        gained, weight = with_parameter(steps, shift, Mul)
         product = steps.by_name.get(gained)
         if bias is None or weight is None or product is None or not isinstance(product.op, Mul):
             continue
@@ -191,19 +192,6 @@ def _response_norm(step: Step, steps: Steps, readers: Readers) -> bool:
         steps.rename(step, steps.free(scope or "grn"))
         return replace_op(step, make_op("GRN", eps=mean.op.shift, **({} if dim == 1 else {"dim": dim})), read)
     return False
-
-
-def _with_parameter(steps: Steps, name: str, kind: type[Add | Mul]) -> tuple[str, Stored | None]:
-    """What a sum or product with a parameter reads, and that parameter's tensor."""
-    step = steps.by_name.get(name)
-    if step is None or not isinstance(step.op, kind) or len(step.inputs) != 2:
-        return "", None
-    for one, other in (step.inputs, step.inputs[::-1]):
-        trained = steps.by_name.get(other)
-        if trained is not None and isinstance(trained.op, Parameter):
-            (reference,) = trained.weights.values()
-            return one, reference if isinstance(reference, Stored) else None
-    return "", None
 
 
 def _two_reads(step: Step, steps: Steps, readers: Readers) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from cnnspec.foreign.fold_norms import NORMS
 from cnnspec.foreign.fold_shapes import SHAPES, does_nothing
 from cnnspec.foreign.fold_values import VALUES
 from cnnspec.foreign.steps import Readers, Rule, Step, Steps
@@ -15,7 +16,7 @@ from cnnspec.ops import ArgumentError
 
 __all__ = ["fold"]
 
-_RULES: Final[tuple[Rule, ...]] = (*VALUES, *SHAPES)
+_RULES: Final[tuple[Rule, ...]] = (*NORMS, *VALUES, *SHAPES)
 
 
 def fold(steps: Steps) -> None:

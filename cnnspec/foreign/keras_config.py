@@ -70,6 +70,9 @@ def _refuse_code(document: object, shown: str) -> None:
         elif isinstance(part, dict):
             waiting += part.values()
             kind, module = part.get("class_name"), part.get("module")
+            owner, mark, _ = str(part.get("registered_name")).partition(">")
+            if mark and kind is not None and kind != "function" and module is None and owner != "keras":
+                module = owner
             if kind in _CODE:
                 raise CnnspecError(f"{shown} has a layer `{kind}`, which is code of its own: such files are refused")
             if kind is None or kind == "function" or module in (None, "builtins"):
@@ -119,8 +122,10 @@ class _Reader:
                     inputs = last = (path,)
                 continue
             if not last:  # older files say the shape with the first layer only
-                shape = layer["config"].get("batch_shape")
-                shape = shape or layer["config"]["batch_input_shape"]
+                shape = layer["config"].get("batch_shape") or layer["config"].get("batch_input_shape")
+                if shape is None:
+                    hint = "`model.build((None, 224, 224, 3))` before it is saved says it"
+                    raise CnnspecError(f"{self.shown} was never built, and does not say what it reads", hint=hint)
                 first = ".".join((*scope, "input_layer"))
                 self.layers[first] = KerasLayer(first, "InputLayer", {"batch_shape": shape}, (), scope)
                 inputs = last = (first,)

@@ -168,7 +168,12 @@ def _flatten(reader: LayerReader, layer: KerasLayer, values: Sequence[Seen]) -> 
     (value,) = values
     if len(value.shape) == 1:
         return value
-    apart = reader.channels_last and prod(value.shape[1:]) > 1 and value.shape[0] > 1
+    last = reader.channels_last
+    if layer.kind == "Flatten" and layer.config.get("data_format") == "channels_first":  # it puts them last first
+        if last:
+            raise KerasGap("a flattening of maps with their channels first in a network that has them last")
+        last = True
+    apart = last and prod(value.shape[1:]) > 1 and value.shape[0] > 1
     columns = (*value.shape[1:], value.shape[0]) if apart else ()
     return reader.add(layer, make_op("Flatten"), (value,), columns=columns)
 

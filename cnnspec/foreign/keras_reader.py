@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod, sqrt
 from typing import Any, Final
 
@@ -24,6 +24,16 @@ _RULES: Final = {**LAYERS, **MOVES}
 _SCALINGS: Final = ("Rescaling", "Normalization")
 _BYTE: Final = 255.0
 Numbers = Callable[[str], Sequence[float] | None]  # of a variable by its key; None where nobody has them
+_FUNCTIONS: Final = {  # of Keras that have no arguments, and the activation that each is
+    "Relu": "relu",
+    "Relu6": "relu6",
+    "Sigmoid": "sigmoid",
+    "Silu": "silu",
+    "Tanh": "tanh",
+    "Softplus": "softplus",
+    "HardSigmoid": "hard_sigmoid",
+    "HardSilu": "hard_silu",
+}
 
 
 @dataclass(frozen=True)
@@ -249,6 +259,9 @@ class _Reader:
     def _result(self, layer: KerasLayer, values: list[Seen]) -> Seen:
         if any(read not in self.values for read in layer.reads):
             raise ValueError("what it reads is not there")
+        if layer.is_function and layer.kind in _FUNCTIONS:
+            config = {**layer.config, "activation": _FUNCTIONS[layer.kind]}
+            layer = replace(layer, kind="Activation", config=config, is_function=False)
         rule = _RULES.get(layer.kind)
         if layer.kind.startswith("Random"):
             self.notes.append(f"`{layer.path}` changes images in training only, and is left out")

@@ -35,7 +35,8 @@ def read_models(source: SourceName, input_shape: Shape | None) -> list[Model]:
     assert source.path is not None
     suffix = source.path.suffix.lower()
     if suffix not in READERS:
-        raise UsageError(f"{source.text} cannot be imported yet: there is no reader for {suffix} files")
+        hint = '`keras.models.load_model("old.h5").save("new.keras")` writes the format that is read'
+        raise UsageError(f"{source.text} is a file of Keras 2, which is not read", hint=hint)
     module, _, function = READERS[suffix].partition(":")
     read: Reader = getattr(importlib.import_module(module), function)
     return [read(source.path, input_shape)]

@@ -135,6 +135,22 @@ def _concat(reader: Reader, node: NodeView) -> Result:
     return Made(op, reads, shape=shape, order=first.order)
 
 
+def _expand(reader: Reader, node: NodeView) -> Result:
+    """Axes of size 1 as long as others: joins do so by themselves, and what else reads it gets a shape that is told."""
+    read, wanted = node.activation(), node.known(1)
+    if wanted is None:
+        raise Missing("an expansion to a shape that is worked out anew")
+    sizes, target = read.sizes(reader.batch), ints(wanted)
+    if len(target) > len(sizes):
+        raise Missing("values that are repeated along a new axis")
+    target = (*(1,) * (len(sizes) - len(target)), *target)
+    if any(1 not in (one, other) and one != other for one, other in zip(sizes, target, strict=True)):
+        raise Malformed(f"{sizes} cannot be expanded to {target}")
+    if target[0] not in (1, sizes[0]):
+        raise Missing("a batch that is repeated")
+    return read
+
+
 # Parts --------------------------------------------------------------------------------------------------------------
 
 
@@ -331,6 +347,7 @@ SHAPES: Final[dict[str, Rule]] = {
     "Unsqueeze": _unsqueeze,
     "Transpose": _transpose,
     "Concat": _concat,
+    "Expand": _expand,
     "Slice": _slice,
     "Split": _split,
     "Gather": _gather,

@@ -13,10 +13,11 @@ import torch
 from torch import fx
 
 from cnnspec.foreign.network import Stored
-from cnnspec.foreign.primitives import Blurred, Primitive
+from cnnspec.foreign.primitives import Blurred, Cut, Primitive
 from cnnspec.ops import make_op
 from cnnspec.ops.activation import PReLU
 from cnnspec.torch_backend.program_values import (
+    FIRST,
     PREVIOUS,
     Activation,
     Arguments,
@@ -154,6 +155,19 @@ def _linear(node: fx.Node, arguments: Arguments) -> Made:
     return Made(op, (read,), _weights(arguments, weight="weight", bias="bias"))
 
 
+def _product(node: fx.Node, arguments: Arguments) -> Made:
+    """`x @ W` with a matrix of the module: a linear layer, whose weight is the matrix turned."""
+    weight = arguments.get("other", arguments.get("mat2"))
+    if not isinstance(weight, Weight) or not isinstance(arguments["input"], Activation):
+        raise Missing("a product of two layers' values")
+    reference = weight.reference
+    if len(weight.shape) != 2 or reference.shape is not None or reference.order not in (None, (1, 0)):
+        raise Missing(f"a product with a tensor of {len(weight.shape)} axes")
+    turned = replace(reference, order=(1, 0) if reference.order is None else None)
+    op = make_op("Linear", out_features=weight.shape[1], bias=False)
+    return Made(op, (read_of(arguments),), {"weight": turned})
+
+
 def _batch_norm(node: fx.Node, arguments: Arguments) -> Made:
     read = read_of(arguments)
     rank = max(1, len(read.shape) - 1)
@@ -237,6 +251,21 @@ def _along(name: str) -> Rule:
     return lambda node, arguments: Made(make_op(name, dim=arguments["dim"]), (read_of(arguments),))
 
 
+def _gated(node: fx.Node, arguments: Arguments) -> list[Made]:
+    """GLU: the first half times the sigmoid of the second."""
+    read = read_of(arguments)
+    dim = arguments["dim"] % (len(read.shape) + 1)
+    if dim == 0:
+        raise Missing("halves of the batch")
+    half = read.shape[dim - 1] // 2
+    return [
+        Made(Cut(dim, 0, half), (read,)),
+        Made(Cut(dim, half, 2 * half), (read,)),
+        Made(make_op("Sigmoid"), (PREVIOUS,)),
+        Made(make_op("Mul"), (FIRST, PREVIOUS)),
+    ]
+
+
 # Windows ------------------------------------------------------------------------------------------------------------
 
 
@@ -310,6 +339,7 @@ LAYERS: Final[dict[str, Rule]] = {
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _conv),
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), _conv_transpose),
     "linear": _linear,
+    **dict.fromkeys(("matmul", "mm"), _product),
     "batch_norm": _batch_norm,
     "instance_norm": _instance_norm,
     "group_norm": _group_norm,
@@ -328,6 +358,7 @@ LAYERS: Final[dict[str, Rule]] = {
     "softplus": _activation("Softplus", beta="beta", threshold="threshold"),
     "tanh": _activation("Tanh"),
     "sigmoid": _activation("Sigmoid"),
+    "glu": _gated,
     "softmax": _along("Softmax"),
     "log_softmax": _along("LogSoftmax"),
     **dict.fromkeys((f"{kind}_pool{rank}d" for kind in ("max", "avg") for rank in (1, 2, 3)), _pool),

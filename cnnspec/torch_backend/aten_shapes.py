@@ -18,6 +18,7 @@ from cnnspec.torch_backend.program_values import (
     Rule,
     Value,
     Weight,
+    base_name,
     read_of,
 )
 
@@ -51,6 +52,8 @@ def _permute(node: fx.Node, arguments: Arguments) -> Value:
     axes = len(node.meta["val"].shape)
     if "dims" in arguments:
         dims = [dim % axes for dim in arguments["dims"]]
+    elif base_name(node.target) == "t":
+        dims = list(range(axes))[::-1]
     else:
         dims = list(range(axes))
         one, other = (arguments[name] % axes for name in ("dim0", "dim1"))
@@ -156,7 +159,7 @@ def _pixel_unshuffle(node: fx.Node, arguments: Arguments) -> list[Made]:
 SHAPES: Final[dict[str, Rule]] = {
     **dict.fromkeys(("view", "reshape", "_unsafe_view", "squeeze", "unsqueeze", "view_as", "unflatten"), _viewed),
     "flatten": _flatten,
-    **dict.fromkeys(("permute", "transpose", "movedim"), _permute),
+    **dict.fromkeys(("permute", "transpose", "movedim", "t"), _permute),
     **dict.fromkeys(("contiguous", "clone", "to", "alias", "detach", "lift_fresh_copy", "type_as", "_to_copy"), _same),
     **dict.fromkeys(LEFT_OUT, _same),
     **dict.fromkeys(("expand", "expand_as"), _expand),

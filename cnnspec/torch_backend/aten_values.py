@@ -54,6 +54,23 @@ def _reduce(how: Any) -> Rule:
     return rule
 
 
+def _variance(node: fx.Node, arguments: Arguments) -> list[Made]:
+    """The mean square of what is left without the mean; unbiased ones divide by one less, which a spec cannot say."""
+    read, axes = read_of(arguments), len(read_of(arguments).shape) + 1
+    unbiased = arguments.get("unbiased", arguments.get("correction", 1) != 0)
+    if unbiased or arguments.get("dim") in (None, []):
+        raise Missing("an unbiased variance" if unbiased else "a variance over all axes")
+    dims = tuple(sorted(dim % axes for dim in arguments["dim"]))
+    if 0 in dims:
+        raise Missing("the variance over the samples of a batch")
+    return [
+        Made(Reduced("mean", dims, True), (read,)),
+        Made(Subtracted(), (read, PREVIOUS)),
+        Made(Power(2.0), (PREVIOUS,)),
+        Made(Reduced("mean", dims, bool(arguments.get("keepdim", False))), (PREVIOUS,)),
+    ]
+
+
 # Joins --------------------------------------------------------------------------------------------------------------
 
 
@@ -228,6 +245,7 @@ def _clamp(node: fx.Node, arguments: Arguments) -> Made:
 VALUES: Final[dict[str, Rule]] = {
     "mean": _reduce("mean"),
     "sum": _reduce("sum"),
+    "var": _variance,
     **dict.fromkeys(("amax", "max"), _reduce("max")),
     **dict.fromkeys(("amin", "min"), _reduce("min")),
     **dict.fromkeys(("cat", "concat", "concatenate"), _cat),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import logging
-import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -25,19 +24,21 @@ from torch.nn.parameter import is_lazy
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.foreign.training import with_training
 from cnnspec.ops import Shape, show_shape
+from cnnspec.torch_backend.aten_shapes import LEFT_OUT
 from cnnspec.torch_backend.captured import Captured
+from cnnspec.torch_backend.origins import place_of
 from cnnspec.torch_backend.parametrized import copied, without_parametrizations
+from cnnspec.torch_backend.program_inlined import put_inline
 from cnnspec.torch_backend.program_reader import ProgramReader
-from cnnspec.torch_backend.program_values import BATCH
+from cnnspec.torch_backend.program_values import BATCH, base_name, bound
 
 __all__ = ["capture", "load_program", "read_program"]
 
-_TORCH: Final = str(Path(torch.__file__).parent)
 _FOLDED: Final = "parametrisations, as weight norm, are folded into their weights, {} in all: training trains those"
 _USUAL_MOMENTUM: Final = 0.1  # torch's default
+_DROPS: Final = "it drops values at inference too, as `F.dropout(x)` without `training=` does: here in training only"
 _OTHER_FLOATS: Final = "its weights in {} are kept in float32"
 _MOMENTUM: Final = "{} of its batch norms averages over all batches: here its momentum is {:g}"
-_HERE: Final = str(Path(__file__).parent)
 
 
 def capture(module: nn.Module, input_shape: Shape, name: str) -> Captured:
@@ -62,6 +63,8 @@ def capture(module: nn.Module, input_shape: Shape, name: str) -> Captured:
         empty, example = empty.to_empty(device="cpu"), torch.zeros_like(example, device="cpu")
         inference = _exported(empty.eval(), example, name)
     found = read_program(inference, name, classes, state)
+    if any(map(_drops, inference.graph.nodes)):
+        notes.append(_DROPS)
     if folded:
         notes.append(_FOLDED.format(folded))
     found = _with_notes(found, *notes)
@@ -80,6 +83,7 @@ def read_program(
     program: ExportedProgram, name: str, classes: Mapping[str, str], state: Mapping[str, Tensor]
 ) -> Captured:
     """What an exported program computes; `state` has the tensors by their names in it."""
+    put_inline(program)
     reader = ProgramReader(program, name, classes, state)
     network = reader.read()
     batch = reader.batch if isinstance(reader.batch, int) else BATCH
@@ -88,6 +92,14 @@ def read_program(
 
 def _with_notes(found: Captured, *notes: str) -> Captured:
     return replace(found, network=replace(found.network, notes=(*found.network.notes, *notes)))
+
+
+def _drops(node: fx.Node) -> bool:
+    """Whether a node drops values, in a program of inference."""
+    if base_name(node.target).removesuffix("_") not in ("dropout", *LEFT_OUT):
+        return False
+    arguments = bound(node)
+    return bool(arguments.get("train")) and bool(arguments.get("p"))
 
 
 class _MixedDevicesError(CnnspecError):
@@ -99,12 +111,17 @@ def _exported(module: nn.Module, example: Tensor, name: str) -> ExportedProgram:
         with warnings.catch_warnings(action="ignore"), _quiet():
             return torch.export.export(module, (example,), strict=False)
     except GuardOnDataDependentSymNode as error:
-        where = _place(error)
+        where = place_of(error)
         raise CnnspecError(
             f"{name} decides by the values of a tensor{where}, and a spec computes the same for every input",
             hint="take the branch out, or import the part that has none",
         ) from error
     except Exception as error:  # the code of the module is anybody's
+        if "missing a required argument" in str(error):
+            raise CnnspecError(
+                f"{name} reads several inputs, and a spec has one: {error}",
+                hint="a module around it may fill in the others, or import the part that reads one",
+            ) from error
         hint = f"it was tried with the input {show_shape(tuple(example.shape[1:]))}; `--input` gives it another"
         mixed = example.is_meta and "meta" in str(error)
         kind = _MixedDevicesError if mixed else CnnspecError
@@ -171,13 +188,6 @@ def _classes(program: ExportedProgram) -> dict[str, str]:
         for path, kind in (node.meta.get("nn_module_stack") or {}).values():
             found.setdefault(path, str(kind).rpartition(".")[2])
     return found
-
-
-def _place(error: Exception) -> str:
-    """Where somebody else's code was when torch raised this: the last line that is not torch's."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith((_TORCH, _HERE))]
-    return f" in line {own[-1].lineno} of {Path(own[-1].filename).name}" if own else ""
 
 
 def _reason(error: Exception) -> str:

@@ -5,16 +5,19 @@ All of this runs code of others. What that code raises is told as an error of th
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import inspect
 import io
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -23,7 +26,12 @@ from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.hints import did_you_mean
 from cnnspec.ops import Shape
 
-__all__ = ["Origin", "from_file", "from_timm", "from_torchvision", "make_module"]
+__all__ = ["Origin", "from_file", "from_timm", "from_torchvision", "make_module", "place_of"]
+
+
+_TORCH: Final = str(Path(torch.__file__).parent)
+_HERE: Final = str(Path(__file__).parent)
+_SHOWN: Final = 6  # names that a message lists
 
 
 @dataclass(frozen=True)
@@ -40,28 +48,71 @@ def from_file(path: Path, name: str, positional: tuple[Any, ...], arguments: Map
     """What a function or a class of a Python file makes, or a module that the file holds. Runs the file."""
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
-    spec = importlib.util.spec_from_file_location(f"cnnspec_source_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = loaded
-    sys.path.insert(0, str(path.resolve().parent))
+    package = _package(path)
+    folder = path.resolve().parent
+    places = [str(folder), *([str(folder.parents[len(package) - 1])] if package else [])]
+    sys.path[:0] = places
     try:
         with _told(str(path)):
-            spec.loader.exec_module(loaded)
+            loaded = importlib.import_module(".".join((*package, path.stem))) if package else _loaded(path)
         made: Any = loaded
         for part in name.split("."):
             if not hasattr(made, part):
-                known = [each for each, value in vars(loaded).items() if callable(value) and not each.startswith("_")]
-                raise UsageError(f"{path} has no `{name}`", hint=did_you_mean(part, known))
+                raise UsageError(f"{path} has no `{name}`", hint=did_you_mean(part, _makers(loaded)) or _has(loaded))
             made = getattr(made, part)
         if not isinstance(made, nn.Module):
             if not callable(made):
                 raise UsageError(f"`{name}` of {path} is no function and no class")
             made = make_module(f"{path}:{name}", made, positional, arguments)
     finally:
-        sys.path.remove(str(path.resolve().parent))
+        for place in places:
+            sys.path.remove(place)
     return Origin(made)
+
+
+def _loaded(path: Path) -> ModuleType:
+    """The module that a file is by itself."""
+    spec = importlib.util.spec_from_file_location(f"cnnspec_source_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = loaded
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def _package(path: Path) -> tuple[str, ...]:
+    """The packages that a file is part of, the outermost first: folders with an `__init__.py`.
+
+    None where another package of that name is loaded: the file is one by itself then.
+    """
+    found: list[str] = []
+    folder = path.resolve().parent
+    while (folder / "__init__.py").is_file() and folder.name.isidentifier() and path.stem.isidentifier():
+        found.insert(0, folder.name)
+        folder = folder.parent
+    loaded = sys.modules.get(found[0]) if found else None
+    taken = loaded is not None and getattr(loaded, "__file__", None) != str(folder / found[0] / "__init__.py")
+    return () if taken else tuple(found)
+
+
+def _makers(loaded: object) -> list[str]:
+    """What a file itself has that may make a network."""
+    here = getattr(loaded, "__name__", "")
+    return [
+        name
+        for name, value in vars(loaded).items()
+        if not name.startswith("_") and (isinstance(value, nn.Module) or getattr(value, "__module__", "") == here)
+    ]
+
+
+def _has(loaded: object) -> str | None:
+    names = _makers(loaded)
+    return (
+        f"it has {', '.join(f'`{name}`' for name in names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''}"
+        if names
+        else None
+    )
 
 
 def from_timm(name: str, positional: tuple[Any, ...], arguments: Mapping[str, Any]) -> Origin:
@@ -109,12 +160,32 @@ def make_module(
     what: str, function: Callable[..., Any], positional: tuple[Any, ...], arguments: Mapping[str, Any]
 ) -> nn.Module:
     """The module that code of others makes, always with the same random numbers. What it raises is a CnnspecError."""
+    _check_arguments(what, function, positional, arguments)
     with _told(what), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         made = function(*positional, **arguments)
     if not isinstance(made, nn.Module):
-        raise UsageError(f"{what} gives a {type(made).__name__}, and no torch.nn.Module")
+        raise UsageError(f"{what} gives `{type(made).__name__}`, and no torch.nn.Module")
     return made
+
+
+def _check_arguments(
+    what: str, function: Callable[..., Any], positional: tuple[Any, ...], arguments: Mapping[str, Any]
+) -> None:
+    """Raise UsageError for arguments that a function does not take, as far as it says what it takes."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*positional, **arguments)
+    except TypeError as error:
+        hint = did_you_mean(
+            next((name for name in arguments if name not in signature.parameters), ""), signature.parameters
+        )
+        raise UsageError(
+            f"{what} takes other arguments: {error}", hint=hint or f"it is {what.rpartition(':')[2]}{signature}"
+        ) from None
 
 
 @contextmanager
@@ -128,4 +199,13 @@ def _told(what: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         lines = str(error).strip().splitlines()
         reason = f": {lines[0]:.200}" if lines else ""
-        raise CnnspecError(f"{what} raises {type(error).__name__}{reason}") from error
+        relative = isinstance(error, ImportError) and "relative import" in reason
+        hint = "name it from a file beside its package: `from package.file import Net`" if relative else None
+        raise CnnspecError(f"{what} raises {type(error).__name__}{place_of(error)}{reason}", hint=hint) from error
+
+
+def place_of(error: BaseException) -> str:
+    """Where code of others raised this: the last line that is neither torch's nor ours; empty where none is."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith((_TORCH, _HERE, "<"))]
+    return f" in line {own[-1].lineno} of {Path(own[-1].filename).name}" if own else ""

@@ -22,6 +22,7 @@ from cnnspec.torch_backend.aten import read_call
 from cnnspec.torch_backend.aten_shapes import LEFT_OUT
 from cnnspec.torch_backend.program_values import (
     BATCH,
+    FIRST,
     NOISE,
     PREVIOUS,
     Activation,
@@ -60,6 +61,7 @@ class ProgramReader:
         self.calls: dict[str, Call] = {}
         self.made_by: dict[str, str] = {}  # of each call, the node
         self.left_out: dict[str, None] = {}  # noise of training that nothing is made of, by where it is made
+        self.holders = {key.rpartition(".")[0] for key in program.state_dict}  # modules with tensors of their own
         self.notes: dict[str, None] = {}
         self.given: tuple[str, ...] = ()  # the nodes of the outputs, in their order
         self.input_shape: Shape = ()
@@ -192,9 +194,11 @@ class ProgramReader:
         if not shape or str(shape[0]) != str(self.batch):
             raise Missing("it mixes the samples of a batch")
         before: Activation | None = None
+        first: Activation | None = None
         for number, made in enumerate(calls, 1):
             last = number == len(calls)
-            reads = [before if each is PREVIOUS and before else each for each in made.reads]
+            given = {id(PREVIOUS): before, id(FIRST): first}
+            reads = [given.get(id(each)) or each for each in made.reads]
             inputs = tuple(map(self._read_name, reads))
             name = self._name(node, made.weights)
             here = shape[1:] if last else _inner_shape(made, reads)
@@ -203,6 +207,7 @@ class ProgramReader:
             if last and not several:
                 self.made_by[name] = node.name
             before = Activation(name, here or ())
+            first = first or before
         assert before is not None
         return before
 
@@ -271,7 +276,7 @@ class ProgramReader:
         path, kind = _module(node)
         word = word_of(node)
         if kind.startswith("torch.nn.modules.") and ".container." not in kind and path:
-            return self._free(path)
+            return self._free(f"{path}_{word}" if path in self.holders else path)
         return self._free(f"{path}.{word}" if path else word)
 
     def _free(self, name: str) -> str:

@@ -15,6 +15,7 @@ from cnnspec.ops import AnyOp, Shape
 
 __all__ = [
     "BATCH",
+    "FIRST",
     "NOISE",
     "Activation",
     "Arguments",
@@ -86,6 +87,7 @@ class Made:
 
 
 PREVIOUS: Final = Activation("", ())  # of several calls in turn: what the one before gives
+FIRST: Final = Activation("", (1,))  # and what the first gives
 
 
 class Missing(Exception):  # no error: a row in the table of gaps

@@ -49,7 +49,7 @@ def changed_unseen(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
     for number, node in enumerate(graph.nodes):
         if _writes(node):
             whole = alike[node] = alike.get(node.args[0], node.args[0])
-            others = [each for each in views[owners[node]] if alike.get(each, each) is not whole]
+            others = [each for each in views.get(owners[node], ()) if alike.get(each, each) is not whole]
             found[node] = [each for each in others if last.get(each, -1) > number]
         if isinstance(node.meta.get("val"), Tensor):
             views.setdefault(owners[node], []).append(node)

@@ -18,7 +18,7 @@ import numpy as np  # noqa: E402
 
 import cnnspec  # noqa: E402
 from cnnspec import api  # noqa: E402
-from cnnspec.errors import CnnspecError, UsageError  # noqa: E402
+from cnnspec.errors import CnnspecError, UsageError, VerificationError  # noqa: E402
 from cnnspec.language import read_spec  # noqa: E402
 
 layers = keras.layers
@@ -50,8 +50,20 @@ def excited() -> Any:
     y = layers.Conv2D(8, 1, activation="hard_sigmoid")(y)
     x = layers.Multiply()([x, y])
     x = layers.Dropout(0.2, noise_shape=(None, 1, 1, 1))(x)
-    x = keras.ops.multiply(keras.ops.add(x, 3.0), 0.5)
+    x = keras.ops.relu(keras.ops.multiply(keras.ops.add(x, 3.0), 0.5))
     return keras.Model(given, layers.GlobalMaxPooling2D()(x))
+
+
+def channels_first() -> Any:
+    """A flattening, which puts the channels last before it."""
+    kept = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_first")
+    try:
+        given = keras.Input((3, 6, 5))
+        x = layers.Conv2D(4, 3, activation="relu")(given)
+        return keras.Model(given, layers.Dense(2)(layers.Flatten()(x)))
+    finally:
+        keras.config.set_image_data_format(kept)
 
 
 def windows() -> Any:
@@ -82,7 +94,7 @@ def sequential() -> Any:
 
 
 MODELS: dict[str, Callable[[], Any]] = {
-    each.__name__: each for each in (residual, excited, windows, nested, sequential)
+    each.__name__: each for each in (residual, excited, windows, nested, sequential, channels_first)
 }
 
 
@@ -184,6 +196,35 @@ def test_a_subclassed_model_is_refused(tmp_path: Path) -> None:
     document = {"module": "keras", "class_name": "Mine", "config": {"name": "mine"}}
     with pytest.raises(CnnspecError, match="whose computation stands in its code only"):
         cnnspec.import_network(_written(tmp_path, document))
+
+
+def test_a_registered_class_is_refused_by_name(saved: Callable[[str], Path], tmp_path: Path) -> None:
+    document = _config(saved)
+    document["config"]["layers"][1].update({"class_name": "Mine", "module": None, "registered_name": "me>Mine"})
+    with pytest.raises(CnnspecError, match="the class `Mine` of `me`, which is not Keras"):
+        cnnspec.import_network(_written(tmp_path, document))
+
+
+def test_a_model_that_was_never_built_is_told_so(tmp_path: Path) -> None:
+    document = json.loads(keras.Sequential([layers.Conv2D(3, 3)]).to_json())
+    with pytest.raises(CnnspecError, match="never built"):
+        cnnspec.import_network(_written(tmp_path, document))
+
+
+def test_a_file_of_keras_2_names_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "old.h5").write_bytes(b"")
+    with pytest.raises(UsageError) as caught:
+        cnnspec.import_network(str(tmp_path / "old.h5"))
+    assert "load_model" in (caught.value.hint or "")
+
+
+def test_what_is_computed_in_half_precision_is_refused(tmp_path: Path) -> None:
+    dense = layers.Dense(2, dtype="mixed_float16")
+    path = tmp_path / "mixed.keras"
+    keras.Sequential([keras.Input((3,)), dense, layers.Dense(2)]).save(path)
+    with pytest.raises(VerificationError):
+        cnnspec.import_network(str(path), tmp_path / "net.yaml")
+    assert not (tmp_path / "net.yaml").exists()
 
 
 def test_shared_layers_and_gaps_are_told(tmp_path: Path) -> None:

@@ -331,6 +331,24 @@ def test_open_sizes_are_asked_for(tmp_path: Path) -> None:
         imported(tmp_path, model, input_shape=(4, 5, 6))
 
 
+@pytest.mark.parametrize("dynamo", [False, True])
+def test_a_gate_that_is_expanded_is_said(dynamo: bool, tmp_path: Path) -> None:
+    def gated(net: Any, x: torch.Tensor) -> torch.Tensor:
+        gate = net.fc(x.mean((2, 3)))
+        return x * gate.view(*gate.shape, 1, 1).expand_as(x)
+
+    result = imported(tmp_path, exported(Of(gated, fc=nn.Linear(3, 3)), (3, 8, 7), dynamo=dynamo))
+    assert passed(result) == {"text", "tensors", "outputs", "layers"}
+    assert result.text.count("Mul(input") == 1
+
+
+def test_a_batch_of_none_is_refused(tmp_path: Path) -> None:
+    weight = initial("w", np.ones((3, 3, 1, 1), np.float32))
+    node = helper.make_node("Conv", ["x", "w"], ["y"])
+    with pytest.raises(CnnspecError, match="cannot be run"):
+        imported(tmp_path, graph_of([node], [weight], shape=(0, 3, 8, 8)))
+
+
 def test_gaps_are_told_all_at_once(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Erf", ["x"], ["a"]),

@@ -41,6 +41,11 @@ number = 3
 class Odd(nn.Module):
     def forward(self, x):
         return torch.cumsum(x, 2)
+
+
+class Two(nn.Module):
+    def forward(self, x, y):
+        return x + y
 """
 
 
@@ -138,7 +143,11 @@ def test_gaps_are_a_table_and_nothing_is_written(folder: Path, capsys: pytest.Ca
         (["net.py:made"], 2, "does not say what it reads"),
         (["net.py:nothing", "--input", "3x8x8"], 2, "has no `nothing`"),
         (["net.py:number", "--input", "3x8x8"], 2, "no function and no class"),
-        (["net.py:broken", "--input", "3x8x8"], 1, "raises ValueError: no such luck"),
+        (["net.py:broken", "--input", "3x8x8"], 1, "raises ValueError in line 19 of net.py: no such luck"),
+        (["net.py:nothing", "--input", "3x8x8"], 2, "it has `net`, `made`, `broken`, `Odd`, `Two`"),
+        (["net.py:net(widht=3)", "--input", "3x8x8"], 2, "did you mean `width`?"),
+        (["net.py:made(1, 2)", "--input", "3x8x8"], 2, "takes other arguments: too many positional arguments"),
+        (["net.py:Two", "--input", "3x8x8"], 1, "reads several inputs, and a spec has one"),
         (["net.py:made", "--input", "4x8x8"], 1, "cannot export"),
         (["net.py:net", "--input", "3x8x8"], 2, "lazy layers"),
         (["nothing.py:made", "--input", "3x8x8"], 2, "there is no file nothing.py"),
@@ -149,6 +158,7 @@ def test_gaps_are_a_table_and_nothing_is_written(folder: Path, capsys: pytest.Ca
         (["torchvision:alexnet,vgg11", "--weights", "w.safetensors"], 2, "weights are of one network"),
         (["lenet5"], 2, "is no source"),
         (["model.pt2"], 2, "can run code"),
+        (["model.pth"], 2, "names the code that makes the network"),
         (["nothing.onnx"], 2, "there is no file nothing.onnx"),
     ],
 )
@@ -159,6 +169,24 @@ def test_what_is_wrong_is_one_error(
     said = capsys.readouterr().err
     assert message in said
     assert "Traceback" not in said
+
+
+def test_a_file_of_a_package_may_import_its_neighbours(folder: Path) -> None:
+    package = folder / "nets_of_mine"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "parts.py").write_text("from torch import nn\n\ndef part():\n    return nn.Conv2d(3, 4, 3)\n")
+    (package / "net.py").write_text("from .parts import part\n\ndef net():\n    return part()\n")
+    assert call("import", "nets_of_mine/net.py:net", "--input", "3x8x8", "-o", "net.yaml") == 0
+    assert "Conv2d(4, 3)" in (folder / "net.yaml").read_text()
+
+
+def test_several_inputs_are_told_in_python() -> None:
+    import torch
+
+    with pytest.raises(UsageError, match="is 2 inputs, and a spec has one"):
+        cnnspec.from_torch(torch.nn.Bilinear(2, 2, 1), (torch.zeros(1, 2), torch.zeros(1, 2)))
+    assert cnnspec.from_torch(torch.nn.Linear(2, 3), (torch.zeros(1, 2),)).text.count("Linear") == 1
 
 
 def test_other_verbs_take_a_source_and_say_that_code_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
