@@ -26,7 +26,7 @@ def named_by_cuts(
     `word` is what a call may be called.
     """
     told = ["." in call.name for call in calls if call.weights]
-    if told.count(True) > len(told) / 2:
+    if 3 * told.count(True) > 2 * len(told):
         return list(calls), {}
     names: dict[str, str] = {}
     for scope, part in _scopes(parts_of(calls, outputs)):

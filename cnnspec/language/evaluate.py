@@ -57,7 +57,9 @@ def evaluate(node: ast.expr, scope: Mapping[str, Any]) -> Any:
             try:
                 return scope[node.id]
             except KeyError:
-                raise UnknownNameError(node.id, node.col_offset) from None
+                raise UnknownNameError(
+                    node.id, getattr(node, "col_offset", 0)
+                ) from None  # none where it was put together
         case ast.BinOp():
             return _binary(node, evaluate(node.left, scope), evaluate(node.right, scope))
         case ast.UnaryOp():

@@ -90,6 +90,8 @@ class _Folder:
             kind = next((kind for kind, _ in known.most_common() if kind is not None), None)
             name = block_name(kind, group[numbers[0]].path, self.kinds.blocks)
             made = template(name, slots, members, self.kinds)
+            if len(members) > 1 and _is_given_lists(made) and all(map(_may_stay, members)):
+                continue
             if kind is None:
                 self.unnamed.add(name)
             self.note(made, [group[number] for number in numbers])
@@ -102,12 +104,21 @@ class _Folder:
 
     def stay_in_place(self, group: list[Scope], instances: list[Instance]) -> bool:
         """Whether scopes are shorter where they are."""
-        if not all(can_stand_in_place(each.body, len(each.input_shapes)) for each in instances):
+        if not all(map(_may_stay, instances)):
             return False
         if len(group) == 1:
             return True
         alone = [each.body.items[0] for each in instances if len(each.body.items) == 1]
         return bool(alone) and not (self.strategy.small and all(map(_is_copies, alone)))
+
+
+def _may_stay(instance: Instance) -> bool:
+    return can_stand_in_place(instance.body, len(instance.input_shapes))
+
+
+def _is_given_lists(made: Template) -> bool:
+    """Whether calls of a block say something for each copy inside: then those are plainer where they are."""
+    return any(kind.startswith("list of") for kind in made.kinds.values())
 
 
 def _is_copies(item: Item) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import takewhile
 from typing import Final
 
 from cnnspec.outline.align import Slot, Slots
@@ -58,7 +59,7 @@ class _Search:
 
     def through(self, slot: Slot, reads: tuple[Read, ...]) -> Iterator[tuple[Read, ...]]:
         """The same two operands, the last by way of a join that is absent where this one is there."""
-        for other in self.slots[: self.slots.index(slot)]:
+        for other in takewhile(lambda each: each is not slot, self.slots):
             apart = all(one is None or two is None for one, two in zip(slot.items, other.items, strict=True))
             if apart and _is_either_way(other.first) and other.reads[-1] in reads:
                 rest = reads[1 - reads.index(other.reads[-1])]

@@ -18,6 +18,7 @@ __all__ = ["Each", "First", "folded"]
 _LONGEST: Final = 128  # copies of which one may differ from the next
 _MOST: Final = 1.2  # lines that all may cost that differs from copy to copy: more is hard to read
 _FLAG: Final = 0.3  # of a line is what a flag costs that only some copies have
+_RATE: Final = 0.4  # a rate that is another one in the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,8 @@ def _price(run: list[Item], kinds: Kinds) -> float | None:
                 return None
             price += worth
         elif isinstance(varied, First):
-            price += _FLAG if flag else {"stride": 0.1, "channels": 2.0}.get(kind, 1.0)
+            usual = _FLAG if flag else _RATE if isinstance(varied.first, float) else 1.0
+            price += {"stride": 0.1, "channels": 2.0}.get(kind, usual)
     return price if price - 1 <= _MOST else None
 
 

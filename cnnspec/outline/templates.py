@@ -25,6 +25,7 @@ __all__ = ["Instance", "Template", "laid_over", "template"]
 
 
 _DEPTHS: Final = "depths"
+_LAST: Final = Code("last")  # what holds for the last copy, until it is known how many there are
 
 
 @dataclass(slots=True)
@@ -169,7 +170,9 @@ class _Builder:
         }
         if any(item.count is not None for item in there):
             counts = [ABSENT if item is None else 1 if item.count is None else item.count for item in slot.items]
-            self.counts[id(slot)] = self.solver.solve(counts, "count", "n", path)
+            self.counts[id(slot)] = count = self.solver.solve(counts, "count", "n", path)
+            last = Code(f"i == {value_text(count)} - 1")
+            self.args[id(slot)] = {n: last if v is _LAST else v for n, v in self.args[id(slot)].items()}
 
     def is_activation(self, item: Item) -> bool:
         return item.target in operators() and operators()[item.target][0].activation and not item.args
@@ -179,6 +182,8 @@ class _Builder:
         kind, base = self.kinds.of(slot.first.target, name), name
         if any(isinstance(value, Each) for value in values):
             lists = [_listed(value, item) for value, item in zip(values, slot.items, strict=True)]
+            if _only_last(lists):
+                return _LAST
             longest = max((each for each in lists if each is not ABSENT), key=len)
             if all(each is ABSENT or repr(each) == repr(longest[: len(each)]) for each in lists):
                 lists = [ABSENT if each is ABSENT else longest for each in lists]
@@ -221,6 +226,13 @@ def _listed(value: Any, item: Item | None) -> Any:
         return list(value.values)
     first, rest = (value.first, value.rest) if isinstance(value, First) else (value, value)
     return [first] + [rest] * (int(item.count or 1) - 1)
+
+
+def _only_last(lists: Sequence[Any]) -> bool:
+    """Whether flags hold for the last copy alone, however many there are."""
+    there = [each for each in lists if each is not ABSENT]
+    alike = all(repr(each) == repr([False] * (len(each) - 1) + [True]) for each in there)
+    return alike and len({len(each) for each in there}) > 1
 
 
 def _indexed(value: Any) -> Any:

@@ -39,7 +39,7 @@ def array_samples(
     to `on_error`; without it, it raises.
     """
     for source in sources:
-        if not (isinstance(source, (str, os.PathLike)) and os.fspath(source).lower().endswith(ARRAY_SUFFIXES)):
+        if not (isinstance(source, (str, os.PathLike)) and os.fsdecode(source).lower().endswith(ARRAY_SUFFIXES)):
             yield source
             continue
         path = Path(source)

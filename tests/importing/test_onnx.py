@@ -138,6 +138,7 @@ def test_blocks_are_found_where_some_tensors_tell_a_path_and_others_do_not() -> 
     for number, depth in enumerate((6, 12, 24, 16), 1):
         assert f"stage{number}: Stage * {depth}\n" in text
     assert text.count("bias1: Bias") == 2  # of the block, and of the stem, whose norm is in no block
+    assert _text("light_inception_v2").count("cat: Concat") == 3  # three kinds of blocks, and none layer by layer
 
 
 def _text(name: str) -> str:

@@ -81,21 +81,6 @@ def test_copies_in_which_much_differs_stay_on_lines_of_their_own() -> None:
     assert " * 4" not in folded(flat, classes)
 
 
-def test_a_pattern_is_the_same_in_stages_of_any_depth() -> None:
-    flat = Flat(8, 16, 16)
-    classes = {}
-    for stage, depth in enumerate((2, 6, 4)):
-        flat.conv(f"stages.{stage}.first", 8)
-        for copy in range(depth):
-            flat.conv(f"stages.{stage}.blocks.{copy}.one", 8, 3)
-            if copy % 2 == 0:
-                flat.add(f"stages.{stage}.blocks.{copy}.norm", "BatchNorm2d")
-            flat.conv(f"stages.{stage}.blocks.{copy}.two", 8)
-            classes[f"stages.{stage}.blocks.{copy}"] = "Block"
-        classes |= {f"stages.{stage}": "Stage", f"stages.{stage}.blocks": "Sequential"}
-    assert "blocks: Block(norm=i % 2 == 0) * n" in folded(flat, classes)
-
-
 def test_what_is_padded_before_a_stride_is_padded_no_more() -> None:
     flat = Flat(8, 32, 32)
     classes = {}
@@ -197,3 +182,43 @@ def test_many_copies_are_one_line() -> None:
         flat.conv(f"b.{number}.two", 4)
         classes[f"b.{number}"] = "Block"
     assert "b: Block(stride=2 if i == 0 else 1) * 90" in folded(flat, classes)
+
+
+def staged(depths: tuple[int, ...], flags: dict[int, list[bool]]) -> str:
+    flat = Flat(8, 16, 16)
+    classes = {}
+    for stage, depth in enumerate(depths):
+        flat.conv(f"stages.{stage}.first", 8)
+        for copy in range(depth):
+            flat.conv(f"stages.{stage}.blocks.{copy}.one", 8, 3)
+            if flags[stage][copy]:
+                flat.add(f"stages.{stage}.blocks.{copy}.norm", "BatchNorm2d")
+            flat.conv(f"stages.{stage}.blocks.{copy}.two", 8)
+            classes[f"stages.{stage}.blocks.{copy}"] = "Block"
+        classes |= {f"stages.{stage}": "Stage", f"stages.{stage}.blocks": "Sequential"}
+    return folded(flat, classes)
+
+
+def test_what_only_the_last_copy_has_is_a_condition_on_how_many_there_are() -> None:
+    text = staged((1, 3, 4), {0: [True], 1: [False, False, True], 2: [False, False, False, True]})
+    assert "blocks: Block(norm=i == n - 1) * n" in text
+
+
+def test_no_block_is_given_a_list_of_what_its_copies_have() -> None:
+    text = staged((2, 3, 4), {0: [True, False], 1: [False, True, False], 2: [True, False, False, True]})
+    assert "list" not in text
+
+
+def test_a_pattern_is_the_same_in_stages_of_any_depth() -> None:
+    flags = {stage: [copy % 2 == 0 for copy in range(6)] for stage in range(3)}
+    assert "blocks: Block(norm=i % 2 == 0) * n" in staged((2, 6, 4), flags)
+
+
+def test_a_rate_of_the_first_copy_alone_is_a_condition() -> None:
+    flat = Flat(8, 16, 16)
+    classes = {}
+    for number, scale in enumerate((1.0, 0.98, 0.98)):
+        flat.add(f"b.{number}.scale", "Affine", scale=scale)
+        flat.conv(f"b.{number}.conv", 8, 3)
+        classes[f"b.{number}"] = "Block"
+    assert "scale=1.0 if i == 0 else 0.98" in folded(flat, classes)
