@@ -107,6 +107,15 @@ def _replace_closed_streams() -> None:
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", errors="backslashreplace"))
 
 
+def _tell_gaps(gaps: Any, arguments: list[str]) -> None:
+    """The table of what is missing; `import` has told it already, as its result."""
+    if "import" not in arguments[:1]:
+        from cnnspec.cli.render.foreign import say
+        from cnnspec.cli.render.gaps import gap_table
+
+        say(gap_table(gaps), sys.stderr)
+
+
 def _run(arguments: list[str]) -> NoReturn:
     debug = "--debug" in arguments or bool(os.environ.get("CNNSPEC_DEBUG"))
     try:
@@ -116,6 +125,8 @@ def _run(arguments: list[str]) -> NoReturn:
     except CnnspecError as error:
         if debug:
             raise
+        if gaps := getattr(error, "gaps", ()):  # of a SOURCE that the language cannot say
+            _tell_gaps(gaps, arguments)
         report(error)
         sys.exit(error.exit_code)
     except ModuleNotFoundError as error:

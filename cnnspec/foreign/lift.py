@@ -90,7 +90,7 @@ def _whole(gaps: list[Gap], classes: Mapping[str, str]) -> list[Gap]:
     known = {path: kind for path, kind in classes.items() if kind in _UNSAYABLE}
     told: dict[Gap, None] = {}
     for gap in gaps:
-        owner = next((path for path in known if re.fullmatch(rf"{re.escape(path)}(_\d+|\..*)?", gap.layer)), None)
+        owner = next((path for path in known if re.fullmatch(rf"{re.escape(path)}(_\w+|\..*)?", gap.layer)), None)
         told[gap if owner is None else Gap(owner, known[owner], _UNSAYABLE[known[owner]])] = None
     return list(told)
 

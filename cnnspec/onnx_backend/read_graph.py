@@ -57,6 +57,7 @@ class GraphReader:
         self.readers: dict[str, list[Any]] = {}
         self.gaps: list[str] = []  # calls that have no operator
         self.folded: list[str] = []  # convolutions that a norm was folded into
+        self._numbers: dict[str, int] = {}  # the last by which a name was told from others
         self._biases: dict[int, str] = {}  # nodes that are part of the layer before them
         self.input = input_of(self.graph, shown, input_shape)
         self.batch, self.channels_last = self.input.batch, self.input.channels_last
@@ -236,11 +237,12 @@ class GraphReader:
         return bias
 
     def free(self, name: str) -> str:
-        """The name, or with a number the first that is not used."""
-        found, number = name, 1
+        """The name, or with the next number one that is not used."""
+        found, number = name, self._numbers.get(name, 1)
         while found in self.calls or found == INPUT:
             number += 1
             found = f"{name}_{number}"
+        self._numbers[name] = number
         return found
 
     # What has to be said --------------------------------------------------------------------------------------------

@@ -245,7 +245,7 @@ class ProgramReader:
         shape = _shape(node)
         if not reads:
             return Computed(base_name(node.target), shape or (), arguments)
-        name = self._name(node, {})
+        name = self._name(node, {}, whole=True)
         inputs = tuple(each.name for each in reads)
         without_batch = None if shape is None else shape[1:]
         word = f"aten.{base_name(node.target)}"
@@ -266,8 +266,11 @@ class ProgramReader:
 
     # Names ----------------------------------------------------------------------------------------------------------
 
-    def _name(self, node: fx.Node, weights: Mapping[str, Any]) -> str:
-        """The path of the module that holds the weights; else a word in the scope where the call ran."""
+    def _name(self, node: fx.Node, weights: Mapping[str, Any], *, whole: bool = False) -> str:
+        """The path of the module that holds the weights; else a word in the scope where the call ran.
+
+        A call without weights has the path of a module with some only if it is the `whole` of it.
+        """
         keys = [each.key for each in weights.values() if isinstance(each, Stored)]
         if keys:
             scope, _, leaf = keys[0].rpartition(".")
@@ -276,7 +279,7 @@ class ProgramReader:
         path, kind = _module(node)
         word = word_of(node)
         if kind.startswith("torch.nn.modules.") and ".container." not in kind and path:
-            return self._free(f"{path}_{word}" if path in self.holders else path)
+            return self._free(path if whole or path not in self.holders else f"{path}_{word}")
         return self._free(f"{path}.{word}" if path else word)
 
     def _free(self, name: str) -> str:

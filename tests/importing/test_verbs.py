@@ -103,3 +103,16 @@ def test_two_sources_are_compared(folder: Path, capsys: pytest.CaptureFixture[st
     assert call("diff", *arguments, "--format", "json", "--exit-code") == 1
     told = json.loads(capsys.readouterr().out)
     assert "4" in json.dumps(told)
+
+
+def test_every_verb_tells_all_gaps(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "odd.py").write_text(
+        "import torch\n\nclass Odd(torch.nn.Module):\n    def forward(self, x):\n"
+        "        return torch.cumsum(x, 2) + torch.cumprod(x, 2)\n"
+    )
+    for verb in ("inspect", "code", "import"):
+        assert call(verb, "odd.py:Odd", "--input", "3x8x8") == 1
+        said = capsys.readouterr()
+        table = said.out if verb == "import" else said.err
+        assert table.count("aten.cumsum") == table.count("aten.cumprod") == 1
+        assert said.err.count("error:") == 1
