@@ -21,6 +21,7 @@ __all__ = ["CONTAINERS", "Containers", "Fill", "condition"]
 
 CONTAINERS: Final = {"layers": "nn.Sequential", "add": "Added", "mul": "Multiplied", "concat": "Concatenated"}
 _LONGEST: Final = 100  # columns of a repetition that is written as an expression
+_LONG_TABLE: Final = 60  # columns of a list of numbers that a loop goes over, where it is taken from once only
 _OF_CONTAINERS: Final = frozenset({"append", "extend", "insert", "pop"})
 _FIRST: Final = ast.parse("i == 0", mode="eval").body
 
@@ -333,7 +334,7 @@ def _enumerated(ctx: Context, lines: list[Line], index: str, count: str) -> list
     tables = Counter(re.findall(rf"(?<![\w\])])\[([\d., ]+)\]\[{index}\]", text))
     for table, times in tables.items():
         numbers = tuple(table.split(", "))
-        if (times == 1 and len(table) < _LONGEST) or str(len(numbers)) != count:
+        if (times == 1 and len(table) < _LONG_TABLE) or str(len(numbers)) != count:
             continue
         taken = f"[{table}][{index}]"
         name = ctx.fresh("out" if f"channels = {taken}" in text else "rate" if "." in table else "size")
