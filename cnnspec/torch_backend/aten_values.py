@@ -170,7 +170,8 @@ def _mul(node: fx.Node, arguments: Arguments) -> Value:
     if not isinstance(one, Activation):
         one, other = other, one
     if isinstance(one, Activation) and isinstance(other, Noise):
-        return Made(_stochastic_depth(one, other), (one,))
+        dropped = Made(_stochastic_depth(one, other), (one,))
+        return dropped if other.scaled or other.kept == 1 else [dropped, Made(Affine(other.kept), (PREVIOUS,))]
     if _are_layers(one, other):
         return Made(make_op("Mul"), (one, other))
     if isinstance(one, Activation) and isinstance(other, (int, float)):
@@ -190,7 +191,7 @@ def _div(node: fx.Node, arguments: Arguments) -> Value:
     if isinstance(one, Noise) and isinstance(other, (int, float)):
         if other != one.kept:
             raise Missing(f"noise that is divided by {other}, and kept with {one.kept}")
-        return one
+        return replace(one, scaled=True)
     if arguments.get("rounding_mode") is not None:
         raise Missing("a quotient that is rounded")
     one, other = _operands(arguments)

@@ -66,10 +66,11 @@ class Computed:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """Ones and zeros drawn anew for each sample (or for the batch), one with probability `kept`."""
+    """Ones and zeros drawn anew for each sample (or for the batch), one with probability `kept`; or `scaled` by it."""
 
     shape: tuple[int, ...]
     kept: float = 1.0
+    scaled: bool = False
 
 
 # Numbers, words and tensors of constants stand for themselves.

@@ -113,3 +113,17 @@ def test_that_values_are_dropped_at_inference_too_is_told() -> None:
     assert "Dropout" in spec.text
     tame = cnnspec.from_torch(Of(lambda net, x: functional.dropout(x.relu(), 0.5, net.training)), (3, 8, 8))
     assert tame.notes == ()
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_dropped_paths_are_those_that_are_scaled(scaled: bool) -> None:
+    def dropped(net: Any, x: Tensor) -> Tensor:
+        y: Tensor = net.conv(x)
+        if net.training:
+            noise = y.new_empty((y.shape[0], 1, 1, 1)).bernoulli_(0.75)
+            y = y * (noise.div_(0.75) if scaled else noise)
+        return x + y
+
+    spec = cnnspec.from_torch(Of(dropped, conv=nn.Conv2d(3, 3, 1)), (3, 8, 8))
+    assert ("StochasticDepth(0.25)" in spec.text) is scaled
+    assert any("in training it computes something else" in note for note in spec.notes) is not scaled
