@@ -15,7 +15,7 @@ from cnnspec.errors import CnnspecError, Diagnostic, Place, SpecError
 from cnnspec.graph import MAX_NODES, Graph
 from cnnspec.language import Source
 from cnnspec.language.elaborate import TOGETHER
-from cnnspec.ops import show_shape
+from cnnspec.ops import Shape, show_shape
 
 __all__ = ["Checked", "check"]
 
@@ -51,6 +51,7 @@ def check(
     *,
     variant: str | None = None,
     params: Mapping[str, Any] | None = None,
+    input_shape: Shape | None = None,
     select: Iterable[str] = (),
     ignore: Iterable[str] = (),
     max_nodes: int = MAX_NODES,
@@ -79,7 +80,7 @@ def check(
             )
             diagnostics[_key(fault)] = fault
             break
-        outcome = source.outcome(variant=name, params=params, max_nodes=max_nodes)
+        outcome = source.outcome(variant=name, params=params, input_shape=input_shape, max_nodes=max_nodes)
         left -= outcome.work
         if outcome.graph is not None:
             graphs.append(outcome.graph)

@@ -131,6 +131,7 @@ def check(
     text: str | None = None,
     variant: str | None = None,
     params: Mapping[str, object] | None = None,
+    input_shape: Shape | None = None,
     select: Iterable[str] = (),
     ignore: Iterable[str] = (),
     max_nodes: Count = MAX_NODES,
@@ -138,7 +139,8 @@ def check(
     """Every error of a spec, or else every warning about it; without `variant` and `params` those of its variants too.
 
     `spec` is a path, a bundled name, `-` for stdin, or a spec that has been read. With `text` that is what is checked,
-    and `spec` its name in messages: an editor's text need not be on disk. `select` and `ignore` are codes of warnings.
+    and `spec` its name in messages: an editor's text need not be on disk. `input_shape` is one to check it at instead of
+    its own. `select` and `ignore` are codes of warnings.
     Raises UsageError where there is no such spec, variant or code.
     """
     from cnnspec.analysis.check import check
@@ -151,7 +153,7 @@ def check(
     elif text is not None:
         source = read_source(spec, text.encode("utf-8", "surrogatepass"))
     elif is_source(spec):
-        source = _imported(spec)
+        source = _imported(spec, input_shape)
     else:
         path, implied = zoo.find(os.fspath(spec))
         source, where = read_source(path), zoo.own_copy(os.fspath(spec), path)
@@ -159,7 +161,16 @@ def check(
     document = source.document
     faults = spec_faults(source) if document.header.train or document.search else []
     with where:
-        return check(source, faults, variant=chosen, params=params, select=select, ignore=ignore, max_nodes=max_nodes)
+        return check(
+            source,
+            faults,
+            variant=chosen,
+            params=params,
+            input_shape=input_shape,
+            select=select,
+            ignore=ignore,
+            max_nodes=max_nodes,
+        )
 
 
 def _imported(spec: PathLike, input_shape: Shape | None = None) -> Source:

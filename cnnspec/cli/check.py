@@ -38,6 +38,7 @@ def check(
     ] = None,
     variant: common.VariantOption = None,
     settings: common.SetOption = None,
+    input_shape: common.InputOption = None,
     max_nodes: common.MaxNodesOption = common.MAX_NODES,
     fix: Annotated[
         bool,
@@ -55,6 +56,8 @@ def check(
       cnnspec check net.yaml
 
       cnnspec check specs/*.yaml --strict --ignore W308,W310
+
+      cnnspec check net.yaml --input 3x64x64
 
       cnnspec check net.yaml --fix
 
@@ -75,6 +78,7 @@ def check(
                     file,
                     variant=variant,
                     params=dict(parse_setting(text) for text in settings or []),
+                    input_shape=common.parse_shape(input_shape) if input_shape else None,
                     select=_codes(select),
                     ignore=_codes(ignore),
                     max_nodes=max_nodes,

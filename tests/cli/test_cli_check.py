@@ -37,6 +37,18 @@ def test_codes_are_given_by_commas_or_by_flags(flags: list[str], codes: list[str
     assert done.exit_code == 0
 
 
+def test_another_input_is_checked_in_place_of_the_spec_s_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "net.yaml"
+    path.write_text(SPEC, "utf-8")
+    done = CliRunner().invoke(app, [str(path), "--input", "3x5x5"])
+    assert "[E201]" in done.output  # a pool of 4x4 on a map of 3x3
+    assert done.exit_code == 3
+    assert call("check", path, "--input", "large") == 2
+    assert "`large` is no input shape" in capsys.readouterr().err
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Specs, whole and broken, among other files in YAML and JSON."""
