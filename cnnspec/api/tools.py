@@ -140,7 +140,8 @@ def check(
 
     `spec` is a path, a bundled name, `-` for stdin, or a spec that has been read. With `text` that is what is checked,
     and `spec` its name in messages: an editor's text need not be on disk. `input_shape` takes the place of
-    its own. `select` and `ignore` are codes of warnings. Raises UsageError where there is no such spec, variant or code.
+    its own. `select` and `ignore` are codes of warnings. Raises UsageError where there is no such spec, variant or
+    code.
     """
     from cnnspec.analysis.check import check
     from cnnspec.training.config import spec_faults
