@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-from cnnspec.api.imports import WeightedSpec
 from cnnspec.api.networks import PathLike, load
+from cnnspec.api.specs import WeightedSpec
 from cnnspec.api.weights import NamedWeights, named_weights
 from cnnspec.errors import UsageError, needs_extra
 from cnnspec.exporting.options import PRECISIONS, ExportOptions, ExportResult, Quantization

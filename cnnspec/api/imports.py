@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnspec.api.specs import PathLike, Spec
+from cnnspec.api.specs import PathLike, Spec, WeightedSpec
 from cnnspec.checks import Check
 from cnnspec.errors import UsageError, needs_extra
 from cnnspec.graph import Purpose
@@ -22,13 +21,11 @@ from cnnspec.public import public
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import nn
 
 __all__ = [
     "GapsError",
     "ImportResult",
     "ImportedSpec",
-    "WeightedSpec",
     "from_torch",
     "import_network",
     "load_source",
@@ -160,28 +157,6 @@ def _carried(own: OwnExport, output: PathLike | None, weights: PathLike | None) 
         {},
         tuple(Path(path) for path in (output, weights) if path is not None),
     )
-
-
-class WeightedSpec(Spec, ABC):
-    """A spec whose weights are known: those of what it was made of."""
-
-    origin: str
-
-    @abstractmethod
-    def weights(self) -> dict[str, NDArray[Any]]:
-        """The weights by the spec's `state_dict` names."""
-
-    @needs_extra("train")
-    def build(self) -> nn.Module:
-        """The network as a `torch.fx.GraphModule` with these weights, in training mode."""
-        import torch
-
-        from cnnspec.torch_backend import build_module
-
-        module = build_module(self.graph.network("train"))
-        state = {name: torch.from_numpy(array) for name, array in self.weights().items()}
-        module.load_state_dict(state, strict=False)  # counters of batch norm may be missing
-        return module
 
 
 class CarriedSpec(WeightedSpec):

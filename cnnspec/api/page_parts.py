@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cnnspec.api.imports import WeightedSpec
+from cnnspec.api.specs import WeightedSpec
 from cnnspec.errors import CnnspecError, UsageError
 from cnnspec.exporting.subject import Subject, of_known, of_run, of_spec
 from cnnspec.language import Network

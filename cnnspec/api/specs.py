@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 from cnnspec.errors import needs_extra
 from cnnspec.graph import Purpose
@@ -15,6 +16,7 @@ from cnnspec.ops.base import Count
 from cnnspec.public import public
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import nn
 
     from cnnspec.analysis import Report
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from cnnspec.analysis.unit_field import UnitField
     from cnnspec.api.compared import Code
 
-__all__ = ["PathLike", "Spec"]
+__all__ = ["PathLike", "Spec", "WeightedSpec"]
 
 PathLike: TypeAlias = str | os.PathLike[str]
 Bytes: TypeAlias = Annotated[int, Bounds(ge=0, le=2**63 - 1)]
@@ -162,3 +164,25 @@ class Spec(Network):
         from cnnspec.api.compared import compared_code
 
         return compared_code(self, verify)
+
+
+class WeightedSpec(Spec, ABC):
+    """A spec whose weights are known: those of what it was made of."""
+
+    origin: str
+
+    @abstractmethod
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """The weights by the spec's `state_dict` names."""
+
+    @needs_extra("train")
+    def build(self) -> nn.Module:
+        """The network as a `torch.fx.GraphModule` with these weights, in training mode."""
+        import torch
+
+        from cnnspec.torch_backend import build_module
+
+        module = build_module(self.graph.network("train"))
+        state = {name: torch.from_numpy(array) for name, array in self.weights().items()}
+        module.load_state_dict(state, strict=False)  # counters of batch norm may be missing
+        return module

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnspec.api.imports import ImportedSpec, WeightedSpec, load_source
+from cnnspec.api.specs import WeightedSpec
 from cnnspec.errors import UsageError, needs_extra
 from cnnspec.graph import MAX_NODES
 from cnnspec.importing.sources import is_source, published, runs_code
@@ -76,6 +76,8 @@ def named_weights(
 
 def _of_source(source: str, network: Network) -> Arrays:
     """The weights of a SOURCE, read as a network of the same input."""
+    from cnnspec.api.imports import ImportedSpec, load_source  # a tenth of a second, and few ask
+
     spec = load_source(source, None, None, network.graph.input_shape, MAX_NODES, "train")
     assert isinstance(spec, WeightedSpec)
     tensors = spec.weights()
