@@ -97,7 +97,7 @@ def predict(
     readers = context.with_resource(terms.Readers(expand(images), 1 if weights else threads))
     options: dict[str, Any] = {
         "device": device, "allow_fallback": allow_fallback, "threads": threads, "batch_size": batch_size,
-        "invert": invert, "max_pixels": max_pixels, "spin": not readers,
+        "invert": invert, "max_pixels": max_pixels,
     }  # fmt: skip
     if weights is None and not os.path.exists(model) and terms.is_bundled(model):
         raise UsageError(
@@ -105,7 +105,7 @@ def predict(
             hint="`--weights torchvision:DEFAULT`, a file or a run gives it some; or export a run, and name the file",
         )
     if weights is None:
-        predictor = api.Predictor(model, **options)
+        predictor = api.Predictor(model, spin=not readers, **options)
     else:
         common.tell_of_weights(weights)
         predictor = api.ready(common.load_spec(model), weights, report=lambda text: say(text, sys.stderr), **options)

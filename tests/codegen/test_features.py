@@ -59,24 +59,27 @@ def test_all_of_it_is_as_a_formatter_leaves_it(tmp_path: Path) -> None:
 
 
 def check_random(count: int) -> None:
-    said = []
+    tried = said = 0
 
     @settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(specs())
     def run(spec: dict[str, object]) -> None:
+        nonlocal tried, said
         network = cnnspec.loads(json.dumps(spec), path="spec.json")
         graph = network.graph.network("train")
-        for make in (lambda: spec_source(network), lambda: flat_source(graph)):
-            try:
-                written = make()
-            except UnsayableError:
-                continue
-            said.append(written)
-            assert len(check_code(written, graph)) == EQUAL
+        tried += 1
+        assert len(check_code(flat_source(graph), graph)) == EQUAL
+        try:
+            written = spec_source(network)
+        except UnsayableError:
+            return
+        said += 1
+        assert len(check_code(written, graph)) == EQUAL
 
     with warnings.catch_warnings(action="ignore"):  # torch's, of even kernels
         run()
-    assert len(said) > 1.9 * count
+    assert tried >= count
+    assert said > 0.75 * tried  # of 400 drawn ones five are not, and like draws come together
 
 
 def test_random_networks_are_equal() -> None:
