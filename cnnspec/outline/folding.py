@@ -268,4 +268,8 @@ def _is_run(scope: Scope) -> bool:
 
 
 def _child_kind(child: Child) -> Hashable:
-    return (child.key, child.node.op.op_name if isinstance(child, Leaf) else child.kind or "")
+    """Its operator or class. Words as `same` belong to it: a block has no parameters that are words."""
+    if not isinstance(child, Leaf):
+        return child.key, child.kind or ""
+    op = child.node.op
+    return child.key, op.op_name, *((name, word) for name, word in op.arguments().items() if isinstance(word, str))

@@ -222,3 +222,23 @@ def test_a_rate_of_the_first_copy_alone_is_a_condition() -> None:
         flat.conv(f"b.{number}.conv", 8, 3)
         classes[f"b.{number}"] = "Block"
     assert "scale=1.0 if i == 0 else 0.98" in folded(flat, classes)
+
+
+def test_lists_that_differ_in_a_word_are_not_one_block() -> None:
+    flat = Flat(3, 32, 32)
+    classes = {"stem": "Sequential", "blocks": "Sequential"}
+    flat.add("stem.0", "Conv2d", out_channels=8, kernel_size=7)
+    flat.add("stem.1", "GELU")
+    flat.add("stem.2", "BatchNorm2d")
+    for copy in range(6):
+        block, before = f"blocks.{copy}", flat.last
+        flat.add(f"{block}.0.fn.0", "Conv2d", out_channels=8, kernel_size=9, padding="same")
+        flat.add(f"{block}.0.fn.1", "GELU")
+        last = flat.add(f"{block}.0.fn.2", "BatchNorm2d")
+        flat.add(f"{block}.0.add", "Add", last, before)
+        flat.conv(f"{block}.1", 8, 1)
+        flat.add(f"{block}.2", "ReLU")
+        classes |= {block: "Sequential", f"{block}.0": "Residual", f"{block}.0.fn": "Sequential"}
+    text = lines(folded(flat, classes))
+    assert text[-1] == "blocks: Blocks * 6"
+    assert sum("padding=same" in line for line in text) == 1
