@@ -7,7 +7,6 @@ is imported is shared. It is for a process that is one command: a fork copies wh
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pickle
 import select
@@ -132,6 +131,8 @@ class _Reader:
     """One process. It ends when its parent does: then there is nothing more to read from it."""
 
     def __init__(self, others: list[_Reader]) -> None:
+        import fcntl  # which Windows has not, where there are no readers either
+
         asked, ask = os.pipe()
         answered, answer = os.pipe()
         self.ends: tuple[BinaryIO, ...] = ()

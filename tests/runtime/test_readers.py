@@ -101,7 +101,7 @@ def test_what_is_no_image_file_has_its_place_among_them(folder: str) -> None:
 
 
 def test_names_too_long_for_a_question_are_read_by_who_asks(folder: str) -> None:
-    change = "readers.fcntl.fcntl = lambda *_: 600"  # bytes of a pipe
+    change = "import fcntl; fcntl.fcntl = lambda *_: 600"  # bytes of a pipe
     alone, together = said(folder, "--threads", "1"), said(folder, change=change)
     assert together == (*alone[:3], 2)
 
@@ -221,3 +221,8 @@ def test_a_warning_of_a_reader_is_said_once(folder: str) -> None:
     _, _, rest, readers = said(folder, change="import warner; readers.read_image = warner.warned")
     assert readers == 2
     assert len([line for line in rest if "UserWarning: strange" in line]) == 1
+
+
+def test_systems_without_fcntl_can_load_it() -> None:
+    code = "import sys; sys.modules['fcntl'] = None; import cnnspec.runtime.readers"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
