@@ -76,17 +76,20 @@ def name_params(params: Sequence[Param], out_channels: Sequence[object]) -> None
 
 def _place(param: Param) -> str:
     """Where a parameter is first given, by the names on the way."""
-    path = [re.sub(r"_?\{[^}]*\}_?", "", part) for part in param.path]  # of copies what they have in common
-    named = [part for part in path if part and not part.isdecimal()]
-    return "_".join(named) if named else f"out_{'_'.join(param.path)}"
+    return "_".join(_told(param.path)) or "_".join(("out", *filter(str.isdecimal, param.path)))
+
+
+def _told(path: Sequence[str]) -> list[str]:
+    """The names among the parts of a path; of copies, what theirs have in common."""
+    bare = (re.sub(r"_?\{[^}]*\}_?", "", part) for part in path)
+    return [part for part in bare if part and not part.isdecimal()]
 
 
 def _word(param: Param, params: Sequence[Param]) -> str:
     if param.kind == "flag":
-        named = [re.sub(r"_?\{[^}]*\}_?", "", part) for part in param.path if not part.isdecimal()]
-        if param.path[-1].isdecimal():
-            return param.argument or "_".join(("with", *named))
-        return named[-1]
+        if last := _told(param.path[-1:]):
+            return last[0]
+        return param.argument or "_".join(("with", *_told(param.path)))
     word = _ARGUMENTS.get(param.argument, param.argument)
     alike = [other for other in params if _ARGUMENTS.get(other.argument, other.argument) == word]
     if len(alike) == 1 or alike[0] is param:
